@@ -1,0 +1,165 @@
+"""The composition: one aiohttp process with the bot, the Inngest endpoint, the web pages and Plan B's runner."""
+
+import asyncio
+import hashlib
+import hmac
+from pathlib import Path
+from typing import Any
+
+from aiogram import Bot, Dispatcher
+from aiohttp import web
+from loguru import logger
+
+from bot.fsm import PostgresStorage
+from bot.intake import Intake
+from bot.middlewares import DeskMiddleware, ErrorMiddleware, ThrottleMiddleware
+from bot.providers import create_providers
+from bot.settings import Settings
+from bot.telegram import Webhook, create_bots, poll
+from handlers.routers import create_router
+from inngest_functions.client import SERVE_PATH, InngestConfig, InngestPlan, create_client
+from inngest_functions.registry import create_functions
+from inngest_functions.serve import serve
+from services.background import Background
+from services.dispatch import Dispatcher as Orders
+from services.housekeeping import keep_tidy
+from services.i18n import Texts
+from services.people import People
+from services.plans import Plans
+from services.queue import Queue
+from services.relay import Relay
+from services.studio import Studio
+from storage.embedded import EmbeddedPostgres
+from storage.migrations import migrate
+from storage.pool import Pool, create_pool
+from web.health import Health
+from web.landing import Landing
+
+_DRAIN_SECONDS = 6.0
+_LOOSE_ENDS_SECONDS = 2.0
+_REQUESTS_SECONDS = 1.0
+
+
+class App:
+    """Everything that runs, in the order in which it starts; `stop` goes the other way."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._embedded: EmbeddedPostgres | None = None
+        self._loops = Background()
+        self._web = web.Application()
+        self._runner = web.AppRunner(self._web, shutdown_timeout=_REQUESTS_SECONDS, access_log=None)
+        self._sandbox: Any = None
+
+    async def start(self) -> None:
+        settings = self._settings
+        self._db = await self._open_database()
+        bots = create_bots(settings.tokens, settings.telegram_url)
+        self._studio = studio = Studio(
+            self._db,
+            bots,
+            Texts(),
+            create_providers(settings),
+            lease_seconds=settings.job_lease_seconds,
+        )
+        plan_a = self._serve_inngest(studio)
+        self._plans = plans = Plans(self._db, plan_a)
+        await plans.load()
+        self._queue = Queue(studio, plans, slots=settings.plan_b_slots, per_person=settings.jobs_per_person)
+        relay = Relay(studio, plans, self._queue, start_within=settings.plan_a_start_timeout)
+        intake = self._create_intake(studio, Orders(studio, plans, self._queue, relay), bots)
+        webhook = Webhook(bots, intake, self._webhook_secret())
+        self._add_pages(studio, plans, plan_a, webhook)
+        if self._sandbox is not None:
+            await self._sandbox.start()
+        await self._runner.setup()
+        await web.TCPSite(self._runner, settings.bind_host, settings.port).start()
+        for name, loop in (
+            ("plan B", self._queue.run),
+            ("queue places", self._queue.show_places),
+            ("relay", relay.run),
+            ("settings", plans.listen),
+            ("inngest", plan_a.watch),
+            ("housekeeping", lambda: keep_tidy(self._db)),
+        ):
+            self._loops.keep(loop, name)
+        if settings.telegram_mode == "webhook":
+            self._loops.spawn(webhook.set(settings.public_url), "set webhook")
+        else:
+            for name, bot in bots.items():
+                self._loops.keep(lambda bot=bot: poll(bot, intake), f"polling of {name}")  # type: ignore[misc]
+
+    async def stop(self) -> None:
+        """Within 10 s: take nothing new, let running jobs end, hand over what does not."""
+        logger.info("stopping: {} jobs in flight", self._queue.in_flight)
+        await self._loops.drain(0)
+        await self._queue.stop(_DRAIN_SECONDS)
+        await self._studio.background.drain(_LOOSE_ENDS_SECONDS)
+        await self._runner.cleanup()
+        for bot in self._studio.bots.values():
+            await bot.session.close()
+        await self._studio.providers.close()
+        await asyncio.wait_for(self._db.close(), 5)
+        if self._sandbox is not None:
+            await self._sandbox.close()
+        if self._embedded is not None:
+            await self._embedded.stop()
+        logger.info("stopped")
+
+    async def _open_database(self) -> Pool:
+        dsn = self._settings.database_url.get_secret_value()
+        if not dsn:
+            self._embedded = EmbeddedPostgres(self._settings.data_dir / "postgres")
+            await self._embedded.start()
+            dsn = self._embedded.dsn
+        db = await create_pool(dsn, size=self._settings.database_pool_size)
+        async with db.acquire() as connection:
+            if applied := await migrate(connection):
+                logger.info("applied {} migrations", applied)
+        return db
+
+    def _serve_inngest(self, studio: Studio) -> InngestPlan:
+        settings = self._settings
+        config = InngestConfig(
+            base_url=settings.inngest_url,
+            production=settings.environment == "production",
+            event_key=settings.inngest_event_key.get_secret_value() or None,
+            signing_key=settings.inngest_signing_key.get_secret_value() or None,
+            send_deadline=settings.inngest_send_deadline,
+        )
+        client = create_client(config)
+        serve(self._web, client, create_functions(client, studio), serve_origin=settings.public_url or None)
+        return InngestPlan(client, config, f"{settings.local_url}{SERVE_PATH}")
+
+    def _create_intake(self, studio: Studio, orders: Orders, bots: dict[str, Bot]) -> Intake:
+        dispatcher = Dispatcher(storage=PostgresStorage(self._db), disable_fsm=False)
+        people = People(studio, self._settings.credits_at_start)
+        names = {bot.id: name for name, bot in bots.items()}
+        dispatcher.update.outer_middleware(DeskMiddleware(people, orders, names, self._settings.support_contact))
+        dispatcher.update.outer_middleware(ThrottleMiddleware())
+        dispatcher.update.outer_middleware(ErrorMiddleware())
+        dispatcher.include_router(create_router())
+        return Intake(self._db, dispatcher)
+
+    def _add_pages(self, studio: Studio, plans: Plans, plan_a: InngestPlan, webhook: Webhook) -> None:
+        settings = self._settings
+        Health(studio, plans, lambda: plan_a.state).add_routes(self._web)
+        Landing(sandbox=settings.sandbox, inngest_url=settings.inngest_url).add_routes(self._web)
+        if settings.telegram_mode == "webhook":
+            webhook.add_routes(self._web)
+        if settings.sandbox:
+            self._sandbox = _add_sandbox(self._web, settings.data_dir)
+
+    def _webhook_secret(self) -> str:
+        """The secret that Telegram sends with each update: set, or derived from the bots' own secrets."""
+        given = self._settings.telegram_webhook_secret.get_secret_value()
+        tokens = ",".join(sorted(self._settings.tokens.values()))
+        return given or hmac.new(tokens.encode(), b"webhook", hashlib.sha256).hexdigest()
+
+
+def _add_sandbox(app: web.Application, data_dir: Path) -> Any:
+    from sandbox.telegram import create_telegram  # only development has what the sandbox needs
+
+    stand = create_telegram(data_dir=data_dir / "sandbox")
+    stand.add_routes(app, "/sandbox")
+    return stand

@@ -1,0 +1,36 @@
+"""Logs: loguru for all, the libraries' own included, and no bot token in any line."""
+
+import logging
+import re
+import sys
+
+from loguru import logger
+
+_TOKEN = re.compile(r"\b(\d{6,}):[\w-]{20,}")
+
+
+class _ToLoguru(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        logger.opt(exception=record.exc_info).log(record.levelname, "{}: {}", record.name, record.getMessage())
+
+
+def _hide_tokens(text: str) -> str:
+    return _TOKEN.sub(r"\1:…", text)
+
+
+def _write(line: object) -> None:
+    sys.stderr.write(_hide_tokens(str(line)))
+
+
+def set_up_logs(level: str) -> None:
+    logger.remove()
+    logger.add(
+        _write,
+        level=level,
+        format="{time:HH:mm:ss.SSS} {level: <7} {message}",
+        backtrace=False,
+        diagnose=False,  # would print values of variables, secrets among them
+    )
+    logging.basicConfig(handlers=[_ToLoguru()], level=logging.INFO, force=True)
+    for quiet in ("httpx", "httpx2", "httpcore", "aiohttp.access", "openai", "aiogram.event"):
+        logging.getLogger(quiet).setLevel(logging.WARNING)

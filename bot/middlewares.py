@@ -1,0 +1,113 @@
+"""What every update passes on its way to a handler: who it is from, how fast they write, what went wrong."""
+
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiogram import BaseMiddleware
+from aiogram.dispatcher.middlewares.user_context import EVENT_CONTEXT_KEY, EventContext
+from aiogram.exceptions import TelegramAPIError
+from aiogram.types import CallbackQuery, TelegramObject, Update
+from aiolimiter import AsyncLimiter
+from loguru import logger
+
+from handlers.context import Desk, answer
+from services.dispatch import Dispatcher
+from services.people import People
+from services.telegram_errors import person_is_gone
+from storage.pool import DATABASE_AWAY
+
+Handler = Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]]
+_PEOPLE_REMEMBERED = 50_000
+
+
+class DeskMiddleware(BaseMiddleware):
+    """Meets the person and gives the handlers a `desk`; an update without a person goes no further."""
+
+    def __init__(self, people: People, dispatcher: Dispatcher, bot_names: dict[int, str], contact: str) -> None:
+        self._people = people
+        self._dispatcher = dispatcher
+        self._bot_names = bot_names
+        self._contact = contact
+
+    async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
+        context: EventContext = data[EVENT_CONTEXT_KEY]
+        if context.user is None or context.user.is_bot:
+            return None
+        bot_name = self._bot_names[data["bot"].id]
+        user = await self._people.meet(context.user, bot_name)
+        chat_id = context.chat.id if context.chat else context.user.id
+        data["desk"] = Desk(self._people.studio, self._dispatcher, user, bot_name, chat_id, self._contact)
+        return await handler(event, data)
+
+
+class ThrottleMiddleware(BaseMiddleware):
+    """At most `count` updates in `seconds` from one person; payments always pass. Tells them once."""
+
+    def __init__(self, count: int = 30, seconds: float = 10.0) -> None:
+        self._count = count
+        self._seconds = seconds
+        self._limits: OrderedDict[int, AsyncLimiter] = OrderedDict()
+        self._told: set[int] = set()
+
+    async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
+        update, desk = event, data["desk"]
+        if not isinstance(update, Update) or _is_payment(update):
+            return await handler(event, data)
+        limit = self._limit(desk.user.id)
+        if limit.has_capacity():
+            await limit.acquire()
+            self._told.discard(desk.user.id)
+            return await handler(event, data)
+        if update.callback_query is not None:
+            await answer(update.callback_query, desk.t("throttle"), alert=True)
+        elif desk.user.id not in self._told:
+            self._told.add(desk.user.id)
+            await desk.say(desk.t("throttle"))
+        return None
+
+    def _limit(self, user_id: int) -> AsyncLimiter:
+        limit = self._limits.setdefault(user_id, AsyncLimiter(self._count, self._seconds))
+        self._limits.move_to_end(user_id)
+        while len(self._limits) > _PEOPLE_REMEMBERED:
+            forgotten, _ = self._limits.popitem(last=False)
+            self._told.discard(forgotten)
+        return limit
+
+
+class ErrorMiddleware(BaseMiddleware):
+    """Whatever a handler did not foresee is logged once, and the person is told. A database that is away is
+    let through: the update is then not done, and Telegram brings it again."""
+
+    async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
+        try:
+            return await handler(event, data)
+        except DATABASE_AWAY:
+            raise
+        except Exception as error:  # noqa: BLE001 - the last fence before silence
+            update_id = event.update_id if isinstance(event, Update) else None
+            desk: Desk = data["desk"]
+            if isinstance(error, TelegramAPIError):
+                logger.warning("update {} from {}: Telegram says {}", update_id, desk.user.id, error.message)
+            else:
+                logger.opt(exception=error).error("update {} from {} failed", update_id, desk.user.id)
+            await self._tell(desk, event, error)
+            return None
+
+    async def _tell(self, desk: Desk, event: TelegramObject, error: Exception) -> None:
+        if isinstance(error, TelegramAPIError) and person_is_gone(error):
+            return
+        try:
+            tap = event.callback_query if isinstance(event, Update) else None
+            if isinstance(tap, CallbackQuery):
+                await answer(tap)
+            await desk.say(desk.t("failure.handler"))
+        except TelegramAPIError as second:
+            logger.warning("person {} could not be told: {}", desk.user.id, second.message)
+
+
+def _is_payment(update: Update) -> bool:
+    message = update.message
+    return update.pre_checkout_query is not None or bool(
+        message and (message.successful_payment or message.refunded_payment)
+    )

@@ -1,0 +1,166 @@
+"""Every setting, from the environment and .env. .env.example explains each; a wrong one stops the start."""
+
+import re
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+_TOKEN = re.compile(r"^\d+:[\w-]{10,}$")
+SANDBOX_TOKEN = "1000000001:sandbox-token"  # noqa: S105 - opens nothing but the sandbox on this machine
+
+
+class WrongSettings(Exception):
+    """One readable line that names the setting and what is wrong with it."""
+
+
+class Settings(BaseSettings):
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore", env_ignore_empty=True)
+
+    environment: Literal["development", "production"] = "development"
+    host: str = ""
+    port: Annotated[int, Field(ge=1, le=65535)] = 3001
+    public_url: str = ""
+    data_dir: Path = Path(".data")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    bot_token: SecretStr = SecretStr("")
+    bots: Annotated[dict[str, SecretStr], NoDecode] = {}
+    admin_ids: Annotated[frozenset[int], NoDecode] = frozenset()
+    telegram_mode: Literal["polling", "webhook"] = "polling"
+    telegram_api_url: str = ""
+    telegram_webhook_secret: SecretStr = SecretStr("")
+
+    database_url: SecretStr = SecretStr("")
+    database_pool_size: Annotated[int, Field(ge=3, le=200)] = 15
+
+    replicate_api_token: SecretStr = SecretStr("")
+    replicate_base_url: str = ""
+    openai_api_key: SecretStr = SecretStr("")
+    openai_base_url: str = ""
+    elevenlabs_api_key: SecretStr = SecretStr("")
+    elevenlabs_base_url: str = ""
+    offline_seconds: Annotated[float, Field(ge=0)] = 3.0
+
+    inngest_dev_port: Annotated[int, Field(ge=1, le=65535)] = 9288
+    inngest_connect_port: Annotated[int, Field(ge=1, le=65535)] = 9289
+    inngest_base_url: str = ""
+    inngest_event_key: SecretStr = SecretStr("")
+    inngest_signing_key: SecretStr = SecretStr("")
+    inngest_send_deadline: Annotated[float, Field(gt=0, le=5)] = 0.8
+
+    plan_a_start_timeout: Annotated[float, Field(gt=0)] = 30.0
+    job_lease_seconds: Annotated[float, Field(ge=0.5)] = 15.0
+    plan_b_slots: Annotated[int, Field(ge=1)] = 8
+    jobs_per_person: Annotated[int, Field(ge=1)] = 2
+    welcome_credits: Annotated[int, Field(ge=0)] | None = None
+    support_contact: str = ""
+
+    @field_validator("bots", mode="before")
+    @classmethod
+    def _split_bots(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        pairs = [part.strip().partition(":") for part in value.split(",") if part.strip()]
+        return {name: token for name, _, token in pairs}
+
+    @field_validator("admin_ids", mode="before")
+    @classmethod
+    def _split_admins(cls, value: object) -> object:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @field_validator("public_url", "telegram_api_url", "inngest_base_url")
+    @classmethod
+    def _url(cls, value: str) -> str:
+        if value and not re.match(r"^https?://[^/\s]+", value):
+            raise ValueError("must begin with http:// or https://")
+        return value.rstrip("/")
+
+    @field_validator("telegram_webhook_secret")
+    @classmethod
+    def _secret(cls, value: SecretStr) -> SecretStr:
+        # https://core.telegram.org/bots/api#setwebhook
+        if not re.match(r"^[A-Za-z0-9_-]{0,256}$", value.get_secret_value()):
+            raise ValueError("may hold only letters, digits, _ and -, at most 256")
+        return value
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        for name, token in self.tokens.items():
+            if not _TOKEN.match(token):
+                raise ValueError(
+                    f"{'BOT_TOKEN' if self.bot_token.get_secret_value() else 'BOTS'}: "
+                    f"the token of {name} must look like 123456789:AA…"
+                )
+        if self.telegram_mode == "webhook" and not self.public_url:
+            raise ValueError("PUBLIC_URL: needed with TELEGRAM_MODE=webhook")
+        if self.environment == "production":
+            self._fits_production()
+        return self
+
+    def _fits_production(self) -> None:
+        if self.sandbox:
+            raise ValueError("BOT_TOKEN: needed in production, which refuses the sandbox")
+        if not self.database_url.get_secret_value():
+            raise ValueError("DATABASE_URL: needed in production, which refuses the embedded database")
+        for name in ("inngest_event_key", "inngest_signing_key"):
+            if not getattr(self, name).get_secret_value():
+                raise ValueError(f"{name.upper()}: needed in production, which refuses unsigned Inngest")
+        if not self.replicate_api_token.get_secret_value():
+            raise ValueError("REPLICATE_API_TOKEN: needed in production, which refuses offline providers")
+        if self.telegram_mode == "webhook" and not self.public_url.startswith("https://"):
+            raise ValueError("PUBLIC_URL: Telegram sends updates to https:// only")
+
+    @cached_property
+    def tokens(self) -> dict[str, str]:
+        """Bot tokens by bot name; the sandbox's where none is set."""
+        tokens = {name: token.get_secret_value() for name, token in self.bots.items()}
+        if single := self.bot_token.get_secret_value():
+            tokens = {"main": single, **tokens}
+        return tokens or {"main": SANDBOX_TOKEN}
+
+    @property
+    def sandbox(self) -> bool:
+        """Whether Telegram is the stand-in in this process."""
+        return not self.bot_token.get_secret_value() and not self.bots
+
+    @property
+    def telegram_url(self) -> str:
+        """Where the Bot API is; empty for Telegram's own."""
+        return f"{self.local_url}/sandbox" if self.sandbox else self.telegram_api_url
+
+    @property
+    def local_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def bind_host(self) -> str:
+        """Loopback only while the sandbox is in the process; everywhere otherwise."""
+        return self.host or ("127.0.0.1" if self.sandbox else "0.0.0.0")  # noqa: S104
+
+    @property
+    def inngest_url(self) -> str | None:
+        """Where Inngest is; None for its cloud."""
+        if self.inngest_base_url:
+            return self.inngest_base_url
+        return None if self.environment == "production" else f"http://127.0.0.1:{self.inngest_dev_port}"
+
+    @property
+    def credits_at_start(self) -> int:
+        """Stars a new person gets: enough to try everything in the sandbox."""
+        if self.welcome_credits is not None:
+            return self.welcome_credits
+        return 1000 if self.sandbox else 25
+
+
+def read_settings() -> Settings:
+    """The settings of this process. Raises WrongSettings."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        name = "_".join(str(part) for part in first["loc"]).upper()
+        message = first["msg"].removeprefix("Value error, ")
+        raise WrongSettings(f"{name}: {message}" if name else message) from None

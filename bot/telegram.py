@@ -1,0 +1,163 @@
+"""Telegram: the bots, how their updates come in, and how their calls keep Telegram's limits."""
+
+import asyncio
+import hmac
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from aiogram import Bot
+from aiogram.client.default import DefaultBotProperties
+from aiogram.client.session.aiohttp import AiohttpSession
+from aiogram.client.session.middlewares.base import BaseRequestMiddleware, NextRequestMiddlewareType
+from aiogram.client.telegram import PRODUCTION, TelegramAPIServer
+from aiogram.enums import ParseMode
+from aiogram.exceptions import TelegramAPIError, TelegramRetryAfter
+from aiogram.methods import Response, TelegramMethod
+from aiogram.methods.base import TelegramType
+from aiogram.types import LinkPreviewOptions, Update
+from aiohttp import web
+from loguru import logger
+from pydantic import ValidationError
+
+from bot.intake import Intake
+
+SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 - the header's name
+ALLOWED_UPDATES = ["message", "callback_query", "pre_checkout_query", "my_chat_member"]
+_POLL_SECONDS = 25
+_BATCH_SECONDS = 30.0
+_RETRY_SECONDS = 2.0
+_LONGEST_WAIT = 30
+
+
+class ObeyRetryAfter(BaseRequestMiddleware):
+    """When Telegram answers 429, every call of this bot waits as long as it said, then the call is made again."""
+
+    def __init__(self) -> None:
+        self._until = 0.0
+
+    async def __call__(
+        self, make_request: NextRequestMiddlewareType[TelegramType], bot: Bot, method: TelegramMethod[TelegramType]
+    ) -> Response[TelegramType]:
+        loop = asyncio.get_running_loop()
+        if (wait := self._until - loop.time()) > 0:
+            await asyncio.sleep(wait)
+        try:
+            return await make_request(bot, method)
+        except TelegramRetryAfter as error:
+            self._until = max(self._until, loop.time() + error.retry_after)
+            logger.warning("{}: Telegram asks to wait {} s", type(method).__name__, error.retry_after)
+            if error.retry_after > _LONGEST_WAIT:
+                raise
+            await asyncio.sleep(error.retry_after)
+            return await make_request(bot, method)
+
+
+def create_bots(tokens: Mapping[str, str], api_url: str) -> dict[str, Bot]:
+    """A bot for each token, by name. `api_url` is another Bot API server's, or empty for Telegram's own."""
+    server = TelegramAPIServer.from_base(api_url) if api_url else PRODUCTION
+    bots = {}
+    for name, token in tokens.items():
+        session = AiohttpSession(api=server, timeout=60)
+        session.middleware(ObeyRetryAfter())
+        properties = DefaultBotProperties(
+            parse_mode=ParseMode.HTML, link_preview=LinkPreviewOptions(is_disabled=True)
+        )
+        bots[name] = Bot(token, session=session, default=properties)
+    return bots
+
+
+async def poll(bot: Bot, intake: Intake) -> None:
+    """Fetch the bot's updates and take them in, for ever. The next batch is asked for, and the last one thereby
+    confirmed, only when it is done: a process that dies in between gets it again."""
+    await _until_done("deleteWebhook", lambda: bot.delete_webhook(drop_pending_updates=False))
+    offset: int | None = None
+    while True:
+        try:
+            updates = await bot.get_updates(
+                offset=offset, timeout=_POLL_SECONDS, allowed_updates=ALLOWED_UPDATES, request_timeout=60
+            )
+        except TelegramAPIError as error:
+            logger.warning("getUpdates: {}", error.message)
+            await asyncio.sleep(_RETRY_SECONDS)
+            continue
+        not_done = await _take_batch(bot, intake, updates)
+        if updates:
+            offset = not_done if not_done is not None else updates[-1].update_id + 1
+        if not_done is not None:
+            await asyncio.sleep(_RETRY_SECONDS)
+
+
+async def _take_batch(bot: Bot, intake: Intake, updates: list[Update]) -> int | None:
+    """The first update that was not done, or None. One that takes very long does not hold the others up."""
+    if not updates:
+        return None
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(_take(bot, intake, update)) for update in updates]
+    return next((u.update_id for u, task in zip(updates, tasks, strict=True) if not task.result()), None)
+
+
+async def _take(bot: Bot, intake: Intake, update: Update) -> bool:
+    try:
+        async with asyncio.timeout(_BATCH_SECONDS):
+            return await intake.take(bot, update)
+    except TimeoutError:
+        logger.error("update {} was not handled within {} s", update.update_id, _BATCH_SECONDS)
+        return True
+    except Exception as error:  # noqa: BLE001 - one update must not stop the polling
+        logger.opt(exception=error).error("update {} failed", update.update_id)
+        return True
+
+
+class Webhook:
+    """Where Telegram posts updates: `/telegram/<bot name>`. 200 only when the update's work is done."""
+
+    def __init__(self, bots: Mapping[str, Bot], intake: Intake, secret: str) -> None:
+        self._bots = bots
+        self._intake = intake
+        self._secret = secret
+
+    def add_routes(self, app: web.Application) -> None:
+        app.router.add_post("/telegram/{bot}", self._receive)
+
+    async def set(self, public_url: str) -> None:
+        """Tell Telegram where to post, as long as it takes."""
+        for name, bot in self._bots.items():
+            url = f"{public_url}/telegram/{name}"
+            await _until_done(
+                "setWebhook",
+                lambda bot=bot, url=url: bot.set_webhook(
+                    url, secret_token=self._secret, allowed_updates=ALLOWED_UPDATES, max_connections=100
+                ),
+            )
+            logger.info("bot {} has its webhook at {}", name, url)
+
+    async def _receive(self, request: web.Request) -> web.Response:
+        bot = self._bots.get(request.match_info["bot"])
+        given = request.headers.get(SECRET_HEADER, "")
+        if bot is None:
+            return web.Response(status=404)
+        if not hmac.compare_digest(given.encode(), self._secret.encode()):
+            return web.Response(status=401)
+        try:
+            update = Update.model_validate(await request.json(), context={"bot": bot})
+        except (json.JSONDecodeError, ValidationError) as error:
+            logger.warning("an update could not be read: {}", error)
+            return web.Response(status=400)
+        try:
+            done = await self._intake.take(bot, update)
+        except Exception as error:  # noqa: BLE001 - answered 503, so that Telegram brings it again
+            logger.opt(exception=error).error("update {} failed", update.update_id)
+            done = False
+        return web.Response(status=200 if done else 503)
+
+
+async def _until_done(what: str, call: Any) -> None:
+    while True:
+        try:
+            await call()
+        except TelegramAPIError as error:
+            logger.warning("{}: {}", what, error.message)
+            await asyncio.sleep(_RETRY_SECONDS)
+        else:
+            return

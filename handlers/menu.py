@@ -1,0 +1,144 @@
+"""The commands everybody has: start, menu, help, balance, language, cancel."""
+
+from aiogram import F, Router
+from aiogram.filters import Command, CommandStart
+from aiogram.fsm.context import FSMContext
+from aiogram.types import CallbackQuery, InlineKeyboardMarkup, Message
+
+from handlers.context import Desk, answer
+from services.buttons import LanguageTap, MenuTap, ServiceTap, button, keyboard, menu_button
+from services.generation.registry import SERVICES
+from storage.users import set_language
+
+router = Router(name="menu")
+
+
+def menu_keyboard(desk: Desk) -> InlineKeyboardMarkup:
+    services = [
+        [button(f"{spec.emoji} {desk.t(f'service.{spec.id}.name')}", ServiceTap(service=spec.id))]
+        for spec in SERVICES.values()
+    ]
+    places = [button(desk.t(f"button.{place}"), MenuTap(place=place)) for place in ("balance", "language", "help")]
+    return keyboard([*services, places])
+
+
+async def menu_text(desk: Desk) -> str:
+    balance = await desk.balance()
+    return desk.t("menu.text", balance=balance.available)
+
+
+async def balance_text(desk: Desk) -> str:
+    balance = await desk.balance()
+    lines = [desk.t("balance.available", balance.available)]
+    if balance.held:
+        lines.append(desk.t("balance.held", balance.held))
+    lines.append(desk.t("balance.how"))
+    return "\n".join(lines)
+
+
+def help_text(desk: Desk) -> str:
+    services = [
+        f"{spec.emoji} <b>{desk.t(f'service.{spec.id}.name')}</b> — {desk.t(f'service.{spec.id}.about')}"
+        for spec in SERVICES.values()
+    ]
+    lines = [desk.t("help.intro"), "", *services, "", desk.t("help.commands")]
+    if desk.support_contact:
+        lines += ["", desk.t("help.contact", contact=desk.support_contact)]
+    return "\n".join(lines)
+
+
+def language_keyboard(desk: Desk) -> InlineKeyboardMarkup:
+    t = desk.studio.texts.t
+    choices = [
+        button(t(language, "language.name"), LanguageTap(language=language))
+        for language in desk.studio.texts.languages
+    ]
+    return keyboard([choices, [menu_button(desk.studio.texts, desk.user.language)]])
+
+
+def back_keyboard(desk: Desk) -> InlineKeyboardMarkup:
+    return keyboard([[menu_button(desk.studio.texts, desk.user.language)]])
+
+
+@router.message(CommandStart())
+async def start(message: Message, desk: Desk, state: FSMContext, raw_state: str | None) -> None:
+    if raw_state is not None:
+        await state.clear()
+    greeting = desk.t("start.greeting", name=desk.user.first_name)
+    await desk.say(f"{greeting}\n\n{await menu_text(desk)}", menu_keyboard(desk))
+
+
+@router.message(Command("menu"))
+async def menu(message: Message, desk: Desk, state: FSMContext, raw_state: str | None) -> None:
+    if raw_state is not None:
+        await state.clear()
+    await desk.say(await menu_text(desk), menu_keyboard(desk))
+
+
+@router.message(Command("help"))
+async def help_(message: Message, desk: Desk) -> None:
+    await desk.say(help_text(desk), back_keyboard(desk))
+
+
+@router.message(Command("balance"))
+async def balance(message: Message, desk: Desk) -> None:
+    await desk.say(await balance_text(desk), back_keyboard(desk))
+
+
+@router.message(Command("language"))
+async def language(message: Message, desk: Desk) -> None:
+    await desk.say(desk.t("language.ask"), language_keyboard(desk))
+
+
+@router.message(Command("cancel"))
+async def cancel(message: Message, desk: Desk, state: FSMContext, raw_state: str | None) -> None:
+    if raw_state is None:
+        await desk.say(desk.t("cancel.nothing"), menu_keyboard(desk))
+        return
+    await state.clear()
+    await desk.say(desk.t("cancel.done"), menu_keyboard(desk))
+
+
+@router.callback_query(LanguageTap.filter())
+async def choose_language(tap: CallbackQuery, callback_data: LanguageTap, desk: Desk) -> None:
+    if callback_data.language not in desk.studio.texts.languages:
+        await answer(tap, desk.t("stale.button"), alert=True)
+        return
+    await set_language(desk.studio.db, desk.user.id, callback_data.language)
+    t = desk.studio.texts.t
+    await answer(tap)
+    rows = [[menu_button(desk.studio.texts, callback_data.language)]]
+    await desk.show(tap, t(callback_data.language, "language.chosen"), keyboard(rows))
+
+
+@router.callback_query(MenuTap.filter(F.place == "menu"))
+async def go_to_menu(tap: CallbackQuery, desk: Desk, state: FSMContext, raw_state: str | None) -> None:
+    await answer(tap)
+    if raw_state is not None:
+        await state.clear()
+    await desk.show(tap, await menu_text(desk), menu_keyboard(desk))
+
+
+@router.callback_query(MenuTap.filter(F.place == "cancel"))
+async def tap_cancel(tap: CallbackQuery, desk: Desk, state: FSMContext) -> None:
+    await answer(tap, desk.t("cancel.toast"))
+    await state.clear()
+    await desk.show(tap, await menu_text(desk), menu_keyboard(desk))
+
+
+@router.callback_query(MenuTap.filter(F.place == "balance"))
+async def go_to_balance(tap: CallbackQuery, desk: Desk) -> None:
+    await answer(tap)
+    await desk.show(tap, await balance_text(desk), back_keyboard(desk))
+
+
+@router.callback_query(MenuTap.filter(F.place == "help"))
+async def go_to_help(tap: CallbackQuery, desk: Desk) -> None:
+    await answer(tap)
+    await desk.show(tap, help_text(desk), back_keyboard(desk))
+
+
+@router.callback_query(MenuTap.filter(F.place == "language"))
+async def go_to_language(tap: CallbackQuery, desk: Desk) -> None:
+    await answer(tap)
+    await desk.show(tap, desk.t("language.ask"), language_keyboard(desk))

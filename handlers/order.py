@@ -1,0 +1,175 @@
+"""Ordering: one wizard for every service, made from its spec."""
+
+from aiogram import F, Router
+from aiogram.fsm.context import FSMContext
+from aiogram.types import CallbackQuery, Message
+
+from handlers.cards import View, card, menu_only, not_enough_text, options, question
+from handlers.context import Desk, answer
+from handlers.draft import Draft, Ordering, load_draft, new_draft, save_draft
+from services.buttons import DraftTap, ServiceTap
+from services.dispatch import Accepted, Order
+from services.errors import NotEnough, Refused
+from services.generation.registry import SERVICES
+from services.generation.spec import ChoiceInput, TextInput
+from services.progress import edit_progress, queued_text, waiting_text
+from storage.jobs import get_job_by_order
+
+router = Router(name="order")
+
+
+async def view(desk: Desk, draft: Draft) -> View:
+    return question(desk, draft) if draft.asking else card(desk, draft, await desk.balance())
+
+
+@router.callback_query(ServiceTap.filter())
+async def begin(tap: CallbackQuery, callback_data: ServiceTap, desk: Desk, state: FSMContext) -> None:
+    if callback_data.service not in SERVICES:
+        await answer(tap, desk.t("stale.button"), alert=True)
+        return
+    await answer(tap)
+    draft = new_draft(callback_data.service).next_question()
+    await save_draft(state, draft)
+    await desk.show(tap, *await view(desk, draft))
+
+
+@router.message(Ordering.asking, F.text)
+async def take_text(message: Message, desk: Desk, state: FSMContext) -> None:
+    draft = await load_draft(state)
+    asked = draft.spec.input(draft.asking) if draft else None
+    if draft is None or not isinstance(asked, TextInput):
+        await lost(desk, state)
+        return
+    await take(desk, state, draft, asked, message.text or "")
+
+
+@router.message(Ordering.card, F.text)
+async def change_text(message: Message, desk: Desk, state: FSMContext) -> None:
+    """Words sent while the card is open are the new words of the order."""
+    draft = await load_draft(state)
+    asked = next((i for i in draft.spec.inputs if isinstance(i, TextInput)), None) if draft else None
+    if draft is None or asked is None:
+        await lost(desk, state)
+        return
+    await take(desk, state, draft, asked, message.text or "")
+
+
+@router.message(Ordering.asking)
+@router.message(Ordering.card)
+async def take_other(message: Message, desk: Desk) -> None:
+    await desk.say(desk.t("input.text_please"))
+
+
+async def take(desk: Desk, state: FSMContext, draft: Draft, asked: TextInput, text: str) -> None:
+    """Put an answer into the draft and go on, or say what to change."""
+    try:
+        value = asked.check(text, draft.values)
+    except Refused as refused:
+        await desk.say(desk.t(refused.key, **refused.params))
+        return
+    draft = draft.with_values(**{asked.id: value}).next_question()
+    await save_draft(state, draft)
+    await desk.say(*await view(desk, draft))
+
+
+async def lost(desk: Desk, state: FSMContext) -> None:
+    await state.clear()
+    await desk.say(desk.t("stale.draft"), menu_only(desk))
+
+
+@router.callback_query(DraftTap.filter(F.action == "confirm"))
+async def confirm(tap: CallbackQuery, callback_data: DraftTap, desk: Desk, state: FSMContext) -> None:
+    draft = await current(tap, callback_data, desk, state)
+    if draft is None:
+        return
+    await answer(tap)
+    try:
+        message_id = tap.message.message_id if tap.message else None
+        accepted = await place_order(desk, draft, message_id)
+    except NotEnough as short:
+        await state.clear()
+        text = not_enough_text(desk, short.missing, 0)
+        await desk.say(text, menu_only(desk))
+        return
+    except Refused as refused:
+        await desk.say(desk.t(refused.key, **refused.params))
+        return
+    await state.clear()
+    await show_accepted(desk, accepted)
+
+
+async def place_order(desk: Desk, draft: Draft, message_id: int | None) -> Accepted:
+    """Hand the draft to dispatch. Raises Refused, NotEnough."""
+    return await desk.dispatcher.dispatch(
+        Order(
+            key=draft.order_key(desk.user.id),
+            service=draft.service,
+            inputs=draft.values,
+            user_id=desk.user.id,
+            bot_name=desk.bot_name,
+            chat_id=desk.chat_id,
+            language=desk.user.language,
+            progress_message_id=message_id,
+        )
+    )
+
+
+async def show_accepted(desk: Desk, accepted: Accepted) -> None:
+    """Turn the card into the progress message; once the job runs, its runner does the telling."""
+    job = accepted.job
+    text = waiting_text(desk.studio, job) if accepted.waits else queued_text(desk.studio, job, accepted.place)
+    if accepted.new and desk.studio.clock.may_show(job.id, text):
+        await edit_progress(desk.studio, job, text)
+
+
+@router.callback_query(DraftTap.filter(F.action == "show"))
+async def show_input(tap: CallbackQuery, callback_data: DraftTap, desk: Desk, state: FSMContext) -> None:
+    draft = await current(tap, callback_data, desk, state)
+    if draft is None:
+        return
+    await answer(tap)
+    await show_options(tap, desk, state, draft, callback_data.input)
+
+
+async def show_options(tap: CallbackQuery, desk: Desk, state: FSMContext, draft: Draft, input_id: str) -> None:
+    """Let the person change one input of the draft."""
+    wanted = draft.spec.input(input_id)
+    if isinstance(wanted, ChoiceInput):
+        await desk.show(tap, *options(desk, draft, wanted))
+    elif wanted is not None:
+        draft = draft.asking_for(wanted.id)
+        await save_draft(state, draft)
+        await desk.show(tap, *question(desk, draft))
+
+
+@router.callback_query(DraftTap.filter(F.action == "set"))
+async def set_choice(tap: CallbackQuery, callback_data: DraftTap, desk: Desk, state: FSMContext) -> None:
+    draft = await current(tap, callback_data, desk, state)
+    if draft is None:
+        return
+    await answer(tap)
+    draft = draft.with_values(**{callback_data.input: callback_data.value}).next_question()
+    await save_draft(state, draft)
+    await desk.show(tap, *await view(desk, draft))
+
+
+@router.callback_query(DraftTap.filter(F.action == "card"))
+async def go_back(tap: CallbackQuery, callback_data: DraftTap, desk: Desk, state: FSMContext) -> None:
+    draft = await current(tap, callback_data, desk, state)
+    if draft is None:
+        return
+    await answer(tap)
+    draft = draft.next_question()
+    await save_draft(state, draft)
+    await desk.show(tap, *await view(desk, draft))
+
+
+async def current(tap: CallbackQuery, callback_data: DraftTap, desk: Desk, state: FSMContext) -> Draft | None:
+    """The draft that the button belongs to; a button of an older one is answered here."""
+    draft = await load_draft(state)
+    if draft is not None and draft.id == callback_data.draft:
+        return draft
+    key = Draft(id=callback_data.draft, service="", values={}).order_key(desk.user.id)
+    ordered = await get_job_by_order(desk.studio.db, key)
+    await answer(tap, desk.t("stale.ordered" if ordered else "stale.button"), alert=ordered is None)
+    return None

@@ -1,0 +1,75 @@
+"""An Inngest function for each service, made from its spec. Its body is the same `run_job` as Plan B's."""
+
+from typing import Any
+from uuid import UUID
+
+import inngest
+from loguru import logger
+
+from inngest_functions.events import OrderEvent
+from inngest_functions.steps import InngestSteps
+from services.errors import LeaseLost, PlanGaveUp
+from services.generation.spec import ServiceSpec
+from services.jobs import run_job
+from services.steps import RETRIES
+from services.studio import Studio
+from storage.jobs import claim_job, hand_over_job
+from storage.journal import read_journal
+
+CANCELLED_EVENT = "job/cancelled"
+RUNS_A_PERSON = 2
+
+Function = inngest.Function[Any]
+
+
+def create_generation_function(client: inngest.Inngest, studio: Studio, spec: ServiceSpec) -> Function:
+    async def run(ctx: inngest.Context) -> dict[str, str]:
+        event = OrderEvent.model_validate(ctx.event.data)
+        return {"job_id": str(event.job_id), "state": await _run(studio, ctx, event.job_id)}
+
+    async def on_failure(ctx: inngest.Context) -> dict[str, str]:
+        original: Any = ctx.event.data["event"]
+        event = OrderEvent.model_validate(original["data"])
+        return {"job_id": str(event.job_id), "state": await _let_go(studio, ctx, event.job_id)}
+
+    return client.create_function(
+        fn_id=spec.function_id,
+        name=spec.id,
+        trigger=inngest.TriggerEvent(event=spec.event),
+        retries=RETRIES,
+        idempotency="event.data.job_id",
+        concurrency=[
+            inngest.Concurrency(limit=spec.concurrency),
+            inngest.Concurrency(limit=RUNS_A_PERSON, key="event.data.user_id"),
+        ],
+        cancel=[inngest.Cancel(event=CANCELLED_EVENT, if_exp="async.data.job_id == event.data.job_id")],
+        on_failure=on_failure,
+    )(run)
+
+
+async def _run(studio: Studio, ctx: inngest.Context, job_id: UUID) -> str:
+    job = await claim_job(studio.db, job_id, ctx.run_id, "A", seconds=studio.lease_seconds)
+    if job is None:
+        return "not ours"  # ended, or taken over by Plan B; the person hears from whoever has it
+    entries = await read_journal(studio.db, job_id)
+    if not entries:
+        logger.info("job {} {} runs on plan A, epoch {}", job.id, job.service, job.epoch)
+    try:
+        return await run_job(studio, job, InngestSteps(studio.db, job, entries, ctx, studio.lease_seconds))
+    except LeaseLost:
+        return "not ours"
+    except PlanGaveUp as error:
+        logger.warning("job {}: plan A gives it up: {}", job_id, error)
+        await hand_over_job(studio.db, job_id, job.epoch)
+        return "handed over"
+
+
+async def _let_go(studio: Studio, ctx: inngest.Context, job_id: UUID) -> str:
+    """The run failed outside of every step: Plan B ends the job from its journal, well or with a refund."""
+    failed_run = str(ctx.event.data.get("run_id", ""))
+    job = await claim_job(studio.db, job_id, failed_run, "A", seconds=0)
+    if job is None:
+        return "not ours"
+    logger.error("job {}: run {} failed: {}", job_id, failed_run, ctx.event.data.get("error"))
+    await hand_over_job(studio.db, job_id, job.epoch)
+    return "handed over"

@@ -1,0 +1,47 @@
+"""Plan A's steps: each is a durable step of an Inngest run."""
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+import inngest
+
+from services.errors import Failure, PlanGaveUp
+from services.steps import RETRIES, Outcome, Steps
+from storage import journal
+from storage.jobs import Job, Plan, renew_lease
+from storage.pool import Pool
+
+
+class InngestSteps(Steps):
+    """Wraps `ctx.step`. Inngest calls the function once for each step, so the lease is renewed at each call,
+    and a sleep extends it by its own length."""
+
+    plan: Plan = "A"
+
+    def __init__(
+        self, db: Pool, job: Job, entries: dict[str, journal.Entry], ctx: inngest.Context, lease_seconds: float
+    ) -> None:
+        super().__init__(db, job, entries)
+        self._ctx = ctx
+        self._lease_seconds = lease_seconds
+
+    async def _attempts(self, step: str, attempt: Callable[[bool], Awaitable[Outcome]], patient: bool) -> Outcome:
+        async def once() -> Outcome:
+            try:
+                return await attempt(self._ctx.attempt >= RETRIES)
+            except Failure as failure:
+                if failure.retry_after is None:
+                    raise
+                raise inngest.RetryAfterError(
+                    str(failure), timedelta(seconds=failure.retry_after), quiet=True
+                ) from failure
+
+        try:
+            return await self._ctx.step.run(step, once)
+        except inngest.StepError as error:
+            # Only what must not be given up gets here: everything else ended as a stored failure.
+            raise PlanGaveUp(f"step {step}: {error.message}") from error
+
+    async def _pause(self, step: str, seconds: float) -> None:
+        await renew_lease(self._db, self._job.id, self._job.epoch, seconds=seconds + self._lease_seconds)
+        await self._ctx.step.sleep(step, timedelta(seconds=seconds))

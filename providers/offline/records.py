@@ -1,0 +1,106 @@
+"""Offline predictions on disk: one JSON file each, so that a new process finds the old one's work."""
+
+import hashlib
+import json
+import secrets
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from providers.protocols import ErrorKind, Kind, PredictionRequest, ProviderError
+
+KEPT = timedelta(days=7)
+"""How long a prediction and its input files stay."""
+
+
+class Record(BaseModel):
+    """One accepted prediction."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    kind: Kind
+    model: str
+    input: dict[str, Any]
+    seed: int
+    files: tuple[str, ...] = Field(default=())
+    """The names of its input files; their bytes lie beside it."""
+    created_at: datetime
+    cancelled_at: datetime | None = None
+
+    @property
+    def prompt(self) -> str:
+        return str(self.input.get("prompt", ""))
+
+
+class Records:
+    """The folder of predictions. Several processes may use it at once: every write is one rename."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def add(self, request: PredictionRequest, now: datetime) -> Record:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        record = Record(
+            id=f"{_digest(request)}-{secrets.token_hex(6)}",
+            kind=request.kind,
+            model=request.model,
+            input=dict(request.input),
+            seed=request.seed,
+            files=tuple(request.files),
+            created_at=now,
+        )
+        for number, data in enumerate(request.files.values()):
+            self._write(f"{record.id}.{number}", data)
+        self.save(record)
+        return record
+
+    def save(self, record: Record) -> None:
+        self._write(f"{record.id}.json", record.model_dump_json().encode())
+
+    def load(self, prediction_id: str) -> Record:
+        path = self._folder / f"{prediction_id}.json"
+        if not prediction_id.replace("-", "").isalnum() or not path.is_file():
+            raise ProviderError(ErrorKind.NOT_FOUND, "offline: no such prediction")
+        try:
+            return Record.model_validate_json(path.read_bytes())
+        except ValidationError:
+            raise ProviderError(ErrorKind.FAILED, "offline: a damaged prediction file") from None
+
+    def files(self, record: Record) -> dict[str, bytes]:
+        """The input files of a prediction, by the names of the inputs."""
+        return {
+            name: (self._folder / f"{record.id}.{number}").read_bytes() for number, name in enumerate(record.files)
+        }
+
+    def like(self, request: PredictionRequest) -> Iterator[Record]:
+        """Every prediction with this request's kind, model, input and seed."""
+        for path in self._folder.glob(f"{_digest(request)}-*.json"):
+            yield self.load(path.stem)
+
+    def forget_old(self, now: datetime) -> None:
+        """Remove what is older than KEPT; another process may be doing the same."""
+        if not self._folder.is_dir():
+            return
+        for path in self._folder.iterdir():
+            try:
+                old = path.stat().st_mtime < (now - KEPT).timestamp()
+            except FileNotFoundError:
+                continue
+            if old:
+                path.unlink(missing_ok=True)
+
+    def _write(self, name: str, data: bytes) -> None:
+        written = self._folder / f".{name}.{secrets.token_hex(4)}"
+        written.write_bytes(data)
+        written.replace(self._folder / name)
+
+
+def _digest(request: PredictionRequest) -> str:
+    """The same for the same kind, model, input and seed, in any process."""
+    given: Mapping[str, object] = request.input
+    told = json.dumps([request.kind, request.model, dict(given), request.seed], sort_keys=True, default=str)
+    return hashlib.sha256(told.encode()).hexdigest()[:20]

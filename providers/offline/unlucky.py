@@ -1,0 +1,56 @@
+"""Words in a prompt that make the offline provider fail, so that people can see what happens then.
+
+| word       | what happens                                                  |
+|------------|---------------------------------------------------------------|
+| `#fail`    | the work starts and fails                                     |
+| `#nsfw`    | the work starts and its result is refused by moderation       |
+| `#timeout` | the work starts and the provider gives up on it               |
+| `#input`   | the order is refused at once as bad input                     |
+| `#quota`   | the order is refused at once: the operator's purse is empty   |
+| `#busy`    | the order is refused at once: the provider is overloaded      |
+| `#limit`   | the order is refused at once: too many, wait 2 seconds        |
+| `#slow`    | the work takes 20 times as long, to try a cancel or a restart |
+| `#never`   | the work runs and never ends                                  |
+"""
+
+from providers.protocols import ErrorKind, ProviderError
+
+ENDS = {
+    "#fail": ErrorKind.FAILED,
+    "#nsfw": ErrorKind.MODERATION,
+    "#timeout": ErrorKind.TIMED_OUT,
+}
+REFUSED = {
+    "#input": ErrorKind.BAD_INPUT,
+    "#quota": ErrorKind.QUOTA,
+    "#busy": ErrorKind.OVERLOADED,
+    "#limit": ErrorKind.RATE_LIMITED,
+}
+LIMIT_SECONDS = 2.0
+SLOW = 20.0
+
+
+def refuse_if_unlucky(prompt: str) -> None:
+    """Raise ProviderError where the prompt asks for a refusal."""
+    words = prompt.lower().split()
+    for word, kind in REFUSED.items():
+        if word in words:
+            wait = LIMIT_SECONDS if kind is ErrorKind.RATE_LIMITED else None
+            raise ProviderError(kind, f"offline: the prompt says {word}", retry_after=wait)
+
+
+def unlucky_end(prompt: str) -> tuple[ErrorKind, str] | None:
+    """How the work fails, and what to log, where the prompt asks for that."""
+    words = prompt.lower().split()
+    for word, kind in ENDS.items():
+        if word in words:
+            return kind, f"offline: the prompt says {word}"
+    return None
+
+
+def slowness(prompt: str) -> float:
+    """How many times longer than usual the work takes."""
+    words = prompt.lower().split()
+    if "#never" in words:
+        return float("inf")
+    return SLOW if "#slow" in words else 1.0

@@ -1,0 +1,113 @@
+"""What the services ask of an AI provider, and the one error a provider may answer with."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal, Protocol
+
+Kind = Literal["image", "video", "lip_sync"]
+Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+
+
+class ErrorKind(StrEnum):
+    """Why a provider could not do the work; services/errors.py says what follows from each."""
+
+    BAD_INPUT = "bad_input"
+    MODERATION = "moderation"
+    QUOTA = "quota"
+    RATE_LIMITED = "rate_limited"
+    OVERLOADED = "overloaded"
+    FAILED = "failed"
+    TIMED_OUT = "timed_out"
+    NOT_FOUND = "not_found"
+
+
+class ProviderError(Exception):
+    """A provider refused or failed. `detail` is for the log, never for the person."""
+
+    def __init__(self, kind: ErrorKind, detail: str, *, retry_after: float | None = None) -> None:
+        super().__init__(f"{kind}: {detail}")
+        self.kind = kind
+        self.detail = detail
+        self.retry_after = retry_after
+        """Seconds to wait before asking again, where the provider said so."""
+
+
+@dataclass(frozen=True)
+class PredictionRequest:
+    """One piece of work that takes the provider a while: an image, a video, a lip-sync.
+
+    `seed` belongs to this request alone: it is how `find` tells it from others.
+    """
+
+    kind: Kind
+    model: str
+    """The provider's own name: `owner/name`, or `owner/name:version`."""
+    input: Mapping[str, object]
+    """The model's input as its provider names it."""
+    seed: int
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    """Inputs that are files; they travel as bytes, never as Telegram's URLs."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Where a piece of work stands at the provider."""
+
+    id: str
+    status: Status
+    percent: int | None = None
+    outputs: tuple[str, ...] = ()
+    """References that `fetch` of the same provider turns into bytes."""
+    error: ErrorKind | None = None
+    error_detail: str = ""
+
+
+class PredictionProvider(Protocol):
+    """A provider of long work. Every method raises only ProviderError."""
+
+    name: str
+    offline: bool
+    """True when the result is a stand-in made on this machine, which each result then says."""
+
+    async def start(self, request: PredictionRequest) -> str:
+        """Ask for the work once and return the prediction's id. Never retries by itself."""
+        ...
+
+    async def find(self, request: PredictionRequest, since: datetime) -> str | None:
+        """The id of a prediction this very request started after `since`, or None.
+
+        Asked when a process died, or an answer was lost, between asking and writing down the id.
+        """
+        ...
+
+    async def get(self, prediction_id: str) -> Prediction: ...
+
+    async def fetch(self, output: str) -> bytes: ...
+
+    async def cancel(self, prediction_id: str) -> None:
+        """Stop the work; a prediction that already ended is left as it is."""
+        ...
+
+    async def check(self) -> None:
+        """Raise ProviderError when the provider cannot be used now. For the health page."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What moderation says of a text."""
+
+    allowed: bool
+    categories: tuple[str, ...] = ()
+
+
+class ModerationProvider(Protocol):
+    name: str
+
+    async def moderate(self, text: str) -> Verdict: ...
+
+    async def close(self) -> None: ...

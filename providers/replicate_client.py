@@ -1,0 +1,85 @@
+"""The official Replicate client, with its habits that would hide things from us taken off.
+
+Seen in replicate 1.0.7:
+- its transport repeats a GET up to 10 times and sleeps through a 429, and its errors drop Retry-After;
+- it asks for predictions and uploads with no timeout at all;
+- it refuses to read a prediction whose status is `aborted`, and an account or a file without a name,
+  all of which Replicate's published API description allows.
+The transport here sits below its retries: it raises our own error, so that there is nothing to repeat.
+"""
+
+import json
+
+import httpx
+from replicate.client import Client
+
+from providers.errors import clean, error_of_answer
+from providers.protocols import ErrorKind, ProviderError
+from providers.tls import tls
+
+HOST = "https://api.replicate.com"
+
+
+class OnceTransport(httpx.AsyncBaseTransport):
+    """Asks once; raises ProviderError for an error answer, and mends what the client cannot read."""
+
+    def __init__(self) -> None:
+        self._network = httpx.AsyncHTTPTransport(verify=tls(), limits=httpx.Limits(max_connections=50))
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        try:
+            response = await self._network.handle_async_request(request)
+            body = await response.aread()
+        except httpx.TimeoutException as error:
+            raise ProviderError(ErrorKind.TIMED_OUT, f"Replicate: {type(error).__name__}") from None
+        except httpx.HTTPError as error:
+            raise ProviderError(ErrorKind.OVERLOADED, f"Replicate: {_told(error)}") from None
+        if response.status_code >= 300:
+            text = body.decode("utf-8", "replace")
+            raise error_of_answer("Replicate", response.status_code, _words(text), response.headers)
+        return httpx.Response(response.status_code, content=_mended(body), request=request)
+
+    async def aclose(self) -> None:
+        await self._network.aclose()
+
+
+def build_client(api_token: str, base_url: str, transport: httpx.AsyncBaseTransport) -> Client:
+    """A client that never looks into the environment for its token or its address."""
+    if not api_token:
+        raise ValueError("Replicate's API token is empty")
+    return Client(api_token=api_token, base_url=base_url, transport=transport)
+
+
+def _told(error: httpx.HTTPError) -> str:
+    return clean(f"{type(error).__name__} {error}")
+
+
+def _words(text: str) -> str:
+    """What an RFC 7807 answer says, or the text itself."""
+    try:
+        problem = json.loads(text)
+    except ValueError:
+        return text
+    if not isinstance(problem, dict):
+        return text
+    said = " ".join(str(problem[key]) for key in ("title", "detail", "error") if problem.get(key))
+    if isinstance(wait := problem.get("retry_after"), int | float):
+        said += f" (retry after {wait} s)"
+    return said or text
+
+
+def _mended(body: bytes) -> bytes:
+    """The same JSON in a shape that the client's models accept."""
+    try:
+        answer = json.loads(body)
+    except ValueError:
+        raise ProviderError(ErrorKind.OVERLOADED, "Replicate: an answer that is not JSON") from None
+    if not isinstance(answer, dict):
+        raise ProviderError(ErrorKind.OVERLOADED, "Replicate: an answer that is not an object")
+    results = answer.get("results")
+    for item in [answer, *results] if isinstance(results, list) else [answer]:
+        if item.get("status") == "aborted":
+            item.update(status="failed", error=item.get("error") or "aborted before it started: deadline")
+        if "username" in item or "content_type" in item:
+            item.setdefault("name", "")
+    return json.dumps(answer).encode()

@@ -1,0 +1,241 @@
+"""Events in, runs out: which functions an event starts, resumes or cancels."""
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from loguru import logger
+
+from sandbox.inngest.caller import Caller
+from sandbox.inngest.config import FunctionConfig, RateLimit, Registration
+from sandbox.inngest.cron import next_run
+from sandbox.inngest.durations import seconds
+from sandbox.inngest.events import CANCELLED, CRON, FAILED, FINISHED, INTERNAL_FIELD, INVOKED, Event, internal
+from sandbox.inngest.execution import Execution, Pace
+from sandbox.inngest.expressions import ExpressionError, evaluate, is_true
+from sandbox.inngest.limits import Capacity, Rate, Seen
+from sandbox.inngest.runs import Run, RunStatus
+from sandbox.inngest.tasks import Tasks
+
+KEPT: Final = 10_000
+"""How many events and ended runs are remembered."""
+
+
+@dataclass(slots=True)
+class App:
+    """An app and what it registered last."""
+
+    url: str
+    name: str = ""
+    sdk: str = ""
+    error: str | None = None
+    functions: tuple[FunctionConfig, ...] = ()
+    synced_at: datetime | None = None
+    crons: list[asyncio.Task[None]] = field(default_factory=list)
+
+
+class Engine:
+    """Everything the stand-in knows, in memory."""
+
+    def __init__(self, pace: Pace) -> None:
+        self.pace = pace
+        self.tasks = Tasks()
+        self.capacity = Capacity()
+        self.caller = Caller()
+        self.alive = asyncio.Event()
+        """Cleared while the executor is dead: events are accepted, no function is called."""
+        self.alive.set()
+        self.apps: dict[str, App] = {}
+        self.functions: dict[str, FunctionConfig] = {}
+        self.events: dict[str, Event] = {}
+        self.runs: dict[str, Run] = {}
+        self.event_runs: dict[str, list[Run]] = {}
+        self._active: dict[str, Execution] = {}
+        self._invoked: dict[str, tuple[Execution, str]] = {}
+        self._seen = Seen()
+        self._rates = Rate()
+
+    async def close(self) -> None:
+        """Stop all work at once, as if the process were killed."""
+        await self.tasks.close()
+        await self.caller.close()
+
+    def register(self, registration: Registration) -> bool:
+        """Take over an app's functions. Gives whether anything changed."""
+        app = self.apps.setdefault(registration.appname, App(registration.url, registration.appname))
+        changed = app.functions != registration.functions
+        app.url, app.sdk, app.error = registration.url, registration.sdk, None
+        app.synced_at = datetime.now(UTC)
+        if not changed:
+            return False
+        for function in app.functions:
+            self.functions.pop(function.id, None)
+        app.functions = registration.functions
+        self.functions |= {function.id: function for function in registration.functions}
+        for task in app.crons:
+            task.cancel()
+        app.crons = [
+            self.tasks.start(self._tick(function, trigger.cron))
+            for function in registration.functions
+            for trigger in function.triggers
+            if trigger.cron
+        ]
+        logger.info("Inngest stand-in: {} registered {} functions", app.name, len(app.functions))
+        for function in registration.functions:
+            if function.ignored:
+                logger.warning("Inngest stand-in: {} ignores {}", function.id, ", ".join(function.ignored))
+        return True
+
+    def forget(self, url: str) -> None:
+        """Drop an app and its functions."""
+        for key, app in list(self.apps.items()):
+            if app.url == url:
+                for function in app.functions:
+                    self.functions.pop(function.id, None)
+                for task in app.crons:
+                    task.cancel()
+                del self.apps[key]
+
+    def accept(self, event: Event) -> None:
+        """Take an event: start functions, resume waits, cancel runs."""
+        self.events[event.internal_id] = event
+        waiting = list(self._active.values())
+        for function in list(self.functions.values()):
+            if self._triggers(function, event):
+                self.schedule(function, event)
+        for execution in waiting:
+            execution.on_event(event)
+        if event.name == FINISHED:
+            self._resume_invoker(event)
+        self._forget_old()
+
+    def schedule(self, function: FunctionConfig, event: Event) -> Run | None:
+        """Start a run, unless the same event or the same idempotency key started one within a day."""
+        now = time.time()
+        names = {"event": event.payload()}
+        try:
+            once = None if function.idempotency is None else evaluate(function.idempotency, names)
+            limited = function.rate_limit and self._rate(function, function.rate_limit, names, now) > 0
+        except ExpressionError as error:
+            logger.error("Inngest stand-in: {} is not started: {}", function.id, error)
+            return None
+        if limited or not self._seen.add(f"event {function.id} {event.id}", now):
+            return None
+        if once not in (None, False) and not self._seen.add(f"key {function.id} {once!r}", now):
+            return None
+        delay = 0.0
+        if function.rate_limit:
+            self._take(function, function.rate_limit, names, now)
+        if function.throttle:
+            delay = self._rate(function, function.throttle, names, now)
+            self._take(function, function.throttle, names, now + delay)
+        run = Run(function, event)
+        self.runs[run.id] = run
+        self.event_runs.setdefault(event.internal_id, []).append(run)
+        self._active[run.id] = Execution(run, self)
+        self._active[run.id].begin(delay)
+        return run
+
+    def cancel(self, run_id: str) -> bool:
+        """Cancel a run; False when it is not under way."""
+        if (execution := self._active.get(run_id)) is None:
+            return False
+        execution.finish(RunStatus.CANCELLED)
+        return True
+
+    def invoke(self, execution: Execution, step_id: str, opts: dict[str, Any]) -> None:
+        """Start a function for a step that waits for its result."""
+        correlation = f"{execution.run.id}.{step_id}"
+        self._invoked[correlation] = (execution, step_id)
+        payload = opts.get("payload") or {}
+        hidden = {"fn_id": opts.get("function_id"), "correlation_id": correlation}
+        event = internal(INVOKED, (payload.get("data") or {}) | {INTERNAL_FIELD: hidden})
+        self.events[event.internal_id] = event
+        function = self.functions.get(str(opts.get("function_id")))
+        if function is not None and self.schedule(function, event) is not None:
+            return
+        reason = f"could not find function with ID: {opts.get('function_id')}"
+        if function is not None:
+            reason = "invoked function is rate limited"
+        error = {"name": "Error", "message": reason}
+        self.accept(internal(FINISHED, {"correlation_id": correlation, "error": error}))
+
+    def finished(self, run: Run, outcome: dict[str, Any]) -> None:
+        """Tell the others that a run ended: whoever invoked it, and functions that listen for failures."""
+        self._active.pop(run.id, None)
+        if run.event.name in {FINISHED, FAILED}:
+            return
+        event = run.event.payload()
+        data: dict[str, Any] = {
+            "function_id": run.function.id,
+            "run_id": run.id,
+            "event": event,
+            "events": [event],
+            INTERNAL_FIELD: {"status": run.status.value},
+            **outcome,
+        }
+        if run.event.name == INVOKED and (correlation := run.event.data[INTERNAL_FIELD].get("correlation_id")):
+            data["correlation_id"] = correlation
+        self.accept(internal(FINISHED, data))
+        also = {RunStatus.FAILED: FAILED, RunStatus.CANCELLED: CANCELLED}.get(run.status)
+        if also is not None:
+            self.accept(internal(also, data, run.id))
+
+    def _resume_invoker(self, event: Event) -> None:
+        waiting = self._invoked.pop(event.data.get("correlation_id", ""), None)
+        if waiting is None:
+            return
+        execution, step_id = waiting
+        for key, wrapped in (("error", "error"), ("result", "data")):
+            if key in event.data:
+                execution.resume(step_id, {wrapped: event.data[key]}, "Failed" if key == "error" else "Completed")
+                return
+        execution.resume(step_id, event.payload())  # cancelled: the real server gives the bare event too
+
+    def _triggers(self, function: FunctionConfig, event: Event) -> bool:
+        for trigger in function.triggers:
+            name = trigger.event
+            if name is None or not (
+                name == event.name or (name.endswith("*") and event.name.startswith(name[:-1]))
+            ):
+                continue
+            try:
+                if is_true(trigger.expression, {"event": event.payload()}):
+                    return True
+            except ExpressionError as error:
+                logger.error("Inngest stand-in: trigger of {}: {}", function.id, error)
+        return False
+
+    def _rate(self, function: FunctionConfig, rate: RateLimit, names: dict[str, Any], now: float) -> float:
+        burst = rate.burst if rate is function.throttle else rate.limit // 10
+        key, period = _rate_key(function, rate, names), seconds(rate.period)
+        return self._rates.wait(key, limit=rate.limit, period=period, burst=burst, now=now)
+
+    def _take(self, function: FunctionConfig, rate: RateLimit, names: dict[str, Any], now: float) -> None:
+        key, period = _rate_key(function, rate, names), seconds(rate.period)
+        self._rates.take(key, limit=rate.limit, period=period, now=now)
+
+    async def _tick(self, function: FunctionConfig, expression: str) -> None:
+        while True:
+            due = next_run(expression, datetime.now(UTC))
+            await asyncio.sleep((due - datetime.now(UTC)).total_seconds())
+            event = internal(CRON, {"cron": expression})
+            self.events[event.internal_id] = event
+            self.schedule(function, event)
+
+    def _forget_old(self) -> None:
+        while len(self.events) > KEPT:
+            self.event_runs.pop(next(iter(self.events)), None)
+            del self.events[next(iter(self.events))]
+        if len(self.runs) > 2 * KEPT:
+            ended = [run.id for run in self.runs.values() if run.ended][:KEPT]
+            for run_id in ended:
+                del self.runs[run_id]
+
+
+def _rate_key(function: FunctionConfig, rate: RateLimit, names: dict[str, Any]) -> str:
+    kind = "throttle" if rate is function.throttle else "rate"
+    value = evaluate(rate.key, names) if rate.key else None
+    return f"{kind} {function.id} {value!r}"

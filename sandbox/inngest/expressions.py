@@ -1,0 +1,152 @@
+"""The part of CEL that function settings use, run over events.
+
+``event.data.job_id == async.data.job_id && event.data.n > 3``, ``event.data.a + "-" + event.data.b``,
+``event.data.name.startsWith("x")``, ``size(event.data.list)``, ``event.data.kind in ["a", "b"]``. CEL is read
+as Python's grammar after its own operators are renamed; only the nodes below are walked, so nothing in an
+expression can run code. A field that is absent is null.
+"""
+
+import ast
+import operator
+import re
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Any, Final
+
+_Operator = Callable[[Any, Any], Any]
+
+_TOKEN: Final = re.compile(
+    r"""(?P<text>"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')|(?P<op>&&|\|\||!=|!)|(?P<word>[A-Za-z_]\w*)"""
+)
+_OPERATORS: Final = {"&&": " and ", "||": " or ", "!": " not ", "!=": "!="}
+# async is a keyword of Python, the others are CEL's constants
+_WORDS: Final = {"async": "async_", "true": "True", "false": "False", "null": "None"}
+_BINARY: Final[dict[type[ast.AST], _Operator]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.Mod: operator.mod,
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.In: lambda item, group: item in group,
+}
+_METHODS: Final[dict[str, _Operator]] = {
+    "startsWith": lambda text, part: str(text).startswith(part),
+    "endsWith": lambda text, part: str(text).endswith(part),
+    "contains": lambda text, part: part in str(text),
+    "matches": lambda text, pattern: re.search(pattern, str(text)) is not None,
+}
+_FUNCTIONS: Final[dict[str, Callable[[Any], Any]]] = {
+    "size": len,
+    "string": str,
+    "int": int,
+    "double": float,
+    "has": lambda value: value is not None,
+}
+
+
+class ExpressionError(ValueError):
+    """An expression that this evaluator cannot read."""
+
+
+@lru_cache(maxsize=1024)
+def _parse(expression: str) -> ast.expr:
+    def rename(match: re.Match[str]) -> str:
+        if word := match["word"]:
+            return _WORDS.get(word, word)
+        return match["text"] or _OPERATORS[match["op"]]
+
+    try:
+        return ast.parse(_TOKEN.sub(rename, expression).strip(), mode="eval").body
+    except SyntaxError as error:
+        raise ExpressionError(f"cannot read the expression {expression!r}") from error
+
+
+def evaluate(expression: str, names: Mapping[str, Any]) -> Any:
+    """The value of an expression, with ``names`` (``event``, ``async``) as its variables.
+
+    Raises:
+        ExpressionError: When the expression is not in the part of CEL read here.
+    """
+    tree = _parse(expression)
+    scope = {_WORDS.get(name, name): value for name, value in names.items()}
+    try:
+        return _value(tree, scope)
+    except (TypeError, ArithmeticError, re.error) as error:
+        raise ExpressionError(f"cannot evaluate {expression!r}: {error}") from error
+
+
+def is_true(expression: str | None, names: Mapping[str, Any]) -> bool:
+    """Whether an expression holds. No expression holds always; comparing what cannot be compared does not.
+
+    Raises:
+        ExpressionError: When the expression cannot be read.
+    """
+    if expression is None:
+        return True
+    _parse(expression)
+    try:
+        return evaluate(expression, names) is True
+    except ExpressionError:
+        return False
+
+
+def _value(node: ast.expr, scope: Mapping[str, Any]) -> Any:
+    match node:
+        case ast.Constant(value=value):
+            return value
+        case ast.Name(id=name):
+            return scope.get(name)
+        case ast.List(elts=items):
+            return [_value(item, scope) for item in items]
+        case ast.Attribute(value=owner, attr=field):
+            return _field(_value(owner, scope), field)
+        case ast.Subscript(value=owner, slice=key):
+            return _field(_value(owner, scope), _value(key, scope))
+        case ast.Call():
+            return _call(node, scope)
+        case _:
+            return _operation(node, scope)
+
+
+def _operation(node: ast.expr, scope: Mapping[str, Any]) -> Any:
+    match node:
+        case ast.BoolOp(op=ast.And(), values=values):
+            return all(_value(value, scope) is True for value in values)
+        case ast.BoolOp(op=ast.Or(), values=values):
+            return any(_value(value, scope) is True for value in values)
+        case ast.UnaryOp(op=ast.Not(), operand=operand):
+            return _value(operand, scope) is not True
+        case ast.UnaryOp(op=ast.USub(), operand=operand):
+            return -_value(operand, scope)
+        case ast.BinOp(left=left, op=op, right=right) if type(op) in _BINARY:
+            return _BINARY[type(op)](_value(left, scope), _value(right, scope))
+        case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in _BINARY:
+            return _BINARY[type(op)](_value(left, scope), _value(right, scope))
+        case ast.IfExp():
+            return _value(node.body if _value(node.test, scope) is True else node.orelse, scope)
+        case _:
+            raise ExpressionError(f"not read here: {ast.unparse(node)}")
+
+
+def _call(node: ast.Call, scope: Mapping[str, Any]) -> Any:
+    match node:
+        case ast.Call(func=ast.Name(id=name), args=[argument]) if name in _FUNCTIONS:
+            return _FUNCTIONS[name](_value(argument, scope))
+        case ast.Call(func=ast.Attribute(value=owner, attr=name), args=[argument]) if name in _METHODS:
+            return _METHODS[name](_value(owner, scope), _value(argument, scope))
+        case _:
+            raise ExpressionError(f"not read here: {ast.unparse(node)}")
+
+
+def _field(owner: Any, key: Any) -> Any:
+    if isinstance(owner, Mapping):
+        return owner.get(key)
+    if isinstance(owner, list) and isinstance(key, int) and 0 <= key < len(owner):
+        return owner[key]
+    return None

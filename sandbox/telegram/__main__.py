@@ -1,0 +1,59 @@
+"""``python -m sandbox.telegram --port 18790``: the stand alone, on loopback only."""
+
+import argparse
+import asyncio
+import contextlib
+import ipaddress
+import signal
+import sys
+from pathlib import Path
+
+from aiohttp import web
+
+from sandbox.telegram.stand import create_telegram
+
+
+def _loopback(text: str) -> str:
+    if text != "localhost" and not ipaddress.ip_address(text).is_loopback:
+        raise argparse.ArgumentTypeError("the sandbox listens on loopback only")
+    return text
+
+
+async def _run(host: str, port: int, data: Path | None, title: str) -> None:
+    stand = create_telegram(data_dir=data, page_title=title)
+    app = web.Application(client_max_size=64 * 1024 * 1024)
+    stand.add_routes(app)
+    await stand.start()
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=5)
+    await runner.setup()
+    site = web.TCPSite(runner, host, port)
+    await site.start()
+    bound = runner.addresses[0][1]
+    shown = f"[{host}]" if ":" in host else host
+    sys.stdout.write(f"Telegram sandbox: http://{shown}:{bound}/\n")
+    sys.stdout.flush()
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await stop.wait()
+    await runner.cleanup()
+    await stand.close()
+
+
+def main() -> None:
+    """Read the command line and run until SIGINT or SIGTERM."""
+    parser = argparse.ArgumentParser(prog="python -m sandbox.telegram", description=__doc__)
+    parser.add_argument("--port", type=int, default=18790, help="port to listen on; 0 takes a free one")
+    parser.add_argument("--host", type=_loopback, default="127.0.0.1", help="loopback address to listen on")
+    parser.add_argument("--data", type=Path, default=None, help="folder that keeps the state; none: memory")
+    parser.add_argument("--page-title", default="Diptych sandbox", help="title of the chat page")
+    options = parser.parse_args()
+    with contextlib.suppress(ImportError):
+        import uvloop  # faster where it is installed, and not needed
+
+        asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    asyncio.run(_run(options.host, options.port, options.data, options.page_title))
+
+
+if __name__ == "__main__":
+    main()

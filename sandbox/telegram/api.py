@@ -1,0 +1,177 @@
+"""The Bot API over HTTP: from a request to an answer, a fault, and a line in the outbox."""
+
+import asyncio
+import inspect
+import json
+import time
+from typing import Any
+
+from aiohttp import ClientSession, web
+from loguru import logger
+
+from sandbox.telegram import (  # noqa: F401  (the modules enter their methods when imported)
+    methods_chats,
+    methods_edits,
+    methods_media,
+    methods_messages,
+    methods_payments,
+    methods_profile,
+    methods_updates,
+)
+from sandbox.telegram.answers import AnswerCheck
+from sandbox.telegram.background import Background
+from sandbox.telegram.bots import BotAccount, bot_id_of
+from sandbox.telegram.calls import HANDLERS, Call, Checkout
+from sandbox.telegram.errors import ApiError
+from sandbox.telegram.faults import Fault
+from sandbox.telegram.requests import METHODS, AnyMethod, Inbound, build_method, read_request
+from sandbox.telegram.webhook import WebhookDelivery
+from sandbox.telegram.world import World
+
+Json = dict[str, Any]
+
+
+class BotApi:
+    """Answers Bot API calls and delivers webhooks."""
+
+    def __init__(self, world: World, background: Background) -> None:
+        self.world = world
+        self.checkouts: dict[str, Checkout] = {}
+        self._background = background
+        self._webhooks: dict[int, WebhookDelivery] = {}
+        self._session: ClientSession | None = None
+        self._answers = AnswerCheck()
+
+    async def start(self) -> None:
+        """Open the client for webhooks and take up deliveries that a dead stand has left."""
+        self._session = ClientSession()
+        for bot in self.world.bots.values():
+            if bot.webhook is not None:
+                self._webhook(bot).start(bot.webhook, self._session)
+
+    async def close(self) -> None:
+        """Deliver nothing more."""
+        for webhook in self._webhooks.values():
+            webhook.stop()
+        if self._session is not None:
+            await self._session.close()
+
+    def _webhook(self, bot: BotAccount) -> WebhookDelivery:
+        webhook = self._webhooks.get(bot.id)
+        if webhook is None:
+            queue = self.world.queues[bot.id]
+            webhook = self._webhooks[bot.id] = WebhookDelivery(queue, self._background, self._from_webhook)
+        return webhook
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """Answer one HTTP request."""
+        started, cpu = time.time(), time.perf_counter()
+        name = request.match_info["method"]
+        try:
+            bot = self.world.bot(bot_id_of(request.match_info["token"]))
+        except ApiError as error:
+            return _response(error.code, error.body())
+        inbound = Inbound({}, {})
+        fault: Fault | None = None
+        try:
+            cls = _method_class(name)
+            name = cls.__api_method__
+            inbound = await read_request(request)
+            fault = self.world.faults.take(name, inbound.params)
+            if fault is not None:
+                await _before(fault)
+            result = await self._carry_out(bot, cls, inbound)
+            _after(fault)
+            status, body = 200, {"ok": True, "result": result}
+        except ApiError as error:
+            status, body = error.code, error.body()
+        self.world.store.commit()
+        took = round((time.perf_counter() - cpu) * 1000, 2)
+        shown = body["result"] if status == 200 else body
+        self.world.outbox.add(started, bot.id, name, _shown(inbound), status, shown, took)
+        if fault is not None and fault.order.drop:
+            if request.transport is not None:
+                request.transport.close()
+            return web.Response(status=499)
+        return _response(status, body)
+
+    async def _carry_out(self, bot: BotAccount, cls: type[AnyMethod], inbound: Inbound) -> Any:
+        handler = HANDLERS.get(cls)
+        if handler is None:
+            raise ApiError(501, f"Not Implemented: the sandbox does not carry out {cls.__api_method__}")
+        method, inbound.params = build_method(cls, inbound.params)
+        if self._session is None:
+            raise ApiError(500, "Internal Server Error: the sandbox is not started")
+        call = Call(self.world, bot, inbound.uploads, self._webhook(bot), self._session, self.checkouts)
+        result = handler(call, method)
+        if inspect.isawaitable(result):
+            result = await result
+        self._answers.check(cls, result)
+        return result
+
+    async def _from_webhook(self, bot_id: int, name: str, params: Json) -> None:
+        """Carry out a method that came in the answer to a webhook; nobody hears how it ended."""
+        started, cpu = time.time(), time.perf_counter()
+        inbound = Inbound(params, {})
+        try:
+            cls = _method_class(name)
+            result = await self._carry_out(self.world.bot(bot_id), cls, inbound)
+            name, status, answer = cls.__api_method__, 200, result
+        except ApiError as error:
+            logger.warning("sandbox telegram: {} in a webhook answer failed: {}", name, error)
+            status, answer = error.code, error.body()
+        self.world.store.commit()
+        took = round((time.perf_counter() - cpu) * 1000, 2)
+        self.world.outbox.add(started, bot_id, name, inbound.params, status, answer, took)
+
+    async def download(self, request: web.Request) -> web.StreamResponse:
+        """``/file/bot{token}/{path}``: the bytes behind ``getFile``."""
+        try:
+            bot_id = bot_id_of(request.match_info["token"])
+        except ApiError as error:
+            return _response(error.code, error.body())
+        stored = self.world.files.at(bot_id, request.match_info["path"])
+        if stored is None:
+            return _response(404, {"ok": False, "error_code": 404, "description": "Not Found"})
+        return web.FileResponse(
+            self.world.files.location(stored), headers={"Content-Type": "application/octet-stream"}
+        )
+
+
+def _method_class(name: str) -> type[AnyMethod]:
+    cls = METHODS.get(name.lower())
+    if cls is None:
+        raise ApiError(404, "Not Found: method not found")
+    return cls
+
+
+async def _before(fault: Fault) -> None:
+    if fault.order.hang:
+        await asyncio.sleep(fault.order.hang)
+    error = fault.error()
+    if error is not None and not fault.order.after:
+        raise error
+    if fault.order.drop and not fault.order.after:
+        raise ApiError(499, "connection dropped by a fault")
+
+
+def _after(fault: Fault | None) -> None:
+    """Fail a call that was carried out: its answer is lost."""
+    if fault is not None and fault.order.after and (lost := fault.error()) is not None:
+        raise lost
+
+
+def _shown(inbound: Inbound) -> Json:
+    if not inbound.uploads:
+        return inbound.params
+    files = {name: upload.view() for name, upload in inbound.uploads.items()}
+    kept = {name: value for name, value in inbound.params.items() if value != f"attach://{name}"}
+    return {**kept, **files}
+
+
+def _response(status: int, body: Json) -> web.Response:
+    headers = {}
+    if retry_after := body.get("parameters", {}).get("retry_after"):
+        headers["Retry-After"] = str(retry_after)
+    content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    return web.Response(status=status, body=content, content_type="application/json", headers=headers)

@@ -1,0 +1,43 @@
+"""People who use the bots."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+Json = dict[str, Any]
+
+DEFAULT_PERSON_ID = 1001
+
+
+@dataclass(slots=True)
+class Person:
+    """One person; their private chat with a bot has the person's id."""
+
+    id: int
+    first_name: str = "Alex"
+    last_name: str | None = None
+    username: str | None = None
+    language_code: str | None = "en"
+
+    def user(self) -> Json:
+        """Telegram's ``User``."""
+        return {**self.fields(), "is_bot": False}
+
+    def private_chat(self) -> Json:
+        """Telegram's ``Chat`` of the private chat with this person."""
+        chat = {**self.fields(), "type": "private"}
+        chat.pop("language_code", None)
+        return chat
+
+    def fields(self) -> Json:
+        """What is known of the person."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
+
+    def update(self, known: Json) -> bool:
+        """Take over what a request says of the person; whether that changed anything."""
+        changed = False
+        for name in ("first_name", "last_name", "username", "language_code"):
+            value = known.get(name)
+            if value is not None and value != getattr(self, name):
+                setattr(self, name, value)
+                changed = True
+        return changed

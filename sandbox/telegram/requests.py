@@ -1,0 +1,165 @@
+"""What a bot sends: read from HTTP and checked with aiogram's method models."""
+
+import functools
+import inspect
+import json
+import typing
+from dataclasses import dataclass
+from typing import Any
+
+from aiogram import methods
+from aiogram.methods import TelegramMethod
+from aiohttp import BodyPartReader, web
+from pydantic import BaseModel, ValidationError
+
+from sandbox.telegram.errors import ApiError, bad_request
+
+Json = dict[str, Any]
+AnyMethod = TelegramMethod[Any]
+
+UPLOAD_LIMIT = 50 * 1024 * 1024
+
+METHODS: dict[str, type[AnyMethod]] = {
+    cls.__api_method__.lower(): cls
+    for _, cls in inspect.getmembers(methods, inspect.isclass)
+    if issubclass(cls, TelegramMethod) and cls is not TelegramMethod
+}
+
+_MEDIA_FIELDS = ("photo", "video", "audio", "voice", "document", "animation")
+_ARRAYS = {"media": "InputMedia", "prices": "labeled prices", "commands": "BotCommand"}
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file that came with a request."""
+
+    data: bytes
+    file_name: str
+    content_type: str | None
+
+    def view(self) -> Json:
+        """What the outbox keeps of it."""
+        return {"file_name": self.file_name, "size": len(self.data)}
+
+
+@dataclass(slots=True)
+class Inbound:
+    """A request's parameters, still as they came, and its files."""
+
+    params: Json
+    uploads: dict[str, Upload]
+
+
+async def read_request(request: web.Request) -> Inbound:
+    """Parameters of a GET or POST: query, form, multipart or JSON; 413 past 50 MB of files."""
+    params: Json = dict(request.query)
+    uploads: dict[str, Upload] = {}
+    kind = request.content_type
+    if request.method == "POST" and request.body_exists:
+        if kind == "application/json":
+            params.update(_json_object(await request.read()))
+        elif kind.startswith("multipart/"):
+            await _read_parts(request, params, uploads)
+        else:
+            params.update(
+                {name: value for name, value in (await request.post()).items() if isinstance(value, str)}
+            )
+    return Inbound(params, uploads)
+
+
+def _json_object(body: bytes) -> Json:
+    try:
+        decoded = json.loads(body or b"{}")
+    except ValueError as error:
+        raise bad_request("can't parse JSON object") from error
+    if not isinstance(decoded, dict):
+        raise bad_request("object expected as request")
+    return decoded
+
+
+async def _read_parts(request: web.Request, params: Json, uploads: dict[str, Upload]) -> None:
+    total = 0
+    reader = await request.multipart()
+    while (part := await reader.next()) is not None:
+        if not isinstance(part, BodyPartReader) or part.name is None:
+            continue
+        chunks = []
+        while chunk := await part.read_chunk(256 * 1024):
+            total += len(chunk)
+            if total <= UPLOAD_LIMIT:
+                chunks.append(chunk)
+        data = b"".join(chunks)
+        if part.filename is None:
+            params[part.name] = data.decode("utf-8", "replace")
+        else:
+            uploads[part.name] = Upload(data, part.filename, part.headers.get("Content-Type"))
+            if part.name in _MEDIA_FIELDS:
+                params[part.name] = f"attach://{part.name}"
+    if total > UPLOAD_LIMIT:
+        raise ApiError(413, "Request Entity Too Large")
+
+
+@functools.cache
+def _structured_fields(cls: type[AnyMethod]) -> frozenset[str]:
+    """Fields that are lists or objects, which forms carry as JSON text."""
+    return frozenset(name for name, info in cls.model_fields.items() if _is_structured(info.annotation))
+
+
+def _is_structured(annotation: Any) -> bool:
+    origin = typing.get_origin(annotation)
+    if origin in (list, dict, tuple):
+        return True
+    if origin is not None:
+        return any(_is_structured(argument) for argument in typing.get_args(annotation))
+    return inspect.isclass(annotation) and issubclass(annotation, BaseModel)
+
+
+def build_method(cls: type[AnyMethod], params: Json) -> tuple[AnyMethod, Json]:
+    """The checked method and its parameters with JSON texts decoded; ``ApiError`` 400 if wrong."""
+    structured = _structured_fields(cls)
+    decoded: Json = {}
+    for name, value in params.items():
+        if value == "" and name != "text":
+            continue
+        decoded[name] = _decode(name, value) if isinstance(value, str) and name in structured else value
+    try:
+        return cls.model_validate(decoded), decoded
+    except ValidationError as error:
+        raise _refusal(error) from error
+
+
+def _decode(name: str, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        what = "reply keyboard markup" if name == "reply_markup" else name.replace("_", " ")
+        raise bad_request(f"can't parse {what} JSON object") from error
+
+
+def _refusal(error: ValidationError) -> ApiError:
+    """Telegram's words for the first thing that is wrong with a request."""
+    first = error.errors(include_url=False, include_context=False)[0]
+    name, missing = str(first["loc"][0]) if first["loc"] else "", first["type"] == "missing"
+    if len(first["loc"]) == 1 and missing:
+        if name == "chat_id":
+            return bad_request("chat_id is empty")
+        if name == "text":
+            return bad_request("message text is empty")
+        if name in _MEDIA_FIELDS:
+            return bad_request(f"there is no {name} in the request")
+        return bad_request(f'parameter "{name}" is required')
+    if name == "reply_markup":
+        return _markup_refusal(error)
+    if name in _ARRAYS and len(first["loc"]) == 1:
+        return bad_request(f"expected an Array of {_ARRAYS[name]}")
+    where = ".".join(str(part) for part in first["loc"])
+    return bad_request(f"can't parse parameter {where}: {first['msg']}")
+
+
+def _markup_refusal(error: ValidationError) -> ApiError:
+    for problem in error.errors(include_url=False, include_context=False):
+        if problem["type"] == "missing" and problem["loc"][-1] == "text":
+            return bad_request("can't parse inline keyboard button: Can't find field \"text\"")
+        if problem["type"] in ("list_type", "model_type") and "inline_keyboard" in problem["loc"]:
+            return bad_request('field "inline_keyboard" must be an Array of Arrays')
+    return bad_request("object expected as reply markup")

@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# Runs Diptych on this machine: sets up .venv, starts an Inngest for Plan A, starts the bot.
+#
+#   scripts/run.sh             with Plan A and Plan B
+#   scripts/run.sh --no-inngest  Plan B alone
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/venv.sh
+prepare_venv requirements-sandbox.txt
+
+port=$(setting PORT 3001)
+inngest_port=$(setting INNGEST_DEV_PORT 9288)
+inngest_pid=
+
+stop_inngest() {
+    if [ -n "$inngest_pid" ]; then kill "$inngest_pid" 2>/dev/null || true; fi
+}
+trap stop_inngest EXIT
+
+answers() { # whether something listens on a port of this machine
+    .venv/bin/python -c 'import socket, sys; socket.create_connection(("127.0.0.1", int(sys.argv[1])), 1)' "$1" 2>/dev/null
+}
+
+start_inngest() {
+    local url="http://127.0.0.1:$port/api/inngest" cli
+    if [ "$(setting ENVIRONMENT development)" = production ] || [ -n "$(setting INNGEST_BASE_URL '')" ]; then
+        return # an Inngest of your own is used
+    fi
+    if answers "$inngest_port"; then
+        echo "Inngest: using what runs on port $inngest_port" >&2
+        return
+    fi
+    cli=$(setting INNGEST_CLI "$(command -v inngest-cli || command -v inngest || true)")
+    if [ -n "$cli" ]; then
+        local gateway=--connect-gateway-port
+        "$cli" dev --help 2>&1 | grep -q -- "$gateway" || gateway=--gateway-port
+        "$cli" dev --no-discovery -u "$url" --port "$inngest_port" \
+            "$gateway" "$(setting INNGEST_CONNECT_PORT 9289)" >.data/inngest.log 2>&1 &
+    else
+        .venv/bin/python -m sandbox.inngest --port "$inngest_port" -u "$url" >.data/inngest.log 2>&1 &
+    fi
+    inngest_pid=$!
+}
+
+mkdir -p .data
+if [ "${1:-}" != --no-inngest ]; then start_inngest; fi
+.venv/bin/python main.py &
+main_pid=$!
+trap 'kill -TERM "$main_pid" 2>/dev/null || true' INT TERM
+wait "$main_pid" || status=$?
+while kill -0 "$main_pid" 2>/dev/null; do wait "$main_pid" || status=$?; done
+exit "${status:-0}"

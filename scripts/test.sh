@@ -1,0 +1,30 @@
+#!/usr/bin/env bash
+# All gates and all tests. Installs what they need; needs no network beyond the package registries.
+#
+#   scripts/test.sh            everything
+#   scripts/test.sh ARGS…      pytest with these arguments alone
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/venv.sh
+prepare_venv requirements-dev.txt
+bin=.venv/bin
+
+if [ $# -gt 0 ]; then exec "$bin/pytest" "$@"; fi
+
+find_chromium() {
+    for candidate in "${CHROMIUM:-}" chromium chromium-browser google-chrome; do
+        if [ -n "$candidate" ] && command -v "$candidate" >/dev/null 2>&1; then command -v "$candidate"; return; fi
+    done
+    return 1
+}
+if ! find_chromium >/dev/null && command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" = 0 ]; then
+    echo "Installing chromium for the browser tests…" >&2
+    apt-get update -qq >/dev/null
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium fonts-noto-color-emoji >/dev/null
+fi
+
+"$bin/ruff" check .
+"$bin/ruff" format --check .
+"$bin/mypy"
+"$bin/lint-imports"
+exec "$bin/pytest" -n 2 --dist loadfile

@@ -1,0 +1,49 @@
+"""Work that goes on behind the answers. All of it is held here, named, and drained at shutdown."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from loguru import logger
+
+_AGAIN_SECONDS = 1.0
+
+
+class Background:
+    """A supervised group: a task that fails is logged once and takes no other down."""
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    def keep(self, work: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
+        """Run work that has no end; should it fail, log it and begin it again."""
+        self.spawn(self._again(work, name), name)
+
+    async def _again(self, work: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
+        while True:
+            try:
+                await work()
+            except Exception as error:  # noqa: BLE001 - a bug must not silently end what keeps orders moving
+                logger.opt(exception=error).error("{} failed and begins again", name)
+            await asyncio.sleep(_AGAIN_SECONDS)
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.opt(exception=error).error("background task {} failed", task.get_name())
+
+    async def drain(self, seconds: float) -> None:
+        """Let the tasks end by themselves for that long, then cancel what is left and wait for it."""
+        tasks = set(self._tasks)
+        if tasks:
+            await asyncio.wait(tasks, timeout=seconds)
+        left = [task for task in tasks if not task.done()]
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)

@@ -1,0 +1,110 @@
+"""The way every order goes: check it, price it, commit it, and let its plan have it.
+
+Read this first. A handler calls `dispatch` and answers the person; from the commit on, the order is never
+lost, never charged twice and never made twice. Plan A's event goes out of the outbox (relay.py); Plan B's
+job is taken from the jobs table (queue.py); both run `run_job` (jobs.py).
+"""
+
+import os
+import time
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from loguru import logger
+
+from services import ledger
+from services.errors import NotEnough
+from services.generation.registry import SERVICES
+from services.plans import Plans
+from services.queue import Queue
+from services.relay import Relay
+from services.studio import Studio
+from storage.jobs import Job, NewJob, get_job_by_order, insert_job, queue_place
+from storage.ledger import NotEnoughCredits, get_balance
+from storage.outbox import add_to_outbox
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a person asks for. `key` names the order: the same key never becomes a second job."""
+
+    key: str
+    service: str
+    inputs: dict[str, Any]
+    user_id: int
+    bot_name: str
+    chat_id: int
+    language: str
+    progress_message_id: int | None = None
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """`new` is False where this order had become a job before. `place` is its place in Plan B's queue, if it
+    has to wait there; `waits` says that it waits for Plan A to come back."""
+
+    job: Job
+    new: bool
+    place: int | None = None
+    waits: bool = False
+
+
+@dataclass(frozen=True)
+class Dispatcher:
+    studio: Studio
+    plans: Plans
+    queue: Queue
+    relay: Relay
+
+    async def dispatch(self, order: Order) -> Accepted:
+        """Accept an order: when this returns, it is committed. Raises Refused, NotEnough."""
+        spec = SERVICES[order.service]
+        inputs = spec.check(order.inputs)
+        new = NewJob(
+            id=_new_id(),
+            order_key=order.key,
+            service=spec.id,
+            user_id=order.user_id,
+            bot_name=order.bot_name,
+            chat_id=order.chat_id,
+            progress_message_id=order.progress_message_id,
+            language=order.language,
+            inputs=inputs,
+            price=spec.price(inputs),
+            plan=self.plans.choose(spec.id),
+            start_within=self.relay.start_within,
+        )
+        job = await self._commit(new)
+        if job is None:
+            known = await get_job_by_order(self.studio.db, order.key)
+            assert known is not None  # noqa: S101 - jobs are never deleted
+            return Accepted(known, new=False)
+        logger.info("job {} {} accepted from {} for plan {}", job.id, job.service, job.user_id, job.plan)
+        if job.plan == "A":
+            self.relay.poke()
+            return Accepted(job, new=True, waits=self.plans.waits(spec.id))
+        place = None if self.queue.free > 0 else await queue_place(self.studio.db, job.id)
+        self.queue.poke()
+        return Accepted(job, new=True, place=place)
+
+    async def _commit(self, new: NewJob) -> Job | None:
+        """The job, its hold and its outbox row, or nothing of them. None for an order that was taken before."""
+        try:
+            async with self.studio.db.acquire() as connection, connection.transaction():
+                job = await insert_job(connection, new)
+                if job is not None:
+                    await ledger.hold(connection, new)
+                    if new.plan == "A":
+                        await add_to_outbox(connection, new.id)
+        except NotEnoughCredits as error:
+            balance = await get_balance(self.studio.db, new.user_id)
+            raise NotEnough(price=new.price, available=balance.available) from error
+        return job
+
+
+def _new_id() -> UUID:
+    """A UUID version 7: ids sort by time. https://www.rfc-editor.org/rfc/rfc9562#section-5.7"""
+    number = int(time.time() * 1000) << 80 | int.from_bytes(os.urandom(10))
+    number = number & ~(0xF << 76) | 0x7 << 76
+    return UUID(int=number & ~(0x3 << 62) | 0x2 << 62)

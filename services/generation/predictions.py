@@ -1,0 +1,87 @@
+"""Long work at a provider: asked for once, watched until it ends, whoever watches."""
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from functools import partial
+from typing import Any
+
+from providers.protocols import Prediction, PredictionProvider, PredictionRequest
+from services.errors import Broken, failure_of_kind
+from services.work import Work
+
+_PAUSES = (1.0, 1.0, 2.0, 2.0, 3.0, 5.0)
+_LONGEST_PAUSE = 10.0
+
+
+def seed_for(work: Work, number: int) -> int:
+    """The same for every run of this job, and no other's: `find` knows our prediction by it."""
+    digest = hashlib.sha256(f"{work.job.id}:{number}".encode()).digest()
+    return int.from_bytes(digest[:4]) % 2_000_000_000
+
+
+async def predict(
+    work: Work, provider: PredictionProvider, requests: Sequence[PredictionRequest], *, limit: float
+) -> list[Prediction]:
+    """Have all requests done, and give them as they ended well.
+
+    Raises Failure when one failed or `limit` seconds have passed; the others are then stopped.
+    """
+    ids = [
+        await work.steps.run(
+            f"start-{number}", partial(provider.start, request), recover=partial(_found, provider, request)
+        )
+        for number, request in enumerate(requests, 1)
+    ]
+    for number, pause in enumerate(_pauses(limit), 1):
+        await work.steps.sleep(f"pause-{number}", pause)
+        stored = await work.steps.run(f"poll-{number}", partial(_poll, provider, ids))
+        predictions = [_prediction(data) for data in stored]
+        if failed := next((p for p in predictions if p.status in ("failed", "cancelled")), None):
+            await _stop(work, provider, predictions)
+            if failed.error is None:
+                raise Broken("failure.provider", detail=f"prediction {failed.id} was {failed.status}")
+            raise failure_of_kind(failed.error, failed.error_detail)
+        if all(p.status == "succeeded" for p in predictions):
+            return predictions
+        await work.report(_percent(predictions))
+    await _stop(work, provider, predictions)
+    raise Broken("failure.timed_out", detail=f"not done after {limit} s")
+
+
+async def _found(provider: PredictionProvider, request: PredictionRequest, since: datetime) -> str | None:
+    return await provider.find(request, since)
+
+
+async def _poll(provider: PredictionProvider, ids: Sequence[str]) -> list[dict[str, Any]]:
+    return [asdict(await provider.get(prediction_id)) for prediction_id in ids]
+
+
+def _prediction(data: dict[str, Any]) -> Prediction:
+    return Prediction(**{**data, "outputs": tuple(data["outputs"])})
+
+
+async def _stop(work: Work, provider: PredictionProvider, predictions: Sequence[Prediction]) -> None:
+    async def stop() -> None:
+        for prediction in predictions:
+            if prediction.status in ("queued", "running"):
+                await provider.cancel(prediction.id)
+
+    await work.steps.run("stop", stop)
+
+
+def _percent(predictions: Sequence[Prediction]) -> int | None:
+    known = [100 if p.status == "succeeded" else p.percent for p in predictions]
+    numbers = [percent for percent in known if percent is not None]
+    return sum(numbers) // len(known) if numbers else None
+
+
+def _pauses(limit: float) -> Iterator[float]:
+    passed = 0.0
+    for number in range(100_000):
+        pause = _PAUSES[number] if number < len(_PAUSES) else _LONGEST_PAUSE
+        passed += pause
+        yield pause
+        if passed >= limit:
+            return

@@ -1,0 +1,111 @@
+"""`run_job`: the one place where an accepted order becomes a result, on either plan."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime
+from functools import partial
+
+from loguru import logger
+
+from services import ledger
+from services.delivery import deliver, tell_failure
+from services.errors import Failure, LeaseLost
+from services.generation.registry import SERVICES
+from services.progress import show_end, show_percent
+from services.steps import Steps
+from services.studio import Studio
+from services.work import Work
+from storage.jobs import Job, State, end_job, renew_lease
+from storage.pool import DATABASE_AWAY
+
+
+async def run_job(studio: Studio, job: Job, steps: Steps) -> State:
+    """Do the rest of a job whose lease the caller has taken, and give how it ended.
+
+    Whatever is in the journal is not done again. Raises LeaseLost when another runner has taken the job,
+    and PlanGaveUp when this plan cannot finish it.
+    """
+    async with _keeping_lease(studio, job):
+        await show_percent(studio, job, None)
+        work = Work(job, steps, studio.providers, partial(show_percent, studio, job))
+        try:
+            result = await SERVICES[job.service].run(work)
+            stored = await steps.run(
+                "deliver",
+                partial(deliver, studio, job, result),
+                recover=partial(_maybe_delivered, job),
+                patient=True,
+            )
+        except Failure as failure:
+            await steps.run("tell", partial(_tell, studio, job, failure), patient=True)
+            ended = await _end(studio, job, "failed", failure=failure.key)
+        else:
+            ended = await _end(studio, job, "succeeded", result=stored)
+        await show_end(studio, ended)
+        logger.info(
+            "job {} {} on plan {} ended: {}{}",
+            job.id,
+            job.service,
+            job.plan,
+            ended.state,
+            f" ({ended.failure})" if ended.failure else "",
+        )
+        return ended.state
+
+
+async def _tell(studio: Studio, job: Job, failure: Failure) -> None:
+    await tell_failure(studio, job, failure)
+
+
+async def _maybe_delivered(job: Job, begun: datetime) -> None:
+    """A runner died between sending the result and writing it down: Telegram cannot say whether it arrived.
+
+    The person must not be left without it, so it is sent (again).
+    """
+    logger.warning("job {}: delivery was begun at {} and its end is unknown; sending now", job.id, begun)
+
+
+async def _end(
+    studio: Studio, job: Job, state: State, *, failure: str | None = None, result: dict[str, object] | None = None
+) -> Job:
+    """End the job and settle its hold in one transaction. Raises LeaseLost."""
+    async with studio.db.acquire() as connection, connection.transaction():
+        ended = await end_job(connection, job.id, job.epoch, state, failure=failure, result=result)
+        if ended is None:
+            raise LeaseLost
+        await (ledger.capture if state == "succeeded" else ledger.release)(connection, ended)
+    return ended
+
+
+@asynccontextmanager
+async def _keeping_lease(studio: Studio, job: Job) -> AsyncIterator[None]:
+    """Renew the lease while the body runs; stop the body when the lease turns out to be another's."""
+    lost = False
+
+    async def renew(scope: asyncio.Timeout) -> None:
+        nonlocal lost
+        while True:
+            await asyncio.sleep(studio.lease_seconds / 3)
+            try:
+                lost = not await renew_lease(studio.db, job.id, job.epoch, seconds=studio.lease_seconds)
+            except DATABASE_AWAY as error:
+                logger.warning("job {}: lease not renewed, the database is away: {}", job.id, error)
+                continue
+            if lost:
+                scope.reschedule(0)
+                return
+
+    try:
+        async with asyncio.timeout(None) as scope:
+            renewal = studio.background.spawn(renew(scope), f"lease-{job.id}")
+            try:
+                yield
+            finally:
+                renewal.cancel()
+                with suppress(asyncio.CancelledError):
+                    await renewal
+    except TimeoutError:
+        if not lost:
+            raise
+        raise LeaseLost from None

@@ -1,0 +1,109 @@
+"""Which plan a job runs on: the mode an admin has set, and whether Inngest is there."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Literal, Protocol, get_args
+
+import asyncpg
+from loguru import logger
+
+from services.generation.registry import SERVICES
+from storage.jobs import Job, Plan
+from storage.pool import DATABASE_AWAY, Connection, Pool
+from storage.settings import CHANNEL, get_settings, set_setting, unset_setting
+
+Mode = Literal["auto", "a", "b"]
+MODES: tuple[Mode, ...] = get_args(Mode)
+_KEY = "mode"
+_LISTEN_AGAIN_SECONDS = 1.0
+
+
+class PlanAAway(Exception):
+    """Inngest did not accept the events in time."""
+
+
+class PlanA(Protocol):
+    """Inngest, as the business sees it."""
+
+    @property
+    def healthy(self) -> bool:
+        """Configured, functions registered, circuit closed."""
+        ...
+
+    async def send(self, jobs: Sequence[Job]) -> None:
+        """Have Inngest accept the jobs, whose ids are the events' ids. Raises PlanAAway, soon."""
+        ...
+
+
+class NoPlanA:
+    """Where Inngest is not configured."""
+
+    healthy = False
+
+    async def send(self, jobs: Sequence[Job]) -> None:
+        raise PlanAAway("Inngest is not configured")
+
+
+class Plans:
+    """The modes, as they stand in Postgres; every process hears of a change at once."""
+
+    def __init__(self, db: Pool, plan_a: PlanA) -> None:
+        self._db = db
+        self.plan_a = plan_a
+        self._modes: dict[str, Mode] = {}
+        self.changed = asyncio.Event()
+
+    @property
+    def services(self) -> list[str]:
+        return list(SERVICES)
+
+    def mode(self, service: str) -> Mode:
+        return self._modes.get(f"{_KEY}:{service}") or self._modes.get(_KEY, "auto")
+
+    def choose(self, service: str) -> Plan:
+        mode = self.mode(service)
+        if mode == "auto":
+            return "A" if self.plan_a.healthy else "B"
+        return "A" if mode == "a" else "B"
+
+    def waits(self, service: str) -> bool:
+        """Whether an order now has to wait until Inngest is back."""
+        return self.mode(service) == "a" and not self.plan_a.healthy
+
+    def may_take_over(self) -> list[str]:
+        """The services whose jobs Plan B may take from a Plan A that fell silent."""
+        return [service for service in SERVICES if self.mode(service) != "a"]
+
+    async def set_mode(
+        self, mode: Mode | None, *, service: str | None = None, changed_by: int | None = None
+    ) -> None:
+        """Set the mode of all services or of one; None lets one follow the others again."""
+        key = f"{_KEY}:{service}" if service else _KEY
+        if mode is None:
+            await unset_setting(self._db, key)
+        else:
+            await set_setting(self._db, key, mode, changed_by=changed_by)
+        await self.load()
+
+    async def load(self) -> None:
+        stored = await get_settings(self._db, _KEY)
+        self._modes = {key: value for key, value in stored.items() if value in MODES}
+        self.changed.set()
+
+    async def listen(self) -> None:
+        """Follow changes made by any process, for ever. A lost connection is opened again."""
+        while True:
+            try:
+                async with self._db.acquire() as connection:
+                    await self._follow(connection)
+            except (*DATABASE_AWAY, asyncpg.PostgresError) as error:
+                logger.warning("settings are not followed, the database is away: {}", error)
+            await asyncio.sleep(_LISTEN_AGAIN_SECONDS)
+
+    async def _follow(self, connection: Connection) -> None:
+        heard: asyncio.Queue[bool] = asyncio.Queue()
+        connection.add_termination_listener(lambda *_: heard.put_nowait(False))
+        await connection.add_listener(CHANNEL, lambda *_: heard.put_nowait(True))
+        await self.load()  # a change may have come while nobody listened
+        while await heard.get():
+            await self.load()

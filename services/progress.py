@@ -1,0 +1,78 @@
+"""The message that tells a person how far their order is: edited in place, and never worth failing for."""
+
+from aiogram.exceptions import TelegramAPIError
+from aiogram.types import InlineKeyboardMarkup
+from loguru import logger
+
+from services.generation.registry import SERVICES
+from services.i18n import Html
+from services.studio import Studio
+from services.telegram_errors import nothing_to_edit
+from storage.jobs import Job
+
+_PROMPT_SHOWN = 200
+_BAR = 10
+
+
+def shorten(text: str, limit: int = _PROMPT_SHOWN) -> str:
+    return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
+
+
+def headline(studio: Studio, job: Job) -> str:
+    """What was ordered, in two lines of HTML: the choices, and the words."""
+    spec, t = SERVICES[job.service], studio.texts.t
+    lines = [t(job.language, "progress.headline", emoji=spec.emoji, choices=spec.choices(job.inputs))]
+    lines += [t(job.language, "progress.words", words=shorten(words)) for words in spec.words(job.inputs)]
+    return "\n".join(lines)
+
+
+def bar(percent: int) -> str:
+    filled = max(0, min(_BAR, percent * _BAR // 100))
+    return "▰" * filled + "▱" * (_BAR - filled)
+
+
+def running_text(studio: Studio, job: Job, percent: int | None) -> str:
+    t = studio.texts.t
+    if percent is None:
+        state = t(job.language, "progress.running")
+    else:
+        state = t(job.language, "progress.percent", bar=bar(percent), percent=percent)
+    return f"{headline(studio, job)}\n\n{state}"
+
+
+def queued_text(studio: Studio, job: Job, place: int | None) -> str:
+    t = studio.texts.t
+    state = t(job.language, "progress.queued") if place is None else t(job.language, "progress.place", place=place)
+    return f"{headline(studio, job)}\n\n{state}"
+
+
+def waiting_text(studio: Studio, job: Job) -> str:
+    """For an order that waits until Plan A is back, because an admin allows no other plan."""
+    return f"{headline(studio, job)}\n\n{studio.texts.t(job.language, 'progress.waiting')}"
+
+
+async def show_percent(studio: Studio, job: Job, percent: int | None) -> None:
+    text = running_text(studio, job, percent)
+    if studio.clock.may_show(job.id, text):
+        await edit_progress(studio, job, text)
+
+
+async def show_end(studio: Studio, job: Job) -> None:
+    """Turn the progress message into the order's last line."""
+    studio.clock.forget(job.id)
+    state = studio.texts.t(job.language, f"progress.{job.state}", price=job.price)
+    await edit_progress(studio, job, Html(f"{headline(studio, job)}\n\n{state}"))
+
+
+async def edit_progress(
+    studio: Studio, job: Job, text: str, reply_markup: InlineKeyboardMarkup | None = None
+) -> None:
+    if job.progress_message_id is None:
+        return
+    try:
+        await studio.bots[job.bot_name].edit_message_text(
+            text, chat_id=job.chat_id, message_id=job.progress_message_id, reply_markup=reply_markup
+        )
+    except TelegramAPIError as error:
+        if not nothing_to_edit(error):
+            logger.warning("job {}: its progress message was not edited: {}", job.id, error.message)

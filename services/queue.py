@@ -1,0 +1,112 @@
+"""Plan B: jobs run in this process, a bounded number at once, in all and for each person.
+
+The jobs table is the queue. New orders, jobs of a process that died and jobs that Plan A let go come out
+of the same claim, so nothing that recovery needs is kept in memory.
+"""
+
+import asyncio
+import os
+import secrets
+import socket
+from contextlib import suppress
+
+from loguru import logger
+
+from services.errors import LeaseLost
+from services.jobs import run_job
+from services.plans import Plans
+from services.progress import edit_progress, queued_text
+from services.steps import DirectSteps
+from services.studio import Studio
+from storage.jobs import Job, claim_next_job, hand_over_job, waiting_jobs
+from storage.journal import read_journal
+from storage.pool import DATABASE_AWAY
+
+_LOOK_EVERY = 1.0
+"""Seconds between looks at the table for what no poke announced: another process's jobs, lapsed leases."""
+_PLACES_EVERY = 5.0
+_PLACES_SHOWN = 10
+
+
+class Queue:
+    def __init__(self, studio: Studio, plans: Plans, *, slots: int = 8, per_person: int = 2) -> None:
+        self._studio = studio
+        self._plans = plans
+        self._slots = slots
+        self._per_person = per_person
+        self._holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
+        self._wake = asyncio.Event()
+        self._running: dict[asyncio.Task[None], Job] = {}
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._running)
+
+    @property
+    def free(self) -> int:
+        return self._slots - len(self._running)
+
+    def poke(self) -> None:
+        """Say that there may be something to do."""
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Take jobs and run them, for ever."""
+        while True:
+            self._wake.clear()
+            try:
+                while self.free > 0 and (job := await self._claim()):
+                    task = self._studio.background.spawn(self._work(job), f"job-{job.id}")
+                    self._running[task] = job
+                    task.add_done_callback(self._ended)
+            except DATABASE_AWAY as error:
+                logger.warning("no jobs are taken, the database is away: {}", error)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), timeout=_LOOK_EVERY)
+
+    async def show_places(self) -> None:
+        """Keep telling those who wait how many are before them, for ever."""
+        while True:
+            await asyncio.sleep(_PLACES_EVERY)
+            try:
+                waiting = await waiting_jobs(self._studio.db, limit=_PLACES_SHOWN)
+            except DATABASE_AWAY:
+                continue  # run() says so
+            for place, job in waiting:
+                text = queued_text(self._studio, job, place)
+                if self._studio.clock.may_show(job.id, text):
+                    await edit_progress(self._studio, job, text)
+
+    async def stop(self, seconds: float) -> None:
+        """Let running jobs end for that long; hand the others over to whoever comes next."""
+        if self._running:
+            await asyncio.wait(self._running, timeout=seconds)
+        left = list(self._running)
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._running.pop(task, None)
+        self.poke()
+
+    async def _claim(self) -> Job | None:
+        return await claim_next_job(
+            self._studio.db,
+            self._holder,
+            seconds=self._studio.lease_seconds,
+            per_person=self._per_person,
+            take_over=self._plans.may_take_over(),
+        )
+
+    async def _work(self, job: Job) -> None:
+        db = self._studio.db
+        logger.info("job {} {} runs on plan B, epoch {}", job.id, job.service, job.epoch)
+        try:
+            await run_job(self._studio, job, DirectSteps(db, job, await read_journal(db, job.id)))
+        except LeaseLost:
+            logger.info("job {}: another runner has it now", job.id)
+        except asyncio.CancelledError:
+            logger.info("job {}: handed over", job.id)
+            await asyncio.shield(hand_over_job(db, job.id, job.epoch))
+            raise

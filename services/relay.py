@@ -1,0 +1,81 @@
+"""Brings accepted orders to Inngest, out of the outbox; to Plan B where Inngest is away and the mode allows.
+
+Sending is nobody's to wait for: the person was answered when the order was committed.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from uuid import UUID
+
+from loguru import logger
+
+from services.plans import PlanAAway, Plans
+from services.queue import Queue
+from services.studio import Studio
+from storage.jobs import Job, move_to_plan_b, wait_for_plan_a
+from storage.outbox import claim_outbox, remove_from_outbox, send_later
+from storage.pool import DATABASE_AWAY
+
+_LOOK_EVERY = 1.0
+_CLAIM_SECONDS = 5.0
+_BATCH = 50
+_AGAIN_SECONDS = 2.0
+
+
+class Relay:
+    """`start_within` is the seconds Inngest has to begin an accepted job before Plan B takes it over."""
+
+    def __init__(self, studio: Studio, plans: Plans, queue: Queue, *, start_within: float = 30.0) -> None:
+        self._db = studio.db
+        self._plans = plans
+        self._queue = queue
+        self.start_within = start_within
+        self._wake = asyncio.Event()
+
+    def poke(self) -> None:
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Send what is in the outbox, for ever."""
+        while True:
+            self._wake.clear()
+            try:
+                while jobs := await claim_outbox(self._db, seconds=_CLAIM_SECONDS, limit=_BATCH):
+                    await self._bring(jobs)
+            except DATABASE_AWAY as error:
+                logger.warning("the outbox is not sent, the database is away: {}", error)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), timeout=_LOOK_EVERY)
+
+    async def _bring(self, jobs: Sequence[Job]) -> None:
+        ready = [job for job in jobs if self._plans.choose(job.service) == "A" and self._plans.plan_a.healthy]
+        if ready and await self._send(ready):
+            await self._sent([job.id for job in ready])
+            jobs = [job for job in jobs if job not in ready]
+        waiting = [job.id for job in jobs if self._plans.mode(job.service) == "a"]
+        others = [job.id for job in jobs if self._plans.mode(job.service) != "a"]
+        if waiting:
+            await send_later(self._db, waiting, seconds=_AGAIN_SECONDS)
+        if others:
+            await self._fall_back(others)
+
+    async def _send(self, jobs: Sequence[Job]) -> bool:
+        try:
+            await self._plans.plan_a.send(jobs)
+        except PlanAAway as error:
+            logger.warning("Inngest did not take {} jobs: {}", len(jobs), error)
+            return False
+        return True
+
+    async def _sent(self, job_ids: Sequence[UUID]) -> None:
+        async with self._db.acquire() as connection, connection.transaction():
+            await wait_for_plan_a(connection, job_ids, seconds=self.start_within)
+            await remove_from_outbox(connection, job_ids)
+
+    async def _fall_back(self, job_ids: Sequence[UUID]) -> None:
+        async with self._db.acquire() as connection, connection.transaction():
+            await move_to_plan_b(connection, job_ids)
+            await remove_from_outbox(connection, job_ids)
+        logger.info("{} jobs go to plan B", len(job_ids))
+        self._queue.poke()

@@ -1,0 +1,25 @@
+"""What every part of the business works with: the database, the bots, the texts and the providers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from aiogram import Bot
+
+from services.background import Background
+from services.i18n import Texts
+from services.progress_clock import ProgressClock
+from services.work import Providers
+from storage.pool import Pool
+
+
+@dataclass(frozen=True)
+class Studio:
+    db: Pool
+    bots: Mapping[str, Bot]
+    """By name; a job is answered by the bot it was ordered from."""
+    texts: Texts
+    providers: Providers
+    lease_seconds: float = 15.0
+    """How long a runner that fell silent keeps its job."""
+    background: Background = field(default_factory=Background)
+    clock: ProgressClock = field(default_factory=ProgressClock)

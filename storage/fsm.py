@@ -1,0 +1,34 @@
+"""Where each conversation stands, so that a restart forgets nothing."""
+
+from typing import Any
+
+from storage.pool import Executor
+
+Key = tuple[int, int, int, str]
+"""Bot, chat, person, and the thread where there is one."""
+
+_GET = "SELECT state, data FROM fsm WHERE bot_id = $1 AND chat_id = $2 AND user_id = $3 AND thread = $4"
+_SET_STATE = """
+INSERT INTO fsm (bot_id, chat_id, user_id, thread, state) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (bot_id, chat_id, user_id, thread) DO UPDATE SET state = EXCLUDED.state"""
+_SET_DATA = """
+INSERT INTO fsm (bot_id, chat_id, user_id, thread, data) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (bot_id, chat_id, user_id, thread) DO UPDATE SET data = EXCLUDED.data"""
+_CLEAR = "DELETE FROM fsm WHERE bot_id = $1 AND chat_id = $2 AND user_id = $3 AND thread = $4"
+
+
+async def get_conversation(db: Executor, key: Key) -> tuple[str | None, dict[str, Any]]:
+    row = await db.fetchrow(_GET, *key)
+    return (None, {}) if row is None else (row["state"], row["data"])
+
+
+async def set_state(db: Executor, key: Key, state: str | None) -> None:
+    await db.execute(_SET_STATE, *key, state)
+
+
+async def set_data(db: Executor, key: Key, data: dict[str, Any]) -> None:
+    await db.execute(_SET_DATA, *key, data)
+
+
+async def clear_conversation(db: Executor, key: Key) -> None:
+    await db.execute(_CLEAR, *key)

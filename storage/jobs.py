@@ -1,0 +1,206 @@
+"""Accepted orders, and the lease that says who may work on each."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+from uuid import UUID
+
+import asyncpg
+
+from storage.pool import Executor
+
+Plan = Literal["A", "B"]
+State = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+
+_INSERT = """
+INSERT INTO jobs (id, order_key, service, user_id, bot_name, chat_id, progress_message_id,
+                  language, inputs, price, plan, lease_until)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,
+        now() + make_interval(secs => CASE WHEN $11 = 'A' THEN $12 ELSE 0 END::float8))
+ON CONFLICT (order_key) DO NOTHING RETURNING *"""
+
+_GET = "SELECT * FROM jobs WHERE id = $1"
+_GET_BY_ORDER = "SELECT * FROM jobs WHERE order_key = $1"
+
+# The same holder renews its lease and keeps its epoch; anybody else waits until the lease has run out,
+# or takes a queued job of their own plan, and gets a new epoch.
+_CLAIM = """
+UPDATE jobs SET state = 'running', plan = $3, holder = $2,
+    epoch = epoch + CASE WHEN holder = $2 THEN 0 ELSE 1 END,
+    lease_until = now() + make_interval(secs => $4), started_at = coalesce(started_at, now())
+WHERE id = $1 AND state IN ('queued', 'running')
+  AND (holder = $2 OR lease_until <= now() OR (holder IS NULL AND plan = $3))
+RETURNING *"""
+
+# The jobs table is Plan B's queue: new orders, what a dead process left and what Plan A let go all
+# come out of this one statement, oldest first. `$4` names the services whose Plan A jobs may be taken over.
+_CLAIM_NEXT = """
+UPDATE jobs SET state = 'running', plan = 'B', holder = $1, epoch = epoch + 1,
+    lease_until = now() + make_interval(secs => $2), started_at = coalesce(started_at, now())
+WHERE id = (
+    SELECT j.id FROM jobs j
+    WHERE j.state IN ('queued', 'running') AND j.lease_until <= now()
+      AND (j.plan = 'B' OR j.service = ANY($4::text[]))
+      AND (SELECT count(*) FROM jobs r
+           WHERE r.user_id = j.user_id AND r.state = 'running' AND r.lease_until > now()) < $3
+    ORDER BY j.created_at LIMIT 1 FOR UPDATE SKIP LOCKED)
+RETURNING *"""
+
+_RENEW = """
+UPDATE jobs SET lease_until = greatest(lease_until, now() + make_interval(secs => $3))
+WHERE id = $1 AND epoch = $2 AND state = 'running' RETURNING true"""
+
+_HAND_OVER = """
+UPDATE jobs SET holder = NULL, lease_until = now() WHERE id = $1 AND epoch = $2 AND state = 'running'"""
+
+_END = """
+UPDATE jobs SET state = $3, failure = $4, result = $5, ended_at = now()
+WHERE id = $1 AND epoch = $2 AND state = 'running' RETURNING *"""
+
+_WAIT_FOR_PLAN_A = """
+UPDATE jobs SET lease_until = now() + make_interval(secs => $2)
+WHERE id = ANY($1::uuid[]) AND state = 'queued' AND plan = 'A' AND holder IS NULL"""
+
+_MOVE_TO_PLAN_B = """
+UPDATE jobs SET plan = 'B', lease_until = now()
+WHERE id = ANY($1::uuid[]) AND state = 'queued' AND plan = 'A' AND holder IS NULL"""
+
+_PLACE = """
+SELECT (SELECT count(*) FROM jobs q WHERE q.state = 'queued' AND q.plan = 'B'
+            AND (q.created_at, q.id) <= (j.created_at, j.id)) AS place
+FROM jobs j WHERE j.id = $1 AND j.state = 'queued' AND j.plan = 'B'"""
+
+_WAITING = """
+SELECT j.*, row_number() OVER (ORDER BY j.created_at, j.id) AS place FROM jobs j
+WHERE j.state = 'queued' AND j.plan = 'B' ORDER BY place LIMIT $1"""
+
+_LATEST = "SELECT * FROM jobs WHERE user_id = $1 ORDER BY created_at DESC LIMIT $2"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One accepted order. `price` is in whole Stars; `failure` is the key of what the person was told."""
+
+    id: UUID
+    order_key: str
+    service: str
+    user_id: int
+    bot_name: str
+    chat_id: int
+    progress_message_id: int | None
+    language: str
+    inputs: dict[str, Any]
+    price: int
+    state: State
+    plan: Plan
+    holder: str | None
+    epoch: int
+    lease_until: datetime
+    failure: str | None
+    result: dict[str, Any] | None
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+
+    @property
+    def ended(self) -> bool:
+        return self.state in ("succeeded", "failed", "cancelled")
+
+
+_FIELDS = tuple(Job.__dataclass_fields__)
+
+
+def job_of(row: asyncpg.Record | None) -> Job | None:
+    return None if row is None else Job(**{name: row[name] for name in _FIELDS})
+
+
+@dataclass(frozen=True)
+class NewJob:
+    """What an order becomes a job from. `start_within` is the seconds that Plan A has to begin it."""
+
+    id: UUID
+    order_key: str
+    service: str
+    user_id: int
+    bot_name: str
+    chat_id: int
+    progress_message_id: int | None
+    language: str
+    inputs: dict[str, Any]
+    price: int
+    plan: Plan
+    start_within: float
+
+
+async def insert_job(db: Executor, job: NewJob) -> Job | None:
+    """The new job, or None where this order became a job before."""
+    return job_of(await db.fetchrow(_INSERT, *(getattr(job, name) for name in NewJob.__dataclass_fields__)))
+
+
+async def get_job(db: Executor, job_id: UUID) -> Job | None:
+    return job_of(await db.fetchrow(_GET, job_id))
+
+
+async def get_job_by_order(db: Executor, order_key: str) -> Job | None:
+    return job_of(await db.fetchrow(_GET_BY_ORDER, order_key))
+
+
+async def claim_job(db: Executor, job_id: UUID, holder: str, plan: Plan, *, seconds: float) -> Job | None:
+    """Take or renew the lease on a job. None when it has ended or another holds it."""
+    return job_of(await db.fetchrow(_CLAIM, job_id, holder, plan, seconds))
+
+
+async def claim_next_job(
+    db: Executor, holder: str, *, seconds: float, per_person: int, take_over: Sequence[str]
+) -> Job | None:
+    """Take the oldest job that waits for Plan B, or that nobody works on any more."""
+    return job_of(await db.fetchrow(_CLAIM_NEXT, holder, seconds, per_person, list(take_over)))
+
+
+async def renew_lease(db: Executor, job_id: UUID, epoch: int, *, seconds: float) -> bool:
+    """Keep the lease for that long from now at least. False when it is another's by now."""
+    return bool(await db.fetchval(_RENEW, job_id, epoch, seconds))
+
+
+async def hand_over_job(db: Executor, job_id: UUID, epoch: int) -> None:
+    """Let go of a job so that any other process may take it at once."""
+    await db.execute(_HAND_OVER, job_id, epoch)
+
+
+async def end_job(
+    db: Executor,
+    job_id: UUID,
+    epoch: int,
+    state: State,
+    *,
+    failure: str | None,
+    result: dict[str, Any] | None,
+) -> Job | None:
+    """End the job if the lease is ours. None when it is another's, or the job has ended."""
+    return job_of(await db.fetchrow(_END, job_id, epoch, state, failure, result))
+
+
+async def wait_for_plan_a(db: Executor, job_ids: Sequence[UUID], *, seconds: float) -> None:
+    """Inngest has accepted these; it has that long to begin before Plan B takes over."""
+    await db.execute(_WAIT_FOR_PLAN_A, list(job_ids), seconds)
+
+
+async def move_to_plan_b(db: Executor, job_ids: Sequence[UUID]) -> None:
+    await db.execute(_MOVE_TO_PLAN_B, list(job_ids))
+
+
+async def queue_place(db: Executor, job_id: UUID) -> int | None:
+    """The job's place among those that wait for Plan B, from 1; None when it does not wait."""
+    place: int | None = await db.fetchval(_PLACE, job_id)
+    return place
+
+
+async def waiting_jobs(db: Executor, *, limit: int) -> list[tuple[int, Job]]:
+    """The first jobs that wait for Plan B, each with its place."""
+    rows = await db.fetch(_WAITING, limit)
+    return [(row["place"], job) for row in rows if (job := job_of(row))]
+
+
+async def latest_jobs(db: Executor, user_id: int, *, limit: int) -> list[Job]:
+    return [job for row in await db.fetch(_LATEST, user_id, limit) if (job := job_of(row))]

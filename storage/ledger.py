@@ -1,0 +1,100 @@
+"""The ledger's moves. The database itself keeps them balanced and no balance below zero."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+import asyncpg
+
+from storage.pool import Executor
+
+# One statement a move: the transaction and both postings, or nothing where the key is known.
+_MOVE = """
+WITH t AS (
+    INSERT INTO ledger_transactions (key, kind, user_id, job_id) VALUES ($1, $2, $3, $4)
+    ON CONFLICT (key) DO NOTHING RETURNING id
+), p AS (
+    INSERT INTO ledger_postings (transaction_id, account, user_id, amount)
+    SELECT t.id, side.account, CASE WHEN side.account IN ('available', 'held') THEN $3::bigint END, side.amount
+    FROM t, (VALUES ($5::text, -$7::bigint), ($6::text, $7::bigint)) AS side (account, amount)
+    RETURNING 1
+)
+SELECT count(*) FROM p"""
+
+_BALANCE = "SELECT available, held FROM balances WHERE user_id = $1"
+
+_CHECK = """
+SELECT (SELECT coalesce(sum(amount), 0) FROM ledger_postings)::bigint AS total,
+       (SELECT count(*) FROM balances b WHERE (b.available, b.held) <> (
+            SELECT coalesce(sum(amount) FILTER (WHERE account = 'available'), 0),
+                   coalesce(sum(amount) FILTER (WHERE account = 'held'), 0)
+            FROM ledger_postings p WHERE p.user_id = b.user_id)) AS wrong_balances,
+       (SELECT count(*) FROM jobs j WHERE j.price > 0
+            AND (j.state IN ('succeeded', 'failed', 'cancelled')) <> EXISTS (
+                SELECT FROM ledger_transactions t WHERE t.key = 'settle:' || j.id)) AS unsettled_jobs"""
+
+_TOTALS = "SELECT account, sum(amount)::bigint AS total FROM ledger_postings GROUP BY account"
+
+
+class NotEnoughCredits(Exception):
+    """The move would take the person's available credits below zero."""
+
+
+@dataclass(frozen=True)
+class Balance:
+    """Whole Stars: what the person may spend, and what open orders hold."""
+
+    available: int
+    held: int
+
+
+@dataclass(frozen=True)
+class LedgerCheck:
+    """`total` is 0, and the counts are 0, in a ledger that is right."""
+
+    total: int
+    wrong_balances: int
+    unsettled_jobs: int
+
+    @property
+    def right(self) -> bool:
+        return (self.total, self.wrong_balances, self.unsettled_jobs) == (0, 0, 0)
+
+
+async def move(
+    db: Executor,
+    *,
+    key: str,
+    kind: str,
+    user_id: int,
+    source: str,
+    target: str,
+    amount: int,
+    job_id: UUID | None = None,
+) -> bool:
+    """Move `amount` Stars between two accounts. False when this key was moved before.
+
+    Raises NotEnoughCredits, and then the surrounding transaction is over.
+    """
+    try:
+        moved = await db.fetchval(_MOVE, key, kind, user_id, job_id, source, target, amount)
+    except asyncpg.CheckViolationError as error:
+        if error.constraint_name in ("available_not_negative", "held_not_negative"):
+            raise NotEnoughCredits(key) from error
+        raise
+    return bool(moved)
+
+
+async def get_balance(db: Executor, user_id: int) -> Balance:
+    row = await db.fetchrow(_BALANCE, user_id)
+    return Balance(0, 0) if row is None else Balance(row["available"], row["held"])
+
+
+async def check_ledger(db: Executor) -> LedgerCheck:
+    """Prove the ledger: postings sum to zero, balances equal postings, ended jobs are settled and only those."""
+    row = await db.fetchrow(_CHECK)
+    assert row is not None  # noqa: S101 - a SELECT without FROM has one row
+    return LedgerCheck(row["total"], row["wrong_balances"], row["unsettled_jobs"])
+
+
+async def ledger_totals(db: Executor) -> dict[str, int]:
+    return {row["account"]: row["total"] for row in await db.fetch(_TOTALS)}

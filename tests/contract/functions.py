@@ -1,0 +1,186 @@
+"""Inngest functions that exercise the protocol, and a book of what they did."""
+
+import asyncio
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+import inngest
+
+MEBIBYTE = 1024 * 1024
+
+
+@dataclass(slots=True)
+class Book:
+    """What happened, by job. Functions run in this process, so tests may look and hold steps back."""
+
+    done: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    failures: dict[str, dict[str, Any]] = field(default_factory=dict)
+    bodies: list[int] = field(default_factory=list)
+    """Lengths of the request bodies that the app received."""
+    gates: dict[str, asyncio.Event] = field(default_factory=lambda: defaultdict(asyncio.Event))
+    inside: Counter[str] = field(default_factory=Counter)
+    most: Counter[str] = field(default_factory=Counter)
+
+    async def note(self, job: str, what: str) -> str:
+        """Write down that something was done."""
+        self.done[job].append(what)
+        return what
+
+    async def occupy(self, user: str) -> None:
+        """Be inside for a moment, counting how many are."""
+        self.inside[user] += 1
+        self.most[user] = max(self.most[user], self.inside[user])
+        await asyncio.sleep(0.05)
+        self.inside[user] -= 1
+
+    async def fail(self, job: str, error: Exception) -> None:
+        """Write down the try, then raise."""
+        self.done[job].append("try")
+        raise error
+
+
+def _job(ctx: inngest.Context) -> str:
+    return str(ctx.event.data["job"])
+
+
+def plain_functions(client: inngest.Inngest, book: Book) -> list[inngest.Function[Any]]:
+    """Functions made of steps alone."""
+
+    @client.create_function(fn_id="hello", trigger=inngest.TriggerEvent(event="contract/hello"), retries=3)
+    async def hello(ctx: inngest.Context) -> dict[str, Any]:
+        job = _job(ctx)
+        await ctx.step.run("log-incoming-event", book.note, job, "log")
+        greeting = await ctx.step.run("generate-greeting", book.note, job, "Hello, Ada! 👋")
+        await ctx.step.run("prepare-result", book.note, job, "prepare")
+        await ctx.step.run("log-completion", book.note, job, "completion")
+        return {"message": greeting, "eventData": dict(ctx.event.data)}
+
+    @client.create_function(fn_id="nap", trigger=inngest.TriggerEvent(event="contract/nap"))
+    async def nap(ctx: inngest.Context) -> str:
+        await ctx.step.run("before", book.note, _job(ctx), "before")
+        await ctx.step.sleep("nap", timedelta(seconds=1))
+        return await ctx.step.run("after", book.note, _job(ctx), "after")
+
+    @client.create_function(fn_id="parallel", trigger=inngest.TriggerEvent(event="contract/parallel"))
+    async def parallel(ctx: inngest.Context) -> list[str]:
+        job = _job(ctx)
+        steps = tuple(partial(ctx.step.run, name, book.note, job, name) for name in ("a", "b", "c"))
+        found = await ctx.group.parallel(steps)
+        last = await ctx.step.run("last", book.note, job, "last")
+        return [*found, last]
+
+    @client.create_function(fn_id="child", trigger=inngest.TriggerEvent(event="contract/never"), retries=0)
+    async def child(ctx: inngest.Context) -> dict[str, Any]:
+        if ctx.event.data.get("bad"):
+            raise ValueError("a bad child")
+        return {"got": ctx.event.data["value"]}
+
+    @client.create_function(fn_id="parent", trigger=inngest.TriggerEvent(event="contract/parent"))
+    async def parent(ctx: inngest.Context) -> dict[str, Any]:
+        good = await ctx.step.invoke("good", function=child, data={"value": 7})
+        try:
+            await ctx.step.invoke("bad", function=child, data={"bad": True})
+        except inngest.StepError as error:
+            return {"good": good, "bad": error.message}
+        return {"good": good, "bad": None}
+
+    @client.create_function(fn_id="big", trigger=inngest.TriggerEvent(event="contract/big"))
+    async def big(ctx: inngest.Context) -> dict[str, Any]:
+        first = await ctx.step.run("first", book.note, _job(ctx), "x" * int(str(ctx.event.data["step_bytes"])))
+        await ctx.step.run("second", book.note, _job(ctx), "second")
+        text = str(ctx.event.data["text"])
+        return {"event": len(text), "events": len(ctx.events), "step": len(first)}
+
+    @client.create_function(fn_id="restarted", trigger=inngest.TriggerEvent(event="contract/restarted"))
+    async def restarted(ctx: inngest.Context) -> str:
+        job = _job(ctx)
+
+        async def hold() -> str:
+            book.done[job].append("second")
+            await book.gates[job].wait()
+            return "second"
+
+        await ctx.step.run("first", book.note, job, "first")
+        await ctx.step.run("second", hold)
+        return await ctx.step.run("third", book.note, job, "third")
+
+    return [hello, nap, parallel, child, parent, big, restarted]
+
+
+def settled_functions(client: inngest.Inngest, book: Book) -> list[inngest.Function[Any]]:
+    """Functions that lean on their settings: retries, waits, cancel, limits."""
+
+    async def on_failure(ctx: inngest.Context) -> None:
+        data: Any = ctx.event.data
+        book.failures[data["event"]["data"]["job"]] = data
+
+    async def fails(ctx: inngest.Context, error: Exception) -> None:
+        await ctx.step.run("fail", book.fail, _job(ctx), error)
+
+    @client.create_function(
+        fn_id="flaky", trigger=inngest.TriggerEvent(event="contract/flaky"), retries=1, on_failure=on_failure
+    )
+    async def flaky(ctx: inngest.Context) -> None:
+        await fails(ctx, ValueError("always"))
+
+    @client.create_function(
+        fn_id="hopeless", trigger=inngest.TriggerEvent(event="contract/hopeless"), retries=3, on_failure=on_failure
+    )
+    async def hopeless(ctx: inngest.Context) -> None:
+        await fails(ctx, inngest.NonRetriableError("no use"))
+
+    @client.create_function(fn_id="later", trigger=inngest.TriggerEvent(event="contract/later"), retries=1)
+    async def later(ctx: inngest.Context) -> int:
+        await book.note(_job(ctx), "try")
+        if ctx.attempt == 0:
+            raise inngest.RetryAfterError("not yet", timedelta(seconds=1))
+        return ctx.attempt
+
+    @client.create_function(fn_id="caught", trigger=inngest.TriggerEvent(event="contract/caught"), retries=0)
+    async def caught(ctx: inngest.Context) -> str:
+        try:
+            await fails(ctx, ValueError("caught in time"))
+        except inngest.StepError as error:
+            return await ctx.step.run("report", book.note, _job(ctx), error.message)
+        return "unreachable"
+
+    @client.create_function(fn_id="wait", trigger=inngest.TriggerEvent(event="contract/wait"))
+    async def wait(ctx: inngest.Context) -> object:
+        await ctx.step.run("asked", book.note, _job(ctx), "asked")
+        answer = await ctx.step.wait_for_event(
+            "answer",
+            event="contract/answer",
+            if_exp="event.data.job == async.data.job",
+            timeout=timedelta(seconds=int(str(ctx.event.data["seconds"]))),
+        )
+        return None if answer is None else answer.data["text"]
+
+    @client.create_function(
+        fn_id="cancellable",
+        trigger=inngest.TriggerEvent(event="contract/cancellable"),
+        cancel=[inngest.Cancel(event="contract/cancel", if_exp="event.data.job == async.data.job")],
+        on_failure=on_failure,
+    )
+    async def cancellable(ctx: inngest.Context) -> str:
+        await ctx.step.run("before", book.note, _job(ctx), "before")
+        await ctx.step.sleep("long", timedelta(seconds=60))
+        return await ctx.step.run("after", book.note, _job(ctx), "after")
+
+    @client.create_function(
+        fn_id="once", trigger=inngest.TriggerEvent(event="contract/once"), idempotency="event.data.job"
+    )
+    async def once(ctx: inngest.Context) -> str:
+        return await ctx.step.run("only", book.note, _job(ctx), "only")
+
+    @client.create_function(
+        fn_id="crowd",
+        trigger=inngest.TriggerEvent(event="contract/crowd"),
+        concurrency=[inngest.Concurrency(limit=1, key="event.data.user"), inngest.Concurrency(limit=5)],
+    )
+    async def crowd(ctx: inngest.Context) -> None:
+        await ctx.step.run("in", book.occupy, str(ctx.event.data["user"]))
+
+    return [flaky, hopeless, later, caught, wait, cancellable, once, crowd]

@@ -1,0 +1,79 @@
+"""Inngest servers to hold the suite against: the stand-in, and the real one where there is one."""
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import aiohttp
+
+from sandbox.inngest import InngestStand, Pace
+
+STAND_IN = "stand-in"
+RUNNING = "INNGEST_DEV_URL"
+BINARY = "INNGEST_CLI"
+
+
+def available() -> list[str]:
+    """The servers of this machine, by name."""
+    return [STAND_IN, *(name for name in (RUNNING, BINARY) if os.environ.get(name))]
+
+
+@asynccontextmanager
+async def running(name: str) -> AsyncIterator[str]:
+    """A running server's URL."""
+    if name == STAND_IN:
+        stand = InngestStand(pace=Pace(retry_delays=(0.05, 0.1, 0.2)))
+        await stand.start()
+        try:
+            yield stand.url
+        finally:
+            await stand.close()
+    elif name == RUNNING:
+        yield os.environ[RUNNING].rstrip("/")
+    else:
+        async with _binary(os.environ[BINARY]) as url:
+            yield url
+
+
+@asynccontextmanager
+async def _binary(path: str) -> AsyncIterator[str]:
+    port, *inner = _free_ports(4)
+    flags = ["--no-discovery", "--no-poll", "--retry-interval", "1", "--tick", "50"]
+    names = ("--connect-gateway-port", "--connect-gateway-grpc-port", "--connect-executor-grpc-port")
+    for flag, number in zip(names, inner, strict=True):
+        flags += [flag, str(number)]
+    with TemporaryDirectory() as folder, (Path(folder) / "log").open("wb") as log:
+        server = await asyncio.create_subprocess_exec(
+            path, "dev", "--port", str(port), *flags, cwd=folder, stdout=log, stderr=log
+        )
+        try:
+            url = f"http://127.0.0.1:{port}"
+            async with asyncio.timeout(60):
+                while not await _healthy(url):
+                    assert server.returncode is None, (Path(folder) / "log").read_text()
+                    await asyncio.sleep(0.1)
+            yield url
+        finally:
+            if server.returncode is None:
+                server.kill()
+            await server.wait()
+
+
+async def _healthy(url: str) -> bool:
+    try:
+        async with aiohttp.ClientSession() as session, session.get(f"{url}/health") as response:
+            return response.status == 200
+    except aiohttp.ClientError:
+        return False
+
+
+def _free_ports(count: int) -> list[int]:
+    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [int(one.getsockname()[1]) for one in held]
+    for one in held:
+        one.close()
+    return ports

@@ -1,0 +1,118 @@
+"""A small aiohttp app with Inngest functions behind our adapter, and a person's view of a server."""
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import aiohttp
+import inngest
+from aiohttp import web
+
+from inngest_functions.serve import serve
+from tests.contract.functions import Book, plain_functions, settled_functions
+
+PATIENCE = 30.0
+ENDED = {"Completed", "Failed", "Cancelled"}
+
+
+class World:
+    """An app that registers at a server, and ways to send and look."""
+
+    def __init__(self, server: str) -> None:
+        self.server = server
+        self.book = Book()
+        self.client = inngest.Inngest(
+            app_id=f"contract-{uuid.uuid4().hex[:8]}",
+            api_base_url=server,
+            event_api_base_url=server,
+            is_production=False,
+        )
+        self._functions = plain_functions(self.client, self.book) + settled_functions(self.client, self.book)
+        self._runner: web.AppRunner | None = None
+        self._session: aiohttp.ClientSession | None = None
+        self._asked = 0
+        self.port = 0
+
+    @property
+    def app_url(self) -> str:
+        """Where the functions are served."""
+        return f"http://127.0.0.1:{self.port}/api/inngest"
+
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        """An HTTP client."""
+        if self._session is None:
+            self._session = aiohttp.ClientSession()
+        return self._session
+
+    async def start_app(self) -> None:
+        """Start the app, at the same port when it ran before, and let it register."""
+
+        @web.middleware
+        async def measure(
+            request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+        ) -> web.StreamResponse:
+            if request.method == "POST":
+                self.book.bodies.append(request.content_length or 0)
+            return await handler(request)
+
+        app = web.Application(middlewares=[measure])
+        serve(app, self.client, self._functions)
+        self._runner = web.AppRunner(app, shutdown_timeout=0.0, handler_cancellation=True)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True).start()
+        self.port = int(self._runner.addresses[0][1])
+        async with self.session.put(self.app_url) as response:
+            assert response.status == 200, await response.text()
+
+    async def kill_app(self) -> None:
+        """Stop the app at once: port closed, connections cut."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    async def close(self) -> None:
+        """Stop everything."""
+        await self.kill_app()
+        if self._session is not None:
+            await self._session.close()
+
+    async def send(self, name: str, *, event_id: str = "", **data: Any) -> str:
+        """Send an event; gives the server's id for it."""
+        event = inngest.Event(name=f"contract/{name}", id=event_id, data=data)
+        return (await self.client.send(event))[0]
+
+    async def runs(self, event_id: str) -> list[dict[str, Any]]:
+        """The runs that an event started."""
+        return await self.get(f"/v1/events/{event_id}/runs")  # type: ignore[no-any-return]
+
+    async def get(self, path: str) -> Any:
+        """The data of a REST API answer."""
+        self._asked += 1  # the real server caches answers by address, for 15 s
+        async with self.session.get(f"{self.server}{path}?asked={self._asked}") as response:
+            return (await response.json(content_type=None))["data"]
+
+    async def ended(self, event_id: str) -> dict[str, Any]:
+        """The one run that an event started, once it is over, with its output unwrapped."""
+        found: list[dict[str, Any]] = []
+
+        async def over() -> bool:
+            found[:] = await self.runs(event_id)
+            return bool(found) and all(run["status"] in ENDED for run in found)
+
+        await until(over)
+        assert len(found) == 1
+        return await self.get(f"/v1/runs/{found[0]['run_id']}")  # type: ignore[no-any-return]
+
+
+def job() -> str:
+    """A name that no other test uses."""
+    return uuid.uuid4().hex
+
+
+async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+    """Wait for a condition."""
+    async with asyncio.timeout(PATIENCE):
+        while not await condition():
+            await asyncio.sleep(0.02)

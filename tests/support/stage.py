@@ -1,0 +1,229 @@
+"""The whole stage of an acceptance test: Telegram, Inngest and Replicate as stands, the bot as a process.
+
+The stands live in the test's own process, so they outlive a bot that is killed.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import aiohttp
+from aiohttp import web
+
+from sandbox.inngest.execution import Pace
+from sandbox.inngest.stand import InngestStand
+from sandbox.telegram import create_telegram
+from storage.pool import Pool
+from tests.support.process import BotProcess
+from tests.support.replicate_stand import TOKEN as REPLICATE_TOKEN
+from tests.support.replicate_stand import ReplicateStand
+
+BOT_TOKEN = "1000000001:acceptance-tests-only"
+WAIT_SECONDS = 20.0
+Message = dict[str, Any]
+PlanName = Literal["A", "B"]
+
+
+async def until(check: Callable[[], Awaitable[Any]], *, seconds: float = WAIT_SECONDS, what: str = "") -> Any:
+    """What `check` gives once that is true. Raises AssertionError after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while True:
+        if value := await check():
+            return value
+        assert time.monotonic() < deadline, f"never came true: {what or check}"
+        await asyncio.sleep(0.02)
+
+
+class TelegramStand:
+    """The sandbox's Telegram on a port of its own, driven by its /sim routes as the chat page does."""
+
+    def __init__(self) -> None:
+        self._stand = create_telegram()
+        self._runner: web.AppRunner | None = None
+        self.url = ""
+
+    async def start(self) -> None:
+        app = web.Application()
+        self._stand.add_routes(app, "")
+        await self._stand.start()
+        self._runner = web.AppRunner(app, shutdown_timeout=0.1, access_log=None)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        self._session = aiohttp.ClientSession(self.url)
+
+    async def close(self) -> None:
+        await self._session.close()
+        await self._stand.close()
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def call(self, method: str, path: str, json: Any = None, **params: Any) -> Any:
+        async with self._session.request(method, path, json=json, params=params) as response:
+            answer = await response.json()
+            assert response.status < 400, answer
+            return answer
+
+    async def upload(self, kind: str, name: str, content: bytes, **fields: str) -> Any:
+        form = aiohttp.FormData({"kind": kind, **fields})
+        form.add_field("file", content, filename=name)
+        async with self._session.post("/sim/message", data=form) as response:
+            answer = await response.json()
+            assert response.status < 400, answer
+            return answer
+
+    async def fault(self, **fault: Any) -> None:
+        await self.call("POST", "/sim/fault", fault)
+
+    async def calls(self, method: str = "") -> list[dict[str, Any]]:
+        answer = await self.call("GET", "/sim/outbox", **({"method": method} if method else {}))
+        calls: list[dict[str, Any]] = answer["calls"]
+        return calls
+
+
+@dataclass
+class Person:
+    """Somebody in a private chat with the bot."""
+
+    telegram: TelegramStand
+    id: int = 1001
+    language_code: str = "en"
+    first_name: str = "Ann"
+
+    async def say(self, text: str) -> Any:
+        return await self.telegram.call(
+            "POST",
+            "/sim/message",
+            {
+                "text": text,
+                "user_id": self.id,
+                "first_name": self.first_name,
+                "language_code": self.language_code,
+            },
+        )
+
+    async def tap(self, label: str, **where: Any) -> Any:
+        return await self.telegram.call("POST", "/sim/callback", {"label": label, "user_id": self.id, **where})
+
+    async def messages(self) -> list[Message]:
+        chat = await self.telegram.call("GET", f"/sim/chat/{self.id}")
+        return [message for message in chat["messages"] if not message["deleted"]]
+
+    async def from_bot(self) -> list[Message]:
+        return [message for message in await self.messages() if message["from"] == "bot"]
+
+    async def sees(self, text: str, *, seconds: float = WAIT_SECONDS, after: int = 0) -> Message:
+        """The newest message of the bot's that holds `text`, once there is one newer than `after`."""
+
+        async def look() -> Message | None:
+            fitting = [m for m in await self.from_bot() if text in words(m) and m["message_id"] > after]
+            return fitting[-1] if fitting else None
+
+        found: Message = await until(look, seconds=seconds, what=f"{self.id} sees {text!r}")
+        return found
+
+    async def can_tap(self, label: str, *, seconds: float = WAIT_SECONDS) -> Message:
+        async def look() -> Message | None:
+            fitting = [m for m in await self.from_bot() if any(label in button for button in labels(m))]
+            return fitting[-1] if fitting else None
+
+        found: Message = await until(look, seconds=seconds, what=f"{self.id} can tap {label!r}")
+        return found
+
+    async def photos(self) -> list[Message]:
+        return [m for m in await self.from_bot() if any(media["kind"] == "photo" for media in m["media"])]
+
+    async def order(self, prompt: str = "a lighthouse") -> None:
+        """From the menu to the confirmed card."""
+        await self.say("/start")
+        await self.can_tap("Text to image")
+        await self.tap("Text to image")
+        await self.sees("What do you want to see?")
+        await self.say(prompt)
+        await self.can_tap("Create")
+        await self.tap("Create")
+
+
+def words(message: Message) -> str:
+    return str(message.get("text") or message.get("caption") or "")
+
+
+def labels(message: Message) -> list[str]:
+    return [button["text"] for row in message.get("keyboard") or [] for button in row]
+
+
+@dataclass
+class Stage:
+    db: Pool
+    dsn: str
+    folder: Path
+    telegram: TelegramStand = field(default_factory=TelegramStand)
+    replicate: ReplicateStand = field(default_factory=lambda: ReplicateStand(seconds=0.0))
+    inngest: InngestStand = field(
+        default_factory=lambda: InngestStand(pace=Pace(retry_delays=(0.2, 0.5), speed=5.0))
+    )
+    bots: list[BotProcess] = field(default_factory=list)
+    settings: dict[str, str] = field(default_factory=dict)
+
+    async def open(self) -> None:
+        await self.telegram.start()
+        await self.replicate.start()
+        await self.inngest.start()
+        self.settings = {
+            "BOT_TOKEN": BOT_TOKEN,
+            "TELEGRAM_API_URL": self.telegram.url,
+            "DATABASE_URL": self.dsn,
+            "REPLICATE_API_TOKEN": REPLICATE_TOKEN,
+            "REPLICATE_BASE_URL": self.replicate.url,
+            "INNGEST_BASE_URL": self.inngest.url,
+            "JOB_LEASE_SECONDS": "1",
+            "PLAN_A_START_TIMEOUT": "5",
+            "WELCOME_CREDITS": "100",
+            "DATA_DIR": str(self.folder / "data"),
+        }
+
+    async def close(self) -> None:
+        for bot in self.bots:
+            await bot.kill()
+        await self.telegram.close()
+        await self.inngest.close()
+        await self.replicate.close()
+
+    async def start_bot(self, *, ready: bool = True, **settings: str) -> BotProcess:
+        bot = BotProcess(self.folder, {**self.settings, **settings}, name=f"bot-{len(self.bots) + 1}")
+        self.bots.append(bot)
+        await bot.start()
+        if ready:
+            await self.plan_a_is_open(bot)
+        return bot
+
+    async def plan_a_is_open(self, bot: BotProcess) -> None:
+        """Wait until orders go to Plan A, as they do once the bot's functions are registered."""
+        await until(lambda: self._inngest_ok(bot), what="plan A is open")
+
+    async def health(self, bot: BotProcess) -> dict[str, Any]:
+        async with aiohttp.ClientSession() as session, session.get(f"{bot.url}/health") as response:
+            answer: dict[str, Any] = await response.json()
+            return answer
+
+    async def _inngest_ok(self, bot: BotProcess) -> bool:
+        return bool((await self.health(bot))["inngest"] == "ok")
+
+    def person(self, user_id: int = 1001, **about: str) -> Person:
+        return Person(self.telegram, user_id, **about)
+
+    async def jobs(self) -> list[dict[str, Any]]:
+        return [dict(row) for row in await self.db.fetch("SELECT * FROM jobs ORDER BY created_at")]
+
+    async def ended_jobs(self, count: int = 1, *, seconds: float = WAIT_SECONDS) -> list[dict[str, Any]]:
+        """All jobs, once `count` of them have ended."""
+
+        async def look() -> list[dict[str, Any]] | None:
+            jobs = await self.jobs()
+            return jobs if sum(job["ended_at"] is not None for job in jobs) >= count else None
+
+        jobs: list[dict[str, Any]] = await until(look, seconds=seconds, what=f"{count} jobs have ended")
+        return jobs

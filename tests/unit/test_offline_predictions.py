@@ -1,0 +1,187 @@
+"""OfflineProvider: a prediction outlives its process, takes its time, and fails when a prompt asks for it."""
+
+import io
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from providers.offline.predictions import OfflineProvider
+from providers.offline.records import KEPT, Records
+from providers.protocols import ErrorKind, PredictionRequest, ProviderError
+
+
+class Clock:
+    """A time that goes on only when told."""
+
+    def __init__(self) -> None:
+        self.now = datetime(2026, 1, 1, tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.now
+
+    def pass_seconds(self, seconds: float) -> None:
+        self.now += timedelta(seconds=seconds)
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+def provider(folder: Path, clock: Clock) -> OfflineProvider:
+    return OfflineProvider(folder, seconds=10, clock=clock)
+
+
+def names(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
+def request(prompt: str = "a lake", seed: int = 7, **given: Any) -> PredictionRequest:
+    model = "black-forest-labs/flux-schnell"
+    return PredictionRequest("image", model, {"prompt": prompt, "seed": seed, **given}, seed)
+
+
+async def test_its_state_follows_from_the_time(tmp_path: Path, clock: Clock) -> None:
+    offline = provider(tmp_path, clock)
+    prediction_id = await offline.start(request())
+    assert (await offline.get(prediction_id)).status == "queued"
+    clock.pass_seconds(5.75)
+    running = await offline.get(prediction_id)
+    assert (running.status, running.percent) == ("running", 50)
+    clock.pass_seconds(5)
+    ended = await offline.get(prediction_id)
+    assert (ended.status, len(ended.outputs)) == ("succeeded", 1)
+
+
+async def test_a_new_process_polls_and_fetches_the_same(tmp_path: Path, clock: Clock) -> None:
+    before = provider(tmp_path, clock)
+    prediction_id = await before.start(request(num_outputs=2))
+    clock.pass_seconds(11)
+    after = provider(tmp_path, clock)
+    ended = await after.get(prediction_id)
+    assert len(ended.outputs) == 2
+    first = await before.fetch(ended.outputs[0])
+    assert await after.fetch(ended.outputs[0]) == first
+    assert await after.fetch(ended.outputs[1]) != first
+    assert Image.open(io.BytesIO(first)).size == (1024, 1024)
+
+
+async def test_find_knows_the_very_request(tmp_path: Path, clock: Clock) -> None:
+    offline = provider(tmp_path, clock)
+    assert await offline.find(request(), clock.now) is None
+    since = clock.now
+    prediction_id = await offline.start(request())
+    await offline.start(request(seed=8))
+    await offline.start(request(prompt="a sea"))
+    again = provider(tmp_path, clock)
+    assert await again.find(request(), since) == prediction_id
+    assert await again.find(request(seed=9), since) is None
+    assert await again.find(request(), since + timedelta(minutes=1)) is None
+
+
+@pytest.mark.parametrize(
+    ("word", "kind"),
+    [("#fail", ErrorKind.FAILED), ("#nsfw", ErrorKind.MODERATION), ("#timeout", ErrorKind.TIMED_OUT)],
+)
+async def test_words_that_make_the_work_fail(tmp_path: Path, clock: Clock, word: str, kind: ErrorKind) -> None:
+    offline = provider(tmp_path, clock)
+    prediction_id = await offline.start(request(f"a lake {word}"))
+    assert (await offline.get(prediction_id)).status == "queued"
+    clock.pass_seconds(11)
+    ended = await offline.get(prediction_id)
+    assert (ended.status, ended.error) == ("failed", kind)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "kind", "wait"),
+    [
+        ("a #busy lake", ErrorKind.OVERLOADED, None),
+        ("#limit", ErrorKind.RATE_LIMITED, 2.0),
+        ("#quota", ErrorKind.QUOTA, None),
+        ("#input", ErrorKind.BAD_INPUT, None),
+        ("   ", ErrorKind.BAD_INPUT, None),
+    ],
+)
+async def test_words_that_make_the_order_be_refused(
+    tmp_path: Path, clock: Clock, prompt: str, kind: ErrorKind, wait: float | None
+) -> None:
+    with pytest.raises(ProviderError) as caught:
+        await provider(tmp_path, clock).start(request(prompt))
+    assert (caught.value.kind, caught.value.retry_after) == (kind, wait)
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("given", [{"num_outputs": 0}, {"num_outputs": 5}, {"aspect_ratio": "7:3"}])
+async def test_inputs_that_a_model_would_refuse(tmp_path: Path, clock: Clock, given: dict[str, Any]) -> None:
+    with pytest.raises(ProviderError) as caught:
+        await provider(tmp_path, clock).start(request(**given))
+    assert caught.value.kind is ErrorKind.BAD_INPUT
+
+
+async def test_slow_and_never(tmp_path: Path, clock: Clock) -> None:
+    offline = provider(tmp_path, clock)
+    slow, never = await offline.start(request("#slow")), await offline.start(request("#never"))
+    clock.pass_seconds(100)
+    assert (await offline.get(slow)).status == "running"
+    clock.pass_seconds(101)
+    assert (await offline.get(slow)).status == "succeeded"
+    clock.pass_seconds(1e6)
+    assert (await offline.get(never)).status == "queued"
+
+
+async def test_cancel_leaves_an_ended_one_alone(tmp_path: Path, clock: Clock) -> None:
+    offline = provider(tmp_path, clock)
+    ended = await offline.start(request(seed=1))
+    clock.pass_seconds(11)
+    running = await offline.start(request(seed=2))
+    for prediction_id in (ended, running):
+        await offline.cancel(prediction_id)
+    again = provider(tmp_path, clock)
+    assert (await again.get(ended)).status == "succeeded"
+    assert (await again.get(running)).status == "cancelled"
+
+
+@pytest.mark.parametrize("unknown", ["x", "../../etc/passwd", "", "a/b"])
+async def test_what_is_not_there(tmp_path: Path, clock: Clock, unknown: str) -> None:
+    offline = provider(tmp_path, clock)
+    for call in (offline.get, offline.cancel, offline.fetch):
+        with pytest.raises(ProviderError) as caught:
+            await call(unknown)
+        assert caught.value.kind is ErrorKind.NOT_FOUND
+    prediction_id = await offline.start(request())
+    with pytest.raises(ProviderError):
+        await offline.fetch(f"offline:{prediction_id}/1")
+
+
+async def test_a_kind_that_it_cannot_make(tmp_path: Path, clock: Clock) -> None:
+    with pytest.raises(ProviderError) as caught:
+        await provider(tmp_path, clock).start(PredictionRequest("lip_sync", "m", {}, 1))
+    assert caught.value.kind is ErrorKind.FAILED
+
+
+async def test_files_of_a_request_are_kept_with_it(tmp_path: Path, clock: Clock) -> None:
+    records = Records(tmp_path)
+    made = records.add(PredictionRequest("image", "m", {}, 1, {"image": b"one", "mask": b"two"}), clock.now)
+    assert records.files(records.load(made.id)) == {"image": b"one", "mask": b"two"}
+
+
+async def test_old_predictions_are_forgotten(tmp_path: Path, clock: Clock) -> None:
+    clock.now = datetime.now(UTC)
+    records = Records(tmp_path)
+    made = records.add(request(), clock.now)
+    records.forget_old(clock.now + KEPT - timedelta(minutes=1))
+    assert records.load(made.id) == made
+    records.forget_old(clock.now + KEPT + timedelta(minutes=1))
+    assert names(tmp_path) == []
+
+
+async def test_a_damaged_file_is_an_error_of_ours(tmp_path: Path, clock: Clock) -> None:
+    offline = provider(tmp_path, clock)
+    prediction_id = await offline.start(request())
+    (tmp_path / f"{prediction_id}.json").write_text("{")
+    with pytest.raises(ProviderError) as caught:
+        await offline.get(prediction_id)
+    assert caught.value.kind is ErrorKind.FAILED
