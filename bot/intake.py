@@ -11,7 +11,8 @@ from loguru import logger
 from storage.pool import DATABASE_AWAY, Pool
 from storage.updates import Claim, claim_update, finish_update, give_up_update
 
-_CLAIM_SECONDS = 60.0
+OTHERS_CLAIM_SECONDS = 5.0
+"""How long an update stays with a process that may have died while it handled it."""
 
 
 class Turns:
@@ -41,11 +42,16 @@ class Intake:
         self._dispatcher = dispatcher
         self._turns = Turns()
 
-    async def take(self, bot: Bot, update: Update) -> bool:
-        """Handle the update. False when it is not done, and Telegram must bring it again."""
+    async def take(self, bot: Bot, update: Update, *, alone: bool = False) -> bool:
+        """Handle the update. False when it is not done, and Telegram must bring it again.
+
+        `alone` says that no other process gets this bot's updates, so that one which a process left
+        half done is taken up at once.
+        """
+        seconds = 0.0 if alone else OTHERS_CLAIM_SECONDS
         async with self._turns.turn(_person(update)):
             try:
-                claim = await claim_update(self._db, bot.id, update.update_id, seconds=_CLAIM_SECONDS)
+                claim = await claim_update(self._db, bot.id, update.update_id, seconds=seconds)
                 if claim is not Claim.MINE:
                     return claim is Claim.DONE
                 return await self._handle(bot, update)

@@ -100,7 +100,7 @@ async def _take_batch(bot: Bot, intake: Intake, updates: list[Update]) -> int | 
 async def _take(bot: Bot, intake: Intake, update: Update) -> bool:
     try:
         async with asyncio.timeout(_BATCH_SECONDS):
-            return await intake.take(bot, update)
+            return await intake.take(bot, update, alone=True)
     except TimeoutError:
         logger.error("update {} was not handled within {} s", update.update_id, _BATCH_SECONDS)
         return True

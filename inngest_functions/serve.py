@@ -58,7 +58,7 @@ def serve(
         streaming: Whether to send keep-alive bytes until a response is complete.
 
     Raises:
-        inngest.Error: In cloud mode, when there is no signing key.
+        SigningKeyMissingError: In cloud mode, when there is no signing key.
     """
     handler = comm_lib.CommHandler(
         client=client,

@@ -26,7 +26,7 @@ class LanguageTap(CallbackData, prefix="l"):
     language: str
 
 
-class DraftTap(CallbackData, prefix="d"):
+class DraftTap(CallbackData, prefix="d", sep="|"):
     """Something on the order card: `show` an input's options, `set` one, `card`, `confirm`.
 
     `draft` names the order, so that a button of an older card is known as such.

@@ -42,7 +42,6 @@ async def run_job(studio: Studio, job: Job, steps: Steps) -> State:
             ended = await _end(studio, job, "failed", failure=failure.key)
         else:
             ended = await _end(studio, job, "succeeded", result=stored)
-        await show_end(studio, ended)
         logger.info(
             "job {} {} on plan {} ended: {}{}",
             job.id,
@@ -51,6 +50,7 @@ async def run_job(studio: Studio, job: Job, steps: Steps) -> State:
             ended.state,
             f" ({ended.failure})" if ended.failure else "",
         )
+        await show_end(studio, ended)
         return ended.state
 
 

@@ -9,7 +9,7 @@ _CLAIM = """
 WITH claimed AS (
     INSERT INTO updates (bot_id, update_id, claimed_until) VALUES ($1, $2, now() + make_interval(secs => $3))
     ON CONFLICT (bot_id, update_id) DO UPDATE SET claimed_until = EXCLUDED.claimed_until
-    WHERE updates.done_at IS NULL AND updates.claimed_until < now()
+    WHERE updates.done_at IS NULL AND updates.claimed_until <= now()
     RETURNING true
 )
 SELECT (SELECT true FROM claimed) AS claimed,

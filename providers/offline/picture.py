@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+from functools import cache
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -34,7 +35,7 @@ def paint(prompt: str, seed: int, aspect: str = "1:1") -> bytes:
     return encoded(picture(prompt, seed, width, height))
 
 
-def picture(prompt: str, seed: int, width: int, height: int) -> Image.Image:
+def picture(prompt: str, seed: int, width: int, height: int, *, mark: bool = True) -> Image.Image:
     """The same as an image of any size, at least 64 by 64 pixels."""
     words = " ".join(prompt.lower().split())
     number = int.from_bytes(hashlib.sha256(words.encode()).digest()[:8])
@@ -43,7 +44,8 @@ def picture(prompt: str, seed: int, width: int, height: int) -> Image.Image:
     canvas = Canvas(width, height, by_seed, fractal(by_seed))
     paint_scene(canvas, read(words, by_prompt, by_seed))
     image = Image.fromarray((np.clip(canvas.rgb, 0, 1) * 255 + 0.5).astype(np.uint8))
-    _sign(image)
+    if mark:
+        sign(image)
     return image
 
 
@@ -53,11 +55,21 @@ def encoded(image: Image.Image) -> bytes:
     return file.getvalue()
 
 
-def _sign(image: Image.Image) -> None:
-    """The honest mark in the corner: no model made this."""
+@cache
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)
+
+
+def sign(image: Image.Image) -> None:
+    """The honest mark in the corner of a picture (RGB, or brightness alone): no model made this."""
     size = max(12, min(image.size) // 56)
-    font = ImageFont.load_default(size)
-    pen = ImageDraw.Draw(image, "RGBA")
-    place = (image.width - size // 2 - 2, image.height - size // 3)
-    pen.text((place[0] + 1, place[1] + 1), MARK, (0, 0, 0, 110), font, anchor="rs")
-    pen.text(place, MARK, (255, 255, 255, 150), font, anchor="rs")
+    font = _font(size)
+    x, y = image.width - size // 2 - 2, image.height - size // 3
+    if image.mode == "RGB":
+        pen = ImageDraw.Draw(image, "RGBA")
+        pen.text((x + 1, y + 1), MARK, (0, 0, 0, 110), font, anchor="rs")
+        pen.text((x, y), MARK, (255, 255, 255, 150), font, anchor="rs")
+        return
+    pen = ImageDraw.Draw(image)
+    pen.text((x + 1, y + 1), MARK, 60, font, anchor="rs")
+    pen.text((x, y), MARK, 205, font, anchor="rs")

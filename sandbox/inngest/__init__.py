@@ -9,7 +9,7 @@ What it does not do: keep anything through a restart, sign requests, batch, debo
 priority, Connect.
 """
 
-from sandbox.inngest.execution import Pace
+from sandbox.inngest.pace import Pace
 from sandbox.inngest.stand import Fault, InngestStand
 from sandbox.inngest.sync import SyncError
 

@@ -5,7 +5,7 @@ import asyncio
 import signal
 import sys
 
-from sandbox.inngest.execution import Pace
+from sandbox.inngest.pace import Pace
 from sandbox.inngest.page import NOTICE
 from sandbox.inngest.stand import InngestStand
 

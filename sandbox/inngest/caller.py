@@ -44,6 +44,13 @@ class Reply:
             return f"invalid status code: {self.status}"
         return None if self.is_sdk else "not_sdk"
 
+    def standard_error(self) -> dict[str, Any]:
+        """The error of a run that fails with this, as ``DriverResponse.StandardError`` forms it."""
+        body = self.body if isinstance(self.body, dict) else {"message": self.body} if self.body else {}
+        names = ("error", "name", "message", "stack")
+        text = {name: body[name] for name in names if isinstance(body.get(name), str)}
+        return {"error": self.error, "name": "Error", "message": self.error} | text
+
 
 class Caller:
     """Calls functions. One connection a call, as an app may be restarted between two of them."""

@@ -13,9 +13,10 @@ from sandbox.inngest.config import FunctionConfig, RateLimit, Registration
 from sandbox.inngest.cron import next_run
 from sandbox.inngest.durations import seconds
 from sandbox.inngest.events import CANCELLED, CRON, FAILED, FINISHED, INTERNAL_FIELD, INVOKED, Event, internal
-from sandbox.inngest.execution import Execution, Pace
+from sandbox.inngest.execution import Execution
 from sandbox.inngest.expressions import ExpressionError, evaluate, is_true
 from sandbox.inngest.limits import Capacity, Rate, Seen
+from sandbox.inngest.pace import Pace
 from sandbox.inngest.runs import Run, RunStatus
 from sandbox.inngest.tasks import Tasks
 

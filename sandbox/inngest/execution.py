@@ -19,34 +19,17 @@ from sandbox.inngest.durations import seconds, seconds_until
 from sandbox.inngest.events import Event
 from sandbox.inngest.expressions import ExpressionError, evaluate, is_true
 from sandbox.inngest.limits import Capacity, Slot
+from sandbox.inngest.pace import Pace
 from sandbox.inngest.runs import Run, RunStatus
 from sandbox.inngest.tasks import Tasks
+
+__all__ = ["Execution", "Host", "Pace"]
 
 _YEAR: Final = "366d"
 _INVOKE_TIMEOUT: Final = {
     "name": "InngestInvokeTimeoutError",
     "message": "Timed out waiting for invoked function to complete",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How long things take."""
-
-    retry_delays: tuple[float, ...] = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
-    """Seconds before the second try, the third, …; the last one goes on. The real server starts at 15 to 45."""
-    unreachable_limit: float = 120.0
-    """Seconds for which an app that cannot be reached costs no attempts.
-
-    The real server counts them, but with its long delays it rides out a restart of minutes; with the short
-    ones here a restart would end every run.
-    """
-    speed: float = 1.0
-    """How many times faster than real sleeps, waits, time-outs and delays pass."""
-
-    def retry_delay(self, attempt: int) -> float:
-        """Seconds before trying again after the attempt, counted from 0."""
-        return self.retry_delays[min(attempt, len(self.retry_delays) - 1)]
 
 
 class Host(Protocol):
@@ -186,6 +169,8 @@ class Execution:
             item.refused_since = item.refused_since or time.monotonic()
             waited = (time.monotonic() - item.refused_since) * self._host.pace.speed
             if waited < self._host.pace.unreachable_limit:
+                if item.refusals == 0:
+                    logger.warning("Inngest stand-in: {}: {}", self.run.function.id, reply.unreachable)
                 item.refusals += 1
                 return self._host.pace.retry_delay(item.refusals - 1)
         item.refused_since, item.refusals = None, 0
@@ -196,7 +181,7 @@ class Execution:
             return None
         if not reply.no_retry and (delay := self._retry(item, reply)) is not None:
             return delay
-        error = _standard_error(reply)
+        error = reply.standard_error()
         output = reply.body or error
         self.finish(RunStatus.FAILED, output, {"error": error, "result": output})
         return None
@@ -326,10 +311,3 @@ def _slot(run: Run, scope: str, key: str | None, limit: int) -> Slot:
         logger.warning("Inngest stand-in: concurrency key {} of {}: {}", key, run.function.id, error)
         value = None
     return f"{owner}:{key}:{value!r}", limit
-
-
-def _standard_error(reply: Reply) -> dict[str, Any]:
-    """The error of a failed run, as ``DriverResponse.StandardError`` of the real server forms it."""
-    body = reply.body if isinstance(reply.body, dict) else {"message": reply.body} if reply.body else {}
-    text = {key: body[key] for key in ("error", "name", "message", "stack") if isinstance(body.get(key), str)}
-    return {"error": reply.error, "name": "Error", "message": reply.error} | text

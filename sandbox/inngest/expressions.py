@@ -128,8 +128,6 @@ def _operation(node: ast.expr, scope: Mapping[str, Any]) -> Any:
             return _BINARY[type(op)](_value(left, scope), _value(right, scope))
         case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in _BINARY:
             return _BINARY[type(op)](_value(left, scope), _value(right, scope))
-        case ast.IfExp():
-            return _value(node.body if _value(node.test, scope) is True else node.orelse, scope)
         case _:
             raise ExpressionError(f"not read here: {ast.unparse(node)}")
 

@@ -117,7 +117,8 @@ class Routes:
         return _gone(request) if run is None else web.json_response(run.steps)
 
     async def list_events(self, request: web.Request) -> web.Response:
-        name, limit = request.query.get("name"), int(request.query.get("limit", "20"))
+        name, asked = request.query.get("name"), request.query.get("limit", "")
+        limit = int(asked) if asked.isdecimal() else 20
         found = [event for event in reversed(self._engine.events.values()) if name in (None, event.name)]
         return _data([_event(self._engine, event.internal_id) for event in found[:limit]])
 

@@ -9,13 +9,14 @@ from aiohttp import web
 from loguru import logger
 
 from sandbox.inngest.engine import Engine
-from sandbox.inngest.execution import Pace
+from sandbox.inngest.pace import Pace
 from sandbox.inngest.page import NOTICE
 from sandbox.inngest.routes import build_app
 from sandbox.inngest.sync import poll, sync
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _POLL_SECONDS: Final = 5.0
+_GRACE_SECONDS: Final = 0.01  # for answers under way when the port closes; aiohttp takes 0 for "without end"
 
 
 class Fault(StrEnum):
@@ -128,7 +129,7 @@ class InngestStand:
             return
         app = build_app(self.engine)
         app.middlewares.insert(0, self._break)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.0, handler_cancellation=True)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_GRACE_SECONDS, handler_cancellation=True)
         await runner.setup()
         try:
             site = web.TCPSite(runner, self._host, self._port, reuse_address=True)

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import contextlib
+import gc
 import ipaddress
 import signal
 import sys
@@ -48,6 +49,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=None, help="folder that keeps the state; none: memory")
     parser.add_argument("--page-title", default="Diptych sandbox", help="title of the chat page")
     options = parser.parse_args()
+    gc.set_threshold(20_000, 20, 50)  # transcripts grow and stay: looking through them often is waste
     with contextlib.suppress(ImportError):
         import uvloop  # faster where it is installed, and not needed
 

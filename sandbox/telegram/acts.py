@@ -42,7 +42,8 @@ class MessageOrder(PersonOrder):
     sticker: str | None = None
     reply_to: int | None = None
     media_group_id: str | None = None
-    title: str | None = None
+    duration: int | None = None
+    chat_title: str | None = None
     extra: Json = Field(default_factory=dict)
 
 
@@ -66,7 +67,7 @@ def who_and_where(world: World, order: PersonOrder) -> tuple[BotAccount, Person,
     bot = world.chosen_bot(order.bot)
     known = order.model_dump(include={"first_name", "last_name", "username", "language_code"}, exclude_none=True)
     person = world.person(order.user_id, known)
-    title = getattr(order, "title", None)
+    title = getattr(order, "chat_title", None)
     return bot, person, world.chat(bot.id, order.chat_id or person.id, title)
 
 
@@ -98,7 +99,7 @@ def _content(world: World, bot: BotAccount, order: MessageOrder, upload: Upload 
             raise SimError(f"kind must be one of {', '.join(UPLOAD_KINDS)}")
         upload = upload or Upload(_PIXEL, "sticker.webp", "image/webp")
         stored = world.files.add(bot.id, kind, upload.data, upload.file_name, upload.content_type)
-        content.update(as_media(kind, stored))
+        content.update(as_media(kind, stored, order))
         if order.sticker:
             content["sticker"]["emoji"] = order.sticker
         content.update(_with_entities("caption", order.caption or order.text))

@@ -85,15 +85,22 @@ class BotApi:
             status, body = 200, {"ok": True, "result": result}
         except ApiError as error:
             status, body = error.code, error.body()
-        self.world.store.commit()
-        took = round((time.perf_counter() - cpu) * 1000, 2)
-        shown = body["result"] if status == 200 else body
-        self.world.outbox.add(started, bot.id, name, _shown(inbound), status, shown, took)
+        content = self._note(started, cpu, bot.id, name, inbound, status, body)
         if fault is not None and fault.order.drop:
             if request.transport is not None:
                 request.transport.close()
             return web.Response(status=499)
-        return _response(status, body)
+        return _http_response(status, body, content)
+
+    def _note(
+        self, started: float, cpu: float, bot_id: int, name: str, inbound: Inbound, status: int, body: Json
+    ) -> bytes:
+        """Write what a call has changed, put it into the outbox, and return its answer's bytes."""
+        self.world.store.commit()
+        took = round((time.perf_counter() - cpu) * 1000, 2)
+        content = _encode(body)
+        self.world.outbox.add(started, bot_id, name, _shown(inbound), status, content, took)
+        return content
 
     async def _carry_out(self, bot: BotAccount, cls: type[AnyMethod], inbound: Inbound) -> Any:
         handler = HANDLERS.get(cls)
@@ -116,13 +123,11 @@ class BotApi:
         try:
             cls = _method_class(name)
             result = await self._carry_out(self.world.bot(bot_id), cls, inbound)
-            name, status, answer = cls.__api_method__, 200, result
+            name, status, body = cls.__api_method__, 200, {"ok": True, "result": result}
         except ApiError as error:
             logger.warning("sandbox telegram: {} in a webhook answer failed: {}", name, error)
-            status, answer = error.code, error.body()
-        self.world.store.commit()
-        took = round((time.perf_counter() - cpu) * 1000, 2)
-        self.world.outbox.add(started, bot_id, name, inbound.params, status, answer, took)
+            status, body = error.code, error.body()
+        self._note(started, cpu, bot_id, name, inbound, status, body)
 
     async def download(self, request: web.Request) -> web.StreamResponse:
         """``/file/bot{token}/{path}``: the bytes behind ``getFile``."""
@@ -169,9 +174,19 @@ def _shown(inbound: Inbound) -> Json:
     return {**kept, **files}
 
 
+_encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+
+
+def _encode(body: Json) -> bytes:
+    return _encoder.encode(body).encode("utf-8", "surrogatepass")
+
+
 def _response(status: int, body: Json) -> web.Response:
-    headers = {}
-    if retry_after := body.get("parameters", {}).get("retry_after"):
+    return _http_response(status, body, _encode(body))
+
+
+def _http_response(status: int, body: Json, content: bytes) -> web.Response:
+    headers = {"Content-Type": "application/json"}
+    if status != 200 and (retry_after := body.get("parameters", {}).get("retry_after")):
         headers["Retry-After"] = str(retry_after)
-    content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
-    return web.Response(status=status, body=content, content_type="application/json", headers=headers)
+    return web.Response(status=status, body=content, headers=headers)

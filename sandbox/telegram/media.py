@@ -32,7 +32,8 @@ def inspect(data: bytes, file_name: str, declared: str | None = None) -> MediaFa
     guessed = mimetypes.guess_type(file_name)[0]
     if declared in (None, "", "application/octet-stream"):
         declared = None
-    return MediaFacts(declared or guessed or "application/octet-stream")
+    mime_type = (declared or guessed or "application/octet-stream").partition(";")[0]
+    return MediaFacts(mime_type)
 
 
 def _png(data: bytes) -> MediaFacts:

@@ -1,5 +1,9 @@
-"""Every Bot API call that was made, for tests and for the panel beside the chat."""
+"""Every Bot API call that was made, for tests and for the panel beside the chat.
 
+Answers are kept as the bytes that went out: thousands of them then cost the garbage collector nothing.
+"""
+
+import json
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,12 +26,14 @@ class OutboxCall:
     method: str
     params: Json
     status: int
-    answer: Any
+    body: bytes
     took: float
 
     def view(self) -> Json:
-        """The JSON of the person's side."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        """The JSON of the person's side; ``answer`` is the result, or the whole refusal."""
+        shown = {name: getattr(self, name) for name in self.__slots__ if name != "body"}
+        answer = json.loads(self.body)
+        return {**shown, "answer": answer["result"] if answer["ok"] else answer}
 
 
 class Outbox:
@@ -38,10 +44,10 @@ class Outbox:
         self.seq = 0
         self.notice = Notice()
 
-    def add(self, time: float, bot: int, method: str, params: Json, status: int, answer: Any, took: float) -> None:
+    def add(self, time: float, bot: int, method: str, params: Json, status: int, body: bytes, took: float) -> None:
         """Note a call with its answer."""
         self.seq += 1
-        self._calls.append(OutboxCall(self.seq, time, bot, method, params, status, answer, took))
+        self._calls.append(OutboxCall(self.seq, time, bot, method, params, status, body, took))
         self.notice.notify()
 
     def calls(self, method: str | None = None, since: int = 0, bot: int | None = None) -> Iterator[OutboxCall]:

@@ -18,7 +18,17 @@ def media_of(message: Json) -> list[Json]:
         part = message.get(kind)
         if part is not None:
             shown = part[-1] if kind == "photo" else part
-            fields = ("file_id", "width", "height", "duration", "mime_type", "file_name", "title", "performer")
+            fields = (
+                "file_id",
+                "width",
+                "height",
+                "duration",
+                "mime_type",
+                "file_name",
+                "title",
+                "performer",
+                "emoji",
+            )
             media = {name: shown[name] for name in fields if name in shown}
             return [{"kind": kind, "size": shown.get("file_size"), **media}]
     return []

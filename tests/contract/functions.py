@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter, defaultdict
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -46,7 +47,13 @@ def _job(ctx: inngest.Context) -> str:
     return str(ctx.event.data["job"])
 
 
-def plain_functions(client: inngest.Inngest, book: Book) -> list[inngest.Function[Any]]:
+def all_functions(client: inngest.Inngest, book: Book) -> list[inngest.Function[Any]]:
+    """Everything below."""
+    makers = (step_functions, calling_functions, failing_functions, waiting_functions, limited_functions)
+    return [function for make in makers for function in make(client, book)]
+
+
+def step_functions(client: inngest.Inngest, book: Book) -> list[inngest.Function[Any]]:
     """Functions made of steps alone."""
 
     @client.create_function(fn_id="hello", trigger=inngest.TriggerEvent(event="contract/hello"), retries=3)
@@ -71,6 +78,12 @@ def plain_functions(client: inngest.Inngest, book: Book) -> list[inngest.Functio
         found = await ctx.group.parallel(steps)
         last = await ctx.step.run("last", book.note, job, "last")
         return [*found, last]
+
+    return [hello, nap, parallel]
+
+
+def calling_functions(client: inngest.Inngest, book: Book) -> list[inngest.Function[Any]]:
+    """Functions that call others, carry much, or are cut off."""
 
     @client.create_function(fn_id="child", trigger=inngest.TriggerEvent(event="contract/never"), retries=0)
     async def child(ctx: inngest.Context) -> dict[str, Any]:
@@ -107,15 +120,20 @@ def plain_functions(client: inngest.Inngest, book: Book) -> list[inngest.Functio
         await ctx.step.run("second", hold)
         return await ctx.step.run("third", book.note, job, "third")
 
-    return [hello, nap, parallel, child, parent, big, restarted]
+    return [child, parent, big, restarted]
 
 
-def settled_functions(client: inngest.Inngest, book: Book) -> list[inngest.Function[Any]]:
-    """Functions that lean on their settings: retries, waits, cancel, limits."""
-
+def _on_failure(book: Book) -> Callable[[inngest.Context], Awaitable[None]]:
     async def on_failure(ctx: inngest.Context) -> None:
         data: Any = ctx.event.data
         book.failures[data["event"]["data"]["job"]] = data
+
+    return on_failure
+
+
+def failing_functions(client: inngest.Inngest, book: Book) -> list[inngest.Function[Any]]:
+    """Functions that fail, each in its way."""
+    on_failure = _on_failure(book)
 
     async def fails(ctx: inngest.Context, error: Exception) -> None:
         await ctx.step.run("fail", book.fail, _job(ctx), error)
@@ -147,6 +165,12 @@ def settled_functions(client: inngest.Inngest, book: Book) -> list[inngest.Funct
             return await ctx.step.run("report", book.note, _job(ctx), error.message)
         return "unreachable"
 
+    return [flaky, hopeless, later, caught]
+
+
+def waiting_functions(client: inngest.Inngest, book: Book) -> list[inngest.Function[Any]]:
+    """Functions that an event wakes or ends."""
+
     @client.create_function(fn_id="wait", trigger=inngest.TriggerEvent(event="contract/wait"))
     async def wait(ctx: inngest.Context) -> object:
         await ctx.step.run("asked", book.note, _job(ctx), "asked")
@@ -162,12 +186,18 @@ def settled_functions(client: inngest.Inngest, book: Book) -> list[inngest.Funct
         fn_id="cancellable",
         trigger=inngest.TriggerEvent(event="contract/cancellable"),
         cancel=[inngest.Cancel(event="contract/cancel", if_exp="event.data.job == async.data.job")],
-        on_failure=on_failure,
+        on_failure=_on_failure(book),
     )
     async def cancellable(ctx: inngest.Context) -> str:
         await ctx.step.run("before", book.note, _job(ctx), "before")
         await ctx.step.sleep("long", timedelta(seconds=60))
         return await ctx.step.run("after", book.note, _job(ctx), "after")
+
+    return [wait, cancellable]
+
+
+def limited_functions(client: inngest.Inngest, book: Book) -> list[inngest.Function[Any]]:
+    """Functions that may not run too often or too many at once."""
 
     @client.create_function(
         fn_id="once", trigger=inngest.TriggerEvent(event="contract/once"), idempotency="event.data.job"
@@ -183,4 +213,4 @@ def settled_functions(client: inngest.Inngest, book: Book) -> list[inngest.Funct
     async def crowd(ctx: inngest.Context) -> None:
         await ctx.step.run("in", book.occupy, str(ctx.event.data["user"]))
 
-    return [flaky, hopeless, later, caught, wait, cancellable, once, crowd]
+    return [once, crowd]

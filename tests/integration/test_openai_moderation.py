@@ -7,6 +7,7 @@ import pytest
 from providers.openai import OpenAIModeration
 from providers.protocols import ErrorKind, ProviderError
 from tests.support.openai_stand import KEY, OpenAIStand
+from tests.support.replicate_stand import closed_port
 
 
 @pytest.fixture
@@ -70,7 +71,7 @@ async def test_a_server_that_never_answers(stand: OpenAIStand) -> None:
 
 
 async def test_a_closed_port() -> None:
-    provider = OpenAIModeration(KEY, "http://127.0.0.1:9/v1")
+    provider = OpenAIModeration(KEY, f"http://127.0.0.1:{closed_port()}/v1")
     with pytest.raises(ProviderError) as caught:
         await provider.moderate("a lake")
     assert caught.value.kind is ErrorKind.OVERLOADED

@@ -16,7 +16,7 @@ from PIL import Image
 
 from providers.protocols import ErrorKind, Prediction, PredictionRequest, ProviderError
 from providers.replicate import ReplicateProvider
-from tests.support.replicate_stand import TOKEN, ReplicateStand, StandPrediction
+from tests.support.replicate_stand import TOKEN, ReplicateStand, StandPrediction, closed_port
 
 MODEL = "black-forest-labs/flux-schnell"
 
@@ -167,7 +167,7 @@ async def test_a_server_that_never_answers(stand: ReplicateStand) -> None:
 
 
 async def test_a_closed_port() -> None:
-    provider = ReplicateProvider(TOKEN, "http://127.0.0.1:9", timeout=2)
+    provider = ReplicateProvider(TOKEN, f"http://127.0.0.1:{closed_port()}", timeout=2)
     assert (await refusal(provider)).kind is ErrorKind.OVERLOADED
     await provider.close()
 

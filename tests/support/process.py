@@ -1,11 +1,14 @@
 """The bot as a process of its own, as in production: started, watched, terminated, killed."""
 
 import asyncio
+import json
 import os
+import signal
 import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 
@@ -19,55 +22,101 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-class BotProcess:
-    """`python main.py` with these settings and no others. Its log is in `folder`."""
+class Forge:
+    """Forks bot processes from one that has everything imported: see tests/support/forge.py."""
 
-    def __init__(self, folder: Path, settings: Mapping[str, str], *, name: str = "bot") -> None:
+    def __init__(self) -> None:
+        self._process: asyncio.subprocess.Process | None = None
+        self._started: dict[int, asyncio.Future[int]] = {}
+        self._ended: dict[int, asyncio.Future[int]] = {}
+
+    async def open(self) -> None:
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "tests.support.forge", cwd=ROOT, stdin=-1, stdout=-1
+        )
+        assert self._process.stdout
+        assert json.loads(await self._process.stdout.readline()) == {"ready": True}
+        self._reader = asyncio.get_running_loop().create_task(self._read())
+
+    async def close(self) -> None:
+        assert self._process
+        assert self._process.stdin
+        self._process.stdin.close()
+        await self._process.wait()
+        await self._reader
+
+    async def start(self, folder: Path, log: Path, settings: Mapping[str, str]) -> int:
+        """The pid of a new bot process."""
+        assert self._process
+        assert self._process.stdin
+        number = len(self._started)
+        self._started[number] = asyncio.get_running_loop().create_future()
+        request = {"request": number, "folder": str(folder), "log": str(log), "settings": dict(settings)}
+        self._process.stdin.write(json.dumps(request).encode() + b"\n")
+        return await self._started[number]
+
+    async def wait(self, pid: int) -> int:
+        """The exit code, once the process has ended; negative for a signal."""
+        return await asyncio.shield(self._end_of(pid))
+
+    def runs(self, pid: int) -> bool:
+        return not self._end_of(pid).done()
+
+    def _end_of(self, pid: int) -> asyncio.Future[int]:
+        return self._ended.setdefault(pid, asyncio.get_running_loop().create_future())
+
+    async def _read(self) -> None:
+        assert self._process
+        assert self._process.stdout
+        async for line in self._process.stdout:
+            answer: dict[str, Any] = json.loads(line)
+            if "started" in answer:
+                self._started[answer["request"]].set_result(answer["started"])
+            else:
+                self._end_of(answer["ended"]).set_result(answer["code"])
+
+
+class BotProcess:
+    """`main.py` with these settings and no others, in a folder of its own where no .env is read."""
+
+    def __init__(self, forge: Forge, folder: Path, settings: Mapping[str, str], *, name: str = "bot") -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = folder / f"{name}.log"
+        self._forge = forge
         self._folder = folder
-        self._settings = {**settings, "PORT": str(self.port)}
-        self._process: asyncio.subprocess.Process | None = None
+        keep = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        self._settings = {**keep, **settings, "PORT": str(self.port)}
+        self._pid = 0
 
     async def start(self) -> None:
         """Started and listening when it returns. Raises AssertionError with the log's end if it ends instead."""
-        keep = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-        with self.log.open("ab") as log:
-            # In a folder of its own, where no .env of the developer's is read.
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                str(ROOT / "main.py"),
-                cwd=self._folder,
-                env={**keep, **self._settings},
-                stdout=log,
-                stderr=log,
-            )
+        self._pid = await self._forge.start(self._folder, self.log, self._settings)
         async with asyncio.timeout(_READY_SECONDS), aiohttp.ClientSession() as session:
             while True:
-                assert self._process.returncode is None, f"the bot ended: {self.tail()}"
+                assert self._forge.runs(self._pid), f"the bot ended: {self.tail()}"
                 try:
                     async with session.get(f"{self.url}/health/live") as response:
                         if response.status == 200:
                             return
                 except aiohttp.ClientConnectionError:
-                    await asyncio.sleep(0.05)
+                    await asyncio.sleep(0.02)
 
     async def kill(self) -> None:
         """kill -9"""
-        if self._process is not None and self._process.returncode is None:
-            self._process.kill()
-            await self._process.wait()
+        await self._signal(signal.SIGKILL)
 
     async def terminate(self) -> int:
         """SIGTERM; gives the exit code."""
-        assert self._process is not None
-        self._process.terminate()
-        return await self._process.wait()
+        return await self._signal(signal.SIGTERM)
 
     async def wait(self) -> int:
-        assert self._process is not None
-        return await self._process.wait()
+        return await self._forge.wait(self._pid)
 
-    def tail(self, size: int = 3000) -> str:
+    def tail(self, size: int = 5000) -> str:
         return self.log.read_text(errors="replace")[-size:]
+
+    async def _signal(self, number: int) -> int:
+        if self._pid and self._forge.runs(self._pid):
+            os.kill(self._pid, number)
+        return await self._forge.wait(self._pid) if self._pid else 0

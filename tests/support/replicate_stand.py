@@ -10,6 +10,7 @@ import asyncio
 import io
 import json
 import secrets
+import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -295,6 +296,13 @@ class ReplicateStand:
             "expires_at": _iso(datetime.now(UTC) + timedelta(days=1)),
             "urls": {"get": f"{self.url}/v1/files/{file_id}"},
         }
+
+
+def closed_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        return int(bound.getsockname()[1])
 
 
 def small_png(seed: int) -> bytes:

@@ -17,7 +17,7 @@ from sandbox.inngest.execution import Pace
 from sandbox.inngest.stand import InngestStand
 from sandbox.telegram import create_telegram
 from storage.pool import Pool
-from tests.support.process import BotProcess
+from tests.support.process import BotProcess, Forge
 from tests.support.replicate_stand import TOKEN as REPLICATE_TOKEN
 from tests.support.replicate_stand import ReplicateStand
 
@@ -122,7 +122,11 @@ class Person:
             fitting = [m for m in await self.from_bot() if text in words(m) and m["message_id"] > after]
             return fitting[-1] if fitting else None
 
-        found: Message = await until(look, seconds=seconds, what=f"{self.id} sees {text!r}")
+        try:
+            found: Message = await until(look, seconds=seconds)
+        except AssertionError:
+            chat = "\n".join(f"{words(m)} {labels(m)}" for m in await self.messages())
+            raise AssertionError(f"{self.id} never sees {text!r}, but:\n{chat}") from None
         return found
 
     async def can_tap(self, label: str, *, seconds: float = WAIT_SECONDS) -> Message:
@@ -136,14 +140,18 @@ class Person:
     async def photos(self) -> list[Message]:
         return [m for m in await self.from_bot() if any(media["kind"] == "photo" for media in m["media"])]
 
-    async def order(self, prompt: str = "a lighthouse") -> None:
-        """From the menu to the confirmed card."""
+    async def open_card(self, prompt: str = "a lighthouse") -> None:
+        """From the menu to the card that waits for its confirmation."""
         await self.say("/start")
         await self.can_tap("Text to image")
         await self.tap("Text to image")
         await self.sees("What do you want to see?")
         await self.say(prompt)
         await self.can_tap("Create")
+
+    async def order(self, prompt: str = "a lighthouse") -> None:
+        """From the menu to the confirmed card."""
+        await self.open_card(prompt)
         await self.tap("Create")
 
 
@@ -160,6 +168,7 @@ class Stage:
     db: Pool
     dsn: str
     folder: Path
+    forge: Forge
     telegram: TelegramStand = field(default_factory=TelegramStand)
     replicate: ReplicateStand = field(default_factory=lambda: ReplicateStand(seconds=0.0))
     inngest: InngestStand = field(
@@ -170,6 +179,7 @@ class Stage:
 
     async def open(self) -> None:
         await self.telegram.start()
+        await self.telegram.call("GET", f"/bot{BOT_TOKEN}/getMe")  # the stand knows a bot by its first call
         await self.replicate.start()
         await self.inngest.start()
         self.settings = {
@@ -193,7 +203,7 @@ class Stage:
         await self.replicate.close()
 
     async def start_bot(self, *, ready: bool = True, **settings: str) -> BotProcess:
-        bot = BotProcess(self.folder, {**self.settings, **settings}, name=f"bot-{len(self.bots) + 1}")
+        bot = BotProcess(self.forge, self.folder, {**self.settings, **settings}, name=f"bot-{len(self.bots) + 1}")
         self.bots.append(bot)
         await bot.start()
         if ready:

@@ -32,7 +32,7 @@ def test_a_png_of_the_asked_shape(aspect: str) -> None:
 @pytest.mark.parametrize("subject", list(SUBJECTS))
 @pytest.mark.parametrize("aspect", ["1:1", "21:9", "9:21"])
 def test_every_subject_at_every_shape(subject: str, aspect: str) -> None:
-    width, height = (side // 4 for side in SIZES[aspect])
+    width, height = (side // 6 for side in SIZES[aspect])
     words = f"{subject} with a castle, a boat, a cabin, birds, balloons, stars, an aurora, rain and a snowfall"
     shades = np.asarray(picture(words, 3, width, height))
     assert shades.shape == (height, width, 3)

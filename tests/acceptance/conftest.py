@@ -1,0 +1,26 @@
+"""The stage of the acceptance tests: everything but the bot, which each test starts as it needs it."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from storage.pool import Pool
+from tests.support.process import Forge
+from tests.support.stage import Stage
+
+
+@pytest.fixture(scope="session")
+async def forge() -> AsyncIterator[Forge]:
+    forge = Forge()
+    await forge.open()
+    yield forge
+    await forge.close()
+
+
+@pytest.fixture
+async def stage(db: Pool, dsn: str, tmp_path: Path, forge: Forge) -> AsyncIterator[Stage]:
+    stage = Stage(db, dsn, tmp_path, forge)
+    await stage.open()
+    yield stage
+    await stage.close()

@@ -1,0 +1,380 @@
+"""The stand-in as a whole: its faults, its settings that the real server would take minutes to show, its page."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from sandbox.inngest import Fault, InngestStand, Pace, SyncError
+
+Reply = Callable[[dict[str, Any]], tuple[int, object] | Awaitable[tuple[int, object]]]
+QUICK = Pace(retry_delays=(0.01,), unreachable_limit=0.2)
+
+
+class FakeApp:
+    """An app that answers function calls as it is told, without the SDK."""
+
+    def __init__(self, stand: InngestStand, reply: Reply, **settings: Any) -> None:
+        self.calls: list[dict[str, Any]] = []
+        self._stand, self._reply, self._settings = stand, reply, settings
+        self._runner: web.AppRunner | None = None
+        self.url = ""
+        self._port = 0
+
+    async def start(self) -> None:
+        app = web.Application()
+        app.router.add_put("/fn", self._register)
+        app.router.add_post("/fn", self._call)
+        self._runner = web.AppRunner(app, shutdown_timeout=0.01)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", self._port, reuse_address=True).start()
+        self._port = int(self._runner.addresses[0][1])
+        self.url = f"http://127.0.0.1:{self._port}/fn"
+
+    async def stop(self) -> None:
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    async def _register(self, _: web.Request) -> web.Response:
+        function = {
+            "id": "app-fn",
+            "name": "<b>fn</b>",
+            "triggers": [{"event": "go"}],
+            "steps": {"step": {"id": "step", "runtime": {"url": f"{self.url}?fnId=app-fn&stepId=step"}}},
+            **self._settings,
+        }
+        body = {"appname": "app", "url": self.url, "functions": [function]}
+        async with aiohttp.ClientSession() as session:
+            await session.post(f"{self._stand.url}/fn/register", json=body)
+        return web.json_response({}, headers={"x-inngest-sdk": "test"})
+
+    async def _call(self, request: web.Request) -> web.Response:
+        call = await request.json() | {"target": request.query["stepId"]}
+        self.calls.append(call)
+        answer = self._reply(call)
+        status, body = await answer if isinstance(answer, Awaitable) else answer
+        return web.json_response(body, status=status, headers={"x-inngest-sdk": "test"})
+
+
+@asynccontextmanager
+async def playing(
+    reply: Reply, pace: Pace = QUICK, **settings: Any
+) -> AsyncIterator[tuple[InngestStand, FakeApp]]:
+    stand = InngestStand(pace=pace)
+    await stand.start()
+    app = FakeApp(stand, reply, **settings)
+    try:
+        await app.start()
+        await stand.sync(app.url)
+        yield stand, app
+    finally:
+        await app.stop()
+        await stand.close()
+
+
+async def post(stand: InngestStand, event: dict[str, Any], seconds: float = 5) -> dict[str, Any]:
+    timeout = aiohttp.ClientTimeout(total=seconds)
+    async with (
+        aiohttp.ClientSession(timeout=timeout) as session,
+        session.post(f"{stand.url}/e/key", json=event) as response,
+    ):
+        answer: dict[str, Any] = await response.json(content_type=None)
+        return answer | {"http": response.status}
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(5):
+        while not condition():  # noqa: ASYNC110  # looks into the stand, which sets no event
+            await asyncio.sleep(0.005)
+
+
+async def turns() -> None:
+    """Let the loop go round, for what must not happen to have its chance."""
+    for _ in range(100):
+        await asyncio.sleep(0)
+
+
+def statuses(stand: InngestStand) -> list[str]:
+    return [run.status.value for run in stand.engine.runs.values()]
+
+
+def done(_: dict[str, Any]) -> tuple[int, object]:
+    return 200, "done"
+
+
+async def test_hang_accepts_and_never_answers_until_lifted() -> None:
+    async with playing(done) as (stand, _):
+        stand.fault = Fault.HANG
+        with pytest.raises(TimeoutError):
+            await post(stand, {"name": "go"}, seconds=0.1)
+        stand.fault = Fault.NONE
+        assert (await post(stand, {"name": "go"}))["http"] == 200
+
+
+async def test_hanging_requests_do_not_hold_up_the_end() -> None:
+    stand = InngestStand()
+    await stand.start()
+    stand.fault = Fault.HANG
+    async with asyncio.TaskGroup() as group:
+
+        async def asks() -> None:
+            with pytest.raises(aiohttp.ClientError):
+                await post(stand, {"name": "go"})
+
+        group.create_task(asks())
+        runner = stand._runner
+        assert runner is not None
+        await until(lambda: runner.server is not None and runner.server.requests_count == 1)
+        async with asyncio.timeout(2):
+            await stand.close()
+
+
+async def test_error_answers_500() -> None:
+    async with playing(done) as (stand, app):
+        stand.fault = Fault.ERROR
+        assert (await post(stand, {"name": "go"}))["http"] == 500
+        assert app.calls == []
+        assert stand.engine.runs == {}
+
+
+async def test_a_dead_executor_accepts_events_and_runs_them_when_it_lives_again() -> None:
+    async with playing(done) as (stand, app):
+        stand.fault = Fault.DEAD_EXECUTOR
+        assert (await post(stand, {"name": "go"}))["status"] == 200
+        await turns()
+        assert (app.calls, statuses(stand)) == ([], ["Scheduled"])
+        stand.fault = Fault.NONE
+        await until(lambda: statuses(stand) == ["Completed"])
+
+
+async def test_a_closed_port_refuses_and_keeps_what_was_known() -> None:
+    async with playing(done) as (stand, app):
+        url = stand.url
+        await stand.unplug()
+        with pytest.raises(aiohttp.ClientConnectorError):
+            await post(stand, {"name": "go"})
+        await stand.plug()
+        assert stand.url == url
+        await post(stand, {"name": "go"})
+        await until(lambda: len(app.calls) == 1)
+
+
+async def test_killed_in_the_middle_it_forgets_everything() -> None:
+    gate = asyncio.Event()
+
+    async def hold(_: dict[str, Any]) -> tuple[int, object]:
+        await gate.wait()
+        return 200, "done"
+
+    async with playing(hold) as (stand, app):
+        await post(stand, {"name": "go"})
+        await until(lambda: len(app.calls) == 1)
+        port = stand.port
+        await stand.close()
+        with pytest.raises(aiohttp.ClientConnectorError):
+            await post(stand, {"name": "go"})
+        await stand.start(port)
+        assert (stand.engine.runs, stand.engine.functions) == ({}, {})
+        gate.set()
+
+
+async def test_an_app_out_of_reach_costs_no_attempt_for_a_while_then_does() -> None:
+    async with playing(done, Pace(retry_delays=(0.01,), unreachable_limit=60)) as (stand, app):
+        await app.stop()
+        await post(stand, {"name": "go"})
+        await until(lambda: statuses(stand) == ["Running"])
+        await turns()
+        assert statuses(stand) == ["Running"]
+        await app.start()
+        await until(lambda: statuses(stand) == ["Completed"])
+        assert app.calls[0]["ctx"]["attempt"] == 0
+    async with playing(done) as (stand, app):
+        await app.stop()
+        await post(stand, {"name": "go"})
+        await until(lambda: statuses(stand) == ["Failed"])
+
+
+async def test_apps_are_polled_until_they_register_and_after() -> None:
+    app = FakeApp(InngestStand(), done)
+    await app.start()
+    await app.stop()
+    polling = InngestStand([app.url], poll_interval=0.02)
+    app._stand = polling
+    try:
+        await polling.start()
+        await until(lambda: any(known.error for known in polling.engine.apps.values()))
+        assert polling.engine.functions == {}
+        await app.start()
+        await until(lambda: "app-fn" in polling.engine.functions)
+        assert [known.name for known in polling.engine.apps.values()] == ["app"]
+        app._settings = {"id": "app-new"}
+        await until(lambda: set(polling.engine.functions) == {"app-new"})
+        await app.stop()
+        await until(lambda: all(known.error for known in polling.engine.apps.values()))
+    finally:
+        await app.stop()
+        await polling.close()
+
+
+async def test_sync_says_what_is_wrong() -> None:
+    stand = InngestStand()
+    await stand.start()
+    try:
+        with pytest.raises(SyncError, match="unreachable"):
+            await stand.sync("http://127.0.0.1:1/fn")
+        with pytest.raises(SyncError, match="405"):
+            await stand.sync(f"{stand.url}/health")
+    finally:
+        await stand.close()
+
+
+async def test_retries_are_counted_and_then_the_failure_is_told() -> None:
+    retries = {"step": {"id": "step", "retries": {"attempts": 2}, "runtime": {"url": "http://x"}}}
+
+    async with playing(lambda _: (500, {"message": "no", "name": "E"})) as (stand, app):
+        function = stand.engine.functions["app-fn"]
+        steps = {"step": {**retries["step"], "runtime": {"url": function.url(None)}}}
+        app._settings = {"steps": steps}
+        await stand.sync(app.url)
+        await post(stand, {"name": "go"})
+        await until(lambda: statuses(stand) == ["Failed"])
+        assert [call["ctx"]["attempt"] for call in app.calls] == [0, 1, 2]
+        assert {call["ctx"]["max_attempts"] for call in app.calls} == {3}
+        failed = [event for event in stand.engine.events.values() if event.name == "inngest/function.failed"]
+        assert failed[0].data["error"]["message"] == "no"
+        assert failed[0].data["function_id"] == "app-fn"
+
+
+async def test_an_answer_that_is_not_the_sdks_is_not_success() -> None:
+    async def plain(_: dict[str, Any]) -> tuple[int, object]:
+        raise web.HTTPOk(text="a proxy's page")
+
+    async with playing(plain) as (stand, _):
+        await post(stand, {"name": "go"})
+        await until(lambda: statuses(stand) == ["Failed"])
+
+
+async def test_time_outs_cancel_a_run_that_starts_or_ends_too_late() -> None:
+    fast = Pace(retry_delays=(0.01,), speed=50)
+    sleep = [{"op": "Sleep", "id": "s", "name": "1h"}]
+    async with playing(lambda _: (206, sleep), fast, timeouts={"finish": "5s"}) as (stand, _):
+        await post(stand, {"name": "go"})
+        await until(lambda: statuses(stand) == ["Cancelled"])
+    async with playing(done, fast, timeouts={"start": "5s"}) as (stand, app):
+        stand.fault = Fault.DEAD_EXECUTOR
+        await post(stand, {"name": "go"})
+        await until(lambda: statuses(stand) == ["Cancelled"])
+        stand.fault = Fault.NONE
+        await turns()
+        assert app.calls == []
+
+
+async def test_speed_shortens_sleeps() -> None:
+    def naps(call: dict[str, Any]) -> tuple[int, object]:
+        return (200, "up") if call["steps"] else (206, [{"op": "Sleep", "id": "s", "name": "1h"}])
+
+    async with playing(naps, Pace(speed=100_000)) as (stand, app):
+        await post(stand, {"name": "go"})
+        await until(lambda: statuses(stand) == ["Completed"])
+        assert app.calls[-1]["steps"] == {"s": None}
+
+
+async def test_a_rate_limit_drops_and_a_throttle_delays() -> None:
+    limit = {"limit": 1, "period": "60s", "key": "event.data.who"}
+    async with playing(done, rateLimit=limit) as (stand, _):
+        for who in ("ann", "ann", "ben"):
+            await post(stand, {"name": "go", "data": {"who": who}})
+        await until(lambda: statuses(stand) == ["Completed"] * 2)
+    async with playing(done, Pace(speed=100), throttle={"limit": 1, "period": "10s", "burst": 0}) as (stand, app):
+        for _ in range(3):
+            await post(stand, {"name": "go"})
+        await until(lambda: statuses(stand) == ["Completed"] * 3)
+        runs = list(stand.engine.runs.values())
+        assert runs[0].ended_at is not None
+        assert runs[2].started_at is not None
+        assert (runs[2].started_at - runs[0].ended_at).total_seconds() > 0.1
+        assert len(app.calls) == 3
+
+
+async def test_a_wait_with_an_expression_that_cannot_be_read_fails_the_run() -> None:
+    wait = [{"op": "WaitForEvent", "id": "w", "name": "x", "opts": {"if": "event.data.", "timeout": "1h"}}]
+    async with playing(lambda _: (206, wait)) as (stand, _):
+        await post(stand, {"name": "go"})
+        await until(lambda: statuses(stand) == ["Failed"])
+        (run,) = stand.engine.runs.values()
+        assert run.output["name"] == "InvalidExpression"
+
+
+async def test_invoking_what_does_not_exist_fails_the_step() -> None:
+    def invokes(call: dict[str, Any]) -> tuple[int, object]:
+        op = {"op": "InvokeFunction", "id": "i", "name": "i", "opts": {"function_id": "none", "payload": {}}}
+        return (200, call["steps"]["i"]) if call["steps"] else (206, [op])
+
+    async with playing(invokes) as (stand, _):
+        await post(stand, {"name": "go"})
+        await until(lambda: statuses(stand) == ["Completed"])
+        (run,) = stand.engine.runs.values()
+        assert run.output == {"error": {"name": "Error", "message": "could not find function with ID: none"}}
+
+
+async def test_a_run_can_be_cancelled_over_the_rest_api() -> None:
+    sleep = [{"op": "Sleep", "id": "s", "name": "1h"}]
+    async with playing(lambda _: (206, sleep)) as (stand, _), aiohttp.ClientSession(stand.url) as session:
+        event_id = (await post(stand, {"name": "go"}))["ids"][0]
+        await until(lambda: statuses(stand) == ["Running"])
+        async with session.get(f"/v1/events/{event_id}/runs") as response:
+            (run,) = (await response.json())["data"]
+        assert (await session.delete(f"/v1/runs/{run['run_id']}")).status == 200
+        async with session.get(f"/v1/runs/{run['run_id']}") as response:
+            assert (await response.json())["data"]["status"] == "Cancelled"
+
+
+async def test_the_page_tells_what_it_is_and_trusts_nobody() -> None:
+    evil = "<script>alert(1)</script>"
+    async with playing(lambda _: (200, evil)) as (stand, _), aiohttp.ClientSession(stand.url) as session:
+        await post(stand, {"name": "go", "id": evil})
+        await until(lambda: statuses(stand) == ["Completed"])
+        stand.fault = Fault.DEAD_EXECUTOR
+        async with session.get("/") as response:
+            page = await response.text()
+    assert "stand-in for the Inngest dev server, for development and tests only" in page
+    assert "no function is called" in page
+    assert "app-fn" in page
+    assert "<script" not in page
+    assert "src=" not in page
+
+
+async def test_the_command_serves_until_it_is_told_to_stop() -> None:
+    command = (sys.executable, "-m", "sandbox.inngest", "--port", "0", "--speed", "2", "-u", "127.0.0.1:1/x")
+    process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
+    assert process.stderr is not None
+    async with asyncio.timeout(20):
+        line = (await process.stderr.readline()).decode()
+        assert "for development and tests only" in line
+        async with aiohttp.ClientSession(line.split()[-1]) as session, session.get("/health") as response:
+            assert await response.json() == {"status": 200, "message": "OK"}
+        process.terminate()
+        await process.communicate()
+    assert process.returncode == 0
+
+
+async def test_a_taken_port_is_said_in_one_line() -> None:
+    stand = InngestStand()
+    await stand.start()
+    try:
+        with pytest.raises(OSError):
+            await InngestStand().start(stand.port)
+        command = (sys.executable, "-m", "sandbox.inngest", "--port", str(stand.port))
+        process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
+        _, text = await process.communicate()
+        assert process.returncode == 1
+        assert text.decode().splitlines()[-1].startswith("Inngest stand-in: cannot listen on")
+        assert "Traceback" not in text.decode()
+    finally:
+        await stand.close()

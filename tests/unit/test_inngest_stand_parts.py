@@ -1,0 +1,147 @@
+"""The stand-in's parts: expressions, durations, cron, limits, event ids."""
+
+import asyncio
+from datetime import UTC, datetime
+
+import pytest
+
+from sandbox.inngest.cron import next_run
+from sandbox.inngest.durations import seconds, seconds_until
+from sandbox.inngest.events import EventError, read_events, seeded_id, ulid
+from sandbox.inngest.expressions import ExpressionError, evaluate, is_true
+from sandbox.inngest.limits import DAY, Capacity, Rate, Seen
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+NAMES = {
+    "event": {"data": {"job_id": "7", "n": 3, "list": ["a"], "flag": True, "text": "a && !b"}, "name": "x"},
+    "async": {"data": {"job_id": "7", "x": None}},
+}
+
+
+@pytest.mark.parametrize(
+    ("expression", "value"),
+    [
+        ("event.data.job_id == async.data.job_id", True),
+        ("async.data.job_id == event.data.job_id && event.data.n > 2", True),
+        ("event.data.n > 3 || event.name == 'x'", True),
+        ("!(event.data.flag == true)", False),
+        ("event.data.flag != false", True),
+        ('event.data.text == "a && !b"', True),
+        ("event.data.missing.deeper == null", True),
+        ("event.data['job_id'] + '-' + event.name", "7-x"),
+        ("event.data.list[0] in ['a', 'b']", True),
+        ("event.data.job_id.startsWith('7') && size(event.data.list) == 1", True),
+        ("has(event.data.nothing)", False),
+    ],
+)
+def test_expressions(expression: str, value: object) -> None:
+    assert evaluate(expression, NAMES) == value
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["event.data.", "__import__('os').system('x')", "[x for x in event]", "a b", "event.data.n > 1 ? 2 : 3"],
+)
+def test_expressions_that_are_refused(expression: str) -> None:
+    with pytest.raises(ExpressionError):
+        evaluate(expression, NAMES)
+
+
+def test_an_expression_holds_only_when_it_is_true() -> None:
+    assert is_true(None, NAMES)
+    assert not is_true("event.data.job_id", NAMES)
+    assert not is_true("event.data.missing > 3", NAMES)
+
+
+@pytest.mark.parametrize(
+    ("text", "length"), [("30s", 30), ("1h30m", 5400), ("24h0m0s", DAY), ("2w", 14 * DAY), ("500ms", 0.5)]
+)
+def test_durations(text: str, length: float) -> None:
+    assert seconds(text) == length
+    assert seconds_until(text, NOW) == length
+
+
+def test_moments_and_nonsense() -> None:
+    assert seconds_until("2026-03-01T12:00:05.500Z", NOW) == 5.5
+    assert seconds_until("2026-03-01T11:00:00Z", NOW) == 0
+    for text in ("", "5", "5 s", "h"):
+        with pytest.raises(ValueError, match="not a duration"):
+            seconds(text)
+
+
+@pytest.mark.parametrize(
+    ("expression", "due"),
+    [
+        ("* * * * *", datetime(2026, 3, 1, 12, 1, tzinfo=UTC)),
+        ("*/15 * * * *", datetime(2026, 3, 1, 12, 15, tzinfo=UTC)),
+        ("0 9 * * 1-5", datetime(2026, 3, 2, 9, 0, tzinfo=UTC)),
+        ("30 6 1 * *", datetime(2026, 4, 1, 6, 30, tzinfo=UTC)),
+        ("0 0 13 * 5", datetime(2026, 3, 6, 0, 0, tzinfo=UTC)),
+        ("0 0 29 2 *", datetime(2028, 2, 29, 0, 0, tzinfo=UTC)),
+        ("TZ=Europe/Paris 0 9 * * *", datetime(2026, 3, 2, 8, 0, tzinfo=UTC)),
+    ],
+)
+def test_cron(expression: str, due: datetime) -> None:
+    assert next_run(expression, NOW) == due
+
+
+@pytest.mark.parametrize("expression", ["* * * *", "60 * * * *", "0 0 31 2 *", "x * * * *"])
+def test_cron_that_is_none(expression: str) -> None:
+    with pytest.raises(ValueError):
+        next_run(expression, NOW)
+
+
+async def test_capacity_lets_the_older_run_go_first_and_each_key_by_itself() -> None:
+    capacity = Capacity()
+    order: list[str] = []
+    release = asyncio.Event()
+
+    async def work(name: str, key: str, rank: float) -> None:
+        async with capacity.hold(((key, 1), ("all", 2)), rank):
+            order.append(name)
+            await release.wait()
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(work("first", "ann", 1))
+        await asyncio.sleep(0)
+        group.create_task(work("young", "ann", 3))
+        group.create_task(work("old", "ann", 2))
+        gone = group.create_task(work("gone", "ann", 0))
+        group.create_task(work("other", "ben", 4))
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert order == ["first", "other"]
+        gone.cancel()
+        release.set()
+    assert order == ["first", "other", "old", "young"]
+
+
+def test_rate_and_memory() -> None:
+    rate = Rate()
+    assert rate.wait("k", limit=2, period=10, burst=1, now=0) == 0
+    rate.take("k", limit=2, period=10, now=0)
+    assert rate.wait("k", limit=2, period=10, burst=1, now=0) == 0
+    rate.take("k", limit=2, period=10, now=0)
+    assert rate.wait("k", limit=2, period=10, burst=1, now=0) == 5
+    assert rate.wait("k", limit=2, period=10, burst=1, now=5) == 0
+    seen = Seen()
+    assert seen.add("a", 0)
+    assert not seen.add("a", DAY - 1)
+    assert seen.add("a", DAY + 1)
+
+
+def test_ids_of_a_repeated_request_are_the_same() -> None:
+    seed = "1743130137367,eii2YKXRVTJPuA=="
+    assert seeded_id(seed, 1) == seeded_id(seed, 1) != seeded_id(seed, 2)
+    assert len(seeded_id("nonsense", 1)) == len(ulid()) == 26
+    assert ulid(0, bytes(10)) == "0" * 26
+    assert ulid(2**48 - 1, b"\xff" * 10) == "7" + "Z" * 25
+
+
+def test_events_are_cleaned_and_filled() -> None:
+    (event,) = read_events(b'{"name": "a", "data": {"x": 1, "_inngest": {}}, "id": "mine"}', None)
+    assert (event.name, event.data, event.id, len(event.internal_id)) == ("a", {"x": 1}, "mine", 26)
+    assert event.ts > 0
+    for body in (b"[1]", b'[{"name": 5}]', b'{"name": "a", "data": 1}', b"{", b'{"name":"a","data":{"t":"%s"}}'):
+        with pytest.raises(EventError):
+            read_events(body.replace(b"%s", b"x" * (3 * 1024 * 1024)), None)

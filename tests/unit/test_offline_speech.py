@@ -1,0 +1,76 @@
+"""Offline speech, decoded again."""
+
+import io
+
+import av
+import numpy as np
+import pytest
+
+pytest.importorskip("espeakng_loader")
+
+from providers.offline.audio import heard, loudness, voice_note
+from providers.offline.speech import STOCK, language_of, speak, voice_like
+from providers.protocols import ErrorKind, ProviderError
+
+TEXTS = {
+    "en": "A quiet lake between the mountains.",
+    "ru": "Тихое озеро между гор.",
+    "es": "Un lago tranquilo entre las montañas.",
+    "fr": "Un lac tranquille entre les montagnes.",
+}
+
+
+@pytest.mark.parametrize("language", list(TEXTS))
+def test_a_voice_note_with_sound_in_every_language(language: str) -> None:
+    note = speak(TEXTS[language], language, STOCK["anna"])
+    with av.open(io.BytesIO(note), "r") as container:
+        stream = container.streams.audio[0]
+        assert (container.format.name, stream.codec_context.name) == ("ogg", "opus")
+        assert stream.codec_context.channels == 1
+    sound = heard(note, 16_000)
+    assert 1 < len(sound) / 16_000 < 6
+    assert 0.02 < sound.std() < 0.5
+
+
+def test_longer_texts_take_longer() -> None:
+    once, thrice = (len(heard(speak(TEXTS["en"] * times, "en", STOCK["leo"]), 8000)) for times in (1, 3))
+    assert 2 < thrice / once < 4
+
+
+def test_voices_differ_and_a_cloned_one_is_like_its_sample() -> None:
+    low, high = (speak(TEXTS["en"], "en", STOCK[name]) for name in ("boris", "anna"))
+    like_low, like_high = voice_like(low), voice_like(high)
+    assert like_low not in STOCK.values()
+    assert like_low.variant != like_high.variant
+    again_low = voice_like(speak(TEXTS["en"], "en", like_low))
+    assert again_low.variant.startswith(("m", "paul")), "a low voice stays low"
+    assert low != high
+
+
+@pytest.mark.parametrize(
+    ("text", "asked", "spoken"),
+    [("Привет", "en", "ru"), ("Hello", "ru", "en"), ("Hola", "es", "es"), ("123", "ru", "ru")],
+)
+def test_the_letters_decide_where_the_language_cannot_be_right(text: str, asked: str, spoken: str) -> None:
+    assert language_of(text, asked) == spoken
+
+
+@pytest.mark.parametrize("text", ["", "  ", "🙂", "a" * 10_001])
+def test_nothing_to_say(text: str) -> None:
+    with pytest.raises(ProviderError) as caught:
+        speak(text, "en", STOCK["anna"])
+    assert caught.value.kind is ErrorKind.BAD_INPUT
+
+
+@pytest.mark.parametrize("sample", [b"", b"not sound", voice_note(np.zeros(24_000, np.float32), 24_000)])
+def test_samples_without_a_voice(sample: bytes) -> None:
+    with pytest.raises(ProviderError) as caught:
+        voice_like(sample)
+    assert caught.value.kind is ErrorKind.BAD_INPUT
+
+
+def test_loudness_follows_the_sound() -> None:
+    beep = np.sin(np.arange(8000) / 4).astype(np.float32)
+    levels = loudness(np.concatenate([np.zeros(8000, np.float32), beep]), 8000, 10)
+    assert levels[:9].max() == 0
+    assert levels[11:].min() > 0.9

@@ -1,0 +1,57 @@
+"""Offline videos, decoded again."""
+
+import io
+from typing import Any
+
+import av
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image
+
+from providers.offline.film import FPS
+from providers.offline.video import SIZES, shoot
+from providers.protocols import ErrorKind, ProviderError
+
+
+def png(shade: tuple[int, int, int]) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (300, 400), shade).save(file, "PNG")
+    return file.getvalue()
+
+
+def decoded(film: bytes) -> list[npt.NDArray[Any]]:
+    with av.open(io.BytesIO(film), "r") as container:
+        stream = container.streams.video[0]
+        assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
+        return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+
+
+def test_a_film_of_a_prompt_plays_and_moves() -> None:
+    film = shoot("a lake", 3, seconds=0.5)
+    assert film.index(b"moov") < film.index(b"mdat")
+    frames = decoded(film)
+    assert len(frames) == FPS // 2
+    assert frames[0].shape == (720, 1280, 3)
+    assert np.abs(frames[0].astype(int) - frames[-1]).mean() > 2
+
+
+@pytest.mark.parametrize("aspect", list(SIZES))
+def test_it_has_the_asked_shape(aspect: str) -> None:
+    wide, high = (int(part) for part in aspect.split(":"))
+    frame = decoded(shoot("x", 1, aspect=aspect, seconds=0.05, start=png((10, 200, 30))))[0]
+    assert abs(frame.shape[1] / frame.shape[0] / (wide / high) - 1) < 0.01
+
+
+def test_it_starts_from_the_given_picture_and_melts_into_the_other() -> None:
+    frames = decoded(shoot("x", 1, seconds=0.6, start=png((220, 30, 30)), end=png((30, 30, 220))))
+    first, last = frames[0].mean(axis=(0, 1)), frames[-1].mean(axis=(0, 1))
+    assert np.abs(first - (220, 30, 30)).max() < 12
+    assert np.abs(last - (30, 30, 220)).max() < 12
+    assert frames[len(frames) // 2].std(axis=(0, 1))[0] > 20, "no sudden cut: both are seen in the middle"
+
+
+def test_a_start_that_is_no_picture() -> None:
+    with pytest.raises(ProviderError) as caught:
+        shoot("x", 1, start=b"not a picture")
+    assert caught.value.kind is ErrorKind.BAD_INPUT
