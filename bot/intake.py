@@ -72,5 +72,7 @@ class Intake:
 def _person(update: Update) -> int:
     """Whose turn it is; updates of nobody in particular take turns of their own."""
     event = update.event
+    if update.pre_checkout_query is not None:  # Telegram waits 10 s for its answer: past everything else
+        return -update.update_id
     person = getattr(event, "from_user", None) or getattr(event, "user", None)
     return person.id if person else -update.update_id

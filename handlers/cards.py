@@ -4,8 +4,9 @@ from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
 
 from handlers.context import Desk
 from handlers.draft import Draft
-from services.buttons import DraftTap, MenuTap, button, keyboard, menu_button
+from services.buttons import DraftTap, MenuTap, TopupTap, button, keyboard, menu_button
 from services.generation.spec import ChoiceInput
+from services.payments import pack_for
 from services.progress import shorten
 from storage.ledger import Balance
 
@@ -65,7 +66,10 @@ def card(desk: Desk, draft: Draft, balance: Balance) -> View:
         confirm = DraftTap(draft=draft.id, action="confirm")
         rows.append([button(desk.t("button.confirm", price=price), confirm)])
     else:
-        lines += ["", not_enough_text(desk, price, balance.available)]
+        missing = price - balance.available
+        lines += ["", desk.t("order.missing", missing)]
+        pack = pack_for(missing)
+        rows.append([button(desk.t("button.topup_for", stars=pack), TopupTap(stars=pack))])
     choices = choice_buttons(desk, draft)
     rows += [choices[:1], choices[1:]] if choices else []
     texts = [
@@ -74,10 +78,6 @@ def card(desk: Desk, draft: Draft, balance: Balance) -> View:
         if not isinstance(each, ChoiceInput)
     ]
     return "\n".join(lines), keyboard([*rows, [*texts, cancel_button(desk)]])
-
-
-def not_enough_text(desk: Desk, price: int, available: int) -> str:
-    return f"{desk.t('order.missing', price - available)} {desk.t('balance.how')}"
 
 
 def menu_only(desk: Desk) -> InlineKeyboardMarkup:

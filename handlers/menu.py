@@ -32,7 +32,6 @@ async def balance_text(desk: Desk) -> str:
     lines = [desk.t("balance.available", balance.available)]
     if balance.held:
         lines.append(desk.t("balance.held", balance.held))
-    lines.append(desk.t("balance.how"))
     return "\n".join(lines)
 
 
@@ -54,6 +53,11 @@ def language_keyboard(desk: Desk) -> InlineKeyboardMarkup:
         for language in desk.studio.texts.languages
     ]
     return keyboard([choices, [menu_button(desk.studio.texts, desk.user.language)]])
+
+
+def balance_keyboard(desk: Desk) -> InlineKeyboardMarkup:
+    more = button(desk.t("button.topup"), MenuTap(place="topup"))
+    return keyboard([[more], [menu_button(desk.studio.texts, desk.user.language)]])
 
 
 def back_keyboard(desk: Desk) -> InlineKeyboardMarkup:
@@ -82,7 +86,7 @@ async def help_(message: Message, desk: Desk) -> None:
 
 @router.message(Command("balance"))
 async def balance(message: Message, desk: Desk) -> None:
-    await desk.say(await balance_text(desk), back_keyboard(desk))
+    await desk.say(await balance_text(desk), balance_keyboard(desk))
 
 
 @router.message(Command("language"))
@@ -129,7 +133,7 @@ async def tap_cancel(tap: CallbackQuery, desk: Desk, state: FSMContext) -> None:
 @router.callback_query(MenuTap.filter(F.place == "balance"))
 async def go_to_balance(tap: CallbackQuery, desk: Desk) -> None:
     await answer(tap)
-    await desk.show(tap, await balance_text(desk), back_keyboard(desk))
+    await desk.show(tap, await balance_text(desk), balance_keyboard(desk))
 
 
 @router.callback_query(MenuTap.filter(F.place == "help"))

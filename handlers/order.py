@@ -4,9 +4,10 @@ from aiogram import F, Router
 from aiogram.fsm.context import FSMContext
 from aiogram.types import CallbackQuery, Message
 
-from handlers.cards import View, card, menu_only, not_enough_text, options, question
+from handlers.cards import View, card, menu_only, options, question
 from handlers.context import Desk, answer
 from handlers.draft import Draft, Ordering, load_draft, new_draft, save_draft
+from handlers.payments import packs_keyboard
 from services.buttons import DraftTap, ServiceTap
 from services.dispatch import Accepted, Order
 from services.errors import NotEnough, Refused
@@ -87,9 +88,7 @@ async def confirm(tap: CallbackQuery, callback_data: DraftTap, desk: Desk, state
         message_id = tap.message.message_id if tap.message else None
         accepted = await place_order(desk, draft, message_id)
     except NotEnough as short:
-        await state.clear()
-        text = not_enough_text(desk, short.missing, 0)
-        await desk.say(text, menu_only(desk))
+        await desk.say(desk.t("order.missing", short.missing), packs_keyboard(desk, short.missing))
         return
     except Refused as refused:
         await desk.say(desk.t(refused.key, **refused.params))

@@ -6,10 +6,11 @@ from aiogram import F, Router
 from aiogram.fsm.context import FSMContext
 from aiogram.types import CallbackQuery
 
-from handlers.cards import menu_only, not_enough_text
+from handlers.cards import menu_only
 from handlers.context import Desk, answer
 from handlers.draft import new_draft, save_draft
 from handlers.order import show_accepted, show_options, view
+from handlers.payments import packs_keyboard
 from services.buttons import ResultTap
 from services.dispatch import Order
 from services.errors import NotEnough, Refused
@@ -47,7 +48,8 @@ async def again(tap: CallbackQuery, callback_data: ResultTap, desk: Desk, state:
             )
         )
     except NotEnough as short:
-        await progress.edit_text(not_enough_text(desk, short.missing, 0), reply_markup=menu_only(desk))
+        text = desk.t("order.missing", short.missing)
+        await progress.edit_text(text, reply_markup=packs_keyboard(desk, short.missing))
     except Refused as refused:
         await progress.edit_text(desk.t(refused.key, **refused.params), reply_markup=menu_only(desk))
     else:

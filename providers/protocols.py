@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal, Protocol
 
-Kind = Literal["image", "video", "lip_sync"]
+Kind = Literal["image", "video", "lip_sync", "training"]
 Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
 
@@ -109,5 +109,78 @@ class ModerationProvider(Protocol):
     name: str
 
     async def moderate(self, text: str) -> Verdict: ...
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class Voice:
+    """A voice that can be spoken with. `own` is False for a provider's stock voices."""
+
+    id: str
+    name: str
+    own: bool = False
+
+
+class SpeechProvider(Protocol):
+    """Speaks text. Every method of this and the protocols below raises only ProviderError."""
+
+    name: str
+    offline: bool
+
+    async def speak(self, text: str, voice_id: str, language: str) -> bytes:
+        """OGG/Opus, as Telegram's voice notes are. NOT_FOUND where the voice is gone."""
+        ...
+
+    async def voices(self) -> list[Voice]: ...
+
+    async def close(self) -> None: ...
+
+
+class VoiceProvider(SpeechProvider, Protocol):
+    """A SpeechProvider that makes voices too."""
+
+    async def clone(self, name: str, samples: Mapping[str, bytes]) -> str:
+        """Make a voice out of recordings, by file name, and return its id. Never retries by itself."""
+        ...
+
+    async def find_voice(self, name: str) -> str | None:
+        """The id of the own voice with exactly this name: how a clone whose answer was lost is found."""
+        ...
+
+    async def delete(self, voice_id: str) -> None:
+        """Forget a voice; one that is gone already is fine."""
+        ...
+
+
+class VisionProvider(Protocol):
+    name: str
+    offline: bool
+
+    async def describe(self, image: bytes) -> str:
+        """A prompt, in English, that would make a picture like this one."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class TextProvider(Protocol):
+    name: str
+    offline: bool
+
+    async def improve(self, prompt: str, language: str) -> str:
+        """The prompt, richer, in its own language; at most 1,000 characters."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class TranscriptionProvider(Protocol):
+    name: str
+    offline: bool
+
+    async def transcribe(self, audio: bytes, file_name: str, language: str) -> str:
+        """The words of a recording."""
+        ...
 
     async def close(self) -> None: ...

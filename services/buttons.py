@@ -22,6 +22,12 @@ class ServiceTap(CallbackData, prefix="s"):
     service: str
 
 
+class TopupTap(CallbackData, prefix="t"):
+    """Buy a pack of credits."""
+
+    stars: int
+
+
 class LanguageTap(CallbackData, prefix="l"):
     language: str
 

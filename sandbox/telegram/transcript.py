@@ -9,6 +9,10 @@ from sandbox.telegram.text import to_html
 Json = dict[str, Any]
 
 _KINDS = ("photo", "video", "animation", "audio", "voice", "video_note", "sticker", "document")
+_MEDIA_FIELDS = (
+    *("file_id", "width", "height", "duration", "mime_type"),
+    *("file_name", "title", "performer", "emoji"),
+)
 _SERVICE = ("successful_payment", "refunded_payment", "location", "contact", "pinned_message")
 
 
