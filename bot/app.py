@@ -15,7 +15,7 @@ from bot.intake import Intake
 from bot.middlewares import DeskMiddleware, ErrorMiddleware, ThrottleMiddleware
 from bot.providers import create_providers
 from bot.settings import Settings
-from bot.telegram import Webhook, create_bots, poll
+from bot.telegram import Webhook, announce_commands, create_bots, poll
 from handlers.routers import create_router
 from inngest_functions.client import SERVE_PATH, InngestConfig, InngestPlan, create_client
 from inngest_functions.registry import create_functions
@@ -83,6 +83,7 @@ class App:
             ("housekeeping", lambda: keep_tidy(self._db)),
         ):
             self._loops.keep(loop, name)
+        self._loops.spawn(announce_commands(bots, studio.texts), "commands")
         if settings.telegram_mode == "webhook":
             self._loops.spawn(webhook.set(settings.public_url), "set webhook")
         else:

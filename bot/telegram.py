@@ -4,6 +4,7 @@ import asyncio
 import hmac
 import json
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from aiogram import Bot
@@ -15,15 +16,17 @@ from aiogram.enums import ParseMode
 from aiogram.exceptions import TelegramAPIError, TelegramRetryAfter
 from aiogram.methods import Response, TelegramMethod
 from aiogram.methods.base import TelegramType
-from aiogram.types import LinkPreviewOptions, Update
+from aiogram.types import BotCommand, LinkPreviewOptions, Update
 from aiohttp import web
 from loguru import logger
 from pydantic import ValidationError
 
 from bot.intake import Intake
+from services.i18n import DEFAULT_LANGUAGE, Texts
 
 SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 - the header's name
 ALLOWED_UPDATES = ["message", "callback_query", "pre_checkout_query", "my_chat_member"]
+COMMANDS = ("menu", "balance", "topup", "language", "help", "cancel")
 _POLL_SECONDS = 25
 _BATCH_SECONDS = 30.0
 _RETRY_SECONDS = 2.0
@@ -107,6 +110,18 @@ async def _take(bot: Bot, intake: Intake, update: Update) -> bool:
     except Exception as error:  # noqa: BLE001 - one update must not stop the polling
         logger.opt(exception=error).error("update {} failed", update.update_id)
         return True
+
+
+async def announce_commands(bots: Mapping[str, Bot], texts: Texts) -> None:
+    """Put the commands into Telegram's menu, in every language; English for people of any other."""
+    for bot in bots.values():
+        for language in texts.languages:
+            commands = [
+                BotCommand(command=name, description=texts.t(language, f"command.{name}")) for name in COMMANDS
+            ]
+            codes = [language] if language != DEFAULT_LANGUAGE else [language, None]
+            for code in codes:
+                await _until_done("setMyCommands", partial(bot.set_my_commands, commands, language_code=code))
 
 
 class Webhook:

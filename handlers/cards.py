@@ -29,7 +29,9 @@ def choice_buttons(desk: Desk, draft: Draft, *, before: str = "") -> list[Inline
         if each.id == before:
             break
         if isinstance(each, ChoiceInput):
-            text = desk.t(f"choice.{each.id}", value=each.label(draft.values))
+            chosen = each.chosen(draft.values)
+            value = f"{chosen.label} · {chosen.note}" if before and chosen.note else chosen.label
+            text = desk.t(f"choice.{each.id}", value=value)
             buttons.append(button(text, DraftTap(draft=draft.id, action="show", input=each.id)))
     return buttons
 
@@ -60,7 +62,7 @@ def card(desk: Desk, draft: Draft, balance: Balance) -> View:
     """The whole order with its price and the balance, and the button that orders it."""
     price = draft.spec.price(draft.values)
     words = [desk.t("progress.words", words=shorten(w, _PROMPT_ON_CARD)) for w in draft.spec.words(draft.values)]
-    lines = [title(desk, draft), *words, "", desk.t("order.price", price=price, balance=balance.available)]
+    lines = [title(desk, draft), *words, desk.t("order.price", price=price, balance=balance.available)]
     rows: list[list[InlineKeyboardButton]] = []
     if balance.available >= price:
         confirm = DraftTap(draft=draft.id, action="confirm")

@@ -47,7 +47,7 @@ async def tell_failure(studio: Studio, job: Job, failure: Failure) -> None:
     lines = [t(job.language, failure.key, **failure.params)]
     if job.price:
         lines.append(t(job.language, "failure.returned", job.price))
-    text = "\n".join([headline(studio, job), "", *lines])
+    text = "\n".join([headline(studio, job), *lines])
     markup = failure_keyboard(studio.texts, job)
     await _reach(studio, job, lambda bot: bot.send_message(job.chat_id, text, reply_markup=markup))
 

@@ -37,23 +37,26 @@ def running_text(studio: Studio, job: Job, percent: int | None) -> str:
         state = t(job.language, "progress.running")
     else:
         state = t(job.language, "progress.percent", bar=bar(percent), percent=percent)
-    return f"{headline(studio, job)}\n\n{state}"
+    return f"{headline(studio, job)}\n{state}"
 
 
 def queued_text(studio: Studio, job: Job, place: int | None) -> str:
     t = studio.texts.t
     state = t(job.language, "progress.queued") if place is None else t(job.language, "progress.place", place=place)
-    return f"{headline(studio, job)}\n\n{state}"
+    return f"{headline(studio, job)}\n{state}"
 
 
 def waiting_text(studio: Studio, job: Job) -> str:
     """For an order that waits until Plan A is back, because an admin allows no other plan."""
-    return f"{headline(studio, job)}\n\n{studio.texts.t(job.language, 'progress.waiting')}"
+    return f"{headline(studio, job)}\n{studio.texts.t(job.language, 'progress.waiting')}"
 
 
 async def show_percent(studio: Studio, job: Job, percent: int | None) -> None:
+    """Say that the job runs, and how far it is where that is known."""
+    if percent is None and studio.clock.runs(job.id):
+        return
     text = running_text(studio, job, percent)
-    if studio.clock.may_show(job.id, text):
+    if studio.clock.may_show(job.id, text, running=True):
         await edit_progress(studio, job, text)
 
 
@@ -61,7 +64,7 @@ async def show_end(studio: Studio, job: Job) -> None:
     """Turn the progress message into the order's last line."""
     studio.clock.forget(job.id)
     state = studio.texts.t(job.language, f"progress.{job.state}", price=job.price)
-    await edit_progress(studio, job, Html(f"{headline(studio, job)}\n\n{state}"))
+    await edit_progress(studio, job, Html(f"{headline(studio, job)}\n{state}"))
 
 
 async def edit_progress(

@@ -6,6 +6,12 @@ from typing import Any
 Json = dict[str, Any]
 
 DEFAULT_PERSON_ID = 1001
+_NAMES = ("Alex", "Maria", "Omar", "Léa", "Kenji", "Nina", "Tomás", "Ada")
+
+
+def made_up_name(person_id: int) -> str:
+    """A name for a person of whom only the id is known."""
+    return _NAMES[(person_id - DEFAULT_PERSON_ID) % len(_NAMES)]
 
 
 @dataclass(slots=True)
@@ -13,7 +19,7 @@ class Person:
     """One person; their private chat with a bot has the person's id."""
 
     id: int
-    first_name: str = "Alex"
+    first_name: str
     last_name: str | None = None
     username: str | None = None
     language_code: str | None = "en"

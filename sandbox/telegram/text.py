@@ -142,8 +142,10 @@ class _SafeHtml(HtmlDecoration):
 
 
 _DECORATION = _SafeHtml()
+_AFTER_BLOCK = re.compile(r"(</(?:blockquote|pre)>)\n")
 
 
 def to_html(text: str, entities: list[Json] | None) -> str:
     """Safe HTML of a text with entities; line breaks stay line breaks."""
-    return _DECORATION.unparse(text, [MessageEntity.model_validate(e) for e in entities or ()])
+    html = _DECORATION.unparse(text, [MessageEntity.model_validate(e) for e in entities or ()])
+    return _AFTER_BLOCK.sub(r"\1", html)

@@ -13,7 +13,7 @@ from sandbox.telegram.faults import Faults
 from sandbox.telegram.files import FileShelf
 from sandbox.telegram.outbox import Outbox
 from sandbox.telegram.payments import Payments
-from sandbox.telegram.people import Person
+from sandbox.telegram.people import Person, made_up_name
 from sandbox.telegram.store import Store
 from sandbox.telegram.updates import UpdateQueue
 
@@ -102,7 +102,7 @@ class World:
         person = self.people.get(person_id)
         new = person is None
         if person is None:
-            person = self.people[person_id] = Person(person_id)
+            person = self.people[person_id] = Person(person_id, made_up_name(person_id))
         if person.update(known or {}) or new:
             self.store.save("person", person_id, asdict(person))
             self._rename_chats(person)

@@ -57,9 +57,10 @@ class ChoiceInput:
             raise Refused("input.not_offered", value=str(value))
         return str(value)
 
-    def label(self, values: Values) -> str:
-        chosen = values.get(self.id, self.default_for(values))
-        return next(option.label for option in self.options(values) if option.value == chosen)
+    def chosen(self, values: Values) -> Option:
+        """What is chosen, or would be by default."""
+        options = self.options(values)
+        return next((option for option in options if option.value == values.get(self.id)), options[0])
 
 
 Input = TextInput | ChoiceInput
@@ -106,7 +107,7 @@ class ServiceSpec:
 
     def choices(self, values: Values) -> str:
         """The chosen options in one line, as people see them."""
-        return " · ".join(i.label(values) for i in self.inputs if isinstance(i, ChoiceInput))
+        return " · ".join(i.chosen(values).label for i in self.inputs if isinstance(i, ChoiceInput))
 
     def words(self, values: Values) -> list[str]:
         """What the person typed."""

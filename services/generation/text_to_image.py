@@ -28,7 +28,7 @@ def _sizes(values: Values) -> tuple[Option, ...]:
 
 
 def _counts(values: Values) -> tuple[Option, ...]:
-    return tuple(Option(count, count) for count in _COUNTS)
+    return tuple(Option(count, f"× {count}") for count in _COUNTS)
 
 
 def _price(values: Values) -> int:

@@ -1,4 +1,5 @@
 // Small helpers for building the page.
+const HUES = [212, 268, 336, 18, 150, 190, 245, 358];
 export const $ = (id) => document.getElementById(id);
 
 export function el(name, attributes = {}, ...children) {
@@ -24,7 +25,7 @@ export function icon(name) {
 
 export function paintAvatar(node, name, id) {
   node.textContent = [...(name || '?').trim()][0].toUpperCase();
-  node.style.setProperty('--hue', String((Math.abs(Number(id)) * 47 + 200) % 360));
+  node.style.setProperty('--hue', String(HUES[Math.abs(Number(id)) % HUES.length]));
 }
 
 export const clock = (seconds) => new Date(seconds * 1000).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit', hour12: false });
