@@ -1,0 +1,24 @@
+"""Bytes that a step made and its provider does not keep, until they are delivered."""
+
+from uuid import UUID
+
+from storage.pool import Executor
+
+_PUT = """
+INSERT INTO blobs (job_id, name, content) VALUES ($1, $2, $3)
+ON CONFLICT (job_id, name) DO UPDATE SET content = EXCLUDED.content"""
+_GET = "SELECT content FROM blobs WHERE job_id = $1 AND name = $2"
+_FORGET = "DELETE FROM blobs WHERE created_at < now() - make_interval(days => $1)"
+
+
+async def put_blob(db: Executor, job_id: UUID, name: str, content: bytes) -> None:
+    await db.execute(_PUT, job_id, name, content)
+
+
+async def get_blob(db: Executor, job_id: UUID, name: str) -> bytes | None:
+    content: bytes | None = await db.fetchval(_GET, job_id, name)
+    return content
+
+
+async def forget_blobs(db: Executor, *, days: int) -> None:
+    await db.execute(_FORGET, days)

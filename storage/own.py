@@ -1,0 +1,100 @@
+"""What people own: models trained on their photos, and voices made of their recordings."""
+
+from dataclasses import dataclass
+from typing import Literal
+from uuid import UUID, uuid4
+
+from storage.pool import Executor
+
+ModelKind = Literal["v1", "v2"]
+
+_ADD_MODEL = """
+INSERT INTO own_models (id, user_id, kind, name, trigger, version, offline, job_id)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (job_id) DO NOTHING"""
+_MODELS = """
+SELECT id, user_id, kind, name, trigger, version, offline FROM own_models
+WHERE user_id = $1 AND deleted_at IS NULL ORDER BY created_at DESC"""
+_RENAME_MODEL = (
+    "UPDATE own_models SET name = $3 WHERE id = $1 AND user_id = $2 AND deleted_at IS NULL RETURNING true"
+)
+_DELETE_MODEL = """
+UPDATE own_models SET deleted_at = now() WHERE id = $1 AND user_id = $2 AND deleted_at IS NULL RETURNING true"""
+
+_ADD_VOICE = """
+INSERT INTO own_voices (id, user_id, name, voice_id, job_id) VALUES ($1, $2, $3, $4, $5)
+ON CONFLICT (job_id) DO NOTHING"""
+_VOICES = """
+SELECT id, user_id, name, voice_id FROM own_voices WHERE user_id = $1 AND deleted_at IS NULL
+ORDER BY created_at DESC"""
+_DELETE_VOICE = """
+UPDATE own_voices SET deleted_at = now() WHERE id = $1 AND user_id = $2 AND deleted_at IS NULL
+RETURNING id, user_id, name, voice_id"""
+_FORGET_VOICE = (
+    "UPDATE own_voices SET deleted_at = now() WHERE user_id = $1 AND voice_id = $2 AND deleted_at IS NULL"
+)
+
+
+@dataclass(frozen=True)
+class OwnModel:
+    id: UUID
+    user_id: int
+    kind: ModelKind
+    name: str
+    trigger: str
+    version: str
+    offline: bool
+
+
+@dataclass(frozen=True)
+class OwnVoice:
+    id: UUID
+    user_id: int
+    name: str
+    voice_id: str
+
+
+async def add_model(
+    db: Executor,
+    *,
+    user_id: int,
+    kind: ModelKind,
+    name: str,
+    trigger: str,
+    version: str,
+    offline: bool,
+    job_id: UUID,
+) -> None:
+    """Store a finished model, once for each job."""
+    await db.execute(_ADD_MODEL, uuid4(), user_id, kind, name, trigger, version, offline, job_id)
+
+
+async def own_models(db: Executor, user_id: int) -> list[OwnModel]:
+    return [OwnModel(**dict(row)) for row in await db.fetch(_MODELS, user_id)]
+
+
+async def rename_model(db: Executor, model_id: UUID, user_id: int, name: str) -> bool:
+    return bool(await db.fetchval(_RENAME_MODEL, model_id, user_id, name))
+
+
+async def delete_model(db: Executor, model_id: UUID, user_id: int) -> bool:
+    return bool(await db.fetchval(_DELETE_MODEL, model_id, user_id))
+
+
+async def add_voice(db: Executor, *, user_id: int, name: str, voice_id: str, job_id: UUID) -> None:
+    """Store a finished voice, once for each job."""
+    await db.execute(_ADD_VOICE, uuid4(), user_id, name, voice_id, job_id)
+
+
+async def own_voices(db: Executor, user_id: int) -> list[OwnVoice]:
+    return [OwnVoice(**dict(row)) for row in await db.fetch(_VOICES, user_id)]
+
+
+async def delete_voice(db: Executor, voice_id: UUID, user_id: int) -> OwnVoice | None:
+    """The voice that is now deleted, or None where the person has no such voice."""
+    row = await db.fetchrow(_DELETE_VOICE, voice_id, user_id)
+    return None if row is None else OwnVoice(**dict(row))
+
+
+async def forget_voice(db: Executor, user_id: int, provider_voice_id: str) -> None:
+    """The provider no longer has this voice."""
+    await db.execute(_FORGET_VOICE, user_id, provider_voice_id)
