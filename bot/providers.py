@@ -4,29 +4,74 @@ Only what is used is imported: the clients are slow to, and the offline ones bel
 """
 
 from bot.settings import Settings
-from providers.protocols import ModerationProvider, PredictionProvider
-from services.work import Providers
+from providers.protocols import PredictionProvider, SpeechProvider, VoiceProvider
+from services.work import Providers, WordProviders
+
+REPLICATE_WEBHOOK = "/webhooks/replicate"
 
 
 def create_providers(settings: Settings) -> Providers:
-    return Providers(images=_images(settings), moderation=_moderation(settings))
+    voices = _voices(settings)
+    speech: dict[str, SpeechProvider] = {voices.name: voices}
+    if second := _second_speech(settings):
+        speech[second.name] = second
+    media, trainings = _media(settings)
+    return Providers(media, trainings, voices, speech, *_words(settings))
 
 
-def _images(settings: Settings) -> PredictionProvider:
+def _media(settings: Settings) -> tuple[PredictionProvider, PredictionProvider]:
+    """Images, films and lip-sync; and trainings."""
     if token := settings.replicate_api_token.get_secret_value():
         from providers.replicate import ReplicateProvider
+        from providers.replicate_trainings import ReplicateTrainings
 
-        return ReplicateProvider(token, settings.replicate_base_url or None)
+        base_url = settings.replicate_base_url or None
+        webhook_url = f"{settings.public_url}{REPLICATE_WEBHOOK}" if settings.public_url else None
+        return (
+            ReplicateProvider(token, base_url, webhook_url=webhook_url),
+            ReplicateTrainings(token, base_url, webhook_url=webhook_url),
+        )
     from providers.offline.predictions import OfflineProvider
 
-    return OfflineProvider(settings.data_dir / "offline", seconds=settings.offline_seconds)
+    offline = OfflineProvider(settings.data_dir / "offline", seconds=settings.offline_seconds)
+    return offline, offline
 
 
-def _moderation(settings: Settings) -> ModerationProvider:
+def _voices(settings: Settings) -> VoiceProvider:
+    if key := settings.elevenlabs_api_key.get_secret_value():
+        from providers.elevenlabs import ElevenLabsVoices
+
+        return ElevenLabsVoices(key, settings.elevenlabs_base_url or None)
+    from providers.offline.voices import OfflineVoices
+
+    return OfflineVoices(settings.data_dir / "voices")
+
+
+def _second_speech(settings: Settings) -> SpeechProvider | None:
+    if key := settings.openai_api_key.get_secret_value():
+        from providers.openai_speech import OpenAISpeech
+
+        return OpenAISpeech(key, settings.openai_base_url or None)
+    return None
+
+
+def _words(settings: Settings) -> WordProviders:
     if key := settings.openai_api_key.get_secret_value():
         from providers.openai import OpenAIModeration
+        from providers.openai_text import OpenAIText
+        from providers.openai_transcription import OpenAITranscription
+        from providers.openai_vision import OpenAIVision
 
-        return OpenAIModeration(key, settings.openai_base_url or None)
+        url = settings.openai_base_url or None
+        return (
+            OpenAIVision(key, url),
+            OpenAIText(key, url),
+            OpenAITranscription(key, url),
+            OpenAIModeration(key, url),
+        )
     from providers.offline.moderation import OfflineModeration
+    from providers.offline.text import OfflineText
+    from providers.offline.transcription import OfflineTranscription
+    from providers.offline.vision import OfflineVision
 
-    return OfflineModeration()
+    return OfflineVision(), OfflineText(), OfflineTranscription(), OfflineModeration()

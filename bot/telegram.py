@@ -26,7 +26,7 @@ from services.i18n import DEFAULT_LANGUAGE, Texts
 
 SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 - the header's name
 ALLOWED_UPDATES = ["message", "callback_query", "pre_checkout_query", "my_chat_member"]
-COMMANDS = ("menu", "balance", "topup", "language", "help", "cancel")
+COMMANDS = ("menu", "balance", "topup", "history", "price", "models", "voices", "language", "help", "cancel")
 _POLL_SECONDS = 25
 _BATCH_SECONDS = 30.0
 _RETRY_SECONDS = 2.0

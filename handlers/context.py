@@ -2,13 +2,17 @@
 
 from dataclasses import dataclass
 
+from aiogram import Bot
 from aiogram.exceptions import TelegramAPIError
 from aiogram.types import CallbackQuery, InlineKeyboardMarkup, Message
 from loguru import logger
 
 from services.dispatch import Dispatcher
+from services.generation.inputs import Offers
+from services.generation.spec import ServiceSpec
 from services.studio import Studio
 from services.telegram_errors import nothing_to_edit
+from services.work import Shelf
 from storage.ledger import Balance, get_balance
 from storage.users import User
 
@@ -27,6 +31,14 @@ class Desk:
     def t(self, key: str, n: int | None = None, /, **params: str | int) -> str:
         """A text in the person's language."""
         return self.studio.texts.t(self.user.language, key, n, **params)
+
+    async def offers(self, spec: ServiceSpec) -> Offers:
+        """What only this person can choose in an order of this service."""
+        return await spec.offers(Shelf(self.studio.db, self.studio.providers, self.user.id))
+
+    @property
+    def bot(self) -> Bot:
+        return self.studio.bots[self.bot_name]
 
     async def balance(self) -> Balance:
         return await get_balance(self.studio.db, self.user.id)

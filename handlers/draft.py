@@ -7,6 +7,7 @@ from aiogram.fsm.context import FSMContext
 from aiogram.fsm.state import State, StatesGroup
 from pydantic import BaseModel, ConfigDict
 
+from services.generation.inputs import FileInput, FileRef, Input, Offers
 from services.generation.registry import SERVICES
 from services.generation.spec import ServiceSpec
 
@@ -19,7 +20,7 @@ class Ordering(StatesGroup):
 
 
 class Draft(BaseModel):
-    """`asking` is the id of the input that is asked for now."""
+    """`asking` is the id of the input that is asked for now; `counter` the message that counts photos."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -27,29 +28,48 @@ class Draft(BaseModel):
     service: str
     values: dict[str, Any]
     asking: str = ""
+    counter: int = 0
 
     @property
     def spec(self) -> ServiceSpec:
         return SERVICES[self.service]
 
+    @property
+    def asked(self) -> Input | None:
+        return self.spec.input(self.asking)
+
     def order_key(self, user_id: int) -> str:
         """The same for every confirmation of this card, so that it becomes one job."""
         return f"draft:{user_id}:{self.id}"
 
-    def with_values(self, **values: Any) -> "Draft":
-        return self.model_copy(update={"values": self.spec.fit({**self.values, **values})})
+    def with_values(self, offers: Offers, **values: Any) -> "Draft":
+        return self.model_copy(update={"values": self.spec.fit({**self.values, **values}, offers)})
 
     def asking_for(self, input_id: str) -> "Draft":
-        return self.model_copy(update={"asking": input_id})
+        return self.model_copy(update={"asking": input_id, "counter": 0})
 
     def next_question(self) -> "Draft":
         """The draft asking for its first missing input, or for nothing."""
         missing = self.spec.missing(self.values)
         return self.asking_for(missing.id if missing else "")
 
+    def with_photo(self, photo: FileRef) -> "Draft":
+        """The draft with this photo where its service first asks for one."""
+        takes = next((i for i in self.spec.inputs if isinstance(i, FileInput) and "photo" in i.kinds), None)
+        return (
+            self
+            if takes is None
+            else self.model_copy(update={"values": {**self.values, takes.id: photo.model_dump()}})
+        )
+
+    def with_words(self, words: str) -> "Draft":
+        """The draft with these words where its service asks for words."""
+        takes = self.spec.text_input
+        return self if takes is None else self.model_copy(update={"values": {**self.values, takes.id: words}})
+
 
 def new_draft(service: str, values: dict[str, Any] | None = None) -> Draft:
-    return Draft(id=secrets.token_urlsafe(6), service=service, values=SERVICES[service].fit(values or {}))
+    return Draft(id=secrets.token_urlsafe(6), service=service, values=values or {})
 
 
 async def save_draft(state: FSMContext, draft: Draft) -> None:
@@ -60,5 +80,5 @@ async def save_draft(state: FSMContext, draft: Draft) -> None:
 async def load_draft(state: FSMContext) -> Draft | None:
     """The draft, or None where there is none, or none of a service we have."""
     data = await state.get_data()
-    draft = Draft.model_validate(data) if data else None
+    draft = Draft.model_validate(data) if "service" in data else None
     return draft if draft is not None and draft.service in SERVICES else None

@@ -15,11 +15,13 @@ router = Router(name="menu")
 
 def menu_keyboard(desk: Desk) -> InlineKeyboardMarkup:
     services = [
-        [button(f"{spec.emoji} {desk.t(f'service.{spec.id}.name')}", ServiceTap(service=spec.id))]
+        button(f"{spec.emoji} {desk.t(f'service.{spec.id}.name')}", ServiceTap(service=spec.id))
         for spec in SERVICES.values()
     ]
+    rows = [services[i : i + 2] for i in range(0, len(services), 2)]
+    own = [button(desk.t(f"button.{place}"), MenuTap(place=place)) for place in ("history", "models", "voices")]
     places = [button(desk.t(f"button.{place}"), MenuTap(place=place)) for place in ("balance", "language", "help")]
-    return keyboard([*services, places])
+    return keyboard([*rows, own, places])
 
 
 async def menu_text(desk: Desk) -> str:

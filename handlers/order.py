@@ -1,26 +1,36 @@
-"""Ordering: one wizard for every service, made from its spec."""
+"""Ordering: one wizard for every service, made from its spec. Files are uploads.py's, spoken words words.py's."""
 
 from aiogram import F, Router
 from aiogram.fsm.context import FSMContext
 from aiogram.types import CallbackQuery, Message
 
-from handlers.cards import View, card, menu_only, options, question
+from handlers.cards import menu_only, options, question, view
 from handlers.context import Desk, answer
 from handlers.draft import Draft, Ordering, load_draft, new_draft, save_draft
 from handlers.payments import packs_keyboard
-from services.buttons import DraftTap, ServiceTap
+from services.buttons import DraftTap, ServiceTap, stop_keyboard
 from services.dispatch import Accepted, Order
 from services.errors import NotEnough, Refused
+from services.generation.inputs import ChoiceInput, FileRef, TextInput
 from services.generation.registry import SERVICES
-from services.generation.spec import ChoiceInput, TextInput
 from services.progress import edit_progress, queued_text, waiting_text
 from storage.jobs import get_job_by_order
 
 router = Router(name="order")
+PHOTO = "photo"
+"""Where the state keeps a photo that was sent before a service was chosen for it."""
 
 
-async def view(desk: Desk, draft: Draft) -> View:
-    return question(desk, draft) if draft.asking else card(desk, draft, await desk.balance())
+async def open_draft(desk: Desk, state: FSMContext, draft: Draft, tap: CallbackQuery | None = None) -> None:
+    """Begin or go on with a draft: ask for what is missing, or show its card."""
+    offers = await desk.offers(draft.spec)
+    draft = draft.with_values(offers).next_question()
+    await save_draft(state, draft)
+    shown = await view(desk, draft)
+    if tap is None:
+        await desk.say(*shown)
+    else:
+        await desk.show(tap, *shown)
 
 
 @router.callback_query(ServiceTap.filter())
@@ -29,48 +39,50 @@ async def begin(tap: CallbackQuery, callback_data: ServiceTap, desk: Desk, state
         await answer(tap, desk.t("stale.button"), alert=True)
         return
     await answer(tap)
-    draft = new_draft(callback_data.service).next_question()
-    await save_draft(state, draft)
-    await desk.show(tap, *await view(desk, draft))
+    draft = new_draft(callback_data.service)
+    if photo := (await state.get_data()).get(PHOTO):
+        draft = draft.with_photo(FileRef.model_validate(photo))
+    await open_draft(desk, state, draft, tap)
 
 
 @router.message(Ordering.asking, F.text)
 async def take_text(message: Message, desk: Desk, state: FSMContext) -> None:
     draft = await load_draft(state)
-    asked = draft.spec.input(draft.asking) if draft else None
-    if draft is None or not isinstance(asked, TextInput):
+    if draft is None:
         await lost(desk, state)
-        return
-    await take(desk, state, draft, asked, message.text or "")
+    elif isinstance(draft.asked, TextInput):
+        await take(desk, state, draft, draft.asked, message.text or "")
+    else:
+        await desk.say(*question(desk, draft, await desk.offers(draft.spec)))
 
 
 @router.message(Ordering.card, F.text)
 async def change_text(message: Message, desk: Desk, state: FSMContext) -> None:
     """Words sent while the card is open are the new words of the order."""
     draft = await load_draft(state)
-    asked = next((i for i in draft.spec.inputs if isinstance(i, TextInput)), None) if draft else None
-    if draft is None or asked is None:
+    if draft is None:
         await lost(desk, state)
+    elif draft.spec.text_input is None:
+        await desk.say(*await view(desk, draft))
+    else:
+        await take(desk, state, draft, draft.spec.text_input, message.text or "")
+
+
+async def take(desk: Desk, state: FSMContext, draft: Draft, asked: TextInput, text: str) -> None:
+    """Put an answer into the draft and go on, or say what to change."""
+    offers = await desk.offers(draft.spec)
+    try:
+        value = asked.check(text, draft.values, offers)
+    except Refused as refused:
+        await desk.say(desk.t(refused.key, **refused.params))
         return
-    await take(desk, state, draft, asked, message.text or "")
+    await open_draft(desk, state, draft.with_values(offers, **{asked.id: value}))
 
 
 @router.message(Ordering.asking)
 @router.message(Ordering.card)
 async def take_other(message: Message, desk: Desk) -> None:
     await desk.say(desk.t("input.text_please"))
-
-
-async def take(desk: Desk, state: FSMContext, draft: Draft, asked: TextInput, text: str) -> None:
-    """Put an answer into the draft and go on, or say what to change."""
-    try:
-        value = asked.check(text, draft.values)
-    except Refused as refused:
-        await desk.say(desk.t(refused.key, **refused.params))
-        return
-    draft = draft.with_values(**{asked.id: value}).next_question()
-    await save_draft(state, draft)
-    await desk.say(*await view(desk, draft))
 
 
 async def lost(desk: Desk, state: FSMContext) -> None:
@@ -86,7 +98,7 @@ async def confirm(tap: CallbackQuery, callback_data: DraftTap, desk: Desk, state
     await answer(tap)
     try:
         message_id = tap.message.message_id if tap.message else None
-        accepted = await place_order(desk, draft, message_id)
+        accepted = await place_order(desk, draft.order_key(desk.user.id), draft, message_id)
     except NotEnough as short:
         await desk.say(desk.t("order.missing", short.missing), packs_keyboard(desk, short.missing))
         return
@@ -97,11 +109,11 @@ async def confirm(tap: CallbackQuery, callback_data: DraftTap, desk: Desk, state
     await show_accepted(desk, accepted)
 
 
-async def place_order(desk: Desk, draft: Draft, message_id: int | None) -> Accepted:
+async def place_order(desk: Desk, key: str, draft: Draft, message_id: int | None) -> Accepted:
     """Hand the draft to dispatch. Raises Refused, NotEnough."""
     return await desk.dispatcher.dispatch(
         Order(
-            key=draft.order_key(desk.user.id),
+            key=key,
             service=draft.service,
             inputs=draft.values,
             user_id=desk.user.id,
@@ -118,7 +130,7 @@ async def show_accepted(desk: Desk, accepted: Accepted) -> None:
     job = accepted.job
     text = waiting_text(desk.studio, job) if accepted.waits else queued_text(desk.studio, job, accepted.place)
     if accepted.new and desk.studio.clock.may_show(job.id, text):
-        await edit_progress(desk.studio, job, text)
+        await edit_progress(desk.studio, job, text, stop_keyboard(desk.studio.texts, job))
 
 
 @router.callback_query(DraftTap.filter(F.action == "show"))
@@ -132,13 +144,13 @@ async def show_input(tap: CallbackQuery, callback_data: DraftTap, desk: Desk, st
 
 async def show_options(tap: CallbackQuery, desk: Desk, state: FSMContext, draft: Draft, input_id: str) -> None:
     """Let the person change one input of the draft."""
-    wanted = draft.spec.input(input_id)
+    wanted, offers = draft.spec.input(input_id), await desk.offers(draft.spec)
     if isinstance(wanted, ChoiceInput):
-        await desk.show(tap, *options(desk, draft, wanted))
+        await desk.show(tap, *options(desk, draft, wanted, offers))
     elif wanted is not None:
         draft = draft.asking_for(wanted.id)
         await save_draft(state, draft)
-        await desk.show(tap, *question(desk, draft))
+        await desk.show(tap, *question(desk, draft, offers))
 
 
 @router.callback_query(DraftTap.filter(F.action == "set"))
@@ -147,9 +159,8 @@ async def set_choice(tap: CallbackQuery, callback_data: DraftTap, desk: Desk, st
     if draft is None:
         return
     await answer(tap)
-    draft = draft.with_values(**{callback_data.input: callback_data.value}).next_question()
-    await save_draft(state, draft)
-    await desk.show(tap, *await view(desk, draft))
+    offers = await desk.offers(draft.spec)
+    await open_draft(desk, state, draft.with_values(offers, **{callback_data.input: callback_data.value}), tap)
 
 
 @router.callback_query(DraftTap.filter(F.action == "card"))
@@ -158,9 +169,7 @@ async def go_back(tap: CallbackQuery, callback_data: DraftTap, desk: Desk, state
     if draft is None:
         return
     await answer(tap)
-    draft = draft.next_question()
-    await save_draft(state, draft)
-    await desk.show(tap, *await view(desk, draft))
+    await open_draft(desk, state, draft, tap)
 
 
 async def current(tap: CallbackQuery, callback_data: DraftTap, desk: Desk, state: FSMContext) -> Draft | None:

@@ -10,7 +10,6 @@ from handlers.draft import new_draft
 from handlers.menu import menu_keyboard
 from handlers.order import take
 from services.generation.registry import SERVICES
-from services.generation.spec import TextInput
 from storage.users import set_inactive
 
 router = Router(name="other")
@@ -25,11 +24,10 @@ async def unknown_command(message: Message, desk: Desk) -> None:
 async def free_text(message: Message, desk: Desk, state: FSMContext) -> None:
     """Words out of the blue open the card of the service that takes them; nothing is ordered by that."""
     spec = next((spec for spec in SERVICES.values() if spec.takes_free_text), None)
-    if spec is None:
+    if spec is None or spec.text_input is None:
         await desk.say(desk.t("other.message"), menu_keyboard(desk))
         return
-    asked = next(each for each in spec.inputs if isinstance(each, TextInput))
-    await take(desk, state, new_draft(spec.id), asked, message.text or "")
+    await take(desk, state, new_draft(spec.id), spec.text_input, message.text or "")
 
 
 @router.message()

@@ -1,4 +1,4 @@
-"""What people do with a result: again, other words, another size; and trying again what failed."""
+"""What people do with an order: stop it, have it again, change it, try again what failed, go on from a result."""
 
 from uuid import UUID
 
@@ -8,45 +8,46 @@ from aiogram.types import CallbackQuery
 
 from handlers.cards import menu_only
 from handlers.context import Desk, answer
-from handlers.draft import new_draft, save_draft
-from handlers.order import show_accepted, show_options, view
+from handlers.draft import Draft, new_draft, save_draft
+from handlers.order import open_draft, place_order, show_accepted, show_options
 from handlers.payments import packs_keyboard
 from services.buttons import ResultTap
-from services.dispatch import Order
 from services.errors import NotEnough, Refused
+from services.generation.inputs import FileRef
 from services.generation.registry import SERVICES
 from storage.jobs import Job, get_job, get_job_by_order
 
 router = Router(name="results")
 
 
+@router.callback_query(ResultTap.filter(F.action == "stop"))
+async def stop(tap: CallbackQuery, callback_data: ResultTap, desk: Desk) -> None:
+    """Cancel the order. Its progress message says so once it is done."""
+    job = await own_job(tap, callback_data, desk)
+    if job is None:
+        return
+    stopped = await desk.dispatcher.stop(job.id, desk.user.id)
+    await answer(tap, desk.t("stop.stopping" if stopped else "stop.too_late"), alert=not stopped)
+
+
 @router.callback_query(ResultTap.filter(F.action.in_({"again", "retry"})))
 async def again(tap: CallbackQuery, callback_data: ResultTap, desk: Desk, state: FSMContext) -> None:
-    """Order the same once more, at once. A result has one such repeat; after it, the button opens the card."""
     job = await own_job(tap, callback_data, desk)
     if job is None:
         return
     await answer(tap)
-    key = f"again:{job.id}"
+    await repeat(desk, state, job)
+
+
+async def repeat(desk: Desk, state: FSMContext, job: Job) -> None:
+    """Order the same once more, at once. An order has one such repeat; after it, its card opens."""
+    key, draft = f"again:{job.id}", new_draft(job.service, job.inputs)
     if await get_job_by_order(desk.studio.db, key):
-        draft = new_draft(job.service, job.inputs)
-        await save_draft(state, draft)
-        await desk.say(*await view(desk, draft))
+        await open_draft(desk, state, draft)
         return
     progress = await desk.say(desk.t("order.accepting"))
     try:
-        accepted = await desk.dispatcher.dispatch(
-            Order(
-                key=key,
-                service=job.service,
-                inputs=job.inputs,
-                user_id=desk.user.id,
-                bot_name=desk.bot_name,
-                chat_id=desk.chat_id,
-                language=desk.user.language,
-                progress_message_id=progress.message_id,
-            )
-        )
+        accepted = await place_order(desk, key, draft, progress.message_id)
     except NotEnough as short:
         text = desk.t("order.missing", short.missing)
         await progress.edit_text(text, reply_markup=packs_keyboard(desk, short.missing))
@@ -54,6 +55,24 @@ async def again(tap: CallbackQuery, callback_data: ResultTap, desk: Desk, state:
         await progress.edit_text(desk.t(refused.key, **refused.params), reply_markup=menu_only(desk))
     else:
         await show_accepted(desk, accepted)
+
+
+@router.callback_query(ResultTap.filter(F.action.in_(SERVICES)))
+async def go_on(tap: CallbackQuery, callback_data: ResultTap, desk: Desk, state: FSMContext) -> None:
+    """Begin another service with what this one made: its picture, or its words."""
+    job = await own_job(tap, callback_data, desk)
+    if job is None:
+        return
+    await answer(tap)
+    await open_draft(desk, state, with_result(new_draft(callback_data.action), job))
+
+
+def with_result(draft: Draft, job: Job) -> Draft:
+    result = job.result or {}
+    photo = any(media["kind"] == "photo" for media in result.get("media", ()))
+    if photo and result.get("file_ids"):
+        draft = draft.with_photo(FileRef(kind="photo", file_id=result["file_ids"][0], size=0))
+    return draft.with_words(result["text"]) if result.get("text") else draft
 
 
 @router.callback_query(ResultTap.filter())

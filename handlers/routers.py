@@ -2,13 +2,14 @@
 
 from aiogram import F, Router
 
-from handlers import menu, order, other, payments, results
+from handlers import history, menu, order, other, own, payments, results, uploads, words
 
 
 def create_router() -> Router:
     """A router of the whole bot. Its parts are single objects of their modules, so call this once a process."""
     root = Router(name="diptych")
-    for part in (payments.router, menu.router, order.router, results.router, other.router):
+    topics = (payments, menu, own, history, words, uploads, order, results, other)
+    for part in (topic.router for topic in topics):
         part.message.filter(F.chat.type == "private")
         root.include_router(part)
     return root

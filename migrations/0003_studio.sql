@@ -36,6 +36,7 @@ CREATE TABLE blobs (
 CREATE INDEX blobs_age ON blobs (created_at);
 
 ALTER TABLE jobs ADD COLUMN cancel_requested boolean NOT NULL DEFAULT false;
+ALTER TABLE jobs ADD COLUMN summary text NOT NULL DEFAULT '';   -- what was chosen, as the person saw it
 
 -- Which job a provider's prediction belongs to, for its webhook.
 CREATE INDEX journal_predictions ON journal ((result ->> 'value')) WHERE starts_with(step, 'start-');

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from aiogram.filters.callback_data import CallbackData
 from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
 
-from services.generation.spec import ServiceSpec
+from services.generation.registry import SERVICES
 from services.i18n import Texts
 from storage.jobs import Job
 
 
 class MenuTap(CallbackData, prefix="m"):
-    """A place to go to: `menu`, `balance`, `help`, `language`, `cancel`."""
+    """A place to go to, such as `menu`, `balance` or `cancel`."""
 
     place: str
 
@@ -20,6 +20,20 @@ class ServiceTap(CallbackData, prefix="s"):
     """Begin an order of this service."""
 
     service: str
+
+
+class OwnTap(CallbackData, prefix="o"):
+    """Something the person owns: `model` or `voice`; `show`, `rename`, `delete`, `sure`."""
+
+    what: str
+    id: str
+    action: str
+
+
+class HistoryTap(CallbackData, prefix="h"):
+    """Show an earlier order's result again."""
+
+    job: str
 
 
 class TopupTap(CallbackData, prefix="t"):
@@ -45,7 +59,7 @@ class DraftTap(CallbackData, prefix="d", sep="|"):
 
 
 class ResultTap(CallbackData, prefix="r"):
-    """Go on from a result: `again`, `retry`, or the id of the input to change."""
+    """Go on from an order: `again`, `retry`, `stop`, an input to change, or a service that goes on."""
 
     job: str
     action: str
@@ -66,19 +80,27 @@ def menu_button(texts: Texts, language: str) -> InlineKeyboardButton:
     return button(texts.t(language, "button.menu"), MenuTap(place="menu"))
 
 
-def result_keyboard(texts: Texts, spec: ServiceSpec, job: Job) -> InlineKeyboardMarkup:
+def result_keyboard(texts: Texts, job: Job) -> InlineKeyboardMarkup:
     """What can be done next with a result; the price stands on the button that orders at once."""
-    again, *others = (
-        button(
-            texts.t(job.language, f"button.{action}", price=job.price), ResultTap(job=job.id.hex, action=action)
-        )
-        for action in spec.actions
-    )
-    return keyboard([[again], others, [menu_button(texts, job.language)]])
+    t, job_id = texts.t, job.id.hex
+    buttons = []
+    for action in SERVICES[job.service].actions:
+        name = f"service.{action}.go_on" if action in SERVICES else f"button.{action}"
+        buttons.append(button(t(job.language, name, price=job.price), ResultTap(job=job_id, action=action)))
+    rows = [buttons[:1], *(buttons[i : i + 2] for i in range(1, len(buttons), 2))]
+    return keyboard([*rows, [menu_button(texts, job.language)]])
 
 
 def failure_keyboard(texts: Texts, job: Job) -> InlineKeyboardMarkup:
-    retry = button(
-        texts.t(job.language, "button.retry", price=job.price), ResultTap(job=job.id.hex, action="retry")
+    retry = ResultTap(job=job.id.hex, action="retry")
+    return keyboard(
+        [
+            [button(texts.t(job.language, "button.retry", price=job.price), retry)],
+            [menu_button(texts, job.language)],
+        ]
     )
-    return keyboard([[retry], [menu_button(texts, job.language)]])
+
+
+def stop_keyboard(texts: Texts, job: Job) -> InlineKeyboardMarkup:
+    """Under the progress message, for as long as the order can still be stopped."""
+    return keyboard([[button(texts.t(job.language, "button.stop"), ResultTap(job=job.id.hex, action="stop"))]])

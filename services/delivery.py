@@ -1,43 +1,47 @@
 """Brings an order's end to the person's chat: the result, or why there is none."""
 
-from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
 
 from aiogram import Bot
 from aiogram.exceptions import TelegramAPIError
-from aiogram.types import BufferedInputFile, InputMediaPhoto, Message
+from aiogram.types import BufferedInputFile, InlineKeyboardMarkup, InputMediaPhoto, Message
 from loguru import logger
 
-from providers.protocols import PredictionProvider
 from services.buttons import failure_keyboard, result_keyboard
-from services.errors import Failure
-from services.generation.registry import SERVICES
-from services.generation.spec import Media, Result
-from services.progress import headline
+from services.errors import Broken, Failure
+from services.progress import headline, shorten
+from services.result import Media, Result
 from services.studio import Studio
 from services.telegram_errors import delivery_failure, person_is_gone
+from storage.blobs import get_blob
 from storage.jobs import Job
 from storage.ledger import get_balance
 from storage.users import set_inactive
 
+T = TypeVar("T")
 Delivered = dict[str, Any]
 """What a job's `result` holds: the media as made, and Telegram's ids of what was sent."""
+
+_NAMES = {"photo": "png", "video": "mp4", "voice": "ogg"}
+_CAPTION = 1024
+_TEXT = 3000
 
 
 async def deliver(studio: Studio, job: Job, result: Result) -> Delivered:
     """Send the result with its buttons. Raises Failure."""
-    files = await _download(studio.providers.images, result.media)
+    files = [await _download(studio, job, media, number) for number, media in enumerate(result.media, 1)]
     balance = await get_balance(studio.db, job.user_id)
     caption = _caption(studio, job, result, balance.available)
-    sent = await _reach(studio, job, lambda bot: _send(studio, bot, job, files, caption))
+    markup = result_keyboard(studio.texts, job)
+    sent = await reach(studio, job, lambda bot: _send(bot, job, result, files, caption, markup))
+    stored = result.model_dump(mode="json")
     if sent is None:
-        return {"media": [asdict(media) for media in result.media], "undelivered": True}
+        return {**stored, "undelivered": True}
     return {
-        "media": [asdict(media) for media in result.media],
-        "message_ids": [message.message_id for message in sent],
-        "file_ids": [message.photo[-1].file_id for message in sent if message.photo],
-        "offline": result.offline,
+        **stored,
+        "message_ids": [m.message_id for m in sent],
+        "file_ids": [i for m in sent if (i := _file_id(m))],
     }
 
 
@@ -49,39 +53,10 @@ async def tell_failure(studio: Studio, job: Job, failure: Failure) -> None:
         lines.append(t(job.language, "failure.returned", job.price))
     text = "\n".join([headline(studio, job), *lines])
     markup = failure_keyboard(studio.texts, job)
-    await _reach(studio, job, lambda bot: bot.send_message(job.chat_id, text, reply_markup=markup))
+    await reach(studio, job, lambda bot: bot.send_message(job.chat_id, text, reply_markup=markup))
 
 
-async def _download(provider: PredictionProvider, media: Sequence[Media]) -> list[BufferedInputFile]:
-    return [
-        BufferedInputFile(await provider.fetch(each.output), filename=f"diptych-{number}.png")
-        for number, each in enumerate(media, 1)
-    ]
-
-
-def _caption(studio: Studio, job: Job, result: Result, balance: int) -> str:
-    t = studio.texts.t
-    lines = [headline(studio, job), t(job.language, "result.paid", price=job.price, balance=balance)]
-    if result.offline:
-        lines.append(t(job.language, "result.offline"))
-    return "\n".join(lines)
-
-
-async def _send(
-    studio: Studio, bot: Bot, job: Job, files: Sequence[BufferedInputFile], caption: str
-) -> list[Message]:
-    markup = result_keyboard(studio.texts, SERVICES[job.service], job)
-    if len(files) == 1:
-        return [await bot.send_photo(job.chat_id, files[0], caption=caption, reply_markup=markup)]
-    album = await bot.send_media_group(job.chat_id, [InputMediaPhoto(media=file) for file in files])
-    # An album cannot carry buttons, so its words and buttons are a message of their own.
-    words = await bot.send_message(
-        job.chat_id, caption, reply_markup=markup, reply_to_message_id=album[0].message_id
-    )
-    return [*album, words]
-
-
-async def _reach(studio: Studio, job: Job, send: Any) -> Any:
+async def reach(studio: Studio, job: Job, send: Callable[[Bot], Awaitable[T]]) -> T | None:
     """What `send` gives, or None where nothing can reach the person any more. Raises Failure."""
     try:
         return await send(studio.bots[job.bot_name])
@@ -91,3 +66,53 @@ async def _reach(studio: Studio, job: Job, send: Any) -> Any:
         logger.info("job {}: person {} cannot be reached: {}", job.id, job.user_id, error.message)
         await set_inactive(studio.db, job.user_id)
         return None
+
+
+async def _download(studio: Studio, job: Job, media: Media, number: int) -> BufferedInputFile:
+    if media.blob:
+        content = await get_blob(studio.db, job.id, media.output)
+        if content is None:
+            raise Broken("failure.delivery", detail=f"blob {media.output} is gone")
+    else:
+        content = await studio.providers.media.fetch(media.output)
+    return BufferedInputFile(content, filename=f"diptych-{number}.{_NAMES[media.kind]}")
+
+
+def _caption(studio: Studio, job: Job, result: Result, balance: int) -> str:
+    t = studio.texts.t
+    lines = [headline(studio, job)]
+    if result.text:
+        lines.append(t(job.language, "result.text", text=shorten(result.text, _TEXT)))
+    if result.note:
+        lines.append(t(job.language, result.note))
+    lines.append(t(job.language, "result.paid", price=job.price, balance=balance))
+    if result.offline:
+        lines.append(t(job.language, "result.offline"))
+    return "\n".join(lines)
+
+
+async def _send(
+    bot: Bot,
+    job: Job,
+    result: Result,
+    files: Sequence[BufferedInputFile],
+    caption: str,
+    markup: InlineKeyboardMarkup,
+) -> list[Message]:
+    if not files:
+        return [await bot.send_message(job.chat_id, caption, reply_markup=markup)]
+    if len(files) > 1:
+        album = await bot.send_media_group(job.chat_id, [InputMediaPhoto(media=file) for file in files])
+        # An album cannot carry buttons, so its words and buttons are a message of their own.
+        reply_to = album[0].message_id
+        words = await bot.send_message(job.chat_id, caption, reply_markup=markup, reply_to_message_id=reply_to)
+        return [*album, words]
+    send = {"photo": bot.send_photo, "video": bot.send_video, "voice": bot.send_voice}[result.media[0].kind]
+    return [await send(job.chat_id, files[0], caption=caption, reply_markup=markup)]  # type: ignore[operator]
+
+
+def _file_id(message: Message) -> str | None:
+    if message.photo:
+        return message.photo[-1].file_id
+    media = message.video or message.voice or message.animation
+    return media.file_id if media else None

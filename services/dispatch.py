@@ -20,7 +20,8 @@ from services.plans import Plans
 from services.queue import Queue
 from services.relay import Relay
 from services.studio import Studio
-from storage.jobs import Job, NewJob, get_job_by_order, insert_job, queue_place
+from services.work import Shelf
+from storage.jobs import Job, NewJob, get_job_by_order, insert_job, queue_place, stop_job
 from storage.ledger import NotEnoughCredits, get_balance
 from storage.outbox import add_to_outbox
 
@@ -60,7 +61,8 @@ class Dispatcher:
     async def dispatch(self, order: Order) -> Accepted:
         """Accept an order: when this returns, it is committed. Raises Refused, NotEnough."""
         spec = SERVICES[order.service]
-        inputs = spec.check(order.inputs)
+        offers = await spec.offers(Shelf(self.studio.db, self.studio.providers, order.user_id))
+        inputs = spec.check(order.inputs, offers)
         new = NewJob(
             id=_new_id(),
             order_key=order.key,
@@ -74,6 +76,7 @@ class Dispatcher:
             price=spec.price(inputs),
             plan=self.plans.choose(spec.id),
             start_within=self.relay.start_within,
+            summary=spec.choices(inputs, offers),
         )
         job = await self._commit(new)
         if job is None:
@@ -87,6 +90,16 @@ class Dispatcher:
         place = None if self.queue.free > 0 else await queue_place(self.studio.db, job.id)
         self.queue.poke()
         return Accepted(job, new=True, place=place)
+
+    async def stop(self, job_id: UUID, user_id: int) -> bool:
+        """Cancel a person's order, whoever works on it. False when it has ended, or its result is on the way."""
+        async with self.studio.db.acquire() as connection, connection.transaction():
+            job = await stop_job(connection, job_id, user_id, self.queue.holder, seconds=self.studio.lease_seconds)
+        if job is None:
+            return False
+        logger.info("job {} {} is stopped by {}", job.id, job.service, user_id)
+        self.queue.adopt(job)
+        return True
 
     async def _commit(self, new: NewJob) -> Job | None:
         """The job, its hold and its outbox row, or nothing of them. None for an order that was taken before."""

@@ -9,7 +9,9 @@ from functools import partial
 from loguru import logger
 
 from services import ledger
+from services.cancelling import Stopped, StoppingSteps, stop_work
 from services.delivery import deliver, tell_failure
+from services.downloads import download
 from services.errors import Failure, LeaseLost
 from services.generation.registry import SERVICES
 from services.progress import show_end, show_percent
@@ -27,35 +29,40 @@ async def run_job(studio: Studio, job: Job, steps: Steps) -> State:
     and PlanGaveUp when this plan cannot finish it.
     """
     async with _keeping_lease(studio, job):
-        await show_percent(studio, job, None)
-        work = Work(job, steps, studio.providers, partial(show_percent, studio, job))
-        try:
-            result = await SERVICES[job.service].run(work)
-            stored = await steps.run(
-                "deliver",
-                partial(deliver, studio, job, result),
-                recover=partial(_maybe_delivered, job),
-                patient=True,
-            )
-        except Failure as failure:
-            await steps.run("tell", partial(_tell, studio, job, failure), patient=True)
-            ended = await _end(studio, job, "failed", failure=failure.key)
+        if job.cancel_requested:
+            ended = await _cancel(studio, job, steps)
         else:
-            ended = await _end(studio, job, "succeeded", result=stored)
-        logger.info(
-            "job {} {} on plan {} ended: {}{}",
-            job.id,
-            job.service,
-            job.plan,
-            ended.state,
-            f" ({ended.failure})" if ended.failure else "",
-        )
+            ended = await _finish(studio, job, steps)
+        why = f" ({ended.failure})" if ended.failure else ""
+        logger.info("job {} {} on plan {} ended: {}{}", job.id, job.service, job.plan, ended.state, why)
         await show_end(studio, ended)
         return ended.state
 
 
-async def _tell(studio: Studio, job: Job, failure: Failure) -> None:
-    await tell_failure(studio, job, failure)
+async def _finish(studio: Studio, job: Job, steps: Steps) -> Job:
+    await show_percent(studio, job, None)
+    try:
+        result = await SERVICES[job.service].run(_work(studio, job, steps))
+        send = partial(deliver, studio, job, result)
+        stored = await steps.run("deliver", send, recover=partial(_maybe_delivered, job), patient=True)
+    except Failure as failure:
+        await steps.run("tell", partial(tell_failure, studio, job, failure), patient=True)
+        return await _end(studio, job, "failed", failure=failure.key)
+    return await _end(studio, job, "succeeded", result=stored)
+
+
+async def _cancel(studio: Studio, job: Job, steps: Steps) -> Job:
+    """Stop what was started for the job, and end it. Its old runner, if there is one, has lost the lease."""
+    spec, stopping = SERVICES[job.service], StoppingSteps(studio.db, job, steps.entries)
+    with suppress(Stopped, Failure):
+        await spec.run(_work(studio, job, stopping))
+    await stop_work(job, spec.works_at(studio.providers), stopping.started)
+    return await _end(studio, job, "cancelled")
+
+
+def _work(studio: Studio, job: Job, steps: Steps) -> Work:
+    report = partial(show_percent, studio, job)
+    return Work(job, steps, studio.providers, studio.db, partial(download, studio.bots[job.bot_name]), report)
 
 
 async def _maybe_delivered(job: Job, begun: datetime) -> None:

@@ -1,9 +1,12 @@
 """The message that tells a person how far their order is: edited in place, and never worth failing for."""
 
+from html import escape
+
 from aiogram.exceptions import TelegramAPIError
 from aiogram.types import InlineKeyboardMarkup
 from loguru import logger
 
+from services.buttons import stop_keyboard
 from services.generation.registry import SERVICES
 from services.i18n import Html
 from services.studio import Studio
@@ -19,9 +22,13 @@ def shorten(text: str, limit: int = _PROMPT_SHOWN) -> str:
 
 
 def headline(studio: Studio, job: Job) -> str:
-    """What was ordered, in two lines of HTML: the choices, and the words."""
+    """What was ordered, in a few lines of HTML: the service and what was chosen, and the words."""
     spec, t = SERVICES[job.service], studio.texts.t
-    lines = [t(job.language, "progress.headline", emoji=spec.emoji, choices=spec.choices(job.inputs))]
+    lines = [
+        t(job.language, "progress.headline", emoji=spec.emoji, name=t(job.language, f"service.{spec.id}.name"))
+    ]
+    if job.summary:
+        lines[0] += f" · {escape(job.summary, quote=False)}"
     lines += [t(job.language, "progress.words", words=shorten(words)) for words in spec.words(job.inputs)]
     return "\n".join(lines)
 
@@ -57,7 +64,7 @@ async def show_percent(studio: Studio, job: Job, percent: int | None) -> None:
         return
     text = running_text(studio, job, percent)
     if studio.clock.may_show(job.id, text, running=True):
-        await edit_progress(studio, job, text)
+        await edit_progress(studio, job, text, stop_keyboard(studio.texts, job))
 
 
 async def show_end(studio: Studio, job: Job) -> None:

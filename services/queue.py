@@ -56,9 +56,7 @@ class Queue:
             self._wake.clear()
             try:
                 while self.free > 0 and (job := await self._claim()):
-                    task = self._studio.background.spawn(self._work(job), f"job-{job.id}")
-                    self._running[task] = job
-                    task.add_done_callback(self._ended)
+                    self.adopt(job)
             except DATABASE_AWAY as error:
                 logger.warning("no jobs are taken, the database is away: {}", error)
             with suppress(TimeoutError):
@@ -76,6 +74,17 @@ class Queue:
                 text = queued_text(self._studio, job, place)
                 if self._studio.clock.may_show(job.id, text):
                     await edit_progress(self._studio, job, text)
+
+    @property
+    def holder(self) -> str:
+        """This process, as leases name it."""
+        return self._holder
+
+    def adopt(self, job: Job) -> None:
+        """Run a job whose lease this process has taken already, at once and beyond the slots."""
+        task = self._studio.background.spawn(self._work(job), f"job-{job.id}")
+        self._running[task] = job
+        task.add_done_callback(self._ended)
 
     async def stop(self, seconds: float) -> None:
         """Let running jobs end for that long; hand the others over to whoever comes next."""

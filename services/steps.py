@@ -40,6 +40,11 @@ class Steps(ABC):
         self._job = job
         self._entries = entries
 
+    @property
+    def entries(self) -> dict[str, journal.Entry]:
+        """The journal as it stands."""
+        return self._entries
+
     async def run(
         self, step: str, work: Callable[[], Awaitable[T]], *, recover: Recover | None = None, patient: bool = False
     ) -> T:

@@ -8,15 +8,15 @@ from uuid import UUID
 
 import asyncpg
 
-from storage.pool import Executor
+from storage.pool import Connection, Executor
 
 Plan = Literal["A", "B"]
 State = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
 _INSERT = """
 INSERT INTO jobs (id, order_key, service, user_id, bot_name, chat_id, progress_message_id,
-                  language, inputs, price, plan, lease_until)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11,
+                  language, inputs, price, plan, summary, lease_until)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $13,
         now() + make_interval(secs => CASE WHEN $11 = 'A' THEN $12 ELSE 0 END::float8))
 ON CONFLICT (order_key) DO NOTHING RETURNING *"""
 
@@ -58,6 +58,21 @@ _END = """
 UPDATE jobs SET state = $3, failure = $4, result = $5, ended_at = now()
 WHERE id = $1 AND epoch = $2 AND state = 'running' RETURNING *"""
 
+# Whoever stops a job takes its lease: the runner it had finds a newer epoch and ends quietly. Once delivery
+# has begun it is too late. The row is locked by a statement of its own first, so that this one sees a delivery
+# that began meanwhile.
+_LOCK = "SELECT true FROM jobs WHERE id = $1 FOR UPDATE"
+_STOP = """
+UPDATE jobs SET cancel_requested = true, state = 'running', plan = 'B', holder = $3, epoch = epoch + 1,
+    lease_until = now() + make_interval(secs => $4), started_at = coalesce(started_at, now())
+WHERE id = $1 AND user_id = $2 AND state IN ('queued', 'running') AND NOT cancel_requested
+  AND NOT EXISTS (SELECT FROM journal WHERE job_id = $1 AND step IN ('deliver', 'tell'))
+RETURNING *"""
+
+_BY_PREDICTION = """
+SELECT j.* FROM journal s JOIN jobs j ON j.id = s.job_id
+WHERE starts_with(s.step, 'start-') AND s.result ->> 'value' = $1"""
+
 _WAIT_FOR_PLAN_A = """
 UPDATE jobs SET lease_until = now() + make_interval(secs => $2)
 WHERE id = ANY($1::uuid[]) AND state = 'queued' AND plan = 'A' AND holder IS NULL"""
@@ -91,12 +106,14 @@ class Job:
     progress_message_id: int | None
     language: str
     inputs: dict[str, Any]
+    summary: str
     price: int
     state: State
     plan: Plan
     holder: str | None
     epoch: int
     lease_until: datetime
+    cancel_requested: bool
     failure: str | None
     result: dict[str, Any] | None
     created_at: datetime
@@ -131,6 +148,7 @@ class NewJob:
     price: int
     plan: Plan
     start_within: float
+    summary: str = ""
 
 
 async def insert_job(db: Executor, job: NewJob) -> Job | None:
@@ -161,6 +179,22 @@ async def claim_next_job(
 async def renew_lease(db: Executor, job_id: UUID, epoch: int, *, seconds: float) -> bool:
     """Keep the lease for that long from now at least. False when it is another's by now."""
     return bool(await db.fetchval(_RENEW, job_id, epoch, seconds))
+
+
+async def stop_job(
+    connection: Connection, job_id: UUID, user_id: int, holder: str, *, seconds: float
+) -> Job | None:
+    """Take a person's job away from its runner in order to cancel it. None when it is too late for that.
+
+    Belongs inside a transaction.
+    """
+    await connection.execute(_LOCK, job_id)
+    return job_of(await connection.fetchrow(_STOP, job_id, user_id, holder, seconds))
+
+
+async def get_job_by_prediction(db: Executor, prediction_id: str) -> Job | None:
+    """The job that started this prediction at its provider."""
+    return job_of(await db.fetchrow(_BY_PREDICTION, prediction_id))
 
 
 async def hand_over_job(db: Executor, job_id: UUID, epoch: int) -> None:

@@ -13,7 +13,7 @@ _READ = "SELECT step, epoch, begun_at, ended_at, result FROM journal WHERE job_i
 _BEGIN = """
 INSERT INTO journal (job_id, step, epoch, plan)
 SELECT j.id, $2, j.epoch, j.plan FROM jobs j
-WHERE j.id = $1 AND j.epoch = $3 AND j.state = 'running'
+WHERE j.id = $1 AND j.epoch = $3 AND j.state = 'running' FOR SHARE
 ON CONFLICT (job_id, step) DO UPDATE SET epoch = EXCLUDED.epoch, plan = EXCLUDED.plan
 RETURNING begun_at"""
 

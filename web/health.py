@@ -52,7 +52,7 @@ class Health:
             "database": database,
             "telegram": telegram,
             "inngest": inngest,
-            "providers": {"images": {"name": self._studio.providers.images.name, "state": provider}},
+            "providers": {"media": {"name": self._studio.providers.media.name, "state": provider}},
             "plan": {service: self._plans.choose(service) for service in modes},
         }
         return web.json_response(body, status=200 if serving else 503)
@@ -74,7 +74,7 @@ class Health:
 
     async def _ask_provider(self) -> str:
         try:
-            await self._studio.providers.images.check()
+            await self._studio.providers.media.check()
         except ProviderError as error:
             return f"away: {error.kind}"
         return "ok"

@@ -5,8 +5,11 @@ import tomllib
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from services.generation.inputs import Option
 
 FILE = Path(__file__).with_name("models.toml")
 
@@ -23,17 +26,47 @@ class Model(BaseModel):
     label: str = Field(max_length=32)
     model: str = Field(pattern=r"^[\w.\-]+/[\w.\-]+(:\w+)?$")
     usd: Decimal = Field(gt=0)
+    per: Literal["result", "second", "step"] = "result"
     sizes: tuple[str, ...] = ()
     size_values: Mapping[str, str] = {}
+    seconds: tuple[int, ...] = ()
     size_input: str = ""
     count_input: str = ""
     seed_input: str = ""
+    seconds_input: str = ""
+    image_input: str = ""
+    end_image_input: str = ""
+    video_input: str = ""
+    audio_input: str = ""
+    own_model_input: str = ""
+    steps_input: str = "steps"
+    destination_input: str = "destination"
+    gender_input: str = "gender"
+    name_input: str = "name"
     extra: Mapping[str, str | int | float | bool] = {}
 
+    def stars(self, amount: int = 1) -> int:
+        """The price of `amount` results, seconds or steps in whole Stars: cost with the markup, rounded up."""
+        return math.ceil(self.usd * amount * MARKUP / USD_PER_STAR)
+
     @property
-    def stars(self) -> int:
-        """The price of one result in whole Stars: cost with the markup, rounded up."""
-        return math.ceil(self.usd * MARKUP / USD_PER_STAR)
+    def option(self) -> Option:
+        return Option(self.id, self.label, f"{self.stars(min(self.seconds, default=1) if self._timed else 1)} ⭐")
+
+    @property
+    def _timed(self) -> bool:
+        return self.per == "second"
+
+    def given(self, **values: Any) -> dict[str, Any]:
+        """The model's own input for our values by name: `size`, `count`, `seed`, `seconds`; the rest as it is."""
+        named: dict[str, Any] = dict(self.extra)
+        for name, value in values.items():
+            if name == "size":
+                value = self.size_values.get(value, value)  # noqa: PLW2901
+            theirs = getattr(self, f"{name}_input", name)
+            if theirs and value is not None:
+                named[theirs] = value
+        return named
 
 
 _CATALOGUE = TypeAdapter(dict[str, tuple[Model, ...]])

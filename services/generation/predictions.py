@@ -1,18 +1,31 @@
 """Long work at a provider: asked for once, watched until it ends, whoever watches."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import Any
 
 from providers.protocols import Prediction, PredictionProvider, PredictionRequest
 from services.errors import Broken, failure_of_kind
+from services.generation.inputs import FileRef
 from services.work import Work
 
 _PAUSES = (1.0, 1.0, 2.0, 2.0, 3.0, 5.0)
 _LONGEST_PAUSE = 10.0
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A request, and the person's files that go with it; they are fetched when it is made."""
+
+    request: PredictionRequest
+    files: Mapping[str, FileRef] = field(default_factory=dict)
+
+    async def with_files(self, work: Work) -> PredictionRequest:
+        contents = {name: await work.download(file.file_id) for name, file in self.files.items()}
+        return replace(self.request, files={**self.request.files, **contents})
 
 
 def seed_for(work: Work, number: int) -> int:
@@ -22,18 +35,19 @@ def seed_for(work: Work, number: int) -> int:
 
 
 async def predict(
-    work: Work, provider: PredictionProvider, requests: Sequence[PredictionRequest], *, limit: float
+    work: Work, provider: PredictionProvider, asks: Sequence[Ask], *, limit: float
 ) -> list[Prediction]:
-    """Have all requests done, and give them as they ended well.
+    """Have all of it done, and give the predictions as they ended well.
 
     Raises Failure when one failed or `limit` seconds have passed; the others are then stopped.
     """
     ids = [
         await work.steps.run(
-            f"start-{number}", partial(provider.start, request), recover=partial(_found, provider, request)
+            f"start-{number}", partial(_start, work, provider, ask), recover=partial(_found, provider, ask)
         )
-        for number, request in enumerate(requests, 1)
+        for number, ask in enumerate(asks, 1)
     ]
+    predictions: list[Prediction] = []
     for number, pause in enumerate(_pauses(limit), 1):
         await work.steps.sleep(f"pause-{number}", pause)
         stored = await work.steps.run(f"poll-{number}", partial(_poll, provider, ids))
@@ -50,8 +64,12 @@ async def predict(
     raise Broken("failure.timed_out", detail=f"not done after {limit} s")
 
 
-async def _found(provider: PredictionProvider, request: PredictionRequest, since: datetime) -> str | None:
-    return await provider.find(request, since)
+async def _start(work: Work, provider: PredictionProvider, ask: Ask) -> str:
+    return await provider.start(await ask.with_files(work))
+
+
+async def _found(provider: PredictionProvider, ask: Ask, since: datetime) -> str | None:
+    return await provider.find(ask.request, since)
 
 
 async def _poll(provider: PredictionProvider, ids: Sequence[str]) -> list[dict[str, Any]]:
@@ -78,9 +96,12 @@ def _percent(predictions: Sequence[Prediction]) -> int | None:
 
 
 def _pauses(limit: float) -> Iterator[float]:
+    """Short at first, for pictures; long later, for films and trainings."""
     passed = 0.0
     for number in range(100_000):
-        pause = _PAUSES[number] if number < len(_PAUSES) else _LONGEST_PAUSE
+        pause = (
+            _PAUSES[number] if number < len(_PAUSES) else min(_LONGEST_PAUSE * 3, max(_LONGEST_PAUSE, passed / 20))
+        )
         passed += pause
         yield pause
         if passed >= limit:

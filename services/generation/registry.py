@@ -8,10 +8,10 @@ from services.generation.spec import ServiceSpec
 
 
 def find_services() -> dict[str, ServiceSpec]:
-    """The specs by service id, in the order of their files' names."""
+    """The specs by service id, in the order of the menu."""
     modules = [import_module(f"{folder.__name__}.{found.name}") for found in pkgutil.iter_modules(folder.__path__)]
     specs = [spec for module in modules if isinstance(spec := getattr(module, "SPEC", None), ServiceSpec)]
-    return {spec.id: spec for spec in specs}
+    return {spec.id: spec for spec in sorted(specs, key=lambda spec: (spec.place, spec.id))}
 
 
 SERVICES = find_services()

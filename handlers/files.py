@@ -1,0 +1,84 @@
+"""Files people send: what Telegram says of each, and a look inside those it has not looked at."""
+
+import asyncio
+import io
+
+from aiogram import Bot
+from aiogram.types import Message
+from PIL import Image, UnidentifiedImageError
+
+from services.downloads import download
+from services.errors import Refused
+from services.generation.inputs import TELEGRAM_DOWNLOAD_BYTES, FileKind, FileRef
+
+_MAGIC: dict[FileKind, tuple[tuple[int, bytes], ...]] = {
+    "video": ((4, b"ftyp"), (0, b"\x1a\x45\xdf\xa3"), (0, b"RIFF")),
+    "audio": (
+        (0, b"ID3"),
+        (0, b"\xff\xfb"),
+        (0, b"\xff\xf3"),
+        (0, b"OggS"),
+        (0, b"RIFF"),
+        (0, b"fLaC"),
+        (4, b"ftyp"),
+    ),
+    "voice": ((0, b"OggS"),),
+}
+"""How the formats we take begin, by offset: MP4/MOV, WebM, AVI; MP3, Ogg, WAV, FLAC, M4A."""
+
+
+def file_of(message: Message) -> FileRef | None:
+    """The file of a message, or None where it has none that a service could take."""
+    if message.photo:
+        largest = message.photo[-1]
+        return FileRef(kind="photo", file_id=largest.file_id, size=largest.file_size or 0)
+    if message.voice:
+        v = message.voice
+        return FileRef(kind="voice", file_id=v.file_id, size=v.file_size or 0, seconds=v.duration)
+    if message.audio:
+        a = message.audio
+        return FileRef(kind="audio", file_id=a.file_id, size=a.file_size or 0, seconds=a.duration)
+    film = message.video or message.video_note
+    if film:
+        return FileRef(kind="video", file_id=film.file_id, size=film.file_size or 0, seconds=film.duration)
+    return _document(message)
+
+
+def required_file(message: Message) -> FileRef:
+    """Raises Refused where the message has no file that a service could take."""
+    file = file_of(message)
+    if file is None:
+        raise Refused("input.wrong_kind")
+    return file
+
+
+def _document(message: Message) -> FileRef | None:
+    document = message.document
+    if document is None:
+        return None
+    kind = (document.mime_type or "").split("/")[0]
+    kinds: dict[str, FileKind] = {"image": "photo", "video": "video", "audio": "audio"}
+    if kind not in kinds:
+        return None
+    return FileRef(kind=kinds[kind], file_id=document.file_id, size=document.file_size or 0, document=True)
+
+
+async def look_inside(bot: Bot, file: FileRef) -> None:
+    """Raises Refused where a file sent as a document is not what its name says. Telegram checks the others."""
+    if not file.document:
+        return
+    if file.size > TELEGRAM_DOWNLOAD_BYTES:
+        raise Refused("input.too_large", size=f"{file.size / 2**20:.1f}", limit=TELEGRAM_DOWNLOAD_BYTES // 2**20)
+    content = await download(bot, file.file_id)
+    if file.kind == "photo":
+        await asyncio.to_thread(_must_be_picture, content)
+    elif not any(content[at : at + len(begin)] == begin for at, begin in _MAGIC[file.kind]):
+        raise Refused("input.not_that_file")
+
+
+def _must_be_picture(content: bytes) -> None:
+    try:
+        with Image.open(io.BytesIO(content)) as picture:
+            picture.verify()
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        raise Refused("input.not_that_file", detail=str(error)) from error

@@ -1,0 +1,43 @@
+"""A FLUX LoRA of the person, trained on their photos."""
+
+from decimal import Decimal
+
+from services.generation.catalogue import MODELS
+from services.generation.choices import fixed_choice
+from services.generation.inputs import Option, PhotosInput, TextInput, Values
+from services.generation.own_models import step_options, train, training_price
+from services.generation.spec import ServiceSpec
+from services.result import Result
+from services.work import Work
+
+_MODEL = next(iter(MODELS["model_training"].values()))
+_STARS_A_STEP = Decimal("0.25")
+
+
+def _price(values: Values) -> int:
+    return training_price(_STARS_A_STEP, values)
+
+
+async def run(work: Work) -> Result:
+    return await train(work, _MODEL, "v1", work.providers.trainings, limit=SPEC.limit_seconds)
+
+
+SPEC = ServiceSpec(
+    id="model_training",
+    event="model/training.start",
+    function_id="generate-model-training",
+    emoji="🧬",
+    place=100,
+    inputs=(
+        PhotosInput("photos", least=10, most=50),
+        TextInput("name", max_length=30, main=False),
+        fixed_choice("gender", Option("female", "♀"), Option("male", "♂"), columns=2),
+        fixed_choice("steps", *step_options(1000, 4000, 500)),
+    ),
+    price=_price,
+    run=run,
+    concurrency=2,
+    works_at=lambda providers: providers.trainings,
+    limit_seconds=3 * 3600,
+    actions=("neuro_image",),
+)

@@ -1,0 +1,47 @@
+"""Pictures of the person, by FLUX pro finetuned on their photos."""
+
+from services.generation.catalogue import MODELS
+from services.generation.choices import count_choice, offered_choice, size_choice
+from services.generation.inputs import Offers, TextInput, Values
+from services.generation.own_models import find_model, model_offers, picture
+from services.generation.spec import ServiceSpec
+from services.result import Result
+from services.work import Shelf, Work
+
+_MODELS = MODELS["neuro_image_v2"]
+_STARS = 13
+
+
+async def _offers(shelf: Shelf) -> Offers:
+    return await model_offers(shelf, "v2")
+
+
+def _price(values: Values) -> int:
+    return _STARS * int(values["count"])
+
+
+async def run(work: Work) -> Result:
+    own = await find_model(work)
+    named = next(iter(_MODELS.values()))
+    return await picture(work, named.model, named, own, limit=SPEC.limit_seconds)  # which takes the finetune's id
+
+
+SPEC = ServiceSpec(
+    id="neuro_image_v2",
+    event="image/neuro-image-v2.start",
+    function_id="generate-neuro-image-v2",
+    emoji="💎",
+    place=90,
+    inputs=(
+        offered_choice("own_model"),
+        TextInput("prompt", max_length=2000),
+        size_choice(_MODELS),
+        count_choice(),
+    ),
+    offers=_offers,
+    made_by="model_training_v2",
+    price=_price,
+    run=run,
+    limit_seconds=600,
+    actions=("again", "prompt", "size", "image_to_video", "lip_sync"),
+)
