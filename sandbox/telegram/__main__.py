@@ -9,9 +9,7 @@ import signal
 import sys
 from pathlib import Path
 
-from aiohttp import web
-
-from sandbox.telegram.stand import create_telegram
+from sandbox.telegram.serving import serving
 
 
 def _loopback(text: str) -> str:
@@ -21,24 +19,13 @@ def _loopback(text: str) -> str:
 
 
 async def _run(host: str, port: int, data: Path | None, title: str) -> None:
-    stand = create_telegram(data_dir=data, page_title=title)
-    app = web.Application(client_max_size=64 * 1024 * 1024)
-    stand.add_routes(app)
-    await stand.start()
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=5)
-    await runner.setup()
-    site = web.TCPSite(runner, host, port)
-    await site.start()
-    bound = runner.addresses[0][1]
-    shown = f"[{host}]" if ":" in host else host
-    sys.stdout.write(f"Telegram sandbox: http://{shown}:{bound}/\n")
-    sys.stdout.flush()
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await stop.wait()
-    await runner.cleanup()
-    await stand.close()
+    async with serving(data_dir=data, host=host, port=port, page_title=title) as (_, url):
+        sys.stdout.write(f"Telegram sandbox: {url}/\n")
+        sys.stdout.flush()
+        stop = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        await stop.wait()
 
 
 def main() -> None:

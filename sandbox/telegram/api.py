@@ -8,6 +8,7 @@ from typing import Any
 
 from aiohttp import ClientSession, web
 from loguru import logger
+from pydantic import ValidationError
 
 from sandbox.telegram import (  # noqa: F401  (the modules enter their methods when imported)
     methods_chats,
@@ -85,6 +86,9 @@ class BotApi:
             status, body = 200, {"ok": True, "result": result}
         except ApiError as error:
             status, body = error.code, error.body()
+        except ValidationError as error:
+            logger.exception("sandbox telegram: the answer to {} is none of aiogram's", name)
+            status, body = 500, ApiError(500, f"Internal Server Error: {error.title}").body()
         content = self._note(started, cpu, bot.id, name, inbound, status, body)
         if fault is not None and fault.order.drop:
             if request.transport is not None:

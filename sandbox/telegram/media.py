@@ -4,6 +4,7 @@ Telegram works these out for itself; a bot and a page rely on them. Formats: PNG
 MP4/MOV, Ogg (Opus, Vorbis), WAV, MP3 and Matroska by their names only.
 """
 
+import contextlib
 import mimetypes
 import struct
 from dataclasses import dataclass
@@ -28,7 +29,8 @@ def inspect(data: bytes, file_name: str, declared: str | None = None) -> MediaFa
     """Facts from the bytes, falling back to the name and to what the sender declared."""
     for signature, offset, reader in _READERS:
         if data.startswith(signature, offset):
-            return reader(data)
+            with contextlib.suppress(struct.error, IndexError):  # cut off: its name must do
+                return reader(data)
     guessed = mimetypes.guess_type(file_name)[0]
     if declared in (None, "", "application/octet-stream"):
         declared = None

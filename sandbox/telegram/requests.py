@@ -77,18 +77,24 @@ def _json_object(body: bytes) -> Json:
     return decoded
 
 
+async def read_part(part: BodyPartReader, limit: int) -> tuple[bytes, int]:
+    """A part's bytes, cut off at ``limit``, and its whole size; read to the end, or no answer could be sent."""
+    chunks, size = [], 0
+    while chunk := await part.read_chunk(256 * 1024):
+        size += len(chunk)
+        if size <= limit:
+            chunks.append(chunk)
+    return b"".join(chunks), size
+
+
 async def _read_parts(request: web.Request, params: Json, uploads: dict[str, Upload]) -> None:
     total = 0
     reader = await request.multipart()
     while (part := await reader.next()) is not None:
         if not isinstance(part, BodyPartReader) or part.name is None:
             continue
-        chunks = []
-        while chunk := await part.read_chunk(256 * 1024):
-            total += len(chunk)
-            if total <= UPLOAD_LIMIT:
-                chunks.append(chunk)
-        data = b"".join(chunks)
+        data, size = await read_part(part, UPLOAD_LIMIT - total)
+        total += size
         if part.filename is None:
             params[part.name] = data.decode("utf-8", "replace")
         else:

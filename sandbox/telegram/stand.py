@@ -42,8 +42,11 @@ class TelegramStand:
         await self.api.start()
 
     async def _release(self, _app: web.Application) -> None:
-        """Let go of requests that wait, so that the server can stop at once."""
-        self.sim.closing = True
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Answer requests that wait, so that the server can stop at once."""
+        self.sim.views.closing = True
         self.world.outbox.notice.notify()
         for chat in self.world.chats.values():
             chat.notice.notify()
@@ -52,6 +55,7 @@ class TelegramStand:
 
     async def close(self) -> None:
         """End deliveries and write what is left."""
+        self._let_go()
         await self.api.close()
         await self.background.close()
         self.world.close()

@@ -163,3 +163,14 @@ class UpdateQueue:
             if pending.forced:
                 self.confirm(pending)
         return taken
+
+
+def lane_of(update: Json) -> int:
+    """The chat, else the person, whose updates stay in order with this one."""
+    for name, payload in update.items():
+        if name == "update_id" or not isinstance(payload, dict):
+            continue
+        message = payload if "chat" in payload else payload.get("message") or {}
+        chat = message.get("chat") or payload.get("from") or payload.get("user") or {}
+        return int(chat.get("id", 0))
+    return 0

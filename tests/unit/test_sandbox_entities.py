@@ -1,0 +1,147 @@
+"""Formatted text is read as Telegram reads it."""
+
+from typing import Any
+
+import pytest
+
+from sandbox.telegram.entities import EntityError, parse_html, utf16_length
+from sandbox.telegram.errors import ApiError
+from sandbox.telegram.markdown import parse_markdown, parse_markdown_v2
+from sandbox.telegram.text import checked_caption, format_text, require_text, to_html
+
+
+def _entity(kind: str, offset: int, length: int, **more: Any) -> dict[str, Any]:
+    return {"type": kind, "offset": offset, "length": length, **more}
+
+
+@pytest.mark.parametrize(
+    ("source", "plain", "entities"),
+    [
+        ("a <b>b</b> &lt;&amp;&gt; &quot;", 'a b <&> "', [_entity("bold", 2, 1)]),
+        ("😀<i>é</i>", "😀é", [_entity("italic", 2, 1)]),
+        ("<b>x<i>y</i></b>", "xy", [_entity("bold", 0, 2), _entity("italic", 1, 1)]),
+        ("<u>a</u><s>b</s><del>c</del>", "abc", [_entity("underline", 0, 1)]),
+        ("<code>c</code>", "c", [_entity("code", 0, 1)]),
+        ('<pre><code class="language-py">p</code></pre>', "p", [_entity("pre", 0, 1, language="py")]),
+        (
+            '<a href="https://a.b/?x=1&amp;y=2">l</a>',
+            "l",
+            [_entity("text_link", 0, 1, url="https://a.b/?x=1&y=2")],
+        ),
+        ("<blockquote expandable>q</blockquote>", "q", [_entity("expandable_blockquote", 0, 1)]),
+        ("<tg-spoiler>s</tg-spoiler>", "s", [_entity("spoiler", 0, 1)]),
+        ('<span class="tg-spoiler">s</span>', "s", [_entity("spoiler", 0, 1)]),
+        ("<b></b>x&nbsp;", "x&nbsp;", []),
+        ("&#128512;&#x41;", "😀A", []),
+    ],
+)
+def test_html(source: str, plain: str, entities: list[dict[str, Any]]) -> None:
+    text, found = parse_html(source)
+    assert text == plain
+    assert found[: len(entities)] == entities
+
+
+@pytest.mark.parametrize(
+    ("source", "refusal"),
+    [
+        ("a <x>b</x>", 'Unsupported start tag "x" at byte offset 2'),
+        ("é<b", "Unclosed start tag at byte offset 2"),
+        ("<b>a", 'Can\'t find end tag corresponding to start tag "b"'),
+        ("a</b>", "Unexpected end tag at byte offset 1"),
+        ("<b>a</i>", 'Unmatched end tag at byte offset 4, expected "</b>", found "</i>"'),
+        ("<b>a</b", "Unclosed end tag at byte offset 4"),
+        ("<span>a</span>", 'Tag "span" must have class "tg-spoiler" at byte offset 0'),
+        ("1 < 2", 'Unsupported start tag "" at byte offset 2'),
+    ],
+)
+def test_html_that_telegram_refuses(source: str, refusal: str) -> None:
+    with pytest.raises(EntityError) as raised:
+        parse_html(source)
+    assert str(raised.value) == refusal
+
+
+def test_markdown_v2() -> None:
+    text, found = parse_markdown_v2(r"*b _i_* \. `c` [l](https://a.b) ||s|| ~d~")
+    assert text == "b i . c l s d"
+    kinds = {(e["type"], text[e["offset"] : e["offset"] + e["length"]]) for e in found}
+    assert kinds == {
+        ("bold", "b i"),
+        ("italic", "i"),
+        ("code", "c"),
+        ("text_link", "l"),
+        ("spoiler", "s"),
+        ("strikethrough", "d"),
+    }
+
+
+def test_markdown_v2_blocks() -> None:
+    assert parse_markdown_v2("```py\nx\n```") == ("x\n", [_entity("pre", 0, 2, language="py")])
+    assert parse_markdown_v2(">a\n>b\nc") == ("a\nb\nc", [_entity("blockquote", 0, 3)])
+
+
+@pytest.mark.parametrize(
+    ("source", "refusal"),
+    [
+        ("a.", "Character '.' is reserved and must be escaped with the preceding '\\'"),
+        ("*a", "Can't find end of Bold entity at byte offset 0"),
+        ("[a](b", "Can't find end of a URL at byte offset 4"),
+    ],
+)
+def test_markdown_v2_that_telegram_refuses(source: str, refusal: str) -> None:
+    with pytest.raises(EntityError) as raised:
+        parse_markdown_v2(source)
+    assert str(raised.value) == refusal
+
+
+def test_legacy_markdown() -> None:
+    text, found = parse_markdown(r"*b* _i_ a\_ [l](https://a.b)")
+    assert (text, [e["type"] for e in found]) == ("b i a_ l", ["bold", "italic", "text_link"])
+    with pytest.raises(EntityError, match="Can't find end of the entity starting at byte offset 2"):
+        parse_markdown("a *b")
+
+
+def test_entities_that_telegram_finds_itself() -> None:
+    text, found = format_text("/start see https://a.b/c. or @someone #tag x@y.zz <no>", None, None)
+    shown = {text[e["offset"] : e["offset"] + e["length"]]: e["type"] for e in found}
+    assert shown == {
+        "/start": "bot_command",
+        "https://a.b/c": "url",
+        "@someone": "mention",
+        "#tag": "hashtag",
+        "x@y.zz": "email",
+    }
+
+
+def test_nothing_is_found_inside_code() -> None:
+    assert [e["type"] for e in format_text("<code>/start</code>", "HTML", None)[1]] == ["code"]
+
+
+def test_text_is_trimmed_and_its_entities_with_it() -> None:
+    text, found = format_text("  a <b>b  </b> ", "HTML", None)
+    assert text == "a b"
+    assert found == [_entity("bold", 2, 1)]
+
+
+def test_limits_count_utf16_units_after_parsing() -> None:
+    assert utf16_length("😀é") == 3
+    assert require_text("<b>" + "x" * 4096 + "</b>", "HTML", None)[0] == "x" * 4096
+    with pytest.raises(ApiError, match="Bad Request: message is too long"):
+        require_text("😀" * 2049, None, None)
+    with pytest.raises(ApiError, match="Bad Request: message caption is too long"):
+        checked_caption("x" * 1025, None, None)
+    with pytest.raises(ApiError, match="Bad Request: message text is empty"):
+        require_text("", None, None)
+    with pytest.raises(ApiError, match="Bad Request: text must be non-empty"):
+        require_text("<b> </b>", "HTML", None)
+    with pytest.raises(ApiError, match="Bad Request: unsupported parse_mode"):
+        require_text("x", "BBCode", None)
+
+
+def test_html_for_the_page_is_safe() -> None:
+    source = '<a href="https://a.b/&quot;onx=1">l</a> &lt;script&gt;'
+    text, found = format_text(source, "HTML", None)
+    html = to_html(text, found)
+    assert "<script>" not in html
+    assert '"onx=1"' not in html
+    linked = [_entity("text_link", 0, 1, url="javascript:alert(1)")]
+    assert to_html("x", linked) == "x"

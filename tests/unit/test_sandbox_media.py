@@ -1,0 +1,64 @@
+"""Sizes, durations and types are read from the bytes."""
+
+import io
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from sandbox.telegram.media import inspect
+
+
+def _picture(kind: str) -> bytes:
+    stream = io.BytesIO()
+    Image.new("RGB", (96, 54), "teal").save(stream, kind)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("kind", "mime_type"),
+    [("PNG", "image/png"), ("JPEG", "image/jpeg"), ("GIF", "image/gif"), ("WEBP", "image/webp")],
+)
+def test_pictures(kind: str, mime_type: str) -> None:
+    facts = inspect(_picture(kind), "wrong.txt")
+    assert (facts.mime_type, facts.width, facts.height) == (mime_type, 96, 54)
+
+
+def test_film() -> None:
+    stream = io.BytesIO()
+    with av.open(stream, "w", format="mp4") as container:
+        video = container.add_stream("libx264", rate=10)
+        video.width, video.height, video.pix_fmt = 64, 48, "yuv420p"
+        for _ in range(20):
+            frame = av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), dtype=np.uint8), format="rgb24")
+            container.mux(video.encode(frame))
+        container.mux(video.encode())
+    facts = inspect(stream.getvalue(), "film")
+    assert (facts.mime_type, facts.width, facts.height, facts.duration) == ("video/mp4", 64, 48, 2)
+
+
+def test_voice_note() -> None:
+    stream = io.BytesIO()
+    with av.open(stream, "w", format="ogg") as container:
+        sound = container.add_stream("libopus", rate=48_000)
+        for number in range(150):
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 960), dtype=np.int16), format="s16", layout="mono")
+            frame.sample_rate, frame.pts = 48_000, number * 960
+            container.mux(sound.encode(frame))
+        container.mux(sound.encode())
+    facts = inspect(stream.getvalue(), "v.oga")
+    assert (facts.mime_type, facts.duration) == ("audio/ogg", 3)
+
+
+def test_unknown_bytes_take_the_declared_type() -> None:
+    assert inspect(b"....", "v.webm", "audio/webm;codecs=opus").mime_type == "audio/webm"
+    assert inspect(b"....", "report.pdf", "application/octet-stream").mime_type == "application/pdf"
+    assert inspect(b"", "x").mime_type == "application/octet-stream"
+
+
+@pytest.mark.parametrize(
+    "head", [b"\x89PNG\r\n", b"GIF8", b"RIFF", b"OggS", b"ID3", b"\xff\xd8\xff", b"\0\0\0\0ftyp"]
+)
+def test_cut_off_files_do_not_break_it(head: bytes) -> None:
+    inspect(head, "x")
