@@ -6,7 +6,6 @@ folder that others may enter. Lines of postmaster.pid: https://www.postgresql.or
 """
 
 import asyncio
-import hashlib
 import os
 import secrets
 import shutil
@@ -37,11 +36,7 @@ class EmbeddedPostgres:
     def __init__(self, folder: Path, *, options: tuple[str, ...] = ()) -> None:
         self._options = options
         self._as_nobody = sys.platform != "win32" and os.geteuid() == 0
-        home = folder.resolve()
-        if self._as_nobody:
-            mark = hashlib.sha256(str(home).encode()).hexdigest()[:12]
-            home = Path(tempfile.gettempdir()) / f"diptych-postgres-{mark}"
-        self._home = home
+        self._home = home = _home_outside(folder) if self._as_nobody else folder.resolve()
         self._data = home / "data"
         self._password_file = home / "password"
         self._server: subprocess.Popen[bytes] | None = None
@@ -147,6 +142,16 @@ class EmbeddedPostgres:
             options |= {"user": "nobody", "group": "nogroup", "extra_groups": []}
         program = str(self._install / "bin" / command[0])
         return subprocess.Popen([program, *command[1:], *more], cwd=self._home, **options)  # noqa: S603 - our own
+
+
+def _home_outside(folder: Path) -> Path:
+    """Where `nobody` may enter, as the folder itself may not be. The folder remembers which one is its own, so
+    that a folder which was removed begins with an empty database."""
+    mark = folder / "home"
+    folder.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError), mark.open("x", encoding="ascii") as file:
+        file.write(secrets.token_hex(6))
+    return Path(tempfile.gettempdir()) / f"diptych-postgres-{mark.read_text(encoding='ascii')}"
 
 
 def _wheel() -> Path:
