@@ -7,11 +7,15 @@ from collections.abc import Callable
 
 from loguru import logger
 
-from bot.app import App
 from bot.logs import set_up_logs
 from bot.settings import Settings, WrongSettings, read_settings
 from storage.embedded import EmbeddedUnavailable
 from storage.migrations import MigrationChanged
+
+try:
+    from bot.app import App
+except ValueError as error:  # models.toml is read when the services are imported
+    sys.exit(f"Diptych cannot start. {error}")
 
 
 async def run(settings: Settings) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from aiogram import BaseMiddleware
 from aiogram.dispatcher.middlewares.user_context import EVENT_CONTEXT_KEY, EventContext
+from aiogram.enums import ChatType
 from aiogram.exceptions import TelegramAPIError
 from aiogram.types import CallbackQuery, TelegramObject, Update
 from aiolimiter import AsyncLimiter
@@ -22,7 +23,8 @@ _PEOPLE_REMEMBERED = 50_000
 
 
 class DeskMiddleware(BaseMiddleware):
-    """Meets the person and gives the handlers a `desk`; an update without a person goes no further."""
+    """Meets the person and gives the handlers a `desk`; an update without a person, or from a group,
+    goes no further."""
 
     def __init__(self, people: People, dispatcher: Dispatcher, bot_names: dict[int, str], contact: str) -> None:
         self._people = people
@@ -34,6 +36,8 @@ class DeskMiddleware(BaseMiddleware):
         context: EventContext = data[EVENT_CONTEXT_KEY]
         if context.user is None or context.user.is_bot:
             return None
+        if context.chat is not None and context.chat.type != ChatType.PRIVATE:
+            return None  # in a group the bot has nothing to say
         bot_name = self._bot_names[data["bot"].id]
         user = await self._people.meet(context.user, bot_name)
         chat_id = context.chat.id if context.chat else context.user.id

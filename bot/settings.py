@@ -133,7 +133,8 @@ class Settings(BaseSettings):
 
     @property
     def local_url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        host = "127.0.0.1" if self.bind_host == "0.0.0.0" else self.bind_host  # noqa: S104
+        return f"http://{host}:{self.port}"
 
     @property
     def bind_host(self) -> str:

@@ -16,7 +16,7 @@ from aiogram.enums import ParseMode
 from aiogram.exceptions import TelegramAPIError, TelegramRetryAfter
 from aiogram.methods import Response, TelegramMethod
 from aiogram.methods.base import TelegramType
-from aiogram.types import BotCommand, LinkPreviewOptions, Update
+from aiogram.types import BotCommand, LinkPreviewOptions, Message, Update
 from aiohttp import web
 from loguru import logger
 from pydantic import ValidationError
@@ -27,6 +27,8 @@ from services.i18n import DEFAULT_LANGUAGE, Texts
 SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 - the header's name
 ALLOWED_UPDATES = ["message", "callback_query", "pre_checkout_query", "my_chat_member"]
 COMMANDS = ("menu", "balance", "topup", "history", "price", "models", "voices", "language", "help", "cancel")
+_ANSWERS = (Response[Message], Response[bool], Response[Message | bool])
+"""Held for ever: pydantic forgets a generic model that nobody holds, and aiogram would have it built again."""
 _POLL_SECONDS = 25
 _BATCH_SECONDS = 30.0
 _RETRY_SECONDS = 2.0

@@ -38,13 +38,13 @@ class Desk:
 
     @property
     def bot(self) -> Bot:
-        return self.studio.bots[self.bot_name]
+        return self.studio.bot(self.bot_name)
 
     async def balance(self) -> Balance:
         return await get_balance(self.studio.db, self.user.id)
 
     async def say(self, text: str, markup: InlineKeyboardMarkup | None = None) -> Message:
-        return await self.studio.bots[self.bot_name].send_message(self.chat_id, text, reply_markup=markup)
+        return await self.studio.bot(self.bot_name).send_message(self.chat_id, text, reply_markup=markup)
 
     async def show(self, tap: CallbackQuery, text: str, markup: InlineKeyboardMarkup | None = None) -> int:
         """Turn the message that was tapped into this; where it cannot be edited, send a new one.

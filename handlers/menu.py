@@ -86,6 +86,17 @@ async def help_(message: Message, desk: Desk) -> None:
     await desk.say(help_text(desk), back_keyboard(desk))
 
 
+@router.message(Command("support", "paysupport"))
+async def support(message: Message, desk: Desk) -> None:
+    key = "support.contact" if desk.support_contact else "support.here"
+    await desk.say(desk.t(key, contact=desk.support_contact), back_keyboard(desk))
+
+
+@router.message(Command("terms"))
+async def terms(message: Message, desk: Desk) -> None:
+    await desk.say(desk.t("terms.text"), back_keyboard(desk))
+
+
 @router.message(Command("balance"))
 async def balance(message: Message, desk: Desk) -> None:
     await desk.say(await balance_text(desk), balance_keyboard(desk))

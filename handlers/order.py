@@ -45,7 +45,7 @@ async def begin(tap: CallbackQuery, callback_data: ServiceTap, desk: Desk, state
     await open_draft(desk, state, draft, tap)
 
 
-@router.message(Ordering.asking, F.text)
+@router.message(Ordering.asking, F.text, ~F.text.startswith("/"))
 async def take_text(message: Message, desk: Desk, state: FSMContext) -> None:
     draft = await load_draft(state)
     if draft is None:
@@ -56,7 +56,7 @@ async def take_text(message: Message, desk: Desk, state: FSMContext) -> None:
         await desk.say(*question(desk, draft, await desk.offers(draft.spec)))
 
 
-@router.message(Ordering.card, F.text)
+@router.message(Ordering.card, F.text, ~F.text.startswith("/"))
 async def change_text(message: Message, desk: Desk, state: FSMContext) -> None:
     """Words sent while the card is open are the new words of the order."""
     draft = await load_draft(state)
@@ -79,8 +79,8 @@ async def take(desk: Desk, state: FSMContext, draft: Draft, asked: TextInput, te
     await open_draft(desk, state, draft.with_values(offers, **{asked.id: value}))
 
 
-@router.message(Ordering.asking)
-@router.message(Ordering.card)
+@router.message(Ordering.asking, ~F.text)
+@router.message(Ordering.card, ~F.text)
 async def take_other(message: Message, desk: Desk) -> None:
     await desk.say(desk.t("input.text_please"))
 

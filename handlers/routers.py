@@ -1,6 +1,9 @@
 """All routers in the order in which they are asked."""
 
-from aiogram import F, Router
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiogram import Router
 
 from handlers import history, menu, order, other, own, payments, results, uploads, words
 
@@ -8,8 +11,25 @@ from handlers import history, menu, order, other, own, payments, results, upload
 def create_router() -> Router:
     """A router of the whole bot. Its parts are single objects of their modules, so call this once a process."""
     root = Router(name="diptych")
-    topics = (payments, menu, own, history, words, uploads, order, results, other)
-    for part in (topic.router for topic in topics):
-        part.message.filter(F.chat.type == "private")
-        root.include_router(part)
+    for topic in (payments, menu, own, history, words, uploads, order, results, other):
+        root.include_router(topic.router)
+    ask_filters_inline(root)
     return root
+
+
+def ask_filters_inline(root: Router) -> None:
+    """aiogram asks every plain filter in a thread of its own, which costs more than the filter (about a sixth of
+    `/start`, see bench/updates.py). Ours only look at the update, so they are asked where they stand."""
+    for router in root.chain_tail:
+        for observer in router.observers.values():
+            for handler in observer.handlers:
+                for rule in handler.filters or ():
+                    if not rule.awaitable:
+                        rule.callback, rule.awaitable = _awaitable(rule.callback), True
+
+
+def _awaitable(rule: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
+    async def ask(*args: Any, **kwargs: Any) -> Any:
+        return rule(*args, **kwargs)
+
+    return ask

@@ -11,7 +11,7 @@ import inngest
 from circuitbreaker import CircuitBreaker
 from loguru import logger
 
-from inngest_functions.events import OrderEvent
+from inngest_functions.events import OrderEvent, sending_of
 from services.generation.registry import SERVICES
 from services.plans import PlanAAway
 from storage.jobs import Job
@@ -48,6 +48,11 @@ def create_client(config: InngestConfig) -> inngest.Inngest:
     )
 
 
+def _event(job: Job) -> inngest.Event:
+    data = OrderEvent.of(job).model_dump(mode="json")
+    return inngest.Event(name=SERVICES[job.service].event, id=sending_of(job), data=data)
+
+
 class InngestPlan:
     """Plan A. Healthy while the circuit is closed and our functions are registered.
 
@@ -70,16 +75,12 @@ class InngestPlan:
     def state(self) -> str:
         """For the health page, in words."""
         if not self._breaker.closed:
-            return f"away: {self._breaker.last_failure}"
+            why = self._breaker.last_failure
+            return f"away: {why or type(why).__name__}"
         return "ok" if self._registered else "our functions are not registered yet"
 
     async def send(self, jobs: Sequence[Job]) -> None:
-        events = [
-            inngest.Event(
-                name=SERVICES[job.service].event, id=str(job.id), data=OrderEvent.of(job).model_dump(mode="json")
-            )
-            for job in jobs
-        ]
+        events = [_event(job) for job in jobs]
         try:
             await self._breaker.call_async(self._send, events)
         except Exception as error:

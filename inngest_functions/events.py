@@ -7,6 +7,11 @@ from pydantic import BaseModel, ConfigDict
 from storage.jobs import Job
 
 
+def sending_of(job: Job) -> str:
+    """What Inngest de-duplicates by: the job's id, and how often its run was lost."""
+    return str(job.id) if job.epoch == 0 else f"{job.id}:{job.epoch}"
+
+
 class OrderEvent(BaseModel):
     """An accepted order. The event's id is the job's; what was ordered stays in the database."""
 
@@ -16,7 +21,11 @@ class OrderEvent(BaseModel):
     user_id: int
     bot_name: str
     service: str
+    sending: str
+    """The same for every try to send one event; another one where Inngest lost the run and must begin again."""
 
     @classmethod
     def of(cls, job: Job) -> "OrderEvent":
-        return cls(job_id=job.id, user_id=job.user_id, bot_name=job.bot_name, service=job.service)
+        return cls(
+            job_id=job.id, user_id=job.user_id, bot_name=job.bot_name, service=job.service, sending=sending_of(job)
+        )

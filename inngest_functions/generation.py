@@ -37,7 +37,7 @@ def create_generation_function(client: inngest.Inngest, studio: Studio, spec: Se
         name=spec.id,
         trigger=inngest.TriggerEvent(event=spec.event),
         retries=RETRIES,
-        idempotency="event.data.job_id",
+        idempotency="event.data.sending",
         concurrency=[
             inngest.Concurrency(limit=spec.concurrency),
             inngest.Concurrency(limit=RUNS_A_PERSON, key="event.data.user_id"),

@@ -47,6 +47,10 @@ if [ "${1:-}" != --no-inngest ]; then start_inngest; fi
 .venv/bin/python main.py &
 main_pid=$!
 trap 'kill -TERM "$main_pid" 2>/dev/null || true' INT TERM
-wait "$main_pid" || status=$?
-while kill -0 "$main_pid" 2>/dev/null; do wait "$main_pid" || status=$?; done
-exit "${status:-0}"
+while true; do # a signal interrupts the wait; the bot's own exit code is the one that counts
+    status=0
+    wait "$main_pid" || status=$?
+    kill -0 "$main_pid" 2>/dev/null || break
+done
+if [ "$status" -gt 128 ]; then wait "$main_pid" 2>/dev/null && status=0 || status=$?; fi
+exit "$status"

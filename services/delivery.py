@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 from aiogram import Bot
 from aiogram.exceptions import TelegramAPIError
-from aiogram.types import BufferedInputFile, InlineKeyboardMarkup, InputMediaPhoto, Message
+from aiogram.types import BufferedInputFile, InlineKeyboardMarkup, InputMediaPhoto, Message, ReplyParameters
 from loguru import logger
 
 from services.buttons import failure_keyboard, result_keyboard
@@ -20,29 +20,33 @@ from storage.ledger import get_balance
 from storage.users import set_inactive
 
 T = TypeVar("T")
-Delivered = dict[str, Any]
-"""What a job's `result` holds: the media as made, and Telegram's ids of what was sent."""
+Sent = dict[str, Any]
+"""Telegram's ids of what was sent: of the messages, and of the files, by which they can be sent again."""
 
 _NAMES = {"photo": "png", "video": "mp4", "voice": "ogg"}
-_CAPTION = 1024
 _TEXT = 3000
 
 
-async def deliver(studio: Studio, job: Job, result: Result) -> Delivered:
-    """Send the result with its buttons. Raises Failure."""
+async def deliver(studio: Studio, job: Job, result: Result) -> Sent:
+    """Send the result: one piece with its words and buttons, several as an album. Raises Failure.
+
+    A person who blocked the bot gets nothing, so the order fails and costs nothing.
+    """
     files = [await _download(studio, job, media, number) for number, media in enumerate(result.media, 1)]
-    balance = await get_balance(studio.db, job.user_id)
-    caption = _caption(studio, job, result, balance.available)
-    markup = result_keyboard(studio.texts, job)
-    sent = await reach(studio, job, lambda bot: _send(bot, job, result, files, caption, markup))
-    stored = result.model_dump(mode="json")
+    words, markup = await _words(studio, job, result)
+    sent = await reach(studio, job, lambda bot: _send(bot, job, result, files, words, markup))
     if sent is None:
-        return {**stored, "undelivered": True}
-    return {
-        **stored,
-        "message_ids": [m.message_id for m in sent],
-        "file_ids": [i for m in sent if (i := _file_id(m))],
-    }
+        raise Broken("failure.unreachable")
+    return {"message_ids": [m.message_id for m in sent], "file_ids": [i for m in sent if (i := _file_id(m))]}
+
+
+async def deliver_words(studio: Studio, job: Job, result: Result, sent: Sent) -> None:
+    """An album cannot carry buttons, so its words and buttons are a message of their own. Raises Failure."""
+    words, markup = await _words(studio, job, result)
+    album = ReplyParameters(message_id=sent["message_ids"][0], allow_sending_without_reply=True)
+    await reach(
+        studio, job, lambda bot: bot.send_message(job.chat_id, words, reply_markup=markup, reply_parameters=album)
+    )
 
 
 async def tell_failure(studio: Studio, job: Job, failure: Failure) -> None:
@@ -59,7 +63,7 @@ async def tell_failure(studio: Studio, job: Job, failure: Failure) -> None:
 async def reach(studio: Studio, job: Job, send: Callable[[Bot], Awaitable[T]]) -> T | None:
     """What `send` gives, or None where nothing can reach the person any more. Raises Failure."""
     try:
-        return await send(studio.bots[job.bot_name])
+        return await send(studio.bot(job.bot_name))
     except TelegramAPIError as error:
         if not person_is_gone(error):
             raise delivery_failure(error) from error
@@ -78,8 +82,9 @@ async def _download(studio: Studio, job: Job, media: Media, number: int) -> Buff
     return BufferedInputFile(content, filename=f"diptych-{number}.{_NAMES[media.kind]}")
 
 
-def _caption(studio: Studio, job: Job, result: Result, balance: int) -> str:
-    t = studio.texts.t
+async def _words(studio: Studio, job: Job, result: Result) -> tuple[str, InlineKeyboardMarkup]:
+    """What stands under a result: what it is, what it cost, what can be done next."""
+    t, balance = studio.texts.t, (await get_balance(studio.db, job.user_id)).available
     lines = [headline(studio, job)]
     if result.text:
         lines.append(t(job.language, "result.text", text=shorten(result.text, _TEXT)))
@@ -88,7 +93,7 @@ def _caption(studio: Studio, job: Job, result: Result, balance: int) -> str:
     lines.append(t(job.language, "result.paid", price=job.price, balance=balance))
     if result.offline:
         lines.append(t(job.language, "result.offline"))
-    return "\n".join(lines)
+    return "\n".join(lines), result_keyboard(studio.texts, job)
 
 
 async def _send(
@@ -102,11 +107,7 @@ async def _send(
     if not files:
         return [await bot.send_message(job.chat_id, caption, reply_markup=markup)]
     if len(files) > 1:
-        album = await bot.send_media_group(job.chat_id, [InputMediaPhoto(media=file) for file in files])
-        # An album cannot carry buttons, so its words and buttons are a message of their own.
-        reply_to = album[0].message_id
-        words = await bot.send_message(job.chat_id, caption, reply_markup=markup, reply_to_message_id=reply_to)
-        return [*album, words]
+        return await bot.send_media_group(job.chat_id, [InputMediaPhoto(media=file) for file in files])
     send = {"photo": bot.send_photo, "video": bot.send_video, "voice": bot.send_voice}[result.media[0].kind]
     return [await send(job.chat_id, files[0], caption=caption, reply_markup=markup)]  # type: ignore[operator]
 

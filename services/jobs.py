@@ -10,7 +10,7 @@ from loguru import logger
 
 from services import ledger
 from services.cancelling import Stopped, StoppingSteps, stop_work
-from services.delivery import deliver, tell_failure
+from services.delivery import deliver, deliver_words, tell_failure
 from services.downloads import download
 from services.errors import Failure, LeaseLost
 from services.generation.registry import SERVICES
@@ -43,12 +43,22 @@ async def _finish(studio: Studio, job: Job, steps: Steps) -> Job:
     await show_percent(studio, job, None)
     try:
         result = await SERVICES[job.service].run(_work(studio, job, steps))
-        send = partial(deliver, studio, job, result)
-        stored = await steps.run("deliver", send, recover=partial(_maybe_delivered, job), patient=True)
+        maybe = partial(_maybe_delivered, job)
+        sent = await steps.run("deliver", partial(deliver, studio, job, result), recover=maybe, patient=True)
+        if len(result.media) > 1:
+            await steps.run("words", partial(deliver_words, studio, job, result, sent), patient=True)
     except Failure as failure:
-        await steps.run("tell", partial(tell_failure, studio, job, failure), patient=True)
+        await _tell(studio, job, steps, failure)
         return await _end(studio, job, "failed", failure=failure.key)
-    return await _end(studio, job, "succeeded", result=stored)
+    return await _end(studio, job, "succeeded", result={**result.model_dump(mode="json"), **sent})
+
+
+async def _tell(studio: Studio, job: Job, steps: Steps, failure: Failure) -> None:
+    """The person hears of it. Where Telegram refuses even that for good, the job ends all the same."""
+    try:
+        await steps.run("tell", partial(tell_failure, studio, job, failure), patient=True)
+    except Failure as untold:
+        logger.error("job {}: the person could not be told of {}: {}", job.id, failure.key, untold)
 
 
 async def _cancel(studio: Studio, job: Job, steps: Steps) -> Job:
@@ -62,7 +72,7 @@ async def _cancel(studio: Studio, job: Job, steps: Steps) -> Job:
 
 def _work(studio: Studio, job: Job, steps: Steps) -> Work:
     report = partial(show_percent, studio, job)
-    return Work(job, steps, studio.providers, studio.db, partial(download, studio.bots[job.bot_name]), report)
+    return Work(job, steps, studio.providers, studio.db, partial(download, studio.bot(job.bot_name)), report)
 
 
 async def _maybe_delivered(job: Job, begun: datetime) -> None:

@@ -32,7 +32,7 @@ class Payments:
         await add_topup(self.studio.db, topup_id, user_id=user_id, bot_name=bot_name, stars=stars)
         t = self.studio.texts.t
         title = t(language, "topup.title", stars)
-        await self.studio.bots[bot_name].send_invoice(
+        await self.studio.bot(bot_name).send_invoice(
             chat_id,
             title=title,
             description=t(language, "topup.description", stars),
@@ -86,5 +86,5 @@ class Payments:
         return topup_id if signed else None
 
     def _sign(self, bot_name: str, topup_id: UUID) -> str:
-        key = self.studio.bots[bot_name].token.encode()
+        key = self.studio.bot(bot_name).token.encode()
         return hmac.new(key, b"topup:" + topup_id.bytes, hashlib.sha256).hexdigest()[: _SIGNATURE * 2]

@@ -102,8 +102,20 @@ class Plans:
 
     async def _follow(self, connection: Connection) -> None:
         heard: asyncio.Queue[bool] = asyncio.Queue()
-        connection.add_termination_listener(lambda *_: heard.put_nowait(False))
-        await connection.add_listener(CHANNEL, lambda *_: heard.put_nowait(True))
-        await self.load()  # a change may have come while nobody listened
-        while await heard.get():
-            await self.load()
+
+        def hear(*_: object) -> None:
+            heard.put_nowait(True)
+
+        def lose(*_: object) -> None:
+            heard.put_nowait(False)
+
+        connection.add_termination_listener(lose)
+        await connection.add_listener(CHANNEL, hear)
+        try:
+            await self.load()  # a change may have come while nobody listened
+            while await heard.get():
+                await self.load()
+        finally:
+            if not connection.is_closed():
+                connection.remove_termination_listener(lose)
+                await connection.remove_listener(CHANNEL, hear)

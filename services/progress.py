@@ -80,7 +80,7 @@ async def edit_progress(
     if job.progress_message_id is None:
         return
     try:
-        await studio.bots[job.bot_name].edit_message_text(
+        await studio.bot(job.bot_name).edit_message_text(
             text, chat_id=job.chat_id, message_id=job.progress_message_id, reply_markup=reply_markup
         )
     except TelegramAPIError as error:

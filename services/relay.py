@@ -13,7 +13,7 @@ from loguru import logger
 from services.plans import PlanAAway, Plans
 from services.queue import Queue
 from services.studio import Studio
-from storage.jobs import Job, move_to_plan_b, wait_for_plan_a
+from storage.jobs import Job, move_to_plan_b, send_lost_again, wait_for_plan_a
 from storage.outbox import claim_outbox, remove_from_outbox, send_later
 from storage.pool import DATABASE_AWAY
 
@@ -41,12 +41,20 @@ class Relay:
         while True:
             self._wake.clear()
             try:
+                await self._send_lost_again()
                 while jobs := await claim_outbox(self._db, seconds=_CLAIM_SECONDS, limit=_BATCH):
                     await self._bring(jobs)
             except DATABASE_AWAY as error:
                 logger.warning("the outbox is not sent, the database is away: {}", error)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), timeout=_LOOK_EVERY)
+
+    async def _send_lost_again(self) -> None:
+        kept = [service for service in self._plans.services if self._plans.mode(service) == "a"]
+        if not kept or not self._plans.plan_a.healthy:
+            return
+        if count := await send_lost_again(self._db, kept, seconds=self.start_within):
+            logger.warning("Inngest lost {} jobs; they are sent again", count)
 
     async def _bring(self, jobs: Sequence[Job]) -> None:
         ready = [job for job in jobs if self._plans.choose(job.service) == "A" and self._plans.plan_a.healthy]

@@ -130,7 +130,7 @@ class DirectSteps(Steps):
     async def _attempts(self, step: str, attempt: Callable[[bool], Awaitable[Outcome]], patient: bool) -> Outcome:
         tries = None if patient else RETRIES + 1
         async for retry in stamina.retry_context(
-            on=_retry_delay, attempts=tries, timeout=None, wait_initial=0.3, wait_max=20
+            on=_retry_delay, attempts=tries, timeout=None, wait_initial=0.5, wait_max=20
         ):
             with retry:
                 return await attempt(retry.num > RETRIES)

@@ -23,3 +23,7 @@ class Studio:
     """How long a runner that fell silent keeps its job."""
     background: Background = field(default_factory=Background)
     clock: ProgressClock = field(default_factory=ProgressClock)
+
+    def bot(self, name: str) -> Bot:
+        """The bot of that name; another of ours where it was renamed or taken away since the order."""
+        return self.bots.get(name) or next(iter(self.bots.values()))

@@ -75,7 +75,15 @@ WHERE starts_with(s.step, 'start-') AND s.result ->> 'value' = $1"""
 
 _WAIT_FOR_PLAN_A = """
 UPDATE jobs SET lease_until = now() + make_interval(secs => $2)
-WHERE id = ANY($1::uuid[]) AND state = 'queued' AND plan = 'A' AND holder IS NULL"""
+WHERE id = ANY($1::uuid[]) AND state IN ('queued', 'running') AND plan = 'A' AND holder IS NULL"""
+
+_LOST_BY_PLAN_A = """
+WITH lost AS (
+    UPDATE jobs SET holder = NULL, lease_until = now() + make_interval(secs => $2)
+    WHERE state IN ('queued', 'running') AND plan = 'A' AND lease_until <= now() AND service = ANY($1::text[])
+      AND NOT EXISTS (SELECT FROM outbox WHERE job_id = jobs.id)
+    RETURNING id)
+INSERT INTO outbox (job_id) SELECT id FROM lost RETURNING job_id"""
 
 _MOVE_TO_PLAN_B = """
 UPDATE jobs SET plan = 'B', lease_until = now()
@@ -218,6 +226,12 @@ async def end_job(
 async def wait_for_plan_a(db: Executor, job_ids: Sequence[UUID], *, seconds: float) -> None:
     """Inngest has accepted these; it has that long to begin before Plan B takes over."""
     await db.execute(_WAIT_FOR_PLAN_A, list(job_ids), seconds)
+
+
+async def send_lost_again(db: Executor, services: Sequence[str], *, seconds: float) -> int:
+    """Put into the outbox what Plan A began, or was sent, and fell silent about. For services of mode `a`, whose
+    jobs nobody else may take over."""
+    return len(await db.fetch(_LOST_BY_PLAN_A, list(services), seconds))
 
 
 async def move_to_plan_b(db: Executor, job_ids: Sequence[UUID]) -> None:

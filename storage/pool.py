@@ -20,6 +20,10 @@ async def _prepare(connection: Connection) -> None:
         await connection.set_type_codec(name, encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
 
 
+async def _keep(connection: Connection) -> None:
+    """No round trip when a connection goes back: nothing here leaves settings or locks on one behind itself."""
+
+
 async def create_pool(dsn: str, *, size: int = 10) -> Pool:
     """A pool of at most `size` connections. A statement that takes over 30 s is given up."""
     return await asyncpg.create_pool(
@@ -27,6 +31,7 @@ async def create_pool(dsn: str, *, size: int = 10) -> Pool:
         min_size=1,
         max_size=size,
         init=_prepare,
+        reset=_keep,
         command_timeout=30,
         server_settings={"application_name": "diptych"},
     )

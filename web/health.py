@@ -52,7 +52,12 @@ class Health:
             "database": database,
             "telegram": telegram,
             "inngest": inngest,
-            "providers": {"media": {"name": self._studio.providers.media.name, "state": provider}},
+            "providers": {
+                "media": {"name": self._studio.providers.media.name, "state": provider},
+                "voices": {"name": self._studio.providers.voices.name},
+                "words": {"name": self._studio.providers.text.name},
+                "moderation": {"name": self._studio.providers.moderation.name},
+            },
             "plan": {service: self._plans.choose(service) for service in modes},
         }
         return web.json_response(body, status=200 if serving else 503)

@@ -7,7 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from services.generation.inputs import Option
 
@@ -15,6 +15,10 @@ FILE = Path(__file__).with_name("models.toml")
 
 MARKUP = Decimal("2.5")
 USD_PER_STAR = Decimal("0.016")
+
+
+class WrongCatalogue(ValueError):
+    """One readable line that says what is wrong in models.toml, and where."""
 
 
 class Model(BaseModel):
@@ -73,13 +77,20 @@ _CATALOGUE = TypeAdapter(dict[str, tuple[Model, ...]])
 
 
 def read_models(path: Path = FILE) -> dict[str, dict[str, Model]]:
-    """Models by service and id. Raises ValueError naming what is wrong in the file."""
-    catalogue = _CATALOGUE.validate_python(tomllib.loads(path.read_text(encoding="utf-8")))
+    """Models by service and id. Raises WrongCatalogue."""
+    try:
+        catalogue = _CATALOGUE.validate_python(tomllib.loads(path.read_text(encoding="utf-8")))
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise WrongCatalogue(f"{path.name}: {where}: {first['msg']}") from None
+    except tomllib.TOMLDecodeError as error:
+        raise WrongCatalogue(f"{path.name}: {error}") from None
     by_service: dict[str, dict[str, Model]] = {}
     for service, models in catalogue.items():
         by_service[service] = {model.id: model for model in models}
         if len(by_service[service]) != len(models):
-            raise ValueError(f"{path.name}: two models of {service} share an id")
+            raise WrongCatalogue(f"{path.name}: two models of {service} share an id")
     return by_service
 
 

@@ -8,9 +8,10 @@ from functools import partial
 from typing import Any
 
 from providers.protocols import Prediction, PredictionProvider, PredictionRequest
-from services.errors import Broken, failure_of_kind
+from services.errors import Broken, Failure, failure_of_kind
 from services.generation.inputs import FileRef
 from services.work import Work
+from storage.jobs import get_job_by_prediction
 
 _PAUSES = (1.0, 1.0, 2.0, 2.0, 3.0, 5.0)
 _LONGEST_PAUSE = 10.0
@@ -43,14 +44,19 @@ async def predict(
     """
     ids = [
         await work.steps.run(
-            f"start-{number}", partial(_start, work, provider, ask), recover=partial(_found, provider, ask)
+            f"start-{number}", partial(_start, work, provider, ask), recover=partial(_found, work, provider, ask)
         )
         for number, ask in enumerate(asks, 1)
     ]
     predictions: list[Prediction] = []
     for number, pause in enumerate(_pauses(limit), 1):
         await work.steps.sleep(f"pause-{number}", pause)
-        stored = await work.steps.run(f"poll-{number}", partial(_poll, provider, ids))
+        try:
+            stored = await work.steps.run(f"poll-{number}", partial(_poll, provider, ids))
+        except Failure as failure:
+            if not failure.retriable:
+                raise
+            continue  # the provider cannot be reached; its work goes on, and so does the watching
         predictions = [_prediction(data) for data in stored]
         if failed := next((p for p in predictions if p.status in ("failed", "cancelled")), None):
             await _stop(work, provider, predictions)
@@ -68,8 +74,11 @@ async def _start(work: Work, provider: PredictionProvider, ask: Ask) -> str:
     return await provider.start(await ask.with_files(work))
 
 
-async def _found(provider: PredictionProvider, ask: Ask, since: datetime) -> str | None:
-    return await provider.find(ask.request, since)
+async def _found(work: Work, provider: PredictionProvider, ask: Ask, since: datetime) -> str | None:
+    """What this request started after `since`; never what another job, or another start of this one, did."""
+    found = await provider.find(ask.request, since)
+    known = found is not None and await get_job_by_prediction(work.db, found) is not None
+    return None if known else found
 
 
 async def _poll(provider: PredictionProvider, ids: Sequence[str]) -> list[dict[str, Any]]:
