@@ -133,14 +133,15 @@ class App:
         return InngestPlan(client, config, f"{settings.local_url}{SERVE_PATH}")
 
     def _create_intake(self, studio: Studio, orders: Orders, bots: dict[str, Bot]) -> Intake:
-        dispatcher = Dispatcher(storage=PostgresStorage(self._db), disable_fsm=False)
-        people = People(studio, self._settings.credits_at_start)
-        names = {bot.id: name for name, bot in bots.items()}
-        dispatcher.update.outer_middleware(DeskMiddleware(people, orders, names, self._settings.support_contact))
-        dispatcher.update.outer_middleware(ThrottleMiddleware())
-        dispatcher.update.outer_middleware(ErrorMiddleware())
+        storage = PostgresStorage(self._db)
+        # aiogram's own FSM would ask the database once more for what an update arrives with.
+        dispatcher = Dispatcher(storage=storage, disable_fsm=True)
+        desks = DeskMiddleware(studio, orders, storage, self._settings.support_contact)
+        for middleware in (desks, ThrottleMiddleware(), ErrorMiddleware()):
+            dispatcher.update.outer_middleware(middleware)
         dispatcher.include_router(create_router())
-        return Intake(self._db, dispatcher)
+        people = People(studio, self._settings.credits_at_start)
+        return Intake(self._db, dispatcher, people, {bot.id: name for name, bot in bots.items()})
 
     def _add_pages(self, studio: Studio, plans: Plans, plan_a: InngestPlan, webhook: Webhook) -> None:
         settings = self._settings

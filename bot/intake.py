@@ -3,13 +3,17 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from aiogram import Bot, Dispatcher
 from aiogram.types import Update
+from aiogram.types import User as TelegramUser
 from loguru import logger
 
+from bot.sender import sender_of
+from services.people import People
 from storage.pool import DATABASE_AWAY, Pool
-from storage.updates import Claim, claim_update, finish_update, give_up_update
+from storage.updates import Claim, arrive, finish_update, give_up_update
 
 OTHERS_CLAIM_SECONDS = 5.0
 """How long an update stays with a process that may have died while it handled it."""
@@ -37,9 +41,11 @@ class Turns:
 
 
 class Intake:
-    def __init__(self, db: Pool, dispatcher: Dispatcher) -> None:
+    def __init__(self, db: Pool, dispatcher: Dispatcher, people: People, bot_names: dict[int, str]) -> None:
         self._db = db
         self._dispatcher = dispatcher
+        self._people = people
+        self._bot_names = bot_names
         self._turns = Turns()
 
     async def take(self, bot: Bot, update: Update, *, alone: bool = False) -> bool:
@@ -49,19 +55,27 @@ class Intake:
         half done is taken up at once.
         """
         seconds = 0.0 if alone else OTHERS_CLAIM_SECONDS
-        async with self._turns.turn(_person(update)):
+        person, chat_id = sender_of(update)
+        async with self._turns.turn(_turn_of(update, person)):
             try:
-                claim = await claim_update(self._db, bot.id, update.update_id, seconds=seconds)
-                if claim is not Claim.MINE:
-                    return claim is Claim.DONE
-                return await self._handle(bot, update)
+                return await self._take(bot, update, person, chat_id, seconds)
             except DATABASE_AWAY as error:
                 logger.warning("update {} waits, the database is away: {}", update.update_id, error)
                 return False
 
-    async def _handle(self, bot: Bot, update: Update) -> bool:
+    async def _take(
+        self, bot: Bot, update: Update, person: TelegramUser | None, chat_id: int | None, seconds: float
+    ) -> bool:
+        profile = self._people.profile(person, self._bot_names[bot.id]) if person else None
+        arrival = await arrive(self._db, bot.id, update.update_id, chat_id, profile, seconds=seconds)
+        if arrival.claim is not Claim.MINE:
+            return arrival.claim is Claim.DONE
         try:
-            await self._dispatcher.feed_update(bot, update)
+            if profile is not None:
+                if arrival.user is None:
+                    user, balance = await self._people.welcome(profile)
+                    arrival = replace(arrival, user=user, balance=balance)
+                await self._dispatcher.feed_update(bot, update, arrival=arrival)
         except BaseException:
             await asyncio.shield(give_up_update(self._db, bot.id, update.update_id))
             raise
@@ -69,10 +83,9 @@ class Intake:
         return True
 
 
-def _person(update: Update) -> int:
-    """Whose turn it is; updates of nobody in particular take turns of their own."""
-    event = update.event
-    if update.pre_checkout_query is not None:  # Telegram waits 10 s for its answer: past everything else
+def _turn_of(update: Update, person: TelegramUser | None) -> int:
+    """Whose turn it is. Before a payment Telegram waits 10 s for an answer: that goes past everything else, as
+    do updates of nobody in particular."""
+    if update.pre_checkout_query is not None or person is None:
         return -update.update_id
-    person = getattr(event, "from_user", None) or getattr(event, "user", None)
-    return person.id if person else -update.update_id
+    return person.id

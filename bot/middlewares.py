@@ -5,43 +5,44 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiogram import BaseMiddleware
-from aiogram.dispatcher.middlewares.user_context import EVENT_CONTEXT_KEY, EventContext
-from aiogram.enums import ChatType
+from aiogram.dispatcher.middlewares.user_context import EVENT_CONTEXT_KEY
 from aiogram.exceptions import TelegramAPIError
+from aiogram.fsm.context import FSMContext
+from aiogram.fsm.storage.base import BaseStorage, StorageKey
 from aiogram.types import CallbackQuery, TelegramObject, Update
 from aiolimiter import AsyncLimiter
 from loguru import logger
 
 from handlers.context import Desk, answer
 from services.dispatch import Dispatcher
-from services.people import People
+from services.studio import Studio
 from services.telegram_errors import person_is_gone
 from storage.pool import DATABASE_AWAY
+from storage.updates import Arrival
 
 Handler = Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]]
 _PEOPLE_REMEMBERED = 50_000
 
 
 class DeskMiddleware(BaseMiddleware):
-    """Meets the person and gives the handlers a `desk`; an update without a person, or from a group,
-    goes no further."""
+    """Gives the handlers a `desk` for the person, and the conversation: `state`, and `raw_state` as it arrived."""
 
-    def __init__(self, people: People, dispatcher: Dispatcher, bot_names: dict[int, str], contact: str) -> None:
-        self._people = people
+    def __init__(self, studio: Studio, dispatcher: Dispatcher, storage: BaseStorage, contact: str) -> None:
+        self._studio = studio
         self._dispatcher = dispatcher
-        self._bot_names = bot_names
+        self._storage = storage
         self._contact = contact
 
     async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
-        context: EventContext = data[EVENT_CONTEXT_KEY]
-        if context.user is None or context.user.is_bot:
-            return None
-        if context.chat is not None and context.chat.type != ChatType.PRIVATE:
-            return None  # in a group the bot has nothing to say
-        bot_name = self._bot_names[data["bot"].id]
-        user = await self._people.meet(context.user, bot_name)
-        chat_id = context.chat.id if context.chat else context.user.id
-        data["desk"] = Desk(self._people.studio, self._dispatcher, user, bot_name, chat_id, self._contact)
+        arrival: Arrival = data["arrival"]
+        user, bot, context = arrival.user, data["bot"], data[EVENT_CONTEXT_KEY]
+        assert user is not None  # noqa: S101 - the intake welcomes everybody who is new
+        chat_id = context.chat.id if context.chat else user.id
+        data["desk"] = Desk(
+            self._studio, self._dispatcher, user, user.bot_name, chat_id, arrival.balance, self._contact
+        )
+        data["state"] = FSMContext(self._storage, StorageKey(bot_id=bot.id, chat_id=chat_id, user_id=user.id))
+        data["raw_state"] = arrival.state
         return await handler(event, data)
 
 

@@ -18,7 +18,7 @@ async def view(desk: Desk, draft: Draft) -> View:
     offers = await desk.offers(draft.spec)
     if draft.spec.nothing_offered(draft.values, offers):
         return nothing_yet(desk, draft)
-    return question(desk, draft, offers) if draft.asking else await card(desk, draft, offers)
+    return question(desk, draft, offers) if draft.asking else card(desk, draft, offers)
 
 
 def title(desk: Desk, draft: Draft) -> str:
@@ -82,9 +82,9 @@ def options(desk: Desk, draft: Draft, choice: ChoiceInput, offers: Offers) -> Vi
     return f"{title(desk, draft)}\n\n{desk.t(f'choose.{choice.id}')}", keyboard([*rows, [back]])
 
 
-async def card(desk: Desk, draft: Draft, offers: Offers) -> View:
+def card(desk: Desk, draft: Draft, offers: Offers) -> View:
     """The whole order with its price and the balance, and the button that orders it."""
-    price, available = draft.spec.price(draft.values), (await desk.balance()).available
+    price, available = draft.spec.price(draft.values), desk.balance_on_arrival.available
     words = [desk.t("progress.words", words=shorten(w, _PROMPT_ON_CARD)) for w in draft.spec.words(draft.values)]
     price_line = desk.t("order.price", price=price, balance=available)
     lines = [title(desk, draft), *_files(desk, draft), *words, price_line]

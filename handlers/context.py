@@ -26,6 +26,8 @@ class Desk:
     user: User
     bot_name: str
     chat_id: int
+    balance_on_arrival: Balance
+    """As it was when the update came: right as long as its handler has moved no credits."""
     support_contact: str = ""
 
     def t(self, key: str, n: int | None = None, /, **params: str | int) -> str:

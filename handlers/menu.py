@@ -24,13 +24,12 @@ def menu_keyboard(desk: Desk) -> InlineKeyboardMarkup:
     return keyboard([*rows, own, places])
 
 
-async def menu_text(desk: Desk) -> str:
-    balance = await desk.balance()
-    return desk.t("menu.text", balance=balance.available)
+def menu_text(desk: Desk) -> str:
+    return desk.t("menu.text", balance=desk.balance_on_arrival.available)
 
 
-async def balance_text(desk: Desk) -> str:
-    balance = await desk.balance()
+def balance_text(desk: Desk) -> str:
+    balance = desk.balance_on_arrival
     lines = [desk.t("balance.available", balance.available)]
     if balance.held:
         lines.append(desk.t("balance.held", balance.held))
@@ -71,14 +70,14 @@ async def start(message: Message, desk: Desk, state: FSMContext, raw_state: str 
     if raw_state is not None:
         await state.clear()
     greeting = desk.t("start.greeting", name=desk.user.first_name)
-    await desk.say(f"{greeting}\n\n{await menu_text(desk)}", menu_keyboard(desk))
+    await desk.say(f"{greeting}\n\n{menu_text(desk)}", menu_keyboard(desk))
 
 
 @router.message(Command("menu"))
 async def menu(message: Message, desk: Desk, state: FSMContext, raw_state: str | None) -> None:
     if raw_state is not None:
         await state.clear()
-    await desk.say(await menu_text(desk), menu_keyboard(desk))
+    await desk.say(menu_text(desk), menu_keyboard(desk))
 
 
 @router.message(Command("help"))
@@ -99,7 +98,7 @@ async def terms(message: Message, desk: Desk) -> None:
 
 @router.message(Command("balance"))
 async def balance(message: Message, desk: Desk) -> None:
-    await desk.say(await balance_text(desk), balance_keyboard(desk))
+    await desk.say(balance_text(desk), balance_keyboard(desk))
 
 
 @router.message(Command("language"))
@@ -133,20 +132,20 @@ async def go_to_menu(tap: CallbackQuery, desk: Desk, state: FSMContext, raw_stat
     await answer(tap)
     if raw_state is not None:
         await state.clear()
-    await desk.show(tap, await menu_text(desk), menu_keyboard(desk))
+    await desk.show(tap, menu_text(desk), menu_keyboard(desk))
 
 
 @router.callback_query(MenuTap.filter(F.place == "cancel"))
 async def tap_cancel(tap: CallbackQuery, desk: Desk, state: FSMContext) -> None:
     await answer(tap, desk.t("cancel.toast"))
     await state.clear()
-    await desk.show(tap, await menu_text(desk), menu_keyboard(desk))
+    await desk.show(tap, menu_text(desk), menu_keyboard(desk))
 
 
 @router.callback_query(MenuTap.filter(F.place == "balance"))
 async def go_to_balance(tap: CallbackQuery, desk: Desk) -> None:
     await answer(tap)
-    await desk.show(tap, await balance_text(desk), balance_keyboard(desk))
+    await desk.show(tap, balance_text(desk), balance_keyboard(desk))
 
 
 @router.callback_query(MenuTap.filter(F.place == "help"))

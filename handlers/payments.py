@@ -22,20 +22,20 @@ def packs_keyboard(desk: Desk, missing: int = 0) -> InlineKeyboardMarkup:
     return keyboard([*rows, [menu_button(desk.studio.texts, desk.user.language)]])
 
 
-async def show_packs(desk: Desk) -> tuple[str, InlineKeyboardMarkup]:
-    balance = await desk.balance()
+def show_packs(desk: Desk) -> tuple[str, InlineKeyboardMarkup]:
+    balance = desk.balance_on_arrival
     return f"{desk.t('balance.available', balance.available)}\n\n{desk.t('topup.ask')}", packs_keyboard(desk)
 
 
 @router.message(Command("topup"))
 async def topup(message: Message, desk: Desk) -> None:
-    await desk.say(*await show_packs(desk))
+    await desk.say(*show_packs(desk))
 
 
 @router.callback_query(MenuTap.filter(F.place == "topup"))
 async def go_to_topup(tap: CallbackQuery, desk: Desk) -> None:
     await answer(tap)
-    await desk.show(tap, *await show_packs(desk))
+    await desk.show(tap, *show_packs(desk))
 
 
 @router.callback_query(TopupTap.filter())

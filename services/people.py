@@ -1,4 +1,4 @@
-"""Who writes to the bot: new people are welcomed with credits, known ones kept up to date."""
+"""Who writes to the bot: new people are welcomed with credits."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,8 @@ from loguru import logger
 
 from services import ledger
 from services.studio import Studio
-from storage.users import Profile, User, register_user, touch_user
+from storage.ledger import Balance, get_balance
+from storage.users import Profile, User, get_user, register_user
 
 
 @dataclass(frozen=True)
@@ -16,24 +17,17 @@ class People:
     welcome_credits: int
     """Stars a new person starts with."""
 
-    async def meet(self, person: TelegramUser, bot_name: str) -> User:
-        """The person as we know them, written down if they are new."""
-        profile = Profile(
-            id=person.id,
-            bot_name=bot_name,
-            language=self.studio.texts.language_for(person.language_code),
-            username=person.username,
-            first_name=person.first_name,
-        )
-        user = await touch_user(self.studio.db, profile)
-        if user is None:
-            await self._welcome(profile)
-            user = await touch_user(self.studio.db, profile)
-            assert user is not None  # noqa: S101 - just written, and users are never deleted
-        return user
+    def profile(self, person: TelegramUser, bot_name: str) -> Profile:
+        """What Telegram says of a person, in our words."""
+        language = self.studio.texts.language_for(person.language_code)
+        return Profile(person.id, bot_name, language, person.username, person.first_name)
 
-    async def _welcome(self, profile: Profile) -> None:
+    async def welcome(self, profile: Profile) -> tuple[User, Balance]:
+        """Write a new person down, with what they start with. One transaction, once."""
         async with self.studio.db.acquire() as connection, connection.transaction():
             if await register_user(connection, profile):
                 await ledger.welcome(connection, profile.id, self.welcome_credits)
                 logger.info("person {} is new, with {} credits", profile.id, self.welcome_credits)
+        user = await get_user(self.studio.db, profile.id)
+        assert user is not None  # noqa: S101 - just written, and users are never deleted
+        return user, await get_balance(self.studio.db, profile.id)

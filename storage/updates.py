@@ -1,19 +1,41 @@
-"""Which of Telegram's updates were handled: they come at least once, and their work is done once."""
+"""Which of Telegram's updates were handled, and what is known when one arrives.
 
+Updates come at least once, and their work is done once. All that the bot needs to know of the sender comes
+with the claim in one round trip: it is the price of every update.
+"""
+
+from dataclasses import dataclass
 from enum import Enum
 
+from storage.ledger import Balance
 from storage.pool import Executor
+from storage.users import Profile, User
 
-# An update whose handler died is claimed again once its claim has run out.
-_CLAIM = """
+# An update whose handler died is claimed again once its claim has run out. A person is written to only where
+# something changed, or they were not seen for a while; one who writes is reachable again, whatever Telegram
+# said of them before.
+_ARRIVE = """
 WITH claimed AS (
     INSERT INTO updates (bot_id, update_id, claimed_until) VALUES ($1, $2, now() + make_interval(secs => $3))
     ON CONFLICT (bot_id, update_id) DO UPDATE SET claimed_until = EXCLUDED.claimed_until
     WHERE updates.done_at IS NULL AND updates.claimed_until <= now()
     RETURNING true
+), touched AS (
+    UPDATE users SET bot_name = $6, username = $7, first_name = $8, active = true, seen_at = now(),
+        language = CASE WHEN language_chosen THEN language ELSE $9 END
+    WHERE id = $5 AND (
+        (bot_name, username, first_name, active) IS DISTINCT FROM ($6::text, $7::text, $8::text, true)
+        OR (NOT language_chosen AND language <> $9) OR seen_at < now() - interval '5 minutes')
+    RETURNING language
 )
 SELECT (SELECT true FROM claimed) AS claimed,
-       (SELECT done_at IS NOT NULL FROM updates WHERE bot_id = $1 AND update_id = $2) AS done"""
+       (SELECT done_at IS NOT NULL FROM updates WHERE bot_id = $1 AND update_id = $2) AS done,
+       u.id IS NOT NULL AS known, coalesce((SELECT language FROM touched), u.language) AS language,
+       u.language_chosen, b.available, b.held, f.state
+FROM (SELECT 1) AS one
+LEFT JOIN users u ON u.id = $5
+LEFT JOIN balances b ON b.user_id = $5
+LEFT JOIN fsm f ON f.bot_id = $1 AND f.chat_id = $4 AND f.user_id = $5 AND f.thread = ''"""
 
 _DONE = "UPDATE updates SET done_at = now() WHERE bot_id = $1 AND update_id = $2"
 _GIVE_UP = "UPDATE updates SET claimed_until = now() WHERE bot_id = $1 AND update_id = $2 AND done_at IS NULL"
@@ -27,11 +49,29 @@ class Claim(Enum):
     """Somebody else is at it, or died less than `seconds` ago."""
 
 
-async def claim_update(db: Executor, bot_id: int, update_id: int, *, seconds: float) -> Claim:
-    row = await db.fetchrow(_CLAIM, bot_id, update_id, seconds)
-    if row is None or row["claimed"]:
-        return Claim.MINE
-    return Claim.DONE if row["done"] else Claim.BUSY
+@dataclass(frozen=True)
+class Arrival:
+    """An update and its sender. `user` is None for somebody new; `state` is the conversation's."""
+
+    claim: Claim
+    user: User | None
+    balance: Balance
+    state: str | None
+
+
+async def arrive(
+    db: Executor, bot_id: int, update_id: int, chat_id: int | None, profile: Profile | None, *, seconds: float
+) -> Arrival:
+    """Claim an update for `seconds`, and learn who sent it. `profile` is what Telegram says of them."""
+    p = profile or Profile(0, "", "", None, "")
+    person = (p.id, p.bot_name, p.username, p.first_name, p.language)
+    row = await db.fetchrow(_ARRIVE, bot_id, update_id, seconds, chat_id or 0, *person)
+    assert row is not None  # noqa: S101 - it selects from one row
+    claim = Claim.MINE if row["claimed"] else Claim.DONE if row["done"] else Claim.BUSY
+    if not row["known"]:
+        return Arrival(claim, None, Balance(0, 0), None)
+    user = User(p.id, p.bot_name, row["language"], row["language_chosen"], p.username, p.first_name, active=True)
+    return Arrival(claim, user, Balance(row["available"], row["held"]), row["state"])
 
 
 async def finish_update(db: Executor, bot_id: int, update_id: int) -> None:

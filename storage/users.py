@@ -12,12 +12,6 @@ _REGISTER = """
 INSERT INTO users (id, bot_name, language, username, first_name) VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (id) DO NOTHING RETURNING true"""
 
-# A person who writes is reachable again, whatever Telegram said of them before.
-_TOUCH = """
-UPDATE users SET bot_name = $2, username = $3, first_name = $4, active = true, seen_at = now(),
-    language = CASE WHEN language_chosen THEN language ELSE $5 END
-WHERE id = $1 RETURNING *"""
-
 _SET_LANGUAGE = "UPDATE users SET language = $2, language_chosen = true WHERE id = $1"
 _SET_INACTIVE = "UPDATE users SET active = false WHERE id = $1 AND active"
 
@@ -59,13 +53,6 @@ async def register_user(db: Executor, profile: Profile) -> bool:
     """Write down a new person. False when they were known already."""
     p = profile
     return bool(await db.fetchval(_REGISTER, p.id, p.bot_name, p.language, p.username, p.first_name))
-
-
-async def touch_user(db: Executor, profile: Profile) -> User | None:
-    """Bring a known person up to date with what Telegram says of them now. None for a new one."""
-    p = profile
-    row = await db.fetchrow(_TOUCH, p.id, p.bot_name, p.username, p.first_name, p.language)
-    return None if row is None else _user(row)
 
 
 async def set_language(db: Executor, user_id: int, language: str) -> None:
