@@ -97,6 +97,14 @@ class PredictionProvider(Protocol):
     async def close(self) -> None: ...
 
 
+class TrainingProvider(PredictionProvider, Protocol):
+    """A PredictionProvider of kind `training`. Its one output is the name of what was trained, not a file."""
+
+    async def forget(self, model: str) -> None:
+        """Delete a trained model by that name; one that is gone already is fine."""
+        ...
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What moderation says of a text."""

@@ -12,16 +12,35 @@ OPUS_RATE = 48_000
 OPUS_BLOCK = 960
 
 
-def voice_note(sound: Sound, rate: int) -> bytes:
-    """OGG/Opus with one channel, as Telegram's voice notes are."""
+TEXT_TAG = "spoken_text"
+"""The comment of our own voice notes that says what they speak."""
+
+
+def voice_note(sound: Sound, rate: int, text: str = "") -> bytes:
+    """OGG/Opus with one channel, as Telegram's voice notes are; `text` is written into its comments."""
     file = io.BytesIO()
     with av.open(file, "w", format="ogg") as container:
+        if text:
+            container.metadata[TEXT_TAG] = text
         stream = container.add_stream("libopus", rate=OPUS_RATE, layout="mono")
         stream.bit_rate = 32_000
+        stream.options = {"compression_level": "1"}  # ten minutes of speech in 3 s instead of 15
         for block in blocks(resampled(sound, rate, OPUS_RATE), OPUS_BLOCK, OPUS_RATE):
             container.mux(stream.encode(block))
         container.mux(stream.encode(None))
     return file.getvalue()
+
+
+def text_of(note: bytes) -> str:
+    """The text in the comments of a sound file, empty where there is none; BAD_INPUT where it is no sound."""
+    try:
+        with av.open(io.BytesIO(note), "r") as container:
+            if not container.streams.audio:
+                raise ProviderError(ErrorKind.BAD_INPUT, "offline: a file without sound")
+            told = {**container.metadata, **container.streams.audio[0].metadata}
+    except (av.FFmpegError, ValueError) as error:
+        raise ProviderError(ErrorKind.BAD_INPUT, f"offline: unreadable sound ({type(error).__name__})") from error
+    return next((value for name, value in told.items() if name.lower() == TEXT_TAG), "")
 
 
 def heard(data: bytes, rate: int, longest: float = 120.0) -> Sound:

@@ -24,6 +24,9 @@ LONGEST = 60.0
 MOST_FRAMES = 10 * FPS
 """Frames of a video that are used; a longer sound plays them back and forth."""
 
+MOUTHS = 16
+"""How many ways a mouth is open; a photo needs no more drawings than that."""
+
 
 def talk(face: bytes, sound: bytes) -> bytes:
     """An MP4 of the photo or video `face` that says `sound`.
@@ -37,7 +40,12 @@ def talk(face: bytes, sound: bytes) -> bytes:
     return film(_frames(pictures, levels), width, height, heard_sound)
 
 
-def _pictures(face: bytes) -> list[Image.Image]:
+def check_face(face: bytes) -> None:
+    """Raise ProviderError (BAD_INPUT) where `talk` would find no picture."""
+    _pictures(face, most=1)
+
+
+def _pictures(face: bytes, most: int = MOST_FRAMES) -> list[Image.Image]:
     kind = media_type(face)
     if not kind.startswith("video/"):
         return [_sized(opened(face))]
@@ -48,9 +56,9 @@ def _pictures(face: bytes) -> list[Image.Image]:
                 raise ProviderError(ErrorKind.BAD_INPUT, "offline: a video without pictures")
             rate = float(container.streams.video[0].average_rate or FPS)
             for number, frame in enumerate(container.decode(video=0)):
-                while len(pictures) <= number * FPS / rate and len(pictures) < MOST_FRAMES:
+                while len(pictures) <= number * FPS / rate and len(pictures) < most:
                     pictures.append(_sized(Image.fromarray(frame.to_ndarray(format="rgb24"))))
-                if len(pictures) >= MOST_FRAMES:
+                if len(pictures) >= most:
                     break
     except (av.FFmpegError, ValueError) as error:
         raise ProviderError(ErrorKind.BAD_INPUT, f"offline: unreadable video ({type(error).__name__})") from error
@@ -67,11 +75,15 @@ def _sized(image: Image.Image) -> Image.Image:
 
 def _frames(pictures: list[Image.Image], levels: Array) -> Iterator[Planes]:
     mouth = find_mouth(pictures[0])
+    drawn: dict[int, Planes] = {}
     back_and_forth = itertools.cycle([*pictures, *pictures[-2:0:-1]])
     for level, picture in zip(levels, back_and_forth, strict=False):
-        frame = _opened_mouth(picture, mouth, float(level))
-        sign(frame)
-        yield planes(frame)
+        opened_by = round(float(level) * MOUTHS)
+        if len(pictures) > 1 or opened_by not in drawn:
+            frame = _opened_mouth(picture, mouth, opened_by / MOUTHS)
+            sign(frame)
+            drawn[opened_by] = planes(frame)
+        yield drawn[opened_by]
 
 
 def _opened_mouth(picture: Image.Image, mouth: Mouth, level: float) -> Image.Image:

@@ -1,22 +1,29 @@
 """Which media the offline provider can make: one entry, and one module, for each kind."""
 
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
 from providers.offline.image import ImageMaker
+from providers.offline.lip_sync_maker import LipSyncMaker
 from providers.offline.records import Record
+from providers.offline.styles import Styles
+from providers.offline.training import TrainingMaker
+from providers.offline.video_maker import VideoMaker
 from providers.protocols import Kind
 
 
 class Maker(Protocol):
     """Makes one kind of media; everything it does follows from the record and the files alone."""
 
-    def check(self, given: Mapping[str, Any]) -> None:
-        """Raise ProviderError (BAD_INPUT) for an input that a real model would refuse too."""
+    def accept(self, record: Record, files: Mapping[str, bytes]) -> None:
+        """Raise ProviderError for an input that a real model would refuse too; runs in a thread.
+
+        Called before the prediction is written down: what must outlive the prediction is kept here.
+        """
         ...
 
-    def count(self, given: Mapping[str, Any]) -> int:
-        """How many outputs there will be."""
+    def outputs(self, record: Record) -> tuple[str, ...]:
+        """The references that a prediction that went well ends with."""
         ...
 
     def make(self, record: Record, files: Mapping[str, bytes], number: int) -> bytes:
@@ -24,4 +31,10 @@ class Maker(Protocol):
         ...
 
 
-MAKERS: dict[Kind, Maker] = {"image": ImageMaker()}
+def makers(styles: Styles) -> dict[Kind, Maker]:
+    return {
+        "image": ImageMaker(styles),
+        "video": VideoMaker(),
+        "lip_sync": LipSyncMaker(),
+        "training": TrainingMaker(styles),
+    }

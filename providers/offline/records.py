@@ -35,6 +35,32 @@ class Record(BaseModel):
     def prompt(self) -> str:
         return str(self.input.get("prompt", ""))
 
+    @property
+    def told(self) -> str:
+        """Everything in the input that a person wrote: where unlucky words are looked for."""
+        return words_of(self.input)
+
+
+def new_record(request: PredictionRequest, now: datetime) -> Record:
+    return Record(
+        id=f"{_digest(request)}-{secrets.token_hex(6)}",
+        kind=request.kind,
+        model=request.model,
+        input=dict(request.input),
+        seed=request.seed,
+        files=tuple(request.files),
+        created_at=now,
+    )
+
+
+def words_of(given: Mapping[str, object]) -> str:
+    return " ".join(str(given[key]) for key in ("prompt", "name") if given.get(key))
+
+
+def references(record: Record, count: int) -> tuple[str, ...]:
+    """What `fetch` takes, for each of a prediction's files."""
+    return tuple(f"offline:{record.id}/{number}" for number in range(count))
+
 
 class Records:
     """The folder of predictions. Several processes may use it at once: every write is one rename."""
@@ -42,21 +68,12 @@ class Records:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def add(self, request: PredictionRequest, now: datetime) -> Record:
+    def add(self, record: Record, files: Mapping[str, bytes]) -> None:
+        """Write the files down first, so that a prediction that is there has them."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        record = Record(
-            id=f"{_digest(request)}-{secrets.token_hex(6)}",
-            kind=request.kind,
-            model=request.model,
-            input=dict(request.input),
-            seed=request.seed,
-            files=tuple(request.files),
-            created_at=now,
-        )
-        for number, data in enumerate(request.files.values()):
-            self._write(f"{record.id}.{number}", data)
+        for number, name in enumerate(record.files):
+            self._write(f"{record.id}.{number}", files[name])
         self.save(record)
-        return record
 
     def save(self, record: Record) -> None:
         self._write(f"{record.id}.json", record.model_dump_json().encode())
@@ -90,7 +107,7 @@ class Records:
                 old = path.stat().st_mtime < (now - KEPT).timestamp()
             except FileNotFoundError:
                 continue
-            if old:
+            if old and path.is_file():
                 path.unlink(missing_ok=True)
 
     def _write(self, name: str, data: bytes) -> None:

@@ -18,7 +18,7 @@ LONGEST_TEXT = 10_000
 
 
 @dataclass(frozen=True)
-class Voice:
+class Timbre:
     """How it sounds: espeak-ng's variant, words a minute, pitch and liveliness from 0 to 99."""
 
     variant: str
@@ -27,20 +27,21 @@ class Voice:
     liveliness: int = 50
 
 
-STOCK: dict[str, Voice] = {
-    "anna": Voice("f2", 160, 52, 60),
-    "maria": Voice("f5", 145, 40, 50),
-    "alice": Voice("f3", 170, 62, 65),
-    "david": Voice("m3", 150, 45, 50),
-    "boris": Voice("m7", 140, 32, 40),
-    "leo": Voice("m1", 165, 55, 55),
+STOCK: dict[str, Timbre] = {
+    "anna": Timbre("f2", 160, 52, 60),
+    "maria": Timbre("f5", 145, 40, 50),
+    "alice": Timbre("f3", 170, 62, 65),
+    "david": Timbre("m3", 150, 45, 50),
+    "boris": Timbre("m7", 140, 32, 40),
+    "leo": Timbre("m1", 165, 55, 55),
 }
 """Stock voices; each speaks every language."""
 
 
-def speak(text: str, language: str, voice: Voice) -> bytes:
+def speak(text: str, language: str, voice: Timbre) -> bytes:
     """A voice note (OGG/Opus, one channel) that speaks the text; `language` is en, ru, es or fr.
 
+    The text also lies in the note's comments, where OfflineTranscription reads it.
     A text without a single word raises ProviderError (BAD_INPUT).
     """
     if not re.search(r"\w", text) or len(text) > LONGEST_TEXT:
@@ -50,7 +51,7 @@ def speak(text: str, language: str, voice: Voice) -> bytes:
     sound, rate = say(text.replace("\0", " "), name, voice.speed, voice.pitch, voice.liveliness)
     if not sound.size:
         raise ProviderError(ErrorKind.FAILED, "offline: espeak-ng said nothing")
-    return voice_note(_even(sound), rate)
+    return voice_note(_even(sound), rate, text)
 
 
 def language_of(text: str, language: str) -> str:
@@ -62,13 +63,16 @@ def language_of(text: str, language: str) -> str:
     return "en" if language == "ru" and latin else language
 
 
-def voice_like(sample: bytes) -> Voice:
-    """A voice as high and as fast as the one in the sample: the offline stand-in for a clone."""
+def voice_like(*samples: bytes) -> Timbre:
+    """A voice as high and as lively as the one in the samples: the offline stand-in for a clone.
+
+    Its variants are none of the stock voices', so that it never sounds like one of them.
+    """
     rate = 8000
-    sound = heard(sample, rate, longest=30)
-    pitches = _pitches(sound, rate)
+    found = [_pitches(heard(sample, rate, longest=30), rate) for sample in samples]
+    pitches = np.concatenate([*found, np.zeros(0, np.float32)])
     if not len(pitches):
-        raise ProviderError(ErrorKind.BAD_INPUT, "offline: no voice can be heard in the sample")
+        raise ProviderError(ErrorKind.BAD_INPUT, "offline: no voice can be heard in the samples")
     middle = float(np.median(pitches))
     female = middle > 160
     usual = FEMALE_PITCH if female else MALE_PITCH
@@ -76,7 +80,7 @@ def voice_like(sample: bytes) -> Voice:
     spread = float(np.std(np.log2(pitches)))
     variants = ("f1", "f4", "Annie", "linda") if female else ("m2", "m5", "m8", "paul")
     which = int(middle * 7) % len(variants)
-    return Voice(variants[which], 150 + int(middle) % 25, pitch, int(np.clip(25 + 220 * spread, 20, 95)))
+    return Timbre(variants[which], 150 + int(middle) % 25, pitch, int(np.clip(25 + 220 * spread, 20, 95)))
 
 
 def _pitches(sound: Sound, rate: int) -> Sound:

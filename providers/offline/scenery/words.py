@@ -139,13 +139,15 @@ def read(prompt: str, by_prompt: Rng, by_seed: Rng) -> Theme:
 
     A subject that it leaves open follows from the prompt alone, an hour from the seed too.
     """
-    named = _first(SUBJECTS, prompt)
+    named = first_named(SUBJECTS, prompt)
     subject: Subject = named if named is not None else _any(by_prompt, tuple(SUBJECTS))
     clear: dict[Hour, str] = {hour: words for hour, words in HOURS.items() if hour != "fog"}
-    told = _first(clear, prompt) or _first(HOURS, prompt)  # a storm may come at any hour; alone, it is grey
+    told = first_named(clear, prompt) or first_named(
+        HOURS, prompt
+    )  # a storm may come at any hour; alone, it is grey
     hour: Hour = told if told is not None and subject != "space" else _any(by_seed, USUAL[subject])
     extras = frozenset(name for name, words in EXTRAS.items() if _place(words, prompt) is not None)
-    return Theme(subject, hour, extras, _first({hue: words for words, hue in TINTS.items()}, prompt))
+    return Theme(subject, hour, extras, first_named({hue: words for words, hue in TINTS.items()}, prompt))
 
 
 def _place(words: str, prompt: str) -> int | None:
@@ -153,7 +155,7 @@ def _place(words: str, prompt: str) -> int | None:
     return found.start() if found else None
 
 
-def _first(table: dict[Name, str], prompt: str) -> Name | None:
+def first_named(table: dict[Name, str], prompt: str) -> Name | None:
     places = {name: place for name, words in table.items() if (place := _place(words, prompt)) is not None}
     return min(places, key=lambda name: places[name]) if places else None
 

@@ -1,0 +1,180 @@
+"""What an update costs, all the way: Diptych against a bare aiogram echo bot, on the same stand in the same run.
+
+    python -m bench.updates [--seconds 30] [--people 200]
+
+Measured is the whole path of an update: HTTP in at the webhook, the work, the calls to the Bot API over HTTP,
+and the webhook's answer. Both bots answer when the work is done. They take turns: echo, Diptych, echo, Diptych, …
+
+| row       | an update is                                | what it makes the bot do                             |
+|-----------|---------------------------------------------|------------------------------------------------------|
+| bare echo | `/start`, to aiogram's SimpleRequestHandler | one sendMessage with the same text                   |
+| /start    | `/start` of a known person                  | once-only, throttle, state, balance; a greeting and  |
+|           |                                             | the menu in one sendMessage                          |
+| menu      | a tap on "Menu"                             | the same, answerCallbackQuery, editMessageText       |
+| order     | a tap on "Create", until it is accepted     | check, price, job and hold in one transaction,       |
+|           |                                             | answerCallbackQuery, editMessageText                 |
+
+An order counts its acceptance alone. Plan B's one slot is taken by a picture that Replicate never finishes, so
+that no measured order is worked on: each is committed, gets its place in the queue, and the person is told. The
+updates before it (service, prompt) are not counted.
+
+Diptych is `main.py` as it is (uvloop, default log level, Inngest away, so Plan B) with the embedded PostgreSQL,
+which does not fsync. The echo runs on uvloop too. Telegram is the sandbox's stand, Replicate the tests', each in
+a process of its own. Updates are posted straight to the webhooks by this process: real ones, made by the stand
+before the clock starts, of different people, 16 at once, the next when one is answered.
+
+How to read it. `CPU ms` is the user and system time of the bot's process alone, an update, and the figure that
+matters: it does not change much with what else the machine does. `PostgreSQL ms` is the database server's, which
+the echo has none of. `updates/s` is what came through with everything on the same cores, stand and load included:
+a lower bound. `× echo` is the ratio of CPU within a round. All are medians over the rounds; the brackets hold the
+least and the greatest ratio. Needs Linux.
+"""
+
+import argparse
+import asyncio
+import statistics
+import time
+from functools import reduce
+from operator import add
+
+import aiohttp
+import asyncpg
+import uvloop
+
+from bench.load import Slot, Update, measure, post_all
+from bench.people import People, open_people
+from bench.stage import Stage, open_stage
+
+_STARTS_EACH = 5
+"""How often each person says /start in a round: few enough never to be throttled."""
+_FEWEST_ROUNDS = 3
+_TARGET = 2.0
+
+Rounds = dict[str, list[Slot]]
+
+
+class Bench:
+    def __init__(self, stage: Stage, people: People, db: "asyncpg.Connection[asyncpg.Record]") -> None:
+        self._stage = stage
+        self._people = people
+        self._db = db
+        self._starts: dict[str, list[Update]] = {}
+        self.rounds: Rounds = {}
+
+    async def warm_up(self) -> None:
+        """Everybody becomes known, every path has been gone once, and the one slot of Plan B is taken."""
+        stage, people = self._stage, self._people
+        for bot in (stage.echo, stage.diptych):
+            self._starts[bot.name] = await people.write(bot, "/start")
+            await post_all(bot, self._starts[bot.name])
+        knobs = {"outcome": "never"}
+        async with aiohttp.request("POST", f"{stage.replicate}/stand", json=knobs) as response:
+            response.raise_for_status()
+        await post_all(stage.diptych, await self._menu_taps())
+        confirmations = await self._confirmations()
+        await post_all(stage.diptych, confirmations[:1])
+        await self._until_running()
+        await post_all(stage.diptych, confirmations[1:])
+        await self._cancel_waiting()
+
+    async def round(self) -> None:
+        stage, starts = self._stage, self._starts
+        turns = []
+        for _ in range(_STARTS_EACH):
+            bare = await self._slot("bare echo", starts[stage.echo.name])
+            turns.append((bare, await self._slot("/start", starts[stage.diptych.name])))
+        menu = await self._slot("menu", await self._menu_taps())
+        confirmations, accepted = await self._confirmations(), await self._jobs()
+        order = await self._slot("order", confirmations)
+        if (new := await self._jobs() - accepted) != len(confirmations):
+            raise RuntimeError(f"{len(confirmations)} orders were confirmed and {new} accepted")
+        await self._cancel_waiting()
+        echo, start = (reduce(add, slots) for slots in zip(*turns, strict=True))
+        for name, slot in (("bare echo", echo), ("/start", start), ("menu", menu), ("order", order)):
+            self.rounds.setdefault(name, []).append(slot)
+
+    async def _slot(self, name: str, updates: list[Update]) -> Slot:
+        """Measure, and see that the bot did what it should have done: a bot that is throttling looks fast."""
+        bot = self._stage.echo if name == "bare echo" else self._stage.diptych
+        calls = await self._people.calls()
+        slot = await measure(self._stage, bot, updates)
+        made = await self._people.calls() - calls
+        wanted = slot.updates * (2 if name in ("menu", "order") else 1)
+        if made < wanted or (refused := await self._people.refusals(calls)):
+            raise RuntimeError(f"{name}: {slot.updates} updates, {made} calls, refused: {refused[:3]}")
+        return slot
+
+    async def _menu_taps(self) -> list[Update]:
+        """Everybody asks for their balance, and taps "Menu" under it."""
+        bot, people = self._stage.diptych, self._people
+        await post_all(bot, await people.write(bot, "/balance"))
+        return await people.tap(bot, label="Menu")
+
+    async def _confirmations(self) -> list[Update]:
+        """In the menu that is open, everybody chooses the service, says what to make, and taps "Create"."""
+        bot, people = self._stage.diptych, self._people
+        await post_all(bot, await people.tap(bot, label="Text to image"))
+        await post_all(bot, await people.write(bot, "a lighthouse in a storm, seen from the sea"))
+        return await people.tap(bot, label="Create")
+
+    async def _jobs(self) -> int:
+        return int(await self._db.fetchval("SELECT count(*) FROM jobs"))
+
+    async def _until_running(self) -> None:
+        running = "SELECT count(*) FROM jobs WHERE state = 'running'"
+        async with asyncio.timeout(10):
+            while not await self._db.fetchval(running):  # noqa: ASYNC110 - another process does it
+                await asyncio.sleep(0.05)
+
+    async def _cancel_waiting(self) -> None:
+        """A round finds the queue as the one before it did."""
+        await self._db.execute("UPDATE jobs SET state = 'cancelled', ended_at = now() WHERE state = 'queued'")
+        await self._db.execute("VACUUM ANALYZE")
+
+
+def report(rounds: Rounds) -> str:
+    echo = [slot.ms for slot in rounds["bare echo"]]
+    lines = [f"{'':<10} {'updates/s':>10} {'CPU ms':>8} {'PostgreSQL ms':>14} {'× echo':>8}"]
+    for name, slots in rounds.items():
+        ratios = [slot.ms / bare for slot, bare in zip(slots, echo, strict=True)]
+        rate, ms, postgres = (
+            statistics.median(getattr(slot, what) for slot in slots) for what in ("rate", "ms", "postgres_ms")
+        )
+        spread = "" if name == "bare echo" else f"  [{min(ratios):.2f} … {max(ratios):.2f}]"
+        shown = "" if name == "bare echo" else f"{postgres:.3f}"
+        lines.append(f"{name:<10} {rate:>10.0f} {ms:>8.3f} {shown:>14} {statistics.median(ratios):>8.2f}{spread}")
+    counts = ", ".join(f"{sum(slot.updates for slot in slots)} × {name}" for name, slots in rounds.items())
+    ratio = start_ratio(rounds)
+    verdict = "reached" if ratio <= _TARGET else "missed"
+    return "\n".join(
+        [*lines, "", f"{len(echo)} rounds: {counts}", f"/start costs {ratio:.2f} × echo; {_TARGET:g} is {verdict}"]
+    )
+
+
+def start_ratio(rounds: Rounds) -> float:
+    pairs = zip(rounds["/start"], rounds["bare echo"], strict=True)
+    return statistics.median(ours.ms / bare.ms for ours, bare in pairs)
+
+
+async def _run(seconds: float, people_count: int) -> None:
+    async with open_stage() as stage, open_people(stage, people_count) as people:
+        db = await asyncpg.connect(stage.dsn)
+        bench = Bench(stage, people, db)
+        await bench.warm_up()
+        ends = time.monotonic() + seconds
+        while time.monotonic() < ends or len(bench.rounds.get("order", ())) < _FEWEST_ROUNDS:
+            await bench.round()
+        print(report(bench.rounds))
+        await db.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.updates", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=30, help="begin new rounds for so long")
+    parser.add_argument("--people", type=int, default=200, help="how many different people write")
+    options = parser.parse_args()
+    uvloop.run(_run(options.seconds, options.people))
+
+
+if __name__ == "__main__":
+    main()

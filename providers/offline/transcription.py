@@ -1,0 +1,25 @@
+"""OfflineTranscription: reads what our own offline voices wrote into a voice note; it cannot listen.
+
+No recogniser of speech ships in a package small enough for the sandbox. So a spoken prompt can be tried
+offline with a voice note that the bot itself has spoken, and any other recording is refused honestly.
+"""
+
+from providers.offline.audio import text_of
+from providers.protocols import ErrorKind, ProviderError
+
+
+class OfflineTranscription:
+    """TranscriptionProvider for voice notes made by providers/offline/speech.py."""
+
+    name = "offline"
+    offline = True
+
+    async def transcribe(self, audio: bytes, file_name: str, language: str) -> str:
+        """The text in the note's comments; BAD_INPUT for a recording without it."""
+        if text := text_of(audio).strip():
+            return text
+        detail = "offline: only voice notes spoken by the offline voices can be read; set OPENAI_API_KEY to listen"
+        raise ProviderError(ErrorKind.BAD_INPUT, detail)
+
+    async def close(self) -> None:
+        """Nothing is held open."""

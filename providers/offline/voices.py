@@ -1,0 +1,114 @@
+"""OfflineVoices: espeak-ng's voices, and voices made to resemble a recording, kept on disk."""
+
+import asyncio
+import re
+import secrets
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from providers.offline import unlucky
+from providers.offline.speech import LONGEST_TEXT, STOCK, Timbre, speak, voice_like
+from providers.protocols import ErrorKind, ProviderError, Voice
+
+LONGEST_NAME = 100
+_OWN_ID = re.compile(r"^own-[0-9a-f]{16}$")
+
+
+class _Clone(BaseModel):
+    """A made voice, as its file keeps it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    timbre: Timbre
+    made_at: datetime
+
+
+class OfflineVoices:
+    """VoiceProvider on this machine; made voices are files in `data_dir`, one each.
+
+    Each stock voice speaks English, Russian, Spanish and French. The unlucky words of a prompt
+    (providers/offline/unlucky.py) make a spoken text fail as well.
+    """
+
+    name = "offline"
+    offline = True
+    longest_text = LONGEST_TEXT
+
+    def __init__(self, data_dir: Path) -> None:
+        self._folder = data_dir
+
+    async def speak(self, text: str, voice_id: str, language: str) -> bytes:
+        unlucky.refuse_if_unlucky(text)
+        if (end := unlucky.unlucky_end(text)) is not None:
+            raise ProviderError(*end)
+        timbre = STOCK.get(voice_id) or self._load(voice_id).timbre
+        return await asyncio.to_thread(speak, text, language, timbre)
+
+    async def voices(self) -> list[Voice]:
+        """The stock voices, then the made ones, oldest first."""
+        stock = [Voice(voice_id, voice_id.capitalize()) for voice_id in STOCK]
+        made = await asyncio.to_thread(self._clones)
+        return stock + [Voice(voice_id, clone.name, own=True) for voice_id, clone in made]
+
+    async def clone(self, name: str, samples: Mapping[str, bytes]) -> str:
+        if not name.strip() or len(name) > LONGEST_NAME:
+            raise ProviderError(ErrorKind.BAD_INPUT, f"offline: a voice's name has 1 to {LONGEST_NAME} characters")
+        unlucky.refuse_if_unlucky(name)
+        timbre = await asyncio.to_thread(voice_like, *samples.values())
+        clone = _Clone(name=name, timbre=timbre, made_at=datetime.now(UTC))
+        voice_id = f"own-{secrets.token_hex(8)}"
+        try:
+            await asyncio.to_thread(self._keep, voice_id, clone)
+        except OSError as error:
+            raise ProviderError(ErrorKind.OVERLOADED, f"offline: {error.strerror}") from error
+        return voice_id
+
+    async def find_voice(self, name: str) -> str | None:
+        made = await asyncio.to_thread(self._clones)
+        return next((voice_id for voice_id, clone in reversed(made) if clone.name == name), None)
+
+    async def delete(self, voice_id: str) -> None:
+        if _OWN_ID.match(voice_id):
+            self._path(voice_id).unlink(missing_ok=True)
+        elif voice_id in STOCK:
+            raise ProviderError(ErrorKind.BAD_INPUT, "offline: a stock voice cannot be deleted")
+
+    async def check(self) -> None:
+        """Always usable."""
+
+    async def close(self) -> None:
+        """Nothing is held open."""
+
+    def _path(self, voice_id: str) -> Path:
+        return self._folder / f"{voice_id}.json"
+
+    def _load(self, voice_id: str) -> _Clone:
+        path = self._path(voice_id)
+        if not _OWN_ID.match(voice_id):
+            raise ProviderError(ErrorKind.NOT_FOUND, "offline: no such voice")
+        try:
+            return _Clone.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            raise ProviderError(ErrorKind.NOT_FOUND, "offline: no such voice") from None
+        except ValidationError:
+            raise ProviderError(ErrorKind.FAILED, "offline: a damaged voice file") from None
+
+    def _clones(self) -> list[tuple[str, _Clone]]:
+        found = []
+        for path in self._folder.glob("own-*.json"):
+            try:
+                found.append((path.stem, self._load(path.stem)))
+            except ProviderError as error:
+                if error.kind is not ErrorKind.NOT_FOUND:  # deleted while we looked
+                    raise
+        return sorted(found, key=lambda one: one[1].made_at)
+
+    def _keep(self, voice_id: str, clone: _Clone) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        written = self._folder / f".{voice_id}"
+        written.write_text(clone.model_dump_json(), encoding="utf-8")
+        written.replace(self._path(voice_id))
