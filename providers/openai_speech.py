@@ -2,6 +2,8 @@
 
 import re
 
+from openai import HttpxBinaryResponseContent
+
 from providers.openai import build_client
 from providers.openai_errors import openai_errors
 from providers.protocols import ErrorKind, ProviderError, Voice
@@ -35,13 +37,22 @@ class OpenAISpeech:
             raise ProviderError(
                 ErrorKind.BAD_INPUT, f"OpenAI: nothing to say, or over {self.longest_text} characters"
             )
-        async with openai_errors():
-            answer = await self._client.audio.speech.create(
-                model=self._model, voice=voice_id, input=text, response_format="opus"
-            )
+        answer = await self._spoken(text, voice_id)
         if not answer.content.startswith(OPUS_IN_OGG):
             raise ProviderError(ErrorKind.FAILED, "OpenAI: speech that is not OGG/Opus")
         return answer.content
+
+    async def _spoken(self, text: str, voice_id: str) -> HttpxBinaryResponseContent:
+        try:
+            async with openai_errors():
+                return await self._client.audio.speech.create(
+                    model=self._model, voice=voice_id, input=text, response_format="opus"
+                )
+        except ProviderError as error:
+            if error.kind is not ErrorKind.NOT_FOUND:
+                raise
+            # What is missing is the model: NOT_FOUND would mean that the voice is gone.
+            raise ProviderError(ErrorKind.FAILED, error.detail) from None
 
     async def voices(self) -> list[Voice]:
         return [Voice(voice_id, voice_id.capitalize()) for voice_id in VOICES]

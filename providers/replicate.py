@@ -1,5 +1,6 @@
 """Replicate: long work as predictions, asked once, found again by seed, files as bytes both ways."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -48,12 +49,12 @@ class ReplicateProvider:
         return str(answer.id)
 
     async def find(self, request: PredictionRequest, since: datetime) -> str | None:
-        """Look through the newest predictions for this request's model and input.
+        """Look through the newest predictions for this request's model, input and files.
 
         Replicate forgets the inputs of API predictions after an hour; a later `find` finds nothing.
         """
         async for answer in newest("/v1/predictions", since, self._page):
-            if is_of(request, answer):
+            if is_of(request, answer) and await self._has_files_of(request, answer.input or {}):
                 return str(answer.id)
         return None
 
@@ -80,6 +81,10 @@ class ReplicateProvider:
     async def close(self) -> None:
         await self._api.close()
         await self._downloader.close()
+
+    async def _has_files_of(self, request: PredictionRequest, given: Mapping[str, object]) -> bool:
+        """A seed says enough; without one, nobody's photo may be taken for another's."""
+        return "seed" in request.input or await self._api.has_files(given, request.files)
 
     async def _page(self, address: str) -> Any:
         async with self._api.question() as client:

@@ -2,10 +2,12 @@
 
 import asyncio
 import base64
+import hashlib
 import io
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic.v1 import ValidationError
 from replicate.client import Client
@@ -19,6 +21,7 @@ DATA_URI_LIMIT = 256 * 1024
 """Bytes up to which Replicate takes a file inside the input; larger ones go through its files API."""
 FILE_LIMIT = 100 * 1024 * 1024
 """Bytes that the files API takes."""
+FILES = "/v1/files/"
 
 
 class ReplicateApi:
@@ -62,6 +65,10 @@ class ReplicateApi:
         """The input with its files: small ones inside, large ones through the files API."""
         return {**given, **{field: await self._hand_over(field, data) for field, data in files.items()}}
 
+    async def has_files(self, given: Mapping[str, object], files: Mapping[str, bytes]) -> bool:
+        """Whether an accepted input holds exactly these files. What cannot be told counts as not."""
+        return all([await self._is_file(given.get(field), data) for field, data in files.items()])
+
     async def check(self) -> None:
         async with self.question() as client:
             await client.accounts.async_current()
@@ -69,10 +76,27 @@ class ReplicateApi:
     async def close(self) -> None:
         await self._transport.aclose()
 
+    async def _is_file(self, given: object, data: bytes) -> bool:
+        if not isinstance(given, str):
+            return False
+        if given.startswith("data:"):
+            return given == _data_uri(data)
+        address = urlsplit(given).path
+        if not address.startswith(FILES):
+            return False
+        try:
+            async with self.question() as client:
+                file = await client.files.async_get(address.removeprefix(FILES))
+        except ProviderError as error:
+            if error.kind is not ErrorKind.NOT_FOUND:
+                raise
+            return False
+        return bool(file.checksums.get("sha256") == hashlib.sha256(data).hexdigest())
+
     async def _hand_over(self, field: str, data: bytes) -> str:
         kind = media_type(data)
         if len(data) <= DATA_URI_LIMIT and kind != "application/zip":
-            return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+            return _data_uri(data)
         if len(data) > FILE_LIMIT:
             raise ProviderError(ErrorKind.BAD_INPUT, f"Replicate takes files up to {FILE_LIMIT} bytes")
         async with self.question(self._upload_timeout) as client:
@@ -80,3 +104,7 @@ class ReplicateApi:
                 io.BytesIO(data), filename=f"{field}.{kind.partition('/')[2]}", content_type=kind
             )
         return str(file.urls["get"])
+
+
+def _data_uri(data: bytes) -> str:
+    return f"data:{media_type(data)};base64,{base64.b64encode(data).decode()}"

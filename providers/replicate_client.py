@@ -3,7 +3,7 @@
 Seen in replicate 1.0.7:
 - its transport repeats a GET up to 10 times and sleeps through a 429, and its errors drop Retry-After;
 - it asks for predictions and uploads with no timeout at all;
-- it refuses to read a prediction whose status is `aborted`, an account or a file without a name, and a
+- it refuses to read a prediction whose status is `aborted`, an account or a file without a name or a tag, and a
   model whose example or version lacks a field, all of which Replicate's published API description allows.
 The transport here sits below its retries: it raises our own error, so that there is nothing to repeat.
 """
@@ -84,6 +84,7 @@ def _mended(body: bytes) -> bytes:
             item.update(status="failed", error=item.get("error") or "aborted before it started: deadline")
         if "username" in item or "content_type" in item:
             item.setdefault("name", "")
+            item.setdefault("etag", "")
         if "visibility" in item:
             item.update(default_example=None, latest_version=None, run_count=item.get("run_count") or 0)
     return json.dumps(answer).encode()

@@ -21,8 +21,8 @@ HARDWARE = "gpu-t4"
 class ReplicateTrainings:
     """PredictionProvider for the kind `training`. Every method raises only ProviderError.
 
-    `request.input` holds the trainer's own inputs, among them the trigger word, which should be this order's
-    alone: a training has no seed, so `find` knows it by its inputs. `destination` (`owner/name`, ours) is
+    `request.input` holds the trainer's own inputs, of which the trigger word should be this order's alone: a
+    training has no seed, so `find` knows it by its inputs and photos. `destination` (`owner/name`, ours) is
     the model that gets the new version; it is made, privately, where it is missing. The one output is the
     name of what was trained, which is no file.
     """
@@ -66,12 +66,12 @@ class ReplicateTrainings:
         return str(answer.id)
 
     async def find(self, request: PredictionRequest, since: datetime) -> str | None:
-        """Look through the newest trainings for one with this trainer and these inputs."""
+        """Look through the newest trainings for one with this trainer, these inputs and these photos."""
         asked = PredictionRequest(request.kind, request.model, _trainer_input(request), request.seed)
         trains = model_named(request.model).version is not None
         address, read = ("/v1/trainings", self._trainings) if trains else ("/v1/predictions", self._predictions)
         async for answer in newest(address, since, read):
-            if is_of(asked, answer):
+            if is_of(asked, answer) and await self._api.has_files(answer.input or {}, request.files):
                 return str(answer.id)
         return None
 

@@ -83,9 +83,12 @@ class OfflineProvider:
         maker = self._makers[record.kind]
         if output not in maker.outputs(record):
             raise ProviderError(ErrorKind.NOT_FOUND, "offline: no such output")
-        files = await asyncio.to_thread(self._records.files, record)
-        async with self._renders:
-            return await asyncio.to_thread(maker.make, record, files, int(number))
+        try:
+            files = await asyncio.to_thread(self._records.files, record)
+            async with self._renders:
+                return await asyncio.to_thread(maker.make, record, files, int(number))
+        except (OSError, ValueError) as error:
+            raise ProviderError(ErrorKind.FAILED, f"offline: {type(error).__name__} {error}") from error
 
     async def cancel(self, prediction_id: str) -> None:
         record = self._records.load(prediction_id)

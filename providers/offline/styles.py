@@ -24,6 +24,8 @@ SIDE = 64
 COLOURS = 6
 STRENGTH = 0.72
 """How much of a picture's own colours gives way to the style's."""
+VIVID = 1.5
+"""How much more colourful than the averaged colours of the photos."""
 _REFERENCE = re.compile(r"^offline/[\w.-]+:([0-9a-f]+)$")
 
 Shade = tuple[int, int, int]
@@ -54,6 +56,8 @@ class Style(BaseModel):
     def _ramp(self) -> npt.NDArray[Any]:
         """The colour for each of 256 brightnesses: near black, the palette, near white."""
         shades = np.array(self.palette, np.float32)
+        greys = shades.mean(axis=1, keepdims=True)
+        shades = np.clip(greys + (shades - greys) * VIVID, 0, 255)
         stops = np.concatenate([shades[:1] * 0.25, shades, 255 - (255 - shades[-1:]) * 0.25])
         places = np.linspace(0, 255, len(stops))
         levels = np.arange(256)

@@ -1,5 +1,7 @@
 """Words in a prompt that make the offline provider fail, so that people can see what happens then.
 
+They work in the name of a training or of a voice, and in a spoken text, too.
+
 | word       | what happens                                                  |
 |------------|---------------------------------------------------------------|
 | `#fail`    | the work starts and fails                                     |

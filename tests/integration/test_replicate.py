@@ -225,6 +225,23 @@ async def test_files_go_out_as_bytes(stand: ReplicateStand, replicate: Replicate
     assert stand.asked == 1
 
 
+async def test_without_a_seed_a_prediction_is_known_by_its_files(
+    stand: ReplicateStand, replicate: ReplicateProvider
+) -> None:
+    """A lip-sync has no words: another person's must never be taken for it."""
+
+    def lip_sync(face: bytes, sound: bytes) -> PredictionRequest:
+        return PredictionRequest("lip_sync", "acme/lips", {}, 1, {"face": face, "audio": sound})
+
+    photo, other_photo = b"\xff\xd8\xff" + b"a" * 300_000, b"\xff\xd8\xff" + b"b" * 300_000
+    asked = [lip_sync(photo, b"OggS1"), lip_sync(other_photo, b"OggS1"), lip_sync(photo, b"OggS2")]
+    ids = [await replicate.start(one) for one in asked]
+    assert [await replicate.find(one, datetime.now(UTC)) for one in asked] == ids
+    assert await replicate.find(lip_sync(other_photo, b"OggS2"), datetime.now(UTC)) is None
+    stand.files.clear()
+    assert await replicate.find(asked[0], datetime.now(UTC)) is None
+
+
 async def test_cancel(stand: ReplicateStand, replicate: ReplicateProvider) -> None:
     stand.knobs.seconds = 100
     prediction_id = await replicate.start(request())

@@ -4,9 +4,11 @@ The stands live in the test's own process, so they outlive a bot that is killed.
 """
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from html import unescape
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +18,7 @@ from aiohttp import web
 from sandbox.inngest.execution import Pace
 from sandbox.inngest.stand import InngestStand
 from sandbox.telegram import create_telegram
+from services.i18n import Texts
 from storage.pool import Pool
 from tests.support.process import BotProcess, Forge
 from tests.support.replicate_stand import TOKEN as REPLICATE_TOKEN
@@ -25,6 +28,12 @@ BOT_TOKEN = "1000000001:acceptance-tests-only"
 WAIT_SECONDS = 20.0
 Message = dict[str, Any]
 PlanName = Literal["A", "B"]
+TEXTS = Texts()
+
+
+def said(key: str, n: int | None = None, /, *, language: str = "en", **params: str | int) -> str:
+    """A text of the catalogues as it reads in the chat."""
+    return unescape(re.sub(r"<[^>]+>", "", TEXTS.t(language, key, n, **params)))
 
 
 async def until(check: Callable[[], Awaitable[Any]], *, seconds: float = WAIT_SECONDS, what: str = "") -> Any:
@@ -61,7 +70,7 @@ class TelegramStand:
         if self._runner is not None:
             await self._runner.cleanup()
 
-    async def call(self, method: str, path: str, json: Any = None, **params: Any) -> Any:
+    async def call(self, method: str, path: str, json: Any = None, /, **params: Any) -> Any:
         async with self._session.request(method, path, json=json, params=params) as response:
             answer = await response.json()
             assert response.status < 400, answer
@@ -82,6 +91,10 @@ class TelegramStand:
         answer = await self.call("GET", "/sim/outbox", **({"method": method} if method else {}))
         calls: list[dict[str, Any]] = answer["calls"]
         return calls
+
+    async def toasts(self) -> list[str]:
+        """What people were told by an answer to a tap, oldest first."""
+        return [call["params"].get("text", "") for call in await self.calls("answerCallbackQuery")]
 
 
 @dataclass
@@ -104,6 +117,11 @@ class Person:
                 "language_code": self.language_code,
             },
         )
+
+    async def send(self, **content: Any) -> Any:
+        """Something other than text: `sticker`, or further fields of Telegram's message."""
+        about = {"first_name": self.first_name, "language_code": self.language_code}
+        return await self.telegram.call("POST", "/sim/message", {"user_id": self.id, **about, **content})
 
     async def tap(self, label: str, **where: Any) -> Any:
         return await self.telegram.call("POST", "/sim/callback", {"label": label, "user_id": self.id, **where})
@@ -129,9 +147,10 @@ class Person:
             raise AssertionError(f"{self.id} never sees {text!r}, but:\n{chat}") from None
         return found
 
-    async def can_tap(self, label: str, *, seconds: float = WAIT_SECONDS) -> Message:
+    async def can_tap(self, label: str, *, seconds: float = WAIT_SECONDS, after: int = 0) -> Message:
         async def look() -> Message | None:
-            fitting = [m for m in await self.from_bot() if any(label in button for button in labels(m))]
+            newer = [m for m in await self.from_bot() if m["message_id"] > after]
+            fitting = [m for m in newer if any(label in button for button in labels(m))]
             return fitting[-1] if fitting else None
 
         found: Message = await until(look, seconds=seconds, what=f"{self.id} can tap {label!r}")
@@ -148,6 +167,22 @@ class Person:
         await self.sees("What do you want to see?")
         await self.say(prompt)
         await self.can_tap("Create")
+
+    def said(self, key: str, n: int | None = None, /, **params: str | int) -> str:
+        """A text as this person reads it."""
+        return said(key, n, language=self.language_code, **params)
+
+    async def write_card(self, prompt: str = "a lighthouse", *, price: int = 1) -> Message:
+        """Words out of the blue open the card."""
+        sent = await self.say(prompt)
+        after = sent["message"]["message_id"]
+        return await self.can_tap(self.said("button.confirm", price=price), after=after)
+
+    async def quick_order(self, prompt: str = "a lighthouse", *, price: int = 1) -> Message:
+        """The shortest way to a confirmed card: words, and one tap."""
+        card = await self.write_card(prompt, price=price)
+        await self.tap(self.said("button.confirm", price=price), message_id=card["message_id"])
+        return card
 
     async def order(self, prompt: str = "a lighthouse") -> None:
         """From the menu to the confirmed card."""
@@ -202,8 +237,10 @@ class Stage:
         await self.inngest.close()
         await self.replicate.close()
 
-    async def start_bot(self, *, ready: bool = True, **settings: str) -> BotProcess:
+    async def start_bot(self, *, ready: bool = True, webhook: bool = False, **settings: str) -> BotProcess:
         bot = BotProcess(self.forge, self.folder, {**self.settings, **settings}, name=f"bot-{len(self.bots) + 1}")
+        if webhook:
+            bot._settings |= {"TELEGRAM_MODE": "webhook", "PUBLIC_URL": bot.url}
         self.bots.append(bot)
         await bot.start()
         if ready:
@@ -227,6 +264,12 @@ class Stage:
 
     async def jobs(self) -> list[dict[str, Any]]:
         return [dict(row) for row in await self.db.fetch("SELECT * FROM jobs ORDER BY created_at")]
+
+    async def set_mode(self, mode: str | None, key: str = "mode") -> None:
+        """As an admin's change of mode in another process would."""
+        await self.db.execute("DELETE FROM settings WHERE key = $1", key)
+        if mode is not None:
+            await self.db.execute("INSERT INTO settings (key, value) VALUES ($1, $2)", key, mode)
 
     async def ended_jobs(self, count: int = 1, *, seconds: float = WAIT_SECONDS) -> list[dict[str, Any]]:
         """All jobs, once `count` of them have ended."""

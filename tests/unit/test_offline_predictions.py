@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from providers.offline.predictions import OfflineProvider
-from providers.offline.records import KEPT, Records
+from providers.offline.records import KEPT, Records, new_record
 from providers.protocols import ErrorKind, PredictionRequest, ProviderError
 
 
@@ -156,26 +156,24 @@ async def test_what_is_not_there(tmp_path: Path, clock: Clock, unknown: str) -> 
         await offline.fetch(f"offline:{prediction_id}/1")
 
 
-async def test_a_kind_that_it_cannot_make(tmp_path: Path, clock: Clock) -> None:
-    with pytest.raises(ProviderError) as caught:
-        await provider(tmp_path, clock).start(PredictionRequest("lip_sync", "m", {}, 1))
-    assert caught.value.kind is ErrorKind.FAILED
-
-
 async def test_files_of_a_request_are_kept_with_it(tmp_path: Path, clock: Clock) -> None:
     records = Records(tmp_path)
-    made = records.add(PredictionRequest("image", "m", {}, 1, {"image": b"one", "mask": b"two"}), clock.now)
+    asked = PredictionRequest("image", "m", {}, 1, {"image": b"one", "mask": b"two"})
+    made = new_record(asked, clock.now)
+    records.add(made, asked.files)
     assert records.files(records.load(made.id)) == {"image": b"one", "mask": b"two"}
 
 
 async def test_old_predictions_are_forgotten(tmp_path: Path, clock: Clock) -> None:
     clock.now = datetime.now(UTC)
     records = Records(tmp_path)
-    made = records.add(request(), clock.now)
+    made = new_record(request(), clock.now)
+    records.add(made, {})
+    (tmp_path / "models").mkdir()
     records.forget_old(clock.now + KEPT - timedelta(minutes=1))
     assert records.load(made.id) == made
     records.forget_old(clock.now + KEPT + timedelta(minutes=1))
-    assert names(tmp_path) == []
+    assert names(tmp_path) == ["models"]
 
 
 async def test_a_damaged_file_is_an_error_of_ours(tmp_path: Path, clock: Clock) -> None:

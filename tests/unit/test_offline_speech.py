@@ -6,8 +6,6 @@ import av
 import numpy as np
 import pytest
 
-pytest.importorskip("espeakng_loader")
-
 from providers.offline.audio import heard, loudness, voice_note
 from providers.offline.speech import STOCK, language_of, speak, voice_like
 from providers.protocols import ErrorKind, ProviderError

@@ -1,0 +1,145 @@
+"""Offline trainings: the photos' style is learned, kept, and seen in the model's pictures."""
+
+import io
+import zipfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from providers.offline.predictions import OfflineProvider
+from providers.offline.records import KEPT, Records
+from providers.offline.styles import learn
+from providers.protocols import ErrorKind, PredictionRequest, ProviderError
+
+Shade = tuple[int, int, int]
+RED: Shade = (190, 40, 35)
+GREEN: Shade = (40, 150, 60)
+
+
+def names(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
+def photos(shade: Shade, count: int = 10, *, kind: str = "JPEG") -> bytes:
+    """A zip of noisy photos in shades of one colour, and a caption beside them."""
+    file = io.BytesIO()
+    rng = np.random.default_rng(1)
+    with zipfile.ZipFile(file, "w") as packed:
+        packed.writestr("notes.txt", "not a photo")
+        for number in range(count):
+            light = rng.uniform(0.4, 1.2, (80, 60, 1))
+            picture = io.BytesIO()
+            Image.fromarray(np.clip(light * shade, 0, 255).astype(np.uint8)).save(picture, kind)
+            packed.writestr(f"{number}.{kind.lower()}", picture.getvalue())
+    return file.getvalue()
+
+
+def training(archive: bytes, **given: Any) -> PredictionRequest:
+    told = {"trigger_word": "anna_x1", "steps": 1000, "name": "Anna", "gender": "female", **given}
+    return PredictionRequest("training", "ostris/flux-dev-lora-trainer:e440", told, 3, {"images": archive})
+
+
+async def trained(folder: Path, archive: bytes, **given: Any) -> str:
+    provider = OfflineProvider(folder, seconds=0)
+    prediction = await provider.get(await provider.start(training(archive, **given)))
+    return prediction.outputs[0]
+
+
+async def picture(folder: Path, model: str, prompt: str, **given: Any) -> "np.ndarray[Any, np.dtype[np.float32]]":
+    provider = OfflineProvider(folder, seconds=0)
+    request = PredictionRequest("image", model, {"prompt": prompt, **given}, 1)
+    prediction = await provider.get(await provider.start(request))
+    return np.asarray(Image.open(io.BytesIO(await provider.fetch(prediction.outputs[0]))), np.float32)
+
+
+async def test_it_takes_its_time_and_says_how_far_it_is(tmp_path: Path) -> None:
+    provider = OfflineProvider(tmp_path, seconds=1000)
+    request = training(photos(RED))
+    prediction_id = await provider.start(request)
+    assert (await provider.get(prediction_id)).status == "queued"
+    later = datetime.fromtimestamp(datetime.now(UTC).timestamp() + 600, UTC)
+    after_a_kill = OfflineProvider(tmp_path, seconds=1000, clock=lambda: later)
+    running = await after_a_kill.get(prediction_id)
+    assert running.status == "running"
+    assert running.percent == pytest.approx(53, abs=2)
+    assert await after_a_kill.find(request, datetime(2020, 1, 1, tzinfo=UTC)) == prediction_id
+
+
+async def test_pictures_of_a_model_have_the_colours_of_its_photos(tmp_path: Path) -> None:
+    red, green = await trained(tmp_path, photos(RED)), await trained(tmp_path, photos(GREEN))
+    assert red.startswith("offline/anna_x1:")
+    lake, city = await picture(tmp_path, red, "anna_x1 at a lake"), await picture(tmp_path, red, "anna_x1, city")
+    assert np.abs(lake - city).mean() > 8, "each prompt has its own picture"
+    for seen in (lake, city):
+        means = seen.mean(axis=(0, 1))
+        assert means[0] > means[1] + 25
+        assert means[0] > means[2] + 25
+    means = (await picture(tmp_path, green, "anna_x1 at a lake")).mean(axis=(0, 1))
+    assert means[1] > means[0] + 15
+    by_id = await picture(tmp_path, "black-forest-labs/flux-pro-finetuned", "anna_x1 at a lake", finetune_id=green)
+    assert np.array_equal(by_id.mean(axis=(0, 1)), means)
+
+
+async def test_a_model_outlives_its_training(tmp_path: Path) -> None:
+    model = await trained(tmp_path, photos(RED, kind="PNG"), steps=300)
+    Records(tmp_path).forget_old(datetime.now(UTC) + 2 * KEPT)
+    assert names(tmp_path) == ["models"]
+    provider = OfflineProvider(tmp_path)
+    asked = PredictionRequest("image", model, {"prompt": "x"}, 1)
+    await provider.start(asked)
+    await provider.forget(model)
+    await provider.forget(model)
+    with pytest.raises(ProviderError) as caught:
+        await provider.start(asked)
+    assert caught.value.kind is ErrorKind.NOT_FOUND
+
+
+def broken_photos() -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as packed:
+        for number in range(12):
+            packed.writestr(f"{number}.jpg", b"\xff\xd8\xff but no photo")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("archive", "given"),
+    [
+        (photos(RED, 9), {}),
+        (broken_photos(), {}),
+        (b"no zip", {}),
+        (photos(RED)[:-100], {}),
+        (photos(RED), {"trigger_word": "  "}),
+        (photos(RED), {"steps": 0}),
+        (photos(RED), {"steps": "many"}),
+    ],
+)
+async def test_what_a_trainer_would_refuse(tmp_path: Path, archive: bytes, given: dict[str, Any]) -> None:
+    with pytest.raises(ProviderError) as caught:
+        await OfflineProvider(tmp_path).start(training(archive, **given))
+    assert caught.value.kind is ErrorKind.BAD_INPUT
+    assert names(tmp_path) == []
+
+
+async def test_a_name_may_ask_for_failure(tmp_path: Path) -> None:
+    provider = OfflineProvider(tmp_path, seconds=0)
+    ended = await provider.get(await provider.start(training(photos(RED), name="Anna #fail")))
+    assert (ended.status, ended.error) == ("failed", ErrorKind.FAILED)
+
+
+@pytest.mark.parametrize("model", ["offline/x:", "offline/x:../../etc", "offline/x:00ff", "offline/nothing"])
+async def test_a_model_that_is_not_there(tmp_path: Path, model: str) -> None:
+    with pytest.raises(ProviderError) as caught:
+        await OfflineProvider(tmp_path).start(PredictionRequest("image", model, {"prompt": "x"}, 1))
+    assert caught.value.kind is ErrorKind.NOT_FOUND
+
+
+def test_the_style_follows_from_the_photos_alone() -> None:
+    assert learn(photos(RED)) == learn(photos(RED))
+    one, other = learn(photos(RED)), learn(photos(GREEN))
+    assert (one.grain, one.palette) != (other.grain, other.palette)
+    assert np.abs(np.array(one.mean) - np.array(RED) * 0.8).max() < 12
