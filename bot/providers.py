@@ -4,7 +4,7 @@ Only what is used is imported: the clients are slow to, and the offline ones bel
 """
 
 from bot.settings import Settings
-from providers.protocols import PredictionProvider, SpeechProvider, VoiceProvider
+from providers.protocols import PredictionProvider, SpeechProvider, TrainingProvider, VoiceProvider
 from services.work import Providers, WordProviders
 
 REPLICATE_WEBHOOK = "/webhooks/replicate"
@@ -19,7 +19,7 @@ def create_providers(settings: Settings) -> Providers:
     return Providers(media, trainings, voices, speech, *_words(settings))
 
 
-def _media(settings: Settings) -> tuple[PredictionProvider, PredictionProvider]:
+def _media(settings: Settings) -> tuple[PredictionProvider, TrainingProvider]:
     """Images, films and lip-sync; and trainings."""
     if token := settings.replicate_api_token.get_secret_value():
         from providers.replicate import ReplicateProvider

@@ -1,5 +1,6 @@
 """What a person owns: models trained on their photos, voices made of their recordings."""
 
+from collections.abc import Awaitable
 from uuid import UUID
 
 from aiogram import F, Router
@@ -86,16 +87,21 @@ async def delete(tap: CallbackQuery, callback_data: OwnTap, desk: Desk) -> None:
     await answer(tap)
     own_id = UUID(callback_data.id)
     if callback_data.what == "model":
-        await delete_model(desk.studio.db, own_id, desk.user.id)
+        if model := await delete_model(desk.studio.db, own_id, desk.user.id):
+            await forget(desk.studio.providers.trainings.forget(model.version), model.version)
         await desk.show(tap, *await models(desk))
         return
-    voice = await delete_voice(desk.studio.db, own_id, desk.user.id)
-    if voice is not None:
-        try:
-            await desk.studio.providers.voices.delete(voice.voice_id)
-        except ProviderError as error:
-            logger.warning("voice {} is ours no more, but stays at its provider: {}", voice.voice_id, error)
+    if voice := await delete_voice(desk.studio.db, own_id, desk.user.id):
+        await forget(desk.studio.providers.voices.delete(voice.voice_id), voice.voice_id)
     await desk.show(tap, *await voices(desk))
+
+
+async def forget(deletion: Awaitable[None], what: str) -> None:
+    """Delete it at the provider too. It is the person's no more, even where the provider keeps it."""
+    try:
+        await deletion
+    except ProviderError as error:
+        logger.warning("{} stays at its provider: {}", what, error)
 
 
 @router.callback_query(OwnTap.filter(F.action == "rename"))

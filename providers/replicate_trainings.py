@@ -44,13 +44,14 @@ class ReplicateTrainings:
             api_token, base_url, timeout=timeout, upload_timeout=upload_timeout, webhook_url=webhook_url
         )
         self._hardware = hardware
+        self._account = ""
         self._known: set[str] = set()
         """Destinations that are there."""
 
     async def start(self, request: PredictionRequest) -> str:
         """Ask once. TIMED_OUT and OVERLOADED may mean that only the answer was lost: ask `find` then."""
         trainer = model_named(request.model)
-        destination = _destination(request) if trainer.version else ""
+        destination = await self._owned(_destination(request)) if trainer.version else ""
         if destination:
             await self._ensure(destination)
         given = await self._api.input_of(_trainer_input(request), request.files)
@@ -118,6 +119,15 @@ class ReplicateTrainings:
     async def close(self) -> None:
         await self._api.close()
 
+    async def _owned(self, destination: str) -> str:
+        """The destination with its owner: our own account where none is named."""
+        if "/" in destination:
+            return destination
+        if not self._account:
+            async with self._api.question() as client:
+                self._account = str((await client.accounts.async_current()).username)
+        return f"{self._account}/{destination}"
+
     async def _ensure(self, destination: str) -> None:
         """Make the destination, visible to us alone, where it is missing."""
         if destination in self._known:
@@ -165,9 +175,11 @@ class ReplicateTrainings:
 
 def _destination(request: PredictionRequest) -> str:
     destination = str(request.input.get("destination", ""))
-    owner, slash, name = destination.partition("/")
-    if not (owner and slash and name) or ":" in name:
-        raise ProviderError(ErrorKind.FAILED, "Replicate: the destination of a training must be owner/name")
+    owner, slash, name = destination.rpartition("/")
+    if not name or ":" in name or bool(slash) != bool(owner):
+        raise ProviderError(
+            ErrorKind.FAILED, "Replicate: the destination of a training must be owner/name, or name"
+        )
     return destination
 
 

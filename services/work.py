@@ -8,6 +8,7 @@ from providers.protocols import (
     PredictionProvider,
     SpeechProvider,
     TextProvider,
+    TrainingProvider,
     TranscriptionProvider,
     VisionProvider,
     VoiceProvider,
@@ -30,7 +31,7 @@ class Providers:
 
     media: PredictionProvider
     """Images, videos, lip-sync."""
-    trainings: PredictionProvider
+    trainings: TrainingProvider
     voices: VoiceProvider
     """Makes voices, and speaks with them and with stock ones."""
     speech: Mapping[str, SpeechProvider]

@@ -18,7 +18,8 @@ _RENAME_MODEL = (
     "UPDATE own_models SET name = $3 WHERE id = $1 AND user_id = $2 AND deleted_at IS NULL RETURNING true"
 )
 _DELETE_MODEL = """
-UPDATE own_models SET deleted_at = now() WHERE id = $1 AND user_id = $2 AND deleted_at IS NULL RETURNING true"""
+UPDATE own_models SET deleted_at = now() WHERE id = $1 AND user_id = $2 AND deleted_at IS NULL
+RETURNING id, user_id, kind, name, trigger, version, offline"""
 
 _ADD_VOICE = """
 INSERT INTO own_voices (id, user_id, name, voice_id, job_id) VALUES ($1, $2, $3, $4, $5)
@@ -76,8 +77,10 @@ async def rename_model(db: Executor, model_id: UUID, user_id: int, name: str) ->
     return bool(await db.fetchval(_RENAME_MODEL, model_id, user_id, name))
 
 
-async def delete_model(db: Executor, model_id: UUID, user_id: int) -> bool:
-    return bool(await db.fetchval(_DELETE_MODEL, model_id, user_id))
+async def delete_model(db: Executor, model_id: UUID, user_id: int) -> OwnModel | None:
+    """The model that is now deleted, or None where the person has no such model."""
+    row = await db.fetchrow(_DELETE_MODEL, model_id, user_id)
+    return None if row is None else OwnModel(**dict(row))
 
 
 async def add_voice(db: Executor, *, user_id: int, name: str, voice_id: str, job_id: UUID) -> None:

@@ -47,6 +47,7 @@ class Model(BaseModel):
     destination_input: str = "destination"
     gender_input: str = "gender"
     name_input: str = "name"
+    images_input: str = "input_images"
     extra: Mapping[str, str | int | float | bool] = {}
 
     def stars(self, amount: int = 1) -> int:

@@ -19,7 +19,7 @@ def _price(values: Values) -> int:
 
 
 async def run(work: Work) -> Result:
-    return await train(work, _MODEL, "v1", work.providers.trainings, limit=SPEC.limit_seconds)
+    return await train(work, _MODEL, "v1", limit=SPEC.limit_seconds)
 
 
 SPEC = ServiceSpec(

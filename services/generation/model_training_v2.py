@@ -19,8 +19,7 @@ def _price(values: Values) -> int:
 
 
 async def run(work: Work) -> Result:
-    # The pro trainer is a model like any other: its training is a prediction whose output is the finetune's id.
-    return await train(work, _MODEL, "v2", work.providers.media, limit=SPEC.limit_seconds)
+    return await train(work, _MODEL, "v2", limit=SPEC.limit_seconds)
 
 
 SPEC = ServiceSpec(
@@ -38,6 +37,7 @@ SPEC = ServiceSpec(
     price=_price,
     run=run,
     concurrency=2,
+    works_at=lambda providers: providers.trainings,
     limit_seconds=3 * 3600,
     actions=("neuro_image_v2",),
 )

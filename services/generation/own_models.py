@@ -3,11 +3,11 @@
 import io
 import math
 import zipfile
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from uuid import UUID
 
-from providers.protocols import PredictionProvider, PredictionRequest
+from providers.protocols import PredictionRequest
 from services.errors import Broken, Refused
 from services.generation.catalogue import Model
 from services.generation.inputs import FileRef, Offers, Option, Values
@@ -62,8 +62,11 @@ def step_options(least: int, most: int, by: int) -> tuple[Option, ...]:
     return tuple(Option(str(steps), f"{steps}") for steps in range(least, most + 1, by))
 
 
+@dataclass(frozen=True)
 class PhotosAsk(Ask):
-    """A training's request: the photos go as one zip."""
+    """A training's request: the photos go as one zip, under the name that the trainer has for it."""
+
+    images_input: str = "input_images"
 
     async def with_files(self, work: Work) -> PredictionRequest:
         packed = io.BytesIO()
@@ -71,20 +74,20 @@ class PhotosAsk(Ask):
             for number, photo in enumerate(work.job.inputs["photos"], 1):
                 content = await work.download(FileRef.model_validate(photo).file_id)
                 archive.writestr(f"photo-{number:02}.jpg", content)
-        return replace(self.request, files={**self.request.files, "images": packed.getvalue()})
+        return replace(self.request, files={**self.request.files, self.images_input: packed.getvalue()})
 
 
-async def train(
-    work: Work, named: Model, kind: ModelKind, provider: PredictionProvider, *, limit: float
-) -> Result:
+async def train(work: Work, named: Model, kind: ModelKind, *, limit: float) -> Result:
     """Train a model on the person's photos, and store it as theirs."""
-    values = work.job.inputs
+    values, provider = work.job.inputs, work.providers.trainings
     trigger = f"DPT{work.job.id.hex[-6:].upper()}"
     given = named.given(
         trigger_word=trigger, steps=int(values["steps"]), gender=values["gender"], name=values["name"],
         destination=f"diptych-{work.job.user_id}-{work.job.id.hex[-8:]}",
     )  # fmt: skip
-    ask = PhotosAsk(PredictionRequest("training", named.model, given, seed_for(work, 1)))
+    ask = PhotosAsk(
+        PredictionRequest("training", named.model, given, seed_for(work, 1)), images_input=named.images_input
+    )
     (prediction,) = await predict(work, provider, [ask], limit=limit)
     if not prediction.outputs:
         raise Broken("failure.provider", detail=f"training {prediction.id} ended without a model")

@@ -51,7 +51,7 @@ def film(data: bytes) -> Film:
         stream = container.streams.video[0]
         assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
         frames = [
-            np.asarray(frame.to_image().resize((160, 90)), np.float32) for frame in container.decode(video=0)
+            frame.reformat(160, 90, "rgb24").to_ndarray().astype(np.float32) for frame in container.decode(video=0)
         ]
         assert stream.duration is not None
         assert stream.time_base is not None
