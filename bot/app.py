@@ -13,7 +13,7 @@ from loguru import logger
 from bot.fsm import PostgresStorage
 from bot.intake import Intake
 from bot.middlewares import DeskMiddleware, ErrorMiddleware, ThrottleMiddleware
-from bot.providers import create_providers
+from bot.providers import create_providers, replicate_webhook_secret
 from bot.settings import Settings
 from bot.telegram import Webhook, announce_commands, create_bots, poll
 from handlers.routers import create_router
@@ -34,6 +34,7 @@ from storage.migrations import migrate
 from storage.pool import Pool, create_pool
 from web.health import Health
 from web.landing import Landing
+from web.replicate import ReplicateWebhook
 
 _DRAIN_SECONDS = 6.0
 _LOOSE_ENDS_SECONDS = 2.0
@@ -63,7 +64,7 @@ class App:
             lease_seconds=settings.job_lease_seconds,
         )
         plan_a = self._serve_inngest(studio)
-        self._plans = plans = Plans(self._db, plan_a)
+        self._plans = plans = Plans(self._db, plan_a, studio.signals)
         await plans.load()
         self._queue = Queue(studio, plans, slots=settings.plan_b_slots, per_person=settings.jobs_per_person)
         relay = Relay(studio, plans, self._queue, start_within=settings.plan_a_start_timeout)
@@ -149,6 +150,8 @@ class App:
         Landing(sandbox=settings.sandbox, inngest_url=settings.inngest_url).add_routes(self._web)
         if settings.telegram_mode == "webhook":
             webhook.add_routes(self._web)
+        if settings.public_url and settings.replicate_api_token.get_secret_value():
+            ReplicateWebhook(studio, plans, lambda: replicate_webhook_secret(settings)).add_routes(self._web)
         if settings.sandbox:
             self._sandbox = _add_sandbox(self._web, settings.data_dir)
 

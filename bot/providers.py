@@ -6,8 +6,8 @@ Only what is used is imported: the clients are slow to, and the offline ones bel
 from bot.settings import Settings
 from providers.protocols import PredictionProvider, SpeechProvider, TrainingProvider, VoiceProvider
 from services.work import Providers, WordProviders
+from web.replicate import PATH as REPLICATE_WEBHOOK
 
-REPLICATE_WEBHOOK = "/webhooks/replicate"
 
 
 def create_providers(settings: Settings) -> Providers:
@@ -35,6 +35,13 @@ def _media(settings: Settings) -> tuple[PredictionProvider, TrainingProvider]:
 
     offline = OfflineProvider(settings.data_dir / "offline", seconds=settings.offline_seconds)
     return offline, offline
+
+
+async def replicate_webhook_secret(settings: Settings) -> str:
+    """What Replicate signs its webhooks with. Raises ProviderError."""
+    from providers.replicate_webhook import fetch_secret
+
+    return await fetch_secret(settings.replicate_api_token.get_secret_value(), settings.replicate_base_url or None)
 
 
 def _voices(settings: Settings) -> VoiceProvider:

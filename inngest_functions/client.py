@@ -11,7 +11,7 @@ import inngest
 from circuitbreaker import CircuitBreaker
 from loguru import logger
 
-from inngest_functions.events import OrderEvent, sending_of
+from inngest_functions.events import PREDICTION_FINISHED, OrderEvent, PredictionFinished, sending_of
 from services.generation.registry import SERVICES
 from services.plans import PlanAAway
 from storage.jobs import Job
@@ -83,6 +83,14 @@ class InngestPlan:
         events = [_event(job) for job in jobs]
         try:
             await self._breaker.call_async(self._send, events)
+        except Exception as error:
+            raise PlanAAway(f"{type(error).__name__}: {error}") from error
+
+    async def prediction_finished(self, prediction_id: str, job: Job) -> None:
+        """Wake a run that waits for this prediction. Raises PlanAAway; the run then wakes up by itself."""
+        data = PredictionFinished(prediction_id=prediction_id, job_id=job.id).model_dump(mode="json")
+        try:
+            await self._breaker.call_async(self._send, [inngest.Event(name=PREDICTION_FINISHED, data=data)])
         except Exception as error:
             raise PlanAAway(f"{type(error).__name__}: {error}") from error
 

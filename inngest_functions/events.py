@@ -7,6 +7,18 @@ from pydantic import BaseModel, ConfigDict
 from storage.jobs import Job
 
 
+PREDICTION_FINISHED = "provider/prediction.finished"
+
+
+class PredictionFinished(BaseModel):
+    """A provider's webhook said that a prediction has ended, well or not."""
+
+    model_config = ConfigDict(frozen=True)
+
+    prediction_id: str
+    job_id: UUID
+
+
 def sending_of(job: Job) -> str:
     """What Inngest de-duplicates by: the job's id, and how often its run was lost."""
     return str(job.id) if job.epoch == 0 else f"{job.id}:{job.epoch}"

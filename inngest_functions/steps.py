@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import inngest
 
+from inngest_functions.events import PREDICTION_FINISHED
 from services.errors import Failure, PlanGaveUp
 from services.steps import RETRIES, Outcome, Steps
 from storage import journal
@@ -41,6 +42,16 @@ class InngestSteps(Steps):
         except inngest.StepError as error:
             # Only what must not be given up gets here: everything else ended as a stored failure.
             raise PlanGaveUp(f"step {step}: {error.message}") from error
+
+    async def _await(self, step: str, signal: str, seconds: float) -> None:
+        """Inngest waits for the provider's event, so no process has to."""
+        await renew_lease(self._db, self._job.id, self._job.epoch, seconds=seconds + self._lease_seconds)
+        await self._ctx.step.wait_for_event(
+            step,
+            event=PREDICTION_FINISHED,
+            if_exp=f"async.data.prediction_id == '{signal}'",
+            timeout=timedelta(seconds=max(1, round(seconds))),
+        )
 
     async def _pause(self, step: str, seconds: float) -> None:
         await renew_lease(self._db, self._job.id, self._job.epoch, seconds=seconds + self._lease_seconds)

@@ -70,6 +70,8 @@ class PredictionProvider(Protocol):
     name: str
     offline: bool
     """True when the result is a stand-in made on this machine, which each result then says."""
+    calls_back: bool
+    """True when the provider tells us by webhook that work has ended, so that we need not ask often."""
 
     async def start(self, request: PredictionRequest) -> str:
         """Ask for the work once and return the prediction's id. Never retries by itself."""

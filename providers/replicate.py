@@ -20,6 +20,7 @@ class ReplicateProvider:
 
     name = "replicate"
     offline = False
+    calls_back = False
 
     def __init__(
         self,
@@ -30,6 +31,7 @@ class ReplicateProvider:
         upload_timeout: float = 120.0,
         webhook_url: str | None = None,
     ) -> None:
+        self.calls_back = webhook_url is not None
         self._api = ReplicateApi(
             api_token, base_url, timeout=timeout, upload_timeout=upload_timeout, webhook_url=webhook_url
         )

@@ -29,6 +29,7 @@ class ReplicateTrainings:
 
     name = "replicate"
     offline = False
+    calls_back = False
 
     def __init__(
         self,
@@ -40,6 +41,7 @@ class ReplicateTrainings:
         webhook_url: str | None = None,
         hardware: str = HARDWARE,
     ) -> None:
+        self.calls_back = webhook_url is not None
         self._api = ReplicateApi(
             api_token, base_url, timeout=timeout, upload_timeout=upload_timeout, webhook_url=webhook_url
         )

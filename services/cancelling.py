@@ -6,6 +6,7 @@ from typing import Any
 from loguru import logger
 
 from providers.protocols import PredictionProvider, ProviderError
+from services.signals import Signals
 from services.steps import DirectSteps, Recover, Work
 from storage.jobs import Job
 from storage.journal import Entry
@@ -23,7 +24,7 @@ class StoppingSteps(DirectSteps):
     """
 
     def __init__(self, db: Pool, job: Job, entries: Mapping[str, Entry]) -> None:
-        super().__init__(db, job, dict(entries))
+        super().__init__(db, job, dict(entries), Signals())
         self.started = [
             str(entry.result["value"])
             for step, entry in entries.items()
@@ -33,6 +34,9 @@ class StoppingSteps(DirectSteps):
     async def sleep(self, step: str, seconds: float) -> None:
         if step not in self._entries:
             raise Stopped
+
+    async def wait(self, step: str, signal: str, seconds: float) -> None:
+        await self.sleep(step, seconds)
 
     async def _fresh(self, step: str, work: Work, recover: Recover | None, patient: bool) -> Any:
         begun = self._entries.get(step)

@@ -8,6 +8,8 @@ import asyncpg
 from loguru import logger
 
 from services.generation.registry import SERVICES
+from services.signals import CHANNEL as SIGNALS
+from services.signals import Signals
 from storage.jobs import Job, Plan
 from storage.pool import DATABASE_AWAY, Connection, Pool
 from storage.settings import CHANNEL, get_settings, set_setting, unset_setting
@@ -35,6 +37,11 @@ class PlanA(Protocol):
         ...
 
 
+    async def prediction_finished(self, prediction_id: str, job: Job) -> None:
+        """Wake a run that waits for this prediction. Raises PlanAAway."""
+        ...
+
+
 class NoPlanA:
     """Where Inngest is not configured."""
 
@@ -43,12 +50,16 @@ class NoPlanA:
     async def send(self, jobs: Sequence[Job]) -> None:
         raise PlanAAway("Inngest is not configured")
 
+    async def prediction_finished(self, prediction_id: str, job: Job) -> None:
+        raise PlanAAway("Inngest is not configured")
+
 
 class Plans:
     """The modes, as they stand in Postgres; every process hears of a change at once."""
 
-    def __init__(self, db: Pool, plan_a: PlanA) -> None:
+    def __init__(self, db: Pool, plan_a: PlanA, signals: Signals | None = None) -> None:
         self._db = db
+        self.signals = signals or Signals()
         self.plan_a = plan_a
         self._modes: dict[str, Mode] = {}
         self.changed = asyncio.Event()
@@ -106,11 +117,15 @@ class Plans:
         def hear(*_: object) -> None:
             heard.put_nowait(True)
 
+        def pass_on(*args: object) -> None:
+            self.signals.heard(str(args[-1]))
+
         def lose(*_: object) -> None:
             heard.put_nowait(False)
 
         connection.add_termination_listener(lose)
         await connection.add_listener(CHANNEL, hear)
+        await connection.add_listener(SIGNALS, pass_on)
         try:
             await self.load()  # a change may have come while nobody listened
             while await heard.get():
@@ -119,3 +134,4 @@ class Plans:
             if not connection.is_closed():
                 connection.remove_termination_listener(lose)
                 await connection.remove_listener(CHANNEL, hear)
+                await connection.remove_listener(SIGNALS, pass_on)

@@ -16,6 +16,7 @@ import stamina
 from loguru import logger
 
 from services.errors import Away, Failure, LeaseLost, failure_of
+from services.signals import Signals
 from storage import journal
 from storage.jobs import Job, Plan, renew_lease
 from storage.pool import DATABASE_AWAY, Pool
@@ -69,6 +70,17 @@ class Steps(ABC):
             return
         await self._pause(step, seconds)
         await self._end(step, {"value": None})
+
+    async def wait(self, step: str, signal: str, seconds: float) -> None:
+        """Let time pass until `signal` is given (signals.py), or that long. Either way the work goes on: whoever
+        wakes up looks for itself what has happened."""
+        if step in self._entries:
+            return
+        await self._await(step, signal, seconds)
+        await self._end(step, {"value": None})
+
+    @abstractmethod
+    async def _await(self, step: str, signal: str, seconds: float) -> None: ...
 
     @abstractmethod
     async def _attempts(self, step: str, attempt: Callable[[bool], Awaitable[Outcome]], patient: bool) -> Outcome:
@@ -127,6 +139,10 @@ class DirectSteps(Steps):
 
     plan: Plan = "B"
 
+    def __init__(self, db: Pool, job: Job, entries: dict[str, journal.Entry], signals: Signals) -> None:
+        super().__init__(db, job, entries)
+        self._signals = signals
+
     async def _attempts(self, step: str, attempt: Callable[[bool], Awaitable[Outcome]], patient: bool) -> Outcome:
         tries = None if patient else RETRIES + 1
         async for retry in stamina.retry_context(
@@ -138,6 +154,9 @@ class DirectSteps(Steps):
 
     async def _pause(self, step: str, seconds: float) -> None:
         await asyncio.sleep(seconds)
+
+    async def _await(self, step: str, signal: str, seconds: float) -> None:
+        await self._signals.wait(signal, seconds)
 
 
 def _retry_delay(error: Exception) -> bool | float:

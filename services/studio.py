@@ -8,6 +8,7 @@ from aiogram import Bot
 from services.background import Background
 from services.i18n import Texts
 from services.progress_clock import ProgressClock
+from services.signals import Signals
 from services.work import Providers
 from storage.pool import Pool
 
@@ -23,6 +24,7 @@ class Studio:
     """How long a runner that fell silent keeps its job."""
     background: Background = field(default_factory=Background)
     clock: ProgressClock = field(default_factory=ProgressClock)
+    signals: Signals = field(default_factory=Signals)
 
     def bot(self, name: str) -> Bot:
         """The bot of that name; another of ours where it was renamed or taken away since the order."""

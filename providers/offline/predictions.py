@@ -33,6 +33,7 @@ class OfflineProvider:
 
     name = "offline"
     offline = True
+    calls_back = False
 
     def __init__(self, data_dir: Path, *, seconds: float = 1.5, clock: Callable[[], datetime] = _now) -> None:
         self._records = Records(data_dir)

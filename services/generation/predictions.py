@@ -15,6 +15,8 @@ from storage.jobs import get_job_by_prediction
 
 _PAUSES = (1.0, 1.0, 2.0, 2.0, 3.0, 5.0)
 _LONGEST_PAUSE = 10.0
+_CALLED_BACK_PAUSE = 20.0
+"""How long to trust in a provider's webhook before looking oneself."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,9 @@ async def predict(
         for number, ask in enumerate(asks, 1)
     ]
     predictions: list[Prediction] = []
-    for number, pause in enumerate(_pauses(limit), 1):
-        await work.steps.sleep(f"pause-{number}", pause)
+    for number, pause in enumerate(_pauses(limit, sparse=provider.calls_back), 1):
+        # With several predictions the last one's end is as good as any: the others are looked at as well.
+        await work.steps.wait(f"pause-{number}", ids[-1], pause)
         try:
             stored = await work.steps.run(f"poll-{number}", partial(_poll, provider, ids))
         except Failure as failure:
@@ -104,9 +107,14 @@ def _percent(predictions: Sequence[Prediction]) -> int | None:
     return sum(numbers) // len(known) if numbers else None
 
 
-def _pauses(limit: float) -> Iterator[float]:
-    """Short at first, for pictures; long later, for films and trainings."""
+def _pauses(limit: float, *, sparse: bool) -> Iterator[float]:
+    """Short at first, for pictures; long later, for films and trainings; `sparse` where the provider calls back."""
     passed = 0.0
+    if sparse:
+        while passed < limit:
+            passed += _CALLED_BACK_PAUSE
+            yield _CALLED_BACK_PAUSE
+        return
     for number in range(100_000):
         pause = (
             _PAUSES[number] if number < len(_PAUSES) else min(_LONGEST_PAUSE * 3, max(_LONGEST_PAUSE, passed / 20))

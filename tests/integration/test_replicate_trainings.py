@@ -103,10 +103,20 @@ async def test_a_destination_that_may_not_be_made(stand: ReplicateStand, trainin
     with pytest.raises(ProviderError) as caught:
         await trainings.start(request())
     assert caught.value.kind is ErrorKind.FAILED
-    for wrong in ("", "acme", "acme/x:y"):
+    for wrong in ("", "/x", "acme/", "acme/x:y"):
         with pytest.raises(ProviderError):
             await trainings.start(request(destination=wrong))
     assert stand.predictions == []
+
+
+async def test_a_destination_without_an_owner_is_our_own_account(
+    stand: ReplicateStand, trainings: ReplicateTrainings
+) -> None:
+    await trainings.start(request(destination="ann-1"))
+    (destination,) = stand.models
+    owner, _, name = destination.partition("/")
+    assert owner
+    assert name == "ann-1"
 
 
 async def test_a_lost_answer_is_found_again(stand: ReplicateStand, trainings: ReplicateTrainings) -> None:

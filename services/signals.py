@@ -1,0 +1,42 @@
+"""Signals: what wakes a job that waits for something outside, in whichever process it waits.
+
+Given through Postgres (LISTEN/NOTIFY), because a provider's webhook may reach another process than the one that
+waits. A signal that is missed costs time, never a result: a wait ends by itself too.
+"""
+
+import asyncio
+from collections import defaultdict
+
+from storage.pool import Executor
+from storage.settings import notify
+
+CHANNEL = "signals"
+
+
+class Signals:
+    def __init__(self) -> None:
+        self._waiting: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+
+    async def wait(self, signal: str, seconds: float) -> None:
+        """Until the signal is given, or that long."""
+        event = asyncio.Event()
+        self._waiting[signal].add(event)
+        try:
+            async with asyncio.timeout(seconds):
+                await event.wait()
+        except TimeoutError:
+            pass
+        finally:
+            self._waiting[signal].discard(event)
+            if not self._waiting[signal]:
+                del self._waiting[signal]
+
+    def heard(self, signal: str) -> None:
+        """Wake who waits for it in this process."""
+        for event in self._waiting.get(signal, ()):
+            event.set()
+
+
+async def give(db: Executor, signal: str) -> None:
+    """Wake who waits for it, in every process."""
+    await notify(db, CHANNEL, signal)

@@ -1,0 +1,67 @@
+"""Replicate's webhook: a prediction has ended. It only wakes the job that waits; the job looks for itself.
+
+https://replicate.com/docs/topics/webhooks/verify-webhook
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+
+from aiohttp import web
+from loguru import logger
+
+from providers.protocols import ProviderError
+from providers.replicate_webhook import WebhookRefused, prediction_id_in, verify
+from services.plans import PlanAAway, Plans
+from services.signals import give
+from services.studio import Studio
+from storage.jobs import Job, get_job_by_prediction
+
+PATH = "/webhooks/replicate"
+FetchSecret = Callable[[], Awaitable[str]]
+
+
+class ReplicateWebhook:
+    """Answers 401 for a wrong signature or an old timestamp, 404 for a prediction that is not ours."""
+
+    def __init__(self, studio: Studio, plans: Plans, fetch_secret: FetchSecret) -> None:
+        self._studio = studio
+        self._plans = plans
+        self._fetch_secret = fetch_secret
+        self._secret = ""
+        self._asking = asyncio.Lock()
+
+    def add_routes(self, app: web.Application) -> None:
+        app.router.add_post(PATH, self._receive)
+
+    async def _receive(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        try:
+            verify(await self._known_secret(), request.headers, body, datetime.now(UTC))
+            prediction_id = prediction_id_in(body)
+        except WebhookRefused as error:
+            logger.warning("a webhook of Replicate's was refused: {}", error)
+            return web.Response(status=401)
+        except ProviderError as error:
+            logger.warning("webhooks of Replicate's cannot be checked: {}", error)
+            return web.Response(status=503)  # it comes again
+        job = await get_job_by_prediction(self._studio.db, prediction_id)
+        if job is None:
+            return web.Response(status=404)
+        if not job.ended:
+            await give(self._studio.db, prediction_id)
+            if job.plan == "A":
+                await self._wake_plan_a(prediction_id, job)
+        return web.Response(status=200)
+
+    async def _wake_plan_a(self, prediction_id: str, job: Job) -> None:
+        try:
+            await self._plans.plan_a.prediction_finished(prediction_id, job)
+        except PlanAAway as error:
+            logger.warning("job {} was not woken for {}: {}", job.id, prediction_id, error)
+
+    async def _known_secret(self) -> str:
+        async with self._asking:
+            if not self._secret:
+                self._secret = await self._fetch_secret()
+            return self._secret
