@@ -9,7 +9,6 @@ from services.work import Providers, WordProviders
 from web.replicate import PATH as REPLICATE_WEBHOOK
 
 
-
 def create_providers(settings: Settings) -> Providers:
     voices = _voices(settings)
     speech: dict[str, SpeechProvider] = {voices.name: voices}

@@ -6,7 +6,6 @@ from pydantic import BaseModel, ConfigDict
 
 from storage.jobs import Job
 
-
 PREDICTION_FINISHED = "provider/prediction.finished"
 
 

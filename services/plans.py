@@ -36,7 +36,6 @@ class PlanA(Protocol):
         """Have Inngest accept the jobs, whose ids are the events' ids. Raises PlanAAway, soon."""
         ...
 
-
     async def prediction_finished(self, prediction_id: str, job: Job) -> None:
         """Wake a run that waits for this prediction. Raises PlanAAway."""
         ...

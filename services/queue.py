@@ -112,7 +112,9 @@ class Queue:
         db = self._studio.db
         logger.info("job {} {} runs on plan B, epoch {}", job.id, job.service, job.epoch)
         try:
-            await run_job(self._studio, job, DirectSteps(db, job, await read_journal(db, job.id), self._studio.signals))
+            await run_job(
+                self._studio, job, DirectSteps(db, job, await read_journal(db, job.id), self._studio.signals)
+            )
         except LeaseLost:
             logger.info("job {}: another runner has it now", job.id)
         except asyncio.CancelledError:

@@ -108,7 +108,7 @@ def _percent(predictions: Sequence[Prediction]) -> int | None:
 
 
 def _pauses(limit: float, *, sparse: bool) -> Iterator[float]:
-    """Short at first, for pictures; long later, for films and trainings; `sparse` where the provider calls back."""
+    """Short at first, for pictures; long later, for films; `sparse` where the provider calls back."""
     passed = 0.0
     if sparse:
         while passed < limit:
