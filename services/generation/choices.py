@@ -47,7 +47,7 @@ def fixed_choice(input_id: str, *options: Option, columns: int = 4) -> ChoiceInp
 
 
 def count_choice() -> ChoiceInput:
-    return fixed_choice("count", *(Option(str(n), f"× {n}") for n in range(1, 5)))
+    return fixed_choice("count", *(Option(str(n), f"×{n}") for n in range(1, 5)))
 
 
 def offered_choice(input_id: str) -> ChoiceInput:

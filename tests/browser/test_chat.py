@@ -11,17 +11,18 @@ from tests.support.process import BotProcess
 async def test_from_the_landing_page_to_a_picture(phone: Page, sandbox: BotProcess, db: Pool) -> None:
     await phone.goto(sandbox.url)
     await expect(phone.get_by_role("heading", name="Diptych")).to_be_visible()
-    await phone.screenshot(path=ARTIFACTS / "1-landing.png")
+    await phone.screenshot(path=ARTIFACTS / "1-landing.png", animations="disabled")
     await phone.get_by_role("link", name="Chat").click()
     await phone.locator("#start").click()
-    await phone.screenshot(path=ARTIFACTS / "2-menu.png")
+    await expect(phone.get_by_role("button", name="Text to image")).to_be_visible()
+    await phone.screenshot(path=ARTIFACTS / "2-menu.png", animations="disabled")
 
     await phone.get_by_role("button", name="Text to image").click()
     await expect(phone.locator(".message").get_by_text("What do you want to see?")).to_be_visible()
     await phone.locator("#composer").fill("a lighthouse above a stormy sea at sunset")
     await phone.keyboard.press("Enter")
     await expect(phone.locator(".message").get_by_text("Price: 1 ⭐ · you have 1000 ⭐")).to_be_visible()
-    await phone.screenshot(path=ARTIFACTS / "3-card.png")
+    await phone.screenshot(path=ARTIFACTS / "3-card.png", animations="disabled")
     await phone.get_by_role("button", name="Create · 1 ⭐").click()
 
     picture = phone.locator(".message img").last
@@ -31,7 +32,7 @@ async def test_from_the_landing_page_to_a_picture(phone: Page, sandbox: BotProce
     width = await picture.evaluate("image => image.decode().then(() => image.naturalWidth)")
     assert width >= 1024
     await expect(phone.get_by_role("button", name="Again · 1 ⭐")).to_be_visible()
-    await phone.screenshot(path=ARTIFACTS / "4-picture.png")
+    await phone.screenshot(path=ARTIFACTS / "4-picture.png", animations="disabled")
     assert await get_balance(db, 1001) == Balance(999, 0)
 
 
@@ -45,4 +46,4 @@ async def test_in_russian_and_on_a_wide_dark_screen(phone: Page, sandbox: BotPro
     await phone.get_by_role("button", name="Меню").click()
     await expect(phone.locator(".message").get_by_text("Что создадим?")).to_be_visible()
     await expect(phone.locator(".call[data-method=editMessageText]").first).to_be_visible()
-    await phone.screenshot(path=ARTIFACTS / "5-wide-dark-russian.png")
+    await phone.screenshot(path=ARTIFACTS / "5-wide-dark-russian.png", animations="disabled")
