@@ -14,7 +14,7 @@ from bot.fsm import PostgresStorage
 from bot.intake import Intake
 from bot.middlewares import DeskMiddleware, ErrorMiddleware, ThrottleMiddleware
 from bot.providers import create_providers, replicate_webhook_secret
-from bot.settings import Settings
+from bot.settings import Settings, WrongSettings
 from bot.telegram import Webhook, announce_commands, create_bots, poll
 from handlers.routers import create_router
 from inngest_functions.client import SERVE_PATH, InngestConfig, InngestPlan, create_client
@@ -73,8 +73,7 @@ class App:
         self._add_pages(studio, plans, plan_a, webhook)
         if self._sandbox is not None:
             await self._sandbox.start()
-        await self._runner.setup()
-        await web.TCPSite(self._runner, settings.bind_host, settings.port).start()
+        await self._listen()
         for name, loop in (
             ("plan B", self._queue.run),
             ("queue places", self._queue.show_places),
@@ -107,6 +106,13 @@ class App:
         if self._embedded is not None:
             await self._embedded.stop()
         logger.info("stopped")
+
+    async def _listen(self) -> None:
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, self._settings.bind_host, self._settings.port).start()
+        except OSError as error:
+            raise WrongSettings(f"PORT: cannot listen on {self._settings.port}: {error.strerror}") from error
 
     async def _open_database(self) -> Pool:
         dsn = self._settings.database_url.get_secret_value()
