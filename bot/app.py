@@ -6,6 +6,7 @@ import hmac
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 from aiogram import Bot, Dispatcher
 from aiohttp import web
 from loguru import logger
@@ -120,7 +121,10 @@ class App:
             self._embedded = EmbeddedPostgres(self._settings.data_dir / "postgres")
             await self._embedded.start()
             dsn = self._embedded.dsn
-        db = await create_pool(dsn, size=self._settings.database_pool_size)
+        try:
+            db = await create_pool(dsn, size=self._settings.database_pool_size)
+        except (ValueError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            raise WrongSettings(f"DATABASE_URL: {type(error).__name__}: {error}") from None
         async with db.acquire() as connection:
             if applied := await migrate(connection):
                 logger.info("applied {} migrations", applied)

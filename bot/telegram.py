@@ -2,7 +2,6 @@
 
 import asyncio
 import hmac
-import json
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
@@ -158,7 +157,7 @@ class Webhook:
             return web.Response(status=401)
         try:
             update = Update.model_validate(await request.json(), context={"bot": bot})
-        except (json.JSONDecodeError, ValidationError) as error:
+        except (ValueError, ValidationError) as error:
             logger.warning("an update could not be read: {}", error)
             return web.Response(status=400)
         try:

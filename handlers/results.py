@@ -54,7 +54,10 @@ async def repeat(desk: Desk, state: FSMContext, job: Job) -> None:
     except Refused as refused:
         await progress.edit_text(desk.t(refused.key, **refused.params), reply_markup=menu_only(desk))
     else:
-        await show_accepted(desk, accepted)
+        if accepted.new:
+            await show_accepted(desk, accepted)
+        else:  # a tap that reached another process at the same moment was quicker
+            await progress.edit_text(desk.t("stale.ordered"))
 
 
 @router.callback_query(ResultTap.filter(F.action.in_(SERVICES)))

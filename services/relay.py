@@ -10,7 +10,9 @@ from uuid import UUID
 
 from loguru import logger
 
+from services.buttons import stop_keyboard
 from services.plans import PlanAAway, Plans
+from services.progress import edit_progress, waiting_text
 from services.queue import Queue
 from services.studio import Studio
 from storage.jobs import Job, move_to_plan_b, send_lost_again, wait_for_plan_a
@@ -27,6 +29,7 @@ class Relay:
     """`start_within` is the seconds Inngest has to begin an accepted job before Plan B takes it over."""
 
     def __init__(self, studio: Studio, plans: Plans, queue: Queue, *, start_within: float = 30.0) -> None:
+        self._studio = studio
         self._db = studio.db
         self._plans = plans
         self._queue = queue
@@ -61,12 +64,19 @@ class Relay:
         if ready and await self._send(ready):
             await self._sent([job.id for job in ready])
             jobs = [job for job in jobs if job not in ready]
-        waiting = [job.id for job in jobs if self._plans.mode(job.service) == "a"]
+        waiting = [job for job in jobs if self._plans.mode(job.service) == "a"]
         others = [job.id for job in jobs if self._plans.mode(job.service) != "a"]
         if waiting:
-            await send_later(self._db, waiting, seconds=_AGAIN_SECONDS)
+            await send_later(self._db, [job.id for job in waiting], seconds=_AGAIN_SECONDS)
+            await self._say_that_it_waits(waiting)
         if others:
             await self._fall_back(others)
+
+    async def _say_that_it_waits(self, jobs: Sequence[Job]) -> None:
+        for job in jobs:
+            text = waiting_text(self._studio, job)
+            if job.state == "queued" and self._studio.clock.may_show(job.id, text):
+                await edit_progress(self._studio, job, text, stop_keyboard(self._studio.texts, job))
 
     async def _send(self, jobs: Sequence[Job]) -> bool:
         try:

@@ -11,7 +11,14 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProx
 Executor: TypeAlias = "Pool | Connection"
 """Whatever runs a statement: the pool, or a connection inside a transaction."""
 
-DATABASE_AWAY = (OSError, TimeoutError, asyncpg.PostgresConnectionError, asyncpg.InterfaceError)
+DATABASE_AWAY = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.OperatorInterventionError,  # it shuts down, or is starting up
+    asyncpg.TooManyConnectionsError,
+)
 """What asyncpg raises when the server cannot be reached, as against a statement that is wrong."""
 
 

@@ -13,7 +13,7 @@ from services.generation.inputs import FileRef
 from services.work import Work
 from storage.jobs import get_job_by_prediction
 
-_PAUSES = (1.0, 1.0, 2.0, 2.0, 3.0, 5.0)
+_PAUSES = (0.5, 1.0, 1.0, 2.0, 3.0, 5.0)
 _LONGEST_PAUSE = 10.0
 _CALLED_BACK_PAUSE = 20.0
 """How long to trust in a provider's webhook before looking oneself."""
