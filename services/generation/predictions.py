@@ -111,6 +111,7 @@ def _pauses(limit: float, *, sparse: bool) -> Iterator[float]:
     """Short at first, for pictures; long later, for films; `sparse` where the provider calls back."""
     passed = 0.0
     if sparse:
+        yield _PAUSES[-1]  # a call that came before anybody waited for it is made good for soon
         while passed < limit:
             passed += _CALLED_BACK_PAUSE
             yield _CALLED_BACK_PAUSE

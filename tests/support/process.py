@@ -86,12 +86,12 @@ class BotProcess:
         self._forge = forge
         self._folder = folder
         keep = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
-        self._settings = {**keep, **settings, "PORT": str(self.port)}
+        self.settings = {**keep, **settings, "PORT": str(self.port)}
         self._pid = 0
 
     async def start(self) -> None:
         """Started and listening when it returns. Raises AssertionError with the log's end if it ends instead."""
-        self._pid = await self._forge.start(self._folder, self.log, self._settings)
+        self._pid = await self._forge.start(self._folder, self.log, self.settings)
         async with asyncio.timeout(_READY_SECONDS), aiohttp.ClientSession() as session:
             while True:
                 assert self._forge.runs(self._pid), f"the bot ended: {self.tail()}"
