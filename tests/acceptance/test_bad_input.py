@@ -1,18 +1,20 @@
 """What people get wrong and what providers refuse: each is answered clearly, and nothing is lost or charged."""
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
+from bot.providers import create_providers
+from bot.settings import Settings
 from bot.telegram import create_bots
-from providers.offline.moderation import OfflineModeration
-from providers.replicate import ReplicateProvider
 from services.generation import text_to_image
 from services.i18n import Texts
 from services.jobs import run_job
 from services.steps import DirectSteps
 from services.studio import Studio
-from services.work import Providers
 from storage.jobs import claim_next_job
 from storage.ledger import Balance, check_ledger, get_balance
 from tests.support.replicate_stand import TOKEN as REPLICATE_TOKEN
@@ -82,14 +84,14 @@ async def test_words_that_cannot_be_drawn_are_answered_and_the_question_stays_op
         ("👩‍👩‍👧 … !!!", ann.said("input.no_words")),
     ):
         assert words(await reply(ann, await ann.say(text))) == answer
-    for send in (
-        ann.send(sticker="🦊"),
-        upload(ann, "photo", "a.png", small_png(1)),
-        upload(ann, "voice", "a.ogg", b"OggS"),
-        upload(ann, "document", "a.pdf", b"%PDF"),
-        ann.send(extra={"location": {"latitude": 1.0, "longitude": 2.0}}),
+    for send, key in (
+        (ann.send(sticker="🦊"), "input.text_please"),
+        (upload(ann, "photo", "a.png", small_png(1)), "input.text_please"),
+        (upload(ann, "voice", "a.ogg", b"OggS"), "words.not_heard"),
+        (upload(ann, "document", "a.pdf", b"%PDF"), "input.text_please"),
+        (ann.send(extra={"location": {"latitude": 1.0, "longitude": 2.0}}), "input.text_please"),
     ):
-        assert words(await reply(ann, await send)) == ann.said("input.text_please")
+        assert words(await reply(ann, await send)) == ann.said(key)
     await nothing_happened(stage, ann)
 
     await ann.say("a red fox")
@@ -113,10 +115,12 @@ async def test_an_unknown_command_is_no_order_even_where_words_are_asked_for(sta
 
 
 async def test_out_of_the_blue_everything_gets_a_friendly_answer(stage: Stage, ann: Person) -> None:
-    for send in (ann.send(sticker="🦊"), upload(ann, "photo", "a.png", small_png(1))):
-        answer = await reply(ann, await send)
-        assert words(answer) == ann.said("other.message")
-        assert any("Text to image" in label for label in labels(answer))
+    answer = await reply(ann, await ann.send(sticker="🦊"))
+    assert words(answer) == ann.said("other.message")
+    assert any("Text to image" in label for label in labels(answer))
+    assert words(await reply(ann, await upload(ann, "photo", "a.png", small_png(1)))) == ann.said("other.photo")
+    assert words(await reply(ann, await upload(ann, "document", "a.pdf", b"%PDF"))) == ann.said("other.file")
+    assert words(await reply(ann, await upload(ann, "voice", "a.ogg", b"OggS"))) == ann.said("words.not_heard")
     assert words(await reply(ann, await ann.say("🦊"))) == ann.said("input.no_words")
     too_long = ann.said("input.too_long", length=4096, limit=2000)
     assert words(await reply(ann, await ann.say("b" * 4096))) == too_long
@@ -222,7 +226,7 @@ async def test_an_older_card_never_orders_what_it_does_not_show(stage: Stage, an
     await ann.tap("FLUX dev · 4 ⭐", message_id=new["message_id"])
     await ann.can_tap("Create · 4 ⭐")
     answer = await toast(ann, CREATE, old)
-    await toast(ann, "🖼 × 1", new)  # handled after it
+    await toast(ann, "📐 1:1", new)  # handled after it
     taken = [(job["inputs"]["prompt"], job["price"]) for job in await stage.jobs()]
     assert taken in ([], [("a red fox", 1)]), f"answered {answer}"
 
@@ -358,22 +362,23 @@ async def test_a_provider_that_is_down_is_tried_a_few_times_and_then_given_up(st
 
 
 async def test_a_prediction_that_never_ends_is_stopped_and_paid_back(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """In this process, where its limit can be made short."""
-    monkeypatch.setattr(text_to_image, "_LIMIT_SECONDS", 1)
+    monkeypatch.setattr(text_to_image, "SPEC", replace(text_to_image.SPEC, limit_seconds=1))
     stage.replicate.knobs.outcome = "never"
     ann = stage.person()
     await ann.say("/start")
     await add_user(stage.db)
     await add_job(stage.db, price=1)
-    images = ReplicateProvider(REPLICATE_TOKEN, stage.replicate.url)
+    token, url = SecretStr(REPLICATE_TOKEN), stage.replicate.url
+    settings = Settings(_env_file=None, replicate_api_token=token, replicate_base_url=url, data_dir=tmp_path)
     bots = create_bots({"main": BOT_TOKEN}, stage.telegram.url)
-    studio = Studio(stage.db, bots, Texts(), Providers(images, OfflineModeration()))
+    studio = Studio(stage.db, bots, Texts(), create_providers(settings))
     try:
         job = await claim_next_job(stage.db, "me", seconds=20, per_person=2, take_over=[])
         assert job
-        assert await run_job(studio, job, DirectSteps(stage.db, job, {})) == "failed"
+        assert await run_job(studio, job, DirectSteps(stage.db, job, {}, studio.signals)) == "failed"
     finally:
         await studio.providers.close()
         await bots["main"].session.close()

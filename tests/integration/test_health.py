@@ -2,19 +2,22 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 import aiohttp
 import pytest
 from aiogram import Bot
 from aiohttp import web
+from pydantic import SecretStr
 
+from bot.providers import create_providers
+from bot.settings import Settings
 from bot.telegram import create_bots
-from providers.replicate import ReplicateProvider
+from services.generation.registry import SERVICES
 from services.i18n import Texts
 from services.plans import PlanA, Plans
 from services.studio import Studio
-from services.work import Providers
 from storage.pool import Pool, create_pool
 from tests.support.replicate_stand import TOKEN, ReplicateStand
 from tests.support.stage import BOT_TOKEN, TelegramStand
@@ -43,7 +46,7 @@ class House:
 
 
 @pytest.fixture
-async def house(dsn: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
+async def house(dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
     for name in ("_KEEP_SECONDS", "_KEEP_PROVIDER_SECONDS"):
         monkeypatch.setattr(health, name, 0.0)
     monkeypatch.setattr(health, "_CHECK_SECONDS", 1.0)
@@ -51,8 +54,11 @@ async def house(dsn: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Hous
     await telegram.start()
     await replicate.start()
     bots: dict[str, Bot] = create_bots({"main": BOT_TOKEN}, telegram.url)
-    images = ReplicateProvider(TOKEN, replicate.url)
-    studio = Studio(pool, bots, Texts(), Providers(images, cast("Any", None)))
+    secret = SecretStr(TOKEN)
+    settings = Settings(
+        _env_file=None, replicate_api_token=secret, replicate_base_url=replicate.url, data_dir=tmp_path
+    )
+    studio = Studio(pool, bots, Texts(), create_providers(settings))
     house = House(pool, telegram, replicate, Plans(pool, cast("PlanA", None)))
     house.plans.plan_a = cast("PlanA", house)
     app = web.Application()
@@ -65,7 +71,7 @@ async def house(dsn: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Hous
     house.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     yield house
     await runner.cleanup()
-    await images.close()
+    await studio.providers.close()
     await bots["main"].session.close()
     await pool.close()
     await replicate.close()
@@ -73,17 +79,11 @@ async def house(dsn: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Hous
 
 
 async def test_all_is_well(house: House) -> None:
-    assert await house.get() == (
-        200,
-        {
-            "status": "ok",
-            "database": "ok",
-            "telegram": "ok",
-            "inngest": "ok",
-            "providers": {"images": {"name": "replicate", "state": "ok"}},
-            "plan": {"text_to_image": "A"},
-        },
-    )
+    status, body = await house.get()
+    assert status == 200
+    assert [body[part] for part in ("status", "database", "telegram", "inngest")] == ["ok"] * 4
+    assert body["providers"]["media"] == {"name": "replicate", "state": "ok"}
+    assert body["plan"] == dict.fromkeys(SERVICES, "A")
 
 
 async def test_without_the_database_no_order_can_be_served(house: House) -> None:
@@ -121,7 +121,7 @@ async def test_without_inngest_orders_go_to_plan_b(house: House) -> None:
     status, body = await house.get()
     assert status == 200
     assert (body["status"], body["inngest"]) == ("ok", "away: no answer")
-    assert body["plan"] == {"text_to_image": "B"}
+    assert body["plan"] == dict.fromkeys(SERVICES, "B")
 
 
 @pytest.mark.parametrize(("mode", "status", "plan"), [("a", 503, "A"), ("b", 200, "B"), ("auto", 200, "B")])
@@ -129,7 +129,7 @@ async def test_without_inngest_it_depends_on_the_mode(house: House, mode: Any, s
     await house.plans.set_mode(mode)
     house.inngest_ok = False
     found, body = await house.get()
-    assert (found, body["plan"]) == (status, {"text_to_image": plan})
+    assert (found, body["plan"]) == (status, dict.fromkeys(SERVICES, plan))
 
 
 @pytest.mark.parametrize("status_of_provider", [500, 401])
@@ -137,6 +137,6 @@ async def test_without_the_provider_no_order_can_be_served(house: House, status_
     house.replicate.fault(status_of_provider, path="/v1/account")
     status, body = await house.get()
     assert status == 503
-    assert body["providers"]["images"]["state"].startswith("away: ")
+    assert body["providers"]["media"]["state"].startswith("away: ")
     assert TOKEN not in str(body)
     assert (await house.get())[0] == 200

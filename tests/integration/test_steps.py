@@ -11,6 +11,7 @@ import stamina
 
 from providers.protocols import ErrorKind, ProviderError
 from services.errors import Away, Broken, Failure, LeaseLost, Passing, Refused
+from services.signals import Signals
 from services.steps import RETRIES, DirectSteps
 from storage.jobs import Job, claim_job, claim_next_job
 from storage.journal import begin_step, read_journal
@@ -46,7 +47,7 @@ async def steps(db: Pool, job: Job) -> DirectSteps:
 
 async def next_runner(db: Pool, job: Job) -> DirectSteps:
     """The steps of a runner that knows of the job what the journal says."""
-    return DirectSteps(db, job, await read_journal(db, job.id))
+    return DirectSteps(db, job, await read_journal(db, job.id), Signals())
 
 
 async def taken_over(db: Pool, job: Job) -> Job:
@@ -118,6 +119,25 @@ async def test_time_passes_once(db: Pool, job: Job, steps: DirectSteps, monkeypa
     await steps.sleep("pause", 9)
     await (await next_runner(db, job)).sleep("pause", 9)
     assert slept == [9]
+
+
+async def test_a_wait_ends_by_its_signal_once(db: Pool, job: Job) -> None:
+    signals = Signals()
+    steps = DirectSteps(db, job, await read_journal(db, job.id), signals)
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        waiting = group.create_task(steps.wait("w", "p1", 60))
+        while not waiting.done():
+            signals.heard("another")
+            signals.heard("p1")
+            await asyncio.sleep(0.01)
+    async with asyncio.timeout(5):
+        await steps.wait("w", "p1", 60)
+        await (await next_runner(db, job)).wait("w", "p1", 60)
+
+
+async def test_a_wait_ends_by_itself_where_nobody_gives_the_signal(steps: DirectSteps) -> None:
+    async with asyncio.timeout(5):
+        await steps.wait("w", "p1", 0.02)
 
 
 # ---------------------------------------------------------------- tried again

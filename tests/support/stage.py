@@ -7,6 +7,7 @@ import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from html import unescape
 from pathlib import Path
@@ -211,6 +212,7 @@ class Stage:
     )
     bots: list[BotProcess] = field(default_factory=list)
     settings: dict[str, str] = field(default_factory=dict)
+    _calling_back: list[asyncio.Task[None]] = field(default_factory=list)
 
     async def open(self) -> None:
         await self.telegram.start()
@@ -233,14 +235,34 @@ class Stage:
     async def close(self) -> None:
         for bot in self.bots:
             await bot.kill()
+        for task in self._calling_back:
+            task.cancel()
+        await asyncio.gather(*self._calling_back, return_exceptions=True)
         await self.telegram.close()
         await self.inngest.close()
         await self.replicate.close()
 
+    def let_replicate_call_back(self) -> None:
+        """From now on every prediction's webhook is called when it has ended."""
+        if not self._calling_back:
+            self._calling_back.append(asyncio.get_running_loop().create_task(self._call_back()))
+
+    async def _call_back(self) -> None:
+        """Call each ended prediction's webhook until it is taken, as Replicate does."""
+        called: set[str] = set()
+        while True:
+            await asyncio.sleep(0.05)
+            for made in self.replicate.predictions:
+                if made.webhook and made.id not in called and made.status() not in ("starting", "processing"):
+                    with suppress(aiohttp.ClientError):
+                        if await self.replicate.deliver(made.id) == 200:
+                            called.add(made.id)
+
     async def start_bot(self, *, ready: bool = True, webhook: bool = False, **settings: str) -> BotProcess:
         bot = BotProcess(self.forge, self.folder, {**self.settings, **settings}, name=f"bot-{len(self.bots) + 1}")
         if webhook:
-            bot._settings |= {"TELEGRAM_MODE": "webhook", "PUBLIC_URL": bot.url}
+            self.let_replicate_call_back()
+            bot.settings |= {"TELEGRAM_MODE": "webhook", "PUBLIC_URL": bot.url}
         self.bots.append(bot)
         await bot.start()
         if ready:

@@ -11,8 +11,8 @@ from babel.messages.catalog import Catalog, Message
 from babel.messages.pofile import read_po
 
 from services.errors import _PROVIDER
+from services.generation.inputs import ChoiceInput
 from services.generation.registry import SERVICES
-from services.generation.spec import ChoiceInput, TextInput
 from services.i18n import FOLDER, Html, Texts
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -106,12 +106,12 @@ def test_every_key_that_is_put_together_is_a_text() -> None:
     keys |= {f"progress.{state}" for state in ("succeeded", "failed", "cancelled")}
     for spec in SERVICES.values():
         keys |= {f"service.{spec.id}.name", f"service.{spec.id}.about"}
-        keys |= {f"service.{spec.id}.ask.{each.id}" for each in spec.inputs if isinstance(each, TextInput)}
-        keys |= {f"edit.{each.id}" for each in spec.inputs if isinstance(each, TextInput)}
+        keys |= {f"service.{spec.id}.ask.{each.id}" for each in spec.inputs if not isinstance(each, ChoiceInput)}
+        keys |= {f"edit.{each.id}" for each in spec.inputs if not isinstance(each, ChoiceInput)}
         for each in spec.inputs:
             if isinstance(each, ChoiceInput):
                 keys |= {f"choice.{each.id}", f"choose.{each.id}"}
-        keys |= {f"button.{action}" for action in spec.actions}
+        keys |= {f"service.{a}.go_on" if a in SERVICES else f"button.{a}" for a in spec.actions}
     assert keys - set(entries("en")) == set()
     assert all(TEXTS.has(key) for key in keys)
     assert not TEXTS.has("no.such.text")

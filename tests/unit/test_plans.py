@@ -21,6 +21,9 @@ class FakePlanA:
     async def send(self, jobs: Sequence[Job]) -> None:
         raise AssertionError("nothing is sent here")
 
+    async def prediction_finished(self, prediction_id: str, job: Job) -> None:
+        raise AssertionError("nothing is predicted here")
+
 
 @pytest.fixture
 def inngest() -> FakePlanA:

@@ -11,13 +11,16 @@ from inngest_functions.registry import create_functions
 from services.buttons import DraftTap, LanguageTap, MenuTap, ResultTap, ServiceTap, TopupTap
 from services.errors import Refused
 from services.generation.catalogue import MODELS, read_models
+from services.generation.inputs import ChoiceInput, Offers, Option
 from services.generation.registry import SERVICES
-from services.generation.spec import ChoiceInput, ServiceSpec, TextInput
+from services.generation.spec import ServiceSpec
 from services.payments import PACKS, pack_for
 from services.studio import Studio
 
 SPECS = pytest.mark.parametrize("spec", SERVICES.values(), ids=SERVICES)
 T2I = SERVICES["text_to_image"]
+NOTHING: Offers = {}
+OWN: Offers = {name: (Option("7" * 20, "Mine"),) for name in ("own", "own_model", "voice")}
 INPUTS = {"model": "flux-schnell", "prompt": "a fox", "size": "1:1", "count": "1"}
 
 
@@ -40,7 +43,7 @@ def test_text_to_image_keeps_the_fields_own_names() -> None:
 @SPECS
 def test_every_button_fits_into_telegrams_64_bytes(spec: ServiceSpec) -> None:
     taps: list[Any] = [ServiceTap(service=spec.id)]
-    values = spec.fit({})
+    values = spec.fit({}, OWN)
     for each in spec.inputs:
         taps.append(DraftTap(draft="12345678", action="show", input=each.id))
         if isinstance(each, ChoiceInput):
@@ -48,9 +51,9 @@ def test_every_button_fits_into_telegrams_64_bytes(spec: ServiceSpec) -> None:
             taps += [
                 DraftTap(draft="12345678", action="set", input=each.id, value=option.value)
                 for given in models
-                for option in each.options(given)
+                for option in each.options(given, OWN)
             ]
-    taps += [ResultTap(job="f" * 32, action=action) for action in (*spec.actions, "again", "retry")]
+    taps += [ResultTap(job="f" * 32, action=action) for action in (*spec.actions, "again", "retry", "stop")]
     for tap in taps:
         packed = tap.pack()
         assert len(packed.encode()) <= 64, packed
@@ -64,20 +67,23 @@ def test_general_buttons_fit_too() -> None:
 
 @SPECS
 def test_choices_have_a_default_and_so_are_never_missing(spec: ServiceSpec) -> None:
-    values = spec.fit({})
+    values = spec.fit({}, OWN)
     for each in spec.inputs:
         if isinstance(each, ChoiceInput):
-            assert each.check(values[each.id], values) == values[each.id]
-            assert each.chosen(values).value == values[each.id]
-            assert each.chosen({}).value == each.default_for({}), "what would be chosen"
-    missing = spec.missing(values)
-    assert missing is None or isinstance(missing, TextInput)
+            assert each.check(values[each.id], values, OWN) == values[each.id]
+    assert not isinstance(spec.missing(values), ChoiceInput)
+    assert spec.nothing_offered(values, OWN) is None
 
 
 @SPECS
-def test_every_action_is_general_or_an_input(spec: ServiceSpec) -> None:
-    assert set(spec.actions) - {"again"} <= {each.id for each in spec.inputs}
-    assert spec.actions[0] == "again"
+def test_what_only_its_owner_has_can_be_missing_and_says_who_makes_it(spec: ServiceSpec) -> None:
+    if spec.nothing_offered(spec.fit({}, NOTHING), NOTHING) is not None:
+        assert spec.made_by in SERVICES or spec.id == "speech"
+
+
+@SPECS
+def test_every_action_is_general_an_input_or_a_service(spec: ServiceSpec) -> None:
+    assert set(spec.actions) - {"again"} <= {each.id for each in spec.inputs} | set(SERVICES)
 
 
 def test_inngest_serves_a_function_for_each_service_with_its_limits() -> None:
@@ -89,7 +95,7 @@ def test_inngest_serves_a_function_for_each_service_with_its_limits() -> None:
         assert [trigger["event"] for trigger in config["triggers"]] == [spec.event]
         assert config["concurrency"][0]["limit"] == spec.concurrency
         assert config["concurrency"][1] == {"key": "event.data.user_id", "limit": 2, "scope": None}
-        assert config["idempotency"] == "event.data.job_id"
+        assert config["idempotency"] == "event.data.sending", "the job's id, and how often Inngest lost it"
         assert config["steps"]["step"]["retries"]["attempts"] == 3
         assert [cancel["event"] for cancel in config["cancel"]] == ["job/cancelled"]
     assert all(function.on_failure_fn_id for function in functions)
@@ -116,8 +122,8 @@ def test_prices_are_the_fields_own(model: str, stars: int) -> None:
 
 
 def test_a_whole_order_is_checked() -> None:
-    assert T2I.check({**INPUTS, "prompt": "  a fox \n"}) == INPUTS
-    assert list(T2I.check({**INPUTS, "more": 1})) == list(INPUTS), "nothing that no input asks for"
+    assert T2I.check({**INPUTS, "prompt": "  a fox \n"}, NOTHING) == INPUTS
+    assert list(T2I.check({**INPUTS, "more": 1}, NOTHING)) == list(INPUTS), "nothing that no input asks for"
 
 
 @pytest.mark.parametrize(
@@ -139,24 +145,24 @@ def test_a_whole_order_is_checked() -> None:
 )
 def test_what_cannot_be_ordered_is_refused_with_what_to_change(changes: dict[str, Any], key: str) -> None:
     with pytest.raises(Refused) as refused:
-        T2I.check({**INPUTS, **changes})
+        T2I.check({**INPUTS, **changes}, NOTHING)
     assert refused.value.key == key
     assert refused.value.persons_fault
 
 
 @pytest.mark.parametrize("prompt", ["a" * 2000, "лиса", "狐狸", "7", "a 🦊"])
 def test_words_of_any_language_are_taken(prompt: str) -> None:
-    assert T2I.check({**INPUTS, "prompt": prompt})["prompt"] == prompt
+    assert T2I.check({**INPUTS, "prompt": prompt}, NOTHING)["prompt"] == prompt
 
 
 def test_a_size_that_another_model_has_not_falls_back_to_one_it_has() -> None:
-    fitted = T2I.fit({**INPUTS, "size": "4:5", "model": "photon"})
+    fitted = T2I.fit({**INPUTS, "size": "4:5", "model": "photon"}, NOTHING)
     assert fitted == {**INPUTS, "size": "1:1", "model": "photon"}
-    assert T2I.fit({**INPUTS, "size": "21:9", "model": "photon"})["size"] == "21:9"
+    assert T2I.fit({**INPUTS, "size": "21:9", "model": "photon"}, NOTHING)["size"] == "21:9"
 
 
 def test_the_first_model_and_one_picture_are_the_default() -> None:
-    values = T2I.fit({})
+    values = T2I.fit({}, NOTHING)
     assert values == {"model": "flux-schnell", "size": "1:1", "count": "1"}
     missing = T2I.missing(values)
     assert missing
@@ -164,7 +170,7 @@ def test_the_first_model_and_one_picture_are_the_default() -> None:
 
 
 def test_what_was_chosen_reads_as_people_see_it() -> None:
-    assert T2I.choices(INPUTS) == "FLUX schnell · 1:1 · × 1"
+    assert T2I.choices(INPUTS, NOTHING) == "FLUX schnell · 1:1 · ×1"
     assert T2I.words(INPUTS) == ["a fox"]
 
 
@@ -194,7 +200,7 @@ def test_a_price_is_rounded_up_to_whole_stars(tmp_path: Path) -> None:
     file = tmp_path / "models.toml"
     for usd, stars in (("0.0064", 1), ("0.0065", 2), ("0.001", 1), ("0.5", 79)):
         file.write_text(ENTRY.format(id="one", model="a/b", usd=usd))
-        assert read_models(file)["text_to_image"]["one"].stars == stars
+        assert read_models(file)["text_to_image"]["one"].stars() == stars
 
 
 def test_the_pack_that_covers_what_is_missing() -> None:
