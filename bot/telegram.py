@@ -157,7 +157,7 @@ class Webhook:
             return web.Response(status=401)
         try:
             update = Update.model_validate(await request.json(), context={"bot": bot})
-        except (ValueError, ValidationError) as error:
+        except (ValueError, RecursionError, ValidationError) as error:
             logger.warning("an update could not be read: {}", error)
             return web.Response(status=400)
         try:

@@ -45,6 +45,10 @@ class Draft(BaseModel):
     def with_values(self, offers: Offers, **values: Any) -> "Draft":
         return self.model_copy(update={"values": self.spec.fit({**self.values, **values}, offers)})
 
+    def renamed(self) -> "Draft":
+        """The same order under a new id: the buttons of messages that showed it before are out of use."""
+        return self.model_copy(update={"id": _new_id()})
+
     def asking_for(self, input_id: str) -> "Draft":
         return self.model_copy(update={"asking": input_id, "counter": 0})
 
@@ -69,7 +73,11 @@ class Draft(BaseModel):
 
 
 def new_draft(service: str, values: dict[str, Any] | None = None) -> Draft:
-    return Draft(id=secrets.token_urlsafe(6), service=service, values=values or {})
+    return Draft(id=_new_id(), service=service, values=values or {})
+
+
+def _new_id() -> str:
+    return secrets.token_urlsafe(6)
 
 
 async def save_draft(state: FSMContext, draft: Draft) -> None:

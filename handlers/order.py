@@ -25,6 +25,8 @@ async def open_draft(desk: Desk, state: FSMContext, draft: Draft, tap: CallbackQ
     """Begin or go on with a draft: ask for what is missing, or show its card."""
     offers = await desk.offers(draft.spec)
     draft = draft.with_values(offers).next_question()
+    if tap is None:  # an older message shows other words, and perhaps another price
+        draft = draft.renamed()
     await save_draft(state, draft)
     shown = await view(desk, draft)
     if tap is None:

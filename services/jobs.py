@@ -15,7 +15,7 @@ from services.downloads import download
 from services.errors import Failure, LeaseLost
 from services.generation.registry import SERVICES
 from services.progress import show_end, show_percent
-from services.steps import Steps
+from services.steps import Steps, patiently
 from services.studio import Studio
 from services.work import Work
 from storage.jobs import Job, State, end_job, renew_lease
@@ -87,12 +87,16 @@ async def _end(
     studio: Studio, job: Job, state: State, *, failure: str | None = None, result: dict[str, object] | None = None
 ) -> Job:
     """End the job and settle its hold in one transaction. Raises LeaseLost."""
-    async with studio.db.acquire() as connection, connection.transaction():
-        ended = await end_job(connection, job.id, job.epoch, state, failure=failure, result=result)
-        if ended is None:
-            raise LeaseLost
-        await (ledger.capture if state == "succeeded" else ledger.release)(connection, ended)
-    return ended
+
+    async def end() -> Job:
+        async with studio.db.acquire() as connection, connection.transaction():
+            ended = await end_job(connection, job.id, job.epoch, state, failure=failure, result=result)
+            if ended is None:
+                raise LeaseLost
+            await (ledger.capture if state == "succeeded" else ledger.release)(connection, ended)
+        return ended
+
+    return await patiently(end)
 
 
 @asynccontextmanager

@@ -8,7 +8,7 @@ change plans, or processes, between any two steps and repeat nothing.
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeVar, cast
 
@@ -29,6 +29,14 @@ Outcome = dict[str, Any]
 
 RETRIES = 3
 """How often a step is tried again, on either plan."""
+
+
+async def patiently(write: Callable[[], Awaitable[T]]) -> T:
+    """Do a write of ours, however long the database is away (2 minutes): the work around it must not run again."""
+    async for attempt in stamina.retry_context(on=DATABASE_AWAY, attempts=40, timeout=120, wait_max=3):
+        with attempt:
+            return await write()
+    raise AssertionError("the last attempt returns or raises")
 
 
 class Steps(ABC):
@@ -111,10 +119,10 @@ class Steps(ABC):
 
     async def _work(self, step: str, work: Work, recover: Recover | None) -> Any:
         if recover is None:
-            if not await renew_lease(self._db, self._job.id, self._job.epoch, seconds=0):
+            if not await patiently(partial(renew_lease, self._db, self._job.id, self._job.epoch, seconds=0)):
                 raise LeaseLost
             return await work()
-        begun = await journal.begin_step(self._db, self._job.id, step, self._job.epoch)
+        begun = await patiently(partial(journal.begin_step, self._db, self._job.id, step, self._job.epoch))
         if begun is None:
             raise LeaseLost
         if step in self._entries and (found := await recover(begun)) is not None:
@@ -124,11 +132,8 @@ class Steps(ABC):
         return await work()
 
     async def _end(self, step: str, outcome: Outcome) -> None:
-        """Write the end down, however long the database is away: the work itself must not run again."""
-        async for attempt in stamina.retry_context(on=DATABASE_AWAY, attempts=40, timeout=120, wait_max=3):
-            with attempt:
-                written = await journal.end_step(self._db, self._job.id, step, self._job.epoch, outcome)
-        if not written:
+        """Write the end down. Raises LeaseLost."""
+        if not await patiently(partial(journal.end_step, self._db, self._job.id, step, self._job.epoch, outcome)):
             raise LeaseLost
         now = datetime.now().astimezone()
         self._entries[step] = journal.Entry(step, self._job.epoch, now, now, outcome)
@@ -153,10 +158,16 @@ class DirectSteps(Steps):
         raise AssertionError("the last attempt returns or raises")
 
     async def _pause(self, step: str, seconds: float) -> None:
-        await asyncio.sleep(seconds)
+        await asyncio.sleep(self._left_of(seconds))
 
     async def _await(self, step: str, signal: str, seconds: float) -> None:
-        await self._signals.wait(signal, seconds)
+        await self._signals.wait(signal, self._left_of(seconds))
+
+    def _left_of(self, seconds: float) -> float:
+        """What is left of a pause that began with the last step's end, perhaps under another runner."""
+        ends = [entry.ended_at for entry in self._entries.values() if entry.ended_at is not None]
+        passed = (datetime.now(UTC) - max(ends)).total_seconds() if ends else 0.0
+        return min(seconds, max(0.0, seconds - passed))
 
 
 def _retry_delay(error: Exception) -> bool | float:

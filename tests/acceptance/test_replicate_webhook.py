@@ -8,7 +8,7 @@ import pytest
 
 from storage.ledger import Balance, get_balance
 from tests.support.process import BotProcess
-from tests.support.replicate_stand import WEBHOOK_SECRET, signed_headers
+from tests.support.replicate_stand_trainings import WEBHOOK_SECRET, signed_headers
 from tests.support.stage import PlanName, Stage, until
 
 

@@ -10,7 +10,10 @@ import json
 import os
 import signal
 import sys
+from importlib import import_module
 from typing import Any
+
+_OFFLINE = tuple(f"providers.offline.{name}" for name in ("predictions", "voices", "vision", "text", "moderation"))
 
 
 def _become_bot(request: dict[str, Any]) -> None:
@@ -45,7 +48,9 @@ def _answer(data: dict[str, Any]) -> None:
 
 
 def serve() -> None:
-    import main  # noqa: F401 - what every fork then has
+    # What every fork then has, also of what the bot imports only when it needs it.
+    for name in ("main", "uvloop", "providers.replicate", "providers.replicate_trainings", *_OFFLINE):
+        import_module(name)
 
     signal.signal(signal.SIGCHLD, _reap)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
