@@ -25,6 +25,7 @@ from services.background import Background
 from services.dispatch import Dispatcher as Orders
 from services.housekeeping import keep_tidy
 from services.i18n import Texts
+from services.last_words import keep_saying
 from services.people import People
 from services.plans import Plans
 from services.queue import Queue
@@ -81,6 +82,7 @@ class App:
             ("relay", relay.run),
             ("settings", plans.listen),
             ("inngest", plan_a.watch),
+            ("last words", lambda: keep_saying(studio)),
             ("housekeeping", lambda: keep_tidy(self._db)),
         ):
             self._loops.keep(loop, name)

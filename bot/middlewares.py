@@ -22,6 +22,8 @@ from storage.updates import Arrival
 
 Handler = Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]]
 _PEOPLE_REMEMBERED = 50_000
+_ALBUM_PHOTO = 0.1
+"""What one photo of an album counts: ten of them are one thing that a person does."""
 
 
 class DeskMiddleware(BaseMiddleware):
@@ -60,8 +62,9 @@ class ThrottleMiddleware(BaseMiddleware):
         if not isinstance(update, Update) or _is_payment(update):
             return await handler(event, data)
         limit = self._limit(desk.user.id)
-        if limit.has_capacity():
-            await limit.acquire()
+        cost = _ALBUM_PHOTO if update.message and update.message.media_group_id else 1.0
+        if limit.has_capacity(cost):
+            await limit.acquire(cost)
             self._told.discard(desk.user.id)
             return await handler(event, data)
         if update.callback_query is not None:

@@ -108,8 +108,11 @@ class Settings(BaseSettings):
         for name in ("inngest_event_key", "inngest_signing_key"):
             if not getattr(self, name).get_secret_value():
                 raise ValueError(f"{name.upper()}: needed in production, which refuses unsigned Inngest")
-        if not self.replicate_api_token.get_secret_value():
-            raise ValueError("REPLICATE_API_TOKEN: needed in production, which refuses offline providers")
+        for name in ("replicate_api_token", "openai_api_key", "elevenlabs_api_key"):
+            if not getattr(self, name).get_secret_value():
+                raise ValueError(f"{name.upper()}: needed in production, which refuses offline providers")
+        if not self.support_contact:
+            raise ValueError("SUPPORT_CONTACT: needed in production, as /paysupport must lead to somebody")
         if self.telegram_mode == "webhook" and not self.public_url.startswith("https://"):
             raise ValueError("PUBLIC_URL: Telegram sends updates to https:// only")
 

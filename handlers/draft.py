@@ -15,6 +15,8 @@ from services.generation.spec import ServiceSpec
 class Ordering(StatesGroup):
     asking = State()
     """An input is asked for; the next message is its answer."""
+    offered = State()
+    """A photo came out of the blue; it waits for the service that is chosen for it."""
     card = State()
     """Everything is there; the card waits for its confirmation."""
 

@@ -83,8 +83,12 @@ async def take(desk: Desk, state: FSMContext, draft: Draft, asked: TextInput, te
 
 @router.message(Ordering.asking, ~F.text)
 @router.message(Ordering.card, ~F.text)
-async def take_other(message: Message, desk: Desk) -> None:
-    await desk.say(desk.t("input.text_please"))
+async def take_other(message: Message, desk: Desk, state: FSMContext) -> None:
+    draft = await load_draft(state)
+    if draft is None or draft.asked is None or isinstance(draft.asked, TextInput):
+        await desk.say(desk.t("input.text_please"))
+    else:
+        await desk.say(*question(desk, draft, await desk.offers(draft.spec)))
 
 
 async def lost(desk: Desk, state: FSMContext) -> None:
@@ -106,6 +110,8 @@ async def confirm(tap: CallbackQuery, callback_data: DraftTap, desk: Desk, state
         return
     except Refused as refused:
         await desk.say(desk.t(refused.key, **refused.params))
+        if refused.key == "input.not_offered":
+            await open_draft(desk, state, draft)
         return
     await state.clear()
     await show_accepted(desk, accepted)

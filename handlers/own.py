@@ -66,8 +66,10 @@ async def show_voices(message: Message, desk: Desk) -> None:
 
 
 @router.callback_query(MenuTap.filter(F.place.in_({"models", "voices"})))
-async def go_to_own(tap: CallbackQuery, callback_data: MenuTap, desk: Desk) -> None:
+async def go_to_own(tap: CallbackQuery, callback_data: MenuTap, desk: Desk, state: FSMContext) -> None:
     await answer(tap)
+    if await state.get_state() == Renaming.name:
+        await state.clear()
     await desk.show(tap, *await (models if callback_data.place == "models" else voices)(desk))
 
 
@@ -113,7 +115,7 @@ async def ask_name(tap: CallbackQuery, callback_data: OwnTap, desk: Desk, state:
     await desk.show(tap, desk.t("models.rename"), keyboard([[back]]))
 
 
-@router.message(Renaming.name, F.text)
+@router.message(Renaming.name, F.text, ~F.text.startswith("/"))
 async def rename(message: Message, desk: Desk, state: FSMContext) -> None:
     name = (message.text or "").strip()
     if not name or len(name) > _NAME_LENGTH:

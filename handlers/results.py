@@ -26,7 +26,7 @@ async def stop(tap: CallbackQuery, callback_data: ResultTap, desk: Desk) -> None
     job = await own_job(tap, callback_data, desk)
     if job is None:
         return
-    stopped = await desk.dispatcher.stop(job.id, desk.user.id)
+    stopped = await desk.dispatcher.stop(job.id, desk.user.id) or job.cancel_requested
     await answer(tap, desk.t("stop.stopping" if stopped else "stop.too_late"), alert=not stopped)
 
 
@@ -42,7 +42,8 @@ async def again(tap: CallbackQuery, callback_data: ResultTap, desk: Desk, state:
 async def repeat(desk: Desk, state: FSMContext, job: Job) -> None:
     """Order the same once more, at once. An order has one such repeat; after it, its card opens."""
     key, draft = f"again:{job.id}", new_draft(job.service, job.inputs)
-    if await get_job_by_order(desk.studio.db, key):
+    offers = await desk.offers(draft.spec)
+    if await get_job_by_order(desk.studio.db, key) or draft.with_values(offers).values != draft.values:
         await open_draft(desk, state, draft)
         return
     progress = await desk.say(desk.t("order.accepting"))

@@ -1,5 +1,7 @@
 """Files for an order: one photo, film or recording; or many photos, counted until /done."""
 
+import asyncio
+
 from aiogram import F, Router
 from aiogram.exceptions import TelegramAPIError
 from aiogram.filters import Command
@@ -17,6 +19,7 @@ from services.generation.registry import SERVICES
 from services.telegram_errors import nothing_to_edit
 
 router = Router(name="uploads")
+_COUNT_EVERY = 1.0
 
 _FILES = F.photo | F.document | F.voice | F.audio | F.video | F.video_note
 
@@ -60,7 +63,7 @@ async def take_file(message: Message, desk: Desk, state: FSMContext) -> None:
     if draft is None:
         await lost(desk, state)
         return
-    asked = draft.asked or next((i for i in draft.spec.inputs if isinstance(i, FileInput)), None)
+    asked = draft.asked or _place_for(draft, file_of(message))
     if not isinstance(asked, FileInput | PhotosInput):
         await desk.say(desk.t("input.text_please"))
         return
@@ -80,6 +83,13 @@ async def take_file(message: Message, desk: Desk, state: FSMContext) -> None:
         )
 
 
+def _place_for(draft: Draft, file: FileRef | None) -> FileInput | None:
+    """Where the card has a place for this kind of file; else its first place for any."""
+    places = [i for i in draft.spec.inputs if isinstance(i, FileInput)]
+    fitting = (i for i in places if file is not None and file.kind in i.kinds)
+    return next(fitting, places[0] if places else None)
+
+
 def _gathered(asked: PhotosInput) -> str:
     """Where the draft keeps photos that are still being sent."""
     return f"_{asked.id}"
@@ -95,8 +105,28 @@ async def add_photo(desk: Desk, state: FSMContext, draft: Draft, asked: PhotosIn
         return
     photos.append(photo.model_dump())
     draft = draft.model_copy(update={"values": {**draft.values, _gathered(asked): photos}})
-    counter = await count_photos(desk, draft, asked, len(photos))
-    await save_draft(state, draft.model_copy(update={"counter": counter}))
+    await save_draft(state, draft)
+    if not draft.counter:
+        counter = await count_photos(desk, draft, asked, len(photos))
+        await save_draft(state, draft.model_copy(update={"counter": counter}))
+    elif desk.chat_id not in _counting:
+        _counting.add(desk.chat_id)
+        desk.studio.background.spawn(_count_soon(desk, state), f"photos-{desk.chat_id}")
+
+
+_counting: set[int] = set()
+"""Chats whose count of photos will be shown in a moment."""
+
+
+async def _count_soon(desk: Desk, state: FSMContext) -> None:
+    """Edits count as sends: the count is shown once a second at most, however fast an album comes in."""
+    try:
+        await asyncio.sleep(_COUNT_EVERY)
+    finally:
+        _counting.discard(desk.chat_id)
+    draft = await load_draft(state)
+    if draft is not None and draft.counter and isinstance(draft.asked, PhotosInput):
+        await count_photos(desk, draft, draft.asked, len(draft.values.get(_gathered(draft.asked), ())))
 
 
 async def count_photos(desk: Desk, draft: Draft, asked: PhotosInput, count: int) -> int:
@@ -133,5 +163,6 @@ async def photo_out_of_the_blue(message: Message, desk: Desk, state: FSMContext)
         await desk.say(desk.t(refused.key, **refused.params))
         return
     await state.set_data({PHOTO: file.model_dump()})
+    await state.set_state(Ordering.offered)
     rows = [[button(f"{s.emoji} {desk.t(f'service.{s.id}.name')} ", ServiceTap(service=s.id))] for s in takers]
     await desk.say(desk.t("other.photo"), keyboard(rows))

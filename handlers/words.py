@@ -27,7 +27,8 @@ def wants_words(draft: Draft) -> TextInput | None:
     """The text that is asked for, or that words sent at the card belong to."""
     if draft.asking:
         return draft.asked if isinstance(draft.asked, TextInput) else None
-    return None if any(isinstance(i, FileInput) for i in draft.spec.inputs) else draft.spec.text_input
+    takes_voice = any(isinstance(i, FileInput) and "voice" in i.kinds for i in draft.spec.inputs)
+    return None if takes_voice else draft.spec.text_input
 
 
 @router.message(Ordering.asking, F.voice)

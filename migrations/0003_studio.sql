@@ -38,5 +38,9 @@ CREATE INDEX blobs_age ON blobs (created_at);
 ALTER TABLE jobs ADD COLUMN cancel_requested boolean NOT NULL DEFAULT false;
 ALTER TABLE jobs ADD COLUMN summary text NOT NULL DEFAULT '';   -- what was chosen, as the person saw it
 
+-- Whether the progress message says how the job ended. Until it does, somebody keeps trying to say it.
+ALTER TABLE jobs ADD COLUMN shown boolean NOT NULL DEFAULT false;
+CREATE INDEX jobs_unshown ON jobs (ended_at) WHERE ended_at IS NOT NULL AND NOT shown;
+
 -- Which job a provider's prediction belongs to, for its webhook.
 CREATE INDEX journal_predictions ON journal ((result ->> 'value')) WHERE starts_with(step, 'start-');

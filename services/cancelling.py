@@ -12,6 +12,8 @@ from storage.jobs import Job
 from storage.journal import Entry
 from storage.pool import Pool
 
+_START = "start-"
+
 
 class Stopped(Exception):
     """The run has come to a step that is not in the journal: nothing after it was ever begun."""
@@ -28,7 +30,7 @@ class StoppingSteps(DirectSteps):
         self.started = [
             str(entry.result["value"])
             for step, entry in entries.items()
-            if step.startswith("start-") and entry.result and "value" in entry.result
+            if step.startswith(_START) and entry.result and "value" in entry.result
         ]
 
     async def sleep(self, step: str, seconds: float) -> None:
@@ -40,8 +42,9 @@ class StoppingSteps(DirectSteps):
 
     async def _fresh(self, step: str, work: Work, recover: Recover | None, patient: bool) -> Any:
         begun = self._entries.get(step)
-        if recover is not None and begun is not None and (found := await recover(begun.begun_at)) is not None:
-            self.started.append(str(found))
+        if recover is not None and begun is not None and step.startswith(_START):
+            found = await recover(begun.begun_at)
+            self.started += [str(found)] if found is not None else []
         raise Stopped
 
 

@@ -7,11 +7,12 @@ from aiogram.types import InlineKeyboardMarkup
 from loguru import logger
 
 from services.buttons import stop_keyboard
+from services.errors import Away
 from services.generation.registry import SERVICES
 from services.i18n import Html
 from services.studio import Studio
-from services.telegram_errors import nothing_to_edit
-from storage.jobs import Job
+from services.telegram_errors import delivery_failure, nothing_to_edit
+from storage.jobs import Job, mark_shown
 
 _PROMPT_SHOWN = 200
 _BAR = 10
@@ -68,17 +69,19 @@ async def show_percent(studio: Studio, job: Job, percent: int | None) -> None:
 
 
 async def show_end(studio: Studio, job: Job) -> None:
-    """Turn the progress message into the order's last line."""
+    """Turn the progress message into the order's last line; where that fails, last_words.py tries again."""
     studio.clock.forget(job.id)
     state = studio.texts.t(job.language, f"progress.{job.state}", price=job.price)
-    await edit_progress(studio, job, Html(f"{headline(studio, job)}\n{state}"))
+    if await edit_progress(studio, job, Html(f"{headline(studio, job)}\n{state}")):
+        await mark_shown(studio.db, job.id)
 
 
 async def edit_progress(
     studio: Studio, job: Job, text: str, reply_markup: InlineKeyboardMarkup | None = None
-) -> None:
+) -> bool:
+    """False where it may be worth trying again: Telegram cannot be reached just now."""
     if job.progress_message_id is None:
-        return
+        return True
     try:
         await studio.bot(job.bot_name).edit_message_text(
             text, chat_id=job.chat_id, message_id=job.progress_message_id, reply_markup=reply_markup
@@ -86,3 +89,5 @@ async def edit_progress(
     except TelegramAPIError as error:
         if not nothing_to_edit(error):
             logger.warning("job {}: its progress message was not edited: {}", job.id, error.message)
+            return not isinstance(delivery_failure(error), Away)
+    return True

@@ -12,6 +12,7 @@ from contextlib import suppress
 
 from loguru import logger
 
+from services.buttons import stop_keyboard
 from services.errors import LeaseLost
 from services.jobs import run_job
 from services.plans import Plans
@@ -73,7 +74,7 @@ class Queue:
             for place, job in waiting:
                 text = queued_text(self._studio, job, place)
                 if self._studio.clock.may_show(job.id, text):
-                    await edit_progress(self._studio, job, text)
+                    await edit_progress(self._studio, job, text, stop_keyboard(self._studio.texts, job))
 
     @property
     def holder(self) -> str:

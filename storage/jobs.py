@@ -98,6 +98,10 @@ _WAITING = """
 SELECT j.*, row_number() OVER (ORDER BY j.created_at, j.id) AS place FROM jobs j
 WHERE j.state = 'queued' AND j.plan = 'B' ORDER BY place LIMIT $1"""
 
+_UNSHOWN = """
+SELECT * FROM jobs WHERE ended_at < now() - make_interval(secs => $1) AND NOT shown ORDER BY ended_at LIMIT $2"""
+_MARK_SHOWN = "UPDATE jobs SET shown = true WHERE id = $1"
+
 _LATEST = "SELECT * FROM jobs WHERE user_id = $1 ORDER BY created_at DESC LIMIT $2"
 
 
@@ -248,6 +252,15 @@ async def waiting_jobs(db: Executor, *, limit: int) -> list[tuple[int, Job]]:
     """The first jobs that wait for Plan B, each with its place."""
     rows = await db.fetch(_WAITING, limit)
     return [(row["place"], job) for row in rows if (job := job_of(row))]
+
+
+async def unshown_jobs(db: Executor, *, seconds: float, limit: int) -> list[Job]:
+    """Jobs that ended so long ago, and whose progress message does not say so yet."""
+    return [job for row in await db.fetch(_UNSHOWN, seconds, limit) if (job := job_of(row))]
+
+
+async def mark_shown(db: Executor, job_id: UUID) -> None:
+    await db.execute(_MARK_SHOWN, job_id)
 
 
 async def latest_jobs(db: Executor, user_id: int, *, limit: int) -> list[Job]:

@@ -73,7 +73,7 @@ class ServiceSpec:
 
     def missing(self, values: Values) -> Input | None:
         """The first input that has to be asked for."""
-        asked = (i for i in self.inputs if not isinstance(i, ChoiceInput) and i.id not in values)
+        asked = (i for i in self.inputs if not isinstance(i, ChoiceInput) and values.get(i.id) is None)
         return next((i for i in asked if not isinstance(i, FileInput) or i.wanted(values)), None)
 
     def nothing_offered(self, values: Values, offers: Offers) -> ChoiceInput | None:

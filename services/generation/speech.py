@@ -45,7 +45,7 @@ SPEC = ServiceSpec(
     function_id="generate-speech",
     emoji="🔊",
     place=50,
-    inputs=(offered_choice("voice"), TextInput("text", max_length=5000)),
+    inputs=(offered_choice("voice"), TextInput("text", max_length=4000)),
     offers=voice_offers,
     price=_price,
     run=run,

@@ -18,7 +18,7 @@ from PIL import Image
 from providers.offline.records import Record
 from storage.ledger import Balance, check_ledger, get_balance
 from storage.pool import create_pool
-from tests.support.process import BotProcess, Forge
+from tests.support.process import Forge
 from tests.support.stage import Message, Person, PlanName, Stage, labels, until, words
 
 MB = 1024 * 1024
@@ -85,6 +85,12 @@ class Guest(Person):
     async def sends(self, kind: str, name: str, content: bytes) -> None:
         await self._answered(await self.sends_unheard(kind, name, content))
 
+    async def sends_album(self, photos: Sequence[bytes], *, before: int = 0) -> None:
+        """Photos as they come out of a gallery, ten an album; `before` of them were sent earlier."""
+        for number, photo in enumerate(photos):
+            await self.sends_unheard("photo", f"{number}.png", photo, media_group_id=f"album {number // 10}")
+        await self.sees(f"{before + len(photos)} photos ✓")
+
     async def shows(self, **extra: Any) -> None:
         """Send a message with these fields of Telegram's, such as a `video` of a size nobody needs to have."""
         await self._answered(await self.shows_unheard(**extra))
@@ -127,8 +133,7 @@ class Guest(Person):
     async def train(self, service: str, photos: Sequence[bytes], name: str = "Me") -> None:
         """From the menu to the card of a training."""
         await self.begin(service)
-        for number, photo in enumerate(photos):
-            await self.sends("photo", f"{number}.png", photo)
+        await self.sends_album(photos)
         await self.says("/done")
         await self.says(name)
 
@@ -137,7 +142,13 @@ class Guest(Person):
         card = await self.can_tap(f"Create · {price} ⭐")
         assert f"Price: {price} ⭐" in words(card)
         await self.tap(f"Create · {price} ⭐", message_id=card["message_id"])
-        return await self.sees(f"−{price} ⭐ · balance", after=card["message_id"])
+        result = await self.sees(f"−{price} ⭐ · balance", after=card["message_id"])
+
+        async def done() -> bool:
+            return any(m["message_id"] == card["message_id"] and "Done" in words(m) for m in await self.from_bot())
+
+        await until(done, what="the card says that the order is done")  # no edit of its comes after that
+        return result
 
     async def content(self, message: Message, number: int = 0) -> bytes:
         """The bytes of a message's media, as Telegram keeps them."""
@@ -213,22 +224,5 @@ def unzipped(archive: bytes) -> list[bytes]:
         return [packed.read(name) for name in sorted(packed.namelist())]
 
 
-async def begun(stage: OfflineStage, guest: Guest, price: int) -> dict[str, Any]:
-    """Confirm the card; gives the job once its work was asked for."""
-    card = await guest.can_tap(f"Create · {price} ⭐")
-    await guest.tap(f"Create · {price} ⭐", message_id=card["message_id"])
-
-    async def look() -> dict[str, Any] | None:
-        mine = [job for job in await stage.jobs() if job["user_id"] == guest.id]
-        return mine[-1] if mine else None
-
-    job: dict[str, Any] = await until(look, what="the order is taken")
-    await journal_has(stage, job["id"], "start-1", ended=True)
-    return job
-
-
 def has_button(message: Message, label: str) -> bool:
     return any(label in each for each in labels(message))
-
-
-__all__ = ["MB", "STARS", "BotProcess", "Guest", "OfflineStage", "begun", "charged", "ended_job_of", "has_button"]

@@ -16,6 +16,9 @@ PRODUCTION = {
     "INNGEST_EVENT_KEY": "event",
     "INNGEST_SIGNING_KEY": "signkey-prod-12345678",
     "REPLICATE_API_TOKEN": "r8_secret",
+    "OPENAI_API_KEY": "sk-secret",
+    "ELEVENLABS_API_KEY": "xi-secret",
+    "SUPPORT_CONTACT": "@diptych_support",
 }
 
 
