@@ -1,29 +1,39 @@
-"""A stage where every provider is real to the bot: Replicate, OpenAI and ElevenLabs as stands that are listened to."""
+"""A stage where every provider is real to the bot: Replicate, OpenAI and ElevenLabs, as stands with an ear."""
 
 import base64
 import secrets
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
+from uuid import UUID
 
 import asyncpg
 from aiohttp import web
 
 from providers.offline.video import shoot
 from services.generation.catalogue import MODELS
+from storage.ledger import Balance, check_ledger, get_balance
 from storage.pool import create_pool
 from tests.support import elevenlabs_stand, openai_stand
-from tests.support.offline_stage import STARS, Guest
+from tests.support.offline_stage import STARS, Guest, ended_job_of, photo
 from tests.support.process import Forge
-from tests.support.replicate_stand import ReplicateStand, StandPrediction, small_png
-from tests.support.stage import BOT_TOKEN, PlanName, Stage
+from tests.support.replicate_stand import ReplicateStand, StandPrediction
+from tests.support.sounds import beep
+from tests.support.stage import BOT_TOKEN, PlanName, Stage, labels, words
 
-FILM = shoot("", 1, aspect="1:1", seconds=0.5)
 _FILMS = {m.model for name in ("text_to_video", "image_to_video", "lip_sync") for m in MODELS[name].values()}
 _ONE = {m.model for m in MODELS["neuro_image_v2"].values()} | _FILMS
+
+
+@cache
+def film() -> bytes:
+    """What every model of films makes."""
+    return shoot("", 1, aspect="1:1", seconds=0.5)
 
 
 @dataclass
@@ -39,11 +49,15 @@ class Trap:
     retry_after: float | None = None
     times: int = 1
     """0: always."""
-    asked: int = 0
-    """How many questions to `path` had the mark, answered or not."""
+    moments: list[float] = field(default_factory=list)
+    """When a question to `path` had the mark, whether it was answered or not."""
+
+    @property
+    def asked(self) -> int:
+        return len(self.moments)
 
     def springs(self) -> bool:
-        self.asked += 1
+        self.moments.append(time.monotonic())
         return self.times == 0 or self.asked <= self.times
 
 
@@ -134,11 +148,8 @@ class HeardReplicate(ReplicateStand):
     async def _output(self, request: web.Request) -> web.Response:
         made = self.find(request)
         if made is not None and made.model in _FILMS:
-            return web.Response(body=FILM, content_type="video/mp4")
+            return web.Response(body=film(), content_type="video/mp4")
         return await super()._output(request)
-
-    def picture_of(self, made: StandPrediction) -> bytes:
-        return small_png(made.input.get("seed", 0))
 
     def file_in(self, given: str) -> bytes:
         """The bytes of a file in an input: inside it, or uploaded before."""
@@ -156,7 +167,7 @@ class ProviderStage(Stage):
     plan: PlanName = "B"
 
     def __post_init__(self) -> None:
-        self.heard_replicate = self.replicate = HeardReplicate(self.ear)
+        self.replicate: HeardReplicate = HeardReplicate(self.ear)
         self.openai = HeardOpenAI(self.ear)
         self.elevenlabs = HeardElevenLabs(self.ear)
 
@@ -213,3 +224,100 @@ async def provider_stage(
         await db.close()
         await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
         await admin.close()
+
+
+RAW = ("said by the stand", "Traceback", "OpenAI", "ElevenLabs", "invalid_api_key")
+
+
+async def moves(studio: ProviderStage, job_id: UUID) -> list[str]:
+    rows = await studio.db.fetch("SELECT kind FROM ledger_transactions WHERE job_id = $1 ORDER BY id", job_id)
+    return [row["kind"] for row in rows]
+
+
+async def paid_once(
+    studio: ProviderStage, guest: Guest, service: str, price: int, spent: int = 0
+) -> dict[str, Any]:
+    """The newest order is delivered, charged once and no offline work; gives the order."""
+    job = await ended_job_of(studio, guest.id)
+    assert (job["service"], job["state"], job["price"], job["plan"]) == (service, "succeeded", price, studio.plan)
+    assert await moves(studio, job["id"]) == ["hold", "capture"]
+    assert await get_balance(studio.db, guest.id) == Balance(STARS - spent - price, 0)
+    assert (await check_ledger(studio.db)).right
+    results = [
+        m for m in await guest.from_bot() if f"−{price} ⭐ · balance {STARS - spent - price} ⭐" in words(m)
+    ]
+    assert len(results) == 1, "delivered once"
+    assert "offline" not in words(results[0])
+    return job
+
+
+async def choose_voice(guest: Guest, name: str) -> None:
+    await guest.taps("🗣")
+    await guest.taps(next(label for label in labels(await guest.last()) if label.strip("✓🎙 ") == name))
+
+
+async def clone(guest: Guest, name: str, note: bytes) -> None:
+    await guest.begin("🎙 Your voice")
+    await guest.sends("voice", "me.ogg", note)
+    await guest.says(name)
+
+
+def voices_named(studio: ProviderStage, name: str) -> list[str]:
+    return [voice_id for voice_id, voice in studio.elevenlabs.voices.items() if voice["name"].startswith(name)]
+
+
+async def vision(guest: Guest, mark: str) -> bytes:
+    picture = photo((sum(mark.encode()) % 256, guest.id % 256, 90), size=(64, 48))
+    await guest.begin("Image to words")
+    await guest.sends("photo", "a.png", picture)
+    return base64.b64encode(picture)
+
+
+async def speech(guest: Guest, mark: str, voice: str = "") -> bytes:
+    await guest.begin("Text to speech")
+    await guest.says(f"{mark} is what {guest.id} says")
+    if voice:
+        await choose_voice(guest, voice)
+    return f"is what {guest.id} says".encode()
+
+
+async def second_speech(guest: Guest, mark: str) -> bytes:
+    return await speech(guest, mark, "Nova")
+
+
+async def avatar(guest: Guest, mark: str) -> bytes:
+    await clone(guest, f"{mark} {guest.id}", beep(1.0))
+    return f"{mark} {guest.id}".encode()
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A question to a provider, and the order that leads to it."""
+
+    path: str
+    service: str
+    price: int
+    order: Callable[[Guest, str], Awaitable[bytes]]
+
+
+QUESTIONS = {
+    "vision": Asked("/chat/completions", "image_to_prompt", 2, vision),
+    "moderation": Asked("/moderations", "speech", 8, speech),
+    "openai speech": Asked("/audio/speech", "speech", 8, second_speech),
+    "elevenlabs speech": Asked("/text-to-speech/", "speech", 8, speech),
+    "clone": Asked("/voices/add", "voice_avatar", 56, avatar),
+}
+
+
+async def fails(studio: ProviderStage, guest: Guest, price: int, key: str, spent: int = 0) -> None:
+    """Confirm the card; the order fails, which is told in words of ours, and costs nothing."""
+    card = await guest.can_tap(f"Create · {price} ⭐")
+    await guest.tap(f"Create · {price} ⭐", message_id=card["message_id"])
+    said = await guest.sees(guest.said(key), after=card["message_id"])
+    assert guest.said("failure.returned", price) in words(said)
+    job = await ended_job_of(studio, guest.id)
+    assert (job["state"], job["failure"], job["plan"]) == ("failed", key, studio.plan)
+    assert await moves(studio, job["id"]) == ["hold", "release"]
+    assert await get_balance(studio.db, guest.id) == Balance(STARS - spent, 0)
+    chat = "\n".join(words(message) for message in await guest.from_bot())
+    assert not [raw for raw in RAW if raw in chat], "never a provider's raw text"

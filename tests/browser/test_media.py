@@ -1,0 +1,85 @@
+"""Results of the studio as a person sees them: films and voices that play, a photo sent from the phone."""
+
+import io
+from pathlib import Path
+
+from PIL import Image
+from playwright.async_api import Locator, Page, expect
+
+from tests.browser.conftest import ARTIFACTS
+from tests.support.process import BotProcess
+
+_RESULT_MS = 25_000
+
+
+async def _order(page: Page, service: str, *words: str) -> None:
+    await page.locator("#composer").fill("/menu")
+    await page.keyboard.press("Enter")
+    await page.locator(".keyboard").last.get_by_role("button", name=service, exact=False).first.click()
+    for text in words:
+        await expect(page.get_by_role("button", name="Cancel").last).to_be_visible()
+        await page.locator("#composer").fill(text)
+        await page.keyboard.press("Enter")
+    await page.get_by_role("button", name="Create").last.click()
+
+
+async def _plays(media: Locator) -> float:
+    """The length in seconds of what the browser could decode."""
+    await expect(media).to_be_attached(timeout=_RESULT_MS)
+    seconds: float = await media.evaluate(
+        """async media => {
+            media.muted = true;
+            await media.play();
+            await new Promise(done => media.currentTime > 0 ? done() : media.addEventListener('timeupdate', done));
+            media.pause();
+            return media.duration;
+        }"""
+    )
+    return seconds
+
+
+async def test_a_film_and_a_voice_play(phone: Page, sandbox: BotProcess) -> None:
+    await phone.goto(f"{sandbox.url}/sandbox/")
+    await phone.locator("#start").click()
+    await _order(phone, "Text to video", "waves at night under the moon")
+    assert await _plays(phone.locator(".message video").last) >= 4
+    await expect(phone.locator(".message").get_by_text("balance 960 ⭐")).to_be_visible()
+    await phone.screenshot(path=ARTIFACTS / "video.png", animations="disabled")
+
+    await _order(phone, "Text to speech", "Good evening. This is Diptych, and I read your words aloud.")
+    await expect(phone.locator(".message").get_by_text("balance 952 ⭐")).to_be_visible(timeout=_RESULT_MS)
+    voice = phone.locator(".message .voice").last
+    await voice.locator(".play").click()
+    await expect(voice.locator(".wave i.done").nth(5)).to_be_attached(timeout=10_000)
+    await phone.screenshot(path=ARTIFACTS / "voice.png", animations="disabled")
+
+
+async def test_ten_photos_become_a_model_that_paints(phone: Page, sandbox: BotProcess, tmp_path: Path) -> None:
+    photos = []
+    for number in range(10):
+        file = tmp_path / f"me-{number}.jpg"
+        picture = io.BytesIO()
+        Image.linear_gradient("L").resize((480, 640)).rotate(number * 9).convert("RGB").save(picture, "JPEG")
+        file.write_bytes(picture.getvalue())
+        photos.append(file)
+    await phone.goto(f"{sandbox.url}/sandbox/")
+    await phone.locator("#start").click()
+    await phone.get_by_role("button", name="Train your model").click()
+    await expect(phone.locator(".message").get_by_text("Send 10 to 50 photos").first).to_be_visible()
+    for file in photos:
+        await phone.locator("#file").set_input_files(file)
+        await phone.locator("#caption-send").click()
+    await expect(phone.locator(".message").get_by_text("10 photos ✓").first).to_be_visible(timeout=10_000)
+    await phone.get_by_role("button", name="Done").last.click()
+    await expect(phone.locator(".message").get_by_text("What shall the model be called?")).to_be_visible()
+    await phone.locator("#composer").fill("Me")
+    await phone.keyboard.press("Enter")
+    await phone.get_by_role("button", name="Create · 250 ⭐").click()
+    await phone.get_by_role("button", name="Picture me").last.click(timeout=_RESULT_MS)
+    await phone.locator("#composer").fill("on the moon, under the stars")
+    await phone.keyboard.press("Enter")
+    await phone.get_by_role("button", name="Create · 8 ⭐").last.click()
+    await expect(phone.locator(".message").get_by_text("balance 742 ⭐")).to_be_visible(timeout=_RESULT_MS)
+    await phone.locator(".message img").last.evaluate("image => image.decode()")
+    await expect(phone.get_by_role("button", name="Again · 8 ⭐")).to_be_visible()
+    await phone.screenshot(path=ARTIFACTS / "model.png", animations="disabled")
