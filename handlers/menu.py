@@ -1,5 +1,7 @@
 """The commands everybody has: start, menu, help, balance, language, cancel."""
 
+from functools import lru_cache
+
 from aiogram import F, Router
 from aiogram.filters import Command, CommandStart
 from aiogram.fsm.context import FSMContext
@@ -8,20 +10,29 @@ from aiogram.types import CallbackQuery, InlineKeyboardMarkup, Message
 from handlers.context import Desk, answer
 from services.buttons import LanguageTap, MenuTap, ServiceTap, button, keyboard, menu_button
 from services.generation.registry import SERVICES
+from services.i18n import Texts
 from storage.users import set_language
 
 router = Router(name="menu")
 
 
 def menu_keyboard(desk: Desk) -> InlineKeyboardMarkup:
+    return _menu_keyboard(desk.studio.texts, desk.user.language)
+
+
+@lru_cache
+def _menu_keyboard(texts: Texts, language: str) -> InlineKeyboardMarkup:
+    """The same for everybody who speaks a language; built once, as it is most of the work of `/start`."""
     services = [
-        button(f"{spec.emoji} {desk.t(f'service.{spec.id}.name')}", ServiceTap(service=spec.id))
+        button(f"{spec.emoji} {texts.t(language, f'service.{spec.id}.name')}", ServiceTap(service=spec.id))
         for spec in SERVICES.values()
     ]
     rows = [services[i : i + 2] for i in range(0, len(services), 2)]
-    own = [button(desk.t(f"button.{place}"), MenuTap(place=place)) for place in ("history", "models", "voices")]
-    places = [button(desk.t(f"button.{place}"), MenuTap(place=place)) for place in ("balance", "language", "help")]
-    return keyboard([*rows, own, places])
+    rows += [
+        [button(texts.t(language, f"button.{place}"), MenuTap(place=place)) for place in places]
+        for places in (("history", "models", "voices"), ("balance", "language", "help"))
+    ]
+    return keyboard(rows)
 
 
 def menu_text(desk: Desk) -> str:

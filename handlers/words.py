@@ -11,7 +11,7 @@ from handlers.context import Desk, answer
 from handlers.draft import Draft, Ordering, load_draft, new_draft
 from handlers.order import current, lost, open_draft, take
 from handlers.uploads import take_file
-from providers.protocols import ProviderError
+from providers.protocols import ErrorKind, ProviderError
 from services.buttons import DraftTap, button, keyboard
 from services.downloads import download
 from services.errors import Failure
@@ -68,7 +68,8 @@ async def hear(message: Message, desk: Desk) -> str | None:
         words = await desk.studio.providers.transcription.transcribe(sound, "voice.ogg", desk.user.language)
     except (ProviderError, Failure) as error:
         logger.info("a voice of {} was not understood: {}", desk.user.id, error)
-        await desk.say(desk.t("words.not_heard"))
+        spoken_badly = isinstance(error, ProviderError) and error.kind is ErrorKind.BAD_INPUT
+        await desk.say(desk.t("words.not_heard" if spoken_badly else "words.no_ear"))
         return None
     return words
 

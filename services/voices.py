@@ -14,6 +14,8 @@ from storage.own import forget_voice, own_voices
 from storage.pool import Executor
 
 _KEEP_SECONDS = 600.0
+_ASK_AGAIN_SECONDS = 20.0
+"""After a provider could not be reached."""
 _STOCK_SHOWN = 12
 _stock: dict[int, tuple[float, list[Voice]]] = {}
 
@@ -39,6 +41,8 @@ async def _stock_of(provider: SpeechProvider) -> list[Voice]:
         voices = [voice for voice in await provider.voices() if not voice.own]
     except ProviderError as error:
         logger.warning("voices of {}: {}", provider.name, error)
+        _stock[id(provider)] = (time.monotonic() - _KEEP_SECONDS + _ASK_AGAIN_SECONDS, voices)
+        return voices
     _stock[id(provider)] = (time.monotonic(), voices)
     return voices
 
@@ -52,4 +56,5 @@ async def forget_lost_voice(db: Executor, user_id: int, voice_id: str) -> AsyncI
         if error.kind is not ErrorKind.NOT_FOUND:
             raise
         await forget_voice(db, user_id, voice_id)
+        _stock.clear()  # it may have been one of the stock
         raise Refused("speech.voice_gone", detail=error.detail) from error

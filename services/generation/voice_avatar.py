@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from services.generation.inputs import FileInput, FileRef, TextInput, Values
+from services.generation.inputs import MB, FileInput, FileRef, TextInput, Values
 from services.generation.spec import ServiceSpec
 from services.result import Result
 from services.work import Work
@@ -10,6 +10,8 @@ from storage.own import add_voice
 
 _PRICE = 56
 _LONGEST_SECONDS = 600
+_LARGEST_BYTES = 10 * MB
+"""What ElevenLabs takes: https://elevenlabs.io/docs/api-reference/voices/ivc/create"""
 
 
 def _price(values: Values) -> int:
@@ -45,7 +47,7 @@ SPEC = ServiceSpec(
     emoji="🎙",
     place=60,
     inputs=(
-        FileInput("recording", ("voice", "audio"), max_seconds=_LONGEST_SECONDS),
+        FileInput("recording", ("voice", "audio"), max_bytes=_LARGEST_BYTES, max_seconds=_LONGEST_SECONDS),
         TextInput("name", max_length=40, main=False),
     ),
     price=_price,

@@ -1,4 +1,4 @@
-"""A stage where every provider is real to the bot: Replicate, OpenAI and ElevenLabs, as stands with an ear."""
+"""A stage where every provider is real to the bot: Replicate, OpenAI and ElevenLabs as stands, listened to."""
 
 import base64
 import secrets
