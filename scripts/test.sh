@@ -27,4 +27,5 @@ fi
 "$bin/ruff" format --check .
 "$bin/mypy"
 "$bin/lint-imports"
-exec "$bin/pytest" -n 2 --dist loadfile
+# Most tests wait for processes rather than compute: four at once keep two cores busy.
+exec "$bin/pytest" -n 4 --dist loadfile

@@ -211,7 +211,7 @@ async def test_what_people_write_while_the_database_is_away_is_done_afterwards(s
         await until(lambda: _tried(bot, tap["update_id"]), what="the bot has tried to handle the tap")
         assert not await stage.jobs()
         wire.down = ""
-        (job,) = await stage.ended_jobs(seconds=8)
+        (job,) = await stage.ended_jobs()
         assert job["state"] == "succeeded"
         await ann.sees("Done · 1 ⭐")
         assert len(await ann.photos()) == 1
