@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 
@@ -102,7 +103,11 @@ async def test_accepted_events_that_never_run_are_taken_over_and_the_late_runs_c
     await bob.write_card()
     stage.inngest.fault = Fault.DEAD_EXECUTOR
     assert await seconds_until_answered(ann) < 1
-    (job,) = await stage.ended_jobs()
+
+    async def done_and_said() -> list[dict[str, Any]]:
+        return [job for job in await stage.jobs() if job["shown"]]
+
+    (job,) = await until(done_and_said, what="ann's order is done, and its last word said")
     assert (job["state"], job["plan"]) == ("succeeded", "B")
 
     stage.replicate.knobs.seconds = 1.5
