@@ -27,5 +27,5 @@ fi
 "$bin/ruff" format --check .
 "$bin/mypy"
 "$bin/lint-imports"
-# Most tests wait for processes rather than compute: four at once keep two cores busy.
-exec "$bin/pytest" -n 4 --dist loadfile
+# Most tests wait for processes rather than compute: three at once keep two cores busy.
+exec "$bin/pytest" -n 3 --dist loadfile
