@@ -61,7 +61,6 @@ class Plans:
         self.signals = signals or Signals()
         self.plan_a = plan_a
         self._modes: dict[str, Mode] = {}
-        self.changed = asyncio.Event()
 
     @property
     def services(self) -> list[str]:
@@ -98,7 +97,6 @@ class Plans:
     async def load(self) -> None:
         stored = await get_settings(self._db, _KEY)
         self._modes = {key: value for key, value in stored.items() if value in MODES}
-        self.changed.set()
 
     async def listen(self) -> None:
         """Follow changes made by any process, for ever. A lost connection is opened again."""

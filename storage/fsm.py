@@ -14,7 +14,6 @@ ON CONFLICT (bot_id, chat_id, user_id, thread) DO UPDATE SET state = EXCLUDED.st
 _SET_DATA = """
 INSERT INTO fsm (bot_id, chat_id, user_id, thread, data) VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (bot_id, chat_id, user_id, thread) DO UPDATE SET data = EXCLUDED.data"""
-_CLEAR = "DELETE FROM fsm WHERE bot_id = $1 AND chat_id = $2 AND user_id = $3 AND thread = $4"
 
 
 async def get_conversation(db: Executor, key: Key) -> tuple[str | None, dict[str, Any]]:
@@ -28,7 +27,3 @@ async def set_state(db: Executor, key: Key, state: str | None) -> None:
 
 async def set_data(db: Executor, key: Key, data: dict[str, Any]) -> None:
     await db.execute(_SET_DATA, *key, data)
-
-
-async def clear_conversation(db: Executor, key: Key) -> None:
-    await db.execute(_CLEAR, *key)

@@ -5,8 +5,6 @@ from collections.abc import Callable, Mapping
 from services.generation.catalogue import Model
 from services.generation.inputs import ChoiceInput, Offers, Option, Values
 
-Pick = Callable[[Values], Mapping[str, Model]]
-
 
 def chosen_model(models: Mapping[str, Model], values: Values) -> Model:
     """The model that was chosen, or the first."""
