@@ -18,11 +18,16 @@ from bot.providers import create_providers, replicate_webhook_secret
 from bot.settings import Settings, WrongSettings
 from bot.telegram import Webhook, announce_commands, create_bots, poll
 from handlers.routers import create_router
-from inngest_functions.client import SERVE_PATH, InngestConfig, InngestPlan, create_client
+from inngest_functions.client import create_client
+from inngest_functions.connect import Connection
+from inngest_functions.plan import InngestPlan
 from inngest_functions.registry import create_functions
 from inngest_functions.serve import serve
+from inngest_functions.settings import SERVE_PATH
 from services.background import Background
+from services.chores import keep_chores
 from services.dispatch import Dispatcher as Orders
+from services.hello import HelloEnvironment
 from services.housekeeping import keep_tidy
 from services.i18n import Texts
 from services.last_words import keep_saying
@@ -52,6 +57,7 @@ class App:
         self._loops = Background()
         self._web = web.Application()
         self._runner = web.AppRunner(self._web, shutdown_timeout=_REQUESTS_SECONDS, access_log=None)
+        self._connection: Connection | None = None
         self._sandbox: Any = None
 
     async def start(self) -> None:
@@ -63,6 +69,7 @@ class App:
             bots,
             Texts(),
             create_providers(settings),
+            settings.admins,
             lease_seconds=settings.job_lease_seconds,
         )
         plan_a = self._serve_inngest(studio)
@@ -83,9 +90,12 @@ class App:
             ("settings", plans.listen),
             ("inngest", plan_a.watch),
             ("last words", lambda: keep_saying(studio)),
+            ("chores", lambda: keep_chores(studio, plans)),
             ("housekeeping", lambda: keep_tidy(self._db)),
         ):
             self._loops.keep(loop, name)
+        if self._connection is not None:
+            self._loops.keep(self._connection.run, "inngest connect")
         self._loops.spawn(announce_commands(bots, studio.texts), "commands")
         if settings.telegram_mode == "webhook":
             self._loops.spawn(webhook.set(settings.public_url), "set webhook")
@@ -96,6 +106,8 @@ class App:
     async def stop(self) -> None:
         """Within 10 s: take nothing new, let running jobs end, hand over what does not."""
         logger.info("stopping: {} jobs in flight", self._queue.in_flight)
+        if self._connection is not None:
+            await self._connection.close(_DRAIN_SECONDS / 2)
         await self._loops.drain(0)
         await self._queue.stop(_DRAIN_SECONDS)
         await self._studio.background.drain(_LOOSE_ENDS_SECONDS)
@@ -134,16 +146,14 @@ class App:
 
     def _serve_inngest(self, studio: Studio) -> InngestPlan:
         settings = self._settings
-        config = InngestConfig(
-            base_url=settings.inngest_url,
-            production=settings.environment == "production",
-            event_key=settings.inngest_event_key.get_secret_value() or None,
-            signing_key=settings.inngest_signing_key.get_secret_value() or None,
-            send_deadline=settings.inngest_send_deadline,
-        )
-        client = create_client(config)
-        serve(self._web, client, create_functions(client, studio), serve_origin=settings.public_url or None)
-        return InngestPlan(client, config, f"{settings.local_url}{SERVE_PATH}")
+        client = create_client(settings)
+        environment = HelloEnvironment(node_env=settings.environment, inngest_port=settings.inngest_dev_port)
+        functions, deadline = create_functions(client, studio, environment), settings.inngest_send_deadline
+        if settings.inngest_transport == "connect":
+            self._connection = connection = Connection(client, functions)
+            return InngestPlan(client, connected=lambda: connection.connected, send_deadline=deadline)
+        serve(self._web, client, functions, serve_origin=settings.public_url or None)
+        return InngestPlan(client, sync_url=f"{settings.local_url}{SERVE_PATH}", send_deadline=deadline)
 
     def _create_intake(self, studio: Studio, orders: Orders, bots: dict[str, Bot]) -> Intake:
         storage = PostgresStorage(self._db)

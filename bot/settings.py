@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode
+
+from inngest_functions.settings import InngestSettings, checked_url
 
 _TOKEN = re.compile(r"^\d+:[\w-]{10,}$")
+SANDBOX_PERSON = 1001
 SANDBOX_TOKEN = "1000000001:sandbox-token"  # noqa: S105 - opens nothing but the sandbox on this machine
 
 
@@ -16,10 +19,7 @@ class WrongSettings(Exception):
     """One readable line that names the setting and what is wrong with it."""
 
 
-class Settings(BaseSettings):
-    model_config = SettingsConfigDict(env_file=".env", extra="ignore", env_ignore_empty=True)
-
-    environment: Literal["development", "production"] = "development"
+class Settings(InngestSettings):
     host: str = ""
     port: Annotated[int, Field(ge=1, le=65535)] = 3001
     public_url: str = ""
@@ -27,7 +27,7 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     bot_token: SecretStr = SecretStr("")
-    bots: Annotated[dict[str, SecretStr], NoDecode] = {}
+    bots: Annotated[dict[str, SecretStr], NoDecode] = Field(default_factory=dict)
     admin_ids: Annotated[frozenset[int], NoDecode] = frozenset()
     telegram_mode: Literal["polling", "webhook"] = "polling"
     telegram_api_url: str = ""
@@ -43,13 +43,6 @@ class Settings(BaseSettings):
     elevenlabs_api_key: SecretStr = SecretStr("")
     elevenlabs_base_url: str = ""
     offline_seconds: Annotated[float, Field(ge=0)] = 3.0
-
-    inngest_dev_port: Annotated[int, Field(ge=1, le=65535)] = 9288
-    inngest_connect_port: Annotated[int, Field(ge=1, le=65535)] = 9289
-    inngest_base_url: str = ""
-    inngest_event_key: SecretStr = SecretStr("")
-    inngest_signing_key: SecretStr = SecretStr("")
-    inngest_send_deadline: Annotated[float, Field(gt=0, le=5)] = 0.8
 
     plan_a_start_timeout: Annotated[float, Field(gt=0)] = 30.0
     job_lease_seconds: Annotated[float, Field(ge=0.5)] = 15.0
@@ -71,12 +64,10 @@ class Settings(BaseSettings):
     def _split_admins(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
-    @field_validator("public_url", "telegram_api_url", "inngest_base_url")
+    @field_validator("public_url", "telegram_api_url")
     @classmethod
     def _url(cls, value: str) -> str:
-        if value and not re.match(r"^https?://[^/\s]+", value):
-            raise ValueError("must begin with http:// or https://")
-        return value.rstrip("/")
+        return checked_url(value)
 
     @field_validator("telegram_webhook_secret")
     @classmethod
@@ -96,7 +87,7 @@ class Settings(BaseSettings):
                 )
         if self.telegram_mode == "webhook" and not self.public_url:
             raise ValueError("PUBLIC_URL: needed with TELEGRAM_MODE=webhook")
-        if self.environment == "production":
+        if self.production:
             self._fits_production()
         return self
 
@@ -145,11 +136,9 @@ class Settings(BaseSettings):
         return self.host or ("127.0.0.1" if self.sandbox else "0.0.0.0")  # noqa: S104
 
     @property
-    def inngest_url(self) -> str | None:
-        """Where Inngest is; None for its cloud."""
-        if self.inngest_base_url:
-            return self.inngest_base_url
-        return None if self.environment == "production" else f"http://127.0.0.1:{self.inngest_dev_port}"
+    def admins(self) -> frozenset[int]:
+        """In the sandbox, where none is set, the person whom the chat page shows first."""
+        return self.admin_ids or (frozenset({SANDBOX_PERSON}) if self.sandbox else frozenset())
 
     @property
     def credits_at_start(self) -> int:

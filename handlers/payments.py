@@ -6,7 +6,7 @@ from aiogram.types import CallbackQuery, InlineKeyboardMarkup, Message, PreCheck
 
 from handlers.context import Desk, answer
 from services.buttons import MenuTap, TopupTap, button, keyboard, menu_button
-from services.payments import PACKS, Payments, pack_for
+from services.payments import PACKS, Payments, charge_of, pack_for
 
 router = Router(name="payments")
 _COLUMNS = 3
@@ -65,10 +65,10 @@ async def before_payment(query: PreCheckoutQuery, desk: Desk) -> None:
 @router.message(F.successful_payment)
 async def paid(message: Message, desk: Desk) -> None:
     assert message.successful_payment  # noqa: S101 - the filter says so
-    payment = message.successful_payment
-    if await Payments(desk.studio).credit(payment, user_id=desk.user.id, bot_name=desk.bot_name):
+    charge = charge_of(message.successful_payment, desk.user.id)
+    if await Payments(desk.studio).credit(charge, bot_name=desk.bot_name):
         balance = await desk.balance()
-        thanks = desk.t("topup.thanks", payment.total_amount)
+        thanks = desk.t("topup.thanks", charge.stars)
         await desk.say(
             f"{thanks}\n{desk.t('balance.available', balance.available)}",
             keyboard([[menu_button(desk.studio.texts, desk.user.language)]]),

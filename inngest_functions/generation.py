@@ -1,14 +1,16 @@
 """An Inngest function for each service, made from its spec. Its body is the same `run_job` as Plan B's."""
 
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import inngest
 from loguru import logger
 
-from inngest_functions.events import OrderEvent
+from inngest_functions.events import JOB_CANCELLED, JobEvent
 from inngest_functions.steps import InngestSteps
 from services.errors import LeaseLost, PlanGaveUp
+from services.expiry import STALE_AFTER
 from services.generation.spec import ServiceSpec
 from services.jobs import run_job
 from services.steps import RETRIES
@@ -16,20 +18,21 @@ from services.studio import Studio
 from storage.jobs import claim_job, hand_over_job
 from storage.journal import read_journal
 
-CANCELLED_EVENT = "job/cancelled"
 RUNS_A_PERSON = 2
+_FINISH_WITHIN = timedelta(hours=6)
+"""No run takes that long; Inngest then gives it up, and Plan B ends the job from its journal."""
 
 Function = inngest.Function[Any]
 
 
 def create_generation_function(client: inngest.Inngest, studio: Studio, spec: ServiceSpec) -> Function:
     async def run(ctx: inngest.Context) -> dict[str, str]:
-        event = OrderEvent.model_validate(ctx.event.data)
+        event = JobEvent.model_validate(ctx.event.data)
         return {"job_id": str(event.job_id), "state": await _run(studio, ctx, event.job_id)}
 
     async def on_failure(ctx: inngest.Context) -> dict[str, str]:
         original: Any = ctx.event.data["event"]
-        event = OrderEvent.model_validate(original["data"])
+        event = JobEvent.model_validate(original["data"])
         return {"job_id": str(event.job_id), "state": await _let_go(studio, ctx, event.job_id)}
 
     return client.create_function(
@@ -38,13 +41,21 @@ def create_generation_function(client: inngest.Inngest, studio: Studio, spec: Se
         trigger=inngest.TriggerEvent(event=spec.event),
         retries=RETRIES,
         idempotency="event.data.sending",
+        priority=inngest.Priority(run="event.data.priority"),
+        throttle=inngest.Throttle(limit=spec.starts_a_minute, period=timedelta(minutes=1), burst=_burst(spec)),
+        timeouts=inngest.Timeouts(start=STALE_AFTER, finish=_FINISH_WITHIN),
         concurrency=[
             inngest.Concurrency(limit=spec.concurrency),
             inngest.Concurrency(limit=RUNS_A_PERSON, key="event.data.user_id"),
         ],
-        cancel=[inngest.Cancel(event=CANCELLED_EVENT, if_exp="async.data.job_id == event.data.job_id")],
+        cancel=[inngest.Cancel(event=JOB_CANCELLED, if_exp="async.data.job_id == event.data.job_id")],
         on_failure=on_failure,
     )(run)
+
+
+def _burst(spec: ServiceSpec) -> int:
+    """How many of a minute's runs may begin at once: Inngest would spread them evenly over it."""
+    return max(1, spec.starts_a_minute // 4)
 
 
 async def _run(studio: Studio, ctx: inngest.Context, job_id: UUID) -> str:

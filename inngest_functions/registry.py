@@ -1,11 +1,23 @@
 """The one list of the functions that are served. One that is missing here makes its events vanish."""
 
+from typing import Any
+
 import inngest
 
-from inngest_functions.generation import Function, create_generation_function
+from inngest_functions.chores import create_chore_function
+from inngest_functions.generation import create_generation_function
+from inngest_functions.hello_world import create_hello_function
+from services.chores import CHORES
 from services.generation.registry import SERVICES
+from services.hello import HelloEnvironment
 from services.studio import Studio
 
 
-def create_functions(client: inngest.Inngest, studio: Studio) -> list[Function]:
-    return [create_generation_function(client, studio, spec) for spec in SERVICES.values()]
+def create_functions(
+    client: inngest.Inngest, studio: Studio, environment: HelloEnvironment | None = None
+) -> list[inngest.Function[Any]]:
+    return [
+        *(create_generation_function(client, studio, spec) for spec in SERVICES.values()),
+        *(create_chore_function(client, studio, chore) for chore in CHORES),
+        create_hello_function(client, environment or HelloEnvironment()),
+    ]

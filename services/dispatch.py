@@ -16,7 +16,7 @@ from loguru import logger
 from services import ledger
 from services.errors import NotEnough
 from services.generation.registry import SERVICES
-from services.plans import Plans
+from services.plans import PlanAAway, Plans
 from services.queue import Queue
 from services.relay import Relay
 from services.studio import Studio
@@ -99,7 +99,16 @@ class Dispatcher:
             return False
         logger.info("job {} {} is stopped by {}", job.id, job.service, user_id)
         self.queue.adopt(job)
+        if self.plans.plan_a.healthy:
+            self.studio.background.spawn(self._let_plan_a_go(job), f"cancel-{job.id}")
         return True
+
+    async def _let_plan_a_go(self, job: Job) -> None:
+        """Inngest cancels the run; without that it would wake up once more and end by itself."""
+        try:
+            await self.plans.plan_a.cancelled(job)
+        except PlanAAway as error:
+            logger.info("job {}: Inngest was not told that it is stopped: {}", job.id, error)
 
     async def _commit(self, new: NewJob) -> Job | None:
         """The job, its hold and its outbox row, or nothing of them. None for an order that was taken before."""

@@ -12,7 +12,8 @@ from services import ledger
 from services.cancelling import Stopped, StoppingSteps, stop_work
 from services.delivery import deliver, deliver_words, tell_failure
 from services.downloads import download
-from services.errors import Failure, LeaseLost
+from services.errors import Broken, Failure, LeaseLost
+from services.expiry import is_stale
 from services.generation.registry import SERVICES
 from services.progress import show_end, show_percent
 from services.steps import Steps, patiently
@@ -31,6 +32,8 @@ async def run_job(studio: Studio, job: Job, steps: Steps) -> State:
     async with _keeping_lease(studio, job):
         if job.cancel_requested:
             ended = await _cancel(studio, job, steps)
+        elif is_stale(job) and "deliver" not in steps.entries:
+            ended = await _expire(studio, job, steps)
         else:
             ended = await _finish(studio, job, steps)
         why = f" ({ended.failure})" if ended.failure else ""
@@ -62,12 +65,24 @@ async def _tell(studio: Studio, job: Job, steps: Steps, failure: Failure) -> Non
 
 
 async def _cancel(studio: Studio, job: Job, steps: Steps) -> Job:
-    """Stop what was started for the job, and end it. Its old runner, if there is one, has lost the lease."""
+    """End the job that its person stopped. Its old runner, if there is one, has lost the lease."""
+    await _stop(studio, job, steps)
+    return await _end(studio, job, "cancelled")
+
+
+async def _expire(studio: Studio, job: Job, steps: Steps) -> Job:
+    """The order has waited for so long that its person no longer does."""
+    await _stop(studio, job, steps)
+    await _tell(studio, job, steps, Broken("failure.expired"))
+    return await _end(studio, job, "failed", failure="failure.expired")
+
+
+async def _stop(studio: Studio, job: Job, steps: Steps) -> None:
+    """Cancel what was started for the job at its provider."""
     spec, stopping = SERVICES[job.service], StoppingSteps(studio.db, job, steps.entries)
     with suppress(Stopped, Failure):
         await spec.run(_work(studio, job, stopping))
     await stop_work(job, spec.works_at(studio.providers), stopping.started)
-    return await _end(studio, job, "cancelled")
 
 
 def _work(studio: Studio, job: Job, steps: Steps) -> Work:

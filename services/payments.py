@@ -23,6 +23,20 @@ def pack_for(missing: int) -> int:
 
 
 @dataclass(frozen=True)
+class Charge:
+    """A payment that Telegram has taken: its own id of it, whose it is, whole Stars, and our payload."""
+
+    id: str
+    user_id: int
+    stars: int
+    payload: str
+
+
+def charge_of(payment: SuccessfulPayment, user_id: int) -> Charge:
+    return Charge(payment.telegram_payment_charge_id, user_id, payment.total_amount, payment.invoice_payload)
+
+
+@dataclass(frozen=True)
 class Payments:
     studio: Studio
 
@@ -52,24 +66,23 @@ class Payments:
             return "topup.changed"
         return "topup.paid_already" if topup.charge_id else None
 
-    async def credit(self, payment: SuccessfulPayment, *, user_id: int, bot_name: str) -> bool:
+    async def credit(self, charge: Charge, *, bot_name: str) -> bool:
         """Credit a payment, once for each charge. False when it was credited before."""
-        charge_id = payment.telegram_payment_charge_id
         async with self.studio.db.acquire() as connection, connection.transaction():
             credited = await move(
                 connection,
-                key=f"charge:{charge_id}",
+                key=f"charge:{charge.id}",
                 kind="topup",
-                user_id=user_id,
+                user_id=charge.user_id,
                 source="stars",
                 target="available",
-                amount=payment.total_amount,
+                amount=charge.stars,
             )
-            if topup_id := self._read_payload(bot_name, payment.invoice_payload):
-                await mark_paid(connection, topup_id, charge_id)
+            if topup_id := self._read_payload(bot_name, charge.payload):
+                await mark_paid(connection, topup_id, charge.id)
             else:
-                logger.error("charge {} of {} carries a payload that is not ours", charge_id, user_id)
-        logger.info("charge {}: {} Stars of {}, credited: {}", charge_id, payment.total_amount, user_id, credited)
+                logger.error("charge {} of {} carries a payload that is not ours", charge.id, charge.user_id)
+        logger.info("charge {}: {} Stars of {}, credited: {}", charge.id, charge.stars, charge.user_id, credited)
         return credited
 
     def _payload(self, bot_name: str, topup_id: UUID) -> str:

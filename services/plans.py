@@ -8,6 +8,7 @@ import asyncpg
 from loguru import logger
 
 from services.generation.registry import SERVICES
+from services.hello import HelloResult
 from services.signals import CHANNEL as SIGNALS
 from services.signals import Signals
 from storage.jobs import Job, Plan
@@ -40,6 +41,14 @@ class PlanA(Protocol):
         """Wake a run that waits for this prediction. Raises PlanAAway."""
         ...
 
+    async def cancelled(self, job: Job) -> None:
+        """Let go of a job whose person has stopped it. Raises PlanAAway."""
+        ...
+
+    async def hello(self, name: str, language: str) -> HelloResult:
+        """Have hello world run, and give its result. Raises PlanAAway."""
+        ...
+
 
 class NoPlanA:
     """Where Inngest is not configured."""
@@ -50,6 +59,12 @@ class NoPlanA:
         raise PlanAAway("Inngest is not configured")
 
     async def prediction_finished(self, prediction_id: str, job: Job) -> None:
+        raise PlanAAway("Inngest is not configured")
+
+    async def cancelled(self, job: Job) -> None:
+        raise PlanAAway("Inngest is not configured")
+
+    async def hello(self, name: str, language: str) -> HelloResult:
         raise PlanAAway("Inngest is not configured")
 
 

@@ -20,6 +20,8 @@ class Studio:
     """By name; a job is answered by the bot it was ordered from."""
     texts: Texts
     providers: Providers
+    admins: frozenset[int] = frozenset()
+    """Telegram's user ids of those who run this."""
     lease_seconds: float = 15.0
     """How long a runner that fell silent keeps its job."""
     background: Background = field(default_factory=Background)

@@ -15,8 +15,9 @@ State = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
 _INSERT = """
 INSERT INTO jobs (id, order_key, service, user_id, bot_name, chat_id, progress_message_id,
-                  language, inputs, price, plan, summary, lease_until)
+                  language, inputs, price, plan, summary, priority, lease_until)
 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $13,
+        CASE WHEN EXISTS (SELECT FROM topups t WHERE t.user_id = $4 AND t.paid_at IS NOT NULL) THEN 120 ELSE 0 END,
         now() + make_interval(secs => CASE WHEN $11 = 'A' THEN $12 ELSE 0 END::float8))
 ON CONFLICT (order_key) DO NOTHING RETURNING *"""
 
@@ -34,7 +35,8 @@ WHERE id = $1 AND state IN ('queued', 'running')
 RETURNING *"""
 
 # The jobs table is Plan B's queue: new orders, what a dead process left and what Plan A let go all
-# come out of this one statement, oldest first. `$4` names the services whose Plan A jobs may be taken over.
+# come out of this one statement, oldest first; who has paid goes before those who came up to 2 minutes
+# earlier. `$4` names the services whose Plan A jobs may be taken over.
 _CLAIM_NEXT = """
 UPDATE jobs SET state = 'running', plan = 'B', holder = $1, epoch = epoch + 1,
     lease_until = now() + make_interval(secs => $2), started_at = coalesce(started_at, now())
@@ -44,7 +46,7 @@ WHERE id = (
       AND (j.plan = 'B' OR j.service = ANY($4::text[]))
       AND (SELECT count(*) FROM jobs r
            WHERE r.user_id = j.user_id AND r.state = 'running' AND r.lease_until > now()) < $3
-    ORDER BY j.created_at LIMIT 1 FOR UPDATE SKIP LOCKED)
+    ORDER BY j.created_at - make_interval(secs => j.priority) LIMIT 1 FOR UPDATE SKIP LOCKED)
 RETURNING *"""
 
 _RENEW = """
@@ -91,16 +93,28 @@ WHERE id = ANY($1::uuid[]) AND state = 'queued' AND plan = 'A' AND holder IS NUL
 
 _PLACE = """
 SELECT (SELECT count(*) FROM jobs q WHERE q.state = 'queued' AND q.plan = 'B'
-            AND (q.created_at, q.id) <= (j.created_at, j.id)) AS place
+            AND (q.created_at - make_interval(secs => q.priority), q.id)
+             <= (j.created_at - make_interval(secs => j.priority), j.id)) AS place
 FROM jobs j WHERE j.id = $1 AND j.state = 'queued' AND j.plan = 'B'"""
 
 _WAITING = """
-SELECT j.*, row_number() OVER (ORDER BY j.created_at, j.id) AS place FROM jobs j
+SELECT j.*, row_number() OVER (ORDER BY j.created_at - make_interval(secs => j.priority), j.id) AS place
+FROM jobs j
 WHERE j.state = 'queued' AND j.plan = 'B' ORDER BY place LIMIT $1"""
 
 _UNSHOWN = """
 SELECT * FROM jobs WHERE ended_at < now() - make_interval(secs => $1) AND NOT shown ORDER BY ended_at LIMIT $2"""
 _MARK_SHOWN = "UPDATE jobs SET shown = true WHERE id = $1"
+
+# Nobody works on them: their lease has run out, or they were never begun.
+_FREE_STALE = """
+WITH stale AS (
+    UPDATE jobs SET plan = 'B', holder = NULL, lease_until = now()
+    WHERE state IN ('queued', 'running') AND created_at < now() - make_interval(secs => $1)
+      AND (lease_until <= now() OR (state = 'queued' AND holder IS NULL))
+    RETURNING id
+), unsent AS (DELETE FROM outbox o USING stale WHERE o.job_id = stale.id)
+SELECT count(*) FROM stale"""
 
 _LATEST = "SELECT * FROM jobs WHERE user_id = $1 ORDER BY created_at DESC LIMIT $2"
 
@@ -126,6 +140,7 @@ class Job:
     epoch: int
     lease_until: datetime
     cancel_requested: bool
+    priority: int
     failure: str | None
     result: dict[str, Any] | None
     created_at: datetime
@@ -166,6 +181,11 @@ class NewJob:
 async def insert_job(db: Executor, job: NewJob) -> Job | None:
     """The new job, or None where this order became a job before."""
     return job_of(await db.fetchrow(_INSERT, *(getattr(job, name) for name in NewJob.__dataclass_fields__)))
+
+
+async def free_stale_jobs(db: Executor, *, seconds: float) -> int:
+    """Give every job older than that, and that nobody works on, to Plan B; how many there were."""
+    return int(await db.fetchval(_FREE_STALE, seconds))
 
 
 async def get_job(db: Executor, job_id: UUID) -> Job | None:

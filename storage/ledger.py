@@ -1,5 +1,6 @@
 """The ledger's moves. The database itself keeps them balanced and no balance below zero."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -32,6 +33,7 @@ SELECT (SELECT coalesce(sum(amount), 0) FROM ledger_postings)::bigint AS total,
             AND (j.state IN ('succeeded', 'failed', 'cancelled')) <> EXISTS (
                 SELECT FROM ledger_transactions t WHERE t.key = 'settle:' || j.id)) AS unsettled_jobs"""
 
+_KNOWN = "SELECT key FROM ledger_transactions WHERE key = ANY($1::text[])"
 _TOTALS = "SELECT account, sum(amount)::bigint AS total FROM ledger_postings GROUP BY account"
 
 
@@ -94,6 +96,11 @@ async def check_ledger(db: Executor) -> LedgerCheck:
     row = await db.fetchrow(_CHECK)
     assert row is not None  # noqa: S101 - a SELECT without FROM has one row
     return LedgerCheck(row["total"], row["wrong_balances"], row["unsettled_jobs"])
+
+
+async def known_keys(db: Executor, keys: Sequence[str]) -> set[str]:
+    """Those of the keys whose move was made."""
+    return {row["key"] for row in await db.fetch(_KNOWN, list(keys))}
 
 
 async def ledger_totals(db: Executor) -> dict[str, int]:

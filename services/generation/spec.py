@@ -36,6 +36,9 @@ class ServiceSpec:
     """The service that makes what there may be none of to choose from: a model of the person."""
     concurrency: int = 5
     """Runs at once over all processes on Plan A."""
+    starts_a_minute: int = 300
+    """Runs begun in a minute over all processes on Plan A: together the services stay below a provider's limit.
+    Replicate's is 600: https://replicate.com/docs/topics/predictions/rate-limits"""
     limit_seconds: float = 600
     """How long the provider may take."""
     works_at: "Callable[[Providers], PredictionProvider]" = lambda providers: providers.media

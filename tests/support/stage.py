@@ -19,6 +19,7 @@ from aiohttp import web
 from sandbox.inngest.execution import Pace
 from sandbox.inngest.stand import InngestStand
 from sandbox.telegram import create_telegram
+from sandbox.telegram.payments import Payment, new_charge_id
 from services.i18n import Texts
 from storage.pool import Pool
 from tests.support.process import BotProcess, Forge
@@ -92,6 +93,14 @@ class TelegramStand:
         answer = await self.call("GET", "/sim/outbox", **({"method": method} if method else {}))
         calls: list[dict[str, Any]] = answer["calls"]
         return calls
+
+    def pay_without_update(self, user_id: int, stars: int, payload: str) -> str:
+        """A payment that Telegram has taken and whose update never comes; its charge id."""
+        world = self._stand.world
+        (bot_id,) = world.bots
+        payment = Payment(new_charge_id(), bot_id, user_id, stars, payload, int(time.time()))
+        world.payments.save(payment)
+        return payment.charge_id
 
     async def toasts(self) -> list[str]:
         """What people were told by an answer to a tap, oldest first."""

@@ -17,7 +17,7 @@ from services.i18n import FOLDER, Html, Texts
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXTS = Texts()
-TAGS = {"b", "/b", "i", "/i", "code", "/code", "blockquote", "/blockquote", "u", "/u", "s", "/s"}
+TAGS = {"pre", "/pre", "b", "/b", "i", "/i", "code", "/code", "blockquote", "/blockquote", "u", "/u", "s", "/s"}
 
 
 def catalogue(language: str) -> Catalog:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pytest
 
 from services.background import Background
+from services.hello import HelloResult
 from services.plans import NoPlanA, PlanAAway, Plans
 from storage.jobs import Job
 from storage.pool import Pool
@@ -23,6 +24,12 @@ class FakePlanA:
 
     async def prediction_finished(self, prediction_id: str, job: Job) -> None:
         raise AssertionError("nothing is predicted here")
+
+    async def cancelled(self, job: Job) -> None:
+        raise AssertionError("nothing is cancelled here")
+
+    async def hello(self, name: str, language: str) -> HelloResult:
+        raise AssertionError("nobody is greeted here")
 
 
 @pytest.fixture

@@ -1,0 +1,87 @@
+"""Inngest Connect: this process opens the line to Inngest and is called over it, so it needs no port and no URL.
+
+The SDK's own connection does the work (https://www.inngest.com/docs/setup/connect): a WebSocket in a thread of
+its own, with heartbeats and leases, and the functions on the loop of whoever started it. It needs
+``inngest[connect]``.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from inngest import Function, Inngest
+from inngest.connect import ConnectionState, connect
+from inngest.connect._internal.connection import WorkerConnection
+from loguru import logger
+
+_AGAIN_SECONDS = 1.0
+
+
+class Connection:
+    """Keeps the functions of one client connected.
+
+    The SDK's connection is for a process of its own: it takes SIGTERM and SIGINT for itself, gives up for good
+    when Inngest's API is away for 20 s, and at the end waits up to two hours for what runs. This one leaves
+    signals alone, begins anew, and ends within a time.
+
+    Args:
+        client: Inngest client.
+        functions: Functions to run.
+        gateway_url: Where the gateway is, when the address that Inngest names cannot be reached from here.
+        instance_id: This process's name among the app's workers. Defaults to the machine's.
+    """
+
+    def __init__(
+        self,
+        client: Inngest,
+        functions: Sequence[Function[Any]],
+        *,
+        gateway_url: str | None = None,
+        instance_id: str | None = None,
+    ) -> None:
+        self._app = (client, list(functions))
+        self._gateway_url = gateway_url
+        self._instance_id = instance_id
+        self._worker: WorkerConnection | None = None
+        self._closing = False
+
+    @property
+    def connected(self) -> bool:
+        """Whether Inngest has our functions and a way to call them."""
+        return self._worker is not None and self._worker.get_state() is ConnectionState.ACTIVE
+
+    async def run(self) -> None:
+        """Stay connected until close()."""
+        said = ""
+        while not self._closing:
+            self._worker = self._create_worker()
+            try:
+                await self._worker.start()
+            except Exception as error:  # noqa: BLE001  # the SDK raises whatever ended its connection
+                if said != (said := f"{type(error).__name__}: {error}"):
+                    logger.warning("Inngest cannot be connected to, and is tried again: {}", said)
+            if not self._closing:
+                await asyncio.sleep(_AGAIN_SECONDS)
+
+    async def close(self, seconds: float) -> None:
+        """Take nothing new, let what runs end within that time, and hang up.
+
+        What does not end is called again by Inngest once its lease is over, in whichever process is connected.
+        """
+        self._closing = True
+        if self._worker is None:
+            return
+        try:
+            async with asyncio.timeout(seconds):
+                await self._worker.close(wait=True)
+        except TimeoutError:
+            logger.warning("Inngest's calls did not end in {} s and are left to others", seconds)
+
+    def _create_worker(self) -> WorkerConnection:
+        url = self._gateway_url
+        return connect(
+            [self._app],
+            instance_id=self._instance_id,
+            rewrite_gateway_endpoint=None if url is None else lambda _: url,
+            shutdown_signals=[],
+        )

@@ -1,0 +1,57 @@
+"""Send `demo/hello.world` by hand, and see what its run gives:
+
+python -m inngest_functions.hello --name Гуру --language ru
+"""
+
+import argparse
+import asyncio
+import json
+import sys
+
+import aiohttp
+import inngest
+from inngest._internal import errors  # the SDK exports the types of its errors nowhere else
+
+from inngest_functions.client import create_client
+from inngest_functions.events import HELLO, HelloWorld
+from inngest_functions.runs import RunFailed, RunUnknown, wait_for_run
+from services.hello import HelloResult
+
+_WAIT_SECONDS = 30.0
+
+
+def hello_event(name: str, language: str, **more: object) -> inngest.Event:
+    data = HelloWorld.model_validate({"name": name, "language": language, **more})
+    return inngest.Event(name=HELLO, data=data.model_dump(mode="json"))
+
+
+async def send_hello_world_event(
+    client: inngest.Inngest, name: str = "World", language: str = "en", **more: object
+) -> str:
+    """Send `demo/hello.world`; gives Inngest's id of the event. Raises the SDK's SendEventsError."""
+    return (await client.send(hello_event(name, language, **more)))[0]
+
+
+async def say_hello(client: inngest.Inngest, name: str, language: str, *, seconds: float) -> HelloResult:
+    """Send the event and give its run's result. Raises RunFailed, RunUnknown where it has none by then."""
+    event_id = await send_hello_world_event(client, name, language)
+    return HelloResult.model_validate(await wait_for_run(client, event_id, seconds=seconds))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m inngest_functions.hello", description=__doc__)
+    parser.add_argument("--name", default="World")
+    parser.add_argument("--language", default="en", help="en, ru, es or fr; anything else is answered in English")
+    parser.add_argument("--seconds", type=float, default=_WAIT_SECONDS, help="how long to wait for the result")
+    given = parser.parse_args()
+    try:
+        result = asyncio.run(say_hello(create_client(), given.name, given.language, seconds=given.seconds))
+    except (errors.Error, aiohttp.ClientError, RunFailed, RunUnknown, OSError) as error:
+        print(f"No hello: {type(error).__name__}: {error}. Is Inngest running?", file=sys.stderr)  # noqa: T201
+        return 1
+    print(json.dumps(result.model_dump(mode="json", by_alias=True), ensure_ascii=False, indent=2))  # noqa: T201
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

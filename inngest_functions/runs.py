@@ -1,0 +1,65 @@
+"""What became of an event, asked of Inngest's REST API: https://api-docs.inngest.com/docs/inngest-api"""
+
+import asyncio
+import secrets
+from typing import Any, Final
+
+import aiohttp
+import inngest
+from pydantic import BaseModel, ConfigDict
+
+_LOOK_EVERY: Final = 0.2
+_ENDED_BADLY: Final = ("Failed", "Cancelled")
+
+
+class RunFailed(Exception):
+    """The run ended without a result; the text is Inngest's."""
+
+
+class RunUnknown(Exception):
+    """No run of the event has ended in time."""
+
+
+class Run(BaseModel):
+    """One run, as the API gives it."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    run_id: str
+    status: str
+    output: Any = None
+
+
+class _Runs(BaseModel):
+    data: list[Run]
+
+
+async def wait_for_run(client: inngest.Inngest, event_id: str, *, seconds: float) -> Any:
+    """The output of the run that an event began. Raises RunFailed, RunUnknown, aiohttp.ClientError."""
+    run: Run | None = None
+    try:
+        async with aiohttp.ClientSession(headers=_authorization(client)) as session, asyncio.timeout(seconds):
+            while True:
+                run = await _look(session, client, event_id)
+                if run is not None and run.status == "Completed":
+                    return run.output
+                if run is not None and run.status in _ENDED_BADLY:
+                    raise RunFailed(f"run {run.run_id}: {run.status}: {run.output}")
+                await asyncio.sleep(_LOOK_EVERY)
+    except TimeoutError:
+        state = f"its run is {run.status}" if run else "nothing has begun to run"
+        raise RunUnknown(f"event {event_id}: after {seconds:.0f} s {state}") from None
+
+
+async def _look(session: aiohttp.ClientSession, client: inngest.Inngest, event_id: str) -> Run | None:
+    # A server keeps its answer for 15 s by address, so each question has an address of its own.
+    url = f"{client.api_origin.rstrip('/')}/v1/events/{event_id}/runs?asked={secrets.token_hex(4)}"
+    async with session.get(url) as response:
+        response.raise_for_status()
+        runs = _Runs.model_validate(await response.json(content_type=None)).data
+    return runs[0] if runs else None
+
+
+def _authorization(client: inngest.Inngest) -> dict[str, str]:
+    """The API takes the signing key itself, as a bearer: https://api-docs.inngest.com/docs/inngest-api"""
+    return {"Authorization": f"Bearer {client.signing_key}"} if client.signing_key else {}

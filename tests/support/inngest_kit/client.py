@@ -1,0 +1,26 @@
+"""An Inngest client that sends nothing and remembers everything."""
+
+import inngest
+
+
+class RecordingClient(inngest.Inngest):
+    """`sent` holds every event in order. Give `refuse` an error, and sends raise it until it is None again."""
+
+    def __init__(self, app_id: str = "kit") -> None:
+        super().__init__(app_id=app_id, is_production=False)
+        self.sent: list[inngest.Event] = []
+        self.refuse: Exception | None = None
+
+    async def send(
+        self, events: inngest.Event | list[inngest.Event], *, skip_middleware: bool = False
+    ) -> list[str]:
+        batch = events if isinstance(events, list) else [events]
+        if self.refuse is not None:
+            raise self.refuse
+        first = len(self.sent)
+        self.sent += batch
+        return [event.id or f"event-{first + number}" for number, event in enumerate(batch)]
+
+    def named(self, name: str) -> list[inngest.Event]:
+        """The events of that name."""
+        return [event for event in self.sent if event.name == name]

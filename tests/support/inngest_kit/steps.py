@@ -1,0 +1,138 @@
+"""A function's run without a server: its steps counted, and failed at will, with Inngest's own retries.
+
+As at Inngest, the function is called again from its beginning after each failure, and a step that has succeeded
+gives its result without running again. When the retries are used up, the on-failure handler runs.
+"""
+
+import copy
+import inspect
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+from unittest.mock import Mock
+
+import inngest
+
+DEFAULT_RETRIES = 3
+"""Inngest's, where a function sets none."""
+
+
+class StepFailed(Exception):
+    """The failure that a test asked for."""
+
+
+@dataclass
+class StepDouble:
+    """In place of `ctx.step`. `begun` counts how often each step's own work was begun, `order` says in which
+    order, `slept` and `waited` what was asked for; `memo` holds the results, by step id."""
+
+    begun: Counter[str] = field(default_factory=Counter)
+    order: list[str] = field(default_factory=list)
+    slept: dict[str, timedelta] = field(default_factory=dict)
+    waited: dict[str, str] = field(default_factory=dict)
+    memo: dict[str, Any] = field(default_factory=dict)
+    events: dict[str, inngest.Event | None] = field(default_factory=dict)
+    """What each `wait_for_event` gets, by step id; None, or nothing said, is a timeout."""
+    _failures: dict[str, list[Exception]] = field(default_factory=dict)
+
+    def fail(self, step_id: str, times: int = 1, error: Exception | None = None) -> None:
+        """Have the step fail that many times before it may succeed."""
+        self._failures.setdefault(step_id, []).extend([error or StepFailed(step_id)] * times)
+
+    async def run(self, step_id: str, handler: Callable[..., Awaitable[Any]], *args: Any) -> Any:
+        if step_id in self.memo:
+            return copy.deepcopy(self.memo[step_id])
+        self.begun[step_id] += 1
+        self.order.append(step_id)
+        if self._failures.get(step_id):
+            raise self._failures[step_id].pop(0)
+        self.memo[step_id] = await handler(*args)
+        return copy.deepcopy(self.memo[step_id])
+
+    async def sleep(self, step_id: str, duration: int | timedelta) -> None:
+        is_milliseconds = not isinstance(duration, timedelta)
+        self.slept[step_id] = timedelta(milliseconds=duration) if is_milliseconds else duration  # type: ignore[arg-type, assignment]
+
+    async def wait_for_event(
+        self,
+        step_id: str,
+        *,
+        event: str,
+        if_exp: str | None = None,
+        timeout: int | timedelta,  # noqa: ASYNC109
+    ) -> inngest.Event | None:
+        self.waited[step_id] = f"{event}: {if_exp}" if if_exp else event
+        return self.events.get(step_id)
+
+
+@dataclass(frozen=True)
+class RunEnd:
+    """How a run ended: its `output`, or the `error` of its last attempt; `attempts` counts calls of the function,
+    and `on_failure` is what the on-failure handler gave, if it ran."""
+
+    attempts: int
+    output: Any = None
+    error: Exception | None = None
+    failure_handled: bool = False
+    on_failure: Any = None
+
+
+async def run_function(
+    function: inngest.Function[Any],
+    event: inngest.Event,
+    step: StepDouble | None = None,
+    *,
+    run_id: str = "run",
+) -> RunEnd:
+    """Run a function to its end, as Inngest would."""
+    step = step or StepDouble()
+    retries = DEFAULT_RETRIES if function._opts.retries is None else function._opts.retries
+    for attempt in range(retries + 1):
+        try:
+            output = await _call(function._handler, _context(event, step, run_id, attempt))
+        except inngest.NonRetriableError as error:
+            return await _failed(function, event, error, attempt + 1, run_id)
+        except Exception as error:  # noqa: BLE001 - as Inngest does
+            if attempt == retries:
+                return await _failed(function, event, error, attempt + 1, run_id)
+        else:
+            return RunEnd(attempt + 1, output)
+    raise AssertionError("the last attempt returns")
+
+
+async def _failed(
+    function: inngest.Function[Any], event: inngest.Event, error: Exception, attempts: int, run_id: str
+) -> RunEnd:
+    handler = function._opts.on_failure
+    if handler is None:
+        return RunEnd(attempts, error=error)
+    data: dict[str, Any] = {
+        "event": {"name": event.name, "data": event.data, "id": event.id},
+        "error": {"name": type(error).__name__, "message": str(error)},
+        "run_id": run_id,
+        "function_id": function.id,
+    }
+    failed = inngest.Event(name="inngest/function.failed", data=data)
+    given = await _call(handler, _context(failed, StepDouble(), f"{run_id}-failure", 0))
+    return RunEnd(attempts, error=error, failure_handled=True, on_failure=given)
+
+
+def _context(event: inngest.Event, step: StepDouble, run_id: str, attempt: int) -> inngest.Context:
+    return inngest.Context(
+        attempt=attempt,
+        event=event,
+        events=[event],
+        group=Mock(),
+        job_id=None,
+        logger=Mock(),
+        request_id=None,
+        run_id=run_id,
+        step=step,  # type: ignore[arg-type]
+    )
+
+
+async def _call(handler: Any, context: inngest.Context) -> Any:
+    result = handler(context)
+    return await result if inspect.isawaitable(result) else result

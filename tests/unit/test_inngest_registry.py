@@ -1,0 +1,124 @@
+"""The one list of functions: nothing is missing, every event has a model, every failure a handler."""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import inngest
+import pytest
+
+from inngest_functions.events import EVENTS, JOB_CANCELLED, JobEvent
+from inngest_functions.registry import create_functions
+from services.chores import CHORES
+from services.generation.registry import SERVICES
+from services.studio import Studio
+from tests.support.inngest_kit import RecordingClient
+
+FIELDS_OWN = {
+    "image/text-to-image.start": "generate-text-to-image",
+    "image/image-to-prompt.start": "generate-image-to-prompt",
+    "image/neuro-image.start": "generate-neuro-image",
+    "image/neuro-image-v2.start": "generate-neuro-image-v2",
+    "video/text-to-video.start": "generate-text-to-video",
+    "video/image-to-video.start": "generate-image-to-video",
+    "speech/text-to-speech.start": "generate-speech",
+    "speech/voice-avatar.start": "create-voice-avatar",
+    "video/lip-sync.start": "generate-lip-sync",
+    "model/training.start": "generate-model-training",
+    "training/model-training-v2.start": "generate-model-training-v2",
+}
+OTHER_EVENTS = {
+    "payment/process.start",
+    "broadcast/message.start",
+    "notification/training-error.start",
+    "notification/success.start",
+    "notification/generic.start",
+    "notification/bulk.start",
+    "game/step.start",
+    "job/cancelled",
+    "provider/prediction.finished",
+    "demo/hello.world",
+}
+Functions = Sequence[inngest.Function[Any]]
+
+
+@pytest.fixture(scope="module")
+def functions() -> Functions:
+    return create_functions(RecordingClient("diptych"), cast("Studio", None))
+
+
+def triggers(functions: Functions) -> dict[str, str]:
+    """Event or cron by local function id."""
+    found = {}
+    for function in functions:
+        (trigger,) = function._triggers
+        found[function.local_id] = trigger.event if isinstance(trigger, inngest.TriggerEvent) else trigger.cron
+    return found
+
+
+def missing_in(functions: Functions) -> set[str]:
+    served = triggers(functions)
+    wanted = {spec.function_id: spec.event for spec in SERVICES.values()}
+    wanted |= {chore.function_id: chore.cron for chore in CHORES}
+    return {function_id for function_id, trigger in wanted.items() if served.get(function_id) != trigger}
+
+
+def untyped_in(functions: Functions) -> set[str]:
+    events = {spec.event for spec in SERVICES.values()}
+    for function in functions:
+        events |= {t.event for t in function._triggers if isinstance(t, inngest.TriggerEvent)}
+        events |= {cancel.event for cancel in function._opts.cancel or []}
+    return events - set(EVENTS)
+
+
+def unhandled_in(functions: Functions) -> set[str]:
+    return {function.local_id for function in functions if function._opts.on_failure is None}
+
+
+def test_every_service_and_chore_is_served(functions: Functions) -> None:
+    assert missing_in(functions) == set()
+    assert len(triggers(functions)) == len(functions), "two functions share an id"
+
+
+def test_every_event_has_a_model(functions: Functions) -> None:
+    assert untyped_in(functions) == set()
+    assert set(EVENTS) >= set(FIELDS_OWN) | OTHER_EVENTS
+
+
+def test_every_function_handles_its_failure(functions: Functions) -> None:
+    assert unhandled_in(functions) == set()
+
+
+def test_names_are_the_fields_own(functions: Functions) -> None:
+    served = triggers(functions)
+    assert {served[function_id]: function_id for function_id in FIELDS_OWN.values()} == FIELDS_OWN
+
+
+def test_what_is_missing_is_found(functions: Functions) -> None:
+    """The three tests above can fail."""
+    client = RecordingClient()
+
+    async def run(ctx: inngest.Context) -> None: ...
+
+    stray = client.create_function(fn_id="stray", trigger=inngest.TriggerEvent(event="stray/event"))(run)
+    assert missing_in(functions[1:]) == {functions[0].local_id}
+    assert untyped_in([*functions, stray]) == {"stray/event"}
+    assert unhandled_in([*functions, stray]) == {"stray"}
+
+
+@pytest.mark.parametrize("spec", SERVICES.values(), ids=SERVICES)
+def test_a_services_function_has_inngests_own_means(functions: Functions, spec: Any) -> None:
+    function = next(each for each in functions if each.local_id == spec.function_id)
+    opts = function._opts
+    assert (opts.retries, opts.idempotency) == (3, "event.data.sending")
+    assert opts.priority is not None
+    assert opts.priority.run == "event.data.priority"
+    assert [(limit.limit, limit.key) for limit in opts.concurrency or []] == [
+        (spec.concurrency, None),
+        (2, "event.data.user_id"),
+    ]
+    assert [cancel.event for cancel in opts.cancel or []] == [JOB_CANCELLED]
+    assert opts.throttle is not None
+    assert opts.timeouts is not None
+    model = EVENTS[spec.event]
+    assert issubclass(model, JobEvent)
+    assert model.model_fields["service"].default == spec.id
