@@ -103,9 +103,9 @@ class InngestPlan:
     async def _send(self, events: list[inngest.Event]) -> list[str]:
         try:
             ids: list[str] = await self._breaker.call_async(self._send_in_time, events)
-            return ids
         except Exception as error:
             raise PlanAAway(f"{type(error).__name__}: {error}") from error
+        return ids
 
     async def _send_in_time(self, events: list[inngest.Event]) -> list[str]:
         async with asyncio.timeout(self._send_deadline):

@@ -10,6 +10,8 @@ from aiohttp import web
 
 from sandbox.inngest.execution import Pace
 from sandbox.inngest.stand import InngestStand
+from services.expiry import STALE_AFTER
+from storage.jobs import free_stale_jobs
 from storage.ledger import Balance, check_ledger, get_balance
 from storage.pool import Pool
 from tests.support.offline_stage import OfflineStage, ended_job_of, has_button, journal_has, photos
@@ -320,3 +322,37 @@ async def test_a_stopped_training_is_cancelled_at_its_provider(stage: Stage, pla
     assert made.destination is not None
     assert made.status() == "canceled"
     assert await stage.db.fetchval("SELECT count(*) FROM own_models") == 0
+
+
+async def test_inngest_lets_go_of_a_run_whose_order_is_stopped(stage: Stage) -> None:
+    """`job/cancelled` is sent, and Inngest cancels the run that sleeps: it never calls us for it again."""
+    await stage.start_bot()
+    ann = stage.person()
+    await running(stage, ann)
+    (run,) = stage.inngest.engine.runs.values()
+    await ann.tap(STOP)
+    await ann.sees(CANCELLED)
+
+    async def is_cancelled() -> bool:
+        return run.status == "Cancelled"
+
+    await until(is_cancelled, what="Inngest has cancelled the run")
+
+
+async def test_an_order_that_waited_a_whole_day_ends_and_costs_nothing(stage: Stage) -> None:
+    """An admin allows plan A alone, and Inngest does not come back."""
+    await stage.set_mode("a")
+    await stage.inngest.close()
+    await stage.start_bot(ready=False)
+    ann = stage.person()
+    await ann.order()
+    await ann.sees("The workshop is away for a moment")
+    assert await free_stale_jobs(stage.db, seconds=STALE_AFTER.total_seconds()) == 0
+    await stage.db.execute("UPDATE jobs SET created_at = created_at - interval '25 hours'")
+    assert await free_stale_jobs(stage.db, seconds=STALE_AFTER.total_seconds()) == 1
+    await ann.sees(ann.said("failure.expired"))
+    (job,) = await stage.ended_jobs()
+    assert (job["state"], job["failure"]) == ("failed", "failure.expired")
+    assert await get_balance(stage.db, 1001) == Balance(100, 0)
+    assert stage.replicate.asked == 0
+    assert (await check_ledger(stage.db)).right

@@ -138,3 +138,15 @@ async def test_a_job_that_inngest_did_not_take_goes_to_plan_b_at_once(db: Pool) 
     taken = await claim_next_job(db, "b", seconds=10, per_person=2, take_over=[])
     assert taken
     assert taken.id == job.id
+
+
+async def test_who_has_paid_goes_before_those_who_came_a_little_earlier(db: Pool) -> None:
+    await add_user(db, 1002)
+    await db.execute("INSERT INTO topups VALUES (gen_random_uuid(), 1002, 'main', 50, 'charge', now(), now())")
+    early = await add_job(db)
+    later = await add_job(db, 1002)
+    long_ago = await add_job(db)
+    await db.execute("UPDATE jobs SET created_at = now() - interval '10 minutes' WHERE id = $1", long_ago.id)
+    assert [await queue_place(db, job.id) for job in (long_ago, later, early)] == [1, 2, 3]
+    taken = [await claim_next_job(db, "b", seconds=10, per_person=3, take_over=ALL) for _ in range(3)]
+    assert [job.id for job in taken if job] == [long_ago.id, later.id, early.id]
