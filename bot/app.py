@@ -151,9 +151,12 @@ class App:
         functions, deadline = create_functions(client, studio, environment), settings.inngest_send_deadline
         if settings.inngest_transport == "connect":
             self._connection = connection = Connection(client, functions)
-            return InngestPlan(client, connected=lambda: connection.connected, send_deadline=deadline)
+            return InngestPlan(
+                client, signals=studio.signals, connected=lambda: connection.connected, send_deadline=deadline
+            )
         serve(self._web, client, functions, serve_origin=settings.public_url or None)
-        return InngestPlan(client, sync_url=f"{settings.local_url}{SERVE_PATH}", send_deadline=deadline)
+        url = f"{settings.local_url}{SERVE_PATH}"
+        return InngestPlan(client, signals=studio.signals, sync_url=url, send_deadline=deadline)
 
     def _create_intake(self, studio: Studio, orders: Orders, bots: dict[str, Bot]) -> Intake:
         storage = PostgresStorage(self._db)

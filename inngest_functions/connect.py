@@ -2,19 +2,21 @@
 
 The SDK's own connection does the work (https://www.inngest.com/docs/setup/connect): a WebSocket in a thread of
 its own, with heartbeats and leases, and the functions on the loop of whoever started it. It needs
-``inngest[connect]``.
+``inngest[connect]``. What is used of its inside is held by ``tests/contract/test_connect.py``.
 """
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from inngest import Function, Inngest
-from inngest.connect import ConnectionState, connect
-from inngest.connect._internal.connection import WorkerConnection
+from inngest.connect import ConnectionState
+from inngest.connect._internal.connection import WorkerConnectionImpl
 from loguru import logger
 
 _AGAIN_SECONDS = 1.0
+_HANG_UP_SECONDS = 2.0  # the SDK takes one
 
 
 class Connection:
@@ -22,7 +24,7 @@ class Connection:
 
     The SDK's connection is for a process of its own: it takes SIGTERM and SIGINT for itself, gives up for good
     when Inngest's API is away for 20 s, and at the end waits up to two hours for what runs. This one leaves
-    signals alone, begins anew, and ends within a time.
+    signals alone, begins anew, and ends in time.
 
     Args:
         client: Inngest client.
@@ -42,7 +44,7 @@ class Connection:
         self._app = (client, list(functions))
         self._gateway_url = gateway_url
         self._instance_id = instance_id
-        self._worker: WorkerConnection | None = None
+        self._worker: WorkerConnectionImpl | None = None
         self._closing = False
 
     @property
@@ -64,22 +66,29 @@ class Connection:
                 await asyncio.sleep(_AGAIN_SECONDS)
 
     async def close(self, seconds: float) -> None:
-        """Take nothing new, let what runs end within that time, and hang up.
+        """Take no more calls, let those under way end within that time, and hang up; run() ends too.
 
-        What does not end is called again by Inngest once its lease is over, in whichever process is connected.
+        Calls that take longer are cancelled. Inngest makes them again when their leases are over, wherever the
+        app is connected then.
         """
         self._closing = True
-        if self._worker is None:
+        if (worker := self._worker) is None:
             return
         try:
             async with asyncio.timeout(seconds):
-                await self._worker.close(wait=True)
+                await worker.close(wait=True)
         except TimeoutError:
-            logger.warning("Inngest's calls did not end in {} s and are left to others", seconds)
+            calls = worker._execution_handler._pending_requests.get_all()  # noqa: SLF001  # no public way
+            logger.warning("{} calls of Inngest did not end in {} s and are left to others", len(calls), seconds)
+            for _, call in calls:  # they live in the SDK's thread
+                call.get_loop().call_soon_threadsafe(call.cancel)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_HANG_UP_SECONDS):
+                    await worker.closed()
 
-    def _create_worker(self) -> WorkerConnection:
+    def _create_worker(self) -> WorkerConnectionImpl:
         url = self._gateway_url
-        return connect(
+        return WorkerConnectionImpl(
             [self._app],
             instance_id=self._instance_id,
             rewrite_gateway_endpoint=None if url is None else lambda _: url,

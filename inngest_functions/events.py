@@ -16,6 +16,7 @@ from storage.jobs import Job
 
 HELLO: Final = "demo/hello.world"
 PREDICTION_FINISHED: Final = "provider/prediction.finished"
+PING: Final = "diptych/ping"
 JOB_CANCELLED: Final = "job/cancelled"
 
 
@@ -34,6 +35,12 @@ class JobCancelled(EventData):
     """The person stopped the order. Inngest then cancels its run; the job itself has ended already."""
 
     job_id: UUID
+
+
+class Ping(EventData):
+    """Asks whether Inngest runs what it accepts; the run gives the signal `ping:<id>`."""
+
+    id: str
 
 
 class JobEvent(EventData):
@@ -102,6 +109,7 @@ EVENTS: Final[dict[str, type[BaseModel]]] = {
     "game/step.start": GameStep,
     JOB_CANCELLED: JobCancelled,
     PREDICTION_FINISHED: PredictionFinished,
+    PING: Ping,
     HELLO: HelloWorld,
 }
 

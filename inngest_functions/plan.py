@@ -1,8 +1,11 @@
 """Inngest as the business sees it: Plan A, with a deadline for every send and a circuit breaker in front."""
 
 import asyncio
+import secrets
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Final
 
 import aiohttp
@@ -12,23 +15,28 @@ from loguru import logger
 
 from inngest_functions.events import (
     JOB_CANCELLED,
+    PING,
     PREDICTION_FINISHED,
     JobCancelled,
+    Ping,
     PredictionFinished,
     event_of,
     sending_of,
 )
 from inngest_functions.hello import hello_event
+from inngest_functions.ping import signal_of
 from inngest_functions.runs import RunFailed, RunUnknown, wait_for_run
 from services.generation.registry import SERVICES
 from services.hello import HelloResult
 from services.plans import PlanAAway
+from services.signals import Signals
 from storage.jobs import Job
 
 _PROBE_EVERY: Final = 2.0
 _PROBE_SECONDS: Final = 2.0
 _SYNC_EVERY: Final = 15.0
 _HELLO_SECONDS: Final = 15.0
+_PING_SECONDS: Final = 3.0
 
 
 def _event(job: Job) -> inngest.Event:
@@ -46,6 +54,7 @@ class InngestPlan:
         self,
         client: inngest.Inngest,
         *,
+        signals: Signals | None = None,
         sync_url: str = "",
         connected: Callable[[], bool] | None = None,
         send_deadline: float = 0.8,
@@ -54,10 +63,14 @@ class InngestPlan:
         self._client = client
         self._sync_url = sync_url
         self._connected = connected
+        self._signals = signals or Signals()
         self._send_deadline = send_deadline
         self._breaker = CircuitBreaker(failure_threshold=1, recovery_timeout=3600, name="inngest")
         self._synced = False
         self._synced_at = 0.0
+        self._silent = False
+        self._was_healthy = False
+        self._since = datetime.now(UTC)
 
     @property
     def _registered(self) -> bool:
@@ -65,7 +78,11 @@ class InngestPlan:
 
     @property
     def healthy(self) -> bool:
-        return self._registered and bool(self._breaker.closed)
+        return self._registered and not self._silent and bool(self._breaker.closed)
+
+    @property
+    def since(self) -> datetime:
+        return self._since
 
     @property
     def state(self) -> str:
@@ -73,6 +90,8 @@ class InngestPlan:
         if not self._breaker.closed:
             why = self._breaker.last_failure
             return f"away: {why or type(why).__name__}"
+        if self._silent:
+            return "takes events, but runs nothing"
         if self._registered:
             return "ok"
         return (
@@ -100,10 +119,32 @@ class InngestPlan:
         except (RunFailed, RunUnknown, aiohttp.ClientError) as error:
             raise PlanAAway(str(error)) from error
 
+    async def runs_something(self) -> bool:
+        """Send a ping and see whether it is run: Inngest is unhealthy until one is."""
+        ping = Ping(id=secrets.token_hex(8))
+        with suppress(PlanAAway), self._signals.expect(signal_of(ping)) as heard:
+            await self._send([inngest.Event(name=PING, data=ping.model_dump(mode="json"))])
+            with suppress(TimeoutError):
+                await asyncio.wait_for(heard.wait(), _PING_SECONDS)
+            self._silent = not heard.is_set()
+        self._note()
+        return self.healthy
+
+    def _note(self) -> None:
+        """Say and remember that Inngest has come or gone."""
+        if self.healthy == self._was_healthy:
+            return
+        self._was_healthy, self._since = self.healthy, datetime.now(UTC)
+        if self.healthy:
+            logger.info("Inngest is there: plan A is open")
+        else:
+            logger.warning("Inngest is away: {}", self.state)
+
     async def _send(self, events: list[inngest.Event]) -> list[str]:
         try:
             ids: list[str] = await self._breaker.call_async(self._send_in_time, events)
         except Exception as error:
+            self._note()
             raise PlanAAway(f"{type(error).__name__}: {error}") from error
         return ids
 
@@ -115,15 +156,13 @@ class InngestPlan:
         """Probe Inngest and keep our functions registered, for ever."""
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_PROBE_SECONDS)) as session:
             while True:
-                was = self.healthy
                 try:
                     await self._breaker.call_async(self._probe, session)
-                except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
-                    self._synced = False
-                    if was:
-                        logger.warning("Inngest is away: {}", error or type(error).__name__)
-                if self.healthy and not was:
-                    logger.info("Inngest is there: plan A is open")
+                except (aiohttp.ClientError, TimeoutError, ConnectionError):
+                    self._synced = False  # the breaker keeps why, and `state` says it
+                if self._silent and self._breaker.closed:
+                    await self.runs_something()
+                self._note()
                 await asyncio.sleep(_PROBE_EVERY)
 
     async def _probe(self, session: aiohttp.ClientSession) -> None:

@@ -7,6 +7,7 @@ import inngest
 from inngest_functions.chores import create_chore_function
 from inngest_functions.generation import create_generation_function
 from inngest_functions.hello_world import create_hello_function
+from inngest_functions.ping import create_ping_function
 from services.chores import CHORES
 from services.generation.registry import SERVICES
 from services.hello import HelloEnvironment
@@ -19,5 +20,6 @@ def create_functions(
     return [
         *(create_generation_function(client, studio, spec) for spec in SERVICES.values()),
         *(create_chore_function(client, studio, chore) for chore in CHORES),
+        create_ping_function(client, studio),
         create_hello_function(client, environment or HelloEnvironment()),
     ]

@@ -77,6 +77,7 @@ class Dispatcher:
             plan=self.plans.choose(spec.id),
             start_within=self.relay.start_within,
             summary=spec.choices(inputs, offers),
+            fell_back=self.plans.falls_back(spec.id),
         )
         job = await self._commit(new)
         if job is None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Literal, Protocol, get_args
 
 import asyncpg
@@ -13,7 +14,7 @@ from services.signals import CHANNEL as SIGNALS
 from services.signals import Signals
 from storage.jobs import Job, Plan
 from storage.pool import DATABASE_AWAY, Connection, Pool
-from storage.settings import CHANNEL, get_settings, set_setting, unset_setting
+from storage.settings import CHANNEL, Change, get_settings, latest_changes, set_setting, unset_setting
 
 Mode = Literal["auto", "a", "b"]
 MODES: tuple[Mode, ...] = get_args(Mode)
@@ -30,7 +31,21 @@ class PlanA(Protocol):
 
     @property
     def healthy(self) -> bool:
-        """Configured, functions registered, circuit closed."""
+        """Configured, functions registered, circuit closed, and running what it accepts."""
+        ...
+
+    @property
+    def state(self) -> str:
+        """`ok`, or why not, in words for an admin."""
+        ...
+
+    @property
+    def since(self) -> datetime:
+        """When it became healthy or stopped being so, as this process saw it."""
+        ...
+
+    async def runs_something(self) -> bool:
+        """Asked when an accepted job was not begun: whether Inngest begins anything at all."""
         ...
 
     async def send(self, jobs: Sequence[Job]) -> None:
@@ -54,6 +69,13 @@ class NoPlanA:
     """Where Inngest is not configured."""
 
     healthy = False
+    state = "not configured"
+
+    def __init__(self) -> None:
+        self.since = datetime.now(UTC)
+
+    async def runs_something(self) -> bool:
+        return False
 
     async def send(self, jobs: Sequence[Job]) -> None:
         raise PlanAAway("Inngest is not configured")
@@ -90,6 +112,10 @@ class Plans:
             return "A" if self.plan_a.healthy else "B"
         return "A" if mode == "a" else "B"
 
+    def falls_back(self, service: str) -> bool:
+        """Whether an order goes to Plan B now only because Inngest is away."""
+        return self.mode(service) == "auto" and not self.plan_a.healthy
+
     def waits(self, service: str) -> bool:
         """Whether an order now has to wait until Inngest is back."""
         return self.mode(service) == "a" and not self.plan_a.healthy
@@ -104,10 +130,25 @@ class Plans:
         """Set the mode of all services or of one; None lets one follow the others again."""
         key = f"{_KEY}:{service}" if service else _KEY
         if mode is None:
-            await unset_setting(self._db, key)
+            await unset_setting(self._db, key, changed_by=changed_by)
         else:
             await set_setting(self._db, key, mode, changed_by=changed_by)
+        logger.info(
+            "mode of {} is now {}, set by {}", service or "all services", mode or "that of all", changed_by
+        )
         await self.load()
+
+    async def changes(self, *, limit: int = 15) -> list[Change]:
+        """Who set which mode when, newest first."""
+        return await latest_changes(self._db, _KEY, limit=limit)
+
+    def own_mode(self, service: str) -> Mode | None:
+        """The mode set for this service alone, if there is one."""
+        return self._modes.get(f"{_KEY}:{service}")
+
+    @property
+    def general_mode(self) -> Mode:
+        return self._modes.get(_KEY, "auto")
 
     async def load(self) -> None:
         stored = await get_settings(self._db, _KEY)

@@ -15,7 +15,14 @@ from services.plans import PlanAAway, Plans
 from services.progress import edit_progress, waiting_text
 from services.queue import Queue
 from services.studio import Studio
-from storage.jobs import Job, move_to_plan_b, send_lost_again, wait_for_plan_a
+from storage.jobs import (
+    Job,
+    count_unbegun,
+    move_to_plan_b,
+    send_lost_again,
+    take_unbegun,
+    wait_for_plan_a,
+)
 from storage.outbox import claim_outbox, remove_from_outbox, send_later
 from storage.pool import DATABASE_AWAY
 
@@ -23,6 +30,8 @@ _LOOK_EVERY = 1.0
 _CLAIM_SECONDS = 5.0
 _BATCH = 50
 _AGAIN_SECONDS = 2.0
+_DOUBT_AFTER = 3.0
+"""Seconds after which an accepted job that was not begun raises the question whether Inngest runs anything."""
 
 
 class Relay:
@@ -45,6 +54,7 @@ class Relay:
             self._wake.clear()
             try:
                 await self._send_lost_again()
+                await self._doubt_inngest()
                 while jobs := await claim_outbox(self._db, seconds=_CLAIM_SECONDS, limit=_BATCH):
                     await self._bring(jobs)
             except DATABASE_AWAY as error:
@@ -58,6 +68,20 @@ class Relay:
             return
         if count := await send_lost_again(self._db, kept, seconds=self.start_within):
             logger.warning("Inngest lost {} jobs; they are sent again", count)
+
+    async def _doubt_inngest(self) -> None:
+        """Inngest may take events and run nothing: then nobody has to wait for a job's time to be over."""
+        plan_a = self._plans.plan_a
+        left = self.start_within - min(_DOUBT_AFTER, self.start_within / 3)
+        if (
+            not plan_a.healthy
+            or not await count_unbegun(self._db, seconds_left=left)
+            or await plan_a.runs_something()
+        ):
+            return
+        if count := await take_unbegun(self._db, self._plans.may_take_over()):
+            logger.warning("Inngest runs nothing; {} jobs it had accepted go to plan B", count)
+            self._queue.poke()
 
     async def _bring(self, jobs: Sequence[Job]) -> None:
         ready = [job for job in jobs if self._plans.choose(job.service) == "A" and self._plans.plan_a.healthy]
@@ -93,7 +117,8 @@ class Relay:
 
     async def _fall_back(self, job_ids: Sequence[UUID]) -> None:
         async with self._db.acquire() as connection, connection.transaction():
-            await move_to_plan_b(connection, job_ids)
+            fell_back = [service for service in self._plans.services if self._plans.falls_back(service)]
+            await move_to_plan_b(connection, job_ids, fell_back=fell_back)
             await remove_from_outbox(connection, job_ids)
         logger.info("{} jobs go to plan B", len(job_ids))
         self._queue.poke()

@@ -6,6 +6,8 @@ waits. A signal that is missed costs time, never a result: a wait ends by itself
 
 import asyncio
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from storage.pool import Executor
 from storage.settings import notify
@@ -17,15 +19,23 @@ class Signals:
     def __init__(self) -> None:
         self._waiting: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
 
-    async def wait(self, signal: str, seconds: float) -> None:
-        """Until the signal is given, or that long."""
+    async def wait(self, signal: str, seconds: float) -> bool:
+        """Until the signal is given, or that long; whether it was given."""
+        with self.expect(signal) as event:
+            try:
+                async with asyncio.timeout(seconds):
+                    await event.wait()
+            except TimeoutError:
+                return False
+            return True
+
+    @contextmanager
+    def expect(self, signal: str) -> Iterator[asyncio.Event]:
+        """An event that is set when the signal is given while the body runs."""
         event = asyncio.Event()
         self._waiting[signal].add(event)
         try:
-            async with asyncio.timeout(seconds):
-                await event.wait()
-        except TimeoutError:
-            pass
+            yield event
         finally:
             self._waiting[signal].discard(event)
             if not self._waiting[signal]:

@@ -15,8 +15,8 @@ State = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
 _INSERT = """
 INSERT INTO jobs (id, order_key, service, user_id, bot_name, chat_id, progress_message_id,
-                  language, inputs, price, plan, summary, priority, lease_until)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $13,
+                  language, inputs, price, plan, summary, fell_back, priority, lease_until)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $13, $14,
         CASE WHEN EXISTS (SELECT FROM topups t WHERE t.user_id = $4 AND t.paid_at IS NOT NULL) THEN 120 ELSE 0 END,
         now() + make_interval(secs => CASE WHEN $11 = 'A' THEN $12 ELSE 0 END::float8))
 ON CONFLICT (order_key) DO NOTHING RETURNING *"""
@@ -88,8 +88,19 @@ WITH lost AS (
 INSERT INTO outbox (job_id) SELECT id FROM lost RETURNING job_id"""
 
 _MOVE_TO_PLAN_B = """
-UPDATE jobs SET plan = 'B', lease_until = now()
+UPDATE jobs SET plan = 'B', lease_until = now(), fell_back = service = ANY($2::text[])
 WHERE id = ANY($1::uuid[]) AND state = 'queued' AND plan = 'A' AND holder IS NULL"""
+
+# Inngest has accepted them and begun none; its lease on each runs out only later.
+_UNBEGUN = """
+SELECT count(*) FROM jobs
+WHERE state = 'queued' AND plan = 'A' AND holder IS NULL AND lease_until < now() + make_interval(secs => $1)
+  AND NOT EXISTS (SELECT FROM outbox WHERE job_id = jobs.id)"""
+_TAKE_UNBEGUN = """
+UPDATE jobs SET plan = 'B', lease_until = now(), fell_back = true
+WHERE state = 'queued' AND plan = 'A' AND holder IS NULL AND service = ANY($1::text[])
+  AND NOT EXISTS (SELECT FROM outbox WHERE job_id = jobs.id)
+RETURNING id"""
 
 _PLACE = """
 SELECT (SELECT count(*) FROM jobs q WHERE q.state = 'queued' AND q.plan = 'B'
@@ -176,6 +187,8 @@ class NewJob:
     plan: Plan
     start_within: float
     summary: str = ""
+    fell_back: bool = False
+    """On Plan B only because Inngest is away."""
 
 
 async def insert_job(db: Executor, job: NewJob) -> Job | None:
@@ -258,8 +271,19 @@ async def send_lost_again(db: Executor, services: Sequence[str], *, seconds: flo
     return len(await db.fetch(_LOST_BY_PLAN_A, list(services), seconds))
 
 
-async def move_to_plan_b(db: Executor, job_ids: Sequence[UUID]) -> None:
-    await db.execute(_MOVE_TO_PLAN_B, list(job_ids))
+async def move_to_plan_b(db: Executor, job_ids: Sequence[UUID], *, fell_back: Sequence[str] = ()) -> None:
+    """Give unbegun jobs to Plan B. `fell_back` names the services that Inngest would have if it were there."""
+    await db.execute(_MOVE_TO_PLAN_B, list(job_ids), list(fell_back))
+
+
+async def count_unbegun(db: Executor, *, seconds_left: float) -> int:
+    """Jobs that Inngest accepted and has not begun, with less than that left until they are taken over."""
+    return int(await db.fetchval(_UNBEGUN, seconds_left))
+
+
+async def take_unbegun(db: Executor, services: Sequence[str]) -> int:
+    """Give every job of these services that Inngest accepted and has not begun to Plan B; how many."""
+    return len(await db.fetch(_TAKE_UNBEGUN, list(services)))
 
 
 async def queue_place(db: Executor, job_id: UUID) -> int | None:

@@ -1,5 +1,7 @@
 """What admins set while the bot runs: in Postgres, so that it outlives a restart and reaches every process."""
 
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from storage.pool import Executor
@@ -8,11 +10,28 @@ CHANNEL = "settings"
 """A change is announced here (LISTEN/NOTIFY); the payload is the key."""
 
 _ALL = "SELECT key, value FROM settings WHERE starts_with(key, $1)"
+# What is set, and that it was: in one statement.
 _SET = """
+WITH log AS (INSERT INTO settings_log (key, value, changed_by) VALUES ($1, $2, $3))
 INSERT INTO settings (key, value, changed_by) VALUES ($1, $2, $3)
 ON CONFLICT (key) DO UPDATE SET value = EXCLUDED.value, changed_by = EXCLUDED.changed_by, changed_at = now()"""
 _NOTIFY = "SELECT pg_notify($1, $2)"
-_UNSET = "DELETE FROM settings WHERE key = $1"
+_UNSET = """
+WITH gone AS (DELETE FROM settings WHERE key = $1 RETURNING key)
+INSERT INTO settings_log (key, changed_by) SELECT key, $2 FROM gone"""
+_LOG = """
+SELECT key, value, changed_by, changed_at FROM settings_log
+WHERE starts_with(key, $1) ORDER BY id DESC LIMIT $2"""
+
+
+@dataclass(frozen=True)
+class Change:
+    """One change of a setting; `value` is None where it was taken back, `changed_by` a Telegram user id."""
+
+    key: str
+    value: Any
+    changed_by: int | None
+    changed_at: datetime
 
 
 async def get_settings(db: Executor, prefix: str) -> dict[str, Any]:
@@ -29,5 +48,10 @@ async def notify(db: Executor, channel: str, payload: str) -> None:
     await db.execute(_NOTIFY, channel, payload)
 
 
-async def unset_setting(db: Executor, key: str) -> None:
-    await db.execute(_UNSET, key)
+async def unset_setting(db: Executor, key: str, *, changed_by: int | None = None) -> None:
+    await db.execute(_UNSET, key, changed_by)
+
+
+async def latest_changes(db: Executor, prefix: str, *, limit: int) -> list[Change]:
+    """The last changes of settings whose key starts with `prefix`, newest first."""
+    return [Change(**dict(row)) for row in await db.fetch(_LOG, prefix, limit)]

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import pytest
 
@@ -18,6 +19,11 @@ SERVICE = "text_to_image"
 @dataclass
 class FakePlanA:
     healthy: bool = True
+    state: str = "ok"
+    since: datetime = datetime(2026, 1, 1, tzinfo=UTC)
+
+    async def runs_something(self) -> bool:
+        raise AssertionError("nothing is doubted here")
 
     async def send(self, jobs: Sequence[Job]) -> None:
         raise AssertionError("nothing is sent here")

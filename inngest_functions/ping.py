@@ -1,0 +1,28 @@
+"""`diptych/ping`: proves that Inngest runs what it accepts. Sent only when an accepted job was not begun."""
+
+from typing import Any, Final
+
+import inngest
+from loguru import logger
+
+from inngest_functions.events import PING, Ping
+from services.signals import give
+from services.studio import Studio
+
+FUNCTION_ID: Final = "ping"
+
+
+def signal_of(ping: Ping) -> str:
+    return f"ping:{ping.id}"
+
+
+def create_ping_function(client: inngest.Inngest, studio: Studio) -> inngest.Function[Any]:
+    async def run(ctx: inngest.Context) -> None:
+        await give(studio.db, signal_of(Ping.model_validate(ctx.event.data)))
+
+    async def on_failure(ctx: inngest.Context) -> None:
+        logger.warning("a ping failed: {}", ctx.event.data.get("error"))
+
+    return client.create_function(
+        fn_id=FUNCTION_ID, trigger=inngest.TriggerEvent(event=PING), retries=0, on_failure=on_failure
+    )(run)
