@@ -42,6 +42,13 @@ class TopupTap(CallbackData, prefix="t"):
     stars: int
 
 
+class PlanTap(CallbackData, prefix="p"):
+    """On the card of `/plan`: a mode to set, for `service` or for all, or a page: show, services, pick, log."""
+
+    mode: str
+    service: str = ""
+
+
 class LanguageTap(CallbackData, prefix="l"):
     language: str
 
