@@ -87,6 +87,7 @@ class App:
             ("plan B", self._queue.run),
             ("queue places", self._queue.show_places),
             ("relay", relay.run),
+            ("doubts", relay.doubt),
             ("settings", plans.listen),
             ("inngest", plan_a.watch),
             ("last words", lambda: keep_saying(studio)),

@@ -127,6 +127,7 @@ class InngestPlan:
             with suppress(TimeoutError):
                 await asyncio.wait_for(heard.wait(), _PING_SECONDS)
             self._silent = not heard.is_set()
+            self._synced = self._synced and not self._silent  # a server that was started anew knows no functions
         self._note()
         return self.healthy
 

@@ -17,7 +17,7 @@ from services.queue import Queue
 from services.studio import Studio
 from storage.jobs import (
     Job,
-    count_unbegun,
+    count_silent,
     move_to_plan_b,
     send_lost_again,
     take_unbegun,
@@ -54,7 +54,6 @@ class Relay:
             self._wake.clear()
             try:
                 await self._send_lost_again()
-                await self._doubt_inngest()
                 while jobs := await claim_outbox(self._db, seconds=_CLAIM_SECONDS, limit=_BATCH):
                     await self._bring(jobs)
             except DATABASE_AWAY as error:
@@ -69,13 +68,20 @@ class Relay:
         if count := await send_lost_again(self._db, kept, seconds=self.start_within):
             logger.warning("Inngest lost {} jobs; they are sent again", count)
 
+    async def doubt(self) -> None:
+        """Keep an eye on what Inngest has accepted, for ever. A loop of its own, as it waits for a ping."""
+        while True:
+            with suppress(*DATABASE_AWAY):  # run() says so
+                await self._doubt_inngest()
+            await asyncio.sleep(min(_LOOK_EVERY, self.start_within / 4))
+
     async def _doubt_inngest(self) -> None:
         """Inngest may take events and run nothing: then nobody has to wait for a job's time to be over."""
         plan_a = self._plans.plan_a
         left = self.start_within - min(_DOUBT_AFTER, self.start_within / 3)
         if (
             not plan_a.healthy
-            or not await count_unbegun(self._db, seconds_left=left)
+            or not await count_silent(self._db, seconds_left=left)
             or await plan_a.runs_something()
         ):
             return

@@ -91,10 +91,11 @@ _MOVE_TO_PLAN_B = """
 UPDATE jobs SET plan = 'B', lease_until = now(), fell_back = service = ANY($2::text[])
 WHERE id = ANY($1::uuid[]) AND state = 'queued' AND plan = 'A' AND holder IS NULL"""
 
-# Inngest has accepted them and begun none; its lease on each runs out only later.
-_UNBEGUN = """
+# Inngest has accepted and not begun them, or begun them and fallen silent.
+_SILENT = """
 SELECT count(*) FROM jobs
-WHERE state = 'queued' AND plan = 'A' AND holder IS NULL AND lease_until < now() + make_interval(secs => $1)
+WHERE state IN ('queued', 'running') AND plan = 'A'
+  AND lease_until < now() + make_interval(secs => CASE WHEN holder IS NULL THEN $1 ELSE 0 END::float8)
   AND NOT EXISTS (SELECT FROM outbox WHERE job_id = jobs.id)"""
 _TAKE_UNBEGUN = """
 UPDATE jobs SET plan = 'B', lease_until = now(), fell_back = true
@@ -276,9 +277,9 @@ async def move_to_plan_b(db: Executor, job_ids: Sequence[UUID], *, fell_back: Se
     await db.execute(_MOVE_TO_PLAN_B, list(job_ids), list(fell_back))
 
 
-async def count_unbegun(db: Executor, *, seconds_left: float) -> int:
-    """Jobs that Inngest accepted and has not begun, with less than that left until they are taken over."""
-    return int(await db.fetchval(_UNBEGUN, seconds_left))
+async def count_silent(db: Executor, *, seconds_left: float) -> int:
+    """Jobs that Inngest has fallen silent about, or not begun with less than that left to begin them."""
+    return int(await db.fetchval(_SILENT, seconds_left))
 
 
 async def take_unbegun(db: Executor, services: Sequence[str]) -> int:
