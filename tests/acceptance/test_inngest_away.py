@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from sandbox.inngest.stand import Fault
 from storage.ledger import Balance, check_ledger, get_balance
@@ -95,29 +96,35 @@ async def test_orders_go_to_plan_b_at_once_and_back_when_it_is_well_again(
 
 
 async def test_accepted_events_that_never_run_are_taken_over_and_the_late_runs_change_nothing(
-    stage: Stage,
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    accept = stage.replicate.accept
+
+    async def slow_for_bob(request: web.Request, model: str, version: str, body: dict[str, Any]) -> web.Response:
+        stage.replicate.knobs.seconds = 3.0 if body["input"]["prompt"] == "a slow boat" else 0.0
+        return await accept(request, model, version, body)
+
+    monkeypatch.setattr(stage.replicate, "accept", slow_for_bob)
     await stage.start_bot(PLAN_A_START_TIMEOUT="0.5")
     ann, bob = stage.person(), stage.person(1002)
     await ann.write_card()
-    await bob.write_card()
+    await bob.write_card("a slow boat")
     stage.inngest.fault = Fault.DEAD_EXECUTOR
     assert await seconds_until_answered(ann) < 1
+    assert await seconds_until_answered(bob) < 1
 
     async def done_and_said() -> list[dict[str, Any]]:
         return [job for job in await stage.jobs() if job["shown"]]
 
     (job,) = await until(done_and_said, what="ann's order is done, and its last word said")
-    assert (job["state"], job["plan"]) == ("succeeded", "B")
-
-    stage.replicate.knobs.seconds = 1.5
-    await bob.tap(CREATE)
+    assert (job["user_id"], job["state"], job["plan"]) == (ann.id, "succeeded", "B")
     await bob.sees(bob.said("progress.running"))
     stage.inngest.fault = Fault.NONE  # ann's run comes after her job has ended, bob's in the middle of his
 
     async def both_runs_have_come() -> bool:
         runs = stage.inngest.engine.runs.values()
-        return len(runs) == 2 and all(run.ended for run in runs)
+        orders = [run for run in runs if run.function.id.endswith("generate-text-to-image")]
+        return len(orders) == 2 and all(run.ended for run in orders)
 
     await until(both_runs_have_come, what="the late runs have come")
     assert (await stage.jobs())[0] == job, "the late run wrote nothing"
