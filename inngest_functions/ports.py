@@ -53,11 +53,13 @@ def check_port_availability(port: int, setting: str = "", *, needed: Collection[
     choose = f"choose another port: {f'{setting}=' if setting else ''}{instead}"
     if refusal == errno.EACCES:
         return PortCheck(port, False, None, f"{port} is for root alone: {choose}", instead)
-    holder = _holder(port)
-    return PortCheck(port, False, holder, _advice(port, holder, choose), instead)
+    holder, ended = _holder(port)
+    return PortCheck(port, False, holder, _advice(port, holder, choose, ended=ended), instead)
 
 
-def _advice(port: int, holder: PortHolder | None, choose: str) -> str:
+def _advice(port: int, holder: PortHolder | None, choose: str, *, ended: bool) -> str:
+    if holder is None and ended:
+        return f"{port} is kept for up to a minute for a connection that has ended: wait, or {choose}"
     if holder is None:
         return (
             f"{port} is taken, by a process that only its user or root may see"
@@ -80,27 +82,26 @@ def _refusal(port: int) -> int | None:
     return None
 
 
-def _holder(port: int) -> PortHolder | None:
+def _holder(port: int) -> tuple[PortHolder | None, bool]:
+    """Who has the port, and whether only an ended connection does. Who listens is named first: an outgoing
+    connection may have the port, too."""
+    users = sorted(_users(port), key=lambda user: user[1] != psutil.CONN_LISTEN)
     with suppress(psutil.Error):  # gone in the meantime, or another user's
-        for pid in _users(port):
-            return PortHolder(pid, psutil.Process(pid).name())
-    return None
+        for pid in (pid for pid, _ in users if pid):
+            return PortHolder(pid, psutil.Process(pid).name()), False
+    return None, any(status == psutil.CONN_TIME_WAIT for _, status in users)
 
 
-def _users(port: int) -> list[int]:
-    """Pids of who has the port, as far as this user may see them; those who listen first, as an outgoing
-    connection may have it, too."""
+def _users(port: int) -> list[tuple[int | None, str]]:
+    """The pid, where this user may see it, and the state of every connection that has the port on this side."""
     try:
-        connections = [(one.pid, one) for one in psutil.net_connections("tcp")]
+        found = [(one.pid, one) for one in psutil.net_connections("tcp")]
     except psutil.AccessDenied:  # macOS tells of a user's own processes only, one by one
-        connections = []
+        found = []
         for process in psutil.process_iter():
             with suppress(psutil.Error):
-                connections += [(process.pid, one) for one in process.net_connections("tcp")]
-    users = [
-        (one.status != psutil.CONN_LISTEN, pid) for pid, one in connections if pid and one.laddr[1:] == (port,)
-    ]
-    return [pid for _, pid in sorted(users)]
+                found += [(process.pid, one) for one in process.net_connections("tcp")]
+    return [(pid, one.status) for pid, one in found if one.laddr[1:] == (port,)]
 
 
 def _next_free(port: int, needed: Collection[int]) -> int:

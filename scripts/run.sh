@@ -6,9 +6,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/venv.sh
+. scripts/inngest.sh
 prepare_venv requirements-sandbox.txt
 
-port=$(setting PORT 3001)
 inngest_port=$(setting INNGEST_DEV_PORT 9288)
 inngest_pid=
 
@@ -22,7 +22,6 @@ answers() { # whether something listens on a port of this machine
 }
 
 start_inngest() {
-    local url="http://127.0.0.1:$port/api/inngest" cli
     if [ "$(setting ENVIRONMENT development)" = production ] || [ -n "$(setting INNGEST_BASE_URL '')" ]; then
         return # an Inngest of your own is used
     fi
@@ -30,14 +29,14 @@ start_inngest() {
         echo "Inngest: using what runs on port $inngest_port" >&2
         return
     fi
-    cli=$(setting INNGEST_CLI "$(command -v inngest-cli || command -v inngest || true)")
-    if [ -n "$cli" ]; then
-        local gateway=--connect-gateway-port
-        "$cli" dev --help 2>&1 | grep -q -- "$gateway" || gateway=--gateway-port
-        "$cli" dev --no-discovery -u "$url" --port "$inngest_port" \
-            "$gateway" "$(setting INNGEST_CONNECT_PORT 9289)" >.data/inngest.log 2>&1 &
+    if find_inngest && choose_inngest_flags && check_inngest_ports; then
+        "${inngest[@]}" dev "${inngest_flags[@]}" >.data/inngest.log 2>&1 &
+    elif choose_stand_in_flags && check_inngest_ports; then
+        echo "Inngest: the sandbox's stand-in runs instead" >&2
+        .venv/bin/python -m sandbox.inngest "${inngest_flags[@]}" >.data/inngest.log 2>&1 &
     else
-        .venv/bin/python -m sandbox.inngest --port "$inngest_port" -u "$url" >.data/inngest.log 2>&1 &
+        echo "Inngest: none was started; orders go to Plan B" >&2
+        return
     fi
     inngest_pid=$!
 }

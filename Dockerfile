@@ -1,0 +1,35 @@
+# The bot as production runs it: requirements.txt and nothing of the sandbox, as a user who may write nothing.
+FROM python:3.13-slim AS build
+WORKDIR /build
+RUN python -m venv /opt/venv
+COPY requirements.txt constraints.txt ./
+RUN --mount=type=cache,target=/root/.cache/pip \
+    /opt/venv/bin/pip install --disable-pip-version-check --only-binary :all: -r requirements.txt -c constraints.txt
+
+FROM python:3.13-slim
+RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin diptych
+COPY --from=build /opt/venv /opt/venv
+WORKDIR /app
+COPY main.py ./
+COPY bot bot
+COPY handlers handlers
+COPY inngest_functions inngest_functions
+COPY web web
+COPY services services
+COPY providers providers
+COPY storage storage
+COPY migrations migrations
+COPY locales locales
+# Readable whatever umask the clone was made with; compiled here, as the process may not, so that it starts faster.
+RUN chmod -R a+rX . && python -m compileall -q .
+ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    ENVIRONMENT=production \
+    PORT=3001
+USER 10001
+EXPOSE 3001
+# The process alone: with /health, Telegram or a provider away would make every replica look broken.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
+    CMD ["python", "-c", "import os, urllib.request as http; http.urlopen(f\"http://127.0.0.1:{os.environ['PORT']}/health/live\", timeout=4)"]
+CMD ["python", "main.py"]
