@@ -1,0 +1,183 @@
+"""How long people wait when Inngest dies: Diptych against the SDK's plain `client.send`, in one run.
+
+    python -m bench.failover [--orders 20] [--without-sdk]
+
+Two deaths. A *closed port*: connections are refused. *Swallowed packets*: nothing answers at all, as behind a
+firewall that drops (a listening socket whose backlog is full does that on this machine).
+
+| column            | is                                                                                      |
+|-------------------|-----------------------------------------------------------------------------------------|
+| tap to answer     | from the tap on "Create" to the call that stops the button's spinner, at Telegram       |
+| tap to work       | from the tap to the job's begin (`jobs.started_at`) on Plan B                             |
+
+The bot is `main.py` as a process, with Inngest healthy at first; it dies before the first order. "Following" is
+the median of the others, one after another. "Extra" is what they take longer than with Inngest healthy.
+
+The plain SDK is what a handler would do without a breaker: `await client.send(...)`, and work inline when that
+raises. It is measured in this process, at the same dead address. Swallowed packets cost it over two minutes.
+"""
+
+import argparse
+import asyncio
+import socket
+import statistics
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import asyncpg
+import inngest
+
+from storage.embedded import EmbeddedPostgres
+from storage.migrations import migrate
+from storage.pool import create_pool
+from tests.support.process import Forge
+from tests.support.stage import Person, Stage, until
+
+_FIRST_PERSON = 2001
+_CREATE = "Create · 1 ⭐"
+_BACKLOG = 8
+
+
+@dataclass(frozen=True)
+class Wait:
+    """Seconds from a tap to its answer, and to the begin of the work."""
+
+    answer: float
+    work: float
+
+
+@asynccontextmanager
+async def open_stage() -> AsyncIterator[Stage]:
+    with TemporaryDirectory() as name:
+        folder, forge = Path(name), Forge()
+        server = EmbeddedPostgres(folder / "postgres")
+        await server.start()
+        connection = await asyncpg.connect(server.dsn)
+        await migrate(connection)
+        await connection.close()
+        await forge.open()
+        db = await create_pool(server.dsn, size=5)
+        stage = Stage(db, server.dsn, folder, forge)
+        await stage.open()
+        try:
+            yield stage
+        finally:
+            await stage.close()
+            await db.close()
+            await forge.close()
+            await server.stop()
+
+
+@contextmanager
+def swallowing(port: int) -> Iterator[None]:
+    """A port where connections are neither taken nor refused: the kernel drops what exceeds the backlog."""
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", port))
+        listener.listen(0)
+        waiting = [socket.socket() for _ in range(_BACKLOG)]
+        for one in waiting:
+            one.setblocking(False)
+            with suppress(BlockingIOError):
+                one.connect(("127.0.0.1", port))
+        yield
+        for one in waiting:
+            one.close()
+
+
+@contextmanager
+def closed(port: int) -> Iterator[None]:
+    yield
+
+
+DEATHS = {"closed port": closed, "swallowed packets": swallowing}
+
+
+async def order(stage: Stage, person: Person) -> Wait:
+    """Tap "Create" on a card that is open, and see what happens when."""
+    tapped = time.time()
+    tap = await person.tap(_CREATE)
+
+    async def answered() -> float | None:
+        calls = await stage.telegram.calls("answerCallbackQuery")
+        mine = [call["time"] for call in calls if call["params"]["callback_query_id"] in tap["callback_query_ids"]]
+        return mine[0] if mine else None
+
+    async def begun() -> float | None:
+        query = "SELECT extract(epoch FROM started_at)::float8 FROM jobs WHERE user_id = $1"
+        at: float | None = await stage.db.fetchval(query, person.id)
+        return at
+
+    return Wait(await until(answered) - tapped, await until(begun) - tapped)
+
+
+async def orders(stage: Stage, first: int, count: int) -> list[Wait]:
+    people = [stage.person(first + number) for number in range(count)]
+    for person in people:
+        await person.write_card()
+    return [await order(stage, person) for person in people]
+
+
+async def plain_send(url: str) -> float:
+    """Seconds until the SDK's own send gives up, which is when its caller may begin to work inline."""
+    client = inngest.Inngest(app_id="plain", event_api_base_url=url, api_base_url=url, is_production=False)
+    begun = time.monotonic()
+    try:
+        await client.send(inngest.Event(name="bench/order", data={}))
+    except Exception:  # noqa: BLE001 - whatever it raises is where the fallback begins
+        return time.monotonic() - begun
+    raise RuntimeError("Inngest was not dead")
+
+
+def say(name: str, waits: list[Wait], healthy: list[Wait], plain: float | None) -> None:
+    first, following = waits[0], waits[1:]
+    answer, work = (statistics.median(getattr(w, x) for w in following) for x in ("answer", "work"))
+    usual = statistics.median(w.answer for w in healthy)
+    sdk = "–" if plain is None else f"{plain:.1f} s"
+    print(
+        f"| {name} | {first.answer * 1000:.0f} ms | {first.work * 1000:.0f} ms | {answer * 1000:.0f} ms | "
+        f"{(answer - usual) * 1000:+.0f} ms | {work * 1000:.0f} ms | {sdk} |",
+        flush=True,
+    )
+
+
+async def run(count: int, with_sdk: bool) -> bool:
+    """Print the table; whether the promises are kept."""
+    kept = True
+    print("| Inngest | first: tap to answer | to work | following: tap to answer | extra | to work | plain send |")
+    print("|---|---|---|---|---|---|---|")
+    for number, (name, death) in enumerate(DEATHS.items()):
+        async with open_stage() as stage:
+            await stage.start_bot(PLAN_B_SLOTS="64")
+            first = _FIRST_PERSON + number * 1000
+            healthy = await orders(stage, first, count)
+            people = [stage.person(first + 500 + each) for each in range(count + 1)]
+            for person in people:
+                await person.write_card()
+            url, port = stage.inngest.url, stage.inngest.port
+            await stage.inngest.unplug()
+            with death(port):
+                waits = [await order(stage, person) for person in people]
+                plain = await plain_send(url) if with_sdk else None
+            if number == 0:
+                say("healthy", [healthy[0], *healthy], healthy, None)
+            say(name, waits, healthy, plain)
+            extra = statistics.median(w.answer for w in waits[1:]) - statistics.median(w.answer for w in healthy)
+            kept = kept and waits[0].answer < 1 and extra < 0.02
+    return kept
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.failover", description=__doc__.splitlines()[0])
+    parser.add_argument("--orders", type=int, default=20)
+    parser.add_argument("--without-sdk", action="store_true", help="spares the two minutes of swallowed packets")
+    given = parser.parse_args()
+    return 0 if asyncio.run(run(given.orders, not given.without_sdk)) else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
