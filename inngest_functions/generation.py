@@ -41,7 +41,7 @@ def create_generation_function(client: inngest.Inngest, studio: Studio, spec: Se
         trigger=inngest.TriggerEvent(event=spec.event),
         retries=RETRIES,
         idempotency="event.data.sending",
-        priority=inngest.Priority(run="event.data.priority"),
+        priority=inngest.Priority(run="int(event.data.priority)"),
         throttle=inngest.Throttle(limit=spec.starts_a_minute, period=timedelta(minutes=1), burst=_burst(spec)),
         timeouts=inngest.Timeouts(start=STALE_AFTER, finish=_FINISH_WITHIN),
         concurrency=[

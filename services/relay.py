@@ -30,6 +30,8 @@ _LOOK_EVERY = 1.0
 _CLAIM_SECONDS = 5.0
 _BATCH = 50
 _AGAIN_SECONDS = 2.0
+_TRUSTED = 10.0
+"""Seconds for which an answered ping explains unbegun jobs: Inngest's own limits hold them back."""
 _DOUBT_AFTER = 3.0
 """Seconds after which an accepted job that was not begun raises the question whether Inngest runs anything."""
 
@@ -44,6 +46,7 @@ class Relay:
         self._queue = queue
         self.start_within = start_within
         self._wake = asyncio.Event()
+        self._trusted_until = 0.0
 
     def poke(self) -> None:
         self._wake.set()
@@ -77,13 +80,14 @@ class Relay:
 
     async def _doubt_inngest(self) -> None:
         """Inngest may take events and run nothing: then nobody has to wait for a job's time to be over."""
-        plan_a = self._plans.plan_a
+        plan_a, loop = self._plans.plan_a, asyncio.get_running_loop()
+        if not plan_a.healthy or loop.time() < self._trusted_until:
+            return
         left = self.start_within - min(_DOUBT_AFTER, self.start_within / 3)
-        if (
-            not plan_a.healthy
-            or not await count_silent(self._db, seconds_left=left)
-            or await plan_a.runs_something()
-        ):
+        if not await count_silent(self._db, seconds_left=left):
+            return
+        if await plan_a.runs_something():
+            self._trusted_until = loop.time() + min(_TRUSTED, self.start_within)
             return
         if count := await take_unbegun(self._db, self._plans.may_take_over()):
             logger.warning("Inngest runs nothing; {} jobs it had accepted go to plan B", count)

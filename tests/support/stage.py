@@ -305,9 +305,8 @@ class Stage:
     async def ended_jobs(self, count: int = 1, *, seconds: float = WAIT_SECONDS) -> list[dict[str, Any]]:
         """All jobs, once `count` of them have ended."""
 
-        async def look() -> list[dict[str, Any]] | None:
-            jobs = await self.jobs()
-            return jobs if sum(job["ended_at"] is not None for job in jobs) >= count else None
+        async def ended() -> bool:
+            return bool(await self.db.fetchval("SELECT count(ended_at) >= $1 FROM jobs", count))
 
-        jobs: list[dict[str, Any]] = await until(look, seconds=seconds, what=f"{count} jobs have ended")
-        return jobs
+        await until(ended, seconds=seconds, what=f"{count} jobs have ended")
+        return await self.jobs()

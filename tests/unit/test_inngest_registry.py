@@ -111,7 +111,7 @@ def test_a_services_function_has_inngests_own_means(functions: Functions, spec: 
     opts = function._opts
     assert (opts.retries, opts.idempotency) == (3, "event.data.sending")
     assert opts.priority is not None
-    assert opts.priority.run == "event.data.priority"
+    assert opts.priority.run == "int(event.data.priority)", "Inngest's numbers are doubles, which are no priority"
     assert [(limit.limit, limit.key) for limit in opts.concurrency or []] == [
         (spec.concurrency, None),
         (2, "event.data.user_id"),
