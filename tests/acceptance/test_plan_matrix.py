@@ -118,6 +118,8 @@ async def test_each_order_ends_once(stage: Stage, mode: str, illness: str) -> No
     before, after, heal = ILLNESSES[illness]
     if mode != "auto":
         await stage.set_mode(mode)
+    if illness == "healthy":
+        stage.settings["PLAN_A_START_TIMEOUT"] = "15"  # a slow machine is no illness
     await stage.start_bot()
     ann, bob = stage.person(), stage.person(1002)
     await ann.write_card()
