@@ -24,16 +24,23 @@ from inngest_functions.plan import InngestPlan
 from inngest_functions.registry import create_functions
 from inngest_functions.serve import serve
 from inngest_functions.settings import SERVE_PATH
+from services.alert_messages import QuietHours
+from services.alert_webhook import AlertWebhook
+from services.alerts import Alerts
 from services.background import Background
 from services.chores import keep_chores
+from services.conditions import Conditions
 from services.dispatch import Dispatcher as Orders
 from services.hello import HelloEnvironment
 from services.housekeeping import keep_tidy
 from services.i18n import Texts
+from services.incidents import Incidents
 from services.last_words import keep_saying
+from services.metrics import watch_loop
 from services.people import People
 from services.plans import Plans
 from services.queue import Queue
+from services.refunds import keep_refunding
 from services.relay import Relay
 from services.studio import Studio
 from storage.embedded import EmbeddedPostgres
@@ -41,6 +48,7 @@ from storage.migrations import migrate
 from storage.pool import Pool, create_pool
 from web.health import Health
 from web.landing import Landing
+from web.metrics import Metrics
 from web.replicate import ReplicateWebhook
 
 _DRAIN_SECONDS = 6.0
@@ -80,6 +88,7 @@ class App:
         intake = self._create_intake(studio, Orders(studio, plans, self._queue, relay), bots)
         webhook = Webhook(bots, intake, self._webhook_secret())
         self._add_pages(studio, plans, plan_a, webhook)
+        incidents, alerts = self._create_alerts(studio, plans)
         if self._sandbox is not None:
             await self._sandbox.start()
         await self._listen()
@@ -92,7 +101,11 @@ class App:
             ("inngest", plan_a.watch),
             ("last words", lambda: keep_saying(studio)),
             ("chores", lambda: keep_chores(studio, plans)),
+            ("refunds", lambda: keep_refunding(studio)),
             ("housekeeping", lambda: keep_tidy(self._db)),
+            ("incidents", incidents.watch),
+            ("alerts", alerts.run),
+            ("loop lag", watch_loop),
         ):
             self._loops.keep(loop, name)
         if self._connection is not None:
@@ -173,6 +186,8 @@ class App:
     def _add_pages(self, studio: Studio, plans: Plans, plan_a: InngestPlan, webhook: Webhook) -> None:
         settings = self._settings
         Health(studio, plans, lambda: plan_a.state).add_routes(self._web)
+        token, everybody = settings.metrics_token.get_secret_value(), not settings.production
+        Metrics(studio, plans, self._queue, token=token, open_to_all=everybody).add_routes(self._web)
         Landing(sandbox=settings.sandbox, inngest_url=settings.inngest_url).add_routes(self._web)
         if settings.telegram_mode == "webhook":
             webhook.add_routes(self._web)
@@ -180,6 +195,14 @@ class App:
             ReplicateWebhook(studio, plans, lambda: replicate_webhook_secret(settings)).add_routes(self._web)
         if settings.sandbox:
             self._sandbox = _add_sandbox(self._web, settings.data_dir)
+
+    def _create_alerts(self, studio: Studio, plans: Plans) -> tuple[Incidents, Alerts]:
+        settings = self._settings
+        conditions = Conditions(studio, plans, per_person=settings.jobs_per_person)
+        url = settings.alert_webhook_url.get_secret_value()
+        webhook = AlertWebhook(url, studio.texts) if url else None
+        alerts = Alerts(studio, quiet=QuietHours(*settings.quiet_hours), webhook=webhook)
+        return Incidents(studio, conditions), alerts
 
     def _webhook_secret(self) -> str:
         """The secret that Telegram sends with each update: set, or derived from the bots' own secrets."""

@@ -4,18 +4,32 @@ Only what is used is imported: the clients are slow to, and the offline ones bel
 """
 
 from bot.settings import Settings
+from providers.measured import measured
 from providers.protocols import PredictionProvider, SpeechProvider, TrainingProvider, VoiceProvider
+from services.metrics import count_provider_call
 from services.work import Providers, WordProviders
 from web.replicate import PATH as REPLICATE_WEBHOOK
 
 
 def create_providers(settings: Settings) -> Providers:
-    voices = _voices(settings)
+    """All of them, with their calls counted."""
+    record = count_provider_call
+    voices = measured(_voices(settings), record)
     speech: dict[str, SpeechProvider] = {voices.name: voices}
     if second := _second_speech(settings):
-        speech[second.name] = second
+        speech[second.name] = measured(second, record)
     media, trainings = _media(settings)
-    return Providers(media, trainings, voices, speech, *_words(settings))
+    vision, text, transcription, moderation = _words(settings)
+    return Providers(
+        measured(media, record),
+        measured(trainings, record),
+        voices,
+        speech,
+        measured(vision, record),
+        measured(text, record),
+        measured(transcription, record),
+        measured(moderation, record),
+    )
 
 
 def _media(settings: Settings) -> tuple[PredictionProvider, TrainingProvider]:

@@ -24,6 +24,7 @@ class Settings(InngestSettings):
     port: Annotated[int, Field(ge=1, le=65535)] = 3001
     public_url: str = ""
     data_dir: Path = Path(".data")
+    metrics_token: SecretStr = SecretStr("")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     bot_token: SecretStr = SecretStr("")
@@ -50,6 +51,8 @@ class Settings(InngestSettings):
     jobs_per_person: Annotated[int, Field(ge=1)] = 2
     welcome_credits: Annotated[int, Field(ge=0)] | None = None
     support_contact: str = ""
+    alert_webhook_url: SecretStr = SecretStr("")
+    alert_quiet_hours: str = ""
 
     @field_validator("bots", mode="before")
     @classmethod
@@ -68,6 +71,19 @@ class Settings(InngestSettings):
     @classmethod
     def _url(cls, value: str) -> str:
         return checked_url(value)
+
+    @field_validator("alert_webhook_url")
+    @classmethod
+    def _secret_url(cls, value: SecretStr) -> SecretStr:
+        checked_url(value.get_secret_value())
+        return value
+
+    @field_validator("alert_quiet_hours")
+    @classmethod
+    def _hours(cls, value: str) -> str:
+        if value and not re.match(r"^([01]?\d|2[0-3])-([01]?\d|2[0-3])$", value):
+            raise ValueError("must be two hours of the day in UTC, such as 23-7")
+        return value
 
     @field_validator("telegram_webhook_secret")
     @classmethod
@@ -139,6 +155,12 @@ class Settings(InngestSettings):
     def admins(self) -> frozenset[int]:
         """In the sandbox, where none is set, the person whom the chat page shows first."""
         return self.admin_ids or (frozenset({SANDBOX_PERSON}) if self.sandbox else frozenset())
+
+    @property
+    def quiet_hours(self) -> tuple[int, int]:
+        """The hours of the day, in UTC, at which alerts begin and end to make no sound; the same twice: never."""
+        begin, _, end = self.alert_quiet_hours.partition("-")
+        return int(begin or 0), int(end or 0)
 
     @property
     def credits_at_start(self) -> int:

@@ -20,6 +20,7 @@ from aiohttp import web
 from loguru import logger
 from pydantic import ValidationError
 
+from bot.call_counts import CountCalls
 from bot.intake import Intake
 from services.i18n import DEFAULT_LANGUAGE, Texts
 
@@ -64,6 +65,7 @@ def create_bots(tokens: Mapping[str, str], api_url: str) -> dict[str, Bot]:
     for name, token in tokens.items():
         session = AiohttpSession(api=server, timeout=60)
         session.middleware(ObeyRetryAfter())
+        session.middleware(CountCalls())
         properties = DefaultBotProperties(
             parse_mode=ParseMode.HTML, link_preview=LinkPreviewOptions(is_disabled=True)
         )

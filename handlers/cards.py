@@ -8,6 +8,7 @@ from services.buttons import DraftTap, MenuTap, ServiceTap, TopupTap, button, ke
 from services.generation.inputs import ChoiceInput, FileInput, Offers, Option, PhotosInput
 from services.payments import pack_for
 from services.progress import shorten
+from services.subscriptions import discounted
 
 View = tuple[str, InlineKeyboardMarkup]
 _PROMPT_ON_CARD = 700
@@ -84,7 +85,7 @@ def options(desk: Desk, draft: Draft, choice: ChoiceInput, offers: Offers) -> Vi
 
 def card(desk: Desk, draft: Draft, offers: Offers) -> View:
     """The whole order with its price and the balance, and the button that orders it."""
-    price, available = draft.spec.price(draft.values), desk.balance_on_arrival.available
+    price, available = price_of(desk, draft), desk.balance_on_arrival.available
     words = [desk.t("progress.words", words=shorten(w, _PROMPT_ON_CARD)) for w in draft.spec.words(draft.values)]
     price_line = desk.t("order.price", price=price, balance=available)
     lines = [title(desk, draft), *_files(desk, draft), *words, price_line]
@@ -99,6 +100,11 @@ def card(desk: Desk, draft: Draft, offers: Offers) -> View:
     choices = choice_buttons(desk, draft, offers)
     rows += [choices[:1], choices[1:]] if choices else []
     return "\n".join(lines), keyboard([*rows, _edit_buttons(desk, draft), [cancel_button(desk)]])
+
+
+def price_of(desk: Desk, draft: Draft) -> int:
+    """Whole Stars, with the person's discount."""
+    return discounted(draft.spec.price(draft.values), desk.user.discount)
 
 
 def _files(desk: Desk, draft: Draft) -> list[str]:

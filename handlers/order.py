@@ -7,7 +7,7 @@ from aiogram.types import CallbackQuery, Message
 from handlers.cards import menu_only, options, question, view
 from handlers.context import Desk, answer
 from handlers.draft import Draft, Ordering, load_draft, new_draft, save_draft
-from handlers.payments import packs_keyboard
+from handlers.packs import packs_keyboard
 from services.buttons import DraftTap, ServiceTap, stop_keyboard
 from services.dispatch import Accepted, Order
 from services.errors import NotEnough, Refused
@@ -129,6 +129,7 @@ async def place_order(desk: Desk, key: str, draft: Draft, message_id: int | None
             chat_id=desk.chat_id,
             language=desk.user.language,
             progress_message_id=message_id,
+            discount=desk.user.discount,
         )
     )
 

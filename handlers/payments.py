@@ -1,30 +1,28 @@
-"""Buying credits: the packs, the invoice, Telegram's question before the payment, and the payment."""
+"""Buying credits: the packs, the terms, the invoice, Telegram's question before the payment, and the payment."""
+
+from typing import Any
 
 from aiogram import F, Router
 from aiogram.filters import Command
-from aiogram.types import CallbackQuery, InlineKeyboardMarkup, Message, PreCheckoutQuery
+from aiogram.fsm.context import FSMContext
+from aiogram.types import CallbackQuery, Message, PreCheckoutQuery
+from loguru import logger
 
+from handlers.cards import price_of
 from handlers.context import Desk, answer
+from handlers.draft import load_draft
+from handlers.order import show_accepted
+from handlers.packs import packs_keyboard, show_packs
 from services.buttons import MenuTap, TopupTap, button, keyboard, menu_button
-from services.payments import PACKS, Payments, charge_of, pack_for
+from services.dispatch import Order
+from services.errors import NotEnough, Refused
+from services.payments import PACKS, Payments, charge_of
+from services.refunds import take_back
+from storage.charges import get_charge
+from storage.jobs import get_job_by_order
+from storage.users import accept_terms
 
 router = Router(name="payments")
-_COLUMNS = 3
-
-
-def packs_keyboard(desk: Desk, missing: int = 0) -> InlineKeyboardMarkup:
-    """The packs; with credits missing, the one that just covers them first."""
-    buttons = [button(f"{pack} ⭐", TopupTap(stars=pack)) for pack in PACKS]
-    rows = [buttons[i : i + _COLUMNS] for i in range(0, len(buttons), _COLUMNS)]
-    if missing > 0:
-        pack = pack_for(missing)
-        rows.insert(0, [button(desk.t("button.topup_for", stars=pack), TopupTap(stars=pack))])
-    return keyboard([*rows, [menu_button(desk.studio.texts, desk.user.language)]])
-
-
-def show_packs(desk: Desk) -> tuple[str, InlineKeyboardMarkup]:
-    balance = desk.balance_on_arrival
-    return f"{desk.t('balance.available', balance.available)}\n\n{desk.t('topup.ask')}", packs_keyboard(desk)
 
 
 @router.message(Command("topup"))
@@ -39,17 +37,25 @@ async def go_to_topup(tap: CallbackQuery, desk: Desk) -> None:
 
 
 @router.callback_query(TopupTap.filter())
-async def choose_pack(tap: CallbackQuery, callback_data: TopupTap, desk: Desk) -> None:
+async def choose_pack(tap: CallbackQuery, callback_data: TopupTap, desk: Desk, state: FSMContext) -> None:
     if callback_data.stars not in PACKS:
         await answer(tap, desk.t("stale.button"), alert=True)
         return
     await answer(tap)
+    if callback_data.agreed:
+        await accept_terms(desk.studio.db, desk.user.id)
+    elif not desk.user.terms_accepted:
+        agree = button(desk.t("button.agree"), TopupTap(stars=callback_data.stars, agreed=True))
+        back = menu_button(desk.studio.texts, desk.user.language)
+        await desk.say(f"{desk.t('terms.text')}\n\n{desk.t('terms.ask')}", keyboard([[agree], [back]]))
+        return
     await Payments(desk.studio).send_invoice(
         user_id=desk.user.id,
         bot_name=desk.bot_name,
         chat_id=desk.chat_id,
         language=desk.user.language,
         stars=callback_data.stars,
+        resume=await _short_order(desk, state),
     )
 
 
@@ -63,13 +69,59 @@ async def before_payment(query: PreCheckoutQuery, desk: Desk) -> None:
 
 
 @router.message(F.successful_payment)
-async def paid(message: Message, desk: Desk) -> None:
+async def paid(message: Message, desk: Desk, state: FSMContext) -> None:
+    """Credit it, and let the order that it was for go on. The thanks are an errand's (errands/payment.py)."""
     assert message.successful_payment  # noqa: S101 - the filter says so
-    charge = charge_of(message.successful_payment, desk.user.id)
-    if await Payments(desk.studio).credit(charge, bot_name=desk.bot_name):
+    charge, payments = charge_of(message.successful_payment, desk.user.id), Payments(desk.studio)
+    await payments.credit(charge, bot_name=desk.bot_name)
+    desk.dispatcher.relay.poke()
+    if resume := await payments.resumed(charge, bot_name=desk.bot_name):
+        await _go_on(desk, state, resume)
+
+
+@router.message(F.refunded_payment)
+async def refunded(message: Message, desk: Desk) -> None:
+    """Telegram has given the Stars back, whoever asked for it."""
+    assert message.refunded_payment  # noqa: S101 - the filter says so
+    charge = await get_charge(desk.studio.db, message.refunded_payment.telegram_payment_charge_id)
+    if charge is None:
+        logger.error("a payment of {} was refunded that we do not know", desk.user.id)
+        return
+    if await take_back(desk.studio, charge):
         balance = await desk.balance()
-        thanks = desk.t("topup.thanks", charge.stars)
-        await desk.say(
-            f"{thanks}\n{desk.t('balance.available', balance.available)}",
-            keyboard([[menu_button(desk.studio.texts, desk.user.language)]]),
-        )
+        lines = [desk.t("refund.told", charge.stars), desk.t("balance.available", balance.available)]
+        await desk.say("\n".join(lines if not balance.debt else [*lines, desk.t("balance.debt", balance.debt)]))
+
+
+async def _short_order(desk: Desk, state: FSMContext) -> dict[str, Any] | None:
+    """The order whose card is open and that costs more than there is: it goes on when this is paid."""
+    draft = await load_draft(state)
+    if draft is None or draft.spec.missing(draft.values) is not None:
+        return None
+    if price_of(desk, draft) <= desk.balance_on_arrival.available:
+        return None
+    return {"key": draft.order_key(desk.user.id), "service": draft.service, "inputs": draft.values}
+
+
+async def _go_on(desk: Desk, state: FSMContext, resume: dict[str, Any]) -> None:
+    if await get_job_by_order(desk.studio.db, resume["key"]):
+        return  # this update came before
+    shown = await desk.say(desk.t("topup.goes_on"))
+    order = Order(
+        **resume,
+        user_id=desk.user.id,
+        bot_name=desk.bot_name,
+        chat_id=desk.chat_id,
+        language=desk.user.language,
+        progress_message_id=shown.message_id,
+        discount=desk.user.discount,
+    )
+    try:
+        accepted = await desk.dispatcher.dispatch(order)
+    except NotEnough as short:
+        await desk.say(desk.t("order.missing", short.missing), packs_keyboard(desk, short.missing))
+    except Refused as refused:
+        await desk.say(desk.t(refused.key, **refused.params))
+    else:
+        await state.clear()
+        await show_accepted(desk, accepted)

@@ -10,7 +10,7 @@ from handlers.cards import menu_only
 from handlers.context import Desk, answer
 from handlers.draft import Draft, new_draft, save_draft
 from handlers.order import open_draft, place_order, show_accepted, show_options
-from handlers.payments import packs_keyboard
+from handlers.packs import packs_keyboard
 from services.buttons import ResultTap
 from services.errors import NotEnough, Refused
 from services.generation.inputs import FileRef

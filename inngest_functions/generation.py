@@ -9,6 +9,7 @@ from loguru import logger
 
 from inngest_functions.events import JOB_CANCELLED, JobEvent
 from inngest_functions.steps import InngestSteps
+from services.errands.spec import ErrandSpec
 from services.errors import LeaseLost, PlanGaveUp
 from services.expiry import STALE_AFTER
 from services.generation.spec import ServiceSpec
@@ -23,9 +24,12 @@ _FINISH_WITHIN = timedelta(hours=6)
 """No run takes that long; Inngest then gives it up, and Plan B ends the job from its journal."""
 
 Function = inngest.Function[Any]
+Spec = ServiceSpec | ErrandSpec
 
 
-def create_generation_function(client: inngest.Inngest, studio: Studio, spec: ServiceSpec) -> Function:
+def create_generation_function(
+    client: inngest.Inngest, studio: Studio, spec: ServiceSpec | ErrandSpec
+) -> Function:
     async def run(ctx: inngest.Context) -> dict[str, str]:
         event = JobEvent.model_validate(ctx.event.data)
         return {"job_id": str(event.job_id), "state": await _run(studio, ctx, event.job_id)}
@@ -44,16 +48,20 @@ def create_generation_function(client: inngest.Inngest, studio: Studio, spec: Se
         priority=inngest.Priority(run="int(event.data.priority)"),
         throttle=inngest.Throttle(limit=spec.starts_a_minute, period=timedelta(minutes=1), burst=_burst(spec)),
         timeouts=inngest.Timeouts(start=STALE_AFTER, finish=_FINISH_WITHIN),
-        concurrency=[
-            inngest.Concurrency(limit=spec.concurrency),
-            inngest.Concurrency(limit=RUNS_A_PERSON, key="event.data.user_id"),
-        ],
+        concurrency=_concurrency(spec),
         cancel=[inngest.Cancel(event=JOB_CANCELLED, if_exp="async.data.job_id == event.data.job_id")],
         on_failure=on_failure,
     )(run)
 
 
-def _burst(spec: ServiceSpec) -> int:
+def _concurrency(spec: Spec) -> list[inngest.Concurrency]:
+    every = [inngest.Concurrency(limit=spec.concurrency)]
+    if isinstance(spec, ServiceSpec):
+        every.append(inngest.Concurrency(limit=RUNS_A_PERSON, key="event.data.user_id"))
+    return every
+
+
+def _burst(spec: Spec) -> int:
     """How many of a minute's runs may begin at once: Inngest would spread them evenly over it."""
     return max(1, spec.starts_a_minute // 4)
 

@@ -26,10 +26,10 @@ from inngest_functions.events import (
 from inngest_functions.hello import hello_event
 from inngest_functions.ping import signal_of
 from inngest_functions.runs import RunFailed, RunUnknown, wait_for_run
-from services.generation.registry import SERVICES
 from services.hello import HelloResult
 from services.plans import PlanAAway
 from services.signals import Signals
+from services.specs import JOBS
 from storage.jobs import Job
 
 _PROBE_EVERY: Final = 2.0
@@ -40,7 +40,7 @@ _PING_SECONDS: Final = 3.0
 
 
 def _event(job: Job) -> inngest.Event:
-    name = SERVICES[job.service].event
+    name = JOBS[job.service].event
     return inngest.Event(name=name, id=sending_of(job), data=event_of(job, name).model_dump(mode="json"))
 
 

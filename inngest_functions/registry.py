@@ -9,8 +9,8 @@ from inngest_functions.generation import create_generation_function
 from inngest_functions.hello_world import create_hello_function
 from inngest_functions.ping import create_ping_function
 from services.chores import CHORES
-from services.generation.registry import SERVICES
 from services.hello import HelloEnvironment
+from services.specs import JOBS
 from services.studio import Studio
 
 
@@ -18,7 +18,7 @@ def create_functions(
     client: inngest.Inngest, studio: Studio, environment: HelloEnvironment | None = None
 ) -> list[inngest.Function[Any]]:
     return [
-        *(create_generation_function(client, studio, spec) for spec in SERVICES.values()),
+        *(create_generation_function(client, studio, spec) for spec in JOBS.values()),
         *(create_chore_function(client, studio, chore) for chore in CHORES),
         create_ping_function(client, studio),
         create_hello_function(client, environment or HelloEnvironment()),

@@ -96,7 +96,9 @@ def serve(
 
 async def _read_body(request: web.Request) -> bytes:
     """The whole body, up to MAX_BODY_BYTES whatever the app's own client_max_size."""
-    if request.content.at_eof():  # empty, or read already by a middleware: cached in the request itself
+    length = request.content_length
+    within = length is not None and length <= request.client_max_size
+    if within or request.content.at_eof():  # at its end: empty, or read by a middleware and kept in the request
         return await request.read()
     # A clone shares the payload but not the limit, so the rest of the app keeps its own.
     return await request.clone(client_max_size=MAX_BODY_BYTES).read()

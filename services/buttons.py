@@ -37,9 +37,10 @@ class HistoryTap(CallbackData, prefix="h"):
 
 
 class TopupTap(CallbackData, prefix="t"):
-    """Buy a pack of credits."""
+    """Buy a pack of credits; `agreed` with the terms just now."""
 
     stars: int
+    agreed: bool = False
 
 
 class PlanTap(CallbackData, prefix="p"):

@@ -5,8 +5,6 @@ lost, never charged twice and never made twice. Plan A's event goes out of the o
 job is taken from the jobs table (queue.py); both run `run_job` (jobs.py).
 """
 
-import os
-import time
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -14,12 +12,14 @@ from uuid import UUID
 from loguru import logger
 
 from services import ledger
+from services.errands.launch import new_job_id
 from services.errors import NotEnough
 from services.generation.registry import SERVICES
 from services.plans import PlanAAway, Plans
 from services.queue import Queue
 from services.relay import Relay
 from services.studio import Studio
+from services.subscriptions import discounted
 from services.work import Shelf
 from storage.jobs import Job, NewJob, get_job_by_order, insert_job, queue_place, stop_job
 from storage.ledger import NotEnoughCredits, get_balance
@@ -38,6 +38,10 @@ class Order:
     chat_id: int
     language: str
     progress_message_id: int | None = None
+    discount: int = 0
+    """Percent off, by the person's subscription."""
+    on_the_house: bool = False
+    """An admin has it made again: it costs the person nothing."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ class Dispatcher:
         offers = await spec.offers(Shelf(self.studio.db, self.studio.providers, order.user_id))
         inputs = spec.check(order.inputs, offers)
         new = NewJob(
-            id=_new_id(),
+            id=new_job_id(),
             order_key=order.key,
             service=spec.id,
             user_id=order.user_id,
@@ -73,7 +77,7 @@ class Dispatcher:
             progress_message_id=order.progress_message_id,
             language=order.language,
             inputs=inputs,
-            price=spec.price(inputs),
+            price=0 if order.on_the_house else discounted(spec.price(inputs), order.discount),
             plan=self.plans.choose(spec.id),
             start_within=self.relay.start_within,
             summary=spec.choices(inputs, offers),
@@ -124,10 +128,3 @@ class Dispatcher:
             balance = await get_balance(self.studio.db, new.user_id)
             raise NotEnough(price=new.price, available=balance.available) from error
         return job
-
-
-def _new_id() -> UUID:
-    """A UUID version 7: ids sort by time. https://www.rfc-editor.org/rfc/rfc9562#section-5.7"""
-    number = int(time.time() * 1000) << 80 | int.from_bytes(os.urandom(10))
-    number = number & ~(0xF << 76) | 0x7 << 76
-    return UUID(int=number & ~(0x3 << 62) | 0x2 << 62)

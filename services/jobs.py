@@ -12,9 +12,12 @@ from services import ledger
 from services.cancelling import Stopped, StoppingSteps, stop_work
 from services.delivery import deliver, deliver_words, tell_failure
 from services.downloads import download
+from services.errands.registry import ERRANDS
+from services.errands.spec import Errand
 from services.errors import Broken, Failure, LeaseLost
 from services.expiry import is_stale
 from services.generation.registry import SERVICES
+from services.metrics import count_end
 from services.progress import show_end, show_percent
 from services.steps import Steps, patiently
 from services.studio import Studio
@@ -30,7 +33,9 @@ async def run_job(studio: Studio, job: Job, steps: Steps) -> State:
     and PlanGaveUp when this plan cannot finish it.
     """
     async with _keeping_lease(studio, job):
-        if job.cancel_requested:
+        if job.errand:
+            ended = await _run_errand(studio, job, steps)
+        elif job.cancel_requested:
             ended = await _cancel(studio, job, steps)
         elif is_stale(job) and "deliver" not in steps.entries:
             ended = await _expire(studio, job, steps)
@@ -38,7 +43,9 @@ async def run_job(studio: Studio, job: Job, steps: Steps) -> State:
             ended = await _finish(studio, job, steps)
         why = f" ({ended.failure})" if ended.failure else ""
         logger.info("job {} {} on plan {} ended: {}{}", job.id, job.service, job.plan, ended.state, why)
-        await show_end(studio, ended)
+        count_end(ended)
+        if not ended.errand:
+            await show_end(studio, ended)
         return ended.state
 
 
@@ -54,6 +61,15 @@ async def _finish(studio: Studio, job: Job, steps: Steps) -> Job:
         await _tell(studio, job, steps, failure)
         return await _end(studio, job, "failed", failure=failure.key)
     return await _end(studio, job, "succeeded", result={**result.model_dump(mode="json"), **sent})
+
+
+async def _run_errand(studio: Studio, job: Job, steps: Steps) -> Job:
+    try:
+        result = await ERRANDS[job.service].run(Errand(studio, job, steps))
+    except Failure as failure:
+        logger.error("errand {} {} failed: {}", job.id, job.service, failure)
+        return await _end(studio, job, "failed", failure=failure.key)
+    return await _end(studio, job, "succeeded", result=result)
 
 
 async def _tell(studio: Studio, job: Job, steps: Steps, failure: Failure) -> None:

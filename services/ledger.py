@@ -45,6 +45,26 @@ async def _settle(db: Executor, job: Job, kind: str, target: str) -> bool:
     )
 
 
+async def give_bonus(db: Executor, *, key: str, kind: str, user_id: int, amount: int) -> bool:
+    """Credits that nobody paid for. False when this key was given before, or there is nothing to give."""
+    if amount <= 0:
+        return False
+    return await ledger.move(
+        db, key=key, kind=kind, user_id=user_id, source="bonuses", target="available", amount=amount
+    )
+
+
+async def take_back(db: Executor, charge_id: str, user_id: int, stars: int) -> int | None:
+    """A payment was refunded: take its credits, as far as they are there. What is missing is owed, and is given
+    back here; None when it was taken back before."""
+    return await ledger.take_back(db, f"refund:{charge_id}", user_id, stars)
+
+
+async def settle_debt(db: Executor, key: str, user_id: int) -> int:
+    """Pay what the person owes out of what they have; how much that was."""
+    return await ledger.settle_debt(db, f"debt:{key}", user_id)
+
+
 async def welcome(db: Executor, user_id: int, credits_given: int) -> None:
     """What a new person starts with, once."""
     if credits_given:

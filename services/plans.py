@@ -8,10 +8,10 @@ from typing import Literal, Protocol, get_args
 import asyncpg
 from loguru import logger
 
-from services.generation.registry import SERVICES
 from services.hello import HelloResult
 from services.signals import CHANNEL as SIGNALS
 from services.signals import Signals
+from services.specs import JOBS
 from storage.jobs import Job, Plan
 from storage.pool import DATABASE_AWAY, Connection, Pool
 from storage.settings import CHANNEL, Change, get_settings, latest_changes, set_setting, unset_setting
@@ -101,7 +101,8 @@ class Plans:
 
     @property
     def services(self) -> list[str]:
-        return list(SERVICES)
+        """Every kind of job that has a plan: what people order, and errands."""
+        return list(JOBS)
 
     def mode(self, service: str) -> Mode:
         return self._modes.get(f"{_KEY}:{service}") or self._modes.get(_KEY, "auto")
@@ -122,7 +123,7 @@ class Plans:
 
     def may_take_over(self) -> list[str]:
         """The services whose jobs Plan B may take from a Plan A that fell silent."""
-        return [service for service in SERVICES if self.mode(service) != "a"]
+        return [service for service in JOBS if self.mode(service) != "a"]
 
     async def set_mode(
         self, mode: Mode | None, *, service: str | None = None, changed_by: int | None = None

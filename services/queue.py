@@ -30,11 +30,14 @@ _PLACES_SHOWN = 10
 
 
 class Queue:
-    def __init__(self, studio: Studio, plans: Plans, *, slots: int = 8, per_person: int = 2) -> None:
+    def __init__(
+        self, studio: Studio, plans: Plans, *, slots: int = 8, per_person: int = 2, errand_slots: int = 4
+    ) -> None:
         self._studio = studio
         self._plans = plans
         self._slots = slots
         self._per_person = per_person
+        self._errand_slots = errand_slots
         self._holder = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self._wake = asyncio.Event()
         self._running: dict[asyncio.Task[None], Job] = {}
@@ -45,7 +48,12 @@ class Queue:
 
     @property
     def free(self) -> int:
-        return self._slots - len(self._running)
+        """Slots for orders; errands have their own, so that films never hold up a thank-you."""
+        return self._slots - sum(not job.errand for job in self._running.values())
+
+    @property
+    def _free_for_errands(self) -> int:
+        return self._errand_slots - sum(job.errand for job in self._running.values())
 
     def poke(self) -> None:
         """Say that there may be something to do."""
@@ -57,6 +65,8 @@ class Queue:
             self._wake.clear()
             try:
                 while self.free > 0 and (job := await self._claim()):
+                    self.adopt(job)
+                while self._free_for_errands > 0 and (job := await self._claim(errands=True)):
                     self.adopt(job)
             except DATABASE_AWAY as error:
                 logger.warning("no jobs are taken, the database is away: {}", error)
@@ -100,13 +110,14 @@ class Queue:
         self._running.pop(task, None)
         self.poke()
 
-    async def _claim(self) -> Job | None:
+    async def _claim(self, *, errands: bool = False) -> Job | None:
         return await claim_next_job(
             self._studio.db,
             self._holder,
             seconds=self._studio.lease_seconds,
             per_person=self._per_person,
             take_over=self._plans.may_take_over(),
+            errands=errands,
         )
 
     async def _work(self, job: Job) -> None:

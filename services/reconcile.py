@@ -5,7 +5,7 @@ https://core.telegram.org/bots/api#getstartransactions
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from aiogram import Bot
@@ -75,4 +75,6 @@ def _charge(transaction: StarTransaction) -> Charge | None:
     source = transaction.source
     if not isinstance(source, TransactionPartnerUser) or not source.invoice_payload:
         return None
-    return Charge(transaction.id, source.user.id, transaction.amount, source.invoice_payload)
+    period = source.subscription_period
+    until = transaction.date + timedelta(seconds=period) if period else None
+    return Charge(transaction.id, source.user.id, transaction.amount, source.invoice_payload, expires_at=until)

@@ -15,8 +15,8 @@ State = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
 _INSERT = """
 INSERT INTO jobs (id, order_key, service, user_id, bot_name, chat_id, progress_message_id,
-                  language, inputs, price, plan, summary, fell_back, priority, lease_until)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $13, $14,
+                  language, inputs, price, plan, summary, fell_back, errand, shown, priority, lease_until)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $13, $14, $15, $15,
         CASE WHEN EXISTS (SELECT FROM topups t WHERE t.user_id = $4 AND t.paid_at IS NOT NULL) THEN 120 ELSE 0 END,
         now() + make_interval(secs => CASE WHEN $11 = 'A' THEN $12 ELSE 0 END::float8))
 ON CONFLICT (order_key) DO NOTHING RETURNING *"""
@@ -36,16 +36,16 @@ RETURNING *"""
 
 # The jobs table is Plan B's queue: new orders, what a dead process left and what Plan A let go all
 # come out of this one statement, oldest first; who has paid goes before those who came up to 2 minutes
-# earlier. `$4` names the services whose Plan A jobs may be taken over.
+# earlier. Errands have a lane of their own. `$4` names the services whose Plan A jobs may be taken over.
 _CLAIM_NEXT = """
 UPDATE jobs SET state = 'running', plan = 'B', holder = $1, epoch = epoch + 1,
     lease_until = now() + make_interval(secs => $2), started_at = coalesce(started_at, now())
 WHERE id = (
     SELECT j.id FROM jobs j
     WHERE j.state IN ('queued', 'running') AND j.lease_until <= now()
-      AND (j.plan = 'B' OR j.service = ANY($4::text[]))
-      AND (SELECT count(*) FROM jobs r
-           WHERE r.user_id = j.user_id AND r.state = 'running' AND r.lease_until > now()) < $3
+      AND (j.plan = 'B' OR j.service = ANY($4::text[])) AND j.errand = $5
+      AND (j.errand OR (SELECT count(*) FROM jobs r
+           WHERE r.user_id = j.user_id AND r.state = 'running' AND r.lease_until > now() AND NOT r.errand) < $3)
     ORDER BY j.created_at - make_interval(secs => j.priority) LIMIT 1 FOR UPDATE SKIP LOCKED)
 RETURNING *"""
 
@@ -105,6 +105,7 @@ RETURNING id"""
 
 _PLACE = """
 SELECT (SELECT count(*) FROM jobs q WHERE q.state = 'queued' AND q.plan = 'B'
+            AND NOT q.errand
             AND (q.created_at - make_interval(secs => q.priority), q.id)
              <= (j.created_at - make_interval(secs => j.priority), j.id)) AS place
 FROM jobs j WHERE j.id = $1 AND j.state = 'queued' AND j.plan = 'B'"""
@@ -112,7 +113,7 @@ FROM jobs j WHERE j.id = $1 AND j.state = 'queued' AND j.plan = 'B'"""
 _WAITING = """
 SELECT j.*, row_number() OVER (ORDER BY j.created_at - make_interval(secs => j.priority), j.id) AS place
 FROM jobs j
-WHERE j.state = 'queued' AND j.plan = 'B' ORDER BY place LIMIT $1"""
+WHERE j.state = 'queued' AND j.plan = 'B' AND NOT j.errand ORDER BY place LIMIT $1"""
 
 _UNSHOWN = """
 SELECT * FROM jobs WHERE ended_at < now() - make_interval(secs => $1) AND NOT shown ORDER BY ended_at LIMIT $2"""
@@ -122,13 +123,13 @@ _MARK_SHOWN = "UPDATE jobs SET shown = true WHERE id = $1"
 _FREE_STALE = """
 WITH stale AS (
     UPDATE jobs SET plan = 'B', holder = NULL, lease_until = now()
-    WHERE state IN ('queued', 'running') AND created_at < now() - make_interval(secs => $1)
+    WHERE state IN ('queued', 'running') AND created_at < now() - make_interval(secs => $1) AND NOT errand
       AND (lease_until <= now() OR (state = 'queued' AND holder IS NULL))
     RETURNING id
 ), unsent AS (DELETE FROM outbox o USING stale WHERE o.job_id = stale.id)
 SELECT count(*) FROM stale"""
 
-_LATEST = "SELECT * FROM jobs WHERE user_id = $1 ORDER BY created_at DESC LIMIT $2"
+_LATEST = "SELECT * FROM jobs WHERE user_id = $1 AND NOT errand ORDER BY created_at DESC LIMIT $2"
 
 
 @dataclass(frozen=True)
@@ -153,6 +154,7 @@ class Job:
     lease_until: datetime
     cancel_requested: bool
     priority: int
+    errand: bool
     failure: str | None
     result: dict[str, Any] | None
     created_at: datetime
@@ -190,6 +192,8 @@ class NewJob:
     summary: str = ""
     fell_back: bool = False
     """On Plan B only because Inngest is away."""
+    errand: bool = False
+    """Nobody ordered it: it has no price, no progress message and no place in anybody's history."""
 
 
 async def insert_job(db: Executor, job: NewJob) -> Job | None:
@@ -216,10 +220,10 @@ async def claim_job(db: Executor, job_id: UUID, holder: str, plan: Plan, *, seco
 
 
 async def claim_next_job(
-    db: Executor, holder: str, *, seconds: float, per_person: int, take_over: Sequence[str]
+    db: Executor, holder: str, *, seconds: float, per_person: int, take_over: Sequence[str], errands: bool = False
 ) -> Job | None:
-    """Take the oldest job that waits for Plan B, or that nobody works on any more."""
-    return job_of(await db.fetchrow(_CLAIM_NEXT, holder, seconds, per_person, list(take_over)))
+    """Take the oldest order, or errand, that waits for Plan B, or that nobody works on any more."""
+    return job_of(await db.fetchrow(_CLAIM_NEXT, holder, seconds, per_person, list(take_over), errands))
 
 
 async def renew_lease(db: Executor, job_id: UUID, epoch: int, *, seconds: float) -> bool:

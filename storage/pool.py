@@ -16,6 +16,7 @@ DATABASE_AWAY = (
     TimeoutError,
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # a statement on a connection whose loss asyncpg has not noticed yet
     asyncpg.OperatorInterventionError,  # it shuts down, or is starting up
     asyncpg.TooManyConnectionsError,
 )

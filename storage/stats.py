@@ -8,8 +8,9 @@ from storage.pool import Executor
 _PERIOD = """
 SELECT
     (SELECT count(*) FROM users WHERE created_at >= $1 AND created_at < $2) AS new_users,
-    (SELECT count(DISTINCT user_id) FROM jobs WHERE created_at >= $1 AND created_at < $2) AS active_users,
-    (SELECT count(*) FROM jobs WHERE created_at >= $1 AND created_at < $2) AS orders,
+    (SELECT count(DISTINCT user_id) FROM jobs
+     WHERE created_at >= $1 AND created_at < $2 AND NOT errand) AS active_users,
+    (SELECT count(*) FROM jobs WHERE created_at >= $1 AND created_at < $2 AND NOT errand) AS orders,
     count(*) FILTER (WHERE state = 'succeeded') AS succeeded,
     count(*) FILTER (WHERE state = 'failed') AS failed,
     count(*) FILTER (WHERE state = 'cancelled') AS cancelled,
@@ -19,7 +20,7 @@ SELECT
     (SELECT coalesce(-sum(p.amount), 0)
      FROM ledger_postings p JOIN ledger_transactions t ON t.id = p.transaction_id
      WHERE p.account = 'stars' AND t.created_at >= $1 AND t.created_at < $2)::bigint AS paid
-FROM jobs WHERE ended_at >= $1 AND ended_at < $2"""
+FROM jobs WHERE ended_at >= $1 AND ended_at < $2 AND NOT errand"""
 
 
 @dataclass(frozen=True)

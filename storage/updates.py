@@ -31,7 +31,9 @@ WITH claimed AS (
 SELECT (SELECT true FROM claimed) AS claimed,
        (SELECT done_at IS NOT NULL FROM updates WHERE bot_id = $1 AND update_id = $2) AS done,
        u.id IS NOT NULL AS known, coalesce((SELECT language FROM touched), u.language) AS language,
-       u.language_chosen, b.available, b.held, f.state
+       u.language_chosen, u.blocked, u.terms_at IS NOT NULL AS terms_accepted,
+       CASE WHEN u.discount_until > now() THEN u.discount ELSE 0 END AS discount,
+       b.available, b.held, b.debt, f.state
 FROM (SELECT 1) AS one
 LEFT JOIN users u ON u.id = $5
 LEFT JOIN balances b ON b.user_id = $5
@@ -70,8 +72,19 @@ async def arrive(
     claim = Claim.MINE if row["claimed"] else Claim.DONE if row["done"] else Claim.BUSY
     if not row["known"]:
         return Arrival(claim, None, Balance(0, 0), None)
-    user = User(p.id, p.bot_name, row["language"], row["language_chosen"], p.username, p.first_name, active=True)
-    return Arrival(claim, user, Balance(row["available"], row["held"]), row["state"])
+    user = User(
+        p.id,
+        p.bot_name,
+        row["language"],
+        row["language_chosen"],
+        p.username,
+        p.first_name,
+        active=True,
+        blocked=row["blocked"],
+        discount=row["discount"],
+        terms_accepted=row["terms_accepted"],
+    )
+    return Arrival(claim, user, Balance(row["available"], row["held"], row["debt"]), row["state"])
 
 
 async def finish_update(db: Executor, bot_id: int, update_id: int) -> None:

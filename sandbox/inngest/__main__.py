@@ -5,15 +5,23 @@ import asyncio
 import signal
 import sys
 
+from sandbox.inngest.keys import Keys
 from sandbox.inngest.pace import Pace
 from sandbox.inngest.page import NOTICE
 from sandbox.inngest.stand import InngestStand
+
+_CONNECT_PORT = 9289
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m sandbox.inngest", description=NOTICE)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
     parser.add_argument("--port", "-p", type=int, default=9288, help="port to listen on (9288)")
+    parser.add_argument(
+        "--connect-gateway-port",
+        type=int,
+        help="port of the Connect gateway (9289, or a free one with --port 0)",
+    )
     parser.add_argument(
         "--sdk-url", "-u", action="append", default=[], metavar="URL", help="app to sync; may be repeated"
     )
@@ -26,9 +34,26 @@ def _arguments() -> argparse.Namespace:
         metavar="S,S,…",
         help="seconds before each retry; the last goes on (1,2,5,10,30,60)",
     )
+    parser.add_argument(
+        "--event-key",
+        action="append",
+        default=[],
+        metavar="KEY",
+        help="with --signing-key: be a production server that takes events with this key; may be repeated",
+    )
+    parser.add_argument("--signing-key", metavar="HEX", help="what calls and the API are signed with")
     arguments = parser.parse_args()
     if arguments.speed <= 0:
         parser.error("--speed must be above 0")
+    if bool(arguments.event_key) != bool(arguments.signing_key):
+        parser.error("--event-key and --signing-key go together")
+    try:
+        keys = Keys(tuple(arguments.event_key), arguments.signing_key) if arguments.signing_key else None
+    except ValueError:
+        parser.error("--signing-key must be hexadecimal, of an even length")
+    arguments.keys = keys
+    if arguments.connect_gateway_port is None:
+        arguments.connect_gateway_port = _CONNECT_PORT if arguments.port else 0
     return arguments
 
 
@@ -40,8 +65,9 @@ async def _serve(arguments: argparse.Namespace) -> None:
         [url if "://" in url else f"http://{url}" for url in arguments.sdk_url],
         pace=Pace(retry_delays=arguments.retry_delays, speed=arguments.speed),
         poll_interval=arguments.poll_interval,
+        keys=arguments.keys,
     )
-    await stand.start(arguments.port, arguments.host)
+    await stand.start(arguments.port, arguments.host, connect_port=arguments.connect_gateway_port)
     try:
         await stop.wait()
     finally:
@@ -54,7 +80,8 @@ def main() -> None:
     try:
         asyncio.run(_serve(arguments))
     except OSError as error:
-        sys.exit(f"Inngest stand-in: cannot listen on {arguments.host}:{arguments.port}: {error.strerror}")
+        ports = f"{arguments.port} and {arguments.connect_gateway_port}"
+        sys.exit(f"Inngest stand-in: cannot listen on {arguments.host}, ports {ports}: {error.strerror}")
 
 
 if __name__ == "__main__":

@@ -1,22 +1,32 @@
-"""Calling functions over HTTP, and reading what the SDK answers.
+"""Calling functions, over HTTP or by the Connect gateway, and reading what the SDK answers.
 
 Truth: ``pkg/execution/driver`` of inngest/inngest.
 """
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
+from urllib.parse import parse_qs, urlsplit
 
 import aiohttp
+from inngest.connect._internal import connect_pb2 as pb
 
 from sandbox.inngest.events import ulid
+from sandbox.inngest.gateway import Gateway, NoReply
+from sandbox.inngest.keys import Keys
 from sandbox.inngest.runs import Run, function_uuid
 
 MAX_REQUEST_BYTES: Final = 4 * 1024 * 1024  # consts.MaxSDKRequestBodySize
 _CALL_SECONDS: Final = 2 * 60 * 60  # consts.MaxFunctionTimeout
+_CONNECT_STATUS: Final = {
+    pb.SDKResponseStatus.DONE: 200,
+    pb.SDKResponseStatus.NOT_COMPLETED: 206,
+    pb.SDKResponseStatus.ERROR: 500,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +65,9 @@ class Reply:
 class Caller:
     """Calls functions. One connection a call, as an app may be restarted between two of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, gateway: Gateway, keys: Keys | None = None) -> None:
+        self._gateway = gateway
+        self._keys = keys
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
@@ -85,15 +97,41 @@ class Caller:
             "x-inngest-req-version": "2",
         }
         body = _request_body(run, attempt, request_id)
+        url = run.function.url(step_id)
+        if urlsplit(url).scheme in {"ws", "wss"}:
+            return await self._call_worker(run, url, headers, body)
+        if self._keys is not None:
+            headers["x-inngest-signature"] = self._keys.sign(body)
         try:
-            async with self.session.post(run.function.url(step_id), data=body, headers=headers) as response:
+            async with self.session.post(url, data=body, headers=headers) as response:
                 return _read(response.status, dict(response.headers), await response.read())
         except (aiohttp.ClientError, TimeoutError) as error:
             return Reply(unreachable=f"Unable to reach SDK URL: {type(error).__name__} {error}".strip())
 
+    async def _call_worker(self, run: Run, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
+        query = parse_qs(urlsplit(url).query)
+        request = pb.GatewayExecutorRequestData(
+            request_id=headers["x-request-id"],
+            job_id=headers["x-inngest-job-id"],
+            run_id=run.id,
+            function_id=function_uuid(run.function.id),
+            function_slug=query["fnId"][0],
+            step_id=query["stepId"][0],
+            request_payload=body,
+            system_trace_ctx=b"{}",
+            user_trace_ctx=b"{}",
+        )
+        try:
+            answer = await self._gateway.call(request)
+        except NoReply as error:
+            return Reply(unreachable=str(error))
+        told = {"x-inngest-sdk": answer.sdk_version, "retry-after": answer.retry_after}
+        told["x-inngest-no-retry"] = "true" if answer.no_retry else "false"
+        return _read(_CONNECT_STATUS[answer.status], told, answer.body)
+
 
 def _request_body(run: Run, attempt: int, request_id: str) -> bytes:
-    event = run.event.payload()
+    events = [event.payload() for event in run.events]
     context = {
         "fn_id": function_uuid(run.function.id),
         "run_id": run.id,
@@ -108,8 +146,8 @@ def _request_body(run: Run, attempt: int, request_id: str) -> bytes:
         "use_api": False,
     }
     request = {
-        "event": event,
-        "events": [event],
+        "event": events[0],
+        "events": events,
         "steps": run.steps,
         "defers": {},
         "ctx": context,

@@ -3,7 +3,7 @@
 Shapes: ``pkg/sdk/function.go`` of inngest/inngest and ``server_lib/registration.py`` of the Python SDK.
 """
 
-from typing import Any, Final
+from typing import Final, Literal
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -38,7 +38,37 @@ class RateLimit(_Shape):
     limit: int
     period: str
     key: str | None = None
+
+
+class Throttle(RateLimit):
     burst: int = 0
+
+    @property
+    def at_once(self) -> int:
+        """How many may begin beside the first: ``acquire.lua`` counts the limit and the burst, less one."""
+        return max(self.limit, 1) + self.burst - 1
+
+
+class Batch(_Shape):
+    max_size: int = Field(alias="maxSize")
+    timeout: str = ""
+    key: str | None = None
+    if_: str | None = Field(default=None, alias="if")
+
+
+class Debounce(_Shape):
+    period: str
+    key: str | None = None
+    timeout: str | None = None
+
+
+class Singleton(_Shape):
+    mode: Literal["skip", "cancel"]
+    key: str | None = None
+
+
+class Priority(_Shape):
+    run: str | None = None
 
 
 class Timeouts(_Shape):
@@ -67,16 +97,16 @@ class FunctionConfig(_Shape):
     name: str
     triggers: tuple[Trigger, ...] = ()
     steps: dict[str, Step]
-    concurrency: tuple[Concurrency, ...] = Field(default=(), max_length=2)
-    cancel: tuple[Cancel, ...] = Field(default=(), max_length=5)
+    concurrency: tuple[Concurrency, ...] = ()
+    cancel: tuple[Cancel, ...] = ()
     idempotency: str | None = None
     rate_limit: RateLimit | None = Field(default=None, alias="rateLimit")
-    throttle: RateLimit | None = None
+    throttle: Throttle | None = None
     timeouts: Timeouts | None = None
-    priority: Any = None
-    debounce: Any = None
-    batch_events: Any = Field(default=None, alias="batchEvents")
-    singleton: Any = None
+    priority: Priority | None = None
+    debounce: Debounce | None = None
+    batch_events: Batch | None = Field(default=None, alias="batchEvents")
+    singleton: Singleton | None = None
 
     @field_validator("concurrency", mode="before")
     @classmethod
@@ -92,10 +122,11 @@ class FunctionConfig(_Shape):
         return 1 + min(MAX_RETRIES, DEFAULT_RETRIES if retries is None else retries.attempts)
 
     @property
-    def ignored(self) -> list[str]:
-        """Settings that this stand-in accepts and does not keep."""
-        named = {"debounce": self.debounce, "batchEvents": self.batch_events, "singleton": self.singleton}
-        return [name for name, value in named.items() if value]
+    def hard_limit(self) -> RateLimit | None:
+        """What drops events: idempotency is a rate limit of one a day (``SDKFunction.Function``)."""
+        if self.idempotency is None:
+            return self.rate_limit
+        return RateLimit(limit=1, period="24h", key=self.idempotency)
 
     def url(self, step_id: str | None) -> str:
         """Where to call the function, for one planned step or for whatever comes next."""

@@ -8,14 +8,16 @@ from typing import Any, Final
 
 from loguru import logger
 
+from sandbox.inngest.admission import Admission
 from sandbox.inngest.caller import Caller
-from sandbox.inngest.config import FunctionConfig, RateLimit, Registration
+from sandbox.inngest.config import FunctionConfig, Registration
 from sandbox.inngest.cron import next_run
-from sandbox.inngest.durations import seconds
 from sandbox.inngest.events import CANCELLED, CRON, FAILED, FINISHED, INTERNAL_FIELD, INVOKED, Event, internal
 from sandbox.inngest.execution import Execution
-from sandbox.inngest.expressions import ExpressionError, evaluate, is_true
-from sandbox.inngest.limits import Capacity, Rate, Seen
+from sandbox.inngest.expressions import ExpressionError, is_true
+from sandbox.inngest.gateway import Gateway
+from sandbox.inngest.keys import Keys
+from sandbox.inngest.limits import Capacity
 from sandbox.inngest.pace import Pace
 from sandbox.inngest.runs import Run, RunStatus
 from sandbox.inngest.tasks import Tasks
@@ -40,11 +42,14 @@ class App:
 class Engine:
     """Everything the stand-in knows, in memory."""
 
-    def __init__(self, pace: Pace) -> None:
+    def __init__(self, pace: Pace, keys: Keys | None = None) -> None:
         self.pace = pace
+        self.keys = keys
+        """Of a production server; None at a dev server."""
         self.tasks = Tasks()
-        self.capacity = Capacity()
-        self.caller = Caller()
+        self.capacity = Capacity(pace)
+        self.gateway = Gateway(pace, self.register)
+        self.caller = Caller(self.gateway, keys)
         self.alive = asyncio.Event()
         """Cleared while the executor is dead: events are accepted, no function is called."""
         self.alive.set()
@@ -55,8 +60,7 @@ class Engine:
         self.event_runs: dict[str, list[Run]] = {}
         self._active: dict[str, Execution] = {}
         self._invoked: dict[str, tuple[Execution, str]] = {}
-        self._seen = Seen()
-        self._rates = Rate()
+        self._admission = Admission(pace, self.tasks, self.begin, self.cancel)
 
     async def close(self) -> None:
         """Stop all work at once, as if the process were killed."""
@@ -84,9 +88,6 @@ class Engine:
             if trigger.cron
         ]
         logger.info("Inngest stand-in: {} registered {} functions", app.name, len(app.functions))
-        for function in registration.functions:
-            if function.ignored:
-                logger.warning("Inngest stand-in: {} ignores {}", function.id, ", ".join(function.ignored))
         return True
 
     def forget(self, url: str) -> None:
@@ -105,38 +106,21 @@ class Engine:
         waiting = list(self._active.values())
         for function in list(self.functions.values()):
             if self._triggers(function, event):
-                self.schedule(function, event)
+                self._admission.offer(function, event)
         for execution in waiting:
             execution.on_event(event)
         if event.name == FINISHED:
             self._resume_invoker(event)
         self._forget_old()
 
-    def schedule(self, function: FunctionConfig, event: Event) -> Run | None:
-        """Start a run, unless the same event or the same idempotency key started one within a day."""
-        now = time.time()
-        names = {"event": event.payload()}
-        try:
-            once = None if function.idempotency is None else evaluate(function.idempotency, names)
-            limited = function.rate_limit and self._rate(function, function.rate_limit, names, now) > 0
-        except ExpressionError as error:
-            logger.error("Inngest stand-in: {} is not started: {}", function.id, error)
-            return None
-        if limited or not self._seen.add(f"event {function.id} {event.id}", now):
-            return None
-        if once not in (None, False) and not self._seen.add(f"key {function.id} {once!r}", now):
-            return None
-        delay = 0.0
-        if function.rate_limit:
-            self._take(function, function.rate_limit, names, now)
-        if function.throttle:
-            delay = self._rate(function, function.throttle, names, now)
-            self._take(function, function.throttle, names, now + delay)
-        run = Run(function, event)
+    def begin(self, function: FunctionConfig, events: tuple[Event, ...], priority: int) -> Run:
+        """Start a run: now, or at the time of an event that lies ahead."""
+        run = Run(function, events, priority)
         self.runs[run.id] = run
-        self.event_runs.setdefault(event.internal_id, []).append(run)
+        self.event_runs.setdefault(run.event.internal_id, []).append(run)
         self._active[run.id] = Execution(run, self)
-        self._active[run.id].begin(delay)
+        ahead = run.event.ts / 1000 - time.time() if len(events) == 1 else 0.0
+        self._active[run.id].begin(max(0.0, ahead, -priority))
         return run
 
     def cancel(self, run_id: str) -> bool:
@@ -155,7 +139,7 @@ class Engine:
         event = internal(INVOKED, (payload.get("data") or {}) | {INTERNAL_FIELD: hidden})
         self.events[event.internal_id] = event
         function = self.functions.get(str(opts.get("function_id")))
-        if function is not None and self.schedule(function, event) is not None:
+        if function is not None and self._admission.offer(function, event):
             return
         reason = f"could not find function with ID: {opts.get('function_id')}"
         if function is not None:
@@ -168,18 +152,20 @@ class Engine:
         self._active.pop(run.id, None)
         if run.event.name in {FINISHED, FAILED}:
             return
-        event = run.event.payload()
+        events = [event.payload() for event in run.events]
         data: dict[str, Any] = {
             "function_id": run.function.id,
             "run_id": run.id,
-            "event": event,
-            "events": [event],
+            "event": events[0],
+            "events": events,
             INTERNAL_FIELD: {"status": run.status.value},
             **outcome,
         }
-        if run.event.name == INVOKED and (correlation := run.event.data[INTERNAL_FIELD].get("correlation_id")):
-            data["correlation_id"] = correlation
-        self.accept(internal(FINISHED, data))
+        invokers = [event.data[INTERNAL_FIELD] for event in run.events if event.name == INVOKED]
+        for invoker in invokers or [{}]:
+            if correlation := invoker.get("correlation_id"):
+                data = data | {"correlation_id": correlation}
+            self.accept(internal(FINISHED, data))
         also = {RunStatus.FAILED: FAILED, RunStatus.CANCELLED: CANCELLED}.get(run.status)
         if also is not None:
             self.accept(internal(also, data, run.id))
@@ -209,22 +195,13 @@ class Engine:
                 logger.error("Inngest stand-in: trigger of {}: {}", function.id, error)
         return False
 
-    def _rate(self, function: FunctionConfig, rate: RateLimit, names: dict[str, Any], now: float) -> float:
-        burst = rate.burst if rate is function.throttle else rate.limit // 10
-        key, period = _rate_key(function, rate, names), seconds(rate.period)
-        return self._rates.wait(key, limit=rate.limit, period=period, burst=burst, now=now)
-
-    def _take(self, function: FunctionConfig, rate: RateLimit, names: dict[str, Any], now: float) -> None:
-        key, period = _rate_key(function, rate, names), seconds(rate.period)
-        self._rates.take(key, limit=rate.limit, period=period, now=now)
-
     async def _tick(self, function: FunctionConfig, expression: str) -> None:
         while True:
             due = next_run(expression, datetime.now(UTC))
             await asyncio.sleep((due - datetime.now(UTC)).total_seconds())
             event = internal(CRON, {"cron": expression})
             self.events[event.internal_id] = event
-            self.schedule(function, event)
+            self._admission.admit(function, event)
 
     def _forget_old(self) -> None:
         while len(self.events) > KEPT:
@@ -234,9 +211,3 @@ class Engine:
             ended = [run.id for run in self.runs.values() if run.ended][:KEPT]
             for run_id in ended:
                 del self.runs[run_id]
-
-
-def _rate_key(function: FunctionConfig, rate: RateLimit, names: dict[str, Any]) -> str:
-    kind = "throttle" if rate is function.throttle else "rate"
-    value = evaluate(rate.key, names) if rate.key else None
-    return f"{kind} {function.id} {value!r}"

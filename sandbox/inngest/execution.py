@@ -18,7 +18,7 @@ from sandbox.inngest.config import FunctionConfig
 from sandbox.inngest.durations import seconds, seconds_until
 from sandbox.inngest.events import Event
 from sandbox.inngest.expressions import ExpressionError, evaluate, is_true
-from sandbox.inngest.limits import Capacity, Slot
+from sandbox.inngest.limits import Capacity, Gate, Slot
 from sandbox.inngest.pace import Pace
 from sandbox.inngest.runs import Run, RunStatus
 from sandbox.inngest.tasks import Tasks
@@ -75,12 +75,13 @@ class Execution:
         self._calling: set[asyncio.Task[None]] = set()
         self._planned: set[str] = set()
         self._waits: dict[str, _Wait] = {}
+        self._gate = _gate(run)
         self._slots = tuple(_slot(run, limit.scope, limit.key, limit.limit) for limit in run.function.concurrency)
 
     def begin(self, delay: float) -> None:
         """Make the first call after ``delay`` seconds."""
         timeouts = self.run.function.timeouts
-        if timeouts and timeouts.start:
+        if timeouts and timeouts.start and not self.run.function.batch_events:
             self._start(self._cancel_if_late(seconds(timeouts.start), started=False))
         self._enqueue(_Item(), delay)
 
@@ -128,7 +129,7 @@ class Execution:
         self._start(self._work(item, delay))
 
     async def _pass(self, duration: float) -> None:
-        await asyncio.sleep(duration / self._host.pace.speed)
+        await self._host.pace.wait(duration)
 
     async def _cancel_if_late(self, limit: float, *, started: bool) -> None:
         await self._pass(limit)
@@ -145,8 +146,8 @@ class Execution:
             again = self._settle(item, reply)
 
     async def _call(self, item: _Item) -> Reply:
-        rank = self.run.created_at.timestamp()
-        async with self._host.capacity.hold(self._slots, rank):
+        gate = self._gate if self.run.started_at is None else None
+        async with self._host.capacity.hold(self._slots, self.run.rank, gate):
             await self._host.alive.wait()
             # The app may have registered again since, from another address or with other settings.
             self.run.function = self._host.functions.get(self.run.function.id, self.run.function)
@@ -303,11 +304,20 @@ class Execution:
 
 def _slot(run: Run, scope: str, key: str | None, limit: int) -> Slot:
     owner = run.function.id if scope == "fn" else scope
-    if key is None:
-        return f"{owner}", limit
+    return f"{owner}" if key is None else f"{owner}:{key}:{_value_of(run, key)!r}", limit
+
+
+def _gate(run: Run) -> Gate | None:
+    throttle = run.function.throttle
+    if throttle is None:
+        return None
+    key = f"{run.function.id}:{_value_of(run, throttle.key)!r}" if throttle.key else run.function.id
+    return Gate(key, max(throttle.limit, 1), seconds(throttle.period), throttle.at_once)
+
+
+def _value_of(run: Run, key: str) -> object:
     try:
-        value = evaluate(key, {"event": run.event.payload()})
+        return evaluate(key, {"event": run.event.payload()})
     except ExpressionError as error:
-        logger.warning("Inngest stand-in: concurrency key {} of {}: {}", key, run.function.id, error)
-        value = None
-    return f"{owner}:{key}:{value!r}", limit
+        logger.warning("Inngest stand-in: key {} of {}: {}", key, run.function.id, error)
+        return None

@@ -1,6 +1,7 @@
 """The part of CEL that function settings use, run over events.
 
 ``event.data.job_id == async.data.job_id && event.data.n > 3``, ``event.data.a + "-" + event.data.b``,
+``event.data.paid ? 120 : 0``,
 ``event.data.name.startsWith("x")``, ``size(event.data.list)``, ``event.data.kind in ["a", "b"]``. CEL is read
 as Python's grammar after its own operators are renamed; only the nodes below are walked, so nothing in an
 expression can run code. A field that is absent is null.
@@ -9,7 +10,7 @@ expression can run code. A field that is absent is null.
 import ast
 import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
@@ -18,6 +19,8 @@ _Operator = Callable[[Any, Any], Any]
 _TOKEN: Final = re.compile(
     r"""(?P<text>"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')|(?P<op>&&|\|\||!=|!)|(?P<word>[A-Za-z_]\w*)"""
 )
+_PIECE: Final = re.compile(r"""(?:"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|.)""", re.DOTALL)
+_CLOSING: Final = {"(": ")", "[": "]"}
 _OPERATORS: Final = {"&&": " and ", "||": " or ", "!": " not ", "!=": "!="}
 # async is a keyword of Python, the others are CEL's constants
 _WORDS: Final = {"async": "async_", "true": "True", "false": "False", "null": "None"}
@@ -62,9 +65,46 @@ def _parse(expression: str) -> ast.expr:
         return match["text"] or _OPERATORS[match["op"]]
 
     try:
-        return ast.parse(_TOKEN.sub(rename, expression).strip(), mode="eval").body
+        text, _ = _without_choices(iter(_PIECE.findall(_TOKEN.sub(rename, expression))))
+        return ast.parse(text.strip(), mode="eval").body
     except SyntaxError as error:
         raise ExpressionError(f"cannot read the expression {expression!r}") from error
+
+
+def _without_choices(pieces: Iterator[str], ends: str = "") -> tuple[str, str]:
+    """Text up to one of the ends, with every ``a ? b : c`` as ``((b) if (a) else (c))``; and the end met.
+
+    Raises:
+        SyntaxError: When a bracket or a choice has no end.
+    """
+    before, text = "", ""
+    for piece in pieces:
+        end = piece
+        if piece == "?":
+            chosen, _ = _without_choices(pieces, ":")
+            other, end = _without_choices(pieces, f"{ends},")
+            text = f"(({chosen}) if ({text}) else ({other}))"
+        if end in _CLOSING:
+            inner, closing = _without_choices(pieces, _CLOSING[end])
+            text += f"{end}{inner}{closing}"
+        elif end and end in ends:
+            return before + text, end
+        elif end == ",":
+            before, text = f"{before}{text},", ""
+        elif piece != "?":
+            text += piece
+    if ends.strip(","):
+        raise SyntaxError(f"no {ends}")
+    return before + text, ""
+
+
+def check(expression: str) -> None:
+    """See that an expression can be read.
+
+    Raises:
+        ExpressionError: When it cannot.
+    """
+    _parse(expression)
 
 
 def evaluate(expression: str, names: Mapping[str, Any]) -> Any:
@@ -116,6 +156,8 @@ def _value(node: ast.expr, scope: Mapping[str, Any]) -> Any:
 
 def _operation(node: ast.expr, scope: Mapping[str, Any]) -> Any:
     match node:
+        case ast.IfExp(test=test, body=body, orelse=orelse):
+            return _value(body if _value(test, scope) is True else orelse, scope)
         case ast.BoolOp(op=ast.And(), values=values):
             return all(_value(value, scope) is True for value in values)
         case ast.BoolOp(op=ast.Or(), values=values):

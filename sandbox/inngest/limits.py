@@ -9,10 +9,22 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
+from sandbox.inngest.pace import Pace
+
 DAY: Final = 86_400.0
 
 Slot = tuple[str, int]
 """A concurrency key and how many calls may hold it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """How often something may begin: ``limit`` in ``period`` seconds, and ``burst`` beside the first at once."""
+
+    key: str
+    limit: int
+    period: float
+    burst: int
 
 
 @dataclass(order=True)
@@ -20,21 +32,29 @@ class _Waiter:
     rank: float
     order: int
     slots: tuple[Slot, ...] = field(compare=False)
+    gate: "Gate | None" = field(compare=False)
     granted: asyncio.Future[None] = field(compare=False)
 
 
 class Capacity:
-    """Counts the calls under way by key. Older runs go first; a run that sleeps or waits holds nothing."""
+    """Counts the calls under way by key. Lower ranks go first; a run that sleeps or waits holds nothing.
 
-    def __init__(self) -> None:
+    Args:
+        pace: By whose clock gates open.
+    """
+
+    def __init__(self, pace: Pace | None = None) -> None:
+        self._pace = pace or Pace()
+        self._rates = Rate()
+        self._opening: asyncio.TimerHandle | None = None
         self._used: Counter[str] = Counter()
         self._waiting: list[_Waiter] = []
         self._order = itertools.count()
 
     @asynccontextmanager
-    async def hold(self, slots: tuple[Slot, ...], rank: float) -> AsyncIterator[None]:
-        """Wait until every key has room, and hold one place of each inside the block."""
-        waiter = _Waiter(rank, next(self._order), slots, asyncio.get_running_loop().create_future())
+    async def hold(self, slots: tuple[Slot, ...], rank: float, gate: Gate | None = None) -> AsyncIterator[None]:
+        """Wait until every key has room and the gate is open, and hold one place of each inside the block."""
+        waiter = _Waiter(rank, next(self._order), slots, gate, asyncio.get_running_loop().create_future())
         heapq.heappush(self._waiting, waiter)
         self._grant()
         try:
@@ -50,16 +70,32 @@ class Capacity:
 
     def _grant(self) -> None:
         held_back: list[_Waiter] = []
+        closed: list[float] = []
+        now = self._pace.now()
         while self._waiting:
             waiter = heapq.heappop(self._waiting)
             if waiter.granted.cancelled():
                 continue
-            if all(self._used[key] < limit for key, limit in waiter.slots):
+            wait = self._rates.wait_at(waiter.gate, now) if waiter.gate else 0.0
+            if wait <= 0 and all(self._used[key] < limit for key, limit in waiter.slots):
                 self._used.update(key for key, _ in waiter.slots)
+                if waiter.gate:
+                    self._rates.take_at(waiter.gate, now)
                 waiter.granted.set_result(None)
             else:
                 held_back.append(waiter)
+                closed += [wait] if wait > 0 else []
         self._waiting = held_back  # popped in order, so still a heap
+        self._grant_again(closed)
+
+    def _grant_again(self, waits: list[float]) -> None:
+        """When the first of the closed gates opens."""
+        if self._opening is not None:
+            self._opening.cancel()
+        self._opening = None
+        if waits:
+            loop = asyncio.get_running_loop()
+            self._opening = loop.call_later(min(waits) / self._pace.speed, self._grant)
 
 
 class Rate:
@@ -70,13 +106,20 @@ class Rate:
 
     def wait(self, key: str, *, limit: int, period: float, burst: int, now: float) -> float:
         """Seconds until one more is allowed; 0 when it is allowed now."""
-        emission = period / max(limit, 1)
-        arrival = max(now, self._arrival.get(key, now)) + emission
-        return max(0.0, arrival - emission * (burst + 1) - now)
+        ahead = max(0.0, self._arrival.get(key, now) - now)  # sums of floats would not be 0 for the first
+        return max(0.0, ahead - burst * period / max(limit, 1))
 
     def take(self, key: str, *, limit: int, period: float, now: float) -> None:
         """Count one."""
         self._arrival[key] = max(now, self._arrival.get(key, now)) + period / max(limit, 1)
+
+    def wait_at(self, gate: Gate, now: float) -> float:
+        """Seconds until a gate opens; 0 when it is open."""
+        return self.wait(gate.key, limit=gate.limit, period=gate.period, burst=gate.burst, now=now)
+
+    def take_at(self, gate: Gate, now: float) -> None:
+        """Count one through a gate."""
+        self.take(gate.key, limit=gate.limit, period=gate.period, now=now)
 
 
 class Seen:
@@ -84,6 +127,10 @@ class Seen:
 
     def __init__(self) -> None:
         self._until: dict[str, float] = {}
+
+    def holds(self, key: str, now: float) -> bool:
+        """Whether the key is remembered."""
+        return self._until.get(key, 0.0) > now
 
     def add(self, key: str, now: float) -> bool:
         """Remember the key; False when it is remembered already."""

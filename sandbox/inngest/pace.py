@@ -1,5 +1,7 @@
 """How fast time passes in the stand-in."""
 
+import asyncio
+import time
 from dataclasses import dataclass
 
 
@@ -15,8 +17,18 @@ class Pace:
     The real server counts them, but with its long delays it rides out a restart of minutes; with the short
     ones here a restart would end every run.
     """
+    lease: float = 120.0
+    """Seconds for which a Connect worker has a call to itself, unless it extends its lease."""
     speed: float = 1.0
     """How many times faster than real sleeps, waits, time-outs and delays pass."""
+
+    def now(self) -> float:
+        """Seconds on a clock that runs at this pace."""
+        return time.monotonic() * self.speed
+
+    async def wait(self, length: float) -> None:
+        """Let so many seconds of that clock pass."""
+        await asyncio.sleep(length / self.speed)
 
     def retry_delay(self, attempt: int) -> float:
         """Seconds before trying again after the attempt, counted from 0."""

@@ -9,22 +9,28 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+from loguru import logger
 from pydantic import ValidationError
 
 from sandbox.inngest.config import FunctionConfig, Registration
 from sandbox.inngest.engine import Engine
 from sandbox.inngest.events import EventError, read_events, ulid
+from sandbox.inngest.gateway_socket import api_routes
+from sandbox.inngest.keys import Keys
 from sandbox.inngest.page import render
 from sandbox.inngest.runs import Run, function_uuid
+from sandbox.inngest.validity import problems
 
 VERSION: Final = "stand-in"
 _ULID_LENGTH: Final = 26
+_GUARDED: Final = ("/dev", "/fn/", "/v0/", "/v1/")
 _MAX_BODY_BYTES: Final = 256 * 1024 * 1024
 
 
 def build_app(engine: Engine) -> web.Application:
     """The web application over an engine."""
-    app = web.Application(client_max_size=_MAX_BODY_BYTES, middlewares=[_server_kind])
+    app = web.Application(client_max_size=_MAX_BODY_BYTES, middlewares=[_guard(engine.keys)])
     routes = Routes(engine)
     app.add_routes(
         [
@@ -42,16 +48,31 @@ def build_app(engine: Engine) -> web.Application:
             web.get("/v1/runs/{id}", routes.run),
             web.delete("/v1/runs/{id}", routes.cancel),
             web.get("/v1/apps/{name}/functions", routes.functions),
+            *api_routes(engine.gateway),
         ]
     )
     return app
 
 
-@web.middleware
-async def _server_kind(request: web.Request, handler: Any) -> web.StreamResponse:
-    response: web.StreamResponse = await handler(request)
-    response.headers["x-inngest-server-kind"] = "dev"
-    return response
+def _guard(keys: Keys | None) -> Middleware:
+    """Says which kind of server this is, and lets a production server's API be used with its key alone."""
+
+    @web.middleware
+    async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+        response: web.StreamResponse
+        bearer = request.headers.get("authorization", "")
+        if keys is not None and request.path.startswith(_GUARDED) and not keys.admits(bearer):
+            response = web.Response(text="Authentication failed\n", status=401)
+        else:
+            response = await handler(request)
+        response.headers["x-inngest-server-kind"] = _kind(keys)
+        return response
+
+    return guard
+
+
+def _kind(keys: Keys | None) -> str:
+    return "dev" if keys is None else "cloud"
 
 
 class Routes:
@@ -67,7 +88,9 @@ class Routes:
         return web.json_response({"status": 200, "message": "OK"})
 
     async def info(self, _: web.Request) -> web.Response:
-        """What runs here. ``standIn`` is this server's own field."""
+        """What runs here, a dev server alone says that. ``standIn`` is this server's own field."""
+        if self._engine.keys is not None:
+            return web.Response(text="404 page not found\n", status=404)
         functions = [_function(function) for function in self._engine.functions.values()]
         return web.json_response(
             {
@@ -85,6 +108,8 @@ class Routes:
         )
 
     async def events(self, request: web.Request) -> web.Response:
+        if (keys := self._engine.keys) is not None and request.match_info["key"] not in keys.event_keys:
+            return web.json_response({"status": 401, "message": "", "error": "Event key not found"}, status=401)
         try:
             events = read_events(await request.read(), request.headers.get("x-inngest-event-id-seed"))
         except EventError as error:
@@ -95,12 +120,18 @@ class Routes:
 
     async def register(self, request: web.Request) -> web.Response:
         expected = request.headers.get("x-inngest-expected-server-kind")
-        if expected not in (None, "", "dev"):
-            return _problem(f"Expected server kind dev, got {expected}", 400)
+        kind = _kind(self._engine.keys)
+        if expected not in (None, "", kind):
+            return _problem(f"Expected server kind {kind}, got {expected}", 400)
         try:
             registration = Registration.model_validate_json(await request.read())
         except ValidationError as error:
             return _problem(f"Invalid request: {error}", 400)
+        for function in registration.functions:
+            if found := problems(function):
+                logger.error("Inngest stand-in: {} is invalid: {}", function.id, "; ".join(found))
+                refused = {"error": "At least one function is invalid", "data": None, "status": 400}
+                return web.json_response(refused, status=400)
         modified = self._engine.register(registration)
         return web.json_response({"ok": True, "modified": modified, "sync_id": ulid()})
 
@@ -110,7 +141,8 @@ class Routes:
 
     async def batch(self, request: web.Request) -> web.Response:
         run = self._run(request)
-        return _gone(request) if run is None else web.json_response([run.event.payload()])
+        events = [] if run is None else [event.payload() for event in run.events]
+        return _gone(request) if run is None else web.json_response(events)
 
     async def actions(self, request: web.Request) -> web.Response:
         run = self._run(request)

@@ -39,7 +39,10 @@ class Run:
     them: ``{"data": …}`` or ``{"error": …}`` of a step, the event of a wait, null of a sleep."""
 
     function: FunctionConfig
-    event: Event
+    events: tuple[Event, ...]
+    """More than one in a batch alone."""
+    priority: int = 0
+    """Seconds by which it goes before its age."""
     id: str = field(default_factory=ulid)
     status: RunStatus = RunStatus.SCHEDULED
     created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -52,6 +55,16 @@ class Run:
     """Steps of a parallel group that have not ended; the function is called again after the last."""
     force_plan: bool = False
     """Whether the SDK must name its next step before running it."""
+
+    @property
+    def event(self) -> Event:
+        """The first of its events, by which settings and lists go."""
+        return self.events[0]
+
+    @property
+    def rank(self) -> float:
+        """Runs of a lower rank are called first: the older, and those of priority."""
+        return self.created_at.timestamp() - self.priority
 
     @property
     def ended(self) -> bool:

@@ -9,6 +9,8 @@ from aiohttp import web
 from loguru import logger
 
 from sandbox.inngest.engine import Engine
+from sandbox.inngest.gateway_socket import build_gateway
+from sandbox.inngest.keys import Keys
 from sandbox.inngest.pace import Pace
 from sandbox.inngest.page import NOTICE
 from sandbox.inngest.routes import build_app
@@ -38,6 +40,7 @@ class InngestStand:
         app_urls: Serve URLs of apps to ask for their functions, again and again until close().
         pace: How long retries, sleeps and the like take.
         poll_interval: Seconds between two syncs of an app.
+        keys: With them it is a production server: it signs its calls, and takes what is known to it alone.
     """
 
     def __init__(
@@ -46,13 +49,16 @@ class InngestStand:
         *,
         pace: Pace | None = None,
         poll_interval: float = _POLL_SECONDS,
+        keys: Keys | None = None,
     ) -> None:
         self._app_urls = tuple(app_urls)
         self._pace = pace or Pace()
         self._poll_interval = poll_interval
+        self._keys = keys
         self._engine: Engine | None = None
         self._runner: web.AppRunner | None = None
-        self._host, self._port = "127.0.0.1", 0
+        self._gateway_runner: web.AppRunner | None = None
+        self._host, self._port, self._connect_port = "127.0.0.1", 0, 0
         self._fault = Fault.NONE
 
     @property
@@ -65,6 +71,11 @@ class InngestStand:
     def port(self) -> int:
         """The port it listens on."""
         return self._port
+
+    @property
+    def connect_port(self) -> int:
+        """The port of its Connect gateway."""
+        return self._connect_port
 
     @property
     def engine(self) -> Engine:
@@ -88,24 +99,26 @@ class InngestStand:
         if self._engine is not None:
             self._set_alive(self._engine)
 
-    async def start(self, port: int = 0, host: str = "127.0.0.1") -> None:
-        """Start with an empty memory. Port 0 takes a free one.
+    async def start(self, port: int = 0, host: str = "127.0.0.1", *, connect_port: int = 0) -> None:
+        """Start with an empty memory. Port 0 takes a free one, or for Connect the one it had before.
 
         Raises:
-            OSError: When the port is taken.
+            OSError: When a port is taken.
         """
         self._host, self._port = host, port
-        engine = Engine(self._pace)
+        self._connect_port = connect_port or self._connect_port
+        engine = Engine(self._pace, self._keys)
         self._set_alive(engine)
         self._engine = engine
         try:
             await self.plug()
         except OSError:
+            await self.unplug()
             self._engine = None
             raise
         for url in self._app_urls:
             engine.tasks.start(poll(engine, url, self._poll_interval))
-        logger.warning("{} It listens on {}", NOTICE, self.url)
+        logger.warning("{} It listens on port {} for Connect and on {}", NOTICE, self._connect_port, self.url)
 
     async def close(self) -> None:
         """Stop at once and forget everything, as when the process is killed.
@@ -118,27 +131,42 @@ class InngestStand:
             await engine.close()
 
     async def unplug(self) -> None:
-        """Close the port and cut all connections, but go on working with what is in memory."""
+        """Close the ports and cut all connections, but go on working with what is in memory."""
+        await self.unplug_gateway()
         if self._runner is not None:
             runner, self._runner = self._runner, None
             await runner.cleanup()
 
+    async def unplug_gateway(self) -> None:
+        """Close the Connect gateway's port and cut its connections; the API goes on."""
+        if self._gateway_runner is not None:
+            runner, self._gateway_runner = self._gateway_runner, None
+            await runner.cleanup()
+
     async def plug(self) -> None:
-        """Open the port again after unplug()."""
-        if self._runner is not None:
-            return
-        app = build_app(self.engine)
-        app.middlewares.insert(0, self._break)
+        """Open the ports again after unplug()."""
+        if self._runner is None:
+            app = build_app(self.engine)
+            app.middlewares.insert(0, self._break)
+            self._runner, self._port = await self._listen(app, self._port)
+        await self.plug_gateway()
+
+    async def plug_gateway(self) -> None:
+        """Open the Connect gateway's port again after unplug_gateway()."""
+        if self._gateway_runner is None:
+            app = build_gateway(self.engine.gateway)
+            self._gateway_runner, self._connect_port = await self._listen(app, self._connect_port)
+            self.engine.gateway.port = self._connect_port
+
+    async def _listen(self, app: web.Application, port: int) -> tuple[web.AppRunner, int]:
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=_GRACE_SECONDS, handler_cancellation=True)
         await runner.setup()
         try:
-            site = web.TCPSite(runner, self._host, self._port, reuse_address=True)
-            await site.start()
+            await web.TCPSite(runner, self._host, port, reuse_address=True).start()
         except OSError:
             await runner.cleanup()
             raise
-        self._runner = runner
-        self._port = int(runner.addresses[0][1])
+        return runner, int(runner.addresses[0][1])
 
     async def sync(self, url: str) -> None:
         """Ask the app at the URL for its functions, once and now.

@@ -1,6 +1,7 @@
 """Asking apps to register: a PUT on the app's URL, which answers by POST /fn/register."""
 
 import asyncio
+import json
 from typing import Final
 
 import aiohttp
@@ -22,10 +23,13 @@ async def sync(engine: Engine, url: str) -> None:
     Raises:
         SyncError: When it cannot be reached or refuses.
     """
-    headers = {"x-inngest-server-kind": "dev"}
+    headers = {"x-inngest-server-kind": "cloud" if engine.keys else "dev", "content-type": "application/json"}
+    body = json.dumps({"url": url}, separators=(",", ":")).encode()
+    if engine.keys:
+        headers["x-inngest-signature"] = engine.keys.sign(body)
     timeout = aiohttp.ClientTimeout(total=10)
     try:
-        async with engine.caller.session.put(url, json={"url": url}, headers=headers, timeout=timeout) as response:
+        async with engine.caller.session.put(url, data=body, headers=headers, timeout=timeout) as response:
             answer = await response.text()
             if response.status != 200 or "x-inngest-sdk" not in response.headers:
                 raise SyncError(f"{response.status} {answer[:500]}")

@@ -123,7 +123,9 @@ def calling_functions(client: inngest.Inngest, book: Book) -> list[inngest.Funct
     return [child, parent, big, restarted]
 
 
-def _on_failure(book: Book) -> Callable[[inngest.Context], Awaitable[None]]:
+def note_failures(book: Book) -> Callable[[inngest.Context], Awaitable[None]]:
+    """An on-failure handler that writes down what it is told, by the job of the first event."""
+
     async def on_failure(ctx: inngest.Context) -> None:
         data: Any = ctx.event.data
         book.failures[data["event"]["data"]["job"]] = data
@@ -133,7 +135,7 @@ def _on_failure(book: Book) -> Callable[[inngest.Context], Awaitable[None]]:
 
 def failing_functions(client: inngest.Inngest, book: Book) -> list[inngest.Function[Any]]:
     """Functions that fail, each in its way."""
-    on_failure = _on_failure(book)
+    on_failure = note_failures(book)
 
     async def fails(ctx: inngest.Context, error: Exception) -> None:
         await ctx.step.run("fail", book.fail, _job(ctx), error)
@@ -186,7 +188,7 @@ def waiting_functions(client: inngest.Inngest, book: Book) -> list[inngest.Funct
         fn_id="cancellable",
         trigger=inngest.TriggerEvent(event="contract/cancellable"),
         cancel=[inngest.Cancel(event="contract/cancel", if_exp="event.data.job == async.data.job")],
-        on_failure=_on_failure(book),
+        on_failure=note_failures(book),
     )
     async def cancellable(ctx: inngest.Context) -> str:
         await ctx.step.run("before", book.note, _job(ctx), "before")

@@ -10,11 +10,13 @@ from tempfile import TemporaryDirectory
 
 import aiohttp
 
-from sandbox.inngest import InngestStand, Pace
+from sandbox.inngest import InngestStand, Keys, Pace
 
 STAND_IN = "stand-in"
 RUNNING = "INNGEST_DEV_URL"
 BINARY = "INNGEST_CLI"
+SPEED = {STAND_IN: 4.0}
+"""How many times faster time passes at a server; where it is not named, as on every clock."""
 
 
 def available() -> list[str]:
@@ -23,10 +25,10 @@ def available() -> list[str]:
 
 
 @asynccontextmanager
-async def running(name: str) -> AsyncIterator[str]:
-    """A running server's URL."""
+async def running(name: str, keys: Keys | None = None) -> AsyncIterator[str]:
+    """A running server's URL: a dev server, or with keys one for production."""
     if name == STAND_IN:
-        stand = InngestStand(pace=Pace(retry_delays=(0.05, 0.1, 0.2)))
+        stand = InngestStand(pace=Pace(retry_delays=(0.2, 0.4, 0.8), lease=16.0, speed=SPEED[STAND_IN]), keys=keys)
         await stand.start()
         try:
             yield stand.url
@@ -35,20 +37,28 @@ async def running(name: str) -> AsyncIterator[str]:
     elif name == RUNNING:
         yield os.environ[RUNNING].rstrip("/")
     else:
-        async with _binary(os.environ[BINARY]) as url:
+        async with _binary(os.environ[BINARY], keys) as url:
             yield url
 
 
 @asynccontextmanager
-async def _binary(path: str) -> AsyncIterator[str]:
+async def _binary(path: str, keys: Keys | None) -> AsyncIterator[str]:
     port, *inner = _free_ports(4)
-    flags = ["--no-discovery", "--no-poll", "--retry-interval", "1", "--tick", "50"]
+    flags = ["--port", str(port), "--retry-interval", "1", "--tick", "50"]
+    if keys is None:
+        flags = ["dev", *flags, "--no-discovery", "--no-poll"]
+    else:
+        flags = ["start", *flags, "--signing-key", keys.signing_key]
+        for key in keys.event_keys:
+            flags += ["--event-key", key]
     names = ("--connect-gateway-port", "--connect-gateway-grpc-port", "--connect-executor-grpc-port")
     for flag, number in zip(names, inner, strict=True):
         flags += [flag, str(number)]
+    # The first lets a test drain the Connect gateway (pkg/connect/service.go).
+    environment = {**os.environ, "INTERNAL_CONNECT_MAINTENANCE": "1", "DO_NOT_TRACK": "1"}
     with TemporaryDirectory() as folder, (Path(folder) / "log").open("wb") as log:
         server = await asyncio.create_subprocess_exec(
-            path, "dev", "--port", str(port), *flags, cwd=folder, stdout=log, stderr=log
+            path, *flags, cwd=folder, env=environment, stdout=log, stderr=log
         )
         try:
             url = f"http://127.0.0.1:{port}"

@@ -10,6 +10,8 @@ import inngest
 from aiohttp import web
 
 from inngest_functions.serve import serve
+from sandbox.inngest import Keys
+from tests.contract.flow_functions import flow_functions
 from tests.contract.functions import Book, all_functions
 
 PATIENCE = 30.0
@@ -19,16 +21,21 @@ ENDED = {"Completed", "Failed", "Cancelled"}
 class World:
     """An app that registers at a server, and ways to send and look."""
 
-    def __init__(self, server: str) -> None:
+    def __init__(self, server: str, *, speed: float = 1.0, keys: Keys | None = None) -> None:
+        """`speed` is how many times faster time passes at the server; with `keys` it is a production server."""
         self.server = server
+        self.speed = speed
+        self.keys = keys
         self.book = Book()
         self.client = inngest.Inngest(
             app_id=f"contract-{uuid.uuid4().hex[:8]}",
             api_base_url=server,
             event_api_base_url=server,
-            is_production=False,
+            event_key=keys.event_keys[0] if keys else None,
+            signing_key=keys.signing_key if keys else None,
+            is_production=keys is not None,
         )
-        self._functions = all_functions(self.client, self.book)
+        self._functions = [*all_functions(self.client, self.book), *flow_functions(self.client, self.book)]
         self._runner: web.AppRunner | None = None
         self._session: aiohttp.ClientSession | None = None
         self._asked = 0
@@ -65,6 +72,7 @@ class World:
         self.port = int(self._runner.addresses[0][1])
         async with self.session.put(self.app_url) as response:
             assert response.status == 200, await response.text()
+            assert (await response.json())["ok"], await response.text()
 
     async def kill_app(self) -> None:
         """Stop the app at once: port closed, connections cut."""
@@ -95,10 +103,11 @@ class World:
     async def get(self, path: str) -> Any:
         """The data of a REST API answer."""
         self._asked += 1  # the real server caches answers by address, for 15 s
-        async with self.session.get(f"{self.server}{path}?asked={self._asked}") as response:
+        bearer = {"Authorization": f"Bearer {self.keys.signing_key}"} if self.keys else {}
+        async with self.session.get(f"{self.server}{path}?asked={self._asked}", headers=bearer) as response:
             return (await response.json(content_type=None))["data"]
 
-    async def ended(self, event_id: str) -> dict[str, Any]:
+    async def ended(self, event_id: str, *, seconds: float = PATIENCE) -> dict[str, Any]:
         """The one run that an event started, once it is over."""
         found: list[dict[str, Any]] = []
 
@@ -106,7 +115,7 @@ class World:
             found[:] = await self.runs(event_id)
             return bool(found) and all(run["status"] in ENDED and run["ended_at"] for run in found)
 
-        await until(over)
+        await until(over, seconds=seconds)
         assert len(found) == 1
         return found[0]
 
@@ -116,8 +125,8 @@ def job() -> str:
     return uuid.uuid4().hex
 
 
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
+async def until(condition: Callable[[], Awaitable[bool]], *, seconds: float = PATIENCE) -> None:
     """Wait for a condition."""
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(seconds):
         while not await condition():  # noqa: ASYNC110  # asks a server, which sets no event of ours
             await asyncio.sleep(0.02)

@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
@@ -300,6 +301,15 @@ async def test_a_rate_limit_drops_and_a_throttle_delays() -> None:
         assert runs[2].started_at is not None
         assert (runs[2].started_at - runs[0].ended_at).total_seconds() > 0.1
         assert len(app.calls) == 3
+
+
+async def test_a_cron_runs_when_it_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    due = iter([datetime.now(UTC), datetime.now(UTC), datetime.max.replace(tzinfo=UTC)])
+    monkeypatch.setattr("sandbox.inngest.engine.next_run", lambda *_: next(due))
+    async with playing(done, triggers=[{"cron": "0 9 * * *"}]) as (stand, app):
+        await until(lambda: statuses(stand) == ["Completed"] * 2)
+        event = app.calls[0]["event"]
+        assert (event["name"], event["data"]) == ("inngest/scheduled.timer", {"cron": "0 9 * * *"})
 
 
 async def test_a_wait_with_an_expression_that_cannot_be_read_fails_the_run() -> None:

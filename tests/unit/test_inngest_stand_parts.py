@@ -2,14 +2,20 @@
 
 import asyncio
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
+from inngest._internal import net, server_lib, transforms
 
+from sandbox.inngest.config import FunctionConfig
 from sandbox.inngest.cron import next_run
 from sandbox.inngest.durations import seconds, seconds_until
 from sandbox.inngest.events import EventError, read_events, seeded_id, ulid
 from sandbox.inngest.expressions import ExpressionError, evaluate, is_true
-from sandbox.inngest.limits import DAY, Capacity, Rate, Seen
+from sandbox.inngest.keys import Keys
+from sandbox.inngest.limits import DAY, Capacity, Gate, Rate, Seen
+from sandbox.inngest.pace import Pace
+from sandbox.inngest.validity import problems
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 NAMES = {
@@ -32,6 +38,9 @@ NAMES = {
         ("event.data.list[0] in ['a', 'b']", True),
         ("event.data.job_id.startsWith('7') && size(event.data.list) == 1", True),
         ("has(event.data.nothing)", False),
+        ("event.data.n > 1 ? 2 : 3", 2),
+        ("event.data.n > 9 ? 2 : event.data.flag == true ? 'a?b:c' : 3", "a?b:c"),
+        ("size(event.data.missing == null ? [1, 2] : [3]) in [(event.data.flag ? 2 : 1), 7]", True),
     ],
 )
 def test_expressions(expression: str, value: object) -> None:
@@ -40,7 +49,7 @@ def test_expressions(expression: str, value: object) -> None:
 
 @pytest.mark.parametrize(
     "expression",
-    ["event.data.", "__import__('os').system('x')", "[x for x in event]", "a b", "event.data.n > 1 ? 2 : 3"],
+    ["event.data.", "__import__('os').system('x')", "[x for x in event]", "a b", "event.data.n ? 1", "(event"],
 )
 def test_expressions_that_are_refused(expression: str) -> None:
     with pytest.raises(ExpressionError):
@@ -114,6 +123,75 @@ async def test_capacity_lets_the_older_run_go_first_and_each_key_by_itself() -> 
         gone.cancel()
         release.set()
     assert order == ["first", "other", "old", "young"]
+
+
+async def test_a_gate_opens_by_the_clock_and_holds_back_its_own_only() -> None:
+    capacity = Capacity(Pace(speed=100))
+    gate = Gate("mail", limit=1, period=5, burst=1)
+    begun: list[str] = []
+
+    async def work(name: str, rank: float, gate: Gate | None) -> None:
+        async with capacity.hold((), rank, gate):
+            begun.append(name)
+
+    async with asyncio.TaskGroup() as group:
+        for rank, name in enumerate(("first", "burst", "late", "later")):
+            group.create_task(work(name, rank, gate))
+        group.create_task(work("other", 9, None))
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert begun == ["first", "burst", "other"]
+    assert begun[3:] == ["late", "later"]
+
+
+BATCH = {"maxSize": 2, "timeout": "1s"}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"batchEvents": BATCH | {"maxSize": 1}},
+        {"batchEvents": BATCH | {"timeout": "500ms"}},
+        {"batchEvents": {"maxSize": 2}},
+        {"batchEvents": BATCH | {"key": "event."}},
+        {"batchEvents": BATCH, "cancel": [{"event": "x"}]},
+        {"batchEvents": BATCH, "debounce": {"period": "1s"}},
+        {"batchEvents": BATCH, "singleton": {"mode": "skip"}},
+        {"batchEvents": BATCH, "priority": {"run": "1"}},
+        {"debounce": {"period": "500ms"}},
+        {"rateLimit": {"limit": 0, "period": "1s"}},
+        {"rateLimit": {"limit": 1, "period": "25h"}},
+        {"priority": {"run": "event.data."}},
+        {"concurrency": [{"limit": 1}] * 3},
+        {"cancel": [{"event": "x"}] * 6},
+        {"cancel": [{"event": "x", "if": "event."}]},
+        {"triggers": [{"cron": "x"}]},
+    ],
+)
+def test_settings_that_the_real_server_refuses(settings: dict[str, Any]) -> None:
+    step = {"id": "step", "runtime": {"url": "http://127.0.0.1:1/x"}}
+    function = {"id": "a-f", "name": "f", "triggers": [{"event": "x"}], "steps": {"step": step}}
+    assert problems(FunctionConfig.model_validate(function)) == []
+    assert problems(FunctionConfig.model_validate(function | settings)) != []
+
+
+def test_a_signature_is_what_the_sdk_takes_and_a_bearer_what_it_sends() -> None:
+    keys = Keys((), "signkey-test-" + "ab" * 32)
+    body = b'{"z": 1.0, "a": "\\u20ac", "n": [1e3]}'
+    heard = net.validate_request_sig(
+        body=body,
+        headers={"x-inngest-signature": keys.sign(body)},
+        mode=server_lib.ServerKind.CLOUD,
+        signing_key=keys.signing_key,
+        signing_key_fallback=None,
+    )
+    assert heard == keys.signing_key
+    for token in (keys.signing_key, "ab" * 32, transforms.hash_signing_key(keys.signing_key)):
+        assert keys.admits(f"Bearer {token}")
+    for header in ("", "Bearer", "Bearer ключ", "Basic " + "ab" * 32, "ab" * 32):
+        assert not keys.admits(header)
+    with pytest.raises(ValueError):
+        Keys((), "signkey-test-xyz")
 
 
 def test_rate_and_memory() -> None:

@@ -1,0 +1,190 @@
+"""A thousand orders while everything they need is killed again and again: what was done, and what came out.
+
+    python -m bench.chaos [--orders 1000] [--seconds 300] [--seed 1] [--stand] [--folder F]
+
+Two bot processes share one PostgreSQL, one Inngest and one Telegram. People order all eleven services by the
+bot's own conversation while the machines are harmed (bench/chaos_harm.py); then the harm ends, and what is left
+has to come to its end by itself. `--seed` makes both schedules, the harm's and the people's, repeatable; which
+harm meets which order is up to the machine. With `--stand` media and trainings are made by a stand-in of
+Replicate that loses answers and refuses; without, by the offline providers, for real.
+
+Exit code 1 if a promise is broken; the stories of the orders in question are printed, and with `--folder` the
+processes' logs are there.
+"""
+
+import argparse
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from loguru import logger
+
+from bench.chaos_harm import Chaos, Harm, Kind, schedule
+from bench.chaos_people import MADE_BY, MODEL_SECONDS, Customer, Wish, wishes
+from bench.chaos_promises import Evidence, Verdict, gather, judge, story
+from bench.chaos_stage import ChaosStage, open_stage
+from tests.support.process import Forge
+
+FIRST_PERSON = 5001
+_STORIES = 10
+_UNDONE = """
+SELECT count(*) FILTER (WHERE ended_at IS NULL) AS open, count(*) FILTER (WHERE NOT shown) AS unsaid,
+       (SELECT count(*) FROM outbox) AS unsent FROM jobs"""
+_EVENTS = "SELECT kind, count(*) AS count FROM job_events GROUP BY kind"
+_FAILURES = "SELECT failure, count(*) AS count FROM jobs WHERE failure IS NOT NULL GROUP BY failure"
+
+
+@dataclass
+class Known:
+    """What the database has, as people could know it: orders taken, models trained. Looked at by one for all."""
+
+    stage: ChaosStage
+    keys: set[str] = field(default_factory=set)
+    owners: set[tuple[int, str]] = field(default_factory=set)
+
+    async def follow(self) -> None:
+        while True:
+            self.keys |= {row["order_key"] for row in await self.stage.rows("SELECT order_key FROM jobs")}
+            rows = await self.stage.rows("SELECT user_id, kind FROM own_models")
+            self.owners |= {(row["user_id"], row["kind"]) for row in rows}
+            await asyncio.sleep(0.3)
+
+    async def taken(self, key: str, seconds: float) -> bool:
+        return await _within(seconds, lambda: key in self.keys)
+
+    async def owns(self, person: int, kind: str, seconds: float) -> bool:
+        return await _within(seconds, lambda: (person, kind) in self.owners)
+
+
+async def _within(seconds: float, true: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + seconds
+    while not true():
+        if time.monotonic() > deadline:
+            return False
+        await asyncio.sleep(0.1)
+    return True
+
+
+@dataclass(frozen=True)
+class Report:
+    chaos: Chaos
+    evidence: Evidence
+    verdict: Verdict
+    facts: dict[str, int | str]
+    """What is worth knowing and no promise."""
+
+    async def stories(self) -> str:
+        """Of the first orders that broke a promise."""
+        parts = []
+        for job, wrongs in list(self.verdict.broken.items())[:_STORIES]:
+            parts.append(f"{', '.join(wrongs)}: {await story(self.chaos.stage, self.evidence, job)}")
+        return "\n\n".join(parts)
+
+    def table(self) -> str:
+        done = [(kind, self.chaos.done[kind]) for kind in Kind if self.chaos.done[kind]]
+        rows = [("**what was done**", "**times**"), *done, ("**what came out**", "**orders**")]
+        return "\n".join(
+            f"| {name} | {count} |" for name, count in [*rows, *self.verdict.counts.items(), *self.facts.items()]
+        )
+
+
+async def run(stage: ChaosStage, harms: list[Harm], wanted: list[Wish], *, settle: float) -> Report:
+    """Two processes, the people and the harm side by side; then up to `settle` seconds for the rest to end."""
+    begun = time.monotonic()
+    await stage.start_two()
+    people = [Customer(stage, FIRST_PERSON + number) for number in range(max(w.person for w in wanted) + 1)]
+    known, chaos = Known(stage), Chaos(stage)
+    async with asyncio.TaskGroup() as group:
+        following = group.create_task(known.follow())
+        async with asyncio.TaskGroup() as living:
+            living.create_task(chaos.rage(harms))
+            for number, person in enumerate(people):
+                own = [wish for wish in wanted if wish.person == number]
+                living.create_task(_live(person, own, known, time.monotonic()))
+        following.cancel()
+    await chaos.heal()
+    ordered = time.monotonic()
+    await _all_ended(stage, settle)
+    ended = time.monotonic()
+    evidence = await gather(chaos)
+    verdict = await judge(chaos, evidence, people)
+    facts = await _facts(stage, people)
+    facts |= {"seconds of harm": round(ordered - begun), "seconds until all had ended": round(ended - ordered)}
+    return Report(chaos, evidence, verdict, facts)
+
+
+async def _live(person: Customer, own: Iterable[Wish], known: Known, begun: float) -> None:
+    for wish in own:
+        await asyncio.sleep(max(0.0, begun + wish.at - time.monotonic()))
+        if wish.service in MADE_BY:
+            kind = "v1" if wish.service == "neuro_image" else "v2"
+            if not await known.owns(person.id, kind, MODEL_SECONDS):
+                person.gave_up.append(wish)
+                continue
+        await person.want(wish, known.taken)
+
+
+async def _all_ended(stage: ChaosStage, seconds: float) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while True:
+                (left,) = await stage.rows(_UNDONE)
+                pending = (await stage.telegram.call("GET", "/sim/state"))["bots"][0]["pending_updates"]
+                if not any(left.values()) and not pending:
+                    return
+                await asyncio.sleep(0.3)
+
+
+async def _facts(stage: ChaosStage, people: Iterable[Customer]) -> dict[str, int | str]:
+    events = {row["kind"]: row["count"] for row in await stage.rows(_EVENTS)}
+    failures = {row["failure"]: row["count"] for row in await stage.rows(_FAILURES)}
+    plans = Counter(row["plan"] for row in await stage.rows("SELECT plan FROM jobs"))
+    return {
+        "ended on plan A, on plan B": f"{plans['A']}, {plans['B']}",
+        "taken over, fell back, handed over": ", ".join(
+            str(events.get(kind, 0)) for kind in ("taken_over", "fell_back", "handed_over")
+        ),
+        "failed, by what people were told": ", ".join(f"{key} {count}" for key, count in failures.items()) or "–",
+        "wishes given up": sum(len(person.gave_up) for person in people),
+        "starts of a process that its database was away for": len(stage.down),
+    }
+
+
+async def _main(given: argparse.Namespace, folder: Path) -> int:
+    forge, offline = Forge(), not given.stand
+    await forge.open()
+    try:
+        async with open_stage(folder, forge, offline=offline, JOB_LEASE_SECONDS="4") as stage:
+            wanted = wishes(given.seed, given.orders, given.seconds, offline=offline)
+            harms = schedule(given.seed, given.seconds, pace=given.pace)
+            report = await run(stage, harms, wanted, settle=given.settle)
+            print(f"seed {given.seed}\n\n{report.table()}\n\n{await report.stories()}")
+            return 0 if report.verdict.kept else 1
+    finally:
+        await forge.close()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.chaos", description=__doc__.splitlines()[0])
+    parser.add_argument("--orders", type=int, default=1000)
+    parser.add_argument("--seconds", type=float, default=300, help="over which orders and harm are spread")
+    parser.add_argument("--settle", type=float, default=240, help="seconds for the rest to end, once all is well")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--pace", type=float, default=1.0, help="how many times more harm than usual")
+    parser.add_argument("--stand", action="store_true", help="media by a stand-in of Replicate")
+    parser.add_argument("--folder", type=Path, help="where logs and media stay; a temporary one otherwise")
+    given = parser.parse_args()
+    logger.remove()  # the stands' own words
+    logging.getLogger("asyncpg").setLevel(logging.CRITICAL)  # a trace each time the database is away
+    with TemporaryDirectory() as name:
+        return asyncio.run(_main(given, given.folder or Path(name)))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,211 @@
+"""What a call costs: our aiohttp adapter against the SDK's FastAPI adapter, on the same function in the same run.
+
+    python -m bench.serve [--seconds 10] [--connections 16] [--signed]
+
+A call is one POST of Inngest that runs the one step of a function and answers 206 with its result: read the
+request, validate it, run the step, answer. All of the SDK's own work is in it, on both sides, and with
+``--signed`` its check of the signature and its signing too.
+
+Each server is a process of its own on one core, this process calls from another; a machine of one core has them
+share it. They take turns: aiohttp, FastAPI, FastAPI, aiohttp, …, one warmed up and measured while the other
+rests, so that what else the machine does falls on both.
+
+How to read it. ``calls/s`` is what one process answers when it is always asked; ``CPU ms`` the user and system
+time of its process, a call. Medians over the rounds, the least and the greatest in brackets; ``ratio`` is that of
+the medians of the rounds' own ratios, ours to theirs. Needs Linux, and fastapi, uvicorn and httptools.
+"""
+
+import argparse
+import asyncio
+import hashlib
+import hmac
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import jcs  # type: ignore[import-untyped]  # the SDK's own dependency
+import uvloop
+
+from bench.adapters import APP_ID, FUNCTION, OURS, THEIRS
+from bench.caller import call_for
+from bench.cpu import cpu_of
+from tests.support.process import free_port
+
+ROOT = Path(__file__).resolve().parent.parent
+_SIGNING_KEY = "ab" * 32
+_SLOT_SECONDS = 0.5
+_FEWEST_ROUNDS = 4
+_READY_SECONDS = 30.0
+_EXPECTED = b'"data": "Hello, Ada!"'
+
+
+@dataclass(frozen=True)
+class Server:
+    name: str
+    port: int
+    process: subprocess.Popen[bytes]
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One measurement of one server."""
+
+    calls: int
+    seconds: float
+    cpu: float
+
+    @property
+    def rate(self) -> float:
+        return self.calls / self.seconds
+
+    @property
+    def ms(self) -> float:
+        """CPU of the server's process a call, in milliseconds."""
+        return self.cpu / self.calls * 1000
+
+
+Rounds = dict[str, list[Slot]]
+
+
+def request_of(port: int, signing_key: str) -> bytes:
+    """The bytes of a call as Inngest's executor makes it, for a run's first step."""
+    order = {"service": "text_to_image", "price": 4, "sizes": ["1:1", "16:9"], "prompt": "a lighthouse in a storm"}
+    data = {"name": "Ada", "user_id": 5001, "order": order}
+    event = {"data": data, "id": "01M80F4H06TKZTYTH7NXV2CESD", "name": "bench/one-step", "ts": 1795312206342}
+    context = {
+        "attempt": 0,
+        "disable_immediate_execution": False,
+        "env": "",
+        "fn_id": "fe59fc84-c8ce-5dfa-a54b-5d6468960306",
+        "max_attempts": 4,
+        "qi_id": "",
+        "run_id": "01M80F4H2TG2R012Z641AXDH29",
+        "stack": {"current": 0, "stack": []},
+        "step_id": "step",
+        "use_api": False,
+    }
+    body: bytes = jcs.canonicalize(
+        {"ctx": context, "event": event, "events": [event], "steps": {}, "use_api": False, "version": 2}
+    )
+    headers = {
+        "Host": f"127.0.0.1:{port}",
+        "User-Agent": "Go-http-client/1.1",
+        "Content-Length": str(len(body)),
+        "Accept-Encoding": "gzip",
+        "Content-Type": "application/json",
+        "X-Inngest-Req-Version": "2",
+        "X-Request-Id": "01M80F4H2VYW4G2Z0X1KQ0N0C7",
+        "X-Run-Id": context["run_id"],
+    }
+    if signing_key:
+        now = str(int(time.time())).encode()
+        signature = hmac.new(signing_key.encode(), body + now, hashlib.sha256).hexdigest()
+        headers["X-Inngest-Signature"] = f"t={now.decode()}&s={signature}"
+    lines = [f"POST /api/inngest?fnId={APP_ID}-{FUNCTION}&stepId=step HTTP/1.1"]
+    lines += [f"{name}: {value}" for name, value in headers.items()]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+@contextmanager
+def running(name: str, core: int, signing_key: str) -> Iterator[Server]:
+    """The server, started; killed in the end."""
+    port = free_port()
+    given = ["--port", str(port), "--core", str(core), "--signing-key", signing_key]
+    environment = {"PYTHONPATH": str(ROOT), "PATH": os.defpath}
+    command = [sys.executable, "-m", "bench.adapters", name, *given]
+    process = subprocess.Popen(command, cwd=ROOT, env=environment)
+    try:
+        yield Server(name, port, process)
+    finally:
+        process.kill()
+        process.wait()
+
+
+async def ready(server: Server) -> None:
+    """Wait until it listens. Raises RuntimeError when it ends instead."""
+    async with asyncio.timeout(_READY_SECONDS):
+        while not await _answers(server.port):
+            if server.process.poll() is not None:
+                raise RuntimeError(f"{server.name} does not start")
+            await asyncio.sleep(0.05)
+
+
+async def _answers(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
+async def measure(server: Server, request: bytes, connections: int, seconds: float) -> Slot:
+    cpu, began = cpu_of(server.process.pid), time.monotonic()
+    calls = await call_for(server.port, request, _EXPECTED, seconds, connections)
+    took = time.monotonic() - began
+    return Slot(calls, took, cpu_of(server.process.pid) - cpu)
+
+
+async def run(seconds: float, connections: int, signing_key: str) -> Rounds:
+    cores = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {cores[0]})
+    rounds: Rounds = {OURS: [], THEIRS: []}
+    with (
+        running(OURS, cores[-1], signing_key) as ours,
+        running(THEIRS, cores[-1], signing_key) as theirs,
+    ):
+        requests = {server.name: request_of(server.port, signing_key) for server in (ours, theirs)}
+        for server in (ours, theirs):
+            await ready(server)
+            await measure(server, requests[server.name], connections, _SLOT_SECONDS)
+        ends = time.monotonic() + seconds
+        while time.monotonic() < ends or len(rounds[OURS]) < _FEWEST_ROUNDS:
+            turn = (ours, theirs) if len(rounds[OURS]) % 2 == 0 else (theirs, ours)
+            for server in turn:
+                slot = await measure(server, requests[server.name], connections, _SLOT_SECONDS)
+                rounds[server.name].append(slot)
+    return rounds
+
+
+def report(rounds: Rounds) -> str:
+    lines = [f"{'':<8} {'calls/s':>8} {'':<16} {'CPU ms':>7}"]
+    for name, slots in rounds.items():
+        rates, costs = [slot.rate for slot in slots], [slot.ms for slot in slots]
+        lines.append(
+            f"{name:<8} {statistics.median(rates):>8.0f} {_range(rates, 0):<16} "
+            f"{statistics.median(costs):>7.3f} {_range(costs, 3)}"
+        )
+    pairs = list(zip(rounds[OURS], rounds[THEIRS], strict=True))
+    faster = [ours.rate / theirs.rate for ours, theirs in pairs]
+    cheaper = [ours.ms / theirs.ms for ours, theirs in pairs]
+    lines.append(
+        f"{'ratio':<8} {statistics.median(faster):>8.2f} {_range(faster, 2):<16} "
+        f"{statistics.median(cheaper):>7.2f} {_range(cheaper, 2)}"
+    )
+    verdict = "reached" if statistics.median(faster) >= 1 and statistics.median(cheaper) <= 1 else "missed"
+    calls = sum(slot.calls for slots in rounds.values() for slot in slots)
+    return "\n".join([*lines, "", f"{len(pairs)} rounds, {calls} calls; at least equal: {verdict}"])
+
+
+def _range(values: Sequence[float], digits: int) -> str:
+    return f"[{min(values):.{digits}f} … {max(values):.{digits}f}]"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m bench.serve", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=10, help="begin new rounds for so long")
+    parser.add_argument("--connections", type=int, default=16, help="how many calls are under way at once")
+    parser.add_argument("--signed", action="store_true", help="in production mode, with signatures")
+    options = parser.parse_args()
+    rounds = uvloop.run(run(options.seconds, options.connections, _SIGNING_KEY if options.signed else ""))
+    print(report(rounds))
+
+
+if __name__ == "__main__":
+    main()

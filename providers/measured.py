@@ -1,0 +1,48 @@
+"""Any provider, with each of its calls told to somebody who counts them."""
+
+import inspect
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+from providers.protocols import Prediction, ProviderError
+
+Record = Callable[[str, str, str, float], None]
+"""Told of each call: the provider's name, the method, the kind of error or nothing, and its seconds."""
+
+P = TypeVar("P")
+
+
+def measured(provider: P, record: Record) -> P:
+    """The same provider. Work that the provider says has failed counts as an error of the call that said so."""
+    return cast("P", _Measured(provider, record))
+
+
+class _Measured:
+    def __init__(self, provider: Any, record: Record) -> None:
+        self._provider = provider
+        self._record = record
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._provider, name)
+        if name == "close" or not inspect.iscoroutinefunction(value):
+            return value
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            begun, error = time.perf_counter(), ""
+            try:
+                answer = await value(*args, **kwargs)
+                if isinstance(answer, Prediction):
+                    error = answer.error or ""
+            except ProviderError as failure:
+                error = failure.kind
+                raise
+            except Exception:
+                error = "unexpected"
+                raise
+            finally:
+                self._record(self._provider.name, name, error, time.perf_counter() - begun)
+            return answer
+
+        setattr(self, name, call)
+        return call

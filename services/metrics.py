@@ -1,0 +1,133 @@
+"""What this process counts for Prometheus. Each thing is counted where it happens, by the process that does it.
+
+What all processes share is not counted but read from the database at a scrape: web/metrics.py.
+"""
+
+import asyncio
+import platform
+from collections.abc import Iterable
+from datetime import datetime
+from importlib.metadata import version
+from typing import Final, get_args
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+)
+
+from storage.jobs import Job, Plan
+
+VERSION: Final = "0.1.0"
+REGISTRY: Final = CollectorRegistry()
+_LAG_EVERY: Final = 0.5
+
+disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, which nothing here asks for
+ProcessCollector(registry=REGISTRY)
+
+JOBS_ENDED: Final = Counter(
+    "diptych_jobs_ended", "Jobs that this process ended", ["service", "plan", "end"], registry=REGISTRY
+)
+JOBS_FAILED: Final = Counter(
+    "diptych_jobs_failed", "Of these, those that failed, by what the person was told", ["service", "failure"],
+    registry=REGISTRY,
+)  # fmt: skip
+JOB_SECONDS: Final = Histogram(
+    "diptych_job_seconds",
+    "From the beginning of a job's work to its end",
+    ["service", "plan"],
+    buckets=(0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 2400, 3600),
+    registry=REGISTRY,
+)
+JOB_WAITING_SECONDS: Final = Histogram(
+    "diptych_job_waiting_seconds",
+    "From an order's acceptance to the beginning of its work, counted at its end",
+    ["service", "plan"],
+    buckets=(0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800),
+    registry=REGISTRY,
+)
+PROVIDER_CALLS: Final = Counter(
+    "diptych_provider_calls", "Calls to a provider", ["provider", "method"], registry=REGISTRY
+)
+PROVIDER_ERRORS: Final = Counter(
+    "diptych_provider_errors", "Calls that failed, or said that the work has", ["provider", "method", "kind"],
+    registry=REGISTRY,
+)  # fmt: skip
+PROVIDER_SECONDS: Final = Histogram(
+    "diptych_provider_seconds",
+    "How long calls to a provider took",
+    ["provider", "method"],
+    buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+    registry=REGISTRY,
+)
+TELEGRAM_CALLS: Final = Counter(
+    "diptych_telegram_calls", "Calls to Telegram, each try of them", ["method", "outcome"], registry=REGISTRY
+)
+TELEGRAM_SECONDS: Final = Histogram(
+    "diptych_telegram_seconds",
+    "How long calls to Telegram took, but for getUpdates",
+    ["method"],
+    buckets=(0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
+    registry=REGISTRY,
+)
+TELEGRAM_WAIT_SECONDS: Final = Counter(
+    "diptych_telegram_wait_seconds", "How long Telegram asked to wait, by its 429s", registry=REGISTRY
+)
+LOOP_LAG: Final = Histogram(
+    "diptych_loop_lag_seconds",
+    "How much later than asked for the event loop comes back",
+    buckets=(0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
+    registry=REGISTRY,
+)
+BUILD: Final = Gauge(
+    "diptych_build_info", "What runs", ["version", "python", "aiogram", "inngest"], registry=REGISTRY
+)
+BUILD.labels(VERSION, platform.python_version(), version("aiogram"), version("inngest")).set(1)
+
+
+def begin_counting(services: Iterable[str]) -> None:
+    """Begin at 0: Prometheus does not see a counter grow that begins with its first event."""
+    for service in services:
+        for plan in get_args(Plan):
+            for end in ("succeeded", "failed", "cancelled"):
+                JOBS_ENDED.labels(service, plan, end)
+
+
+def count_end(job: Job) -> None:
+    """A job that has just been ended by this process."""
+    JOBS_ENDED.labels(job.service, job.plan, job.state).inc()
+    if job.failure:
+        JOBS_FAILED.labels(job.service, job.failure).inc()
+    begun = job.started_at or job.ended_at
+    JOB_WAITING_SECONDS.labels(job.service, job.plan).observe(_seconds(job.created_at, begun))
+    JOB_SECONDS.labels(job.service, job.plan).observe(_seconds(begun, job.ended_at))
+
+
+def count_provider_call(provider: str, method: str, error: str, seconds: float) -> None:
+    """`error` is a ProviderError's kind, or empty."""
+    PROVIDER_CALLS.labels(provider, method).inc()
+    if error:
+        PROVIDER_ERRORS.labels(provider, method, error).inc()
+    PROVIDER_SECONDS.labels(provider, method).observe(seconds)
+
+
+def count_telegram_call(method: str, outcome: str, seconds: float) -> None:
+    TELEGRAM_CALLS.labels(method, outcome).inc()
+    if method != "getUpdates":
+        TELEGRAM_SECONDS.labels(method).observe(seconds)
+
+
+async def watch_loop() -> None:
+    """Measure how late the event loop is, for ever."""
+    loop = asyncio.get_running_loop()
+    while True:
+        due = loop.time() + _LAG_EVERY
+        await asyncio.sleep(_LAG_EVERY)
+        LOOP_LAG.observe(max(0.0, loop.time() - due))
+
+
+def _seconds(begin: datetime | None, end: datetime | None) -> float:
+    return max(0.0, (end - begin).total_seconds()) if begin and end else 0.0

@@ -1,0 +1,89 @@
+"""Refunds in Stars: asked for once, tried until Telegram has done it, and taken out of the ledger once.
+
+https://core.telegram.org/bots/api#refundstarpayment
+"""
+
+import asyncio
+from typing import Final
+
+from aiogram.exceptions import (
+    TelegramAPIError,
+    TelegramBadRequest,
+    TelegramForbiddenError,
+    TelegramNotFound,
+    TelegramRetryAfter,
+)
+from loguru import logger
+
+from services import ledger
+from services.admins import tell_admins
+from services.studio import Studio
+from storage.charges import (
+    Charge,
+    Refund,
+    claim_refunds,
+    finish_refund,
+    get_charge,
+    mark_refunded,
+    refund_later,
+)
+from storage.pool import DATABASE_AWAY
+
+_LOOK_EVERY: Final = 1.0
+_CLAIM_SECONDS: Final = 60.0
+_AT_ONCE: Final = 10
+_LONGEST_WAIT: Final = 600.0
+_DONE_BEFORE: Final = "CHARGE_ALREADY_REFUNDED"
+
+
+async def keep_refunding(studio: Studio) -> None:
+    """Bring the outbox of refunds to Telegram, for ever."""
+    while True:
+        try:
+            for refund in await claim_refunds(studio.db, seconds=_CLAIM_SECONDS, limit=_AT_ONCE):
+                await _refund(studio, refund)
+        except DATABASE_AWAY as error:
+            logger.warning("refunds wait, the database is away: {}", error)
+        await asyncio.sleep(_LOOK_EVERY)
+
+
+async def take_back(studio: Studio, charge: Charge) -> bool:
+    """Take a refunded payment's credits back, once; what is spent already is owed. False where it was done."""
+    async with studio.db.acquire() as connection, connection.transaction():
+        taken = await ledger.take_back(connection, charge.id, charge.user_id, charge.stars)
+        await mark_refunded(connection, charge.id)
+        asked_by = await finish_refund(connection, charge.id)
+    if taken is None:
+        return False
+    logger.info(
+        "charge {} of {} is refunded: {} Stars, {} of them owed", charge.id, charge.user_id, charge.stars, taken
+    )
+    await tell_admins(
+        studio, "refund.owed" if taken else "refund.done", stars=charge.stars, user=charge.user_id, owed=taken,
+        by=asked_by or 0,
+    )  # fmt: skip
+    return True
+
+
+async def _refund(studio: Studio, refund: Refund) -> None:
+    charge = await get_charge(studio.db, refund.charge_id)
+    assert charge is not None  # noqa: S101 - the outbox refers to it
+    try:
+        await studio.bot(charge.bot_name).refund_star_payment(charge.user_id, charge.id)
+    except TelegramAPIError as error:
+        if _DONE_BEFORE not in error.message:
+            await _not_done(studio, refund, error)
+            return
+    await take_back(studio, charge)
+
+
+async def _not_done(studio: Studio, refund: Refund, error: TelegramAPIError) -> None:
+    """Try again later; where Telegram says that it can never be done, the admins have to know."""
+    if isinstance(error, TelegramBadRequest | TelegramNotFound | TelegramForbiddenError):
+        logger.error("charge {} cannot be refunded: {}", refund.charge_id, error.message)
+        if await finish_refund(studio.db, refund.charge_id, error.message):
+            await tell_admins(studio, "refund.impossible", charge=refund.charge_id, why=error.message)
+        return
+    wait = float(error.retry_after) if isinstance(error, TelegramRetryAfter) else 2.0**refund.attempts
+    logger.warning("charge {}: refund try {} failed: {}", refund.charge_id, refund.attempts, error.message)
+    await refund_later(studio.db, refund.charge_id, seconds=min(wait, _LONGEST_WAIT), error=error.message)

@@ -1,0 +1,107 @@
+"""Payments that Telegram has taken and we have credited, and the outbox of refunds."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from storage.pool import Executor
+
+_ADD = """
+INSERT INTO charges (id, topup_id, user_id, bot_name, stars, recurring) VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT (id) DO NOTHING"""
+_GET = "SELECT * FROM charges WHERE id = $1"
+_OF_USER = "SELECT * FROM charges WHERE user_id = $1 ORDER BY created_at DESC LIMIT $2"
+_COUNT = "SELECT count(*) FROM charges WHERE user_id = $1"
+_REFUNDED = "UPDATE charges SET refunded_at = now() WHERE id = $1 AND refunded_at IS NULL"
+
+_ASK = """
+INSERT INTO refunds (charge_id, asked_by) SELECT id, $2 FROM charges WHERE id = $1 AND refunded_at IS NULL
+ON CONFLICT (charge_id) DO NOTHING RETURNING true"""
+# Taken for a while: should this process die, another tries again.
+_CLAIM = """
+UPDATE refunds SET attempts = attempts + 1, next_at = now() + make_interval(secs => $1)
+WHERE charge_id IN (
+    SELECT charge_id FROM refunds WHERE done_at IS NULL AND next_at <= now()
+    ORDER BY next_at LIMIT $2 FOR UPDATE SKIP LOCKED)
+RETURNING charge_id, asked_by, attempts"""
+_LATER = """
+UPDATE refunds SET next_at = now() + make_interval(secs => $2), error = $3
+WHERE charge_id = $1 AND done_at IS NULL"""
+_DONE = (
+    "UPDATE refunds SET done_at = now(), error = $2 WHERE charge_id = $1 AND done_at IS NULL RETURNING asked_by"
+)
+
+
+@dataclass(frozen=True)
+class Charge:
+    """One payment in Telegram Stars. `topup_id` is None where its payload was not ours."""
+
+    id: str
+    topup_id: UUID | None
+    user_id: int
+    bot_name: str
+    stars: int
+    recurring: bool
+    created_at: datetime
+    refunded_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Refund:
+    """A refund that an admin asked for, and how often Telegram was asked."""
+
+    charge_id: str
+    asked_by: int
+    attempts: int
+
+
+async def add_charge(
+    db: Executor,
+    charge_id: str,
+    *,
+    topup_id: UUID | None,
+    user_id: int,
+    bot_name: str,
+    stars: int,
+    recurring: bool,
+) -> None:
+    await db.execute(_ADD, charge_id, topup_id, user_id, bot_name, stars, recurring)
+
+
+async def get_charge(db: Executor, charge_id: str) -> Charge | None:
+    row = await db.fetchrow(_GET, charge_id)
+    return None if row is None else Charge(**dict(row))
+
+
+async def charges_of(db: Executor, user_id: int, *, limit: int) -> Sequence[Charge]:
+    """A person's payments, newest first."""
+    return [Charge(**dict(row)) for row in await db.fetch(_OF_USER, user_id, limit)]
+
+
+async def count_charges(db: Executor, user_id: int) -> int:
+    return int(await db.fetchval(_COUNT, user_id))
+
+
+async def mark_refunded(db: Executor, charge_id: str) -> None:
+    await db.execute(_REFUNDED, charge_id)
+
+
+async def ask_refund(db: Executor, charge_id: str, *, asked_by: int) -> bool:
+    """Write the refund into the outbox. False where it was asked for before, or there is no such charge."""
+    return bool(await db.fetchval(_ASK, charge_id, asked_by))
+
+
+async def claim_refunds(db: Executor, *, seconds: float, limit: int) -> list[Refund]:
+    """Take refunds that are due for `seconds`."""
+    return [Refund(**dict(row)) for row in await db.fetch(_CLAIM, seconds, limit)]
+
+
+async def refund_later(db: Executor, charge_id: str, *, seconds: float, error: str) -> None:
+    await db.execute(_LATER, charge_id, seconds, error)
+
+
+async def finish_refund(db: Executor, charge_id: str, error: str = "") -> int | None:
+    """Done, or given up with an error; who asked for it, once, and None when that was written before."""
+    asked_by: int | None = await db.fetchval(_DONE, charge_id, error)
+    return asked_by

@@ -1,0 +1,44 @@
+"""The one-time links to the dashboard. Only a hash is kept: the link itself is nowhere but in its admin's chat."""
+
+from dataclasses import dataclass
+
+from storage.pool import Executor
+
+# Whoever asks for a link sweeps out what ran out a day ago; until then it can still be said that it did.
+_ADD = """
+WITH gone AS (DELETE FROM dashboard_links WHERE expires_at < now() - interval '1 day')
+INSERT INTO dashboard_links (token_hash, admin_id, expires_at)
+VALUES ($1, $2, now() + make_interval(secs => $3))"""
+
+_GET = """
+SELECT admin_id, used_at IS NOT NULL AS used, expires_at <= now() AS expired
+FROM dashboard_links WHERE token_hash = $1"""
+
+# One conditional statement: of two who open the same link at once, one gets in.
+_USE = """
+UPDATE dashboard_links SET used_at = now()
+WHERE token_hash = $1 AND used_at IS NULL AND expires_at > now()
+RETURNING admin_id"""
+
+
+@dataclass(frozen=True)
+class Link:
+    admin_id: int
+    used: bool
+    expired: bool
+
+
+async def add_link(db: Executor, token_hash: bytes, admin_id: int, *, seconds: float) -> None:
+    """Write down a link of this admin's that can be used once within `seconds`."""
+    await db.execute(_ADD, token_hash, admin_id, seconds)
+
+
+async def get_link(db: Executor, token_hash: bytes) -> Link | None:
+    row = await db.fetchrow(_GET, token_hash)
+    return None if row is None else Link(**dict(row))
+
+
+async def use_link(db: Executor, token_hash: bytes) -> int | None:
+    """Use the link up; whose it was, or None where it was used, has expired or never was."""
+    admin_id: int | None = await db.fetchval(_USE, token_hash)
+    return admin_id

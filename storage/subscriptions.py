@@ -1,0 +1,83 @@
+"""Monthly subscriptions in Telegram Stars."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import asyncpg
+
+from storage.pool import Executor
+
+# The first payment begins it, each later one carries it on; a payment that comes late or twice shortens nothing.
+_RENEW = """
+INSERT INTO subscriptions (id, user_id, bot_name, plan, charge_id, expires_at) VALUES ($1, $2, $3, $4, $5, $6)
+ON CONFLICT (id) DO UPDATE
+    SET expires_at = greatest(subscriptions.expires_at, EXCLUDED.expires_at), cancelled = false"""
+_DISCOUNT = """
+UPDATE users SET discount = $2, discount_until = greatest(discount_until, $3) WHERE id = $1"""
+_CURRENT = """
+SELECT * FROM subscriptions WHERE user_id = $1 AND expires_at > now() ORDER BY expires_at DESC LIMIT 1"""
+_CANCEL = """
+UPDATE subscriptions SET cancelled = $3 WHERE id = $1 AND user_id = $2 AND cancelled <> $3 AND expires_at > now()
+RETURNING true"""
+_EXPIRING = """
+SELECT * FROM subscriptions
+WHERE expires_at BETWEEN now() AND now() + make_interval(secs => $1)
+  AND told_expiry IS DISTINCT FROM expires_at ORDER BY expires_at LIMIT $2"""
+_TOLD = """
+UPDATE subscriptions SET told_expiry = expires_at
+WHERE id = $1 AND told_expiry IS DISTINCT FROM expires_at RETURNING true"""
+
+
+@dataclass(frozen=True)
+class Subscription:
+    """`charge_id` is its first payment's, by which Telegram knows it. `cancelled`: it runs out at `expires_at`."""
+
+    id: UUID
+    user_id: int
+    bot_name: str
+    plan: str
+    charge_id: str
+    expires_at: datetime
+    cancelled: bool
+
+
+def _subscription(row: asyncpg.Record | None) -> Subscription | None:
+    if row is None:
+        return None
+    return Subscription(**{name: row[name] for name in Subscription.__dataclass_fields__})
+
+
+async def renew_subscription(
+    db: Executor,
+    subscription_id: UUID,
+    *,
+    user_id: int,
+    bot_name: str,
+    plan: str,
+    charge_id: str,
+    expires_at: datetime,
+    discount: int,
+) -> None:
+    """Begin it, or carry it on. `discount` is percent off every order until it ends."""
+    await db.execute(_RENEW, subscription_id, user_id, bot_name, plan, charge_id, expires_at)
+    await db.execute(_DISCOUNT, user_id, discount, expires_at)
+
+
+async def current_subscription(db: Executor, user_id: int) -> Subscription | None:
+    return _subscription(await db.fetchrow(_CURRENT, user_id))
+
+
+async def set_cancelled(db: Executor, subscription_id: UUID, user_id: int, *, cancelled: bool) -> bool:
+    """False where it is so already, has ended, or is another's."""
+    return bool(await db.fetchval(_CANCEL, subscription_id, user_id, cancelled))
+
+
+async def expiring_subscriptions(db: Executor, *, seconds: float, limit: int) -> list[Subscription]:
+    """Those that end or renew within `seconds` and whose person was not told."""
+    return [s for row in await db.fetch(_EXPIRING, seconds, limit) if (s := _subscription(row))]
+
+
+async def mark_told(db: Executor, subscription_id: UUID) -> bool:
+    """Write down that the person is told of this coming end. False where they were."""
+    return bool(await db.fetchval(_TOLD, subscription_id))

@@ -1,0 +1,243 @@
+"""The dashboard in a browser: numbers that move, a plan that is switched, an order's story, and a closed door."""
+
+import re
+from collections.abc import AsyncIterator
+from typing import Any
+
+import aiohttp
+import asyncpg
+import pytest
+from playwright.async_api import Browser, Page, expect
+
+from storage.ledger import check_ledger
+from storage.pool import Pool, create_pool
+from tests.browser.conftest import ARTIFACTS
+from tests.support.busy_hour import have_a_busy_hour
+from tests.support.process import BotProcess, Forge
+from tests.support.stage import until
+
+ADMIN = 1001
+"""In the sandbox the person whom the chat page shows first."""
+WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+
+
+@pytest.fixture(scope="module")
+async def db(postgres: str) -> AsyncIterator[Pool]:
+    """One database, with an hour behind it, for the one bot of this file."""
+    connection = await asyncpg.connect(postgres)
+    await connection.execute("CREATE DATABASE dashboard TEMPLATE template")
+    pool = await create_pool(f"{postgres.rpartition('/')[0]}/dashboard", size=3)
+    await have_a_busy_hour(pool)
+    assert (await check_ledger(pool)).right
+    yield pool
+    await pool.close()
+    await connection.execute("DROP DATABASE dashboard WITH (FORCE)")
+    await connection.close()
+
+
+@pytest.fixture(scope="module")
+async def bot(
+    postgres: str, db: Pool, forge: Forge, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[BotProcess]:
+    folder = tmp_path_factory.mktemp("dashboard")
+    settings = {
+        "DATABASE_URL": f"{postgres.rpartition('/')[0]}/dashboard",
+        "DATA_DIR": str(folder / "data"),
+        "OFFLINE_SECONDS": "0.3",
+        "INNGEST_DEV_PORT": "1",
+    }
+    bot = BotProcess(forge, folder, settings)
+    await bot.start()
+    yield bot
+    await bot.kill()
+
+
+@pytest.fixture
+async def page(browser: Browser, bot: BotProcess) -> AsyncIterator[Page]:
+    """What the page complains of, the browser's word on our own policy among it, fails the test."""
+    page = await browser.new_page(viewport=WIDE)  # type: ignore[arg-type]
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("console", lambda line: errors.append(line.text) if line.type == "error" else None)
+    ARTIFACTS.mkdir(parents=True, exist_ok=True)
+    yield page
+    await page.close()
+    assert [error for error in errors if "status of 403" not in error] == []
+
+
+async def sim(bot: BotProcess, method: str, path: str, body: Any = None) -> Any:
+    """The sandbox's Telegram, as its chat page speaks to it."""
+    url = f"{bot.url}/sandbox/sim/{path}"
+    async with aiohttp.ClientSession() as session, session.request(method, url, json=body) as response:
+        assert response.status < 400, await response.text()
+        return await response.json()
+
+
+async def messages(bot: BotProcess) -> list[dict[str, Any]]:
+    chat = await sim(bot, "GET", f"chat/{ADMIN}")
+    return [message for message in chat["messages"] if message["from"] == "bot" and not message["deleted"]]
+
+
+async def chat_has(bot: BotProcess, words: str, *, after: int = 0) -> dict[str, Any]:
+    async def look() -> dict[str, Any] | None:
+        for message in await messages(bot):
+            buttons = " ".join(button["text"] for row in message.get("keyboard") or [] for button in row)
+            said = f"{message.get('text')} {message.get('caption')} {buttons}"
+            if message["message_id"] > after and words in said:
+                return message
+        return None
+
+    found: dict[str, Any] = await until(look, what=words)
+    return found
+
+
+async def say(bot: BotProcess, text: str) -> int:
+    sent = await sim(bot, "POST", "message", {"text": text, "user_id": ADMIN, "first_name": "Ann"})
+    return int(sent["message"]["message_id"])
+
+
+async def order(bot: BotProcess, prompt: str) -> dict[str, Any]:
+    """Order a picture; the message that brings it."""
+    after = await say(bot, prompt)
+    card = await chat_has(bot, "Create · 1 ⭐", after=after)
+    tap = {"label": "Create · 1 ⭐", "user_id": ADMIN, "message_id": card["message_id"]}
+    await sim(bot, "POST", "callback", tap)
+    return await chat_has(bot, "−1 ⭐ · balance", after=after)
+
+
+async def is_live(page: Page) -> None:
+    await expect(page.locator("#live")).to_have_text("Live")
+    await expect(page.locator("#health li").first).to_have_attribute("data-state", "ok")
+
+
+def made(page: Page, plan: str) -> Any:
+    return page.locator(f"[data-row=succeeded] .{plan} b")
+
+
+async def test_numbers_move_while_one_looks(page: Page, bot: BotProcess) -> None:
+    await page.goto(f"{bot.url}/dashboard")
+    await is_live(page)
+    before = int(await made(page, "b").inner_text())
+    place = await page.locator(".services").bounding_box()
+    result = await order(bot, "a lighthouse that the dashboard sees")
+    await expect(made(page, "b")).to_have_text(str(before + 1))
+    newest = page.locator("#latest li").first
+    await expect(newest).to_contain_text("succeeded")
+    await expect(newest).to_contain_text(f"person {ADMIN}")
+    await expect(page.locator("#moments li").first).to_contain_text("fell back to Plan B")
+    assert await page.locator(".services").bounding_box() == place, "nothing jumped"
+
+    await newest.locator("a").click()
+    await expect(page.get_by_role("heading", name="What happened")).to_be_visible()
+    for step in ("moderate", "start-1", "poll-1", "deliver"):
+        await expect(page.locator(".line.step b", has_text=re.compile(f"^{step}$"))).to_be_visible()
+    for event in ("Accepted", "Fell back to Plan B: Inngest is away", "Ended: succeeded"):
+        await expect(page.locator(".line.event b", has_text=event)).to_be_visible()
+    seen = page.locator(".message", has_text="Result")
+    said = (await seen.locator(".said").inner_text()).split()
+    assert said == result["caption"].split(), "what the story shows is what the chat shows"
+    await expect(seen.locator("figcaption")).to_contain_text(f"message {result['message_id']}")
+    await page.screenshot(path=ARTIFACTS / "dashboard-story-wide-light.png", full_page=True)
+
+    await page.get_by_text("Give the price back…").click()
+    await page.get_by_role("button", name="Give back 1 ⭐").click()
+    await expect(page.get_by_role("status")).to_have_text("Given back, and the person was told.")
+    await expect(page.locator(".line.move", has_text="given back by an admin")).to_be_visible()
+    await chat_has(bot, "We have given you back 1 Star", after=result["message_id"])
+    await page.set_viewport_size(PHONE)  # type: ignore[arg-type]
+    await page.emulate_media(color_scheme="dark")
+    assert await fits(page)
+    await page.screenshot(path=ARTIFACTS / "dashboard-story-phone-dark.png", full_page=True)
+
+
+async def test_a_plan_is_switched_for_all_and_for_one(page: Page, bot: BotProcess) -> None:
+    await page.goto(f"{bot.url}/dashboard")
+    await is_live(page)
+    await page.locator(".modes").get_by_role("button", name="Plan B").click()
+    await expect(page.locator("#toast")).to_have_text("Switched, in every process")
+    await expect(page.locator(".modes").get_by_role("button", name="Plan B")).to_have_attribute(
+        "aria-pressed", "true"
+    )
+    await page.get_by_role("button", name="Text to speech: Plan A alone").click()
+    speech = page.locator("[data-service=speech]")
+    await expect(speech.locator("[data-cell=goes_to]")).to_have_text("A")
+    await expect(page.locator("#moments")).to_contain_text("Text to speech: mode A: Inngest alone")
+    await expect(page.locator("#moments")).to_contain_text("All services: mode B: inline alone")
+    async with aiohttp.ClientSession() as session, session.get(f"{bot.url}/health") as response:
+        plan = (await response.json())["plan"]
+    assert (plan["speech"], plan["text_to_image"]) == ("A", "B")
+    await page.get_by_role("button", name="Text to speech: follows the mode of all").click()
+    await expect(speech.locator("[data-cell=goes_to]")).to_have_text("B")
+    await page.locator(".modes").get_by_role("button", name="Auto").click()
+    await expect(page.locator("#moments")).to_contain_text("All services: mode auto")
+
+
+async def test_orders_are_searched(page: Page, bot: BotProcess) -> None:
+    await page.goto(f"{bot.url}/dashboard")
+    await page.get_by_role("link", name="Orders", exact=True).click()
+    await expect(page.locator(".orders tbody tr")).to_have_count(25)
+    await page.screenshot(path=ARTIFACTS / "dashboard-orders-wide-light.png")
+    await page.get_by_role("link", name="Older ›").click()
+    await expect(page.get_by_role("link", name="‹ Newest")).to_be_visible()
+    await page.get_by_label("Job id or user id").fill("1004")
+    await page.get_by_label("State").select_option("failed")
+    await page.get_by_role("button", name="Search").click()
+    await expect(page.locator(".orders .state").first).to_have_text("failed")
+    assert set(await page.locator("[data-label=Person]").all_inner_texts()) == {"1004"}
+    await page.set_viewport_size(PHONE)  # type: ignore[arg-type]
+    assert await fits(page)
+    await page.screenshot(path=ARTIFACTS / "dashboard-orders-phone-light.png", full_page=True)
+    await page.get_by_label("Job id or user id").fill("no such thing")
+    await page.get_by_role("button", name="Search").click()
+    await expect(page.get_by_text("No order is called that.")).to_be_visible()
+
+
+async def test_links_that_are_not_good_and_actions_without_a_token(page: Page, bot: BotProcess) -> None:
+    after = await say(bot, "/dashboard")
+    said = await chat_has(bot, "The dashboard. This link opens once", after=after)
+    link = said["keyboard"][0][0]["url"]
+    forged = await page.goto(f"{link[:-1]}{'a' if link[-1] != 'a' else 'b'}")
+    assert forged is not None
+    assert forged.status == 403
+    await expect(page.get_by_role("heading", name="The door is closed")).to_be_visible()
+
+    await page.goto(link)
+    await page.screenshot(path=ARTIFACTS / "dashboard-door.png")
+    await page.get_by_role("button", name="Open the dashboard").click()
+    await is_live(page)
+    (cookie,) = await page.context.cookies(f"{bot.url}/dashboard")
+    assert (cookie["httpOnly"], cookie["sameSite"]) == (True, "Lax")
+    used = await page.goto(link)
+    assert used is not None
+    assert used.status == 403
+    await expect(page.get_by_text("This link has been used.")).to_be_visible()
+
+    for path in ("mode", f"jobs/{'0' * 32}/refund"):
+        body = "new URLSearchParams({mode: 'b'})"
+        status = await page.evaluate(
+            f"fetch('/dashboard/{path}', {{method: 'POST', body: {body}}}).then(a => a.status)"
+        )
+        assert status == 403, path
+    async with aiohttp.ClientSession() as session, session.get(f"{bot.url}/health") as response:
+        assert (await response.json())["status"] == "ok"
+
+
+@pytest.mark.parametrize("colours", ["light", "dark"])
+async def test_it_fits_a_phone_and_a_wide_screen(page: Page, bot: BotProcess, colours: Any) -> None:
+    await page.emulate_media(color_scheme=colours, reduced_motion="reduce")
+    await page.goto(f"{bot.url}/dashboard")
+    await is_live(page)
+    await page.screenshot(path=ARTIFACTS / f"dashboard-wide-{colours}.png", full_page=True)
+    assert await fits(page)
+    await page.set_viewport_size(PHONE)  # type: ignore[arg-type]
+    await page.locator("#chart").focus()
+    await page.keyboard.press("ArrowLeft")
+    await expect(page.locator("#readout")).to_contain_text("A: ")
+    assert await fits(page)
+    await page.screenshot(path=ARTIFACTS / f"dashboard-phone-{colours}.png", full_page=True)
+
+
+async def fits(page: Page) -> bool:
+    """Nothing is wider than the screen."""
+    width = await page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+    return bool(width[0] <= width[1])

@@ -1,0 +1,186 @@
+"""Inngest functions with every setting that holds runs back, gathers them or drops them."""
+
+import asyncio
+import time
+from datetime import timedelta
+from typing import Any
+
+import inngest
+
+from tests.contract.functions import Book, note_failures
+
+SECOND = timedelta(seconds=1)
+MINUTE = timedelta(minutes=1)
+
+
+def flow_functions(client: inngest.Inngest, book: Book) -> list[inngest.Function[Any]]:
+    """Everything below."""
+    makers = (batch_functions, paced_functions, queued_functions, timed_functions, dropping_functions)
+    return [function for make in makers for function in make(client, book)]
+
+
+def _job(ctx: inngest.Context) -> str:
+    return str(ctx.event.data["job"])
+
+
+def batch_functions(client: inngest.Inngest, book: Book) -> list[inngest.Function[Any]]:
+    """Functions that take many events at once."""
+
+    @client.create_function(
+        fn_id="batch",
+        trigger=inngest.TriggerEvent(event="contract/batch"),
+        batch_events=inngest.Batch(
+            max_size=3, timeout=SECOND, key="event.data.group", if_exp="event.data.alone != true"
+        ),
+    )
+    async def batch(ctx: inngest.Context) -> dict[str, Any]:
+        jobs = [str(event.data["job"]) for event in ctx.events]
+        noted = await ctx.step.run("note", book.note, str(ctx.event.data["group"]), f"{len(jobs)}")
+        return {
+            "first": _job(ctx),
+            "jobs": jobs,
+            "noted": noted,
+            "bytes": len(str(ctx.events[-1].data.get("text"))),
+        }
+
+    @client.create_function(
+        fn_id="bad-batch",
+        trigger=inngest.TriggerEvent(event="contract/bad-batch"),
+        batch_events=inngest.Batch(max_size=2, timeout=MINUTE),
+        retries=0,
+        on_failure=note_failures(book),
+    )
+    async def bad_batch(ctx: inngest.Context) -> None:
+        raise ValueError("a bad batch")
+
+    return [batch, bad_batch]
+
+
+def paced_functions(client: inngest.Inngest, book: Book) -> list[inngest.Function[Any]]:
+    """Functions that may begin only so often."""
+
+    @client.create_function(
+        fn_id="throttled",
+        trigger=inngest.TriggerEvent(event="contract/throttled"),
+        throttle=inngest.Throttle(limit=1, period=2 * SECOND, burst=1, key="event.data.group"),
+    )
+    async def throttled(ctx: inngest.Context) -> float:
+        await ctx.step.run("note", book.note, str(ctx.event.data["group"]), _job(ctx))
+        return await ctx.step.run("when", _now)
+
+    @client.create_function(
+        fn_id="settled",
+        trigger=inngest.TriggerEvent(event="contract/settled"),
+        debounce=inngest.Debounce(period=SECOND, key="event.data.group"),
+    )
+    async def settled(ctx: inngest.Context) -> str:
+        return await ctx.step.run("note", book.note, str(ctx.event.data["group"]), _job(ctx))
+
+    return [throttled, settled]
+
+
+async def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def queued_functions(client: inngest.Inngest, book: Book) -> list[inngest.Function[Any]]:
+    """Functions that let one run in at a time, or one run at all."""
+
+    async def hold(ctx: inngest.Context) -> None:
+        async def inside() -> str:
+            name = await book.note(str(ctx.event.data["group"]), _job(ctx))
+            await book.gates[_job(ctx)].wait()
+            return name
+
+        await ctx.step.run("hold", inside)
+
+    @client.create_function(
+        fn_id="ordered",
+        trigger=inngest.TriggerEvent(event="contract/ordered"),
+        concurrency=[inngest.Concurrency(limit=1)],
+        priority=inngest.Priority(run="int(event.data.priority)"),
+    )
+    async def ordered(ctx: inngest.Context) -> None:
+        await hold(ctx)
+
+    @client.create_function(
+        fn_id="unordered",
+        trigger=inngest.TriggerEvent(event="contract/unordered"),
+        concurrency=[inngest.Concurrency(limit=1)],
+        priority=inngest.Priority(run="event.data.priority"),
+    )
+    async def unordered(ctx: inngest.Context) -> None:
+        await hold(ctx)
+
+    @client.create_function(
+        fn_id="only-first",
+        trigger=inngest.TriggerEvent(event="contract/only-first"),
+        singleton=inngest.Singleton(key="event.data.group", mode="skip"),
+    )
+    async def only_first(ctx: inngest.Context) -> None:
+        await hold(ctx)
+
+    @client.create_function(
+        fn_id="only-last",
+        trigger=inngest.TriggerEvent(event="contract/only-last"),
+        singleton=inngest.Singleton(key="event.data.group", mode="cancel"),
+    )
+    async def only_last(ctx: inngest.Context) -> None:
+        await hold(ctx)
+
+    return [ordered, unordered, only_first, only_last]
+
+
+def timed_functions(client: inngest.Inngest, book: Book) -> list[inngest.Function[Any]]:
+    """Functions that are given up when they take too long."""
+
+    @client.create_function(
+        fn_id="starts-in-time",
+        trigger=inngest.TriggerEvent(event="contract/starts-in-time"),
+        concurrency=[inngest.Concurrency(limit=1)],
+        timeouts=inngest.Timeouts(start=SECOND),
+        on_failure=note_failures(book),
+    )
+    async def starts_in_time(ctx: inngest.Context) -> str:
+        async def inside() -> str:
+            name = await book.note(str(ctx.event.data["group"]), _job(ctx))
+            await book.gates[name].wait()
+            return name
+
+        return await ctx.step.run("inside", inside)
+
+    @client.create_function(
+        fn_id="ends-in-time",
+        trigger=inngest.TriggerEvent(event="contract/ends-in-time"),
+        timeouts=inngest.Timeouts(finish=SECOND),
+        on_failure=note_failures(book),
+    )
+    async def ends_in_time(ctx: inngest.Context) -> str:
+        await ctx.step.run("before", book.note, _job(ctx), "before")
+        await ctx.step.sleep("long", timedelta(seconds=int(str(ctx.event.data["seconds"]))))
+        return await ctx.step.run("after", book.note, _job(ctx), "after")
+
+    @client.create_function(fn_id="late", trigger=inngest.TriggerEvent(event="contract/late"))
+    async def late(ctx: inngest.Context) -> float:
+        return time.time()
+
+    return [starts_in_time, ends_in_time, late]
+
+
+def dropping_functions(client: inngest.Inngest, book: Book) -> list[inngest.Function[Any]]:
+    """Functions that do not run for every event, and one that runs for none."""
+
+    @client.create_function(
+        fn_id="rarely",
+        trigger=inngest.TriggerEvent(event="contract/rarely"),
+        rate_limit=inngest.RateLimit(limit=1, period=MINUTE, key="event.data.group"),
+    )
+    async def rarely(ctx: inngest.Context) -> str:
+        return await ctx.step.run("note", book.note, str(ctx.event.data["group"]), _job(ctx))
+
+    @client.create_function(fn_id="by-the-clock", trigger=inngest.TriggerCron(cron="* * * * *"))
+    async def by_the_clock(ctx: inngest.Context) -> str:
+        cron = str(ctx.event.data["cron"])
+        return await ctx.step.run("note", book.note, "by-the-clock", f"{ctx.event.name} {cron}")
+
+    return [rarely, by_the_clock]

@@ -1,0 +1,126 @@
+"""Production: a server with keys, and a client and an app in production mode behind our adapter.
+
+The real server is ``inngest start --event-key … --signing-key …`` with SQLite; its Redis is its own.
+"""
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from unittest import mock
+
+import inngest
+import pytest
+from inngest._internal import errors
+
+from sandbox.inngest import Keys
+from tests.contract.functions import MEBIBYTE
+from tests.contract.servers import RUNNING, SPEED, available, running
+from tests.contract.world import World, job
+
+KEYS = Keys(event_keys=("event-key-of-the-test", "another-event-key"), signing_key="ab" * 32)
+NEXT_KEY = "cd" * 32
+SERVERS = [name for name in available() if name != RUNNING]
+
+
+@asynccontextmanager
+async def _app(url: str, keys: Keys, *, speed: float = 1.0) -> AsyncIterator[World]:
+    world = World(url, speed=speed, keys=keys)
+    try:
+        await world.start_app()
+        yield world
+    finally:
+        await world.close()
+
+
+@pytest.fixture(scope="module", params=SERVERS)
+async def production(request: pytest.FixtureRequest) -> AsyncIterator[World]:
+    async with running(request.param, KEYS) as url, _app(url, KEYS, speed=SPEED.get(request.param, 1.0)) as world:
+        yield world
+
+
+async def test_a_run_of_many_steps_with_every_call_signed(production: World) -> None:
+    this = job()
+    run = await production.ended(await production.send("hello", job=this))
+    assert (run["status"], run["output"]["eventData"]) == ("Completed", {"job": this})
+    waiting = job()
+    event_id = await production.send("wait", job=waiting, seconds=1)
+    assert (await production.ended(event_id))["status"] == "Completed"
+
+
+async def test_events_and_steps_are_fetched_with_the_key(production: World) -> None:
+    production.book.bodies.clear()
+    size = 5 * MEBIBYTE // 2
+    run = await production.ended(await production.send("big", job=job(), step_bytes=2 * MEBIBYTE, text="x" * size))
+    assert run["output"] == {"event": size, "events": 1, "step": 2 * MEBIBYTE}
+    assert max(production.book.bodies) < 3 * MEBIBYTE
+
+
+async def test_the_app_hears_nobody_without_the_key(production: World) -> None:
+    url = f"{production.app_url}?fnId={production.client.app_id}-hello&stepId=step"
+    stranger = Keys((), NEXT_KEY)
+    for headers in ({}, {"x-inngest-signature": stranger.sign(b"{}")}):
+        async with production.session.post(url, data=b"{}", headers=headers) as response:
+            assert (response.status, await response.json()) == (401, {"message": "Unauthorized"})
+        async with production.session.get(production.app_url, headers=headers) as response:
+            assert response.status == 401
+
+
+async def test_the_server_takes_events_with_its_keys_alone(production: World) -> None:
+    event = {"name": "contract/nobody"}
+    for key in KEYS.event_keys:
+        async with production.session.post(f"{production.server}/e/{key}", json=event) as response:
+            assert response.status == 200
+    async with production.session.post(f"{production.server}/e/strange", json=event) as response:
+        answer = await response.json(content_type=None)
+        assert (response.status, answer["error"]) == (401, "Event key not found")
+    stranger = inngest.Inngest(
+        app_id="stranger", event_api_base_url=production.server, event_key="strange", is_production=True
+    )
+    with pytest.raises(errors.SendEventsError, match="Event key not found"):
+        await stranger.send(inngest.Event(name="contract/nobody"))
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/dev"),
+        ("GET", "/v1/events"),
+        ("GET", "/v0/runs/01/batch"),
+        ("GET", "/v0/runs/01/actions"),
+        ("POST", "/fn/register"),
+        ("DELETE", "/fn/remove?url=x"),
+        ("POST", "/v0/connect/start"),
+    ],
+)
+async def test_the_api_answers_nobody_without_the_key(production: World, method: str, path: str) -> None:
+    for bearer in ({}, {"Authorization": "Bearer strange"}, {"Authorization": KEYS.signing_key}):
+        async with production.session.request(method, f"{production.server}{path}", headers=bearer) as response:
+            assert (response.status, await response.text()) == (401, "Authentication failed\n")
+            assert response.headers["x-inngest-server-kind"] == "cloud"
+
+
+async def test_health_and_what_a_dev_server_alone_tells(production: World) -> None:
+    async with production.session.get(f"{production.server}/health") as response:
+        assert response.status == 200
+    for key in (KEYS.signing_key, f"signkey-prod-{KEYS.signing_key}"):
+        bearer = {"Authorization": f"Bearer {key}"}
+        async with production.session.get(f"{production.server}/dev", headers=bearer) as response:
+            assert response.status == 404
+        async with production.session.get(f"{production.server}/v1/events", headers=bearer) as response:
+            assert response.status == 200
+
+
+@pytest.mark.parametrize("name", SERVERS)
+async def test_a_key_is_changed_in_the_app_first(name: str) -> None:
+    """The app has the next key already, the server still the old one, which is the app's fallback."""
+    rotated = Keys(KEYS.event_keys, NEXT_KEY)
+    async with running(name, KEYS) as url:
+        with mock.patch.dict(os.environ, {"INNGEST_SIGNING_KEY_FALLBACK": KEYS.signing_key}):
+            async with _app(url, rotated) as world:
+                world.keys = KEYS  # we ask the server ourselves with its own
+                size = 5 * MEBIBYTE // 2
+                run = await world.ended(await world.send("big", job=job(), step_bytes=10, text="x" * size))
+                assert run["output"] == {"event": size, "events": 1, "step": 10}
+        with pytest.raises(AssertionError, match="registration_failed"):
+            async with _app(url, rotated):
+                pass

@@ -1,0 +1,49 @@
+"""How the dashboard names things and writes numbers."""
+
+from datetime import UTC, datetime
+from typing import TypedDict
+
+from services.generation.registry import SERVICES
+from services.i18n import DEFAULT_LANGUAGE, Texts
+
+
+class Named(TypedDict):
+    emoji: str
+    name: str
+
+
+def service_names(texts: Texts) -> dict[str, Named]:
+    """Every service by its id."""
+    return {
+        spec.id: {"emoji": spec.emoji, "name": texts.t(DEFAULT_LANGUAGE, f"service.{spec.id}.name")}
+        for spec in SERVICES.values()
+    }
+
+
+def lasting(seconds: float | None) -> str:
+    """A length of time as people say it."""
+    if seconds is None:
+        return "–"
+    if seconds < 0.9995:
+        return f"{max(0, seconds) * 1000:.0f} ms"
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    if seconds < 59.5:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+
+
+def clock(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def stars(amount: int) -> str:
+    return f"{amount:,} ⭐".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def counted(count: int, one: str, many: str) -> str:
+    return f"{count} {one if count == 1 else many}"
