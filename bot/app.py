@@ -40,7 +40,7 @@ from services.metrics import watch_loop
 from services.people import People
 from services.plans import Plans
 from services.queue import Queue
-from services.refunds import keep_refunding
+from services.refunds import keep_refunding, refunded_elsewhere
 from services.relay import Relay
 from services.studio import Studio
 from storage.embedded import EmbeddedPostgres
@@ -181,7 +181,8 @@ class App:
             dispatcher.update.outer_middleware(middleware)
         dispatcher.include_router(create_router())
         people = People(studio, self._settings.credits_at_start)
-        return Intake(self._db, dispatcher, people, {bot.id: name for name, bot in bots.items()})
+        names = {bot.id: name for name, bot in bots.items()}
+        return Intake(self._db, dispatcher, people, names, lambda charge: refunded_elsewhere(studio, charge))
 
     def _add_pages(self, studio: Studio, plans: Plans, plan_a: InngestPlan, webhook: Webhook) -> None:
         settings = self._settings

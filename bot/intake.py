@@ -1,7 +1,7 @@
 """Takes Telegram's updates in: each once, one person's in order, different people's side by side."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -41,7 +41,17 @@ class Turns:
 
 
 class Intake:
-    def __init__(self, db: Pool, dispatcher: Dispatcher, people: People, bot_names: dict[int, str]) -> None:
+    """`refunded` is told a charge's id when Telegram says that it was refunded: that message is nobody's."""
+
+    def __init__(
+        self,
+        db: Pool,
+        dispatcher: Dispatcher,
+        people: People,
+        bot_names: dict[int, str],
+        refunded: Callable[[str], Awaitable[None]],
+    ) -> None:
+        self._refunded = refunded
         self._db = db
         self._dispatcher = dispatcher
         self._people = people
@@ -71,7 +81,9 @@ class Intake:
         if arrival.claim is not Claim.MINE:
             return arrival.claim is Claim.DONE
         try:
-            if profile is not None:
+            if update.message is not None and (refund := update.message.refunded_payment):
+                await self._refunded(refund.telegram_payment_charge_id)
+            elif profile is not None:
                 if arrival.user is None:
                     user, balance = await self._people.welcome(profile)
                     arrival = replace(arrival, user=user, balance=balance)

@@ -6,7 +6,6 @@ from aiogram import F, Router
 from aiogram.filters import Command
 from aiogram.fsm.context import FSMContext
 from aiogram.types import CallbackQuery, Message, PreCheckoutQuery
-from loguru import logger
 
 from handlers.cards import price_of
 from handlers.context import Desk, answer
@@ -17,8 +16,6 @@ from services.buttons import MenuTap, TopupTap, button, keyboard, menu_button
 from services.dispatch import Order
 from services.errors import NotEnough, Refused
 from services.payments import PACKS, Payments, charge_of
-from services.refunds import take_back
-from storage.charges import get_charge
 from storage.jobs import get_job_by_order
 from storage.users import accept_terms
 
@@ -77,20 +74,6 @@ async def paid(message: Message, desk: Desk, state: FSMContext) -> None:
     desk.dispatcher.relay.poke()
     if resume := await payments.resumed(charge, bot_name=desk.bot_name):
         await _go_on(desk, state, resume)
-
-
-@router.message(F.refunded_payment)
-async def refunded(message: Message, desk: Desk) -> None:
-    """Telegram has given the Stars back, whoever asked for it."""
-    assert message.refunded_payment  # noqa: S101 - the filter says so
-    charge = await get_charge(desk.studio.db, message.refunded_payment.telegram_payment_charge_id)
-    if charge is None:
-        logger.error("a payment of {} was refunded that we do not know", desk.user.id)
-        return
-    if await take_back(desk.studio, charge):
-        balance = await desk.balance()
-        lines = [desk.t("refund.told", charge.stars), desk.t("balance.available", balance.available)]
-        await desk.say("\n".join(lines if not balance.debt else [*lines, desk.t("balance.debt", balance.debt)]))
 
 
 async def _short_order(desk: Desk, state: FSMContext) -> dict[str, Any] | None:

@@ -39,7 +39,8 @@ def incident_text(texts: Texts, language: str, incident: Incident, now: datetime
     else:
         head = t("incident.open", title=title, since=since)
     lines = _LINES.get(incident.kind)  # none where a newer version of ours knows more kinds
-    return "\n".join([head, *(lines(t, incident) if lines else [])])
+    lasts = not (quiet or incident.closed_at)
+    return "\n".join([head, *(lines(t, incident, lasts) if lines else [])])
 
 
 def english(texts: Texts, incident: Incident, now: datetime) -> str:
@@ -56,12 +57,14 @@ def _at(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
 
 
-def _fallback(t: Say, incident: Incident) -> list[str]:
+def _fallback(t: Say, incident: Incident, lasts: bool) -> list[str]:
     facts = incident.facts
     lines = [t("incident.fallback.why", why=facts["why"]), t("incident.fallback.fell_back", facts["fell_back"])]
     if incident.closed_at:
         lines.append(t("incident.fallback.ran", a=facts["ran"]["A"], b=facts["ran"]["B"]))
         return lines if facts["back"] else [*lines, t("incident.fallback.unused")]
+    if not lasts:
+        return lines
     if facts["waiting"]:
         lines.append(t("incident.fallback.waiting", facts["waiting"]))
     if facts["auto"]:
@@ -69,7 +72,7 @@ def _fallback(t: Say, incident: Incident) -> list[str]:
     return [*lines, t("incident.fallback.a")] if facts["a"] else lines
 
 
-def _provider(t: Say, incident: Incident) -> list[str]:
+def _provider(t: Say, incident: Incident, lasts: bool) -> list[str]:
     facts = incident.facts
     lines = [t("incident.provider.facts", failed=facts["failed"], ended=facts["ended"])]
     for service, (failed, ended) in facts["services"].items():
@@ -78,24 +81,24 @@ def _provider(t: Say, incident: Incident) -> list[str]:
     return lines
 
 
-def _queue(t: Say, incident: Incident) -> list[str]:
+def _queue(t: Say, incident: Incident, lasts: bool) -> list[str]:
     facts = incident.facts
     lines = [t("incident.queue.facts", facts["waiting"], minutes=facts["minutes"])]
-    return lines if incident.closed_at else [*lines, t("incident.queue.hint")]
+    return [*lines, t("incident.queue.hint")] if lasts else lines
 
 
-def _ledger(t: Say, incident: Incident) -> list[str]:
+def _ledger(t: Say, incident: Incident, lasts: bool) -> list[str]:
     facts = incident.facts
     balances, jobs = facts["wrong_balances"], facts["unsettled_jobs"]
     return [t("incident.ledger.facts", total=facts["total"], balances=balances, jobs=jobs)]
 
 
-def _payments(t: Say, incident: Incident) -> list[str]:
+def _payments(t: Say, incident: Incident, lasts: bool) -> list[str]:
     facts = incident.facts
     return [t("incident.payments.facts", facts["count"], stars=facts["stars"]), t("incident.payments.hint")]
 
 
-_LINES: Mapping[str, Callable[[Say, Incident], list[str]]] = {
+_LINES: Mapping[str, Callable[[Say, Incident, bool], list[str]]] = {
     "fallback": _fallback,
     "provider": _provider,
     "queue": _queue,

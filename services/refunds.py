@@ -27,7 +27,9 @@ from storage.charges import (
     mark_refunded,
     refund_later,
 )
+from storage.ledger import get_balance
 from storage.pool import DATABASE_AWAY
+from storage.users import get_user
 
 _LOOK_EVERY: Final = 1.0
 _CLAIM_SECONDS: Final = 60.0
@@ -47,6 +49,15 @@ async def keep_refunding(studio: Studio) -> None:
         await asyncio.sleep(_LOOK_EVERY)
 
 
+async def refunded_elsewhere(studio: Studio, charge_id: str) -> None:
+    """Telegram says that a payment was refunded, whoever asked for it."""
+    charge = await get_charge(studio.db, charge_id)
+    if charge is None:
+        logger.error("charge {} was refunded, and we do not know it", charge_id)
+    else:
+        await take_back(studio, charge)
+
+
 async def take_back(studio: Studio, charge: Charge) -> bool:
     """Take a refunded payment's credits back, once; what is spent already is owed. False where it was done."""
     async with studio.db.acquire() as connection, connection.transaction():
@@ -58,11 +69,26 @@ async def take_back(studio: Studio, charge: Charge) -> bool:
     logger.info(
         "charge {} of {} is refunded: {} Stars, {} of them owed", charge.id, charge.user_id, charge.stars, taken
     )
+    await _tell_person(studio, charge)
     await tell_admins(
         studio, "refund.owed" if taken else "refund.done", stars=charge.stars, user=charge.user_id, owed=taken,
         by=asked_by or 0,
     )  # fmt: skip
     return True
+
+
+async def _tell_person(studio: Studio, charge: Charge) -> None:
+    user, balance = await get_user(studio.db, charge.user_id), await get_balance(studio.db, charge.user_id)
+    assert user is not None  # noqa: S101 - the charge refers to the person
+    t = studio.texts.t
+    lines = [t(user.language, "refund.told", charge.stars)]
+    lines.append(t(user.language, "balance.available", balance.available))
+    if balance.debt:
+        lines.append(t(user.language, "balance.debt", balance.debt))
+    try:
+        await studio.bot(charge.bot_name).send_message(user.id, "\n".join(lines))
+    except TelegramAPIError as error:
+        logger.warning("{} was not told of the refund of {}: {}", user.id, charge.id, error.message)
 
 
 async def _refund(studio: Studio, refund: Refund) -> None:

@@ -15,6 +15,7 @@ DECLARE name_now text := CASE TG_TABLE_NAME
     WHEN 'journal' THEN 'step ' || (to_jsonb(NEW) ->> 'step')
     WHEN 'jobs' THEN 'end'
     WHEN 'ledger_transactions' THEN 'accept'
+    WHEN 'charges' THEN 'credit'
     WHEN 'updates' THEN 'handled' END;
 BEGIN
     IF EXISTS (SELECT FROM breakpoints WHERE name = name_now) THEN
@@ -28,6 +29,8 @@ CREATE OR REPLACE TRIGGER stop_jobs BEFORE UPDATE ON jobs
     FOR EACH ROW WHEN (NEW.ended_at IS NOT NULL) EXECUTE FUNCTION stop_at_breakpoint();
 CREATE OR REPLACE TRIGGER stop_accept BEFORE INSERT ON ledger_transactions
     FOR EACH ROW WHEN (NEW.kind = 'hold') EXECUTE FUNCTION stop_at_breakpoint();
+CREATE OR REPLACE TRIGGER stop_credit BEFORE INSERT ON charges
+    FOR EACH ROW EXECUTE FUNCTION stop_at_breakpoint();
 CREATE OR REPLACE TRIGGER stop_handled BEFORE UPDATE ON updates
     FOR EACH ROW WHEN (NEW.done_at IS NOT NULL) EXECUTE FUNCTION stop_at_breakpoint();
 """
@@ -39,7 +42,8 @@ _WAITING = (
 
 
 class Breakpoint:
-    """A place in the work: `step <id>`, `end`, `accept` (an order's transaction), `handled` (an update's end)."""
+    """A place in the work: `step <id>`, `end`, `accept` (an order's transaction),
+    `credit` (a payment's), `handled` (an update's end)."""
 
     def __init__(self, connection: Connection, name: str) -> None:
         self._name = name
