@@ -34,3 +34,5 @@ def set_up_logs(level: str) -> None:
     logging.basicConfig(handlers=[_ToLoguru()], level=logging.INFO, force=True)
     for quiet in ("httpx", "httpx2", "httpcore", "aiohttp.access", "openai", "aiogram.event"):
         logging.getLogger(quiet).setLevel(logging.WARNING)
+    # One trace a second while the database is away, of which our own lines say enough.
+    logging.getLogger("asyncpg.pool").setLevel(logging.CRITICAL)

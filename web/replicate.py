@@ -16,6 +16,7 @@ from services.plans import PlanAAway, Plans
 from services.signals import give
 from services.studio import Studio
 from storage.jobs import Job, get_job_by_prediction
+from storage.pool import DATABASE_AWAY
 
 PATH = "/webhooks/replicate"
 FetchSecret = Callable[[], Awaitable[str]]
@@ -45,14 +46,20 @@ class ReplicateWebhook:
         except ProviderError as error:
             logger.warning("webhooks of Replicate's cannot be checked: {}", error)
             return web.Response(status=503)  # it comes again
+        try:
+            return web.Response(status=200 if await self._wake(prediction_id) else 404)
+        except DATABASE_AWAY as error:
+            logger.warning("a webhook of Replicate's waits, the database is away: {}", error)
+            return web.Response(status=503)  # it comes again
+
+    async def _wake(self, prediction_id: str) -> bool:
+        """False for a prediction that is not ours."""
         job = await get_job_by_prediction(self._studio.db, prediction_id)
-        if job is None:
-            return web.Response(status=404)
-        if not job.ended:
+        if job is not None and not job.ended:
             await give(self._studio.db, prediction_id)
             if job.plan == "A":
                 await self._wake_plan_a(prediction_id, job)
-        return web.Response(status=200)
+        return job is not None
 
     async def _wake_plan_a(self, prediction_id: str, job: Job) -> None:
         try:

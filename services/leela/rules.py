@@ -1,0 +1,76 @@
+"""The rules of Leela: 72 squares, snakes, arrows, sixes. Pure: a move is a function of the game and the roll."""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+Direction = Literal["step", "snake", "arrow", "stop", "win"]
+
+LAST: Final = 72
+HOME: Final = 68
+"""Where the piece waits for the first six, and where the game is won."""
+ENTRY: Final = 6
+"""The roll that lets the piece in, and the square it then stands on."""
+SNAKES: Final = {12: 8, 16: 4, 24: 7, 29: 6, 44: 9, 52: 35, 55: 3, 61: 13, 63: 2, 72: 51}
+ARROWS: Final = {10: 23, 17: 69, 20: 32, 22: 60, 27: 41, 28: 50, 37: 66, 45: 67, 46: 62, 54: 68}
+_SIXES_IN_A_ROW: Final = 3
+
+
+@dataclass(frozen=True)
+class Game:
+    """Where one player is. `sixes` counts the sixes rolled in a row, `before_sixes` is the game before the first
+    of them, as square and whether it waited."""
+
+    square: int = HOME
+    waiting: bool = True
+    sixes: int = 0
+    before_sixes: tuple[int, bool] = (HOME, True)
+
+    @property
+    def won(self) -> bool:
+        return self.square == HOME and not self.waiting
+
+
+@dataclass(frozen=True)
+class Move:
+    """What a roll did: from which square, over which (where a snake or an arrow began), to which, and how."""
+
+    roll: int
+    start: int
+    over: int
+    square: int
+    direction: Direction
+    game: Game
+
+
+def play(game: Game, roll: int) -> Move:
+    """One roll of the die. After a win the next one begins a new game. Raises ValueError for no roll of a die."""
+    if not 1 <= roll <= 6:
+        raise ValueError(f"{roll} is no roll of a die")
+    if game.won:
+        game = Game()
+    sixes = game.sixes + 1 if roll == ENTRY else 0
+    before = (game.square, game.waiting) if sixes == 1 else game.before_sixes
+    if sixes == _SIXES_IN_A_ROW:
+        return _sent_back(game, roll, before)
+    over, square, direction = _lands_on(game, roll)
+    waiting = game.waiting and direction == "stop"
+    return Move(roll, game.square, over, square, direction, Game(square, waiting, sixes, before))
+
+
+def _sent_back(game: Game, roll: int, before: tuple[int, bool]) -> Move:
+    """The third six in a row: back to where the piece stood before the first, and the series starts anew."""
+    square, waiting = before
+    return Move(roll, game.square, game.square, square, "snake", Game(square, waiting))
+
+
+def _lands_on(game: Game, roll: int) -> tuple[int, int, Direction]:
+    """The square the roll leads to, the one a snake or an arrow leads on to, and which of them it was."""
+    if game.waiting:
+        return (ENTRY, ENTRY, "step") if roll == ENTRY else (HOME, HOME, "stop")
+    over = game.square + roll
+    if over > LAST:
+        return game.square, game.square, "stop"
+    square = SNAKES.get(over) or ARROWS.get(over) or over
+    if square == HOME:
+        return over, square, "win"
+    return over, square, "snake" if over in SNAKES else "arrow" if over in ARROWS else "step"
