@@ -120,10 +120,11 @@ class App:
     async def stop(self) -> None:
         """Within 10 s: take nothing new, let running jobs end, hand over what does not."""
         logger.info("stopping: {} jobs in flight", self._queue.in_flight)
-        if self._connection is not None:
-            await self._connection.close(_DRAIN_SECONDS / 2)
         await self._loops.drain(0)
-        await self._queue.stop(_DRAIN_SECONDS)
+        drains = [self._queue.stop(_DRAIN_SECONDS)]
+        if self._connection is not None:
+            drains.append(self._connection.close(_DRAIN_SECONDS))
+        await asyncio.gather(*drains)
         await self._studio.background.drain(_LOOSE_ENDS_SECONDS)
         await self._runner.cleanup()
         for bot in self._studio.bots.values():

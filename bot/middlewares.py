@@ -1,5 +1,7 @@
 """What every update passes on its way to a handler: who it is from, how fast they write, what went wrong."""
 
+import asyncio
+import re
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -24,6 +26,9 @@ Handler = Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]]
 _PEOPLE_REMEMBERED = 50_000
 _ALBUM_PHOTO = 0.1
 """What one photo of an album counts: ten of them are one thing that a person does."""
+_FOR_ALL = re.compile(r"/(support|paysupport|terms)(@\w+)?(\s|$)")
+"""Commands that answer everybody: Telegram asks for them. https://core.telegram.org/bots/payments-stars"""
+_TOLD_AGAIN = 60.0
 
 
 class DeskMiddleware(BaseMiddleware):
@@ -34,6 +39,7 @@ class DeskMiddleware(BaseMiddleware):
         self._dispatcher = dispatcher
         self._storage = storage
         self._contact = contact
+        self._blocked = BlockedMiddleware()
 
     async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
         arrival: Arrival = data["arrival"]
@@ -45,7 +51,41 @@ class DeskMiddleware(BaseMiddleware):
         )
         data["state"] = FSMContext(self._storage, StorageKey(bot_id=bot.id, chat_id=chat_id, user_id=user.id))
         data["raw_state"] = arrival.state
+        if user.blocked and user.id not in self._studio.admins:
+            return await self._blocked(handler, event, data)
         return await handler(event, data)
+
+
+class BlockedMiddleware(BaseMiddleware):
+    """Who is blocked by an admin is told so, at most once a minute. What they ask of support is answered, and what
+    they pay or paid goes its way: a payment is refused by its own handler, one that was made is theirs."""
+
+    def __init__(self) -> None:
+        self._told: OrderedDict[int, float] = OrderedDict()
+
+    async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
+        if not isinstance(event, Update) or _is_payment(event) or event.my_chat_member or _is_for_all(event):
+            return await handler(event, data)
+        desk: Desk = data["desk"]
+        tap, news = event.callback_query, self._is_news(desk.user.id)
+        try:
+            if tap is not None:
+                await answer(tap, desk.t("blocked.told") if news else None, alert=news)
+            elif news:
+                await desk.say(desk.t("blocked.told"))
+        except TelegramAPIError as error:
+            logger.warning("person {} was not told of the block: {}", desk.user.id, error.message)
+        return None
+
+    def _is_news(self, user_id: int) -> bool:
+        now = asyncio.get_running_loop().time()
+        if now - self._told.get(user_id, -_TOLD_AGAIN) < _TOLD_AGAIN:
+            return False
+        self._told[user_id] = now
+        self._told.move_to_end(user_id)
+        if len(self._told) > _PEOPLE_REMEMBERED:
+            self._told.popitem(last=False)
+        return True
 
 
 class ThrottleMiddleware(BaseMiddleware):
@@ -112,6 +152,10 @@ class ErrorMiddleware(BaseMiddleware):
             await desk.say(desk.t("failure.handler"))
         except TelegramAPIError as second:
             logger.warning("person {} could not be told: {}", desk.user.id, second.message)
+
+
+def _is_for_all(update: Update) -> bool:
+    return bool(update.message and _FOR_ALL.match(update.message.text or ""))
 
 
 def _is_payment(update: Update) -> bool:

@@ -13,6 +13,7 @@ from typing import Final, Literal
 from loguru import logger
 
 from services.expiry import expire_stale_jobs
+from services.ledger_check import prove_ledger
 from services.plans import Plans
 from services.reconcile import reconcile_stars
 from services.studio import Studio
@@ -58,6 +59,7 @@ class Chore:
 
 CHORES: Final[Sequence[Chore]] = (
     Chore("expire_stale_jobs", expire_stale_jobs, "hour", minute=7),
+    Chore("check_ledger", prove_ledger, "hour", minute=37),
     Chore("reconcile_stars", reconcile_stars, "day", hour=4, minute=20),
     Chore("daily_summary", send_summary, "day", hour=6, minute=0),
 )

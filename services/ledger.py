@@ -77,3 +77,9 @@ async def welcome(db: Executor, user_id: int, credits_given: int) -> None:
             target="available",
             amount=credits_given,
         )
+
+
+if __name__ == "__main__":
+    from services.ledger_check import main
+
+    raise SystemExit(main())

@@ -1,11 +1,13 @@
-"""Telegram's own list of Star payments against our ledger: a payment whose update was lost is credited.
+"""Telegram's own list of Star payments against our ledger: what was lost is credited, what was refunded elsewhere
+is taken back, and all else that differs is told.
 
 https://core.telegram.org/bots/api#getstartransactions
 """
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from html import escape
 from typing import Final
 
 from aiogram import Bot
@@ -13,50 +15,132 @@ from aiogram.types import StarTransaction, TransactionPartnerUser
 from loguru import logger
 
 from services.admins import tell_admins
+from services.i18n import Html
 from services.payments import Charge, Payments
+from services.refunds import take_back
 from services.studio import Studio
-from storage.ledger import known_keys
+from storage.charges import Difference, Listed, compare_charges, get_charge
 from storage.users import get_user
 
 _PAGE: Final = 100
+_MARGIN: Final = timedelta(minutes=1)
+"""What is newer may have come while the list was read, or our clock may differ: the next comparison has it."""
+_SHOWN: Final = 10
 
 
-@dataclass(frozen=True)
+@dataclass
 class Reconciled:
-    """Payments that Telegram lists, and those of them that our ledger did not have: credited now, or not
-    creditable because the person is unknown to us."""
+    """Payments that Telegram lists, and what was done: `credited` was missing in our ledger, `taken_back` was
+    refunded elsewhere. The rest only people can judge: payments of people whom we do not know, payments whose
+    amounts differ, ids of refunds and of payments that we have and Telegram does not list."""
 
     payments: int = 0
     credited: int = 0
     unknown: int = 0
+    taken_back: int = 0
+    amounts: list[Difference] = field(default_factory=list)
+    refunds_not_listed: list[str] = field(default_factory=list)
+    not_listed: list[str] = field(default_factory=list)
+
+    @property
+    def right(self) -> bool:
+        """Nothing differed."""
+        differs = (self.credited, self.unknown, self.taken_back)
+        return not any((*differs, self.amounts, self.refunds_not_listed, self.not_listed))
+
+    @property
+    def blanks(self) -> dict[str, str | int]:
+        """What `reconcile.found` has to be filled in with; the details need no language."""
+        details = [f"<code>{escape(each.id)}</code>: {each.listed} ≠ {each.known}" for each in self.amounts]
+        ids = (*self.refunds_not_listed, *self.not_listed)
+        details += [f"<code>{escape(charge_id)}</code>" for charge_id in ids]
+        more = ["…"] if len(details) > _SHOWN else []
+        return {
+            "payments": self.payments,
+            "credited": self.credited,
+            "unknown": self.unknown,
+            "taken_back": self.taken_back,
+            "amounts": len(self.amounts),
+            "refunds_not_listed": len(self.refunds_not_listed),
+            "not_listed": len(self.not_listed),
+            "details": Html("".join(f"\n{line}" for line in (*details[:_SHOWN], *more))),
+        }
+
+
+@dataclass(frozen=True)
+class _List:
+    """A bot's payments, and which of them Telegram lists as refunded."""
+
+    charges: dict[str, Charge]
+    refunds: set[str]
+
+    @property
+    def all(self) -> Iterable[Listed]:
+        return (Listed(each.id, each.stars, each.id in self.refunds) for each in self.charges.values())
 
 
 async def reconcile(studio: Studio) -> Reconciled:
-    """Compare all payments of all bots with the ledger, and credit what is missing. Raises TelegramAPIError."""
-    payments = credited = unknown = 0
+    """Compare all payments of all bots with the ledger, and put right what can be. Raises TelegramAPIError."""
+    found = Reconciled()
     for name, bot in studio.bots.items():
-        async for page in _pages(bot):
-            charges = [charge for transaction in page if (charge := _charge(transaction))]
-            known = await known_keys(studio.db, [f"charge:{charge.id}" for charge in charges])
-            payments += len(charges)
-            for charge in (c for c in charges if f"charge:{c.id}" not in known):
-                if await get_user(studio.db, charge.user_id) is None:
-                    unknown += 1
-                    logger.error("charge {} is of {}, whom we do not know", charge.id, charge.user_id)
-                elif await Payments(studio).credit(charge, bot_name=name):
-                    credited += 1
-                    logger.warning("charge {} of {} was missing and is credited", charge.id, charge.user_id)
-    return Reconciled(payments, credited, unknown)
+        until = datetime.now(UTC) - _MARGIN
+        listed = await _read(bot)
+        found.payments += len(listed.charges)
+        for difference in await compare_charges(studio.db, listed.all, bot_name=name, until=until):
+            await _settle(studio, name, listed, difference, found)
+    return found
 
 
 async def reconcile_stars(studio: Studio, slot: datetime) -> None:
-    """The daily chore: the admins hear of it when something was missing."""
+    """The daily chore: the admins hear of it when something differed."""
     found = await reconcile(studio)
-    logger.info("reconciled {} payments: {} credited, {} unknown", found.payments, found.credited, found.unknown)
-    if found.credited or found.unknown:
-        await tell_admins(
-            studio, "reconcile.differs", payments=found.payments, credited=found.credited, unknown=found.unknown
-        )
+    logger.info("reconciled with Telegram: {}", found)
+    if not found.right:
+        await tell_admins(studio, "reconcile.found", **found.blanks)
+
+
+async def _settle(studio: Studio, bot_name: str, listed: _List, difference: Difference, found: Reconciled) -> None:
+    if difference.listed is None:
+        found.not_listed.append(difference.id)
+    elif difference.known is None:
+        if not difference.refund_listed:  # else nobody has anything, and nobody is to be thanked
+            await _credit(studio, bot_name, listed.charges[difference.id], found)
+    else:
+        if difference.listed != difference.known:
+            found.amounts.append(difference)
+        if difference.refund_known and not difference.refund_listed:
+            found.refunds_not_listed.append(difference.id)
+        elif difference.refund_listed and not difference.refund_known:
+            await _take_back(studio, difference.id, found)
+
+
+async def _credit(studio: Studio, bot_name: str, charge: Charge, found: Reconciled) -> None:
+    if await get_user(studio.db, charge.user_id) is None:
+        found.unknown += 1
+        logger.error("charge {} is of {}, whom we do not know", charge.id, charge.user_id)
+    elif await Payments(studio).credit(charge, bot_name=bot_name):
+        found.credited += 1
+        logger.warning("charge {} of {} was missing and is credited", charge.id, charge.user_id)
+
+
+async def _take_back(studio: Studio, charge_id: str, found: Reconciled) -> None:
+    charge = await get_charge(studio.db, charge_id)
+    if charge is not None and await take_back(studio, charge):
+        found.taken_back += 1
+        logger.warning("charge {} of {} was refunded elsewhere and is taken back", charge.id, charge.user_id)
+
+
+async def _read(bot: Bot) -> _List:
+    """Telegram's whole list: a refund may come long after its payment."""
+    charges: dict[str, Charge] = {}
+    refunds: set[str] = set()
+    async for page in _pages(bot):
+        for transaction in page:
+            if charge := _charge(transaction):
+                charges[charge.id] = charge
+            elif isinstance(transaction.receiver, TransactionPartnerUser):
+                refunds.add(transaction.id)  # a refund has its payment's id; gifts that we give have others
+    return _List(charges, refunds)
 
 
 async def _pages(bot: Bot) -> AsyncIterator[list[StarTransaction]]:

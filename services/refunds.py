@@ -4,7 +4,8 @@ https://core.telegram.org/bots/api#refundstarpayment
 """
 
 import asyncio
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, Literal
 
 from aiogram.exceptions import (
     TelegramAPIError,
@@ -21,6 +22,7 @@ from services.studio import Studio
 from storage.charges import (
     Charge,
     Refund,
+    ask_refund,
     claim_refunds,
     finish_refund,
     get_charge,
@@ -36,6 +38,40 @@ _CLAIM_SECONDS: Final = 60.0
 _AT_ONCE: Final = 10
 _LONGEST_WAIT: Final = 600.0
 _DONE_BEFORE: Final = "CHARGE_ALREADY_REFUNDED"
+
+Answer = Literal["asked", "asked_before", "refunded", "unknown"]
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What a refund of a payment would do now, in whole Stars: `there` are taken back, `owed` become a debt.
+
+    Credits are not marked by the payment they came from; what open orders hold is not there to be taken.
+    """
+
+    there: int
+    owed: int
+    held: int
+
+
+async def outlook(studio: Studio, charge: Charge) -> Outlook:
+    balance = await get_balance(studio.db, charge.user_id)
+    there = min(balance.available, charge.stars)
+    return Outlook(there, charge.stars - there, balance.held)
+
+
+async def ask(studio: Studio, charge_id: str, admin: int) -> Answer:
+    """Ask for a refund, once: from the commit on it is tried until Telegram has done it, and the admins are told.
+
+    One that Telegram refused for good may be asked for again.
+    """
+    if await ask_refund(studio.db, charge_id, asked_by=admin):
+        logger.info("admin {} asks for the refund of charge {}", admin, charge_id)
+        return "asked"
+    charge = await get_charge(studio.db, charge_id)
+    if charge is None:
+        return "unknown"
+    return "refunded" if charge.refunded_at else "asked_before"
 
 
 async def keep_refunding(studio: Studio) -> None:

@@ -1,8 +1,9 @@
 """Payments that Telegram has taken and we have credited, and the outbox of refunds."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import md5
 from uuid import UUID
 
 from storage.pool import Executor
@@ -12,12 +13,31 @@ INSERT INTO charges (id, topup_id, user_id, bot_name, stars, recurring) VALUES (
 ON CONFLICT (id) DO NOTHING"""
 _GET = "SELECT * FROM charges WHERE id = $1"
 _OF_USER = "SELECT * FROM charges WHERE user_id = $1 ORDER BY created_at DESC LIMIT $2"
+_LATEST = "SELECT * FROM charges ORDER BY created_at DESC LIMIT $1"
+_BY_MARK = "SELECT * FROM charges WHERE user_id = $1 AND md5(id) = $2"
 _COUNT = "SELECT count(*) FROM charges WHERE user_id = $1"
 _REFUNDED = "UPDATE charges SET refunded_at = now() WHERE id = $1 AND refunded_at IS NULL"
 
+# Telegram's list against ours. What is newer than `$5` may be in ours alone: it came while the list was read.
+_COMPARE = """
+SELECT * FROM (
+    SELECT coalesce(l.id, c.id) AS id, l.stars AS listed, c.stars AS known,
+           coalesce(l.refunded, false) AS refund_listed,
+           c.refunded_at IS NOT NULL AND (c.refunded_at < $5 OR coalesce(l.refunded, true)) AS refund_known
+    FROM unnest($1::text[], $2::integer[], $3::boolean[]) AS l (id, stars, refunded)
+    FULL JOIN charges c ON c.id = l.id
+    WHERE l.id IS NOT NULL OR (c.bot_name = $4 AND c.created_at < $5)
+) compared
+WHERE listed IS DISTINCT FROM known OR refund_listed <> refund_known ORDER BY id"""
+
+# One that Telegram refused for good may be asked for again: what kept it from being done may have passed.
 _ASK = """
 INSERT INTO refunds (charge_id, asked_by) SELECT id, $2 FROM charges WHERE id = $1 AND refunded_at IS NULL
-ON CONFLICT (charge_id) DO NOTHING RETURNING true"""
+ON CONFLICT (charge_id) DO UPDATE
+    SET asked_by = EXCLUDED.asked_by, asked_at = now(), attempts = 0, next_at = now(), done_at = NULL, error = ''
+    WHERE refunds.done_at IS NOT NULL AND refunds.error <> ''
+RETURNING true"""
+_ASKED = "SELECT asked_by, asked_at, attempts, done_at, error FROM refunds WHERE charge_id = $1"
 # Taken for a while: should this process die, another tries again.
 _CLAIM = """
 UPDATE refunds SET attempts = attempts + 1, next_at = now() + make_interval(secs => $1)
@@ -56,6 +76,41 @@ class Refund:
     attempts: int
 
 
+@dataclass(frozen=True)
+class Asked:
+    """How far a refund is. `done_at` with an `error`: Telegram refused it for good."""
+
+    asked_by: int
+    asked_at: datetime
+    attempts: int
+    done_at: datetime | None
+    error: str
+
+    @property
+    def refused(self) -> bool:
+        return self.done_at is not None and self.error != ""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A payment as Telegram lists it."""
+
+    id: str
+    stars: int
+    refunded: bool
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A payment of which Telegram's list and ours differ: whole Stars, None where it is missing altogether."""
+
+    id: str
+    listed: int | None
+    known: int | None
+    refund_listed: bool
+    refund_known: bool
+
+
 async def add_charge(
     db: Executor,
     charge_id: str,
@@ -79,6 +134,30 @@ async def charges_of(db: Executor, user_id: int, *, limit: int) -> Sequence[Char
     return [Charge(**dict(row)) for row in await db.fetch(_OF_USER, user_id, limit)]
 
 
+async def latest_charges(db: Executor, *, limit: int) -> Sequence[Charge]:
+    """Everybody's payments, newest first."""
+    return [Charge(**dict(row)) for row in await db.fetch(_LATEST, limit)]
+
+
+def mark_of(charge_id: str) -> str:
+    """32 characters that stand for a charge where its own id is too long: in a button."""
+    return md5(charge_id.encode(), usedforsecurity=False).hexdigest()
+
+
+async def charge_by_mark(db: Executor, user_id: int, mark: str) -> Charge | None:
+    row = await db.fetchrow(_BY_MARK, user_id, mark)
+    return None if row is None else Charge(**dict(row))
+
+
+async def compare_charges(
+    db: Executor, listed: Iterable[Listed], *, bot_name: str, until: datetime
+) -> list[Difference]:
+    """Where a bot's payments, as Telegram lists them, differ from ours of before `until`."""
+    rows = [(each.id, each.stars, each.refunded) for each in listed]
+    columns = [list(column) for column in zip(*rows, strict=True)] or [[], [], []]
+    return [Difference(**dict(row)) for row in await db.fetch(_COMPARE, *columns, bot_name, until)]
+
+
 async def count_charges(db: Executor, user_id: int) -> int:
     return int(await db.fetchval(_COUNT, user_id))
 
@@ -90,6 +169,11 @@ async def mark_refunded(db: Executor, charge_id: str) -> None:
 async def ask_refund(db: Executor, charge_id: str, *, asked_by: int) -> bool:
     """Write the refund into the outbox. False where it was asked for before, or there is no such charge."""
     return bool(await db.fetchval(_ASK, charge_id, asked_by))
+
+
+async def get_refund(db: Executor, charge_id: str) -> Asked | None:
+    row = await db.fetchrow(_ASKED, charge_id)
+    return None if row is None else Asked(**dict(row))
 
 
 async def claim_refunds(db: Executor, *, seconds: float, limit: int) -> list[Refund]:

@@ -69,6 +69,7 @@ class Engine:
 
     def register(self, registration: Registration) -> bool:
         """Take over an app's functions. Gives whether anything changed."""
+        self.apps.pop(registration.url, None)  # what sync.poll put in its place
         app = self.apps.setdefault(registration.appname, App(registration.url, registration.appname))
         changed = app.functions != registration.functions
         app.url, app.sdk, app.error = registration.url, registration.sdk, None

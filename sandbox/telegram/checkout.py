@@ -82,24 +82,31 @@ def _settle(
     world: World, bot: BotAccount, person: Person, chat: Chat, entry: Entry | None, invoice: Json, asked: int
 ) -> Json:
     payment = Payment(new_charge_id(), bot.id, person.id, invoice["amount"], invoice["payload"], int(time.time()))
-    payment.subscription_period = invoice.get("subscription_period")
-    world.payments.save(payment)
+    about: Json = {}
+    if period := invoice.get("subscription_period"):
+        payment.subscription_period = period
+        until = world.payments.subscribe(payment, period).until
+        about = {"subscription_expiration_date": until, "is_recurring": True, "is_first_recurring": True}
     if entry is not None:
         invoice["paid"] = True
         world.save_entry(chat, entry)
+    taken = take_stars(world, bot, person, chat, payment, about)
+    return {**taken, "update_ids": [asked, taken["update_id"]]}
+
+
+def take_stars(world: World, bot: BotAccount, person: Person, chat: Chat, payment: Payment, about: Json) -> Json:
+    """A payment is made, and the bot hears of it; ``about`` is further fields of its ``SuccessfulPayment``."""
+    world.payments.save(payment)
     receipt: Json = {
         "currency": "XTR",
         "total_amount": payment.amount,
         "invoice_payload": payment.payload,
         "telegram_payment_charge_id": payment.charge_id,
         "provider_payment_charge_id": f"{person.id}_{len(world.payments.payments)}",
+        **about,
     }
-    if payment.subscription_period:
-        receipt["subscription_expiration_date"] = payment.date + payment.subscription_period
-        receipt["is_recurring"] = receipt["is_first_recurring"] = True
     chat.started = True
     world.save_chat(chat)
     note = world.add_entry(chat, {"successful_payment": receipt}, sender=person.user(), by_bot=False)
     told = world.queues[bot.id].put("message", note.message, chat.id)
-    ids = {"update_ids": [asked, told], "update_id": told}
-    return {"paid": True, **ids, "version": chat.version, "message": note.message}
+    return {"paid": True, "update_id": told, "version": chat.version, "message": note.message}

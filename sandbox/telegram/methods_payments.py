@@ -6,6 +6,7 @@ from typing import Any
 from aiogram.methods import (
     AnswerPreCheckoutQuery,
     CreateInvoiceLink,
+    EditUserStarSubscription,
     GetMyStarBalance,
     GetStarTransactions,
     RefundStarPayment,
@@ -119,6 +120,18 @@ def refund_star_payment(call: Call, method: RefundStarPayment) -> bool:
     }
     entry = call.world.add_entry(chat, content, sender=call.bot.user(), by_bot=True)
     call.world.queues[call.bot.id].put("message", entry.message, chat.id)
+    return True
+
+
+@carries_out(EditUserStarSubscription)
+def edit_user_star_subscription(call: Call, method: EditUserStarSubscription) -> bool:
+    subscription = call.world.payments.subscriptions.get(method.telegram_payment_charge_id)
+    if subscription is None or (subscription.bot_id, subscription.user_id) != (call.bot.id, method.user_id):
+        raise bad_request("CHARGE_NOT_FOUND")
+    if subscription.until <= time.time():
+        raise bad_request("SUBSCRIPTION_NOT_ACTIVE")
+    subscription.cancelled = method.is_canceled
+    call.world.payments.save_subscription(subscription)
     return True
 
 

@@ -13,6 +13,7 @@ from sandbox.telegram.checkout import PayOrder, pay
 from sandbox.telegram.errors import SimError
 from sandbox.telegram.faults import FaultOrder
 from sandbox.telegram.reading import json_answer, read_body, read_form
+from sandbox.telegram.subscriptions import RenewOrder, renew
 from sandbox.telegram.updates import lane_of
 from sandbox.telegram.views import Views
 from sandbox.telegram.world import World
@@ -69,6 +70,7 @@ class Sim:
             "message": self.message,
             "callback": self.callback,
             "pay": self.pay,
+            "subscription/renew": self.renew,
             "fault": self.fault,
             "reset": self.reset,
             "block": self.block,
@@ -79,6 +81,7 @@ class Sim:
         }
         gets: dict[str, Route] = {
             "chat/{id}": self.views.chat,
+            "invoice/{slug}": self.views.invoice,
             "outbox": self.views.outbox,
             "file/{file_id}": self.views.file,
             "state": self.views.state,
@@ -114,6 +117,9 @@ class Sim:
 
     async def pay(self, request: web.Request) -> web.StreamResponse:
         return json_answer(await pay(self.world, self.api.checkouts, await read_body(request, PayOrder)))
+
+    async def renew(self, request: web.Request) -> web.StreamResponse:
+        return json_answer(renew(self.world, await read_body(request, RenewOrder)))
 
     async def block(self, request: web.Request) -> web.StreamResponse:
         return json_answer(block(self.world, await read_body(request, BlockOrder)))

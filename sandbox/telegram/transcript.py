@@ -60,7 +60,7 @@ def view(entry: Entry) -> Json:
         "reply_to": message.get("reply_to_message", {}).get("message_id"),
         "reactions": entry.reactions,
         "dice": message.get("dice"),
-        "invoice": _invoice(entry),
+        "invoice": invoice_view(entry.invoice) if entry.invoice else None,
         "forwarded": "forward_origin" in message,
     }
     for name in _SERVICE:
@@ -81,12 +81,10 @@ def _button(button: Json) -> Json:
     return {"text": button["text"], **{name: value for name, value in button.items() if name != "text"}}
 
 
-def _invoice(entry: Entry) -> Json | None:
-    if entry.invoice is None:
-        return None
+def invoice_view(invoice: Json) -> Json:
+    """What a person sees of an invoice before they pay it."""
     known = ("title", "description", "amount", "photo_url", "subscription_period")
-    shown = {name: entry.invoice.get(name) for name in known}
-    return {**shown, "paid": bool(entry.invoice.get("paid"))}
+    return {**{name: invoice.get(name) for name in known}, "paid": bool(invoice.get("paid"))}
 
 
 def as_text(chat: Chat) -> str:

@@ -11,7 +11,7 @@ from sandbox.telegram.methods_payments import balance
 from sandbox.telegram.methods_profile import shown_commands
 from sandbox.telegram.people import DEFAULT_PERSON_ID
 from sandbox.telegram.reading import json_answer, path_number, query_number
-from sandbox.telegram.transcript import as_text, view
+from sandbox.telegram.transcript import as_text, invoice_view, view
 from sandbox.telegram.world import World
 
 Json = dict[str, Any]
@@ -66,6 +66,12 @@ class Views:
             "description": bot.descriptions.get(language or "") or bot.descriptions.get("", ""),
         }
 
+    async def invoice(self, request: web.Request) -> web.StreamResponse:
+        link = self.world.payments.links.get(request.match_info["slug"])
+        if link is None:
+            raise SimError("no such invoice", 404)
+        return json_answer(invoice_view(link.invoice))
+
     async def outbox(self, request: web.Request) -> web.StreamResponse:
         since, wait = query_number(request, "since") or 0, float(request.query.get("wait", "0"))
         outbox = self.world.outbox
@@ -110,6 +116,7 @@ class Views:
                 "chats": chats,
                 "faults": world.faults.state(),
                 "payments": [asdict(payment) for payment in world.payments.payments.values()],
+                "subscriptions": [asdict(each) for each in world.payments.subscriptions.values()],
                 "files": len(world.files),
                 "outbox": world.outbox.seq,
             }

@@ -234,6 +234,7 @@ async def test_it_fits_a_phone_and_a_wide_screen(page: Page, bot: BotProcess, co
     await page.keyboard.press("ArrowLeft")
     await expect(page.locator("#readout")).to_contain_text("A: ")
     assert await fits(page)
+    await page.evaluate("scrollTo(0, 0)")
     await page.screenshot(path=ARTIFACTS / f"dashboard-phone-{colours}.png", full_page=True)
 
 

@@ -12,7 +12,6 @@ import pytest
 from services import door as door_module
 from services.door import Door, NotLetIn
 from storage.dashboard import ended_jobs
-from storage.journal import end_step
 from storage.pool import Pool
 from tests.support.dashboard_house import (
     ADMIN,
@@ -26,7 +25,6 @@ from tests.support.rows import add_job, add_user
 from web.dashboard import board as board_module
 from web.dashboard import stream as stream_module
 from web.dashboard.access import COOKIE
-from web.dashboard.discretion import discreet, shown
 
 PAGES = ("/dashboard", "/dashboard/jobs", f"/dashboard/jobs/{'0' * 32}", "/dashboard/stream")
 ACTIONS = ("mode", "leave", *(f"jobs/{'0' * 32}/{what}" for what in ("retry", "cancel", "refund")))
@@ -335,108 +333,3 @@ async def test_a_database_that_is_away_is_said_and_no_stream_breaks(
             if raw.startswith(b"data: {"):
                 assert json.loads(raw.removeprefix(b"data: ")) == {"database": "ConnectionRefusedError"}
                 break
-
-
-# ---------------------------------------------------------------- search and story
-async def test_orders_are_found_by_what_is_known_of_them(house: House, db: Pool) -> None:
-    await house.come_in()
-    for user in (1001, 1002):
-        await add_user(db, user)
-    image = await house.finished("succeeded", plan="A")
-    speech = await add_job(db, 1002, service="speech")
-    failed = await house.finished("failed", user_id=1002, failure="failure.busy")
-
-    async def found(query: str) -> set[str]:
-        answer = await house.get(f"/dashboard/jobs?{query}")
-        assert answer.status == 200
-        return {str(job.id) for job in (image, speech, failed) if f"/jobs/{job.id}" in answer.text}
-
-    every = {str(job.id) for job in (image, speech, failed)}
-    assert await found("") == every
-    assert await found(f"q={str(image.id)[:11].upper()}") == {str(image.id)}
-    assert await found(f"q={image.id.hex[:5]}") >= {str(image.id)}
-    assert await found("q=1002") == {str(speech.id), str(failed.id)}
-    assert await found("q=1002&state=failed") == {str(failed.id)}
-    assert await found("service=speech") == {str(speech.id)}
-    assert await found("plan=A") == {str(image.id)}
-    assert await found("q=1001&plan=B") == set()
-    for nothing in ("q=%27%3B+drop", "q=-", "q=" + "9" * 40, "older=nonsense_x&state=none"):
-        assert await found(nothing) == set()
-
-
-async def test_pages_go_on_where_the_last_one_ended(house: House, db: Pool) -> None:
-    await house.come_in()
-    await add_user(db, stars=1000)
-    jobs = [await add_job(db) for _ in range(30)]
-    first = await house.get("/dashboard/jobs?q=1001")
-    (older,) = {part.split('"')[0] for part in first.text.split('href="') if "older=" in part.split('"')[0]}
-    second = await house.get(older.replace("&amp;", "&"))
-    on_first = [job for job in jobs if f"/jobs/{job.id}" in first.text]
-    on_second = [job for job in jobs if f"/jobs/{job.id}" in second.text]
-    assert (len(on_first), len(on_second)) == (25, 5)
-    assert not {job.id for job in on_first} & {job.id for job in on_second}
-    assert "data-refresh" in first.text
-    assert "data-refresh" not in second.text, "an older page does not move under the reader"
-
-
-async def test_a_story_has_steps_events_moves_and_words_and_no_secret(house: House, db: Pool) -> None:
-    await house.come_in()
-    await add_user(db)
-    secret = "https://api.telegram.org/file/bot1000000001:acceptance-tests-only/photos/1.jpg"
-    job = await house.finished(
-        "succeeded",
-        result={"media": [{"kind": "photo", "output": secret}], "message_ids": [41], "file_ids": ["f"]},
-        progress_message_id=40,
-    )
-    left = {"value": {"outputs": [secret], "token": "abc", "detail": "Bearer r8_abcdefghij"}}
-    add_step = (
-        "INSERT INTO journal (job_id, step, epoch, plan, ended_at, result) VALUES ($1, $2, 1, 'B', now(), $3)"
-    )
-    await db.execute(add_step, job.id, "poll-1", left)
-    text = plain((await house.get(f"/dashboard/jobs/{job.id}")).text)
-    for words in (
-        "Accepted",
-        "Begun",
-        "Ended: succeeded",
-        "moderate",
-        "deliver",
-        "epoch 1",
-        "4 ⭐ set aside",
-        "4 ⭐ paid",
-        "message 40",
-        "message 41",
-        "Done · 4 ⭐",
-        "−4 ⭐ · balance 96 ⭐",
-        "1 photo",
-        "a lighthouse",
-        "https://api.telegram.org/…",
-    ):
-        assert words in text, words
-    for hidden in ("acceptance-tests-only", "photos/1.jpg", "abc", "r8_"):
-        assert hidden not in text, hidden
-    assert (await house.get(f"/dashboard/jobs/{'1' * 32}")).status == 404
-    assert (await house.get("/dashboard/jobs/nonsense")).status == 404
-
-
-async def test_a_failure_is_told_as_its_person_read_it(house: House, db: Pool) -> None:
-    await house.come_in()
-    await add_user(db)
-    job = await add_job(db, language="ru", progress_message_id=5)
-    await db.execute("UPDATE jobs SET state = 'running', epoch = 1, holder = 'x' WHERE id = $1", job.id)
-    failure = {"type": "Refused", "key": "input.too_large", "detail": "", "params": {"size": "21.0", "limit": 20}}
-    assert await end_step(db, job.id, "moderate", 1, {"failure": failure})
-    assert await end_step(db, job.id, "tell", 1, {"value": None})
-    await db.execute("UPDATE jobs SET state = 'failed', failure = 'input.too_large', ended_at = now()")
-    text = plain((await house.get(f"/dashboard/jobs/{job.id}")).text)
-    assert house.studio.texts.t("ru", "input.too_large", size="21.0", limit=20) in text
-    assert "Ended: failed input.too_large" in text
-
-
-def test_what_a_step_left_is_shown_without_secrets() -> None:
-    assert discreet("see https://user:pw@x.example:8/a?token=1 now") == "see https://x.example/… now"
-    assert discreet("data:image/png;base64,AAAA") == "data:…"
-    assert discreet("bot 123456789:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw") == "bot …"
-    assert discreet("http://[broken") == "…"
-    assert "hunter2" not in shown({"a": [{"api_key": "hunter2", "password": "hunter2"}]})
-    assert len(shown(["x" * 500] * 100)) <= 600
-    assert shown({"n": 1, "t": True, "none": None}) == '{\n "n": 1,\n "t": true,\n "none": null\n}'

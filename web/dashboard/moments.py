@@ -59,7 +59,7 @@ def _incident(moment: Moment, texts: Texts) -> Line:
         end = "still open"
     else:
         end = f"over after {lasting((moment.closed_at - moment.at).total_seconds())}"
-    facts = [f"{key.replace('_', ' ')}: {_fact(value)}" for key, value in moment.facts.items() if _is_plain(value)]
+    facts = [_fact(name, value) for name, value in moment.facts.items() if name != "since" and _is_plain(value)]
     kind = "incident" if moment.closed_at is None else "incident over"
     return _line(kind, moment.at, f"Incident: {name}", " · ".join([end, *facts[:_FACTS]]), [])
 
@@ -68,9 +68,10 @@ def _is_plain(value: Any) -> bool:
     return isinstance(value, str | int | float) and not isinstance(value, bool) and value != ""
 
 
-def _fact(value: Any) -> str:
+def _fact(name: str, value: Any) -> str:
     text = discreet(str(value))
-    return text if len(text) <= _LONGEST_FACT else f"{text[:_LONGEST_FACT]}…"
+    text = text if len(text) <= _LONGEST_FACT else f"{text[:_LONGEST_FACT]}…"
+    return text if name == "why" else f"{name.replace('_', ' ')}: {text}"
 
 
 def _change(change: Change, names: Mapping[str, Named]) -> Line:

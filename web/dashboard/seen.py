@@ -43,7 +43,7 @@ async def what_was_seen(
     elif job.state == "failed" and "value" in outcomes.get("tell", {}):
         seen.append(_failure(studio, job, outcomes))
     if any(move.kind == "refund_job" for move in moves):
-        seen.append(Seen("Told that the price is back", Markup(refund_text(studio, job, facts.language))))  # noqa: S704
+        seen.append(Seen("Told that the price is back", _html(refund_text(studio, job, facts.language))))
     return seen
 
 
@@ -55,7 +55,7 @@ def _progress(studio: Studio, job: Job, facts: JobFacts) -> Seen:
         text = running_text(studio, job, None) if job.state == "running" else queued_text(studio, job, None)
     what = "Progress message" if facts.shown or not job.ended else "Progress message (not brought up to date yet)"
     ids = () if job.progress_message_id is None else (job.progress_message_id,)
-    return Seen(what, Markup(text), ids)  # noqa: S704 - made of our texts, with what people wrote escaped
+    return Seen(what, _html(text), ids)
 
 
 async def _result(studio: Studio, job: Job, steps: Sequence[StepTaken], outcomes: dict[str, Any]) -> Seen:
@@ -75,7 +75,7 @@ async def _result(studio: Studio, job: Job, steps: Sequence[StepTaken], outcomes
     ids = [*(job.result or {}).get("message_ids", ()), *_message_ids(outcomes.get("words"))]
     kinds = [str(media.kind) for media in result.media]
     media = ", ".join(counted(kinds.count(kind), kind, f"{kind}s") for kind in dict.fromkeys(kinds))
-    return Seen("Result", Markup("\n".join(lines)), tuple(ids), media)  # noqa: S704 - as above
+    return Seen("Result", _html("\n".join(lines)), tuple(ids), media)
 
 
 def _failure(studio: Studio, job: Job, outcomes: dict[str, Any]) -> Seen:
@@ -86,7 +86,13 @@ def _failure(studio: Studio, job: Job, outcomes: dict[str, Any]) -> Seen:
     if job.price:
         lines.append(t(job.language, "failure.returned", job.price))
     ids = _message_ids(outcomes.get("tell"))
-    return Seen("Why there is no result", Markup("\n".join(lines)), tuple(ids))  # noqa: S704 - as above
+    return Seen("Why there is no result", _html("\n".join(lines)), tuple(ids))
+
+
+def _html(text: str) -> Markup:
+    """What we send to Telegram is HTML of our own texts, in which what people wrote is escaped. A quotation begins
+    and ends a line by itself, here as there."""
+    return Markup(text.replace("\n<blockquote>", "<blockquote>").replace("</blockquote>\n", "</blockquote>"))  # noqa: S704
 
 
 def _message_ids(outcome: dict[str, Any] | None) -> list[int]:

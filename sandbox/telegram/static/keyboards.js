@@ -1,6 +1,6 @@
 // Inline keyboards, reply keyboards, and the sheet that pays an invoice.
 import { $, el, icon, toast } from './dom.js';
-import { post } from './server.js';
+import { get } from './server.js';
 
 const waiting = new Map(); // callback_query_id -> button
 
@@ -27,10 +27,7 @@ async function press(node, button, message, chat) {
   if (button.pay) return message.invoice?.paid ? toast('This invoice is paid.') : openPay(message.invoice, { message_id: message.message_id }, chat);
   if (button.url) return followLink(button.url, chat);
   if (button.web_app) return void window.open(button.web_app.url, '_blank', 'noopener');
-  if (button.copy_text) {
-    await navigator.clipboard?.writeText(button.copy_text.text);
-    return toast('Copied');
-  }
+  if (button.copy_text) return copy(button.copy_text.text);
   if (button.switch_inline_query_current_chat !== undefined) {
     $('composer').value = `@${chat.bot.username} ${button.switch_inline_query_current_chat}`;
     return $('composer').focus();
@@ -55,25 +52,38 @@ export function answered(callbackQueryId) {
 
 export function followLink(url, chat) {
   const invoice = /^https?:\/\/t\.me\/(\$[\w-]+)/.exec(url);
-  if (invoice) return openPay(null, { link: invoice[1] }, chat);
+  if (invoice) return payLink(invoice[1], chat);
+  const shared = /^https?:\/\/t\.me\/share\/url\?(.*)/.exec(url);
+  if (shared) return copy(new URLSearchParams(shared[1]).get('url'));
   const start = /^https?:\/\/t\.me\/(\w+)\?start=([\w-]+)/.exec(url);
   if (start && start[1] === chat.bot?.username) return chat.send(`/start ${start[2]}`);
   return void window.open(url, '_blank', 'noopener');
 }
 
+async function copy(text) {
+  await navigator.clipboard?.writeText(text);
+  toast('Copied');
+}
+
+async function payLink(slug, chat) {
+  try {
+    openPay(await get(`invoice/${encodeURIComponent(slug)}`), { link: slug }, chat);
+  } catch (error) { toast(error.message); }
+}
+
 let paying = null;
 
 export function openPay(invoice, body, chat) {
-  paying = { body, chat };
-  const amount = invoice ? `⭐ ${invoice.amount}` : 'the invoice';
+  const monthly = Boolean(invoice.subscription_period);
+  const stars = `${invoice.amount} ${invoice.amount === 1 ? 'Star' : 'Stars'}${monthly ? ' a month' : ''}`;
+  paying = { body, chat, label: `${monthly ? 'Subscribe' : 'Confirm and pay'} ⭐ ${invoice.amount}` };
   $('pay-text').replaceChildren(
-    invoice ? 'Do you want to buy ' : 'Do you want to pay ',
-    el('b', {}, invoice ? invoice.title : 'this invoice'), ' in ', el('b', {}, chat.bot.first_name),
-    ...(invoice ? [' for ', el('b', {}, `${invoice.amount} ${invoice.amount === 1 ? 'Star' : 'Stars'}`), '?'] : ['?']),
+    monthly ? 'Do you want to subscribe to ' : 'Do you want to buy ', el('b', {}, invoice.title),
+    ' in ', el('b', {}, chat.bot.first_name), ' for ', el('b', {}, stars), '?',
   );
   $('pay-error').hidden = true;
   $('pay-confirm').disabled = false;
-  $('pay-confirm').textContent = invoice ? `Confirm and pay ${amount}` : 'Confirm and pay';
+  $('pay-confirm').textContent = paying.label;
   if (!$('pay-sheet').open) $('pay-sheet').showModal();
 }
 

@@ -1,5 +1,5 @@
 // The transcript: messages, albums, days and service lines, redrawn only where something changed.
-import { $, clock, day, el, icon } from './dom.js';
+import { $, clock, day, el, icon, toast } from './dom.js';
 import { followLink, inlineKeyboard } from './keyboards.js';
 import { renderMedia } from './media.js';
 
@@ -70,7 +70,7 @@ const joins = (a, b) => a[0].user.id === b[0].user.id && !isService(a[0]) && !is
 
 function render(block, chat, flags) {
   const message = block[0];
-  if (isService(message)) return serviceLine(message);
+  if (isService(message)) return serviceLine(message, chat);
   const texts = block.filter((part) => part.html);
   const withMedia = message.media.length > 0;
   const framed = withMedia && ['photo', 'video', 'animation'].includes(message.media[0].kind);
@@ -160,11 +160,19 @@ function invoice(details) {
   return el('div', { class: 'invoice' }, el('h3', {}, details.title), el('span', { class: 'price' }, `⭐ ${details.amount}${details.paid ? ' · paid' : ''}`), el('p', {}, details.description));
 }
 
-function serviceLine(message) {
+function serviceLine(message, chat) {
   const paid = message.successful_payment;
   const back = message.refunded_payment;
   let line = '📌 A message was pinned';
   if (paid) line = `You paid ⭐ ${paid.total_amount}${paid.is_recurring ? ' for a subscription' : ''}`;
   if (back) line = `⭐ ${back.total_amount} came back to you`;
-  return el('div', { class: 'service', 'data-id': message.message_id, 'data-kind': paid ? 'successful_payment' : 'service' }, line);
+  const node = el('div', { class: 'service', 'data-id': message.message_id, 'data-kind': paid ? 'successful_payment' : 'service' }, line);
+  if (paid?.is_recurring) node.append(' ', el('button', { type: 'button', onclick: () => passMonth(chat) }, 'Let a month pass'));
+  return node;
+}
+
+async function passMonth(chat) {
+  try {
+    await chat.act('subscription/renew', {});
+  } catch (error) { toast(error.message); }
 }

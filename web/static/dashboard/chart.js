@@ -56,33 +56,26 @@ export class Chart {
     if (!this.minutes || !width) return;
     const size = this.minutes.A.succeeded.length;
     const failing = this.metric === 'succeeded' ? 'failed' : null;
-    const heights = SIDES.map((side) =>
+    const most = SIDES.map((side) =>
       Math.max(...this.minutes[side][this.metric].map((n, i) => (n ?? 0) + (failing ? this.minutes[side][failing][i] : 0))),
     );
-    const top = nice(Math.max(...heights), this.timed);
-    const empty = Math.max(...heights) === 0;
+    const empty = Math.max(...most) === 0;
+    const tick = nice(Math.max(...most) / 3, this.timed);
+    const [above, below] = most.map((number) => Math.max(tick, Math.ceil(number / tick) * tick));
     const box = { left: MARGIN.left, right: width - MARGIN.right, top: MARGIN.top, bottom: height - MARGIN.bottom };
-    const middle = (box.top + box.bottom) / 2;
-    const half = (box.bottom - box.top) / 2;
+    const unit = (box.bottom - box.top) / (above + below);
+    const middle = box.top + above * unit;
     const step = (box.right - box.left) / size;
     this.geometry = { box, step, size };
 
     const svg = draw('svg', { viewBox: `0 0 ${width} ${height}`, 'aria-hidden': 'true' });
-    for (const part of empty ? [0] : [-1, -0.5, 0, 0.5, 1]) {
-      const y = middle - part * half;
-      svg.append(draw('line', { class: part ? 'grid-line' : 'axis', x1: box.left, x2: box.right, y1: y, y2: y }));
-      if (part || !empty) {
-        const label = part ? this.say(Math.abs(part) * top) : '0';
-        const whole = this.timed || Number.isInteger(part * top);
-        if (whole) svg.append(draw('text', { x: box.left - 6, y: y + 4, 'text-anchor': 'end' }, label));
-      }
-    }
+    if (!empty) this.drawScale(svg, { tick, above, below, unit, middle });
     this.drawTimes(svg, height);
     if (this.chosen !== null) {
       const x = box.left + this.chosen * step;
       svg.append(draw('rect', { class: 'cursor', x, y: box.top, width: step, height: box.bottom - box.top }));
     }
-    SIDES.forEach((side, below) => {
+    SIDES.forEach((side, lower) => {
       for (let minute = 0; minute < size; minute += 1) {
         const x = box.left + minute * step + step * 0.12;
         let reached = 0;
@@ -91,8 +84,8 @@ export class Chart {
         for (const [metric, look] of stack) {
           const number = this.minutes[side][metric][minute] ?? 0;
           if (!number) continue;
-          const tall = Math.max(1.5, (number / top) * half);
-          const y = below ? middle + reached : middle - reached - tall;
+          const tall = Math.max(1.5, number * unit);
+          const y = lower ? middle + reached : middle - reached - tall;
           svg.append(draw('rect', { class: look, x, y, width: Math.max(1, step * 0.76), height: tall, rx: Math.min(1.5, step / 4) }));
           reached += tall;
         }
@@ -111,6 +104,18 @@ export class Chart {
     this.fillTable();
   }
 
+  drawScale(svg, { tick, above, below, unit, middle }) {
+    const { left, right } = this.geometry.box;
+    for (let line = Math.round(-below / tick); line <= Math.round(above / tick); line += 1) {
+      const y = middle - line * tick * unit;
+      const label = line ? this.say(Math.abs(line) * tick) : '0';
+      svg.append(
+        draw('line', { class: line ? 'grid-line' : 'axis', x1: left, x2: right, y1: y, y2: y }),
+        draw('text', { x: left - 6, y: y + 4, 'text-anchor': 'end' }, label),
+      );
+    }
+  }
+
   drawTimes(svg, height) {
     const { box, step, size } = this.geometry;
     const every = box.right - box.left < 420 ? 20 : 10;
@@ -124,10 +129,12 @@ export class Chart {
   drawMarks(svg) {
     const { box, step, size } = this.geometry;
     const flags = { mode: '⇄', incident: '▲', 'incident over': '▲' };
+    const drawn = new Set();
     for (const { at, kind } of this.marks) {
-      const minute = at / 60 - this.minutes.first;
-      if (!flags[kind] || minute < 0 || minute > size) continue;
-      const x = box.left + minute * step;
+      const minute = Math.floor(at / 60) - this.minutes.first;
+      if (!flags[kind] || minute < 0 || minute >= size || drawn.has(minute)) continue;
+      drawn.add(minute);
+      const x = box.left + (minute + 0.5) * step;
       const look = kind === 'mode' ? 'mark' : 'mark mark-incident';
       svg.append(
         draw('line', { class: look, x1: x, x2: x, y1: box.top, y2: box.bottom }),
@@ -189,6 +196,7 @@ export class Chart {
       ]);
       rows.push(el('tr', {}, el('th', { scope: 'row' }, clock((this.minutes.first + minute) * 60)), values.map((v) => el('td', {}, v))));
     }
+    if (!rows.length) return this.table.replaceChildren('Nothing has ended in this hour.');
     const heads = ['Minute', ...SIDES.flatMap((side) => ['made', 'failed', 'work', 'wait'].map((name) => `${side} ${name}`))];
     this.table.replaceChildren(
       el('table', {}, el('thead', {}, el('tr', {}, heads.map((head) => el('th', { scope: 'col' }, head)))), el('tbody', {}, rows)),
@@ -203,10 +211,10 @@ const NOTHING = {
   waited: 'Nothing was begun in the last hour.',
 };
 
-/** A round number that is not below `most`: the scale's end. */
-function nice(most, timed) {
-  if (!most) return 1;
-  if (!timed && most <= 2) return 2;
-  const power = 10 ** Math.floor(Math.log10(most));
-  return [1, 2, 4, 6, 8, 10].map((n) => n * power).find((n) => n >= most);
+/** A round number that is not below `least`: the step from one line of the scale to the next. */
+function nice(least, timed) {
+  if (!least) return 1;
+  if (!timed && least <= 1) return 1;
+  const power = 10 ** Math.floor(Math.log10(least));
+  return [1, 2, 5, 10].map((n) => n * power).find((n) => n >= least);
 }

@@ -49,7 +49,11 @@ export function showInngest(plans = inngest) {
   const place = find('#inngest');
   place.dataset.state = plans.healthy ? 'ok' : 'bad';
   const since = lasting(Math.max(0, now - plans.since));
-  say(find('span', place), plans.healthy ? `well for ${since}` : `away for ${since}: ${plans.state}`);
+  const words = `${plans.healthy ? 'well' : 'away'} for ${since}`;
+  const why = plans.healthy ? '' : plans.state.replace(/^away: /, '');
+  say(find('b', place), words);
+  say(find('small', place), why);
+  find('small', place).title = why;
 }
 
 const timed = (seconds) => [seconds ?? 0, lasting(seconds), ''];
@@ -128,7 +132,9 @@ export function showHealth(health) {
     const [state, name] = parts[i];
     line.dataset.state = state === undefined ? 'unasked' : state === 'ok' ? 'ok' : 'bad';
     const said = state === 'ok' || state === undefined ? '' : state;
-    say(find('span', line), [name, said].filter(Boolean).join(' · ') || (state === 'ok' ? 'well' : '–'));
+    const words = [name, said].filter(Boolean).join(' · ') || (state === 'ok' ? 'well' : '–');
+    say(find('span', line), words);
+    find('span', line).title = words;
   });
 }
 
@@ -142,7 +148,13 @@ export function showMoments(moments) {
   );
   const empty = el('li', { class: 'empty' }, el('b', {}, 'Nothing has fallen back or been taken over.'),
     'Changes of mode and incidents appear here too.');
-  find('#moments').replaceChildren(...(lines.length ? lines : [empty]));
+  list(find('#moments'), lines, empty);
+}
+
+/** Both lists keep their place free for what comes; where there is little, the place is not held. */
+function list(place, lines, empty) {
+  place.classList.toggle('few', lines.length < 4);
+  place.replaceChildren(...(lines.length ? lines : [empty]));
 }
 
 const jobLink = (id) => el('a', { href: `/dashboard/jobs/${id}` }, `${id.slice(0, 8)}…${id.slice(-4)}`);
@@ -159,7 +171,7 @@ export function showJobs(jobs) {
         el('small', { class: 'tags' }, time(job)))),
   );
   const empty = el('li', { class: 'empty' }, el('b', {}, 'Nobody has ordered yet.'), 'The first order appears here by itself.');
-  find('#latest').replaceChildren(...(lines.length ? lines : [empty]));
+  list(find('#latest'), lines, empty);
 }
 
 function time({ started, ended, created, price }) {

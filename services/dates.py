@@ -1,0 +1,23 @@
+"""Days as people write them, in their language. All days are UTC's."""
+
+from datetime import UTC, date, datetime
+
+from babel.dates import format_date
+
+from services.i18n import DEFAULT_LANGUAGE
+
+
+def day(language: str, at: datetime) -> str:
+    """A day with its year: `13 August 2026`."""
+    return format_date(_utc(at), "d MMMM y", locale=language or DEFAULT_LANGUAGE)
+
+
+def short_day(language: str, at: datetime, *, today: date | None = None) -> str:
+    """A day of a list: `13 Aug`, and with the year where that is not this one."""
+    today = today or datetime.now(UTC).date()
+    that = _utc(at)
+    return format_date(that, "d MMM" if that.year == today.year else "d MMM y", locale=language)
+
+
+def _utc(at: datetime) -> date:
+    return at.astimezone(UTC).date()
