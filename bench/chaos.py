@@ -78,13 +78,14 @@ class Report:
     verdict: Verdict
     facts: dict[str, int | str]
     """What is worth knowing and no promise."""
+    given_up: list[Wish]
 
     async def stories(self) -> str:
         """Of the first orders that broke a promise."""
         parts = []
         for job, wrongs in list(self.verdict.broken.items())[:_STORIES]:
             parts.append(f"{', '.join(wrongs)}: {await story(self.chaos.stage, self.evidence, job)}")
-        return "\n\n".join(parts)
+        return "\n\n".join([*parts, *(f"given up: {wish}" for wish in self.given_up)])
 
     def table(self) -> str:
         done = [(kind, self.chaos.done[kind]) for kind in Kind if self.chaos.done[kind]]
@@ -116,7 +117,7 @@ async def run(stage: ChaosStage, harms: list[Harm], wanted: list[Wish], *, settl
     verdict = await judge(chaos, evidence, people)
     facts = await _facts(stage, people)
     facts |= {"seconds of harm": round(ordered - begun), "seconds until all had ended": round(ended - ordered)}
-    return Report(chaos, evidence, verdict, facts)
+    return Report(chaos, evidence, verdict, facts, [wish for person in people for wish in person.gave_up])
 
 
 async def _live(person: Customer, own: Iterable[Wish], known: Known, begun: float) -> None:

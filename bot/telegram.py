@@ -26,7 +26,10 @@ from services.i18n import DEFAULT_LANGUAGE, Texts
 
 SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 - the header's name
 ALLOWED_UPDATES = ["message", "callback_query", "pre_checkout_query", "my_chat_member"]
-COMMANDS = ("menu", "balance", "topup", "history", "price", "models", "voices", "language", "help", "cancel")
+COMMANDS = (
+    *("menu", "balance", "topup", "subscribe", "invite", "promo", "history", "price"),
+    *("models", "voices", "language", "help", "cancel"),
+)
 _ANSWERS = (Response[Message], Response[bool], Response[Message | bool])
 """Held for ever: pydantic forgets a generic model that nobody holds, and aiogram would have it built again."""
 _POLL_SECONDS = 25

@@ -31,7 +31,8 @@ async def _view(desk: Desk) -> View:
     link = await create_start_link(desk.bot, invite_payload(desk.user.id))
     invited = await count_invited(desk.studio.db, desk.user.id)
     lines = [desk.t("invite.link", link=link), "", desk.t("invite.bonus", BONUS)]
-    lines.append(desk.t("invite.came", invited.came, rewarded=invited.rewarded))
+    came = desk.t("invite.came", invited.came, rewarded=invited.rewarded)
+    lines.append(came if invited.came else desk.t("invite.nobody"))
     # https://core.telegram.org/widgets/share
     share = f"https://t.me/share/url?{urlencode({'url': link, 'text': desk.t('invite.words')})}"
     rows = [[InlineKeyboardButton(text=desk.t("button.share"), url=share)]]

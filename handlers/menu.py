@@ -3,7 +3,7 @@
 from functools import lru_cache
 
 from aiogram import F, Router
-from aiogram.filters import Command, CommandStart
+from aiogram.filters import Command, CommandObject, CommandStart
 from aiogram.fsm.context import FSMContext
 from aiogram.types import CallbackQuery, InlineKeyboardMarkup, Message
 
@@ -11,6 +11,7 @@ from handlers.context import Desk, answer
 from services.buttons import LanguageTap, MenuTap, ServiceTap, button, keyboard, menu_button
 from services.generation.registry import SERVICES
 from services.i18n import Texts
+from services.invitations import Invitation, take_invitation
 from storage.users import set_language
 
 router = Router(name="menu")
@@ -44,6 +45,8 @@ def balance_text(desk: Desk) -> str:
     lines = [desk.t("balance.available", balance.available)]
     if balance.held:
         lines.append(desk.t("balance.held", balance.held))
+    if balance.debt:
+        lines.append(desk.t("balance.debt", balance.debt))
     return "\n".join(lines)
 
 
@@ -68,8 +71,11 @@ def language_keyboard(desk: Desk) -> InlineKeyboardMarkup:
 
 
 def balance_keyboard(desk: Desk) -> InlineKeyboardMarkup:
-    more = button(desk.t("button.topup"), MenuTap(place="topup"))
-    return keyboard([[more], [menu_button(desk.studio.texts, desk.user.language)]])
+    rows = [
+        [button(desk.t(f"button.{place}"), MenuTap(place=place)) for place in places]
+        for places in (("topup", "subscribe"), ("statement", "invite"))
+    ]
+    return keyboard([*rows, [menu_button(desk.studio.texts, desk.user.language)]])
 
 
 def back_keyboard(desk: Desk) -> InlineKeyboardMarkup:
@@ -77,11 +83,16 @@ def back_keyboard(desk: Desk) -> InlineKeyboardMarkup:
 
 
 @router.message(CommandStart())
-async def start(message: Message, desk: Desk, state: FSMContext, raw_state: str | None) -> None:
+async def start(
+    message: Message, desk: Desk, state: FSMContext, raw_state: str | None, command: CommandObject
+) -> None:
     if raw_state is not None:
         await state.clear()
-    greeting = desk.t("start.greeting", name=desk.user.first_name)
-    await desk.say(f"{greeting}\n\n{menu_text(desk)}", menu_keyboard(desk))
+    parts = [desk.t("start.greeting", name=desk.user.first_name), menu_text(desk)]
+    invitation = await take_invitation(desk.studio, desk.user.id, command.args) if command.args else None
+    if invitation in (Invitation.TAKEN, Invitation.OWN):
+        parts.insert(1, desk.t(f"invite.{invitation.value}"))
+    await desk.say("\n\n".join(parts), menu_keyboard(desk))
 
 
 @router.message(Command("menu"))
@@ -104,7 +115,8 @@ async def support(message: Message, desk: Desk) -> None:
 
 @router.message(Command("terms"))
 async def terms(message: Message, desk: Desk) -> None:
-    await desk.say(desk.t("terms.text"), back_keyboard(desk))
+    state = desk.t("terms.accepted" if desk.user.terms_accepted else "terms.later")
+    await desk.say(f"{desk.t('terms.text')}\n\n{state}", back_keyboard(desk))
 
 
 @router.message(Command("balance"))

@@ -5,13 +5,35 @@ from typing import Any
 
 from aiogram import Router
 
-from handlers import admin, history, menu, order, other, own, payments, plan, results, uploads, words
+from handlers import (
+    admin,
+    history,
+    invite,
+    menu,
+    order,
+    other,
+    own,
+    payments,
+    plan,
+    promo,
+    reconcile,
+    refunds,
+    results,
+    statement,
+    stats,
+    subscriptions,
+    uploads,
+    user_card,
+    words,
+)
 
 
 def create_router() -> Router:
     """A router of the whole bot. Its parts are single objects of their modules, so call this once a process."""
     root = Router(name="diptych")
-    for topic in (payments, menu, admin, plan, own, history, words, uploads, order, results, other):
+    people = (subscriptions, payments, menu, invite, promo, statement)
+    admins = (admin, plan, refunds, reconcile, user_card, stats)
+    for topic in (*people, *admins, own, history, words, uploads, order, results, other):
         root.include_router(topic.router)
     ask_filters_inline(root)
     return root

@@ -70,7 +70,7 @@ CREATE TABLE incidents (
     seen_at    timestamptz NOT NULL,             -- when it was last seen to last
     closed_at  timestamptz,
     facts      jsonb       NOT NULL DEFAULT '{}',
-    told       jsonb       NOT NULL DEFAULT '{}',  -- admin's id: the id of the one message they have of it
+    told       jsonb       NOT NULL DEFAULT '{}',  -- admin's id: the one message they have of it: bot, message_id, text
     told_at    timestamptz,                      -- when the messages were last sent or edited
     told_text  text        NOT NULL DEFAULT '',
     posted     text        NOT NULL DEFAULT '',  -- what the webhook was told last: opened, closed

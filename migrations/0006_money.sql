@@ -45,6 +45,8 @@ ALTER TABLE topups
     ADD COLUMN subscription text,                -- the plan that this payment begins, NULL for a pack
     ADD COLUMN resume       jsonb;               -- the order that was short of credits, and goes on by itself
 
+CREATE INDEX topups_unconfirmed ON topups (checked_at) WHERE paid_at IS NULL AND checked_at IS NOT NULL;
+
 -- Every charge that was credited; a subscription has one a month.
 CREATE TABLE charges (
     id         text PRIMARY KEY,                 -- Telegram's

@@ -16,6 +16,7 @@ from services.expiry import expire_stale_jobs
 from services.ledger_check import prove_ledger
 from services.plans import Plans
 from services.reconcile import reconcile_stars
+from services.renewals import tell_ends
 from services.studio import Studio
 from services.summary import send_summary
 from storage.chores import chore_is_done, claim_chore, finish_chore, give_up_chore, meet_chore
@@ -60,6 +61,7 @@ class Chore:
 CHORES: Final[Sequence[Chore]] = (
     Chore("expire_stale_jobs", expire_stale_jobs, "hour", minute=7),
     Chore("check_ledger", prove_ledger, "hour", minute=37),
+    Chore("tell_ends", tell_ends, "hour", minute=37),
     Chore("reconcile_stars", reconcile_stars, "day", hour=4, minute=20),
     Chore("daily_summary", send_summary, "day", hour=6, minute=0),
 )

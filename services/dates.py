@@ -4,12 +4,10 @@ from datetime import UTC, date, datetime
 
 from babel.dates import format_date
 
-from services.i18n import DEFAULT_LANGUAGE
-
 
 def day(language: str, at: datetime) -> str:
     """A day with its year: `13 August 2026`."""
-    return format_date(_utc(at), "d MMMM y", locale=language or DEFAULT_LANGUAGE)
+    return format_date(_utc(at), "d MMMM y", locale=language)
 
 
 def short_day(language: str, at: datetime, *, today: date | None = None) -> str:

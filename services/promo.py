@@ -4,8 +4,8 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Final, Self
 
-from pydantic import BaseModel, Field, ValidationError
 from loguru import logger
+from pydantic import BaseModel, Field, ValidationError
 
 from services import ledger
 from services.errors import Refused
@@ -15,6 +15,7 @@ from storage.promo import add_promo, has_redeemed, lock_promo, redeem_promo
 _CODE: Final = re.compile(r"[A-Z0-9_-]{3,32}")
 _DAYS: Final = re.compile(r"([0-9]{1,4})[dD]")
 _WORDS_OF_ADMINS: Final = frozenset({"NEW", "LIST"})
+_WHOLE_DAY: Final = timedelta(days=1, microseconds=-1)
 _MOST_CREDITS: Final = 100_000
 _MOST_USES: Final = 1_000_000
 
@@ -85,7 +86,7 @@ def _end(word: str, now: datetime) -> datetime:
         end = now + timedelta(days=int(days[1]))
     else:
         try:
-            end = datetime.strptime(word, "%Y-%m-%d").replace(tzinfo=UTC) + timedelta(days=1)
+            end = datetime.strptime(word, "%Y-%m-%d").replace(tzinfo=UTC) + _WHOLE_DAY
         except (ValueError, OverflowError) as error:
             raise Refused("promo.bad_day") from error
     if end <= now:

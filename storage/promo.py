@@ -9,7 +9,8 @@ _ADD = """
 INSERT INTO promo_codes (code, credits, uses, until, created_by) VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (code) DO NOTHING RETURNING true"""
 _LATEST = """
-SELECT code, credits, uses, used, until, until > now() AS valid FROM promo_codes ORDER BY created_at DESC LIMIT $1"""
+SELECT code, credits, uses, used, until, until > now() AS valid FROM promo_codes
+ORDER BY created_at DESC LIMIT $1"""
 
 # The lock makes those who redeem the same code wait for each other, so that `used` is never read too early.
 _LOCK = """
@@ -35,9 +36,7 @@ class PromoCode:
     valid: bool
 
 
-async def add_promo(
-    db: Executor, code: str, *, stars: int, uses: int, until: datetime, created_by: int
-) -> bool:
+async def add_promo(db: Executor, code: str, *, stars: int, uses: int, until: datetime, created_by: int) -> bool:
     """A new code for `stars` credits a person. False where there is such a code."""
     return bool(await db.fetchval(_ADD, code, stars, uses, until, created_by))
 

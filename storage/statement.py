@@ -31,7 +31,7 @@ SELECT l.kind, l.key, l.settled, l.amount::bigint, l.owed, l.balance, l.created_
        j.service, topup.subscription
 FROM summed l
 LEFT JOIN jobs j ON j.id = l.job_id
-LEFT JOIN charges c ON l.kind IN ('topup', 'refund', 'subscription_bonus') AND c.id = substr(l.key, strpos(l.key, ':') + 1)
+LEFT JOIN charges c ON l.kind IN ('topup', 'subscription_bonus') AND c.id = substr(l.key, strpos(l.key, ':') + 1)
 LEFT JOIN topups topup ON topup.id = c.topup_id
 ORDER BY l.id DESC LIMIT $2 OFFSET $3"""
 

@@ -9,6 +9,7 @@ from aiogram.exceptions import TelegramAPIError
 from aiohttp import web
 
 from providers.protocols import ProviderError
+from services.generation.registry import SERVICES
 from services.plans import Plans
 from services.studio import Studio
 from storage.pool import DATABASE_AWAY
@@ -44,7 +45,7 @@ class Health:
             self._database.ask(), self._telegram.ask(), self._providers.ask()
         )
         inngest = self._plan_a_state()
-        modes = {service: self._plans.mode(service) for service in self._plans.services}
+        modes = {service: self._plans.mode(service) for service in SERVICES}
         some_plan = self._plans.plan_a.healthy or any(mode != "a" for mode in modes.values())
         serving = (database, telegram, provider) == ("ok", "ok", "ok") and some_plan
         body = {

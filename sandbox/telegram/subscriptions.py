@@ -13,7 +13,7 @@ Json = dict[str, Any]
 
 
 class RenewOrder(PersonOrder):
-    """Body of ``POST sim/subscription/renew``: a subscription by its first payment, else the one that lasts longest."""
+    """Body of ``POST sim/subscription/renew``: by its first payment, else the longest one."""
 
     charge_id: str | None = None
 

@@ -9,6 +9,7 @@ from services.buttons import keyboard, menu_button
 from services.errands.spec import Errand, ErrandSpec
 from services.referrals import reward_inviter
 from services.telegram_errors import delivery_failure, person_is_gone
+from storage.charges import get_charge
 from storage.ledger import get_balance
 
 
@@ -18,7 +19,7 @@ async def run(errand: Errand) -> dict[str, Any]:
 
     async def thank() -> None:
         t, balance = studio.texts.t, await get_balance(studio.db, job.user_id)
-        key = "topup.thanks" if credited == stars else "subscription.thanks"
+        key = "topup.thanks" if credited == stars else await _subscription_thanks(errand)
         lines = [t(job.language, key, credited), t(job.language, "balance.available", balance.available)]
         if balance.debt:
             lines.append(t(job.language, "balance.debt", balance.debt))
@@ -41,6 +42,12 @@ async def run(errand: Errand) -> dict[str, Any]:
         await steps.run("tell-inviter", tell_inviter, patient=True)
     await steps.run("note", note)
     return {"rewarded": rewarded}
+
+
+async def _subscription_thanks(errand: Errand) -> str:
+    """The key of the thanks: a subscription has begun, or goes on for another month."""
+    charge = await get_charge(errand.studio.db, errand.job.inputs["charge"])
+    return "subscription.renewed" if charge is not None and charge.recurring else "subscription.thanks"
 
 
 async def _send(errand: Errand, user_id: int, text: str, language: str = "") -> None:

@@ -12,6 +12,7 @@ import pytest
 from services import door as door_module
 from services.door import Door, NotLetIn
 from storage.dashboard import ended_jobs
+from storage.dashboard_links import add_link, use_link
 from storage.pool import Pool
 from tests.support.dashboard_house import (
     ADMIN,
@@ -66,6 +67,17 @@ async def test_of_many_who_use_a_link_at_once_one_gets_in(house: House) -> None:
     link = path_of(await house.door.new_link(ADMIN))
     answers = await asyncio.gather(*(house.ask("POST", link, headers={}) for _ in range(8)))
     assert sorted(answer.status for answer in answers) == [303] + [403] * 7
+
+
+async def test_the_database_alone_decides_who_was_first(db: Pool) -> None:
+    await add_link(db, b"good", ADMIN, seconds=60)
+    await add_link(db, b"late", ADMIN, seconds=0)
+    assert sorted(await asyncio.gather(*(use_link(db, b"good") for _ in range(5))), key=str) == [
+        ADMIN,
+        *[None] * 4,
+    ]
+    assert await use_link(db, b"late") is None
+    assert await use_link(db, b"none") is None
 
 
 async def test_forged_and_expired_links_open_nothing(house: House, db: Pool) -> None:
@@ -254,6 +266,7 @@ async def test_the_stream_tells_what_is_in_the_tables(house: House, db: Pool) ->
     failed = await house.finished("failed", plan="A", failure="failure.busy")
     await house.backdate(failed.id, seconds=130, took=1, waited=1)
     stopped = await house.finished("cancelled")
+    await house.backdate(stopped.id, seconds=60, took=900, waited=900)
     old = await house.finished("succeeded")
     await house.backdate(old.id, seconds=3700, took=1, waited=1)
     fallen = await add_job(db, fell_back=True)
@@ -267,6 +280,7 @@ async def test_the_stream_tells_what_is_in_the_tables(house: House, db: Pool) ->
     assert plans["A"]["took"] == pytest.approx([5.0, 5.9], abs=0.01)
     assert plans["A"]["waited"][0] == pytest.approx(1.0, abs=0.01)
     assert plans["B"]["took"][0] == pytest.approx(10.0, abs=0.01)
+    assert plans["B"]["waited"] == pytest.approx([0.5, 0.5], abs=0.01), "a stopped order is no plan's"
     assert (plans["A"]["queued"], plans["B"]["queued"], plans["fell_back"]) == (1, 1, 1)
     assert (plans["mode"], plans["healthy"]) == ("auto", False)
     minutes = told["minutes"]
