@@ -46,7 +46,7 @@ def create_generation_function(
         retries=RETRIES,
         idempotency="event.data.sending",
         priority=inngest.Priority(run="int(event.data.priority)"),
-        throttle=inngest.Throttle(limit=spec.starts_a_minute, period=timedelta(minutes=1), burst=_burst(spec)),
+        throttle=inngest.Throttle(limit=spec.starts_a_minute, period=timedelta(minutes=1)),
         timeouts=inngest.Timeouts(start=STALE_AFTER, finish=_FINISH_WITHIN),
         concurrency=_concurrency(spec),
         cancel=[inngest.Cancel(event=JOB_CANCELLED, if_exp="async.data.job_id == event.data.job_id")],
@@ -59,11 +59,6 @@ def _concurrency(spec: Spec) -> list[inngest.Concurrency]:
     if isinstance(spec, ServiceSpec):
         every.append(inngest.Concurrency(limit=RUNS_A_PERSON, key="event.data.user_id"))
     return every
-
-
-def _burst(spec: Spec) -> int:
-    """How many of a minute's runs may begin at once: Inngest would spread them evenly over it."""
-    return max(1, spec.starts_a_minute // 4)
 
 
 async def _run(studio: Studio, ctx: inngest.Context, job_id: UUID) -> str:

@@ -1,6 +1,7 @@
 """Inngest as the business sees it: Plan A, with a deadline for every send and a circuit breaker in front."""
 
 import asyncio
+import json
 import secrets
 import time
 from collections.abc import Callable, Sequence
@@ -26,6 +27,7 @@ from inngest_functions.events import (
 from inngest_functions.hello import hello_event
 from inngest_functions.ping import signal_of
 from inngest_functions.runs import RunFailed, RunUnknown, wait_for_run
+from providers.errors import clean
 from services.hello import HelloResult
 from services.plans import PlanAAway
 from services.signals import Signals
@@ -89,7 +91,7 @@ class InngestPlan:
         """For the health page, in words."""
         if not self._breaker.closed:
             why = self._breaker.last_failure
-            return f"away: {why or type(why).__name__}"
+            return f"away: {clean(str(why)) or type(why).__name__}"
         if self._silent:
             return "takes events, but runs nothing"
         if self._registered:
@@ -176,6 +178,8 @@ class InngestPlan:
     async def _sync(self, session: aiohttp.ClientSession) -> None:
         """Register our functions: a PUT to our own endpoint has the SDK tell Inngest."""
         async with session.put(self._sync_url) as response:
-            if response.status != 200:
-                raise ConnectionError(f"registration answers {response.status}: {(await response.text())[:200]}")
+            body = await response.text()
+        # SDK 0.5.19 answers 200 with an error in the body when Inngest refuses a function: then it has none of us.
+        if response.status != 200 or json.loads(body).get("ok") is not True:
+            raise ConnectionError(f"registration answers {response.status}: {body[:200]}")
         self._synced, self._synced_at = True, time.monotonic()

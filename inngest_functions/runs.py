@@ -30,8 +30,10 @@ class Run(BaseModel):
     output: Any = None
 
 
-class _Runs(BaseModel):
-    data: list[Run]
+class _Answer(BaseModel):
+    """Of either question: all runs of an event, or one run."""
+
+    data: list[Run] | Run
 
 
 async def wait_for_run(client: inngest.Inngest, event_id: str, *, seconds: float) -> Any:
@@ -52,12 +54,21 @@ async def wait_for_run(client: inngest.Inngest, event_id: str, *, seconds: float
 
 
 async def _look(session: aiohttp.ClientSession, client: inngest.Inngest, event_id: str) -> Run | None:
+    """The event's run as it is now. In the list of an event's runs one that sleeps may be "Completed" already,
+    so the run itself is asked for."""
+    runs = await _ask(session, client, f"/v1/events/{event_id}/runs")
+    if not isinstance(runs, list) or not runs:
+        return None
+    run = await _ask(session, client, f"/v1/runs/{runs[0].run_id}")
+    return run if isinstance(run, Run) else None
+
+
+async def _ask(session: aiohttp.ClientSession, client: inngest.Inngest, path: str) -> list[Run] | Run:
     # A server keeps its answer for 15 s by address, so each question has an address of its own.
-    url = f"{client.api_origin.rstrip('/')}/v1/events/{event_id}/runs?asked={secrets.token_hex(4)}"
+    url = f"{client.api_origin.rstrip('/')}{path}?asked={secrets.token_hex(4)}"
     async with session.get(url) as response:
         response.raise_for_status()
-        runs = _Runs.model_validate(await response.json(content_type=None)).data
-    return runs[0] if runs else None
+        return _Answer.model_validate(await response.json(content_type=None)).data
 
 
 def _authorization(client: inngest.Inngest) -> dict[str, str]:

@@ -58,7 +58,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     check = parser.add_subparsers(dest="command", required=True).add_parser("check", help="prove the ledger")
     check.add_argument("--dsn", default="", help="the database; else DATABASE_URL, else the embedded one")
     given = parser.parse_args(arguments)
-    logger.remove()
     try:
         found = asyncio.run(_check(given.dsn))
     except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError, EmbeddedUnavailable) as error:

@@ -31,11 +31,16 @@ class Stage:
         assert (shown["title"], shown["amount"], shown["subscription_period"]) == ("Club", 200, MONTH)
         async with asyncio.TaskGroup() as group:
             paying = group.create_task(self.person.pay(link=link))
-            while not (updates := await self.bot.get_updates(timeout=5, allowed_updates=[])):
-                pass
-            query = next(update.pre_checkout_query for update in updates if update.pre_checkout_query)
-            await self.bot.answer_pre_checkout_query(query.id, ok=True)
+            await self.bot.answer_pre_checkout_query(await self._asked(), ok=True)
         return receipt(paying.result())
+
+    async def _asked(self) -> str:
+        """The id of the pre-checkout query; it stays in the queue."""
+        while True:
+            for update in await self.bot.get_updates(timeout=5):
+                if update.pre_checkout_query:
+                    return update.pre_checkout_query.id
+            await asyncio.sleep(0)
 
 
 def receipt(answer: dict[str, object]) -> SuccessfulPayment:
