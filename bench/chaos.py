@@ -19,9 +19,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from loguru import logger
 
@@ -37,7 +38,9 @@ _UNDONE = """
 SELECT count(*) FILTER (WHERE ended_at IS NULL) AS open, count(*) FILTER (WHERE NOT shown) AS unsaid,
        (SELECT count(*) FROM outbox) AS unsent FROM jobs"""
 _EVENTS = "SELECT kind, count(*) AS count FROM job_events GROUP BY kind"
-_FAILURES = "SELECT failure, count(*) AS count FROM jobs WHERE failure IS NOT NULL GROUP BY failure"
+_FAILURES = """
+SELECT failure, strpos(inputs::text, '#') > 0 AS unlucky, count(*) AS count
+FROM jobs WHERE failure IS NOT NULL GROUP BY 1, 2 ORDER BY 1"""
 
 
 @dataclass
@@ -47,19 +50,26 @@ class Known:
     stage: ChaosStage
     keys: set[str] = field(default_factory=set)
     owners: set[tuple[int, str]] = field(default_factory=set)
+    training: set[int] = field(default_factory=set)
+    """People whose training is under way."""
 
     async def follow(self) -> None:
         while True:
-            self.keys |= {row["order_key"] for row in await self.stage.rows("SELECT order_key FROM jobs")}
+            rows = await self.stage.rows("SELECT order_key, user_id, service, ended_at FROM jobs")
+            self.keys = {row["order_key"] for row in rows}
+            under_way = (row for row in rows if row["service"] in MADE_BY.values() and row["ended_at"] is None)
+            self.training = {row["user_id"] for row in under_way}
             rows = await self.stage.rows("SELECT user_id, kind FROM own_models")
-            self.owners |= {(row["user_id"], row["kind"]) for row in rows}
-            await asyncio.sleep(0.3)
+            self.owners = {(row["user_id"], row["kind"]) for row in rows}
+            await asyncio.sleep(0.5)
 
     async def taken(self, key: str, seconds: float) -> bool:
         return await _within(seconds, lambda: key in self.keys)
 
-    async def owns(self, person: int, kind: str, seconds: float) -> bool:
-        return await _within(seconds, lambda: (person, kind) in self.owners)
+    async def trained(self, person: int, kind: str) -> bool:
+        """Whether they have a model, once no training of theirs is under way."""
+        await _within(MODEL_SECONDS, lambda: (person, kind) in self.owners or person not in self.training)
+        return (person, kind) in self.owners
 
 
 async def _within(seconds: float, true: Callable[[], bool]) -> bool:
@@ -123,12 +133,20 @@ async def run(stage: ChaosStage, harms: list[Harm], wanted: list[Wish], *, settl
 async def _live(person: Customer, own: Iterable[Wish], known: Known, begun: float) -> None:
     for wish in own:
         await asyncio.sleep(max(0.0, begun + wish.at - time.monotonic()))
-        if wish.service in MADE_BY:
-            kind = "v1" if wish.service == "neuro_image" else "v2"
-            if not await known.owns(person.id, kind, MODEL_SECONDS):
-                person.gave_up.append(wish)
-                continue
-        await person.want(wish, known.taken)
+        if wish.service in MADE_BY and not await _owns_a_model(person, wish, known):
+            person.gave_up.append(wish)
+        else:
+            await person.want(wish, known.taken)
+
+
+async def _owns_a_model(person: Customer, wish: Wish, known: Known) -> bool:
+    """Have it trained again where that has failed."""
+    kind = "v1" if wish.service == "neuro_image" else "v2"
+    for _ in range(3):
+        if await known.trained(person.id, kind):
+            return True
+        await person.want(replace(wish, service=MADE_BY[wish.service]), known.taken)
+    return await known.trained(person.id, kind)
 
 
 async def _all_ended(stage: ChaosStage, seconds: float) -> None:
@@ -144,17 +162,23 @@ async def _all_ended(stage: ChaosStage, seconds: float) -> None:
 
 async def _facts(stage: ChaosStage, people: Iterable[Customer]) -> dict[str, int | str]:
     events = {row["kind"]: row["count"] for row in await stage.rows(_EVENTS)}
-    failures = {row["failure"]: row["count"] for row in await stage.rows(_FAILURES)}
+    failures = await stage.rows(_FAILURES)
     plans = Counter(row["plan"] for row in await stage.rows("SELECT plan FROM jobs"))
     return {
         "ended on plan A, on plan B": f"{plans['A']}, {plans['B']}",
         "taken over, fell back, handed over": ", ".join(
             str(events.get(kind, 0)) for kind in ("taken_over", "fell_back", "handed_over")
         ),
-        "failed, by what people were told": ", ".join(f"{key} {count}" for key, count in failures.items()) or "–",
+        "failed, as their words asked for": _listed(row for row in failures if row["unlucky"]),
+        "failed otherwise, and were refunded": _listed(row for row in failures if not row["unlucky"]),
         "wishes given up": sum(len(person.gave_up) for person in people),
         "starts of a process that its database was away for": len(stage.down),
     }
+
+
+def _listed(failures: Iterable[dict[str, Any]]) -> str:
+    """By what people were told."""
+    return ", ".join(f"{row['failure']} {row['count']}" for row in failures) or "0"
 
 
 async def _main(given: argparse.Namespace, folder: Path) -> int:

@@ -43,8 +43,8 @@ LONGEST_AWAY = {
     Kind.KILL: 2.0,
     Kind.STOP: 1.0,
     Kind.INNGEST: 8.0,
-    Kind.POSTGRES_KILL: 2.0,
-    Kind.POSTGRES_STOP: 3.0,
+    Kind.POSTGRES_KILL: 4.0,
+    Kind.POSTGRES_STOP: 8.0,
 }
 _METHODS = ("*", "sendMessage", "sendPhoto", "sendVideo", "sendVoice", "editMessageText", "getFile")
 _QUESTIONS = ("POST", "GET", "/predictions")

@@ -111,11 +111,11 @@ async def judge(chaos: Chaos, evidence: Evidence, customers: Iterable[Customer])
     verdict.blame(
         "PROVIDER ASKED TWICE", {piece.partition(":")[0] for piece, n in evidence.asked.items() if n > 1}
     )
-    doubled = {id_: _explained(evidence, id_) for id_ in jobs if _doubled(evidence, id_)}
-    verdict.counts["delivered twice, as a kill fell between Telegram's answer and our commit"] = sum(
-        doubled.values()
-    )
-    verdict.blame("DELIVERED TWICE", (id_ for id_, explained in doubled.items() if not explained))
+    doubled = {id_: _why_twice(evidence, id_) for id_ in jobs if _doubled(evidence, id_)}
+    why = Counter(doubled.values())
+    verdict.counts["delivered twice: a process died between Telegram's answer and our commit"] = why["process"]
+    verdict.counts["delivered twice: PostgreSQL was away between the two"] = why["database"]
+    verdict.blame("DELIVERED TWICE", (id_ for id_, reason in doubled.items() if not reason))
     check = await check_ledger(chaos.stage.db)
     totals = await ledger_totals(chaos.stage.db)
     verdict.ledger_right = check.right and sum(totals.values()) == 0 and totals.get("held", 0) == 0
@@ -236,25 +236,22 @@ def _doubled(evidence: Evidence, job_id: str) -> bool:
     return any(counts[what] > 1 for what in ("result", "failure", "album"))
 
 
-def _explained(evidence: Evidence, job_id: str) -> bool:
-    """Whether each send that was repeated fell together with a death: its answer came, and nobody could write it
-    down. A process dies at a moment; a database is away for a while."""
+def _why_twice(evidence: Evidence, job_id: str) -> str:
+    """Whose death fell together with each send that was repeated: its answer came, and nobody could write it down.
+    A process dies at a moment; a database is away for a while. Empty where nobody died."""
 
-    def fell(at: float) -> bool:
-        for outage in evidence.outages:
-            if outage.kind is Kind.KILL and abs(outage.begun - at) <= WRITTEN_WITHIN:
-                return True
-            postgres = outage.kind in (Kind.POSTGRES_KILL, Kind.POSTGRES_STOP)
-            if postgres and outage.begun - WRITTEN_WITHIN <= at <= outage.ended:
-                return True
-        return False
+    def death(at: float) -> str:
+        kills = (o for o in evidence.outages if o.kind is Kind.KILL)
+        if any(abs(outage.begun - at) <= WRITTEN_WITHIN for outage in kills):
+            return "process"
+        away = (o for o in evidence.outages if o.kind in (Kind.POSTGRES_KILL, Kind.POSTGRES_STOP))
+        return "database" if any(o.begun - WRITTEN_WITHIN <= at <= o.ended for o in away) else ""
 
-    sends = [send for send in evidence.sends[job_id] if send.what]
+    reasons = []
     for what in ("result", "failure", "album"):
-        times = sorted(send.at for send in sends if send.what == what)
-        if not all(fell(earlier) for earlier, _ in pairwise(times)):
-            return False
-    return True
+        times = sorted(send.at for send in evidence.sends[job_id] if send.what == what)
+        reasons += [death(earlier) for earlier, _ in pairwise(times)]
+    return min(reasons, default="")
 
 
 async def story(stage: ChaosStage, evidence: Evidence, job_id: str) -> str:
