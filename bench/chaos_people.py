@@ -5,6 +5,7 @@ nothing comes they tap again, and after a while begin anew. What counts as an or
 """
 
 import asyncio
+import itertools
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -71,6 +72,8 @@ class Tap:
     wish: Wish
     at: float
     """Seconds since the epoch."""
+    queries: list[str] = field(default_factory=list)
+    """Telegram's ids of it, and of its repetitions."""
 
 
 def wishes(seed: int, count: int, seconds: float, *, offline: bool, people: int = 0) -> list[Wish]:
@@ -108,8 +111,10 @@ def _photos() -> list[bytes]:
     return photos()
 
 
+_attempts = itertools.count(1)
+
+
 def _photo(number: int) -> bytes:
-    """Another one for every order, so that providers' work can be told apart by it."""
     return photo((120 + number % 100, 60 + number // 100 % 100, 50 + number // 10_000), size=(64, 48))
 
 
@@ -139,9 +144,10 @@ class Customer:
         tap = _button(card, "confirm")
         assert tap
         key = f"draft:{self.id}:{tap.draft}"
-        self.taps.append(Tap(key, self.id, wish, time.time()))
+        noted = Tap(key, self.id, wish, time.time())
+        self.taps.append(noted)
         for _ in range(3):
-            await self._tap(card, tap.pack())
+            noted.queries.extend((await self._tap(card, tap.pack()))["callback_query_ids"])
             if await taken(key, _TAKEN_SECONDS):
                 return True
         return False
@@ -168,9 +174,10 @@ class Customer:
     def _parts(self, wish: Wish) -> list[Callable[[], Awaitable[Any]]]:
         """What the service asks for, in its order. Telegram brings one chat's messages in order, so nobody has to
         wait between them."""
-        prompt = f"wish {wish.number} a lighthouse {wish.luck}".strip()
+        attempt = next(_attempts)  # no two orders are alike, so that providers' work can be told apart
+        prompt = f"wish {wish.number} attempt {attempt} a lighthouse {wish.luck}".strip()
         say = lambda: self._say(prompt)  # noqa: E731
-        picture = lambda: self._send("photo", "a.png", _photo(wish.number))  # noqa: E731
+        picture = lambda: self._send("photo", "a.png", _photo(attempt))  # noqa: E731
         voice = lambda: self._send("voice", "a.ogg", _voice())  # noqa: E731
         match wish.service:
             case "image_to_prompt":

@@ -72,6 +72,8 @@ class Evidence:
     last_words: dict[tuple[int, int], str]
     """What each edited message says in the end, by chat and message."""
     said: list[Send]
+    toasts: set[str]
+    """The taps that were answered in words."""
 
 
 async def gather(chaos: Chaos) -> Evidence:
@@ -88,6 +90,11 @@ async def gather(chaos: Chaos) -> Evidence:
         outages=chaos.outages,
         last_words=last_words,
         said=said_all,
+        toasts={
+            call.params["callback_query_id"]
+            for call in stage.telegram._stand.world.outbox.calls("answerCallbackQuery")
+            if call.status == 200 and call.params.get("text")
+        },
     )
 
 
@@ -224,11 +231,12 @@ async def _lost_taps(evidence: Evidence, customers: Iterable[Customer]) -> list[
     keys = {job["order_key"] for job in evidence.jobs.values()}
 
     def told(tap: Tap) -> bool:
-        return any(
-            s.at >= tap.at and s.chat == tap.person and said("failure.handler") in s.text for s in evidence.said
+        words = (s for s in evidence.said if s.chat == tap.person and s.at >= tap.at)
+        return any(said("failure.handler") in s.text for s in words) or any(
+            q in evidence.toasts for q in tap.queries
         )
 
-    return [f"tap {tap.key}" for one in customers for tap in one.taps if tap.key not in keys and not told(tap)]
+    return [f"{tap}" for one in customers for tap in one.taps if tap.key not in keys and not told(tap)]
 
 
 def _doubled(evidence: Evidence, job_id: str) -> bool:

@@ -11,6 +11,7 @@ from aiogram import Bot, Dispatcher
 from aiohttp import web
 from loguru import logger
 
+from bot.bulk import create_bulk_bots, create_pacers
 from bot.fsm import PostgresStorage
 from bot.intake import Intake
 from bot.middlewares import DeskMiddleware, ErrorMiddleware, ThrottleMiddleware
@@ -31,6 +32,7 @@ from services.background import Background
 from services.chores import keep_chores
 from services.conditions import Conditions
 from services.dispatch import Dispatcher as Orders
+from services.door import Door
 from services.hello import HelloEnvironment
 from services.housekeeping import keep_tidy
 from services.i18n import Texts
@@ -46,6 +48,7 @@ from services.studio import Studio
 from storage.embedded import EmbeddedPostgres
 from storage.migrations import migrate
 from storage.pool import Pool, create_pool
+from web.dashboard.routes import Dashboard
 from web.health import Health
 from web.landing import Landing
 from web.metrics import Metrics
@@ -79,15 +82,19 @@ class App:
             create_providers(settings),
             settings.admins,
             lease_seconds=settings.job_lease_seconds,
+            bulk=create_bulk_bots(bots, settings.telegram_url),
+            pacers=create_pacers(bots),
         )
         plan_a = self._serve_inngest(studio)
         self._plans = plans = Plans(self._db, plan_a, studio.signals)
         await plans.load()
         self._queue = Queue(studio, plans, slots=settings.plan_b_slots, per_person=settings.jobs_per_person)
         relay = Relay(studio, plans, self._queue, start_within=settings.plan_a_start_timeout)
-        intake = self._create_intake(studio, Orders(studio, plans, self._queue, relay), bots)
+        orders = Orders(studio, plans, self._queue, relay)
+        door = Door(studio, settings.public_url or settings.local_url)
+        intake = self._create_intake(studio, orders, bots, door)
         webhook = Webhook(bots, intake, self._webhook_secret())
-        self._add_pages(studio, plans, plan_a, webhook)
+        self._add_pages(studio, orders, door, plan_a, webhook)
         incidents, alerts = self._create_alerts(studio, plans)
         if self._sandbox is not None:
             await self._sandbox.start()
@@ -127,7 +134,7 @@ class App:
         await asyncio.gather(*drains)
         await self._studio.background.drain(_LOOSE_ENDS_SECONDS)
         await self._runner.cleanup()
-        for bot in self._studio.bots.values():
+        for bot in (*self._studio.bots.values(), *self._studio.bulk.values()):
             await bot.session.close()
         await self._studio.providers.close()
         await asyncio.wait_for(self._db.close(), 5)
@@ -173,10 +180,10 @@ class App:
         url = f"{settings.local_url}{SERVE_PATH}"
         return InngestPlan(client, signals=studio.signals, sync_url=url, send_deadline=deadline)
 
-    def _create_intake(self, studio: Studio, orders: Orders, bots: dict[str, Bot]) -> Intake:
+    def _create_intake(self, studio: Studio, orders: Orders, bots: dict[str, Bot], door: Door) -> Intake:
         storage = PostgresStorage(self._db)
         # aiogram's own FSM would ask the database once more for what an update arrives with.
-        dispatcher = Dispatcher(storage=storage, disable_fsm=True)
+        dispatcher = Dispatcher(storage=storage, disable_fsm=True, door=door)
         desks = DeskMiddleware(studio, orders, storage, self._settings.support_contact)
         for middleware in (desks, ThrottleMiddleware(), ErrorMiddleware()):
             dispatcher.update.outer_middleware(middleware)
@@ -185,9 +192,14 @@ class App:
         names = {bot.id: name for name, bot in bots.items()}
         return Intake(self._db, dispatcher, people, names, lambda charge: refunded_elsewhere(studio, charge))
 
-    def _add_pages(self, studio: Studio, plans: Plans, plan_a: InngestPlan, webhook: Webhook) -> None:
-        settings = self._settings
-        Health(studio, plans, lambda: plan_a.state).add_routes(self._web)
+    def _add_pages(
+        self, studio: Studio, orders: Orders, door: Door, plan_a: InngestPlan, webhook: Webhook
+    ) -> None:
+        settings, plans = self._settings, orders.plans
+        health = Health(studio, plans, lambda: plan_a.state)
+        health.add_routes(self._web)
+        sandbox_host = settings.bind_host if settings.sandbox else None
+        Dashboard(orders, door, health.report, sandbox_host=sandbox_host).add_routes(self._web)
         token, everybody = settings.metrics_token.get_secret_value(), not settings.production
         Metrics(studio, plans, self._queue, token=token, open_to_all=everybody).add_routes(self._web)
         Landing(sandbox=settings.sandbox, inngest_url=settings.inngest_url).add_routes(self._web)

@@ -7,6 +7,7 @@ from aiogram import Router
 
 from handlers import (
     admin,
+    dashboard,
     history,
     invite,
     menu,
@@ -32,7 +33,7 @@ def create_router() -> Router:
     """A router of the whole bot. Its parts are single objects of their modules, so call this once a process."""
     root = Router(name="diptych")
     people = (subscriptions, payments, menu, invite, promo, statement)
-    admins = (admin, plan, refunds, reconcile, user_card, stats)
+    admins = (admin, plan, dashboard, refunds, reconcile, user_card, stats)
     for topic in (*people, *admins, own, history, words, uploads, order, results, other):
         root.include_router(topic.router)
     ask_filters_inline(root)

@@ -104,3 +104,5 @@ CREATE TABLE promo_redemptions (
     redeemed_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (code, user_id)
 );
+
+CREATE INDEX ledger_transactions_created ON ledger_transactions (created_at);  -- money today

@@ -88,13 +88,18 @@ def menu_button(texts: Texts, language: str) -> InlineKeyboardButton:
     return button(texts.t(language, "button.menu"), MenuTap(place="menu"))
 
 
+def price_again(job: Job) -> int:
+    """What the same order costs again: the same; its full price where it was on the house."""
+    return job.price or SERVICES[job.service].price(job.inputs)
+
+
 def result_keyboard(texts: Texts, job: Job) -> InlineKeyboardMarkup:
     """What can be done next with a result; the price stands on the button that orders at once."""
-    t, job_id = texts.t, job.id.hex
+    t, job_id, price = texts.t, job.id.hex, price_again(job)
     buttons = []
     for action in SERVICES[job.service].actions:
         name = f"service.{action}.go_on" if action in SERVICES else f"button.{action}"
-        buttons.append(button(t(job.language, name, price=job.price), ResultTap(job=job_id, action=action)))
+        buttons.append(button(t(job.language, name, price=price), ResultTap(job=job_id, action=action)))
     rows = [buttons[:1], *(buttons[i : i + 2] for i in range(1, len(buttons), 2))]
     return keyboard([*rows, [menu_button(texts, job.language)]])
 
@@ -103,7 +108,7 @@ def failure_keyboard(texts: Texts, job: Job) -> InlineKeyboardMarkup:
     retry = ResultTap(job=job.id.hex, action="retry")
     return keyboard(
         [
-            [button(texts.t(job.language, "button.retry", price=job.price), retry)],
+            [button(texts.t(job.language, "button.retry", price=price_again(job)), retry)],
             [menu_button(texts, job.language)],
         ]
     )

@@ -40,16 +40,17 @@ async def deliver(studio: Studio, job: Job, result: Result) -> Sent:
     return {"message_ids": [m.message_id for m in sent], "file_ids": [i for m in sent if (i := _file_id(m))]}
 
 
-async def deliver_words(studio: Studio, job: Job, result: Result, sent: Sent) -> None:
+async def deliver_words(studio: Studio, job: Job, result: Result, sent: Sent) -> Sent:
     """An album cannot carry buttons, so its words and buttons are a message of their own. Raises Failure."""
     words, markup = await _words(studio, job, result)
     album = ReplyParameters(message_id=sent["message_ids"][0], allow_sending_without_reply=True)
-    await reach(
+    message = await reach(
         studio, job, lambda bot: bot.send_message(job.chat_id, words, reply_markup=markup, reply_parameters=album)
     )
+    return _sent(message)
 
 
-async def tell_failure(studio: Studio, job: Job, failure: Failure) -> None:
+async def tell_failure(studio: Studio, job: Job, failure: Failure) -> Sent:
     """Say what went wrong, what to do now, and that the Stars are back."""
     t = studio.texts.t
     lines = [t(job.language, failure.key, **failure.params)]
@@ -57,7 +58,11 @@ async def tell_failure(studio: Studio, job: Job, failure: Failure) -> None:
         lines.append(t(job.language, "failure.returned", job.price))
     text = "\n".join([headline(studio, job), *lines])
     markup = failure_keyboard(studio.texts, job)
-    await reach(studio, job, lambda bot: bot.send_message(job.chat_id, text, reply_markup=markup))
+    return _sent(await reach(studio, job, lambda bot: bot.send_message(job.chat_id, text, reply_markup=markup)))
+
+
+def _sent(message: Message | None) -> Sent:
+    return {"message_ids": [message.message_id] if message else []}
 
 
 async def reach(studio: Studio, job: Job, send: Callable[[Bot], Awaitable[T]]) -> T | None:

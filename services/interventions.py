@@ -7,6 +7,7 @@ from uuid import UUID
 from aiogram.exceptions import TelegramAPIError
 from loguru import logger
 
+from services import ledger
 from services.buttons import stop_keyboard
 from services.delivery import reach
 from services.dispatch import Accepted, Dispatcher, Order
@@ -109,17 +110,22 @@ class Interventions:
         return user.language if user else job.language
 
     async def _give_back(self, job: Job) -> bool:
-        """The price goes from our revenue to the person, once. False when it was given back before."""
-        return await move(
-            self._studio.db,
-            key=refund_key(job.id),
-            kind="refund_job",
-            user_id=job.user_id,
-            source="revenue",
-            target="available",
-            amount=job.price,
-            job_id=job.id,
-        )
+        """The price goes from our revenue to the person, once, and pays first what they owe. False when it was
+        given back before."""
+        async with self._studio.db.acquire() as connection, connection.transaction():
+            given = await move(
+                connection,
+                key=refund_key(job.id),
+                kind="refund_job",
+                user_id=job.user_id,
+                source="revenue",
+                target="available",
+                amount=job.price,
+                job_id=job.id,
+            )
+            if given:
+                await ledger.settle_debt(connection, refund_key(job.id), job.user_id)
+        return given
 
     async def _order_again(self, job: Job, language: str, progress: int) -> Accepted:
         order = Order(

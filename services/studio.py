@@ -7,6 +7,7 @@ from aiogram import Bot
 
 from services.background import Background
 from services.i18n import Texts
+from services.pacing import Pacer
 from services.progress_clock import ProgressClock
 from services.signals import Signals
 from services.work import Providers
@@ -27,6 +28,10 @@ class Studio:
     background: Background = field(default_factory=Background)
     clock: ProgressClock = field(default_factory=ProgressClock)
     signals: Signals = field(default_factory=Signals)
+    bulk: Mapping[str, Bot] = field(default_factory=dict)
+    """The same bots by name, for sending to very many people: with connections of their own."""
+    pacers: Mapping[str, Pacer] = field(default_factory=dict)
+    """By the bots' names: how fast each may send, whoever it is to."""
 
     def bot(self, name: str) -> Bot:
         """The bot of that name; another of ours where it was renamed or taken away since the order."""

@@ -57,11 +57,11 @@ UNION ALL
 SELECT 'incident ' || kind, opened_at, closed_at, 1, ARRAY[]::text[], ARRAY[]::uuid[], facts FROM latest_incidents
 ORDER BY at DESC LIMIT $1"""
 
-# Since midnight, UTC, by what kind of move it was: how many, and how many Stars.
+# Since midnight, UTC: what came into the accounts of the house and what left them.
 _MONEY = """
-SELECT t.kind, count(*) AS moves, sum(p.amount)::bigint AS stars
-FROM ledger_transactions t JOIN ledger_postings p ON p.transaction_id = t.id AND p.amount > 0
-WHERE t.created_at >= date_trunc('day', now(), 'UTC') GROUP BY t.kind"""
+SELECT p.account, p.amount > 0 AS came, count(*) AS moves, sum(abs(p.amount))::bigint AS stars
+FROM ledger_transactions t JOIN ledger_postings p ON p.transaction_id = t.id AND p.user_id IS NULL
+WHERE t.created_at >= date_trunc('day', now(), 'UTC') GROUP BY p.account, p.amount > 0"""
 
 # By jobs_created.
 _LATEST = """
@@ -111,9 +111,10 @@ class Moment:
 
 @dataclass(frozen=True)
 class Moves:
-    """The ledger's moves of one kind: how many, and Stars in all."""
+    """The ledger's moves into an account of the house (`came`), or out of it: how many, and Stars in all."""
 
-    kind: str
+    account: str
+    came: bool
     moves: int
     stars: int
 

@@ -14,12 +14,12 @@ ORDER BY created_at DESC LIMIT $1"""
 
 # The lock makes those who redeem the same code wait for each other, so that `used` is never read too early.
 _LOCK = """
-SELECT code, credits, uses, used, until, until > now() AS valid FROM promo_codes WHERE code = $1"""
+SELECT code, credits, uses, used, until, until > now() AS valid FROM promo_codes WHERE code = $1 FOR UPDATE"""
 _REDEEM = """
 WITH redeemed AS (
     INSERT INTO promo_redemptions (code, user_id) VALUES ($1, $2) ON CONFLICT DO NOTHING RETURNING code
 )
-UPDATE promo_codes p SET used = used + 1 FROM redeemed WHERE p.code = redeemed.code
+UPDATE promo_codes p SET used = used + 1 FROM redeemed WHERE p.code = redeemed.code AND p.used < p.uses
 RETURNING true"""
 _MINE = "SELECT EXISTS (SELECT FROM promo_redemptions WHERE code = $1 AND user_id = $2)"
 

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import asyncpg
 from aiogram.exceptions import TelegramAPIError
@@ -40,7 +41,8 @@ class Health:
     async def _live(self, request: web.Request) -> web.Response:
         return web.json_response({"status": "ok"})
 
-    async def _health(self, request: web.Request) -> web.Response:
+    async def report(self) -> dict[str, Any]:
+        """What `/health` answers: `status` is `ok` where orders can be served."""
         database, telegram, provider = await asyncio.gather(
             self._database.ask(), self._telegram.ask(), self._providers.ask()
         )
@@ -48,7 +50,7 @@ class Health:
         modes = {service: self._plans.mode(service) for service in SERVICES}
         some_plan = self._plans.plan_a.healthy or any(mode != "a" for mode in modes.values())
         serving = (database, telegram, provider) == ("ok", "ok", "ok") and some_plan
-        body = {
+        return {
             "status": "ok" if serving else "not serving",
             "database": database,
             "telegram": telegram,
@@ -61,7 +63,10 @@ class Health:
             },
             "plan": {service: self._plans.choose(service) for service in modes},
         }
-        return web.json_response(body, status=200 if serving else 503)
+
+    async def _health(self, request: web.Request) -> web.Response:
+        body = await self.report()
+        return web.json_response(body, status=200 if body["status"] == "ok" else 503)
 
     async def _ask_database(self) -> str:
         try:

@@ -81,7 +81,9 @@ class BotApi:
             fault = self.world.faults.take(name, inbound.params)
             if fault is not None:
                 await _before(fault)
+            await self.world.limits.travel(name)
             result = await self._carry_out(bot, cls, inbound)
+            await self.world.limits.travel(name)
             _after(fault)
             status, body = 200, {"ok": True, "result": result}
         except ApiError as error:
@@ -111,6 +113,7 @@ class BotApi:
         if handler is None:
             raise ApiError(501, f"Not Implemented: the sandbox does not carry out {cls.__api_method__}")
         method, inbound.params = build_method(cls, inbound.params)
+        self.world.limits.admit(bot.id, method)
         if self._session is None:
             raise ApiError(500, "Internal Server Error: the sandbox is not started")
         call = Call(self.world, bot, inbound.uploads, self._webhook(bot), self._session, self.checkouts)

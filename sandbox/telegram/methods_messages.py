@@ -1,9 +1,10 @@
 """Methods that send texts, dice and actions, and copy or forward messages."""
 
 import random
+import secrets
 from typing import Any
 
-from aiogram.methods import CopyMessage, ForwardMessage, SendChatAction, SendDice, SendMessage
+from aiogram.methods import CopyMessage, CopyMessages, ForwardMessage, SendChatAction, SendDice, SendMessage
 
 from sandbox.telegram.calls import Call, carries_out
 from sandbox.telegram.errors import bad_request
@@ -76,6 +77,30 @@ def copy_message(call: Call, method: CopyMessage) -> Json:
         if entities:
             content["caption_entities"] = entities
     return {"message_id": send(call, method, content).id}
+
+
+@carries_out(CopyMessages)
+def copy_messages(call: Call, method: CopyMessages) -> list[Json]:
+    """Albums stay albums; what cannot be found or copied is left out."""
+    if not 1 <= len(method.message_ids) <= 100:
+        raise bad_request("wrong number of message identifiers specified")
+    source, chat = call.chat(method.from_chat_id), call.writable_chat(method.chat_id)
+    groups: dict[str, str] = {}
+    copied = []
+    for message_id in method.message_ids:
+        entry = source.live_entry(message_id)
+        if entry is None or "invoice" in entry.message or "successful_payment" in entry.message:
+            continue
+        content = {name: value for name, value in entry.message.items() if name not in _NOT_COPIED}
+        if (group := entry.message.get("media_group_id")) is not None:
+            content["media_group_id"] = groups.setdefault(group, str(secrets.randbelow(9 * 10**16) + 10**16))
+        if method.remove_caption:
+            content.pop("caption", None)
+            content.pop("caption_entities", None)
+        copied.append({"message_id": send(call, method, content, chat=chat).id})
+    if not copied:
+        raise bad_request("there are no messages to copy")
+    return copied
 
 
 @carries_out(ForwardMessage)

@@ -12,6 +12,7 @@ from sandbox.telegram.api import BotApi
 from sandbox.telegram.checkout import PayOrder, pay
 from sandbox.telegram.errors import SimError
 from sandbox.telegram.faults import FaultOrder
+from sandbox.telegram.limits import LimitsOrder
 from sandbox.telegram.reading import json_answer, read_body, read_form
 from sandbox.telegram.subscriptions import RenewOrder, renew
 from sandbox.telegram.updates import lane_of
@@ -78,6 +79,7 @@ class Sim:
             "repeat": self.repeat,
             "people": self.add_person,
             "dice": self.dice,
+            "limits": self.limits,
         }
         gets: dict[str, Route] = {
             "chat/{id}": self.views.chat,
@@ -146,6 +148,10 @@ class Sim:
     async def fault(self, request: web.Request) -> web.StreamResponse:
         self.world.faults.add(await read_body(request, FaultOrder))
         return json_answer({"faults": self.world.faults.state()})
+
+    async def limits(self, request: web.Request) -> web.StreamResponse:
+        self.world.limits.set(await read_body(request, LimitsOrder))
+        return json_answer(self.world.limits.state())
 
     async def clear_faults(self, _request: web.Request) -> web.StreamResponse:
         return json_answer({"cleared": self.world.faults.clear()})

@@ -115,6 +115,7 @@ class Views:
                 "people": [asdict(person) for person in world.people.values()],
                 "chats": chats,
                 "faults": world.faults.state(),
+                "limits": world.limits.state(),
                 "payments": [asdict(payment) for payment in world.payments.payments.values()],
                 "subscriptions": [asdict(each) for each in world.payments.subscriptions.values()],
                 "files": len(world.files),

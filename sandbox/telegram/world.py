@@ -11,6 +11,7 @@ from sandbox.telegram.chats import Chat, Entry, Event
 from sandbox.telegram.errors import SimError
 from sandbox.telegram.faults import Faults
 from sandbox.telegram.files import FileShelf
+from sandbox.telegram.limits import Limits
 from sandbox.telegram.outbox import Outbox
 from sandbox.telegram.payments import Payments
 from sandbox.telegram.people import Person, made_up_name
@@ -40,6 +41,7 @@ class World:
         self.files = FileShelf(self.store, data_dir / "files" if data_dir else None)
         self.payments = Payments(self.store)
         self.faults = Faults()
+        self.limits = Limits()
         self.outbox = Outbox()
         self.people: dict[int, Person] = {}
         self.bots: dict[int, BotAccount] = {}
@@ -195,6 +197,7 @@ class World:
         self.files.clear()
         self.payments.clear()
         self.faults.clear()
+        self.limits = Limits()
         self.outbox.clear()
         for bot in self.bots.values():
             self.store.save("bot", bot.id, bot.record())

@@ -300,8 +300,9 @@ async def test_the_stream_tells_what_is_in_the_tables(house: House, db: Pool) ->
     assert lines["mode"]["title"] == "🔊 Text to speech: mode B: inline alone"
     assert lines["mode"]["detail"] == f"set by {ADMIN}"
     assert lines["incident"]["title"] == "Incident: plan a away"
-    assert told["money"]["kinds"]["capture"] == {"moves": 4, "stars": 16}
-    assert told["money"]["held"] == 8
+    money = {name: (sums.get("moves"), sums["stars"]) for name, sums in told["money"].items()}
+    nothing = dict.fromkeys(("paid", "paid_back", "given_back"), (0, 0))
+    assert money == {**nothing, "earned": (4, 16), "gifts": (1, 100), "held": (None, 8)}
     assert [job["state"] for job in told["jobs"]][:2] == ["queued", "queued"]
     assert str(stopped.id) in [job["id"] for job in told["jobs"]]
 

@@ -10,9 +10,10 @@ from aiogram.types import Chat, Message
 
 from handlers.context import Desk
 from handlers.dashboard import dashboard
+from services.buttons import failure_keyboard, result_keyboard
 from services.interventions import CannotIntervene, Interventions
 from storage.jobs import get_job, get_job_by_order
-from storage.ledger import Balance, check_ledger, get_balance
+from storage.ledger import Balance, check_ledger, get_balance, take_back
 from storage.pool import Pool
 from storage.users import get_user, set_language
 from tests.support.dashboard_house import ADMIN, PUBLIC, House, dashboard_house, plain
@@ -104,6 +105,12 @@ async def test_nothing_is_ordered_for_who_cannot_be_reached(house: House, db: Po
     assert await db.fetchval("SELECT count(*) FROM jobs") == 1
 
 
+async def test_after_a_free_order_the_next_one_says_what_it_costs(house: House) -> None:
+    free = await house.finished("succeeded", price=0)
+    for buttons in (result_keyboard(house.studio.texts, free), failure_keyboard(house.studio.texts, free)):
+        assert buttons.inline_keyboard[0][0].text.endswith("1 ⭐")
+
+
 # ---------------------------------------------------------------- given back
 async def test_a_price_is_given_back_once_and_the_person_is_told(house: House, db: Pool) -> None:
     await open_chat(house)
@@ -136,6 +143,14 @@ async def test_a_price_comes_back_even_where_the_person_cannot_be_told(house: Ho
     answer = await house.act(f"/dashboard/jobs/{job.id}/refund")
     assert (answer.status, answer.headers["Location"]) == (303, f"/dashboard/jobs/{job.id}?done=refund_untold")
     assert await get_balance(db, 1001) == Balance(100, 0)
+
+
+async def test_what_is_given_back_pays_a_debt_first(house: House, db: Pool) -> None:
+    await open_chat(house)
+    job = await house.finished("succeeded")
+    assert await take_back(db, "refund:some-charge", 1001, 99) == 3, "of 96 that are there"
+    assert (await house.act(f"/dashboard/jobs/{job.id}/refund")).status == 303
+    assert await get_balance(db, 1001) == Balance(1, 0)
 
 
 @pytest.mark.parametrize("state", ["failed", "cancelled"])

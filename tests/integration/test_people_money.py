@@ -11,6 +11,7 @@ import pytest
 
 from bot.telegram import create_bots
 from services import ledger
+from services.dates import day, short_day
 from services.errors import Away, Refused
 from services.i18n import Texts
 from services.invitations import Invitation, take_invitation
@@ -315,3 +316,43 @@ async def test_who_has_blocked_the_bot_keeps_nobody_from_being_told(
     await tell_ends(open_studio, NOW)
     assert await db.fetchval("SELECT count(told_expiry) FROM subscriptions") == 2
     assert len(await Person(telegram, 1002).from_bot()) == 1
+
+
+# ---------------------------------------------------------------- words
+
+
+@pytest.mark.parametrize(
+    ("language", "long", "this_year", "last_year"),
+    [("en", "13 August 2026", "13 Aug", "31 Dec 2025"), ("ru", "13 августа 2026", "13 авг.", "31 дек. 2025")],
+)
+def test_days_in_words(language: str, long: str, this_year: str, last_year: str) -> None:
+    before = datetime(2025, 12, 31, 23, 59, tzinfo=UTC)
+    shown = [
+        day(language, NOW),
+        short_day(language, NOW, today=NOW.date()),
+        short_day(language, before, today=NOW.date()),
+    ]
+    assert [each.replace("\N{NO-BREAK SPACE}", " ") for each in shown] == [long, this_year, last_year]
+
+
+@pytest.mark.parametrize(
+    ("n", "redeemed", "renews", "came"),
+    [
+        (1, "Вам 1 звезда!", "спишет 1 звезду.", "пришёл 1 человек"),
+        (2, "Вам 2 звезды!", "спишет 2 звезды.", "пришли 2 человека"),
+        (5, "Вам 5 звёзд!", "спишет 5 звёзд.", "пришло 5 человек"),
+        (11, "Вам 11 звёзд!", "спишет 11 звёзд.", "пришло 11 человек"),
+        (21, "Вам 21 звезда!", "спишет 21 звезду.", "пришёл 21 человек"),
+    ],
+)
+def test_russian_numbers(n: int, redeemed: str, renews: str, came: str) -> None:
+    assert redeemed in TEXTS.t("ru", "promo.redeemed", n)
+    assert renews in TEXTS.t("ru", "subscription.renews", n, day="13 августа")
+    assert came in TEXTS.t("ru", "invite.came", n, rewarded=0)
+
+
+def test_what_pops_up_fits() -> None:
+    """200 characters for the answer to a tap: https://core.telegram.org/bots/api#answercallbackquery"""
+    for language in TEXTS.languages:
+        for key in ("subscription.cancelled", "subscription.resumed", "subscription.refused"):
+            assert len(TEXTS.t(language, key)) <= 200, (language, key)

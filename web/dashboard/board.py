@@ -39,6 +39,14 @@ _HOUR = 3600.0
 _LATEST = 8
 _MOMENTS = 30
 _PLANS = ("A", "B")
+_MONEY = {
+    "paid": ("stars", False),
+    "paid_back": ("stars", True),
+    "earned": ("revenue", True),
+    "given_back": ("revenue", False),
+    "gifts": ("bonuses", False),
+}
+"""Which account of the house it leaves, or comes to (True)."""
 
 
 class Board:
@@ -119,8 +127,9 @@ class Board:
         if time.monotonic() - at >= _MONEY_EVERY_SECONDS:
             moves = await money_today(self._studio.db)
             self._money = (time.monotonic(), moves)
-        kinds = {move.kind: {"moves": move.moves, "stars": move.stars} for move in moves}
-        return {"kinds": kinds, "held": sum(queue.held for queue in queues)}
+        known = {(move.account, move.came): {"moves": move.moves, "stars": move.stars} for move in moves}
+        sums = {name: known.get(side, {"moves": 0, "stars": 0}) for name, side in _MONEY.items()}
+        return {**sums, "held": {"stars": sum(queue.held for queue in queues)}}
 
     def _health_now(self) -> Mapping[str, Any]:
         """The last answer. That a part is away takes seconds to be found; the numbers do not wait for it."""

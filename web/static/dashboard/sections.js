@@ -21,7 +21,7 @@ export function showPlans(plans) {
   showInngest(plans);
   const sides = SIDES.map((side) => plans[side]);
   const rows = {
-    succeeded: sides.map((side) => [side.succeeded, count(side.succeeded), '']),
+    succeeded: sides.map((side) => [side.succeeded, count(side.succeeded), rate(side)]),
     failed: sides.map((side) => [side.failed, count(side.failed), share(side)]),
     took50: sides.map((side) => timed(side.took?.[0])),
     took95: sides.map((side) => timed(side.took?.[1])),
@@ -57,6 +57,11 @@ export function showInngest(plans = inngest) {
 }
 
 const timed = (seconds) => [seconds ?? 0, lasting(seconds), ''];
+
+function rate({ succeeded }) {
+  const perMinute = succeeded / 60;
+  return succeeded ? ` ${perMinute < 10 ? perMinute.toFixed(1) : Math.round(perMinute)}/min` : '';
+}
 
 function share({ succeeded, failed }) {
   if (!failed) return '';
@@ -104,20 +109,14 @@ function put(cell, children) {
 }
 
 // ---------------------------------------------------------------- money and health
-const MOVES = { topup: 'payment', capture: 'order', refund_job: 'order', welcome: 'person' };
+const MOVES = { paid: 'payment', paid_back: 'payment', earned: 'order', given_back: 'order', gifts: 'gift' };
 
-export function showMoney({ kinds, held }) {
+export function showMoney(sums) {
   for (const place of all('[data-money]')) {
-    const kind = place.dataset.money;
-    if (kind === 'held') {
-      say(find('b', place), stars(held));
-      say(find('small', place), 'for open orders');
-      continue;
-    }
-    const { moves = 0, stars: sum = 0 } = kinds[kind] ?? {};
-    const plural = { person: 'people' }[MOVES[kind]] ?? `${MOVES[kind]}s`;
+    const { moves, stars: sum } = sums[place.dataset.money];
+    const what = MOVES[place.dataset.money];
     say(find('b', place), stars(sum));
-    say(find('small', place), `${count(moves)} ${moves === 1 ? MOVES[kind] : plural}`);
+    say(find('small', place), what ? `${count(moves)} ${what}${moves === 1 ? '' : 's'}` : 'for open orders');
   }
 }
 

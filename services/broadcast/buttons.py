@@ -1,0 +1,36 @@
+"""The buttons of a broadcast: under its card while it is put together, and under its progress."""
+
+from uuid import UUID
+
+from aiogram.filters.callback_data import CallbackData
+from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
+
+from services.buttons import button, keyboard
+from services.i18n import Texts
+from storage.broadcasts import Broadcast
+
+
+class BroadcastTap(CallbackData, prefix="bc"):
+    """What to do with which broadcast; `value` is a version, or what an audience is narrowed by."""
+
+    id: UUID
+    action: str
+    value: str = ""
+
+
+def progress_keyboard(
+    texts: Texts, language: str, broadcast: Broadcast, versions: list[str]
+) -> InlineKeyboardMarkup:
+    """What can be done now. `versions` are those that an edit can change."""
+
+    def tap(action: str, value: str = "") -> InlineKeyboardButton:
+        label = texts.t(language, f"broadcast.button.{action}")
+        return button(
+            f"{label} · {value}" if value else label, BroadcastTap(id=broadcast.id, action=action, value=value)
+        )
+
+    if broadcast.state == "running":
+        return keyboard([[tap("pause"), tap("stop")]])
+    if broadcast.state == "paused":
+        return keyboard([[tap("resume"), tap("stop")]])
+    return keyboard([*([tap("edit", version)] for version in versions), [tap("delete")]])

@@ -1,0 +1,73 @@
+"""Text that fits into one message of Telegram's, its HTML whole.
+
+At most 4096 characters after entities parsing: https://core.telegram.org/bots/api#sendmessage
+"""
+
+from html import unescape
+from html.parser import HTMLParser
+from typing import Final
+
+MESSAGE_LENGTH: Final = 4096
+_CUT: Final = "…"
+
+
+def fit_message(html: str, limit: int = MESSAGE_LENGTH) -> str:
+    """The HTML as it is where what it shows fits; else its beginning, with an ellipsis and every tag closed.
+
+    `limit` is in UTF-16 units, in which Telegram counts: https://core.telegram.org/api/entities#entity-length
+    """
+    whole = _Cutter(limit)
+    whole.feed(html)
+    whole.close()
+    if not whole.full:
+        return html
+    cut = _Cutter(limit - len(_CUT))
+    cut.feed(html)
+    cut.close()
+    return cut.html
+
+
+class _Cutter(HTMLParser):
+    """Copies HTML until its text is full; character references count as what they show and are never cut."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(convert_charrefs=False)
+        self._left = limit
+        self._parts: list[str] = []
+        self._open: list[str] = []
+        self.full = False
+
+    @property
+    def html(self) -> str:
+        """What was copied. Trailing space goes, as Telegram strips it."""
+        closing = "".join(f"</{tag}>" for tag in reversed(self._open))
+        return "".join(self._parts).rstrip() + _CUT + closing
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if not self.full:
+            self._parts.append(self.get_starttag_text() or "")
+            self._open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        if not self.full and tag in self._open:
+            while self._open:
+                last = self._open.pop()
+                self._parts.append(f"</{last}>")
+                if last == tag:
+                    return
+
+    def handle_data(self, data: str) -> None:
+        for character in data:
+            self._take(character, len(character.encode("utf-16-le")) // 2)
+
+    def handle_entityref(self, name: str) -> None:
+        self._take(f"&{name};", len(unescape(f"&{name};").encode("utf-16-le")) // 2)
+
+    def handle_charref(self, name: str) -> None:
+        self._take(f"&#{name};", len(unescape(f"&#{name};").encode("utf-16-le")) // 2)
+
+    def _take(self, shown: str, units: int) -> None:
+        self.full = self.full or units > self._left
+        if not self.full:
+            self._parts.append(shown)
+            self._left -= units

@@ -1,0 +1,114 @@
+"""The pace of a broadcast: as near to the limit as can be, and never over it. Time is the test's own."""
+
+import asyncio
+from collections.abc import Callable
+from itertools import pairwise
+
+import pytest
+
+from services.pacing import PAID_PER_SECOND, PER_SECOND, Pacer
+
+
+class Clock:
+    """A loop's clock that jumps to whatever is waited for; `late` says how late each wake-up comes."""
+
+    def __init__(self, late: Callable[[int], float] = lambda wake_up: 0.0) -> None:
+        self.now = 1000.0
+        self._late = late
+        self._wake_ups = 0
+
+    async def sleep(self, seconds: float) -> None:
+        self._wake_ups += 1
+        self.now += seconds + self._late(self._wake_ups)
+
+
+@pytest.fixture
+def at(monkeypatch: pytest.MonkeyPatch) -> Callable[[Clock], Clock]:
+    def use(clock: Clock) -> Clock:
+        monkeypatch.setattr(Pacer, "_now", staticmethod(lambda: clock.now))
+        monkeypatch.setattr(asyncio, "sleep", clock.sleep)
+        return clock
+
+    return use
+
+
+async def take(pacer: Pacer, clock: Clock, count: int) -> list[float]:
+    taken = []
+    for _ in range(count):
+        await pacer.turn()
+        taken.append(clock.now)
+    return taken
+
+
+def most_in_a_second(taken: list[float]) -> int:
+    return max(sum(begin <= each < begin + 1.0 for each in taken) for begin in taken)
+
+
+LATENESS = {
+    "never late": lambda n: 0.0,
+    "always a little late": lambda n: 0.003,
+    "now and then very late": lambda n: 0.09 if n % 40 == 0 else 0.001,
+}
+
+
+@pytest.mark.parametrize("limit", [PER_SECOND, PAID_PER_SECOND])
+@pytest.mark.parametrize("late", LATENESS.values(), ids=LATENESS.keys())
+async def test_close_to_the_limit_and_never_over_it(
+    at: Callable[[Clock], Clock], limit: int, late: Callable[[int], float]
+) -> None:
+    clock = at(Clock(late))
+    taken = await take(Pacer(limit), clock, 3 * limit)
+    assert most_in_a_second(taken) <= limit
+    rate = (len(taken) - 1) / (taken[-1] - taken[0])
+    assert rate >= 0.97 * limit
+
+
+async def test_turns_come_evenly(at: Callable[[Clock], Clock]) -> None:
+    clock = at(Clock())
+    taken = await take(Pacer(30), clock, 60)
+    gaps = [later - earlier for earlier, later in pairwise(taken)]
+    assert max(gaps) < 1.1 / 29.4, "no bursts"
+
+
+async def test_a_pause_holds_every_turn(at: Callable[[Clock], Clock]) -> None:
+    clock = at(Clock())
+    pacer = Pacer(30)
+    await pacer.turn()
+    pacer.pause(7)
+    pacer.pause(3)
+    assert pacer.paused == 7
+    before = clock.now
+    await pacer.turn()
+    assert clock.now - before == pytest.approx(7)
+    assert pacer.paused == 0
+
+
+async def test_answers_to_people_take_no_turn_but_their_room(at: Callable[[Clock], Clock]) -> None:
+    clock = at(Clock())
+    pacer = Pacer(30)
+    await take(pacer, clock, 30)
+    before = clock.now
+    for _ in range(10):
+        pacer.spend()
+    assert clock.now == before, "nobody waits to answer a person"
+    await pacer.turn()
+    assert clock.now - before >= 10 / 30, "the broadcast makes room"
+
+
+async def test_an_album_counts_all_its_messages(at: Callable[[Clock], Clock]) -> None:
+    clock = at(Clock())
+    pacer, begin = Pacer(30), clock.now
+    for _ in range(12):
+        await pacer.turn(5)
+    assert clock.now - begin >= 1.5, "sixty messages"
+
+
+async def test_turns_do_not_wait_for_each_others_calls() -> None:
+    """On the real clock: a hundred calls of half a second each take little more than the pace needs."""
+    pacer, loop = Pacer(1000), asyncio.get_running_loop()
+    begin = loop.time()
+    async with asyncio.TaskGroup() as group:
+        for _ in range(100):
+            await pacer.turn()
+            group.create_task(asyncio.sleep(0.3))
+    assert loop.time() - begin < 2
