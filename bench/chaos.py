@@ -182,7 +182,7 @@ def _listed(failures: Iterable[dict[str, Any]]) -> str:
 
 
 async def _main(given: argparse.Namespace, folder: Path) -> int:
-    forge, offline = Forge(), not given.stand
+    forge, offline = Forge(folder), not given.stand
     await forge.open()
     try:
         async with open_stage(folder, forge, offline=offline, JOB_LEASE_SECONDS="4") as stage:

@@ -53,7 +53,8 @@ class Wait:
 @asynccontextmanager
 async def open_stage() -> AsyncIterator[Stage]:
     with TemporaryDirectory() as name:
-        folder, forge = Path(name), Forge()
+        folder = Path(name)
+        forge = Forge(folder)
         server = EmbeddedPostgres(folder / "postgres")
         await server.start()
         connection = await asyncpg.connect(server.dsn)

@@ -30,6 +30,7 @@ from services.alert_webhook import AlertWebhook
 from services.alerts import Alerts
 from services.background import Background
 from services.chores import keep_chores
+from services.command_menu import announce_to_admins
 from services.conditions import Conditions
 from services.dispatch import Dispatcher as Orders
 from services.door import Door
@@ -118,6 +119,7 @@ class App:
         if self._connection is not None:
             self._loops.keep(self._connection.run, "inngest connect")
         self._loops.spawn(announce_commands(bots, studio.texts), "commands")
+        self._loops.spawn(announce_to_admins(studio), "admins' commands")
         if settings.telegram_mode == "webhook":
             self._loops.spawn(webhook.set(settings.public_url), "set webhook")
         else:

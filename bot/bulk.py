@@ -36,7 +36,7 @@ class SpendTurns(BaseRequestMiddleware):
 
 
 def create_bulk_bots(bots: Mapping[str, Bot], api_url: str) -> dict[str, Bot]:
-    """A second bot for each, with its token. `api_url` is another Bot API server's, or empty for Telegram's own."""
+    """A second bot for each. `api_url` is another Bot API server's, or empty for Telegram's own."""
     server = TelegramAPIServer.from_base(api_url) if api_url else PRODUCTION
     bulk = {}
     for name, bot in bots.items():

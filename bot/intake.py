@@ -10,6 +10,7 @@ from aiogram.types import Update
 from aiogram.types import User as TelegramUser
 from loguru import logger
 
+from bot.groups import Groups
 from bot.sender import sender_of
 from services.people import People
 from storage.pool import DATABASE_AWAY, Pool
@@ -57,6 +58,7 @@ class Intake:
         self._people = people
         self._bot_names = bot_names
         self._turns = Turns()
+        self._groups = Groups(people.studio.texts)
 
     async def take(self, bot: Bot, update: Update, *, alone: bool = False) -> bool:
         """Handle the update. False when it is not done, and Telegram must bring it again.
@@ -88,6 +90,8 @@ class Intake:
                     user, balance = await self._people.welcome(profile)
                     arrival = replace(arrival, user=user, balance=balance)
                 await self._dispatcher.feed_update(bot, update, arrival=arrival)
+            else:
+                await self._groups.take(bot, update)
         except BaseException:
             await asyncio.shield(give_up_update(self._db, bot.id, update.update_id))
             raise

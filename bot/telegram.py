@@ -15,21 +15,18 @@ from aiogram.enums import ParseMode
 from aiogram.exceptions import TelegramAPIError, TelegramRetryAfter
 from aiogram.methods import Response, TelegramMethod
 from aiogram.methods.base import TelegramType
-from aiogram.types import BotCommand, LinkPreviewOptions, Message, Update
+from aiogram.types import LinkPreviewOptions, Message, Update
 from aiohttp import web
 from loguru import logger
 from pydantic import ValidationError
 
 from bot.call_counts import CountCalls
 from bot.intake import Intake
+from services.command_menu import described
 from services.i18n import DEFAULT_LANGUAGE, Texts
 
 SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 - the header's name
 ALLOWED_UPDATES = ["message", "callback_query", "pre_checkout_query", "my_chat_member"]
-COMMANDS = (
-    *("menu", "balance", "topup", "subscribe", "invite", "promo", "history", "price"),
-    *("models", "voices", "language", "help", "cancel"),
-)
 _ANSWERS = (Response[Message], Response[bool], Response[Message | bool])
 """Held for ever: pydantic forgets a generic model that nobody holds, and aiogram would have it built again."""
 _POLL_SECONDS = 25
@@ -122,9 +119,7 @@ async def announce_commands(bots: Mapping[str, Bot], texts: Texts) -> None:
     """Put the commands into Telegram's menu, in every language; English for people of any other."""
     for bot in bots.values():
         for language in texts.languages:
-            commands = [
-                BotCommand(command=name, description=texts.t(language, f"command.{name}")) for name in COMMANDS
-            ]
+            commands = described(texts, language)
             codes = [language] if language != DEFAULT_LANGUAGE else [language, None]
             for code in codes:
                 await _until_done("setMyCommands", partial(bot.set_my_commands, commands, language_code=code))

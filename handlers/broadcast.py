@@ -1,5 +1,6 @@
-"""`/broadcast`: put together what is said and to whom, look at it, send it. Its messages are broadcast_content.py's,
-what is done with a started one broadcast_control.py's."""
+"""`/broadcast`: put together what is said and to whom, look at it, send it.
+
+The messages are broadcast_content.py's; what is done with a started one is broadcast_control.py's."""
 
 from typing import cast
 from uuid import uuid4

@@ -1,4 +1,4 @@
-"""What a broadcast says: the admin's next message, an album, or lines that become buttons; and an edit's new words."""
+"""What a broadcast says: the admin's next message, an album, lines that become buttons; an edit's new words."""
 
 import asyncio
 from uuid import UUID
@@ -24,6 +24,8 @@ router.message.filter(is_admin)
 router.callback_query.filter(is_admin)
 
 _ALBUM_SECONDS = 1.0
+_NO_COMMAND = ~F.text.startswith("/")
+"""A command ends nothing here: it goes to its own handler."""
 
 
 class Broadcasting(StatesGroup):
@@ -64,7 +66,7 @@ async def _asked_of(desk: Desk, state: FSMContext) -> tuple[Broadcast, str] | No
     return broadcast, data["version"]
 
 
-@router.message(Broadcasting.writing)
+@router.message(Broadcasting.writing, _NO_COMMAND)
 async def take_message(message: Message, desk: Desk, state: FSMContext) -> None:
     if (asked := await _asked_of(desk, state)) is None:
         return
@@ -100,7 +102,7 @@ async def _show_album(desk: Desk, state: FSMContext, broadcast_id: UUID) -> None
     await _say_card(desk, await get_broadcast(desk.studio.db, broadcast_id))
 
 
-@router.message(Broadcasting.links, F.text)
+@router.message(Broadcasting.links, F.text, _NO_COMMAND)
 async def take_links(message: Message, desk: Desk, state: FSMContext) -> None:
     if (asked := await _asked_of(desk, state)) is None:
         return
@@ -116,7 +118,7 @@ async def take_links(message: Message, desk: Desk, state: FSMContext) -> None:
         await _say_card(desk, await _keep(desk, broadcast, key, content.model_copy(update={"buttons": buttons})))
 
 
-@router.message(Broadcasting.editing)
+@router.message(Broadcasting.editing, _NO_COMMAND)
 async def take_edit(message: Message, desk: Desk, state: FSMContext) -> None:
     if (asked := await _asked_of(desk, state)) is None:
         return

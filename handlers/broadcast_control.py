@@ -31,7 +31,7 @@ async def control(tap: CallbackQuery, desk: Desk, callback_data: BroadcastTap) -
         await answer(tap, desk.t(refused.key, **refused.params), alert=True)
         return
     await answer(tap)
-    await show_progress(desk.studio, changed or broadcast)
+    await show_progress(desk.studio, changed or (await get_broadcast(db, broadcast.id)) or broadcast)
 
 
 async def _do(desk: Desk, broadcast: Broadcast, action: str) -> Broadcast | None:

@@ -62,13 +62,19 @@ def nothing_yet(desk: Desk, draft: Draft) -> View:
 
 def question(desk: Desk, draft: Draft, offers: Offers) -> View:
     """Asks for the input the draft is asking for; the choices before it can be changed meanwhile."""
-    lines = [title(desk, draft), "", desk.t(f"service.{draft.service}.ask.{draft.asking}")]
+    lines = [title(desk, draft), "", desk.t(f"service.{draft.service}.ask.{draft.asking}"), "", _next(desk, draft)]
     rows = [[each] for each in choice_buttons(desk, draft, offers, before=draft.asking)]
     if isinstance(draft.asked, PhotosInput):
         rows.append([button(desk.t("button.done"), DraftTap(draft=draft.id, action="done"))])
     if draft.spec.missing(draft.values) is None:
         rows.append([button(desk.t("button.back"), DraftTap(draft=draft.id, action="card"))])
     return "\n".join(lines), keyboard([*rows, [cancel_button(desk)]])
+
+
+def _next(desk: Desk, draft: Draft) -> str:
+    """In one sentence: what comes after the answer."""
+    answered = {**draft.values, draft.asking: draft.values.get(draft.asking) or True}
+    return desk.t("wizard.then_price" if draft.spec.missing(answered) is None else "wizard.then_more")
 
 
 def options(desk: Desk, draft: Draft, choice: ChoiceInput, offers: Offers) -> View:

@@ -8,10 +8,12 @@ from aiogram.fsm.context import FSMContext
 from aiogram.types import CallbackQuery, InlineKeyboardMarkup, Message
 
 from handlers.context import Desk, answer
+from handlers.first_minute import with_ready_prompts
 from services.buttons import LanguageTap, MenuTap, ServiceTap, button, keyboard, menu_button
 from services.generation.registry import SERVICES
 from services.i18n import Texts
 from services.invitations import Invitation, take_invitation
+from storage.updates import Arrival
 from storage.users import set_language
 
 router = Router(name="menu")
@@ -31,7 +33,7 @@ def _menu_keyboard(texts: Texts, language: str) -> InlineKeyboardMarkup:
     rows = [services[i : i + 2] for i in range(0, len(services), 2)]
     rows += [
         [button(texts.t(language, f"button.{place}"), MenuTap(place=place)) for place in places]
-        for places in (("history", "models", "voices"), ("balance", "language", "help"))
+        for places in (("history", "models", "voices"), ("balance", "settings"), ("language", "help"))
     ]
     return keyboard(rows)
 
@@ -84,15 +86,26 @@ def back_keyboard(desk: Desk) -> InlineKeyboardMarkup:
 
 @router.message(CommandStart())
 async def start(
-    message: Message, desk: Desk, state: FSMContext, raw_state: str | None, command: CommandObject
+    message: Message,
+    desk: Desk,
+    state: FSMContext,
+    raw_state: str | None,
+    command: CommandObject,
+    arrival: Arrival,
 ) -> None:
+    """Who has never ordered gets prompts to tap; who had left is greeted as somebody we know."""
     if raw_state is not None:
         await state.clear()
-    parts = [desk.t("start.greeting", name=desk.user.first_name), menu_text(desk)]
+    name = desk.user.first_name
+    greeting = desk.t("start.back", name=name) if arrival.returned else desk.t("start.greeting", name=name)
+    parts, markup = [greeting, menu_text(desk)], menu_keyboard(desk)
+    if not arrival.ordered:
+        parts.insert(1, desk.t("start.ready"))
+        markup = with_ready_prompts(desk, markup)
     invitation = await take_invitation(desk.studio, desk.user.id, command.args) if command.args else None
     if invitation in (Invitation.TAKEN, Invitation.OWN):
         parts.insert(1, desk.t(f"invite.{invitation.value}"))
-    await desk.say("\n\n".join(parts), menu_keyboard(desk))
+    await desk.say("\n\n".join(parts), markup)
 
 
 @router.message(Command("menu"))

@@ -7,7 +7,10 @@ from aiogram import Router
 
 from handlers import (
     admin,
+    admin_menu,
+    broadcast,
     dashboard,
+    first_minute,
     history,
     invite,
     menu,
@@ -20,6 +23,7 @@ from handlers import (
     reconcile,
     refunds,
     results,
+    settings,
     statement,
     stats,
     subscriptions,
@@ -32,8 +36,8 @@ from handlers import (
 def create_router() -> Router:
     """A router of the whole bot. Its parts are single objects of their modules, so call this once a process."""
     root = Router(name="diptych")
-    people = (subscriptions, payments, menu, invite, promo, statement)
-    admins = (admin, plan, dashboard, refunds, reconcile, user_card, stats)
+    people = (subscriptions, payments, menu, settings, first_minute, invite, promo, statement)
+    admins = (admin, admin_menu, plan, broadcast, dashboard, refunds, reconcile, user_card, stats)
     for topic in (*people, *admins, own, history, words, uploads, order, results, other):
         root.include_router(topic.router)
     ask_filters_inline(root)

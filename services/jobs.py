@@ -16,8 +16,10 @@ from services.errands.registry import ERRANDS
 from services.errands.spec import Errand
 from services.errors import Broken, Failure, LeaseLost
 from services.expiry import is_stale
+from services.generation.inputs import PhotosInput
 from services.generation.registry import SERVICES
 from services.metrics import count_end
+from services.notifications import notify_training_failed
 from services.progress import show_end, show_percent
 from services.steps import Steps, patiently
 from services.studio import Studio
@@ -74,10 +76,22 @@ async def _run_errand(studio: Studio, job: Job, steps: Steps) -> Job:
 
 async def _tell(studio: Studio, job: Job, steps: Steps, failure: Failure) -> None:
     """The person hears of it. Where Telegram refuses even that for good, the job ends all the same."""
+    tell = _note_failure if _is_training(job) else tell_failure
     try:
-        await steps.run("tell", partial(tell_failure, studio, job, failure), patient=True)
+        await steps.run("tell", partial(tell, studio, job, failure), patient=True)
     except Failure as untold:
         logger.error("job {}: the person could not be told of {}: {}", job.id, failure.key, untold)
+
+
+def _is_training(job: Job) -> bool:
+    """Many photos are sent for nothing else."""
+    return any(isinstance(each, PhotosInput) for each in SERVICES[job.service].inputs)
+
+
+async def _note_failure(studio: Studio, job: Job, failure: Failure) -> None:
+    """A training ends hours after its order, so its failure is a notification with an event of its own."""
+    async with studio.db.acquire() as connection, connection.transaction():
+        await notify_training_failed(connection, job, failure)
 
 
 async def _cancel(studio: Studio, job: Job, steps: Steps) -> Job:

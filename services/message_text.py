@@ -16,6 +16,8 @@ def fit_message(html: str, limit: int = MESSAGE_LENGTH) -> str:
 
     `limit` is in UTF-16 units, in which Telegram counts: https://core.telegram.org/api/entities#entity-length
     """
+    if _units(html) <= limit:
+        return html
     whole = _Cutter(limit)
     whole.feed(html)
     whole.close()
@@ -25,6 +27,10 @@ def fit_message(html: str, limit: int = MESSAGE_LENGTH) -> str:
     cut.feed(html)
     cut.close()
     return cut.html
+
+
+def _units(text: str) -> int:
+    return len(text.encode("utf-16-le")) // 2
 
 
 class _Cutter(HTMLParser):
@@ -58,13 +64,13 @@ class _Cutter(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         for character in data:
-            self._take(character, len(character.encode("utf-16-le")) // 2)
+            self._take(character, _units(character))
 
     def handle_entityref(self, name: str) -> None:
-        self._take(f"&{name};", len(unescape(f"&{name};").encode("utf-16-le")) // 2)
+        self._take(f"&{name};", _units(unescape(f"&{name};")))
 
     def handle_charref(self, name: str) -> None:
-        self._take(f"&#{name};", len(unescape(f"&#{name};").encode("utf-16-le")) // 2)
+        self._take(f"&#{name};", _units(unescape(f"&#{name};")))
 
     def _take(self, shown: str, units: int) -> None:
         self.full = self.full or units > self._left

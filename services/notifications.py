@@ -40,7 +40,7 @@ async def notify(
     The same `dedupe` is told once. False where it was noted before, or nobody has this id. `success` tells good
     news about what the person ordered or paid; it has an event of its own.
     """
-    notice = Notice(lines=(Line(key=key, n=n, params=dict(params)), *more), buttons=tuple(buttons), menu=menu)
+    notice = Notice(lines=(Line.of(key, n, **params), *more), buttons=tuple(buttons), menu=menu)
     inputs = {"notice": notice.model_dump(mode="json")}
     return await _launch(db, SUCCESS if success else GENERIC, user_id, dedupe, inputs)
 
@@ -63,13 +63,11 @@ async def notify_many(
     known = await known_people(db, user_ids)
     if not known:
         return 0
-    notice = Notice(lines=(Line(key=key, n=n, params=dict(params)),), buttons=tuple(buttons))
+    notice = Notice(lines=(Line.of(key, n, **params),), buttons=tuple(buttons))
     noted = dedupe or secrets.token_hex(12)
     first = await _user(db, known[0])
     inputs = {"notice": notice.model_dump(mode="json"), "user_ids": known, "news": news, "key": noted}
-    job = await launch(
-        db, BULK, noted, inputs, user_id=first.id, bot_name=first.bot_name, language=first.language
-    )
+    job = await launch(db, BULK, noted, inputs, user_id=first.id, bot_name=first.bot_name, language=first.language)
     return len(known) if job is not None else 0
 
 
@@ -85,9 +83,7 @@ async def _launch(db: Executor, errand: ErrandSpec, user_id: int, dedupe: str, i
         return False
     user = await _user(db, user_id)
     inputs["key"] = key
-    await launch(
-        db, errand, key, inputs, user_id=user_id, bot_name=user.bot_name, language=user.language
-    )
+    await launch(db, errand, key, inputs, user_id=user_id, bot_name=user.bot_name, language=user.language)
     return True
 
 

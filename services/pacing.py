@@ -11,7 +11,8 @@ PER_SECOND = 30
 PAID_PER_SECOND = 1000
 _SHARE = 0.98
 _CATCH_UP = 0.25
-"""Seconds by which turns may lag behind their even times and still be made up for: a busy loop costs no rate."""
+"""Seconds by which turns may lag behind their even times and be made up for: a busy loop costs no rate. Longer ago,
+and nobody wanted one."""
 
 
 class Pacer:
@@ -45,7 +46,8 @@ class Pacer:
     def spend(self, messages: int = 1) -> None:
         """Count what is sent without waiting, such as an answer to a person: later turns make room for it."""
         now = self._now()
-        self._next = max(self._next, now - _CATCH_UP) + messages / self.rate
+        idle = now - self._next > _CATCH_UP
+        self._next = (now if idle else self._next) + messages / self.rate
         self._taken.extend([now] * messages)
 
     def _due(self) -> float:

@@ -12,7 +12,8 @@ from services.generation.registry import SERVICES
 from services.i18n import Html
 from services.studio import Studio
 from services.telegram_errors import delivery_failure, nothing_to_edit
-from storage.jobs import Job, mark_shown
+from storage.jobs import Job, mark_shown, show_again
+from storage.pool import DATABASE_AWAY
 
 _PROMPT_SHOWN = 200
 _BAR = 10
@@ -79,7 +80,11 @@ async def show_end(studio: Studio, job: Job) -> None:
 async def edit_progress(
     studio: Studio, job: Job, text: str, reply_markup: InlineKeyboardMarkup | None = None
 ) -> bool:
-    """False where it may be worth trying again: Telegram cannot be reached just now."""
+    """False where it may be worth trying again: Telegram cannot be reached just now.
+
+    A text that is not the last one, which has a button to stop the order, may come late: after the end that
+    another process has shown. Then that is said again (last_words.py).
+    """
     if job.progress_message_id is None:
         return True
     try:
@@ -90,4 +95,9 @@ async def edit_progress(
         if not nothing_to_edit(error):
             logger.warning("job {}: its progress message was not edited: {}", job.id, error.message)
             return not isinstance(delivery_failure(error), Away)
+    if reply_markup is not None:
+        try:
+            await show_again(studio.db, job.id)
+        except DATABASE_AWAY as error:
+            logger.warning("job {}: whether it ended meanwhile is not known: {}", job.id, error)
     return True

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
 
+import asyncpg
+
 from storage.pool import Connection, Executor
 
 Ending = Literal["sent", "failed", "blocked", "unknown", "waiting"]
@@ -205,6 +207,5 @@ async def reasons(db: Executor, broadcast_id: UUID, *, revision: bool, limit: in
     return [(row["error"], row["people"]) for row in await db.fetch(_REASONS, broadcast_id, revision, limit)]
 
 
-def _recipient(row: object) -> Recipient:
-    user_id, version, message_ids = row  # type: ignore[misc]
-    return Recipient(user_id, version, tuple(message_ids))
+def _recipient(row: asyncpg.Record) -> Recipient:
+    return Recipient(row["user_id"], row["version"], tuple(row["message_ids"]))

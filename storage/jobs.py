@@ -118,6 +118,7 @@ WHERE j.state = 'queued' AND j.plan = 'B' AND NOT j.errand ORDER BY place LIMIT 
 _UNSHOWN = """
 SELECT * FROM jobs WHERE ended_at < now() - make_interval(secs => $1) AND NOT shown ORDER BY ended_at LIMIT $2"""
 _MARK_SHOWN = "UPDATE jobs SET shown = true WHERE id = $1"
+_SHOW_AGAIN = "UPDATE jobs SET shown = false WHERE id = $1 AND ended_at IS NOT NULL"
 
 # Nobody works on them: their lease has run out, or they were never begun.
 _FREE_STALE = """
@@ -310,6 +311,11 @@ async def unshown_jobs(db: Executor, *, seconds: float, limit: int) -> list[Job]
 
 async def mark_shown(db: Executor, job_id: UUID) -> None:
     await db.execute(_MARK_SHOWN, job_id)
+
+
+async def show_again(db: Executor, job_id: UUID) -> None:
+    """Something else was put into the progress message: if the job has ended by now, its end is said once more."""
+    await db.execute(_SHOW_AGAIN, job_id)
 
 
 async def latest_jobs(db: Executor, user_id: int, *, limit: int) -> list[Job]:

@@ -22,6 +22,7 @@ WITH claimed AS (
     RETURNING true
 ), touched AS (
     UPDATE users SET bot_name = $6, username = $7, first_name = $8, active = true, seen_at = now(),
+        returned_at = CASE WHEN active THEN returned_at ELSE now() END,
         language = CASE WHEN language_chosen THEN language ELSE $9 END
     WHERE id = $5 AND (
         (bot_name, username, first_name, active) IS DISTINCT FROM ($6::text, $7::text, $8::text, true)
@@ -33,7 +34,9 @@ SELECT (SELECT true FROM claimed) AS claimed,
        u.id IS NOT NULL AS known, coalesce((SELECT language FROM touched), u.language) AS language,
        u.language_chosen, u.blocked, u.terms_at IS NOT NULL AS terms_accepted,
        CASE WHEN u.discount_until > now() THEN u.discount ELSE 0 END AS discount,
-       b.available, b.held, b.debt, f.state
+       b.available, b.held, b.debt, f.state,
+       EXISTS (SELECT FROM jobs j WHERE j.user_id = $5 AND NOT j.errand) AS ordered,
+       NOT u.active OR coalesce(u.returned_at > now() - interval '10 minutes', false) AS returned
 FROM (SELECT 1) AS one
 LEFT JOIN users u ON u.id = $5
 LEFT JOIN balances b ON b.user_id = $5
@@ -53,12 +56,17 @@ class Claim(Enum):
 
 @dataclass(frozen=True)
 class Arrival:
-    """An update and its sender. `user` is None for somebody new; `state` is the conversation's."""
+    """An update and its sender. `user` is None for somebody new; `state` is the conversation's.
+
+    `ordered`: they have ever ordered something. `returned`: they had blocked the bot, and came back just now.
+    """
 
     claim: Claim
     user: User | None
     balance: Balance
     state: str | None
+    ordered: bool = False
+    returned: bool = False
 
 
 async def arrive(
@@ -84,7 +92,8 @@ async def arrive(
         discount=row["discount"],
         terms_accepted=row["terms_accepted"],
     )
-    return Arrival(claim, user, Balance(row["available"], row["held"], row["debt"]), row["state"])
+    balance = Balance(row["available"], row["held"], row["debt"])
+    return Arrival(claim, user, balance, row["state"], ordered=row["ordered"], returned=row["returned"])
 
 
 async def finish_update(db: Executor, bot_id: int, update_id: int) -> None:

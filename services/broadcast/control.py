@@ -28,7 +28,7 @@ async def start(db: Pool, broadcast: Broadcast, language: str) -> Broadcast | No
         if started is None:
             return None
         group, versions = group_of(started), list(started.content)
-        fallback = fallback_of(versions)
+        fallback = fallback_of(started.content)
         if not await add_recipients(connection, started.id, group, versions=versions, fallback=fallback):
             raise Refused("broadcast.nobody")
         await _launch(connection, started, language)

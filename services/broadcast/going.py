@@ -77,8 +77,8 @@ class Pass(ABC, Generic[End]):
         """Write down how calls ended."""
 
     async def run(self) -> None:
-        """Until the time is over, nobody waits, or the broadcast does not run any more. Nothing is in flight then, and
-        all is written down."""
+        """Until the time is over, nobody waits, or the broadcast does not run any more. Then nothing is in
+        flight, and all is written down."""
         spawn = self.studio.background.spawn
         writer = spawn(self._keep_writing(), "broadcast-results")
         looker = spawn(self._keep_looking(), "broadcast-progress")

@@ -1,4 +1,4 @@
-"""Telling people things: what was noted by services/notifications.py reaches them however long Telegram is away."""
+"""Telling people things: what services/notifications.py noted reaches them, however long Telegram is away."""
 
 import asyncio
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from services.buttons import keyboard, menu_button
 from services.delivery import tell_failure
 from services.errands.spec import Errand, ErrandSpec
 from services.errors import Away, Failure
-from services.i18n import Texts
+from services.i18n import Html, Texts
 from services.message_text import fit_message
 from services.studio import Studio
 from services.telegram_errors import delivery_failure, person_is_gone
@@ -34,13 +34,25 @@ Told = Literal["sent", "skipped", "gone", "refused"]
 
 
 class Line(BaseModel):
-    """A text by key, in the language of whoever reads it. `n` chooses its plural."""
+    """A text by key, in the language of whoever reads it. `n` chooses its plural; the params named in `html` are
+    HTML already."""
 
     model_config = ConfigDict(frozen=True)
 
     key: str
     n: int | None = None
     params: dict[str, str | int] = {}
+    html: tuple[str, ...] = ()
+
+    @staticmethod
+    def of(key: str, n: int | None = None, /, **params: str | int) -> "Line":
+        """As one calls Texts.t. An Html among the params stays one."""
+        html = tuple(name for name, value in params.items() if isinstance(value, Html))
+        return Line(key=key, n=n, params=params, html=html)
+
+    def text(self, texts: Texts, language: str) -> str:
+        marked = {name: Html(value) if name in self.html else value for name, value in self.params.items()}
+        return texts.t(language, self.key, self.n, **marked)
 
 
 class TextButton(BaseModel):
@@ -64,7 +76,7 @@ class Notice(BaseModel):
 
     def text(self, texts: Texts, language: str) -> str:
         """As HTML that fits into one message."""
-        return fit_message("\n".join(texts.t(language, line.key, line.n, **line.params) for line in self.lines))
+        return fit_message("\n".join(line.text(texts, language) for line in self.lines))
 
     def markup(self, texts: Texts, language: str) -> InlineKeyboardMarkup | None:
         rows = [

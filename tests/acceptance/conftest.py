@@ -10,14 +10,6 @@ from tests.support.process import Forge
 from tests.support.stage import Stage
 
 
-@pytest.fixture(scope="session")
-async def forge() -> AsyncIterator[Forge]:
-    forge = Forge()
-    await forge.open()
-    yield forge
-    await forge.close()
-
-
 @pytest.fixture
 async def stage(db: Pool, dsn: str, tmp_path: Path, forge: Forge) -> AsyncIterator[Stage]:
     stage = Stage(db, dsn, tmp_path, forge)

@@ -1,10 +1,7 @@
 """A twelfth service as one file: it stands in the menu, asks, has a price, and runs on both plans."""
 
-import asyncio
-import os
 import shutil
-import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -58,44 +55,18 @@ TEXTS = {
     "price": "3 ⭐",
 }
 WITH_ONE_MORE = """
-import sys
 from pathlib import Path
+from tests.support.process import import_ours_anew
+import_ours_anew()
 import services.generation, services.i18n
 services.generation.__path__.append({services!r})
 services.i18n.Texts.__init__.__defaults__ = (Path({locales!r}),)
-import main
-sys.exit(main.main())
 """
-
-
-class FreshBots(Forge):
-    """Starts each bot in an interpreter of its own, whose package of services has one folder more."""
-
-    def __init__(self, services: Path, locales: Path) -> None:
-        super().__init__()
-        self._code = WITH_ONE_MORE.format(services=str(services), locales=str(locales))
-        self._bots: dict[int, asyncio.subprocess.Process] = {}
-
-    async def start(self, folder: Path, log: Path, settings: Mapping[str, str]) -> int:
-        environment = {**settings, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
-        output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        bot = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", self._code),
-            cwd=folder, env=environment, stdin=asyncio.subprocess.DEVNULL, stdout=output, stderr=output,
-        )  # fmt: skip
-        os.close(output)
-        self._bots[bot.pid] = bot
-        return bot.pid
-
-    async def wait(self, pid: int) -> int:
-        return await self._bots[pid].wait()
-
-    def runs(self, pid: int) -> bool:
-        return self._bots[pid].returncode is None
+"""The package of services has one folder more, from before the bot is imported."""
 
 
 @pytest.fixture
-async def stage(db: Pool, dsn: str, tmp_path: Path) -> AsyncIterator[OfflineStage]:
+async def stage(db: Pool, dsn: str, tmp_path: Path, forge: Forge) -> AsyncIterator[OfflineStage]:
     services, locales = tmp_path / "more_services", tmp_path / "locales"
     services.mkdir()
     (services / "echo_image.py").write_text(ECHO_IMAGE, encoding="utf-8")
@@ -103,7 +74,8 @@ async def stage(db: Pool, dsn: str, tmp_path: Path) -> AsyncIterator[OfflineStag
     for catalogue in locales.glob("*/LC_MESSAGES/*.po"):
         texts = "".join(f'\nmsgid "service.echo_image.{key}"\nmsgstr "{text}"\n' for key, text in TEXTS.items())
         catalogue.write_text(catalogue.read_text(encoding="utf-8") + texts, encoding="utf-8")
-    stage = OfflineStage(db, dsn, tmp_path, FreshBots(services, locales))
+    first = WITH_ONE_MORE.format(services=str(services), locales=str(locales))
+    stage = OfflineStage(db, dsn, tmp_path, forge, first=first)
     await stage.open()
     yield stage
     await stage.close()

@@ -41,8 +41,8 @@ async def credited(stage: Stage, person: Person, stars: int) -> None:
 
 
 async def errands_ended(stage: Stage, count: int) -> None:
-    query = "SELECT count(ended_at) = $1 FROM jobs WHERE errand"
-    await until(lambda: stage.db.fetchval(query, count), what=f"{count} errands have ended")
+    query = "SELECT count(ended_at) = $1 FROM jobs WHERE service = 'payment'"
+    await until(lambda: stage.db.fetchval(query, count), what=f"what follows {count} payments is done")
 
 
 @pytest.mark.parametrize("plan", ["A", "B"])

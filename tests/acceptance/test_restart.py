@@ -203,6 +203,7 @@ async def test_what_people_write_while_the_database_is_away_is_done_afterwards(s
     try:
         ann = stage.person()
         await ann.write_card()
+        await until(lambda: _all_done(stage), what="the words' update is done; else it would come again")
         wire.down = "refuses"
         wire.drop()
         await until(lambda: _away(stage, bot), what="the bot sees that the database is away")
@@ -218,6 +219,10 @@ async def test_what_people_write_while_the_database_is_away_is_done_afterwards(s
     finally:
         await bot.kill()
         await wire.close()
+
+
+async def _all_done(stage: Stage) -> bool:
+    return not await stage.db.fetchval("SELECT count(*) FROM updates WHERE done_at IS NULL")
 
 
 async def _away(stage: Stage, bot: BotProcess) -> bool:

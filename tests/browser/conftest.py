@@ -29,14 +29,6 @@ def _chromium() -> str:
     return found
 
 
-@pytest.fixture(scope="session")
-async def forge() -> AsyncIterator[Forge]:
-    forge = Forge()
-    await forge.open()
-    yield forge
-    await forge.close()
-
-
 @pytest.fixture
 async def sandbox(tmp_path: Path, dsn: str, forge: Forge) -> AsyncIterator[BotProcess]:
     """The bot with its sandbox, offline providers and no Inngest."""

@@ -26,12 +26,24 @@ STARS = 2000
 SECONDS = "0.2"
 """What the offline provider takes for a piece of work; `#slow` in its words makes that 4 s."""
 
+CALM = {"JOB_LEASE_SECONDS": "15", "PLAN_A_START_TIMEOUT": "30", "INNGEST_SEND_DEADLINE": "5"}
+"""For a bot that nobody kills: where the machine is busy, its orders stay on the plan they were given to."""
+
+SMALL_MEDIA = """
+from providers.offline import lip_sync, picture, video
+for sizes in (picture.SIZES, video.SIZES):
+    sizes.update({name: (width // 4, height // 4) for name, (width, height) in sizes.items()})
+lip_sync.SIDE //= 3
+"""
+"""Media of a tenth of the pixels, in the same shapes: tests/unit/test_offline_*.py look at the full ones."""
+
 
 class OfflineStage(Stage):
-    """Everybody begins with 2000 Stars."""
+    """Everybody begins with 2000 Stars, and gets small media."""
 
     async def open(self) -> None:
         await super().open()
+        self.first = self.first or SMALL_MEDIA
         for name in ("REPLICATE_API_TOKEN", "REPLICATE_BASE_URL"):
             del self.settings[name]
         self.settings |= {"OFFLINE_SECONDS": SECONDS, "WELCOME_CREDITS": str(STARS)}
@@ -55,11 +67,12 @@ async def offline_stage(postgres: str, folder: Path, forge: Forge, plan: PlanNam
     """A stage with a bot that serves a whole module of tests, each with a person of its own."""
     name = f"test_{secrets.token_hex(6)}"
     admin = await asyncpg.connect(postgres)
-    await admin.execute(f"CREATE DATABASE {name} TEMPLATE template")
+    await admin.execute(f"CREATE DATABASE {name} TEMPLATE template STRATEGY file_copy")
     dsn = urlunsplit(urlsplit(postgres)._replace(path=f"/{name}"))
     db = await create_pool(dsn, size=5)
     stage = OfflineStage(db, dsn, folder, forge)
     await stage.open()
+    stage.settings |= CALM
     try:
         if plan == "B":
             await stage.inngest.close()
@@ -104,22 +117,18 @@ class Guest(Person):
     async def _answered(self, done: dict[str, Any]) -> None:
         """Wait until the bot has written or edited something since."""
 
-        async def look() -> bool:
-            chat = await self._chat()
-            since: int = done["version"]
+        since: int = done["version"]
+
+        def look(chat: dict[str, Any]) -> bool:
             return any(m["version"] > since for m in chat["messages"] if m["from"] == "bot") or any(
                 event["version"] > since and event["text"] for event in chat["events"]
             )
 
-        await until(look, what=f"{self.id} gets an answer")
-
-    async def _chat(self) -> dict[str, Any]:
-        chat: dict[str, Any] = await self.telegram.call("GET", f"/sim/chat/{self.id}")
-        return chat
+        await self.until(look)
 
     async def toasts(self) -> list[str]:
         """What answers to taps have shown."""
-        return [event["text"] for event in (await self._chat())["events"] if event["text"]]
+        return [event["text"] for event in (await self.chat())["events"] if event["text"]]
 
     async def last(self) -> Message:
         """The newest message of the bot's."""
@@ -144,10 +153,10 @@ class Guest(Person):
         await self.tap(f"Create · {price} ⭐", message_id=card["message_id"])
         result = await self.sees(f"−{price} ⭐ · balance", after=card["message_id"])
 
-        async def done() -> bool:
-            return any(m["message_id"] == card["message_id"] and "Done" in words(m) for m in await self.from_bot())
+        def done(chat: dict[str, Any]) -> bool:
+            return any(m["message_id"] == card["message_id"] and "Done" in words(m) for m in chat["messages"])
 
-        await until(done, what="the card says that the order is done")  # no edit of its comes after that
+        await self.until(done)  # no edit of the card comes after that
         return result
 
     async def content(self, message: Message, number: int = 0) -> bytes:

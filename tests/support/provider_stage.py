@@ -20,7 +20,7 @@ from services.generation.catalogue import MODELS
 from storage.ledger import Balance, check_ledger, get_balance
 from storage.pool import create_pool
 from tests.support import elevenlabs_stand, openai_stand
-from tests.support.offline_stage import STARS, Guest, ended_job_of, photo
+from tests.support.offline_stage import CALM, STARS, Guest, ended_job_of, photo
 from tests.support.process import Forge
 from tests.support.replicate_stand import ReplicateStand, StandPrediction
 from tests.support.sounds import beep
@@ -209,11 +209,12 @@ async def provider_stage(
     """A stage with a bot that serves a whole module of tests, each with a person of its own."""
     name = f"test_{secrets.token_hex(6)}"
     admin = await asyncpg.connect(postgres)
-    await admin.execute(f"CREATE DATABASE {name} TEMPLATE template")
+    await admin.execute(f"CREATE DATABASE {name} TEMPLATE template STRATEGY file_copy")
     dsn = urlunsplit(urlsplit(postgres)._replace(path=f"/{name}"))
     db = await create_pool(dsn, size=5)
     stage = ProviderStage(db, dsn, folder, forge, plan=plan)
     await stage.open()
+    stage.settings |= CALM
     try:
         if plan == "B":
             await stage.inngest.close()

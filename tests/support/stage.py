@@ -41,11 +41,13 @@ def said(key: str, n: int | None = None, /, *, language: str = "en", **params: s
 async def until(check: Callable[[], Awaitable[Any]], *, seconds: float = WAIT_SECONDS, what: str = "") -> Any:
     """What `check` gives once that is true. Raises AssertionError after `seconds`."""
     deadline = time.monotonic() + seconds
+    pause = 0.01
     while True:
         if value := await check():
             return value
         assert time.monotonic() < deadline, f"never came true: {what or check}"
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(pause)
+        pause = min(pause * 1.5, 0.05)
 
 
 class TelegramStand:
@@ -136,35 +138,51 @@ class Person:
     async def tap(self, label: str, **where: Any) -> Any:
         return await self.telegram.call("POST", "/sim/callback", {"label": label, "user_id": self.id, **where})
 
+    async def chat(self, **wait: Any) -> dict[str, Any]:
+        chat: dict[str, Any] = await self.telegram.call("GET", f"/sim/chat/{self.id}", **wait)
+        return chat
+
     async def messages(self) -> list[Message]:
-        chat = await self.telegram.call("GET", f"/sim/chat/{self.id}")
-        return [message for message in chat["messages"] if not message["deleted"]]
+        return [message for message in (await self.chat())["messages"] if not message["deleted"]]
 
     async def from_bot(self) -> list[Message]:
-        return [message for message in await self.messages() if message["from"] == "bot"]
+        return _from_bot(await self.chat())
+
+    async def until(self, look: Callable[[dict[str, Any]], Any], *, seconds: float = WAIT_SECONDS) -> Any:
+        """What `look` finds in the chat, asked again whenever something changes there. Raises AssertionError."""
+        deadline = time.monotonic() + seconds
+        chat = await self.chat()
+        while not (found := look(chat)):
+            left = deadline - time.monotonic()
+            assert left > 0, "nothing of that in the chat"
+            chat = await self.chat(after=chat["version"], wait=left)
+        return found
 
     async def sees(self, text: str, *, seconds: float = WAIT_SECONDS, after: int = 0) -> Message:
         """The newest message of the bot's that holds `text`, once there is one newer than `after`."""
 
-        async def look() -> Message | None:
-            fitting = [m for m in await self.from_bot() if text in words(m) and m["message_id"] > after]
+        def look(chat: dict[str, Any]) -> Message | None:
+            fitting = [m for m in _from_bot(chat) if text in words(m) and m["message_id"] > after]
             return fitting[-1] if fitting else None
 
-        try:
-            found: Message = await until(look, seconds=seconds)
-        except AssertionError:
-            chat = "\n".join(f"{words(m)} {labels(m)}" for m in await self.messages())
-            raise AssertionError(f"{self.id} never sees {text!r}, but:\n{chat}") from None
+        found: Message = await self._finds(look, repr(text), seconds)
         return found
 
     async def can_tap(self, label: str, *, seconds: float = WAIT_SECONDS, after: int = 0) -> Message:
-        async def look() -> Message | None:
-            newer = [m for m in await self.from_bot() if m["message_id"] > after]
+        def look(chat: dict[str, Any]) -> Message | None:
+            newer = [m for m in _from_bot(chat) if m["message_id"] > after]
             fitting = [m for m in newer if any(label in button for button in labels(m))]
             return fitting[-1] if fitting else None
 
-        found: Message = await until(look, seconds=seconds, what=f"{self.id} can tap {label!r}")
+        found: Message = await self._finds(look, f"the button {label!r}", seconds)
         return found
+
+    async def _finds(self, look: Callable[[dict[str, Any]], Any], what: str, seconds: float) -> Any:
+        try:
+            return await self.until(look, seconds=seconds)
+        except AssertionError:
+            chat = "\n".join(f"{words(m)} {labels(m)}" for m in await self.messages())
+            raise AssertionError(f"{self.id} never sees {what}, but:\n{chat}") from None
 
     async def photos(self) -> list[Message]:
         return [m for m in await self.from_bot() if any(media["kind"] == "photo" for media in m["media"])]
@@ -200,6 +218,10 @@ class Person:
         await self.tap("Create")
 
 
+def _from_bot(chat: dict[str, Any]) -> list[Message]:
+    return [m for m in chat["messages"] if m["from"] == "bot" and not m["deleted"]]
+
+
 def words(message: Message) -> str:
     return str(message.get("text") or message.get("caption") or "")
 
@@ -221,6 +243,8 @@ class Stage:
     )
     bots: list[BotProcess] = field(default_factory=list)
     settings: dict[str, str] = field(default_factory=dict)
+    first: str = ""
+    """Python that each bot runs before anything else."""
     _calling_back: list[asyncio.Task[None]] = field(default_factory=list)
 
     async def open(self) -> None:
@@ -268,7 +292,8 @@ class Stage:
                             called.add(made.id)
 
     async def start_bot(self, *, ready: bool = True, webhook: bool = False, **settings: str) -> BotProcess:
-        bot = BotProcess(self.forge, self.folder, {**self.settings, **settings}, name=f"bot-{len(self.bots) + 1}")
+        name = f"bot-{len(self.bots) + 1}"
+        bot = BotProcess(self.forge, self.folder, {**self.settings, **settings}, name=name, first=self.first)
         if webhook:
             self.let_replicate_call_back()
             bot.settings |= {"TELEGRAM_MODE": "webhook", "PUBLIC_URL": bot.url}

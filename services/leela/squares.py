@@ -1,0 +1,41 @@
+"""The 72 squares of Leela in every language: a name, and what it may mean to whoever stands on it."""
+
+import tomllib
+from functools import cache
+from pathlib import Path
+from typing import Final
+
+from pydantic import BaseModel, ConfigDict, TypeAdapter
+
+from services.i18n import DEFAULT_LANGUAGE
+from services.leela.rules import LAST
+
+FOLDER: Final = Path(__file__).resolve().parent / "squares"
+
+
+class Square(BaseModel):
+    """One square of the board in one language, as plain text."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    meaning: str
+
+
+_SQUARES: Final = TypeAdapter(dict[int, Square])
+
+
+@cache
+def squares(language: str) -> dict[int, Square]:
+    """All squares by number; English for a language that has none of its own."""
+    path = FOLDER / f"{language}.toml"
+    if not path.is_file():
+        return squares(DEFAULT_LANGUAGE)
+    return _SQUARES.validate_python(tomllib.loads(path.read_text(encoding="utf-8")))
+
+
+def square(number: int, language: str) -> Square:
+    """Raises ValueError for a number that is none of the board's."""
+    if not 1 <= number <= LAST:
+        raise ValueError(f"the board has no square {number}")
+    return squares(language)[number]
