@@ -6,7 +6,7 @@ from aiogram import F, Router
 from aiogram.fsm.context import FSMContext
 from aiogram.types import CallbackQuery
 
-from handlers.cards import menu_only
+from handlers.cards import menu_only, price_of
 from handlers.context import Desk, answer
 from handlers.draft import Draft, new_draft, save_draft
 from handlers.order import open_draft, place_order, show_accepted, show_options
@@ -40,10 +40,12 @@ async def again(tap: CallbackQuery, callback_data: ResultTap, desk: Desk, state:
 
 
 async def repeat(desk: Desk, state: FSMContext, job: Job) -> None:
-    """Order the same once more, at once. An order has one such repeat; after it, its card opens."""
+    """Order the same once more, at once. An order has one such repeat; after it, or where
+    it would cost more than the button says, its card opens."""
     key, draft = f"again:{job.id}", new_draft(job.service, job.inputs)
     offers = await desk.offers(draft.spec)
-    if await get_job_by_order(desk.studio.db, key) or draft.with_values(offers).values != draft.values:
+    changed = draft.with_values(offers).values != draft.values
+    if changed or price_of(desk, draft) > job.price or await get_job_by_order(desk.studio.db, key):
         await open_draft(desk, state, draft)
         return
     progress = await desk.say(desk.t("order.accepting"))

@@ -13,6 +13,7 @@ from handlers import (
     first_minute,
     history,
     invite,
+    leela,
     menu,
     order,
     other,
@@ -38,7 +39,7 @@ def create_router() -> Router:
     root = Router(name="diptych")
     people = (subscriptions, payments, menu, settings, first_minute, invite, promo, statement)
     admins = (admin, admin_menu, plan, broadcast, dashboard, refunds, reconcile, user_card, stats)
-    for topic in (*people, *admins, own, history, words, uploads, order, results, other):
+    for topic in (*people, *admins, own, history, leela, words, uploads, order, results, other):
         root.include_router(topic.router)
     ask_filters_inline(root)
     return root

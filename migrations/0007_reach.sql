@@ -65,7 +65,8 @@ CREATE TABLE leela_games (
     user_id    bigint      NOT NULL REFERENCES users,
     bot_name   text        NOT NULL,
     state      jsonb       NOT NULL,             -- services/leela/rules.py: Game
-    awaits     text        NOT NULL DEFAULT 'roll' CHECK (awaits IN ('roll', 'report', 'reply')),
+    -- What comes next: the person's tap, the die in the air, the person's report, our reply to it.
+    awaits     text        NOT NULL DEFAULT 'roll' CHECK (awaits IN ('roll', 'dice', 'report', 'reply')),
     moves      integer     NOT NULL DEFAULT 0,
     started_at timestamptz NOT NULL DEFAULT now(),
     ended_at   timestamptz

@@ -36,5 +36,8 @@ class OpenAIText:
             return text
         return re.sub(r"\s+\S*$", "", text[: LONGEST + 1])[:LONGEST]
 
+    async def answer(self, task: str, words: str) -> str:
+        return await ask(self._client, self._model, task, words)
+
     async def close(self) -> None:
         await self._client.close()

@@ -182,6 +182,10 @@ class TextProvider(Protocol):
         """The prompt, richer, in its own language; at most 1,000 characters."""
         ...
 
+    async def answer(self, task: str, words: str) -> str:
+        """What a model answers to a person's words, under instructions of ours. NOT_FOUND where there is none."""
+        ...
+
     async def close(self) -> None: ...
 
 

@@ -11,7 +11,7 @@ from storage.users import get_user
 
 
 async def tell_admins(
-    studio: Studio, key: str, n: int | None = None, /, *, dedupe: str = "", **params: str | int
+    studio: Studio, key: str, n: int | None = None, /, *, dedupe: str | int = "", **params: str | int
 ) -> int:
     """Tell every admin a text; gives how many will get it, however long Telegram is away.
 

@@ -55,9 +55,13 @@ async def give_bonus(db: Executor, *, key: str, kind: str, user_id: int, amount:
 
 
 async def take_back(db: Executor, charge_id: str, user_id: int, stars: int) -> int | None:
-    """A payment was refunded: take its credits, as far as they are there. What is missing is owed, and is given
-    back here; None when it was taken back before."""
-    return await ledger.take_back(db, f"refund:{charge_id}", user_id, stars)
+    """A payment was refunded: take its credits and a subscription's bonus, as far as they are there. What is
+    missing is owed, and is given back here; None when it was taken back before."""
+    owed = await ledger.take_back(db, f"refund:{charge_id}", user_id, stars)
+    bonus = await ledger.moved_to(db, f"subscription:{charge_id}", user_id)
+    if owed is not None and bonus > 0:
+        owed += await ledger.take_back(db, f"refund-bonus:{charge_id}", user_id, bonus, account="bonuses") or 0
+    return owed
 
 
 async def settle_debt(db: Executor, key: str, user_id: int) -> int:

@@ -21,9 +21,10 @@ def inviter_in(payload: str | None) -> int | None:
     if not payload or not payload.startswith(PREFIX):
         return None
     try:
-        return int(payload.removeprefix(PREFIX), 16)
+        inviter = int(payload.removeprefix(PREFIX), 16)
     except ValueError:
         return None
+    return inviter if 0 < inviter < 2**52 else None  # Telegram's ids have at most 52 bits
 
 
 async def reward_inviter(studio: Studio, user_id: int) -> dict[str, Any] | None:

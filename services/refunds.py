@@ -31,6 +31,7 @@ from storage.charges import (
 )
 from storage.ledger import get_balance
 from storage.pool import DATABASE_AWAY
+from storage.subscriptions import end_refunded_subscription
 from storage.users import get_user
 
 _LOOK_EVERY: Final = 1.0
@@ -100,8 +101,11 @@ async def take_back(studio: Studio, charge: Charge) -> bool:
         taken = await ledger.take_back(connection, charge.id, charge.user_id, charge.stars)
         await mark_refunded(connection, charge.id)
         asked_by = await finish_refund(connection, charge.id)
+        subscription = await end_refunded_subscription(connection, charge.id) if taken is not None else None
     if taken is None:
         return False
+    if subscription is not None:
+        await _stop_renewing(studio, charge, subscription)
     logger.info(
         "charge {} of {} is refunded: {} Stars, {} of them owed", charge.id, charge.user_id, charge.stars, taken
     )
@@ -111,6 +115,16 @@ async def take_back(studio: Studio, charge: Charge) -> bool:
         by=asked_by or 0,
     )  # fmt: skip
     return True
+
+
+async def _stop_renewing(studio: Studio, charge: Charge, first_charge: str) -> None:
+    """Have Telegram take no further month. The person can do so as well, so a refusal is only logged."""
+    try:
+        await studio.bot(charge.bot_name).edit_user_star_subscription(
+            charge.user_id, first_charge, is_canceled=True
+        )
+    except TelegramAPIError as error:
+        logger.error("subscription {} of {} goes on: {}", first_charge, charge.user_id, error.message)
 
 
 async def _tell_person(studio: Studio, charge: Charge) -> None:

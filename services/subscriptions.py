@@ -33,8 +33,8 @@ PLANS: Final = {
 
 
 def discounted(price: int, percent: int) -> int:
-    """Whole Stars, rounded up; what costs something never becomes free."""
-    return -(-price * (100 - percent) // 100) if percent else price
+    """Whole Stars, rounded to the nearest; what costs something never becomes free."""
+    return max(min(price, 1), (price * (100 - percent) + 50) // 100)
 
 
 async def carry_on(

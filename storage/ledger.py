@@ -30,9 +30,9 @@ t AS (
     ON CONFLICT (key) DO NOTHING RETURNING id
 ), p AS (
     INSERT INTO ledger_postings (transaction_id, account, user_id, amount)
-    SELECT t.id, side.account, CASE WHEN side.account <> 'stars' THEN $2::bigint END, side.amount
+    SELECT t.id, side.account, CASE WHEN side.account <> $4 THEN $2::bigint END, side.amount
     FROM t, b, LATERAL (VALUES
-        ('available', -b.there), ('debt', b.there - $3::bigint), ('stars', $3::bigint)) AS side (account, amount)
+        ('available', -b.there), ('debt', b.there - $3::bigint), ($4, $3::bigint)) AS side (account, amount)
     WHERE side.amount <> 0
 )
 SELECT $3::bigint - b.there FROM b, t"""
@@ -68,6 +68,9 @@ SELECT (SELECT coalesce(sum(amount), 0) FROM ledger_postings)::bigint AS total,
        (SELECT count(*) FROM charges c WHERE c.refunded_at IS NOT NULL AND NOT EXISTS (
             SELECT FROM ledger_transactions t WHERE t.key = 'refund:' || c.id)) AS unposted_refunds"""
 
+_MOVED_TO = """
+SELECT p.amount FROM ledger_transactions t JOIN ledger_postings p ON p.transaction_id = t.id
+WHERE t.key = $1 AND p.user_id = $2 AND p.account = 'available'"""
 _KNOWN = "SELECT key FROM ledger_transactions WHERE key = ANY($1::text[])"
 _TOTALS = "SELECT account, sum(amount)::bigint AS total FROM ledger_postings GROUP BY account"
 
@@ -124,10 +127,16 @@ async def move(
     return bool(moved)
 
 
-async def take_back(db: Executor, key: str, user_id: int, stars: int) -> int | None:
-    """Take that many Stars back; how many of them are owed now, or None when this key was taken before."""
-    owed: int | None = await db.fetchval(_TAKE_BACK, key, user_id, stars)
+async def take_back(db: Executor, key: str, user_id: int, stars: int, *, account: str = "stars") -> int | None:
+    """Take that many Stars back to the account they came from; how many of them are owed now, or None when this
+    key was taken before."""
+    owed: int | None = await db.fetchval(_TAKE_BACK, key, user_id, stars, account)
     return owed
+
+
+async def moved_to(db: Executor, key: str, user_id: int) -> int:
+    """How many Stars the move of this key brought the person."""
+    return int(await db.fetchval(_MOVED_TO, key, user_id) or 0)
 
 
 async def settle_debt(db: Executor, key: str, user_id: int) -> int:

@@ -24,6 +24,12 @@ _EXPIRING = """
 SELECT * FROM subscriptions
 WHERE expires_at BETWEEN now() AND now() + make_interval(secs => $1)
   AND told_expiry IS DISTINCT FROM expires_at ORDER BY expires_at LIMIT $2"""
+_END_REFUNDED = """
+WITH ended AS (
+    UPDATE subscriptions SET cancelled = true, expires_at = now()
+    WHERE id = (SELECT topup_id FROM charges WHERE id = $1) RETURNING user_id, charge_id
+), undone AS (UPDATE users u SET discount_until = now() FROM ended WHERE u.id = ended.user_id)
+SELECT charge_id FROM ended"""
 _TOLD = """
 UPDATE subscriptions SET told_expiry = expires_at
 WHERE id = $1 AND told_expiry IS DISTINCT FROM expires_at RETURNING true"""
@@ -71,6 +77,12 @@ async def current_subscription(db: Executor, user_id: int) -> Subscription | Non
 async def set_cancelled(db: Executor, subscription_id: UUID, user_id: int, *, cancelled: bool) -> bool:
     """False where it is so already, has ended, or is another's."""
     return bool(await db.fetchval(_CANCEL, subscription_id, user_id, cancelled))
+
+
+async def end_refunded_subscription(db: Executor, charge_id: str) -> str | None:
+    """A month of it was refunded: it ends now, with its discount. The charge by which Telegram knows it."""
+    first: str | None = await db.fetchval(_END_REFUNDED, charge_id)
+    return first
 
 
 async def expiring_subscriptions(db: Executor, *, seconds: float, limit: int) -> list[Subscription]:

@@ -8,6 +8,7 @@ import numpy as np
 from providers.offline.phrases import LIGHT, MOOD, QUALITY, VIEW
 from providers.offline.scenery.words import HOURS, first_named
 from providers.offline.speech import language_of
+from providers.protocols import ErrorKind, ProviderError
 
 LONGEST = 1000
 """Characters of an improved prompt."""
@@ -29,6 +30,10 @@ class OfflineText:
             if phrase.lower() not in words.lower() and len(richer) + len(phrase) + 2 <= LONGEST:
                 richer = f"{richer.rstrip(' ,.;')}, {phrase}" if richer else phrase
         return richer
+
+    async def answer(self, task: str, words: str) -> str:
+        """Nothing here understands words, so none are answered."""
+        raise ProviderError(ErrorKind.NOT_FOUND, "offline: no model answers")
 
     async def check(self) -> None:
         """Always usable."""

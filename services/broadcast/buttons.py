@@ -5,6 +5,7 @@ from uuid import UUID
 from aiogram.filters.callback_data import CallbackData
 from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
 
+from services.broadcast.content import FOR_ALL
 from services.buttons import button, keyboard
 from services.i18n import Texts
 from storage.broadcasts import Broadcast
@@ -25,9 +26,9 @@ def progress_keyboard(
 
     def tap(action: str, value: str = "") -> InlineKeyboardButton:
         label = texts.t(language, f"broadcast.button.{action}")
-        return button(
-            f"{label} · {value}" if value else label, BroadcastTap(id=broadcast.id, action=action, value=value)
-        )
+        if len(versions) > 1 and value:
+            label += f" · {texts.t(language, 'broadcast.for_all') if value == FOR_ALL else value}"
+        return button(label, BroadcastTap(id=broadcast.id, action=action, value=value))
 
     if broadcast.state == "running":
         return keyboard([[tap("pause"), tap("stop")]])

@@ -130,8 +130,10 @@ async def run_training_error(errand: Errand) -> dict[str, Any]:
 async def _tell(studio: Studio, user_id: int, key: str, notice: Notice) -> Told:
     """Raises Failure."""
     who = await get_addressee(studio.db, user_id, key)
-    if who is None or not who.active:
+    if who is None:
         return "skipped"
+    if not who.active:
+        return "gone"
     return "sent" if who.sent_at else await _send(studio, who, key, notice)
 
 
@@ -148,10 +150,12 @@ async def _tell_some(
 
 async def _tell_one_of_many(studio: Studio, user_id: int, key: str, notice: Notice, news: bool) -> Told:
     who = await get_addressee(studio.db, user_id, key)
-    if who is None or not who.active or who.blocked or (news and not who.news):
+    if who is None or who.blocked or (news and not who.news):
         return "skipped"
     if who.sent_at:
         return "sent"
+    if not who.active:
+        return "gone"
     await note_notification(studio.db, key, user_id)
     try:
         told = await _send(studio, who, key, notice)

@@ -70,11 +70,11 @@ def draw_path(moves: Sequence[Move], square: int) -> bytes:
     visits = Counter(each for move in steps for each in {move.over, move.square})
     for number in sorted(visits):
         _light(Canvas(image), number, visits[number])
-    with _marks(image, [centre(number) for number in (*visits, square, HOME)]) as canvas:
+    with _marks(image, [point for move in steps for point in _way(move)] or [centre(square)]) as canvas:
         for age, move in enumerate(steps, 1):
             _mark_leg(canvas, _counted(move), mixed(_LONG_AGO, _GOLD, age / len(steps)), age / len(steps))
             if move.over != move.square:
-                colour = _DOWN if move.square < move.over else _UP
+                colour = _DOWN if move.direction == "snake" else _UP
                 _mark_leg(canvas, [centre(move.over), centre(move.square)], colour, age / len(steps))
     _put_piece(image, centre(square))
     return _jpeg(image)

@@ -206,20 +206,21 @@ async def test_a_subscription_a_refund_and_a_debt_in_the_statement(db: Pool) -> 
     await add_charge(db, "stx1", topup_id=topup_id, user_id=1001, bot_name="main", stars=150, recurring=False)
     await ledger.give_bonus(db, key="subscription:stx1", kind="subscription_bonus", user_id=1001, amount=30)
     await ledger.capture(db, await add_job(db, price=100))
-    assert await ledger.take_back(db, "stx1", 1001, 150) == 70
+    assert await ledger.take_back(db, "stx1", 1001, 150) == 100, "the bonus goes back as well"
     await ledger.give_bonus(db, key="grant:1", kind="grant", user_id=1001, amount=100)
-    assert await ledger.settle_debt(db, "x", 1001) == 70
+    assert await ledger.settle_debt(db, "x", 1001) == 100
     found = (await page(db)).lines
     assert [(line.kind, line.amount, line.owed, line.balance) for line in found] == [
-        ("debt", -70, -70, 30),
+        ("debt", -100, -100, 0),
         ("grant", 100, 0, 100),
+        ("refund", 0, 30, 0),
         ("refund", -80, 70, 0),
         ("hold", -100, 0, 80),
         ("subscription_bonus", 30, 0, 180),
         ("topup", 150, 0, 150),
     ]
-    assert [line.subscription for line in found] == [None, None, None, None, "light", "light"]
-    assert (await get_balance(db, 1001)).available == 30
+    assert [line.subscription for line in found] == [None, None, None, None, None, "light", "light"]
+    assert (await get_balance(db, 1001)) == Balance(0, 0)
 
 
 async def test_pages_of_the_statement(db: Pool) -> None:

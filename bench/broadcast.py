@@ -1,0 +1,209 @@
+"""How near a broadcast comes to Telegram's limit, and what people notice of it, beside aiogram-broadcaster.
+
+    python -m bench.broadcast [--people 3000] [--rival <python of a venv that has aiogram-broadcaster>]
+
+Telegram is the sandbox's stand in a process of its own. It enforces 30 messages a second in all (1000 with
+`allow_paid_broadcast`) and one a second in a chat, answers 429 with `retry_after` beyond, and takes 80 ms for each
+call. Diptych is `main.py` as it is, Inngest away, so on Plan B, with the embedded PostgreSQL. The rates are those
+of the stand's own list of calls: successful copies between the first and the last of them.
+
+- *broadcast*: the rate, as a share of 30 a second, and the 429s of the whole run.
+- *with people*: the same while people say `/start` four times a second; their answers count in the same 30.
+- *paid*: the rate with `allow_paid_broadcast`, as a share of 1000; the machine ends it, not the limit.
+- *aiogram-broadcaster*: the same message copied to the same people, 1/30 s between two, with 80 ms and with none.
+- */start*: from the update's arrival at the webhook until it is done, a sendMessage within it: p50 and p95.
+
+`--people` is for the first row and the paid one; the others take `--fewer`, as they only need to become steady.
+Needs Linux.
+"""
+
+import argparse
+import asyncio
+import json
+import statistics
+import sys
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import aiohttp
+
+from bench.load import Update
+from bench.people import open_people
+from bench.stage import DIPTYCH_TOKEN, SECRET, Stage, open_stage
+from services.broadcast import control
+from services.broadcast.content import Content
+from storage.broadcasts import add_broadcast, get_broadcast, set_content, set_paid
+from storage.pool import Pool, create_pool
+
+ADMIN = 4001
+_FIRST = 100_001
+_PER_SECOND = 30
+_LATENCY = 0.08
+_STARTS = 60
+_STARTS_EVERY = 0.25
+_ADD_PEOPLE = """
+INSERT INTO users (id, bot_name, language) SELECT id, 'main', 'en' FROM generate_series($1::bigint, $2) AS id"""
+_ONLY = "UPDATE users SET news = id BETWEEN $1 AND $2"
+
+
+@dataclass(frozen=True)
+class Rate:
+    """What the stand saw: messages a second, and how many calls it refused with 429."""
+
+    messages: int
+    per_second: float
+    refused: int
+
+    def line(self, name: str, limit: float) -> str:
+        share = f"{self.per_second / limit:6.1%}" if limit else "     —"
+        return f"{name:<34} {self.messages:>6} {self.per_second:>8.2f} {share} {self.refused:>6}"
+
+
+class Bench:
+    def __init__(self, stage: Stage, db: Pool, session: aiohttp.ClientSession) -> None:
+        self._stage = stage
+        self._db = db
+        self._session = session
+        self.message = 0
+
+    async def call(self, method: str, path: str, body: Any = None) -> Any:
+        async with self._session.request(method, path, json=body) as response:
+            answer = await response.json()
+            if response.status >= 400:
+                raise RuntimeError(f"{path}: {answer}")
+            return answer
+
+    async def add_people(self, count: int) -> None:
+        """Their rows, and their chats at the stand; the admin's message that is copied."""
+        await self._db.execute(_ADD_PEOPLE, _FIRST, _FIRST + count - 1)
+        await self._db.execute(_ADD_PEOPLE, ADMIN, ADMIN)
+        for person in range(_FIRST, _FIRST + count):
+            await self.call("POST", "/sim/people", {"id": person, "started": True, "bot": self._stage.diptych.id})
+        sent = await self.call(
+            "POST", "/sim/message", {"user_id": ADMIN, "text": "News!", "bot": self._stage.diptych.id}
+        )
+        self.message = sent["message"]["message_id"]
+
+    async def limit(self, *, latency: float = _LATENCY) -> None:
+        await self.call("POST", "/sim/limits", {"per_second": _PER_SECOND, "per_chat": 1, "latency": latency})
+
+    @asynccontextmanager
+    async def counted(self) -> AsyncIterator[list[Rate]]:
+        """The rate of what is copied while the body runs, as the only item of the list."""
+        since = (await self.call("GET", "/sim/outbox?limit=1"))["seq"]
+        found: list[Rate] = []
+        yield found
+        calls = (await self.call("GET", f"/sim/outbox?since={since}&method=copyMessage&limit=20000"))["calls"]
+        times = [each["time"] for each in calls if each["status"] == 200]
+        everything = (await self.call("GET", f"/sim/outbox?since={since}&limit=20000"))["calls"]
+        refused = sum(each["status"] == 429 for each in everything)
+        found.append(Rate(len(times), (len(times) - 1) / (times[-1] - times[0]), refused))
+
+    async def start(self, count: int, *, paid: bool = False) -> UUID:
+        """Begin a broadcast to the first so many."""
+        await self._db.execute(_ONLY, _FIRST, _FIRST + count - 1)
+        broadcast = await add_broadcast(self._db, uuid4(), ADMIN, "main")
+        content = Content(chat_id=ADMIN, message_ids=(self.message,), kind="text", html="News!")
+        await set_content(self._db, broadcast.id, {"*": content.model_dump(mode="json")})
+        await set_paid(self._db, broadcast.id, paid)
+        await control.start(self._db, broadcast, "en")
+        return broadcast.id
+
+    async def done(self, broadcast: UUID) -> None:
+        while (found := await get_broadcast(self._db, broadcast)) and found.state != "done":  # noqa: ASYNC110
+            await asyncio.sleep(0.2)
+
+    async def broadcast(self, count: int, *, paid: bool = False) -> Rate:
+        await self.limit()
+        async with self.counted() as found:
+            await self.done(await self.start(count, paid=paid))
+        return found[0]
+
+    async def starts(self, updates: Sequence[Update]) -> list[float]:
+        """Seconds that each `/start` takes, four a second."""
+        headers = {"X-Telegram-Bot-Api-Secret-Token": SECRET}
+        took: list[float] = []
+
+        async def one(update: Update) -> None:
+            body = {**update, "update_id": update["update_id"] + 10**12 + time.monotonic_ns() % 10**11}
+            began = time.monotonic()
+            async with self._session.post(self._stage.diptych.webhook, json=body, headers=headers) as response:
+                await response.read()
+            took.append(time.monotonic() - began)
+
+        async with asyncio.TaskGroup() as group:
+            for update in updates:
+                group.create_task(one(update))
+                await asyncio.sleep(_STARTS_EVERY)
+        return took
+
+    async def rival(self, python: Path, count: int, *, interval: float, latency: float) -> tuple[Rate, int]:
+        """The package's rate, and how many people it lost."""
+        await self.limit(latency=latency)
+        given = {
+            "api": self._stage.telegram,
+            "token": DIPTYCH_TOKEN,
+            "first": _FIRST,
+            "count": count,
+            "from_chat": ADMIN,
+            "message": self.message,
+            "interval": interval,
+        }
+        script = str(Path(__file__).with_name("broadcast_rival.py"))
+        async with self.counted() as found:
+            process = await asyncio.create_subprocess_exec(
+                str(python), script, *(f"--{name}={value}" for name, value in given.items()), stdout=-1
+            )
+            output, _ = await process.communicate()
+        return found[0], int(json.loads(output)["lost"])
+
+
+def spread(seconds: Sequence[float]) -> str:
+    cuts = statistics.quantiles(seconds, n=20)
+    return f"p50 {statistics.median(seconds) * 1000:5.0f} ms   p95 {cuts[18] * 1000:5.0f} ms"
+
+
+async def main(people: int, fewer: int, rival: Path | None) -> None:
+    print(f"{'':<34} {'sent':>6} {'a second':>8} {'limit':>6} {'429s':>6}")
+    async with open_stage() as stage, aiohttp.ClientSession(stage.telegram) as session:
+        db = await create_pool(stage.dsn, size=3)
+        bench = Bench(stage, db, session)
+        async with open_people(stage, _STARTS) as writers:
+            await bench.add_people(people)
+            updates = await writers.write(stage.diptych, "/start")
+            updates = [each for each in updates if each.get("message", {}).get("text") == "/start"]
+            await bench.starts(updates[:10])
+            await bench.limit()
+            alone = await bench.starts(updates)
+            print((await bench.broadcast(people)).line("broadcast", _PER_SECOND), flush=True)
+            await bench.limit()
+            async with bench.counted() as found:
+                broadcast = await bench.start(fewer)
+                beside = await bench.starts(updates)
+                await bench.done(broadcast)
+            print(found[0].line("broadcast with people", _PER_SECOND), flush=True)
+            print((await bench.broadcast(people, paid=True)).line("paid broadcast", 1000), flush=True)
+            if rival is not None:
+                for latency in (_LATENCY, 0.0):
+                    name = f"aiogram-broadcaster, {latency * 1000:.0f} ms"
+                    rate, lost = await bench.rival(rival, fewer, interval=1 / _PER_SECOND, latency=latency)
+                    print(f"{rate.line(name, _PER_SECOND)}   {lost} people lost", flush=True)
+        await db.close()
+    print(f"/start without a broadcast:  {spread(alone)}")
+    print(f"/start during a broadcast:   {spread(beside)}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--people", type=int, default=3000)
+    parser.add_argument("--fewer", type=int, default=600)
+    parser.add_argument("--rival", type=Path)
+    arguments = parser.parse_args()
+    if arguments.fewer > arguments.people:
+        sys.exit("--fewer must not be more than --people")
+    asyncio.run(main(arguments.people, arguments.fewer, arguments.rival))

@@ -1,0 +1,38 @@
+"""The same broadcast by the PyPI package aiogram-broadcaster, run by bench/broadcast.py in a venv that has it."""
+
+import argparse
+import asyncio
+import json
+import time
+
+from aiogram import Bot
+from aiogram.client.session.aiohttp import AiohttpSession
+from aiogram.client.telegram import TelegramAPIServer
+from aiogram_broadcaster import Broadcaster
+from aiogram_broadcaster.contents import FromChatCopyMessageContent
+from aiogram_broadcaster.intervals import SimpleInterval
+
+
+async def run(given: argparse.Namespace) -> None:
+    session = AiohttpSession(api=TelegramAPIServer.from_base(given.api))
+    async with Bot(given.token, session=session) as bot:
+        mailer = await Broadcaster(bot).create_mailer(
+            chats=range(given.first, given.first + given.count),
+            content=FromChatCopyMessageContent(from_chat_id=given.from_chat, message_id=given.message),
+            interval=SimpleInterval(interval=given.interval) if given.interval else None,
+        )
+        began = time.monotonic()
+        await mailer.start()
+        chats = mailer.chats
+        result = {"seconds": time.monotonic() - began, "sent": len(chats.success), "lost": len(chats.failed)}
+        print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    for name in ("api", "token"):
+        parser.add_argument(f"--{name}", required=True)
+    for name in ("first", "count", "from_chat", "message"):
+        parser.add_argument(f"--{name}", type=int, required=True)
+    parser.add_argument("--interval", type=float, default=0.0)
+    asyncio.run(run(parser.parse_args()))

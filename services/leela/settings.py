@@ -1,0 +1,18 @@
+"""What can be set for the game."""
+
+from functools import cache
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class LeelaSettings(BaseSettings):
+    model_config = SettingsConfigDict(env_file=".env", extra="ignore")
+
+    leela_dice_seconds: float = Field(default=3.0, ge=0, le=10)
+    """How long Telegram's die rolls before its value may be told."""
+
+
+@cache
+def leela_settings() -> LeelaSettings:
+    return LeelaSettings()

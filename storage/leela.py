@@ -1,0 +1,137 @@
+"""Games of Leela: one open game a person, and its moves. Each change is one conditional statement."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+from uuid import UUID
+
+import asyncpg
+
+from storage.pool import Executor
+
+Awaits = Literal["roll", "dice", "report", "reply"]
+
+_GAME = "id, user_id, state, awaits, moves, ended_at IS NOT NULL AS ended"
+_MOVE = "number, roll, start, over, square, direction, report, reply"
+
+_OPEN = f"SELECT {_GAME} FROM leela_games WHERE user_id = $1 AND ended_at IS NULL"  # noqa: S608
+_GET = f"SELECT {_GAME} FROM leela_games WHERE id = $1 AND user_id = $2"  # noqa: S608
+_BEGIN = """
+INSERT INTO leela_games (id, user_id, bot_name, state) VALUES ($1, $2, $3, $4)
+ON CONFLICT (user_id) WHERE ended_at IS NULL DO NOTHING"""
+_END = "UPDATE leela_games SET ended_at = now() WHERE id = $1 AND user_id = $2 AND ended_at IS NULL RETURNING true"
+
+_GO_ON = """
+UPDATE leela_games SET awaits = $4
+WHERE id = $1 AND moves = $2 AND awaits = $3 AND ended_at IS NULL RETURNING true"""
+
+_ADD_MOVE = """
+WITH moved AS (
+    UPDATE leela_games SET state = $8, awaits = $9, moves = $2, ended_at = CASE WHEN $10 THEN now() END
+    WHERE id = $1 AND moves = $2 - 1 AND awaits = 'dice' AND ended_at IS NULL RETURNING id)
+INSERT INTO leela_moves (game_id, number, roll, start, over, square, direction)
+SELECT id, $2, $3, $4, $5, $6, $7 FROM moved RETURNING true"""
+
+_SET_REPORT = """
+WITH told AS (
+    UPDATE leela_games SET awaits = 'reply'
+    WHERE id = $1 AND moves = $2 AND awaits = 'report' AND ended_at IS NULL RETURNING id)
+UPDATE leela_moves m SET report = $3 FROM told WHERE m.game_id = told.id AND m.number = $2 RETURNING true"""
+
+_DROP_REPORT = """
+WITH refused AS (
+    UPDATE leela_games SET awaits = 'report'
+    WHERE id = $1 AND moves = $2 AND awaits = 'reply' AND ended_at IS NULL RETURNING id)
+UPDATE leela_moves m SET report = NULL FROM refused WHERE m.game_id = refused.id AND m.number = $2"""
+
+_SET_REPLY = """
+WITH answered AS (
+    UPDATE leela_games SET awaits = 'roll'
+    WHERE id = $1 AND moves = $2 AND awaits = 'reply' AND ended_at IS NULL RETURNING id)
+UPDATE leela_moves m SET reply = $3 FROM answered WHERE m.game_id = answered.id AND m.number = $2"""
+
+_GET_MOVE = f"SELECT {_MOVE} FROM leela_moves WHERE game_id = $1 AND number = $2"  # noqa: S608
+_MOVES = f"SELECT {_MOVE} FROM leela_moves WHERE game_id = $1 ORDER BY number"  # noqa: S608
+
+
+@dataclass(frozen=True)
+class GameRow:
+    """`awaits` says what comes next; `moves` counts the rolls so far, and so numbers the last move."""
+
+    id: UUID
+    user_id: int
+    state: dict[str, Any]
+    awaits: Awaits
+    moves: int
+    ended: bool
+
+
+@dataclass(frozen=True)
+class MoveRow:
+    number: int
+    roll: int
+    start: int
+    over: int
+    square: int
+    direction: Literal["step", "snake", "arrow", "stop", "win"]
+    report: str | None
+    reply: str | None
+
+
+def _game(row: asyncpg.Record | None) -> GameRow | None:
+    return None if row is None else GameRow(**dict(row))
+
+
+async def open_game(db: Executor, user_id: int) -> GameRow | None:
+    """The game that the person plays."""
+    return _game(await db.fetchrow(_OPEN, user_id))
+
+
+async def get_game(db: Executor, game_id: UUID, user_id: int) -> GameRow | None:
+    return _game(await db.fetchrow(_GET, game_id, user_id))
+
+
+async def begin_game(db: Executor, game_id: UUID, user_id: int, bot_name: str, state: dict[str, Any]) -> None:
+    """A new game, where the person has none that is open."""
+    await db.execute(_BEGIN, game_id, user_id, bot_name, state)
+
+
+async def end_game(db: Executor, game_id: UUID, user_id: int) -> bool:
+    """False where it has ended already."""
+    return bool(await db.fetchval(_END, game_id, user_id))
+
+
+async def go_on(db: Executor, game_id: UUID, moves: int, begin: Awaits, end: Awaits) -> bool:
+    """From one thing awaited to another, once. False where the game is elsewhere."""
+    return bool(await db.fetchval(_GO_ON, game_id, moves, begin, end))
+
+
+async def add_move(
+    db: Executor, game_id: UUID, move: MoveRow, state: dict[str, Any], awaits: Awaits, *, won: bool
+) -> bool:
+    """The move of the die that is in the air; a won game ends. False where no die is."""
+    way = move.roll, move.start, move.over, move.square, move.direction
+    return bool(await db.fetchval(_ADD_MOVE, game_id, move.number, *way, state, awaits, won))
+
+
+async def set_report(db: Executor, game_id: UUID, number: int, report: str) -> bool:
+    """False where no report is awaited."""
+    return bool(await db.fetchval(_SET_REPORT, game_id, number, report))
+
+
+async def drop_report(db: Executor, game_id: UUID, number: int) -> None:
+    """The report may not stay; another one is awaited."""
+    await db.execute(_DROP_REPORT, game_id, number)
+
+
+async def set_reply(db: Executor, game_id: UUID, number: int, reply: str) -> None:
+    await db.execute(_SET_REPLY, game_id, number, reply)
+
+
+async def get_move(db: Executor, game_id: UUID, number: int) -> MoveRow | None:
+    row = await db.fetchrow(_GET_MOVE, game_id, number)
+    return None if row is None else MoveRow(**dict(row))
+
+
+async def get_moves(db: Executor, game_id: UUID) -> list[MoveRow]:
+    """In the order of the game."""
+    return [MoveRow(**dict(row)) for row in await db.fetch(_MOVES, game_id)]

@@ -1,0 +1,46 @@
+"""A text that is too long for Telegram is cut where it may be, and its HTML stays whole."""
+
+import re
+from html import unescape
+
+import pytest
+
+from services.message_text import MESSAGE_LENGTH, fit_message
+
+
+def shown(html: str) -> str:
+    return unescape(re.sub(r"<[^>]*>", "", html))
+
+
+def units(text: str) -> int:
+    return len(text.encode("utf-16-le")) // 2
+
+
+@pytest.mark.parametrize(
+    ("html", "limit", "cut"),
+    [
+        ("short", 5, "short"),
+        ("longer", 5, "long…"),
+        ("<b>longer</b> words", 5, "<b>long…</b>"),
+        ("<b>a<i>bcdef</i></b>", 4, "<b>a<i>bc…</i></b>"),
+        ("<b>ab</b>cdef", 4, "<b>ab</b>c…"),
+        ("a&amp;b&lt;c", 5, "a&amp;b&lt;c"),
+        ("a&amp;b&lt;cd", 5, "a&amp;b&lt;…"),
+        ("ab&amp;cd", 3, "ab…"),
+        ("&#128512;abc", 4, "&#128512;a…"),
+        ("😀😀😀", 5, "😀😀…"),
+        ("😀😀😀", 6, "😀😀😀"),
+        ("ab cdef", 4, "ab…"),
+        ('<a href="https://x.y/?a=1&amp;b=2">longer</a>', 5, '<a href="https://x.y/?a=1&amp;b=2">long…</a>'),
+    ],
+)
+def test_it_is_cut_between_characters_and_its_tags_are_closed(html: str, limit: int, cut: str) -> None:
+    assert fit_message(html, limit) == cut
+    assert units(shown(cut)) <= limit
+
+
+def test_telegrams_limit_counts_what_is_shown() -> None:
+    fitting = "<b>" + "&lt;" * MESSAGE_LENGTH + "</b>"
+    assert fit_message(fitting) == fitting
+    cut = fit_message("<b>" + "&lt;" * (MESSAGE_LENGTH + 1) + "</b>")
+    assert shown(cut) == "<" * (MESSAGE_LENGTH - 1) + "…"
