@@ -91,10 +91,10 @@ class Report:
     given_up: list[Wish]
 
     async def stories(self) -> str:
-        """Of the first orders that broke a promise."""
-        parts = []
-        for job, wrongs in list(self.verdict.broken.items())[:_STORIES]:
-            parts.append(f"{', '.join(wrongs)}: {await story(self.chaos.stage, self.evidence, job)}")
+        """Of the first orders that broke a promise, and of those that were delivered twice for a reason."""
+        broken = [(job, ", ".join(wrongs)) for job, wrongs in self.verdict.broken.items()][:_STORIES]
+        noted = list(self.verdict.noted.items())[:_STORIES]
+        parts = [f"{what}: {await story(self.chaos.stage, self.evidence, job)}" for job, what in broken + noted]
         return "\n\n".join([*parts, *(f"given up: {wish}" for wish in self.given_up)])
 
     def table(self) -> str:

@@ -45,6 +45,8 @@ class Verdict:
 
     counts: dict[str, int | str] = field(default_factory=dict)
     broken: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    noted: dict[str, str] = field(default_factory=dict)
+    """Jobs that were delivered twice as nobody could help it, each with what died."""
     ledger_right: bool = True
 
     @property
@@ -120,6 +122,7 @@ async def judge(chaos: Chaos, evidence: Evidence, customers: Iterable[Customer])
     )
     doubled = {id_: _why_twice(evidence, id_) for id_ in jobs if _doubled(evidence, id_)}
     why = Counter(doubled.values())
+    verdict.noted = {id_: f"delivered twice, as a {reason} died" for id_, reason in doubled.items() if reason}
     verdict.counts["delivered twice: a process died between Telegram's answer and our commit"] = why["process"]
     verdict.counts["delivered twice: PostgreSQL was away between the two"] = why["database"]
     verdict.blame("DELIVERED TWICE", (id_ for id_, reason in doubled.items() if not reason))

@@ -27,8 +27,8 @@ class ReadyTap(CallbackData, prefix="go"):
 
 def with_ready_prompts(desk: Desk, menu: InlineKeyboardMarkup) -> InlineKeyboardMarkup:
     """The menu, and above it what can be tapped at once."""
-    ready = [[button(desk.t(f"ready.{name}.button"), ReadyTap(name=name))] for name in READY]
-    return keyboard([*ready, *menu.inline_keyboard])
+    ready = [button(desk.t(f"ready.{name}.button"), ReadyTap(name=name)) for name in READY]
+    return keyboard([ready, *menu.inline_keyboard])
 
 
 @router.callback_query(ReadyTap.filter())

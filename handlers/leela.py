@@ -46,11 +46,12 @@ async def show(desk: Desk, game: GameRow) -> None:
     texts, language = desk.studio.texts, desk.user.language
     moves = await play.moves_of(desk.studio.db, game)
     if moves:
-        caption = f"{desk.t('leela.resumed')}\n\n{cards.move_caption(texts, language, moves[-1], game.awaits)}"
+        parts = [desk.t("leela.resumed"), cards.move_caption(texts, language, moves[-1], game.awaits)]
     else:
-        caption = f"{desk.t('leela.intro', count=cards.REPORT_LENGTH)}\n\n{cards.next_step(texts, language, game.awaits)}"
+        rules = desk.t("leela.intro", count=cards.REPORT_LENGTH)
+        parts = [rules, cards.next_step(texts, language, game.awaits)]
     picture = await asyncio.to_thread(draw_move, game_of(game.state).square, moves[-1] if moves else None)
-    await _send(desk, picture, caption, _keyboard(desk, game))
+    await _send(desk, picture, "\n\n".join(parts), _keyboard(desk, game))
 
 
 def _keyboard(desk: Desk, game: GameRow) -> InlineKeyboardMarkup:

@@ -100,7 +100,7 @@ async def start(
     greeting = desk.t("start.back", name=name) if arrival.returned else desk.t("start.greeting", name=name)
     parts, markup = [greeting, menu_text(desk)], menu_keyboard(desk)
     if not arrival.ordered:
-        parts.insert(1, desk.t("start.ready"))
+        parts[1] = desk.t("start.ready", balance=desk.balance_on_arrival.available)
         markup = with_ready_prompts(desk, markup)
     invitation = await take_invitation(desk.studio, desk.user.id, command.args) if command.args else None
     if invitation in (Invitation.TAKEN, Invitation.OWN):

@@ -14,7 +14,7 @@ from storage.users import get_user
 
 COMMANDS: Final = (
     *("menu", "balance", "topup", "subscribe", "invite", "promo", "history", "price"),
-    *("models", "voices", "settings", "language", "help", "cancel"),
+    *("models", "voices", "game", "settings", "language", "help", "cancel"),
 )
 ADMIN_COMMANDS: Final = (
     *("admin", "plan", "dashboard", "stats", "user", "refund", "reconcile", "promo", "grant", "broadcast"),

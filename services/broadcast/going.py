@@ -131,22 +131,23 @@ class Pass(ABC, Generic[End]):
                 wait *= 2
                 await self.pacer.turn(len(content.message_ids))
             try:
-                self._ends.append(await self.call(recipient, content))
+                end = await self.call(recipient, content)
             except TelegramRetryAfter as error:
                 await self._pause(float(error.retry_after))
-                self._ends.append(self.again(recipient))
+                end = self.again(recipient)
             except TelegramServerError as error:
                 if attempt + 1 < _TRIES:
                     continue
-                self._ends.append(self.end_of(recipient, error))
+                end = self.end_of(recipient, error)
             except TelegramNetworkError as error:
                 if never_went_out(error):
                     self.pacer.pause(_CONNECT_AGAIN_SECONDS)
-                    self._ends.append(self.again(recipient))
+                    end = self.again(recipient)
                 else:
-                    self._ends.append(self.end_of(recipient, error))
+                    end = self.end_of(recipient, error)
             except TelegramAPIError as error:
-                self._ends.append(self.end_of(recipient, error))
+                end = self.end_of(recipient, error)
+            self._ends.append(end)  # only now: while the call was made, the list may have become another
             return
 
     async def _pause(self, seconds: float) -> None:

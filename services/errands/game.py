@@ -8,16 +8,16 @@ from uuid import UUID
 
 from aiogram.exceptions import TelegramAPIError
 from aiogram.types import BufferedInputFile, InlineKeyboardMarkup
-from aiogram.utils.chat_action import ChatActionSender
 from loguru import logger
 
+from providers.protocols import ProviderError
 from services.errands.spec import Errand, ErrandSpec
 from services.errors import Broken, Failure
 from services.leela import cards
 from services.leela.board import draw_move
 from services.leela.record import awaits_after, game_of, move_of, row_of, state_of
 from services.leela.reply import ask_model, own_words
-from services.leela.rules import Move, play
+from services.leela.rules import play
 from services.leela.settings import leela_settings
 from services.telegram_errors import delivery_failure, nothing_to_edit, person_is_gone
 from storage.leela import GameRow, MoveRow, add_move, drop_report, get_game, get_move, go_on, set_reply
@@ -112,12 +112,13 @@ async def _reply(errand: Errand) -> dict[str, Any]:
     studio, job, steps = errand.studio, errand.job, errand.steps
     game_id, number = _place(errand)
     row = (await _game(errand))[1]
-    if not await _allowed(errand, row):
+    allowed = await _allowed(errand, row.report or "")
+    if allowed is False:
         await steps.run("refuse", partial(drop_report, studio.db, game_id, number))
         refusal = studio.texts.t(job.language, "leela.refused")
         await steps.run("deliver", partial(_say, errand, refusal, None), patient=True)
         return {"allowed": False}
-    reply = await steps.run("reply", partial(_answer, errand, row))
+    reply = await steps.run("reply", partial(_answer, errand, row, by_model=allowed is True))
     await steps.run("settle", partial(set_reply, studio.db, game_id, number, reply))
     text = f"{reply}\n\n{cards.next_step(studio.texts, job.language, 'roll')}"
     markup = cards.game_keyboard(studio.texts, job.language, game_id, "roll", number)
@@ -125,11 +126,9 @@ async def _reply(errand: Errand) -> dict[str, Any]:
     return {"allowed": True}
 
 
-async def _allowed(errand: Errand, row: MoveRow) -> bool:
-    """Whether the report may be shown to a model. Where moderation is away, it is shown to none."""
-    if row.report is None:  # refused, or answered, before this runner came
-        return bool("refuse" not in errand.steps.entries)
-    moderation, report = errand.studio.providers.moderation, row.report
+async def _allowed(errand: Errand, report: str) -> bool | None:
+    """Whether the report may be kept and shown to a model. None where moderation is away: kept, but not shown."""
+    moderation = errand.studio.providers.moderation
 
     async def look() -> bool:
         return (await moderation.moderate(report)).allowed
@@ -138,25 +137,21 @@ async def _allowed(errand: Errand, row: MoveRow) -> bool:
         return await errand.steps.run("moderate", look)
     except Failure as failure:
         logger.warning("job {}: a report was not looked at: {}", errand.job.id, failure)
-        return True
+        return None
 
 
-async def _answer(errand: Errand, row: MoveRow) -> str:
+async def _answer(errand: Errand, row: MoveRow, *, by_model: bool) -> str:
     """As HTML. A model that cannot answer holds nobody's game up: words of our own do instead."""
     studio, job, text = errand.studio, errand.job, errand.studio.providers.text
     report, move = row.report or "", move_of(row)
-    looked = errand.steps.entries.get("moderate")
-    safe = looked is not None and (looked.result or {}).get("value") is True
-    if text.offline or not safe:
-        return own_words(studio.texts, move, report, job.language)
-    bot = studio.bot(job.bot_name)
-    try:
-        async with ChatActionSender.typing(chat_id=job.user_id, bot=bot):
+    if by_model and not text.offline:
+        try:
             said = await ask_model(text, move, report, job.language)
-    except Exception as error:  # noqa: BLE001 - the provider's failure, or Telegram's at the typing
-        logger.warning("job {}: no model answered a report: {}", job.id, error)
-        return own_words(studio.texts, move, report, job.language)
-    return studio.texts.t(job.language, "leela.reply.model", reply=said)
+        except ProviderError as error:
+            logger.warning("job {}: no model answered a report: {}", job.id, error)
+        else:
+            return studio.texts.t(job.language, "leela.reply.model", reply=said)
+    return own_words(studio.texts, move, report, job.language)
 
 
 async def _say(errand: Errand, text: str, markup: InlineKeyboardMarkup | None) -> None:

@@ -107,7 +107,8 @@ def _mark_way(canvas: Canvas, way: list[Point]) -> None:
     length = sum(math.dist(a, b) for a, b in pairwise(way))
     done = 0.0
     for a, b in pairwise(way):
-        leg = math.dist(a, b)
+        if (leg := math.dist(a, b)) == 0:
+            continue
         for number in range(max(1, round(leg / _PEARL))):
             size = 3.5 + 3.5 * (done + number * _PEARL) / length
             canvas.disc(between(a, b, min(1.0, number * _PEARL / leg)), size + 2, (*_NIGHT, 170))

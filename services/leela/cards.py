@@ -30,7 +30,7 @@ def how(texts: Texts, language: str, move: Move) -> str:
     """The roll, and in words what came of it."""
     if move.game.waiting:
         key = "leela.move.waits" if move.direction == "stop" else "leela.move.outside"
-    elif move.over == move.square and move.direction == "snake":
+    elif move.over == move.start and move.direction == "snake":  # three sixes
         key = "leela.move.back"
     elif move.start == HOME and move.over == ENTRY:
         key = "leela.move.enters"

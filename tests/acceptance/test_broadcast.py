@@ -202,7 +202,7 @@ async def test_ten_kills(stage: Stage, admin: Person) -> None:
     messages = got(stage, people)
     assert max(messages.values()) == 1, "nobody twice"
     assert {row["user_id"] for row in rows if row["state"] == "sent"} <= set(+messages)
-    assert counts.unknown <= 10 * 8, "a death leaves little unknown"
+    assert counts.unknown <= 10 * 5, "a death leaves little unknown"
     print(f"{KILLED_PEOPLE} people, 10 kills: {counts.sent} sent, {counts.unknown} unknown")
 
 
@@ -264,7 +264,6 @@ async def test_paused_and_resumed_by_another_process(stage: Stage, admin: Person
     await stage.start_bot(ready=False)
     await admin.tap("Resume")
     await is_done(stage, broadcast)
-    print([dict(r) for r in await stage.db.fetch("SELECT * FROM broadcast_recipients WHERE state <> 'sent'")])
     assert set(got(stage, people).values()) == {1}
     assert had < (await count_recipients(stage.db, broadcast)).sent == 60
 

@@ -51,7 +51,7 @@ def ann(house: Stage) -> Person:
 
 async def test_from_start_to_a_picture_in_three_acts(house: Stage, ann: Person) -> None:
     await ann.say("/start")
-    greeting = await ann.sees(ann.said("start.ready"))
+    greeting = await ann.sees(ann.said("start.ready", balance=100))
     assert labels(greeting)[:3] == [said(f"ready.{name}.button") for name in ("lighthouse", "fox", "street")]
     assert any("Text to image" in label for label in labels(greeting)), "the menu is there as well"
     await ann.tap(ann.said("ready.fox.button"))

@@ -16,7 +16,7 @@ from uuid import UUID, uuid4
 
 from aiogram.exceptions import TelegramAPIError, TelegramBadRequest, TelegramServerError
 from aiogram.methods import RefundStarPayment
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from services import ledger
@@ -37,7 +37,7 @@ from storage.promo import add_promo
 from storage.topups import add_topup
 from tests.support.rows import add_job, add_user
 
-PEOPLE = 3
+PEOPLE = 2
 _ids = itertools.count(1, PEOPLE)
 TEXTS = Texts()
 _METHOD = RefundStarPayment(user_id=1, telegram_payment_charge_id="x")
@@ -187,7 +187,7 @@ ACTS: tuple[Callable[[Town, int, int], Awaitable[None]], ...] = (
     Town.cancel, Town.give_back, Town.refund, Town.refund_elsewhere, Town.grant, Town.redeem,
 )  # fmt: skip
 an_act = st.tuples(st.sampled_from(ACTS), st.integers(0, PEOPLE - 1), st.integers(0, 9))
-tasks = st.lists(st.lists(an_act, min_size=4, max_size=10), min_size=3, max_size=6)
+tasks = st.lists(st.lists(an_act, min_size=4, max_size=10), min_size=4, max_size=8)
 
 
 @settings(
@@ -195,6 +195,7 @@ tasks = st.lists(st.lists(an_act, min_size=4, max_size=10), min_size=3, max_size
     deadline=None,
     derandomize=True,
     database=None,
+    phases=(Phase.generate,),  # a ledger that went wrong stays so: smaller examples would fail for it
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(tasks=tasks, seed=st.integers(0, 1000))
