@@ -8,9 +8,9 @@ import time
 from aiogram import Bot
 from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.client.telegram import TelegramAPIServer
-from aiogram_broadcaster import Broadcaster
-from aiogram_broadcaster.contents import FromChatCopyMessageContent
-from aiogram_broadcaster.intervals import SimpleInterval
+from aiogram_broadcaster import Broadcaster  # type: ignore[import-not-found]
+from aiogram_broadcaster.contents import FromChatCopyMessageContent  # type: ignore[import-not-found]
+from aiogram_broadcaster.intervals import SimpleInterval  # type: ignore[import-not-found]
 
 
 async def run(given: argparse.Namespace) -> None:

@@ -74,7 +74,9 @@ async def _state(desk: Desk, charge: Charge) -> tuple[list[str], bool]:
 async def _outlook(desk: Desk, charge: Charge) -> list[str]:
     found = await outlook(desk.studio, charge)
     lines = [desk.t("refund.all_there" if not found.owed else "refund.partly", there=found.there, owed=found.owed)]
-    return [*lines, desk.t("refund.held", found.held)] if found.owed and found.held else lines
+    if found.owed and found.held:
+        lines.append(desk.t("refund.held", found.held))
+    return [*lines, desk.t("refund.subscription", bonus=found.bonus)] if found.bonus else lines
 
 
 @router.message(Command("refund"))

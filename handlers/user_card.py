@@ -13,7 +13,7 @@ from handlers.context import Desk, answer
 from handlers.refunds import refund_button
 from services.buttons import button, keyboard, menu_button
 from services.generation.registry import SERVICES
-from services.grants import MOST, grant, tell_granted
+from services.grants import MOST, grant
 from services.progress import shorten
 from storage.charges import charges_of
 from storage.jobs import Job, latest_jobs
@@ -126,8 +126,6 @@ async def give(message: Message, desk: Desk, command: CommandObject) -> None:
         await desk.say(desk.t("user.unknown"))
         return
     key, reason = f"{desk.bot.id}:{message.chat.id}:{message.message_id}", " ".join(reason.split())[:_NOTE_LONGEST]
-    if not await grant(desk.studio, key=key, user_id=user.id, stars=stars, admin=desk.user.id, reason=reason):
-        await desk.say(desk.t("grant.before"))
-        return
-    told = await tell_granted(desk.studio, user, stars, reason)
-    await desk.say(desk.t("grant.done" if told else "grant.untold", stars, user=user.id))
+    given = await grant(desk.studio, key=key, user_id=user.id, stars=stars, admin=desk.user.id, reason=reason)
+    desk.dispatcher.relay.poke()
+    await desk.say(desk.t("grant.done", stars, user=user.id) if given else desk.t("grant.before"))

@@ -58,10 +58,15 @@ async def take_back(db: Executor, charge_id: str, user_id: int, stars: int) -> i
     """A payment was refunded: take its credits and a subscription's bonus, as far as they are there. What is
     missing is owed, and is given back here; None when it was taken back before."""
     owed = await ledger.take_back(db, f"refund:{charge_id}", user_id, stars)
-    bonus = await ledger.moved_to(db, f"subscription:{charge_id}", user_id)
+    bonus = await bonus_of(db, charge_id, user_id)
     if owed is not None and bonus > 0:
         owed += await ledger.take_back(db, f"refund-bonus:{charge_id}", user_id, bonus, account="bonuses") or 0
     return owed
+
+
+async def bonus_of(db: Executor, charge_id: str, user_id: int) -> int:
+    """Stars that a payment for a subscription brought beside its own."""
+    return await ledger.moved_to(db, f"subscription:{charge_id}", user_id)
 
 
 async def settle_debt(db: Executor, key: str, user_id: int) -> int:

@@ -45,7 +45,8 @@ Answer = Literal["asked", "asked_before", "refunded", "unknown"]
 
 @dataclass(frozen=True)
 class Outlook:
-    """What a refund of a payment would do now, in whole Stars: `there` are taken back, `owed` become a debt.
+    """What a refund of a payment would do now, in whole Stars: `there` are taken back, `owed` become a debt; of
+    these, `bonus` came with a subscription.
 
     Credits are not marked by the payment they came from; what open orders hold is not there to be taken.
     """
@@ -53,12 +54,14 @@ class Outlook:
     there: int
     owed: int
     held: int
+    bonus: int
 
 
 async def outlook(studio: Studio, charge: Charge) -> Outlook:
     balance = await get_balance(studio.db, charge.user_id)
-    there = min(balance.available, charge.stars)
-    return Outlook(there, charge.stars - there, balance.held)
+    bonus = await ledger.bonus_of(studio.db, charge.id, charge.user_id)
+    there = min(balance.available, charge.stars + bonus)
+    return Outlook(there, charge.stars + bonus - there, balance.held, bonus)
 
 
 async def ask(studio: Studio, charge_id: str, admin: int) -> Answer:

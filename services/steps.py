@@ -100,7 +100,8 @@ class Steps(ABC):
     async def _attempt(self, step: str, work: Work, recover: Recover | None, patient: bool, last: bool) -> Outcome:
         outcome: Outcome
         try:
-            outcome = {"value": await self._work(step, work, recover)}
+            # That our own database is away is nobody's failure, and costs no try.
+            outcome = {"value": await patiently(partial(self._work, step, work, recover))}
         except LeaseLost:
             raise
         except Exception as error:

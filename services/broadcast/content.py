@@ -18,7 +18,7 @@ FOR_ALL = "*"
 MOST_BUTTONS = 10
 _SHOWN_LENGTH = 60
 _LINK = re.compile(r"(https?|tg)://\S+")
-_STARS_A_MESSAGE = 0.1
+_MESSAGES_A_STAR = 10
 
 
 class LinkButton(BaseModel):
@@ -136,4 +136,4 @@ def price_in_stars(people: int) -> int:
     """What a paid broadcast takes from the bot's Stars at most: a tenth of one for each message over the 30 that
     are free in each second. https://core.telegram.org/bots/faq#how-can-i-message-all-of-my-bot-39s-subscribers-at-once"""
     free = PER_SECOND * math.ceil(people / PAID_PER_SECOND)
-    return math.ceil(max(0, people - free) * _STARS_A_MESSAGE)
+    return math.ceil(max(0, people - free) / _MESSAGES_A_STAR)

@@ -3,7 +3,7 @@
 import asyncio
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 from aiogram.exceptions import TelegramAPIError
@@ -21,6 +21,9 @@ from services.leela.rules import play
 from services.leela.settings import leela_settings
 from services.telegram_errors import delivery_failure, nothing_to_edit, person_is_gone
 from storage.leela import GameRow, MoveRow, add_move, drop_report, get_game, get_move, go_on, set_reply
+
+Verdict = Literal["allowed", "care", "refused", "unknown"]
+"""Of a report. `unknown` where moderation is away: it is kept, and shown to no model."""
 
 
 async def run(errand: Errand) -> dict[str, Any]:
@@ -112,39 +115,45 @@ async def _reply(errand: Errand) -> dict[str, Any]:
     studio, job, steps = errand.studio, errand.job, errand.steps
     game_id, number = _place(errand)
     row = (await _game(errand))[1]
-    allowed = await _allowed(errand, row.report or "")
-    if allowed is False:
+    verdict = await _look(errand, row.report or "")
+    if verdict == "refused":
         await steps.run("refuse", partial(drop_report, studio.db, game_id, number))
         refusal = studio.texts.t(job.language, "leela.refused")
         await steps.run("deliver", partial(_say, errand, refusal, None), patient=True)
-        return {"allowed": False}
-    reply = await steps.run("reply", partial(_answer, errand, row, by_model=allowed is True))
-    await steps.run("settle", partial(set_reply, studio.db, game_id, number, reply))
+        return {"verdict": verdict}
+    reply = await steps.run("reply", partial(_answer, errand, row, verdict))
+    await steps.run("keep", partial(set_reply, studio.db, game_id, number, reply))
     text = f"{reply}\n\n{cards.next_step(studio.texts, job.language, 'roll')}"
     markup = cards.game_keyboard(studio.texts, job.language, game_id, "roll", number)
     await steps.run("deliver", partial(_say, errand, text, markup), patient=True)
-    return {"allowed": True}
+    return {"verdict": verdict}
 
 
-async def _allowed(errand: Errand, report: str) -> bool | None:
-    """Whether the report may be kept and shown to a model. None where moderation is away: kept, but not shown."""
+async def _look(errand: Errand, report: str) -> Verdict:
+    """What becomes of the report. Somebody who writes of harming themselves is not told of rules."""
     moderation = errand.studio.providers.moderation
 
-    async def look() -> bool:
-        return (await moderation.moderate(report)).allowed
+    async def look() -> Verdict:
+        found = await moderation.moderate(report)
+        if found.allowed:
+            return "allowed"
+        hurt = all(name.startswith("self-harm") and "instructions" not in name for name in found.categories)
+        return "care" if hurt and found.categories else "refused"
 
     try:
         return await errand.steps.run("moderate", look)
     except Failure as failure:
         logger.warning("job {}: a report was not looked at: {}", errand.job.id, failure)
-        return None
+        return "unknown"
 
 
-async def _answer(errand: Errand, row: MoveRow, *, by_model: bool) -> str:
+async def _answer(errand: Errand, row: MoveRow, verdict: Verdict) -> str:
     """As HTML. A model that cannot answer holds nobody's game up: words of our own do instead."""
     studio, job, text = errand.studio, errand.job, errand.studio.providers.text
     report, move = row.report or "", move_of(row)
-    if by_model and not text.offline:
+    if verdict == "care":
+        return studio.texts.t(job.language, "leela.care")
+    if verdict == "allowed" and not text.offline:
         try:
             said = await ask_model(text, move, report, job.language)
         except ProviderError as error:

@@ -1,6 +1,7 @@
 """A text, spoken."""
 
 import math
+from functools import partial
 
 from services.errors import Refused
 from services.generation.choices import offered_choice
@@ -8,6 +9,7 @@ from services.generation.inputs import TextInput, Values
 from services.generation.moderation import moderate
 from services.generation.spec import ServiceSpec
 from services.result import Media, Result
+from services.steps import patiently
 from services.voices import forget_lost_voice, voice_offers
 from services.work import Work
 from storage.blobs import put_blob
@@ -32,7 +34,7 @@ async def run(work: Work) -> Result:
         """What is spoken is kept here until it is delivered: the provider would have to speak it again."""
         async with forget_lost_voice(work.db, work.job.user_id, voice_id):
             sound = await provider.speak(values["text"], voice_id, work.job.language)
-        await put_blob(work.db, work.job.id, _BLOB, sound)
+        await patiently(partial(put_blob, work.db, work.job.id, _BLOB, sound))
         return _BLOB
 
     blob = await work.steps.run("speak", speak)

@@ -151,7 +151,13 @@ async def test_telegram_fails_three_times_and_the_refund_is_done_at_the_fourth_o
 
 
 async def test_what_telegram_has_refunded_already_counts_as_done(house: Stage, ann: Person) -> None:
+    """With a month of a subscription its bonus goes as well."""
     charge = await pay(house, ann)
+    bonus = f"subscription:{charge}"
+    await move(house.db, key=bonus, kind="test", user_id=ann.id, source="bonuses", target="available", amount=30)
+    admin, after = await ask(house, f"/refund {charge}")
+    card = await admin.sees("all 80 ⭐ are taken back", after=after)
+    assert "its bonus of 30 ⭐" in card["text"]
     await house.telegram.fault(
         method="refundStarPayment", code=400, description="Bad Request: CHARGE_ALREADY_REFUNDED"
     )

@@ -9,15 +9,20 @@ from typing import Any
 import asyncpg
 import pytest
 
+from services import ledger
 from services.admins import tell_admins
 from services.errands.notification import Line
+from services.generation.inputs import FileRef
 from services.i18n import Html, Texts
 from services.notifications import notify, notify_many
 from services.studio import Studio
+from storage.jobs import insert_job
+from storage.outbox import add_to_outbox
 from storage.pool import create_pool
-from storage.preferences import set_quiet_hours, set_utc_offset, toggle_news
+from storage.preferences import get_preferences, set_quiet_hours, set_utc_offset, toggle_news
 from tests.support.process import Forge
-from tests.support.stage import Person, Stage, until, words
+from tests.support.rows import new_job
+from tests.support.stage import Person, Stage, labels, until, words
 
 ADMIN = 7
 _ids = itertools.count(5001)
@@ -176,13 +181,33 @@ async def test_many_are_told_but_for_those_who_want_no_news_or_are_gone(house: S
     assert silent == {quiet.id}
 
 
+async def test_a_training_that_failed_is_told_by_a_notification_of_its_own(house: Stage) -> None:
+    ann = await newcomer(house)
+    photo = FileRef(kind="photo", file_id="gone", size=1).model_dump()
+    inputs = {"photos": [photo] * 10, "name": "Ann", "gender": "female", "steps": "1000"}
+    new = new_job(ann.id, service="model_training", inputs=inputs, plan="A", start_within=30.0)
+    async with house.db.acquire() as connection, connection.transaction():
+        await insert_job(connection, new)
+        await ledger.hold(connection, new)
+        await add_to_outbox(connection, new.id)
+        await connection.execute("UPDATE jobs SET created_at = now() - interval '25 hours' WHERE id = $1", new.id)
+    told = await ann.sees(ann.said("failure.returned", 4))
+    assert ann.said("failure.expired") in words(told)
+    assert ann.said("button.retry", price=4) in labels(told)
+    (errand,) = await ended(house, ann)
+    assert (errand["service"], errand["state"]) == ("notification_training_error", "succeeded")
+    state = await house.db.fetchval("SELECT state FROM jobs WHERE id = $1", new.id)
+    assert (state, await times_told(ann, ann.said("failure.returned", 4))) == ("failed", 1)
+
+
 async def test_quiet_hours_move_with_the_clock(house: Stage) -> None:
     ann = await newcomer(house)
     await set_utc_offset(house.db, ann.id, 3)
     await set_quiet_hours(house.db, ann.id, 19, 5)
     await set_utc_offset(house.db, ann.id, 22)
-    row = await house.db.fetchrow("SELECT quiet_from, quiet_until FROM users WHERE id = $1", ann.id)
-    assert (row["quiet_from"], row["quiet_until"]) == (0, 10), "22 to 8 by the clock, as before"
+    preferences = await get_preferences(house.db, ann.id)
+    assert (preferences.quiet_from, preferences.quiet_until) == (0, 10), "22 to 8 by the clock, as before"
+    assert preferences.quiet_here == (22, 8)
 
 
 async def test_admins_hear_of_it_once_although_telegram_was_away(house: Stage) -> None:

@@ -1,0 +1,99 @@
+"""The squares of Leela: 72 of them in every language, each with words of its own."""
+
+import re
+from html import unescape
+
+import pytest
+
+from services.i18n import Texts
+from services.leela import cards
+from services.leela.reply import own_words
+from services.leela.rules import LAST, Game, Move, play
+from services.leela.squares import FOLDER, square, squares
+from storage.leela import Awaits
+
+LANGUAGES = ("en", "ru", "es", "fr")
+TEXTS = Texts()
+PLACEHOLDER = re.compile(r"TODO|FIXME|XXX|[Ll]orem|\.\.\.|[{}<>|]")
+CAPTION = 1024
+"""Characters at most under a picture: https://core.telegram.org/bots/api#sendphoto"""
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_square_has_a_name_and_a_meaning_of_its_own(language: str) -> None:
+    assert (FOLDER / f"{language}.toml").is_file()
+    found = squares(language)
+    assert list(found) == list(range(1, LAST + 1))
+    for number, each in found.items():
+        for words in (each.name, each.meaning):
+            assert words == words.strip(), number
+            assert words, number
+            assert not PLACEHOLDER.search(words), (number, words)
+        assert 40 <= len(each.meaning) <= 250, number
+        assert each.meaning[-1] in ".?!", number
+    assert len({each.name for each in found.values()}) == LAST
+    assert len({each.meaning for each in found.values()}) == LAST
+
+
+def test_a_translation_is_no_copy() -> None:
+    for number in range(1, LAST + 1):
+        assert len({square(number, language).meaning for language in LANGUAGES}) == len(LANGUAGES), number
+    assert all(re.search("[а-я]", each.name + each.meaning) for each in squares("ru").values())
+
+
+def test_another_language_reads_english() -> None:
+    assert square(68, "pt") == square(68, "en")
+
+
+@pytest.mark.parametrize("number", [0, 73, -1])
+def test_the_board_has_no_other_square(number: int) -> None:
+    with pytest.raises(ValueError, match="no square"):
+        square(number, "en")
+
+
+def every_move() -> list[Move]:
+    games = [Game(number, waiting=False) for number in range(1, LAST + 1) if number != 68]
+    third_six = Game(42, waiting=False, sixes=2, before_sixes=(30, False))
+    sent_outside = Game(8, waiting=False, sixes=2)
+    return [
+        *(play(game, rolled) for game in (*games, Game()) for rolled in range(1, 7)),
+        play(third_six, 6),
+        play(sent_outside, 6),
+    ]
+
+
+@pytest.mark.parametrize("language", TEXTS.languages)
+def test_whatever_happens_is_told_and_fits_under_the_picture(language: str) -> None:
+    awaited: tuple[Awaits, ...] = ("roll", "dice", "report", "reply")
+    for move in every_move():
+        for awaits in awaited:
+            caption = cards.move_caption(TEXTS, language, move, awaits)
+            assert "leela." not in caption
+            assert f"🎲 {move.roll}" in caption
+            assert len(TEXTS.t(language, "leela.resumed")) + len(caption) + 4 < CAPTION
+        assert "leela." not in own_words(TEXTS, move, "One. A longer sentence <here>.", language)
+    intro = TEXTS.t(language, "leela.intro", count=cards.REPORT_LENGTH)
+    assert len(intro) + len(cards.next_step(TEXTS, language, "roll")) + 4 < CAPTION
+
+
+def test_three_sixes_are_told_as_such() -> None:
+    back, outside = every_move()[-2:]
+    assert "from 42 back to 30" in cards.move_caption(TEXTS, "en", back, "report")
+    assert "outside again, on 68" in cards.move_caption(TEXTS, "en", outside, "roll")
+
+
+def test_a_long_path_fits_under_its_picture() -> None:
+    moves = every_move() * 3
+    assert len(cards.path_words(moves)) <= 700
+    assert cards.path_words([play(Game(), 6), play(Game(6, waiting=False), 4)]) == "68 → 6 → 10 🏹 23"
+
+
+def test_a_players_own_words_come_back_escaped_and_whole() -> None:
+    move = play(Game(20, waiting=False), 4)
+    report = "Short. " + "I <b>think</b> of my brother & of the winter " * 10
+    reply = own_words(TEXTS, move, report, "en")
+    assert "&lt;b&gt;think&lt;/b&gt;" in reply
+    quote = unescape(reply.partition("<blockquote>")[2].partition("</blockquote>")[0])
+    assert 100 < len(quote) <= 161
+    assert report.partition(". ")[2].startswith(f"{quote.removesuffix('…')} ")
+    assert reply == own_words(TEXTS, move, report, "en")
