@@ -23,6 +23,7 @@ import json
 import statistics
 import sys
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -103,14 +104,18 @@ class Bench:
         calls = (await self.call("GET", f"/sim/outbox?since={since}&method=copyMessage&limit=20000"))["calls"]
         times = [each["time"] for each in calls if each["status"] == 200]
         everything = (await self.call("GET", f"/sim/outbox?since={since}&limit=20000"))["calls"]
-        refused = sum(each["status"] == 429 for each in everything)
+        refused = [each for each in everything if each["status"] == 429]
+        for (method, chat), count in Counter(
+            (c["method"], c["params"].get("chat_id")) for c in refused
+        ).most_common(5):
+            print(f"    429: {count} × {method} to {chat}")
         took = times[-1] - times[0]
         meanwhile = [
             each
             for each in everything
             if each["method"].startswith(_COUNTED) and times[0] <= each["time"] <= times[-1]
         ]
-        found.append(Rate(len(times), (len(times) - 1) / took, (len(meanwhile) - 1) / took, refused))
+        found.append(Rate(len(times), (len(times) - 1) / took, (len(meanwhile) - 1) / took, len(refused)))
 
     async def start(self, count: int, *, paid: bool = False) -> UUID:
         """Begin a broadcast to the first so many."""

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from bench.chaos_stage import ChaosStage
+from sandbox.inngest.stand import Fault
 from services.generation.registry import SERVICES
 from storage.pool import DATABASE_AWAY
 from storage.settings import set_setting, unset_setting
@@ -20,7 +21,8 @@ class Kind(StrEnum):
 
     KILL = "process killed (kill -9) and started"
     STOP = "process stopped (SIGTERM) and started"
-    INNGEST = "Inngest killed, begun anew with an empty memory"
+    INNGEST_KILL = "Inngest killed, begun anew with an empty memory"
+    INNGEST_ILL = "Inngest hangs, answers 500 or runs nothing for a while"
     POSTGRES_KILL = "PostgreSQL killed (kill -9) and started"
     POSTGRES_STOP = "PostgreSQL stopped and started"
     TELEGRAM = "calls that Telegram answers 429, 500 or 502"
@@ -30,8 +32,9 @@ class Kind(StrEnum):
 
 EVERY: dict[Kind, float] = {
     Kind.KILL: 7.0,
-    Kind.STOP: 40.0,
-    Kind.INNGEST: 11.0,
+    Kind.STOP: 20.0,
+    Kind.INNGEST_KILL: 15.0,
+    Kind.INNGEST_ILL: 20.0,
     Kind.POSTGRES_KILL: 23.0,
     Kind.POSTGRES_STOP: 37.0,
     Kind.TELEGRAM: 1.5,
@@ -42,7 +45,8 @@ EVERY: dict[Kind, float] = {
 LONGEST_AWAY = {
     Kind.KILL: 2.0,
     Kind.STOP: 1.0,
-    Kind.INNGEST: 8.0,
+    Kind.INNGEST_KILL: 8.0,
+    Kind.INNGEST_ILL: 8.0,
     Kind.POSTGRES_KILL: 4.0,
     Kind.POSTGRES_STOP: 8.0,
 }
@@ -94,6 +98,9 @@ def _details(kind: Kind, rng: random.Random) -> dict[str, Any]:
         case Kind.MODE:
             service = rng.choice(list(SERVICES)) if rng.random() < 0.3 else None
             return {"mode": rng.choice(("auto", "auto", "a", "b")), "service": service}
+        case Kind.INNGEST_ILL:
+            illness = rng.choice((Fault.HANG, Fault.ERROR, Fault.DEAD_EXECUTOR))
+            return {"illness": illness, "away": rng.uniform(0, LONGEST_AWAY[kind])}
         case _:
             return {"which": rng.randint(0, 1), "away": rng.uniform(0, LONGEST_AWAY[kind])}
 
@@ -168,7 +175,7 @@ class Chaos:
 
     async def _take_away(self, harm: Harm) -> None:
         """One machine is away for a while; two harms of one machine never overlap."""
-        machine = f"process {harm.details['which']}" if "process" in harm.kind else harm.kind.split()[0]
+        machine = f"process {harm.details['which']}" if "process" in harm.kind else harm.kind.partition(" ")[0]
         async with self._machines.setdefault(machine, asyncio.Lock()):
             begun = time.time()
             await self._end(harm)
@@ -180,8 +187,10 @@ class Chaos:
     async def _end(self, harm: Harm) -> None:
         stage = self.stage
         match harm.kind:
-            case Kind.INNGEST:
+            case Kind.INNGEST_KILL:
                 await stage.inngest.close()
+            case Kind.INNGEST_ILL:
+                stage.inngest.fault = harm.details["illness"]
             case Kind.POSTGRES_KILL:
                 await stage.postgres.kill()
             case Kind.POSTGRES_STOP:
@@ -194,8 +203,10 @@ class Chaos:
     async def _begin(self, harm: Harm) -> None:
         stage = self.stage
         match harm.kind:
-            case Kind.INNGEST:
+            case Kind.INNGEST_KILL:
                 await stage.inngest.start(stage.inngest.port)
+            case Kind.INNGEST_ILL:
+                stage.inngest.fault = Fault.NONE
             case Kind.POSTGRES_KILL | Kind.POSTGRES_STOP:
                 await stage.postgres.begin_again()
             case _:

@@ -124,7 +124,7 @@ class App:
             self._loops.spawn(webhook.set(settings.public_url), "set webhook")
         else:
             for name, bot in bots.items():
-                self._loops.keep(lambda bot=bot: poll(bot, intake), f"polling of {name}")  # type: ignore[misc]
+                self._loops.keep(lambda bot=bot: poll(bot, intake, studio.background), f"polling of {name}")  # type: ignore[misc]
 
     async def stop(self) -> None:
         """Within 10 s: take nothing new, let running jobs end, hand over what does not."""

@@ -22,6 +22,7 @@ from pydantic import ValidationError
 
 from bot.call_counts import CountCalls
 from bot.intake import Intake
+from services.background import Background
 from services.command_menu import described
 from services.i18n import DEFAULT_LANGUAGE, Texts
 
@@ -73,9 +74,10 @@ def create_bots(tokens: Mapping[str, str], api_url: str) -> dict[str, Bot]:
     return bots
 
 
-async def poll(bot: Bot, intake: Intake) -> None:
+async def poll(bot: Bot, intake: Intake, background: Background) -> None:
     """Fetch the bot's updates and take them in, for ever. The next batch is asked for, and the last one thereby
-    confirmed, only when it is done: a process that dies in between gets it again."""
+    confirmed, only when it is done: a process that dies in between gets it again. At a stop, the batch that was
+    begun goes on in the background."""
     await _until_done("deleteWebhook", lambda: bot.delete_webhook(drop_pending_updates=False))
     offset: int | None = None
     while True:
@@ -87,7 +89,8 @@ async def poll(bot: Bot, intake: Intake) -> None:
             logger.warning("getUpdates: {}", error.message)
             await asyncio.sleep(_RETRY_SECONDS)
             continue
-        not_done = await _take_batch(bot, intake, updates)
+        batch = background.spawn(_take_batch(bot, intake, updates), "updates")
+        not_done = await asyncio.shield(batch)
         if updates:
             offset = not_done if not_done is not None else updates[-1].update_id + 1
         if not_done is not None:

@@ -132,6 +132,8 @@ async def send(tap: CallbackQuery, desk: Desk, callback_data: BroadcastTap, stat
     draft = await open_draft(tap, desk, callback_data)
     if draft is None:
         return
+    message = cast("Message", tap.message)
+    await set_progress_message(desk.studio.db, draft.id, message.message_id)  # before anybody shows any progress
     try:
         started = await start(desk.studio.db, draft, desk.user.language)
     except Refused as refused:
@@ -143,9 +145,7 @@ async def send(tap: CallbackQuery, desk: Desk, callback_data: BroadcastTap, stat
     desk.dispatcher.relay.poke()
     await answer(tap)
     await state.clear()
-    message = cast("Message", tap.message)
-    await set_progress_message(desk.studio.db, started.id, message.message_id)
-    await show_progress(desk.studio, (await get_broadcast(desk.studio.db, started.id)) or started)
+    await show_progress(desk.studio, started)
 
 
 @router.callback_query(BroadcastTap.filter(F.action == "discard"))

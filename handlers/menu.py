@@ -30,6 +30,7 @@ def _menu_keyboard(texts: Texts, language: str) -> InlineKeyboardMarkup:
         button(f"{spec.emoji} {texts.t(language, f'service.{spec.id}.name')}", ServiceTap(service=spec.id))
         for spec in SERVICES.values()
     ]
+    services.append(button(texts.t(language, "button.game"), MenuTap(place="game")))
     rows = [services[i : i + 2] for i in range(0, len(services), 2)]
     rows += [
         [button(texts.t(language, f"button.{place}"), MenuTap(place=place)) for place in places]

@@ -5,11 +5,12 @@ from datetime import UTC, date, datetime
 from babel.dates import format_date
 
 _GAP = "\N{NO-BREAK SPACE}"
+_DAY = {"es": f"d{_GAP}'de'{_GAP}MMMM{_GAP}'de'{_GAP}y"}
 
 
 def day(language: str, at: datetime) -> str:
     """A day with its year: `13 August 2026`."""
-    return format_date(_utc(at), f"d{_GAP}MMMM{_GAP}y", locale=language)
+    return format_date(_utc(at), _DAY.get(language, f"d{_GAP}MMMM{_GAP}y"), locale=language)
 
 
 def short_day(language: str, at: datetime, *, today: date | None = None) -> str:

@@ -11,8 +11,8 @@ PER_SECOND = 30
 PAID_PER_SECOND = 1000
 _SHARE = 0.98
 _CATCH_UP = 0.25
-"""Seconds by which turns may lag behind their even times and be made up for: a busy loop costs no rate. Longer ago,
-and nobody wanted one."""
+"""Seconds by which turns may lag behind their even times and be made up for: a busy loop costs no rate. Longer
+ago, and nobody wanted one."""
 
 
 class Pacer:

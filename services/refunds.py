@@ -18,6 +18,8 @@ from loguru import logger
 
 from services import ledger
 from services.admins import tell_admins
+from services.errands.notification import Line
+from services.notifications import notify
 from services.studio import Studio
 from storage.charges import (
     Charge,
@@ -30,9 +32,8 @@ from storage.charges import (
     refund_later,
 )
 from storage.ledger import get_balance
-from storage.pool import DATABASE_AWAY
+from storage.pool import DATABASE_AWAY, Executor
 from storage.subscriptions import end_refunded_subscription
-from storage.users import get_user
 
 _LOOK_EVERY: Final = 1.0
 _CLAIM_SECONDS: Final = 60.0
@@ -105,6 +106,8 @@ async def take_back(studio: Studio, charge: Charge) -> bool:
         await mark_refunded(connection, charge.id)
         asked_by = await finish_refund(connection, charge.id)
         subscription = await end_refunded_subscription(connection, charge.id) if taken is not None else None
+        if taken is not None:
+            await _tell_person(connection, charge)
     if taken is None:
         return False
     if subscription is not None:
@@ -112,10 +115,9 @@ async def take_back(studio: Studio, charge: Charge) -> bool:
     logger.info(
         "charge {} of {} is refunded: {} Stars, {} of them owed", charge.id, charge.user_id, charge.stars, taken
     )
-    await _tell_person(studio, charge)
     await tell_admins(
         studio, "refund.owed" if taken else "refund.done", stars=charge.stars, user=charge.user_id, owed=taken,
-        by=asked_by or 0,
+        by=asked_by or 0, dedupe=f"refund:{charge.id}",
     )  # fmt: skip
     return True
 
@@ -130,18 +132,13 @@ async def _stop_renewing(studio: Studio, charge: Charge, first_charge: str) -> N
         logger.error("subscription {} of {} goes on: {}", first_charge, charge.user_id, error.message)
 
 
-async def _tell_person(studio: Studio, charge: Charge) -> None:
-    user, balance = await get_user(studio.db, charge.user_id), await get_balance(studio.db, charge.user_id)
-    assert user is not None  # noqa: S101 - the charge refers to the person
-    t = studio.texts.t
-    lines = [t(user.language, "refund.told", charge.stars)]
-    lines.append(t(user.language, "balance.available", balance.available))
+async def _tell_person(db: Executor, charge: Charge) -> None:
+    balance = await get_balance(db, charge.user_id)
+    more = [Line.of("balance.available", balance.available)]
     if balance.debt:
-        lines.append(t(user.language, "balance.debt", balance.debt))
-    try:
-        await studio.bot(charge.bot_name).send_message(user.id, "\n".join(lines))
-    except TelegramAPIError as error:
-        logger.warning("{} was not told of the refund of {}: {}", user.id, charge.id, error.message)
+        more.append(Line.of("balance.debt", balance.debt))
+    told = f"refund:{charge.id}"
+    await notify(db, user_id=charge.user_id, key="refund.told", n=charge.stars, more=more, dedupe=told)
 
 
 async def _refund(studio: Studio, refund: Refund) -> None:

@@ -13,6 +13,7 @@ async def send_summary(studio: Studio, slot: datetime) -> None:
     await tell_admins(
         studio,
         "summary.day",
+        dedupe=f"summary:{slot.isoformat()}",
         day=(slot - timedelta(days=1)).date().isoformat(),
         new=period.new_users,
         active=period.active_users,

@@ -34,7 +34,8 @@ async def run(errand: Errand) -> dict[str, Any]:
         await _send(errand, rewarded["inviter"], text, rewarded["language"])
 
     async def note() -> None:
-        await tell_admins(studio, "payment.note", stars, user=job.user_id)
+        note = f"payment.note:{job.inputs['charge']}"
+        await tell_admins(studio, "payment.note", stars, dedupe=note, user=job.user_id)
 
     await steps.run("thanks", thank, patient=True)
     rewarded = await steps.run("reward", reward)

@@ -117,7 +117,7 @@ async def test_a_person_who_blocks_the_bot_is_left_alone_until_they_come_back(st
     assert (await check_ledger(stage.db)).right
 
     await ann.say("/start")
-    await ann.sees("Hello, Ann!")
+    await ann.sees(ann.said("start.back", name="Ann"))
     user = await get_user(stage.db, ann.id)
     assert user
     assert user.active

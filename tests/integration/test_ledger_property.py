@@ -10,7 +10,7 @@ import random
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
+from types import NoneType, SimpleNamespace
 from typing import Any, cast
 from uuid import UUID, uuid4
 
@@ -31,11 +31,11 @@ from services.studio import Studio
 from services.subscriptions import PERIOD, PLANS, Plan
 from storage.charges import claim_refunds
 from storage.jobs import claim_job, end_job, get_job, stop_job
-from storage.ledger import NotEnoughCredits, check_ledger, ledger_totals
+from storage.ledger import Balance, NotEnoughCredits, check_ledger, get_balance, ledger_totals
 from storage.pool import Pool
 from storage.promo import add_promo
 from storage.topups import add_topup
-from tests.support.rows import add_job, add_user
+from tests.support.rows import add_job, add_user, new_job
 
 PEOPLE = 2
 _ids = itertools.count(1, PEOPLE)
@@ -238,6 +238,22 @@ async def _is_right(db: Pool) -> None:
     assert -(await ledger_totals(db)).get("stars", 0) == kept, "what was paid and not refunded is what there is"
     twice = "SELECT count(*) FROM promo_redemptions r JOIN promo_codes c USING (code) GROUP BY c.code, c.uses"
     assert await db.fetchval(f"SELECT count(*) FROM ({twice} HAVING count(*) > c.uses) over_used") == 0
+
+
+async def test_refunds_orders_and_debts_of_one_person_at_the_same_moment(db: Pool) -> None:
+    """Each sees what the others left: nothing is taken twice, and nothing fails for it."""
+    await add_user(db, stars=100)
+    refunds = [ledger.take_back(db, f"stx{number}", 1001, 20) for number in range(10)]
+    orders = [ledger.hold(db, new_job()) for _ in range(10)]
+    ends = await asyncio.gather(*refunds, *orders, return_exceptions=True)
+    assert {type(end) for end in ends} <= {int, NoneType, NotEnoughCredits}
+    taken = 200 - sum(end for end in ends if isinstance(end, int))
+    held = 4 * ends.count(None)
+    assert await get_balance(db, 1001) == Balance(100 - taken - held, held, 200 - taken)
+    await ledger.give_bonus(db, key="gift", kind="grant", user_id=1001, amount=300)
+    settled = await asyncio.gather(*(ledger.settle_debt(db, f"{number}", 1001) for number in range(10)))
+    assert (sum(settled), sorted(settled)[:-1]) == (200 - taken, [0] * 9)
+    assert (await get_balance(db, 1001)).debt == 0
 
 
 def test_all_acts_are_played() -> None:

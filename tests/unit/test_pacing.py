@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import Callable
 from itertools import pairwise
+from types import SimpleNamespace
 
 import pytest
 
+from services import pacing
 from services.pacing import PAID_PER_SECOND, PER_SECOND, Pacer
 
 
@@ -26,7 +28,8 @@ class Clock:
 def at(monkeypatch: pytest.MonkeyPatch) -> Callable[[Clock], Clock]:
     def use(clock: Clock) -> Clock:
         monkeypatch.setattr(Pacer, "_now", staticmethod(lambda: clock.now))
-        monkeypatch.setattr(asyncio, "sleep", clock.sleep)
+        # Not asyncio's own: others in this loop would wait in the test's time too, and never let go.
+        monkeypatch.setattr(pacing, "asyncio", SimpleNamespace(**{**vars(asyncio), "sleep": clock.sleep}))
         return clock
 
     return use
