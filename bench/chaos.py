@@ -27,13 +27,15 @@ from typing import Any
 from loguru import logger
 
 from bench.chaos_harm import Chaos, Harm, Kind, schedule
-from bench.chaos_people import MADE_BY, MODEL_SECONDS, Customer, Wish, wishes
+from bench.chaos_people import MADE_BY, Customer, Wish, wishes
 from bench.chaos_promises import Evidence, Verdict, gather, judge, story
 from bench.chaos_stage import ChaosStage, open_stage
 from tests.support.process import Forge
 
 FIRST_PERSON = 5001
 _STORIES = 10
+_MODEL_SECONDS = 90.0
+"""How long somebody waits for their model."""
 _UNDONE = """
 SELECT count(*) FILTER (WHERE ended_at IS NULL) AS open, count(*) FILTER (WHERE NOT shown) AS unsaid,
        (SELECT count(*) FROM outbox) AS unsent FROM jobs"""
@@ -68,7 +70,7 @@ class Known:
 
     async def trained(self, person: int, kind: str) -> bool:
         """Whether they have a model, once no training of theirs is under way."""
-        await _within(MODEL_SECONDS, lambda: (person, kind) in self.owners or person not in self.training)
+        await _within(_MODEL_SECONDS, lambda: (person, kind) in self.owners or person not in self.training)
         return (person, kind) in self.owners
 
 
@@ -105,11 +107,17 @@ class Report:
         )
 
 
-async def run(stage: ChaosStage, harms: list[Harm], wanted: list[Wish], *, settle: float) -> Report:
-    """Two processes, the people and the harm side by side; then up to `settle` seconds for the rest to end."""
+async def run(
+    stage: ChaosStage, harms: list[Harm], wanted: list[Wish], *, settle: float, patience: float = 20.0
+) -> Report:
+    """Two processes, the people and the harm side by side; then up to `settle` seconds for the rest to end.
+
+    People try again what nobody has answered after `patience` seconds.
+    """
     begun = time.monotonic()
     await stage.start_two()
-    people = [Customer(stage, FIRST_PERSON + number) for number in range(max(w.person for w in wanted) + 1)]
+    count = max(wish.person for wish in wanted) + 1
+    people = [Customer(stage, FIRST_PERSON + number, patience) for number in range(count)]
     known, chaos = Known(stage), Chaos(stage)
     async with asyncio.TaskGroup() as group:
         following = group.create_task(known.follow())

@@ -64,10 +64,10 @@ class Harm:
 
 
 def schedule(seed: int, seconds: float, *, pace: float = 1.0) -> list[Harm]:
-    """The same for the same seed. `pace` is how many times more often than usual things are done."""
+    """The same for the same seed. `pace` is how many times faster than usual all of it happens."""
     rng = random.Random(f"harm {seed}")
     harms = [
-        Harm(at, kind, _details(kind, rng))
+        Harm(at, kind, _details(kind, rng, pace))
         for kind, every in EVERY.items()
         for at in _moments(rng, every / pace, seconds)
     ]
@@ -81,7 +81,8 @@ def _moments(rng: random.Random, every: float, seconds: float) -> Iterator[float
         at += rng.expovariate(1 / every)
 
 
-def _details(kind: Kind, rng: random.Random) -> dict[str, Any]:
+def _details(kind: Kind, rng: random.Random, pace: float) -> dict[str, Any]:
+    away = rng.uniform(0, LONGEST_AWAY.get(kind, 0.0)) / pace
     match kind:
         case Kind.TELEGRAM:
             code = rng.choice((429, 429, 500, 502))
@@ -100,9 +101,9 @@ def _details(kind: Kind, rng: random.Random) -> dict[str, Any]:
             return {"mode": rng.choice(("auto", "auto", "a", "b")), "service": service}
         case Kind.INNGEST_ILL:
             illness = rng.choice((Fault.HANG, Fault.ERROR, Fault.DEAD_EXECUTOR))
-            return {"illness": illness, "away": rng.uniform(0, LONGEST_AWAY[kind])}
+            return {"illness": illness, "away": away}
         case _:
-            return {"which": rng.randint(0, 1), "away": rng.uniform(0, LONGEST_AWAY[kind])}
+            return {"which": rng.randint(0, 1), "away": away}
 
 
 @dataclass(frozen=True)

@@ -45,10 +45,6 @@ LUCKS = {
 }
 """Words in a prompt, and how often: see providers/offline/unlucky.py. Replicate's stand knows #fail and #nsfw."""
 _ALBUMS = 0.15
-_CARD_SECONDS = 20.0
-_TAKEN_SECONDS = 20.0
-MODEL_SECONDS = 90.0
-"""How long somebody waits for their model before they give up wanting pictures of it."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +120,8 @@ class Customer:
 
     stage: ChaosStage
     id: int
+    patience: float = 20.0
+    """Seconds after which they try again."""
     taps: list[Tap] = field(default_factory=list)
     gave_up: list[Wish] = field(default_factory=list)
     """What they never saw a card of, or what was never taken."""
@@ -148,7 +146,7 @@ class Customer:
         self.taps.append(noted)
         for _ in range(3):
             noted.queries.extend((await self._tap(card, tap.pack()))["callback_query_ids"])
-            if await taken(key, _TAKEN_SECONDS):
+            if await taken(key, self.patience):
                 return True
         return False
 
@@ -213,9 +211,8 @@ class Customer:
     ) -> Message | None:
         """A message of the bot's that fits, new or changed since; `newer` than what was sent."""
         version, after = sent["version"], sent["message"]["message_id"] if newer else 0
-        with_timeout = asyncio.timeout(_CARD_SECONDS)
         try:
-            async with with_timeout:
+            async with asyncio.timeout(self.patience):
                 while True:
                     chat = await self.telegram.call(
                         "GET", f"/sim/chat/{self.id}", after=str(version), wait="10", delta="1"

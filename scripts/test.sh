@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # All gates and all tests. Installs what they need; needs no network beyond the package registries.
 #
-#   scripts/test.sh            everything
+#   scripts/test.sh            everything but the tests marked `long`
+#   scripts/test.sh --long     these as well
 #   scripts/test.sh ARGS…      pytest with these arguments alone
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -9,7 +10,12 @@ cd "$(dirname "$0")/.."
 prepare_venv requirements-dev.txt
 bin=.venv/bin
 
-if [ $# -gt 0 ]; then exec "$bin/pytest" "$@"; fi
+marked=()
+if [ "${1:-}" = --long ]; then
+    marked=(-m "long or not long")
+    shift
+fi
+if [ $# -gt 0 ]; then exec "$bin/pytest" ${marked[@]+"${marked[@]}"} "$@"; fi
 
 find_chromium() {
     for candidate in "${CHROMIUM:-}" chromium chromium-browser google-chrome; do
@@ -27,5 +33,5 @@ fi
 "$bin/ruff" format --check .
 "$bin/mypy"
 "$bin/lint-imports"
-# Most tests wait for processes rather than compute: three at once keep two cores busy.
-exec "$bin/pytest" -n 3 --dist loadfile
+# Most tests wait for processes rather than compute: four at once keep two cores busy.
+exec "$bin/pytest" -n 4 --dist loadfile ${marked[@]+"${marked[@]}"}

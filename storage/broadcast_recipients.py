@@ -33,13 +33,16 @@ UPDATE broadcast_recipients SET state = 'unknown', at = now(),
 WHERE broadcast_id = $1 AND state = 'sending' AND runner IS DISTINCT FROM $2"""
 
 # The claim is the mark: nobody is called who was not marked before, and nobody is marked twice. It gives nothing
-# once the broadcast is stopped or paused, or another step is at work.
+# once the broadcast is stopped or paused, or another step is at work. MATERIALIZED: a plain subquery may be
+# run again for each row of the join, and its LIMIT then holds for none of them.
 _CLAIM = """
+WITH next AS MATERIALIZED (
+    SELECT user_id FROM broadcast_recipients
+    WHERE broadcast_id = $1 AND state = 'waiting' AND user_id > $3
+      AND EXISTS (SELECT FROM broadcasts WHERE id = $1 AND state = 'running' AND runner = $2)
+    ORDER BY user_id LIMIT $4 FOR UPDATE SKIP LOCKED)
 UPDATE broadcast_recipients r SET state = 'sending', runner = $2, at = now()
-FROM (SELECT user_id FROM broadcast_recipients
-      WHERE broadcast_id = $1 AND state = 'waiting' AND user_id > $3
-      ORDER BY user_id LIMIT $4 FOR UPDATE SKIP LOCKED) next, broadcasts b
-WHERE r.broadcast_id = $1 AND r.user_id = next.user_id AND b.id = $1 AND b.state = 'running' AND b.runner = $2
+FROM next WHERE r.broadcast_id = $1 AND r.user_id = next.user_id
 RETURNING r.user_id, r.version, r.message_ids"""
 
 # An answer that came late corrects `unknown`: it is known after all.

@@ -78,8 +78,12 @@ async def _start(work: Work, provider: PredictionProvider, ask: Ask) -> str:
 
 
 async def _found(work: Work, provider: PredictionProvider, ask: Ask, since: datetime) -> str | None:
-    """What this request started after `since`; never what another job, or another start of this one, did."""
-    found = await provider.find(ask.request, since)
+    """What this request started after `since`; never what another job, or another start of this one, did.
+
+    Where the model takes no seed, only the files tell one person's request from another's.
+    """
+    by_files = bool(ask.files) and "seed" not in ask.request.input
+    found = await provider.find(await ask.with_files(work) if by_files else ask.request, since)
     known = found is not None and await get_job_by_prediction(work.db, found) is not None
     return None if known else found
 

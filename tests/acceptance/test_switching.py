@@ -2,12 +2,15 @@
 
 import asyncio
 
+import pytest
+
 from storage.jobs import Plan
 from storage.ledger import check_ledger
 from storage.outbox import add_to_outbox
 from tests.support.rows import add_job, add_user
 from tests.support.stage import Stage
 
+pytestmark = pytest.mark.long
 WAVE = 50
 WAVES: tuple[tuple[str, Plan], ...] = (("a", "A"), ("b", "B"), ("a", "A"), ("auto", "A"))
 

@@ -101,6 +101,7 @@ async def some_ended(stage: Stage, count: int) -> bool:
     return bool(await stage.db.fetchval("SELECT count(*) >= $1 FROM jobs WHERE ended_at IS NOT NULL", count))
 
 
+@pytest.mark.long
 async def test_two_hundred_orders_are_each_done_once_though_inngest_goes_away_in_the_middle(
     stage: Stage, front: Front
 ) -> None:

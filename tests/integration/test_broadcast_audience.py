@@ -4,8 +4,8 @@ from uuid import uuid4
 
 import pytest
 
-from storage.broadcast_recipients import Group, add_recipients, count_audience
-from storage.broadcasts import add_broadcast
+from storage.broadcast_recipients import Group, add_recipients, claim_recipients, count_audience
+from storage.broadcasts import add_broadcast, start_broadcast, stop_broadcast, take_broadcast
 from storage.pool import Pool
 from tests.support.rows import add_job, add_user
 
@@ -53,3 +53,23 @@ async def test_each_audience(people: Pool, group: Group, who: list[int]) -> None
     assert added == len(who)
     assert [row["user_id"] for row in rows] == who
     assert {row["user_id"]: row["version"] for row in rows}.get(1, "ru") == "ru"
+
+
+async def test_a_claim_keeps_its_limit_whatever_the_plan(db: Pool) -> None:
+    """Once the table was analysed, one claim of one person took all who waited, and all were called at once."""
+    await db.execute(
+        "INSERT INTO users (id, bot_name, language) SELECT id, 'main', 'en' FROM generate_series(1, 300) AS id"
+    )
+    broadcast, runner = await add_broadcast(db, uuid4(), 1, "main"), uuid4()
+    async with db.acquire() as connection, connection.transaction():
+        await start_broadcast(connection, broadcast.id)
+        await add_recipients(connection, broadcast.id, Group("main"), versions=["*"], fallback="*")
+    assert await claim_recipients(db, broadcast.id, runner, after=0, limit=1) == [], "nobody took the broadcast"
+    await take_broadcast(db, broadcast.id, 1, runner)
+    await db.execute("UPDATE broadcast_recipients SET state = 'sent' WHERE user_id <= 160")
+    await db.execute("ANALYZE")
+    for number in range(161, 171):
+        claimed = await claim_recipients(db, broadcast.id, runner, after=0, limit=1)
+        assert [each.user_id for each in claimed] == [number]
+    await stop_broadcast(db, broadcast.id)
+    assert await claim_recipients(db, broadcast.id, runner, after=0, limit=1) == []
