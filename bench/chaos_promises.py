@@ -80,7 +80,9 @@ class Evidence:
 
 async def gather(chaos: Chaos) -> Evidence:
     stage = chaos.stage
-    jobs = {row["id"].hex: row for row in await stage.rows("SELECT * FROM jobs WHERE NOT errand ORDER BY created_at")}
+    jobs = {
+        row["id"].hex: row for row in await stage.rows("SELECT * FROM jobs WHERE NOT errand ORDER BY created_at")
+    }
     moves = await stage.rows("SELECT job_id, kind FROM ledger_transactions WHERE job_id IS NOT NULL")
     said_all, last_words = _read_calls(stage)
     starts = await stage.rows("SELECT job_id, result FROM journal WHERE starts_with(step, 'start-')")

@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import hmac
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -172,15 +173,19 @@ class App:
         settings = self._settings
         client = create_client(settings)
         environment = HelloEnvironment(node_env=settings.environment, inngest_port=settings.inngest_dev_port)
-        functions, deadline = create_functions(client, studio, environment), settings.inngest_send_deadline
+        functions = create_functions(client, studio, environment)
+        plan = partial(
+            InngestPlan,
+            client,
+            signals=studio.signals,
+            send_deadline=settings.inngest_send_deadline,
+            ping_seconds=settings.inngest_ping_seconds,
+        )
         if settings.inngest_transport == "connect":
             self._connection = connection = Connection(client, functions)
-            return InngestPlan(
-                client, signals=studio.signals, connected=lambda: connection.connected, send_deadline=deadline
-            )
+            return plan(connected=lambda: connection.connected)
         serve(self._web, client, functions, serve_origin=settings.public_url or None)
-        url = f"{settings.local_url}{SERVE_PATH}"
-        return InngestPlan(client, signals=studio.signals, sync_url=url, send_deadline=deadline)
+        return plan(sync_url=f"{settings.local_url}{SERVE_PATH}")
 
     def _create_intake(self, studio: Studio, orders: Orders, bots: dict[str, Bot], door: Door) -> Intake:
         storage = PostgresStorage(self._db)

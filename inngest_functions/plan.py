@@ -38,7 +38,6 @@ _PROBE_EVERY: Final = 2.0
 _PROBE_SECONDS: Final = 2.0
 _SYNC_EVERY: Final = 15.0
 _HELLO_SECONDS: Final = 15.0
-_PING_SECONDS: Final = 3.0
 
 
 def _event(job: Job) -> inngest.Event:
@@ -60,6 +59,7 @@ class InngestPlan:
         sync_url: str = "",
         connected: Callable[[], bool] | None = None,
         send_deadline: float = 0.8,
+        ping_seconds: float = 3.0,
     ) -> None:
         """`sync_url` is where our functions are served; with Connect, `connected` says whether they are."""
         self._client = client
@@ -67,6 +67,7 @@ class InngestPlan:
         self._connected = connected
         self._signals = signals or Signals()
         self._send_deadline = send_deadline
+        self._ping_seconds = ping_seconds
         self._breaker = CircuitBreaker(failure_threshold=1, recovery_timeout=3600, name="inngest")
         self._synced = False
         self._synced_at = 0.0
@@ -127,7 +128,7 @@ class InngestPlan:
         with suppress(PlanAAway), self._signals.expect(signal_of(ping)) as heard:
             await self._send([inngest.Event(name=PING, data=ping.model_dump(mode="json"))])
             with suppress(TimeoutError):
-                await asyncio.wait_for(heard.wait(), _PING_SECONDS)
+                await asyncio.wait_for(heard.wait(), self._ping_seconds)
             self._silent = not heard.is_set()
             self._synced = self._synced and not self._silent  # a server that was started anew knows no functions
         self._note()

@@ -37,6 +37,7 @@ class InngestSettings(BaseSettings):
     inngest_signing_key: SecretStr = SecretStr("")
     inngest_signing_key_fallback: SecretStr = SecretStr("")
     inngest_send_deadline: Annotated[float, Field(gt=0, le=5)] = 0.8
+    inngest_ping_seconds: Annotated[float, Field(gt=0, le=60)] = 3.0
 
     @field_validator("inngest_base_url")
     @classmethod

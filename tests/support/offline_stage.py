@@ -26,7 +26,12 @@ STARS = 2000
 SECONDS = "0.2"
 """What the offline provider takes for a piece of work; `#slow` in its words makes that 4 s."""
 
-CALM = {"JOB_LEASE_SECONDS": "15", "PLAN_A_START_TIMEOUT": "30", "INNGEST_SEND_DEADLINE": "5"}
+CALM = {
+    "JOB_LEASE_SECONDS": "15",
+    "PLAN_A_START_TIMEOUT": "30",
+    "INNGEST_SEND_DEADLINE": "5",
+    "INNGEST_PING_SECONDS": "30",
+}
 """For a bot that nobody kills: where the machine is busy, its orders stay on the plan they were given to."""
 
 SMALL_MEDIA = """
