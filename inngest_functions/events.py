@@ -116,7 +116,7 @@ EVENTS: Final[dict[str, type[BaseModel]]] = {
 
 def sending_of(job: Job) -> str:
     """What Inngest de-duplicates by: the job's id, and how often its run was lost."""
-    return str(job.id) if job.epoch == 0 else f"{job.id}:{job.epoch}"
+    return str(job.id) if job.sendings == 0 else f"{job.id}:{job.sendings}"
 
 
 def event_of(job: Job, event: str) -> JobEvent:

@@ -4,6 +4,10 @@
 -- What follows a payment, a broadcast, a step of the game: the same lease, journal and plans as an order's.
 ALTER TABLE jobs ADD COLUMN errand boolean NOT NULL DEFAULT false;
 
+-- How often the job's event was sent anew because Inngest had lost its run: a new id each time, as Inngest drops
+-- one that it has seen.
+ALTER TABLE jobs ADD COLUMN sendings integer NOT NULL DEFAULT 0;
+
 -- ---------------------------------------------------------------- people
 ALTER TABLE users
     ADD COLUMN blocked        boolean NOT NULL DEFAULT false,  -- by an admin; Telegram's own block is `active`

@@ -43,12 +43,12 @@ async def run_job(studio: Studio, job: Job, steps: Steps) -> State:
             ended = await _expire(studio, job, steps)
         else:
             ended = await _finish(studio, job, steps)
-        why = f" ({ended.failure})" if ended.failure else ""
-        logger.info("job {} {} on plan {} ended: {}{}", job.id, job.service, job.plan, ended.state, why)
-        count_end(ended)
-        if not ended.errand:
-            await show_end(studio, ended)
-        return ended.state
+    why = f" ({ended.failure})" if ended.failure else ""
+    logger.info("job {} {} on plan {} ended: {}{}", job.id, job.service, job.plan, ended.state, why)
+    count_end(ended)
+    if not ended.errand:
+        await show_end(studio, ended)
+    return ended.state
 
 
 async def _finish(studio: Studio, job: Job, steps: Steps) -> Job:

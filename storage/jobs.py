@@ -81,7 +81,7 @@ WHERE id = ANY($1::uuid[]) AND state IN ('queued', 'running') AND plan = 'A' AND
 
 _LOST_BY_PLAN_A = """
 WITH lost AS (
-    UPDATE jobs SET holder = NULL, lease_until = now() + make_interval(secs => $2)
+    UPDATE jobs SET holder = NULL, sendings = sendings + 1, lease_until = now() + make_interval(secs => $2)
     WHERE state IN ('queued', 'running') AND plan = 'A' AND lease_until <= now() AND service = ANY($1::text[])
       AND NOT EXISTS (SELECT FROM outbox WHERE job_id = jobs.id)
     RETURNING id)
@@ -156,6 +156,7 @@ class Job:
     cancel_requested: bool
     priority: int
     errand: bool
+    sendings: int
     failure: str | None
     result: dict[str, Any] | None
     created_at: datetime

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from sandbox.inngest.stand import Fault
+from sandbox.inngest.pace import Pace
+from sandbox.inngest.stand import Fault, InngestStand
 from storage.ledger import Balance, check_ledger, get_balance
 from tests.support.process import BotProcess
 from tests.support.stage import Person, Stage, until
@@ -192,3 +193,32 @@ async def test_mode_a_ends_a_job_that_plan_a_had_to_let_go(stage: Stage) -> None
 
 async def _says(stage: Stage, bot: BotProcess, status: str) -> bool:
     return bool((await stage.health(bot))["status"] == status)
+
+
+async def test_a_run_that_failed_before_it_began_is_sent_again_under_another_id(stage: Stage) -> None:
+    """Mode `a`: every process is away for longer than Inngest tries."""
+    await stage.inngest.close()
+    stage.inngest = InngestStand(pace=Pace(retry_delays=(0.05,), unreachable_limit=0.0))
+    await stage.inngest.start()
+    stage.settings |= {"INNGEST_BASE_URL": stage.inngest.url, "PLAN_A_START_TIMEOUT": "2"}
+    await stage.set_mode("a")
+    bot = await stage.start_bot()
+    ann = stage.person()
+    await ann.write_card()
+    stage.inngest.fault = Fault.DEAD_EXECUTOR
+    await ann.tap("Create")
+
+    async def accepted() -> bool:
+        return len(await stage.jobs()) == 1 and not await stage.db.fetchval("SELECT count(*) FROM outbox")
+
+    await until(accepted)
+    await bot.kill()
+    stage.inngest.fault = Fault.NONE
+
+    async def failed() -> bool:
+        runs = [run for run in stage.inngest.engine.runs.values() if run.function.id.endswith("text-to-image")]
+        return bool(runs) and all(run.ended for run in runs)
+
+    await until(failed)
+    await bot.start()
+    await stage.ended_jobs(seconds=15)
