@@ -316,6 +316,7 @@ async def test_the_card_by_name_with_notes_orders_and_payments(house: Stage, ann
 async def test_who_is_blocked_is_told_once_and_answered_by_support_only(house: Stage, ann: Person) -> None:
     """What they have ordered still comes."""
     await pay(house, ann)
+    await ann.sees("Thank you!")
     house.replicate.knobs.seconds = 3600
     await ann.quick_order()
     await until(lambda: _made_for(house, ann), what="the provider is at it")
