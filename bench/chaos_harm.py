@@ -14,6 +14,7 @@ from sandbox.inngest.stand import Fault
 from services.generation.registry import SERVICES
 from storage.pool import DATABASE_AWAY
 from storage.settings import set_setting, unset_setting
+from tests.support.process import BotProcess
 
 
 class Kind(StrEnum):
@@ -50,6 +51,8 @@ LONGEST_AWAY = {
     Kind.POSTGRES_KILL: 4.0,
     Kind.POSTGRES_STOP: 8.0,
 }
+STOPS_WITHIN = 20.0
+"""Seconds; 10 is the promise, on a machine that is not busy."""
 _METHODS = ("*", "sendMessage", "sendPhoto", "sendVideo", "sendVoice", "editMessageText", "getFile")
 _QUESTIONS = ("POST", "GET", "/predictions")
 
@@ -122,6 +125,8 @@ class Chaos:
     stage: ChaosStage
     outages: list[Outage] = field(default_factory=list)
     done: Counter[Kind] = field(default_factory=Counter)
+    stuck: int = 0
+    """Processes that did not end when they were told to."""
     _machines: dict[str, asyncio.Lock] = field(default_factory=dict)
 
     async def rage(self, harms: list[Harm]) -> None:
@@ -197,9 +202,18 @@ class Chaos:
             case Kind.POSTGRES_STOP:
                 await stage.postgres.stop()
             case Kind.STOP:
-                await stage.bots[harm.details["which"]].terminate()
+                await self._stop(stage.bots[harm.details["which"]])
             case _:
                 await stage.bots[harm.details["which"]].kill()
+
+    async def _stop(self, bot: BotProcess) -> None:
+        """A process that is told to stop has to: one that does not is killed, and counted."""
+        try:
+            async with asyncio.timeout(STOPS_WITHIN):
+                await bot.terminate()
+        except TimeoutError:
+            self.stuck += 1
+            await bot.kill()
 
     async def _begin(self, harm: Harm) -> None:
         stage = self.stage

@@ -128,6 +128,7 @@ async def judge(chaos: Chaos, evidence: Evidence, customers: Iterable[Customer])
     verdict.counts["delivered twice: a process died between Telegram's answer and our commit"] = why["process"]
     verdict.counts["delivered twice: PostgreSQL was away between the two"] = why["database"]
     verdict.blame("DELIVERED TWICE", (id_ for id_, reason in doubled.items() if not reason))
+    verdict.blame("processes that did not stop when told to", (f"one of {n + 1}" for n in range(chaos.stuck)))
     check = await check_ledger(chaos.stage.db)
     totals = await ledger_totals(chaos.stage.db)
     verdict.ledger_right = check.right and sum(totals.values()) == 0 and totals.get("held", 0) == 0

@@ -140,12 +140,19 @@ class App:
         for bot in (*self._studio.bots.values(), *self._studio.bulk.values()):
             await bot.session.close()
         await self._studio.providers.close()
-        await asyncio.wait_for(self._db.close(), 5)
+        await self._close_database()
         if self._sandbox is not None:
             await self._sandbox.close()
         if self._embedded is not None:
             await self._embedded.stop()
         logger.info("stopped")
+
+    async def _close_database(self) -> None:
+        try:
+            await asyncio.wait_for(self._db.close(), _LOOSE_ENDS_SECONDS)
+        except TimeoutError:
+            logger.warning("the database does not answer; its connections are dropped")
+            self._db.terminate()
 
     async def _listen(self) -> None:
         await self._runner.setup()

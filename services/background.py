@@ -1,12 +1,32 @@
 """Work that goes on behind the answers. All of it is held here, named, and drained at shutdown."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Collection, Coroutine
 from typing import Any
 
 from loguru import logger
 
 _AGAIN_SECONDS = 1.0
+_CANCELS = 5
+_CANCEL_SECONDS = 1.0
+
+
+async def end_all(tasks: Collection[asyncio.Task[Any]]) -> None:
+    """Cancel the tasks and wait until they have ended.
+
+    A cancellation gets lost where the cleaning up on its way fails, as on a connection to a database that has just
+    died: what is raised there takes its place, and a loop that goes on after that goes on for ever. So it is made
+    again; whatever still runs after some seconds is left alone, as the process is about to end.
+    """
+    for _ in range(_CANCELS):
+        left = [task for task in tasks if not task.done()]
+        if not left:
+            return
+        for task in left:
+            task.cancel()
+        await asyncio.wait(left, timeout=_CANCEL_SECONDS)
+    if names := [task.get_name() for task in tasks if not task.done()]:
+        logger.error("these do not end: {}", ", ".join(names))
 
 
 class Background:
@@ -43,7 +63,4 @@ class Background:
         tasks = set(self._tasks)
         if tasks:
             await asyncio.wait(tasks, timeout=seconds)
-        left = [task for task in tasks if not task.done()]
-        for task in left:
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
+        await end_all(tasks)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Literal, Protocol, get_args
 
@@ -185,7 +186,7 @@ class Plans:
             while await heard.get():
                 await self.load()
         finally:
-            if not connection.is_closed():
+            with suppress(*DATABASE_AWAY):  # else it would hide why we are here: a lost connection, or the end
                 connection.remove_termination_listener(lose)
                 await connection.remove_listener(CHANNEL, hear)
                 await connection.remove_listener(SIGNALS, pass_on)

@@ -12,6 +12,7 @@ from contextlib import suppress
 
 from loguru import logger
 
+from services.background import end_all
 from services.buttons import stop_keyboard
 from services.errors import LeaseLost
 from services.jobs import run_job
@@ -101,10 +102,7 @@ class Queue:
         """Let running jobs end for that long; hand the others over to whoever comes next."""
         if self._running:
             await asyncio.wait(self._running, timeout=seconds)
-        left = list(self._running)
-        for task in left:
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
+        await end_all(list(self._running))
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._running.pop(task, None)
@@ -129,6 +127,8 @@ class Queue:
             )
         except LeaseLost:
             logger.info("job {}: another runner has it now", job.id)
+        except DATABASE_AWAY as error:
+            logger.warning("job {} is left until its lease is over, the database is away: {}", job.id, error)
         except asyncio.CancelledError:
             logger.info("job {}: handed over", job.id)
             await asyncio.shield(hand_over_job(db, job.id, job.epoch))

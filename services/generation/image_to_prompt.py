@@ -19,7 +19,7 @@ async def run(work: Work) -> Result:
     async def describe() -> str:
         return await vision.describe(await work.download(photo.file_id))
 
-    return Result(text=await work.steps.run("describe", describe), offline=vision.offline)
+    return Result(text=await work.steps.run("describe", describe, patient=True), offline=vision.offline)
 
 
 SPEC = ServiceSpec(

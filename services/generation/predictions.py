@@ -46,7 +46,10 @@ async def predict(
     """
     ids = [
         await work.steps.run(
-            f"start-{number}", partial(_start, work, provider, ask), recover=partial(_found, work, provider, ask)
+            f"start-{number}",
+            partial(_start, work, provider, ask),
+            recover=partial(_found, work, provider, ask),
+            patient=True,  # a file of the person's comes from Telegram first
         )
         for number, ask in enumerate(asks, 1)
     ]

@@ -35,7 +35,7 @@ async def run(work: Work) -> Result:
             work.db, user_id=work.job.user_id, name=values["name"], voice_id=voice_id, job_id=work.job.id
         )
 
-    voice_id = await work.steps.run("clone", clone, recover=find)
+    voice_id = await work.steps.run("clone", clone, recover=find, patient=True)
     await work.steps.run("store", store)
     return Result(note="voice_avatar.ready", offline=provider.offline)
 

@@ -335,6 +335,7 @@ async def test_a_write_whose_connection_breaks_is_made_again_without_the_work(
         asyncpg.CannotConnectNowError("the database system is starting up"),
         asyncpg.AdminShutdownError("terminating connection due to administrator command"),
         asyncpg.TooManyConnectionsError("sorry, too many clients already"),
+        asyncpg.InternalClientError("cannot switch to state 15; another operation (2) is in progress"),
     ],
     ids=lambda error: type(error).__name__,
 )
@@ -357,3 +358,16 @@ async def test_the_end_of_a_step_is_written_down_however_the_database_is_away(
     assert await steps.run("s", work) == "made once"
     assert work.done == 1
     assert (await read_journal(db, job.id))["s"].result == {"value": "made once"}
+
+
+async def test_a_database_that_is_away_inside_a_step_costs_no_try(steps: DirectSteps) -> None:
+    tries = 0
+
+    async def work() -> str:
+        nonlocal tries
+        tries += 1
+        if tries <= RETRIES + 2:
+            raise ConnectionRefusedError("PostgreSQL restarts")
+        return "stored"
+
+    assert await steps.run("store", work) == "stored"
