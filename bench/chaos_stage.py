@@ -5,7 +5,6 @@ started anew at its port with an empty memory, which to everybody else is a kill
 """
 
 import asyncio
-import itertools
 import shutil
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
@@ -15,7 +14,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import asyncpg
 import numpy as np
 from aiohttp import web
@@ -28,6 +26,7 @@ from services.generation.catalogue import MODELS
 from storage.embedded import EmbeddedPostgres
 from storage.migrations import migrate
 from storage.pool import DATABASE_AWAY, create_pool
+from tests.support.front import Front
 from tests.support.process import BotProcess, Forge
 from tests.support.replicate_stand import Outcome, ReplicateStand, StandPrediction
 from tests.support.stage import Stage
@@ -37,7 +36,6 @@ STARS = 1_000_000
 _CALLS_KEPT = 1_000_000
 _FILMS = {m.model for name in ("text_to_video", "image_to_video", "lip_sync") for m in MODELS[name].values()}
 _ONE = {m.model for m in MODELS["neuro_image_v2"].values()} | _FILMS
-_SPARE = {"Host", "Content-Length", "Transfer-Encoding"}
 
 
 class LastingPostgres(EmbeddedPostgres):
@@ -63,43 +61,6 @@ class LastingPostgres(EmbeddedPostgres):
 
     def remove(self) -> None:
         shutil.rmtree(self._home, ignore_errors=True)
-
-
-class Front:
-    """What stands before the processes in production: each request goes to the next of them that listens."""
-
-    def __init__(self) -> None:
-        self.targets: list[str] = []
-        self.url = ""
-
-    async def start(self) -> None:
-        self._turns = itertools.count()
-        self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
-        app = web.Application(client_max_size=64 * 1024 * 1024)
-        app.router.add_route("*", "/{path:.*}", self._pass)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
-
-    async def close(self) -> None:
-        await self._session.close()
-        await self._runner.cleanup()
-
-    async def _pass(self, request: web.Request) -> web.Response:
-        first, body = next(self._turns), await request.read()
-        headers = {name: value for name, value in request.headers.items() if name not in _SPARE}
-        for turn in range(len(self.targets)):
-            url = f"{self.targets[(first + turn) % len(self.targets)]}{request.path_qs}"
-            try:
-                async with self._session.request(request.method, url, data=body, headers=headers) as answer:
-                    kept = {name: value for name, value in answer.headers.items() if name not in _SPARE}
-                    return web.Response(status=answer.status, body=await answer.read(), headers=kept)
-            except aiohttp.ClientConnectorError:
-                continue  # nobody listens there: the other one
-            except aiohttp.ClientError:
-                break  # it died with the request: what it did of it nobody knows
-        return web.Response(status=502)
 
 
 class Studio(ReplicateStand):

@@ -20,6 +20,7 @@ from bot.providers import create_providers, replicate_webhook_secret
 from bot.settings import Settings, WrongSettings
 from bot.telegram import Webhook, announce_commands, create_bots, poll
 from handlers.routers import create_router
+from inngest_functions.calls import Calls
 from inngest_functions.client import create_client
 from inngest_functions.connect import Connection
 from inngest_functions.plan import InngestPlan
@@ -87,6 +88,7 @@ class App:
             bulk=create_bulk_bots(bots, settings.telegram_url),
             pacers=create_pacers(bots),
         )
+        self._calls = Calls(self._db)
         plan_a = self._serve_inngest(studio)
         self._plans = plans = Plans(self._db, plan_a, studio.signals)
         await plans.load()
@@ -140,6 +142,7 @@ class App:
         for bot in (*self._studio.bots.values(), *self._studio.bulk.values()):
             await bot.session.close()
         await self._studio.providers.close()
+        await self._calls.close()
         await self._close_database()
         if self._sandbox is not None:
             await self._sandbox.close()
@@ -180,7 +183,7 @@ class App:
         settings = self._settings
         client = create_client(settings)
         environment = HelloEnvironment(node_env=settings.environment, inngest_port=settings.inngest_dev_port)
-        functions = create_functions(client, studio, environment)
+        functions = create_functions(client, studio, self._calls, environment)
         plan = partial(
             InngestPlan,
             client,

@@ -7,6 +7,7 @@ from uuid import UUID
 import inngest
 from loguru import logger
 
+from inngest_functions.calls import Calls
 from inngest_functions.events import JOB_CANCELLED, JobEvent
 from inngest_functions.steps import InngestSteps
 from services.errands.spec import ErrandSpec
@@ -28,16 +29,18 @@ Spec = ServiceSpec | ErrandSpec
 
 
 def create_generation_function(
-    client: inngest.Inngest, studio: Studio, spec: ServiceSpec | ErrandSpec
+    client: inngest.Inngest, studio: Studio, spec: ServiceSpec | ErrandSpec, calls: Calls
 ) -> Function:
     async def run(ctx: inngest.Context) -> dict[str, str]:
         event = JobEvent.model_validate(ctx.event.data)
-        return {"job_id": str(event.job_id), "state": await _run(studio, ctx, event.job_id)}
+        async with calls.alone(event.job_id):
+            return {"job_id": str(event.job_id), "state": await _run(studio, ctx, event.job_id)}
 
     async def on_failure(ctx: inngest.Context) -> dict[str, str]:
         original: Any = ctx.event.data["event"]
         event = JobEvent.model_validate(original["data"])
-        return {"job_id": str(event.job_id), "state": await _let_go(studio, ctx, event.job_id)}
+        async with calls.alone(event.job_id):
+            return {"job_id": str(event.job_id), "state": await _let_go(studio, ctx, event.job_id)}
 
     return client.create_function(
         fn_id=spec.function_id,

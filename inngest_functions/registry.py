@@ -4,6 +4,7 @@ from typing import Any
 
 import inngest
 
+from inngest_functions.calls import Calls
 from inngest_functions.chores import create_chore_function
 from inngest_functions.generation import create_generation_function
 from inngest_functions.hello_world import create_hello_function
@@ -15,10 +16,10 @@ from services.studio import Studio
 
 
 def create_functions(
-    client: inngest.Inngest, studio: Studio, environment: HelloEnvironment | None = None
+    client: inngest.Inngest, studio: Studio, calls: Calls, environment: HelloEnvironment | None = None
 ) -> list[inngest.Function[Any]]:
     return [
-        *(create_generation_function(client, studio, spec) for spec in JOBS.values()),
+        *(create_generation_function(client, studio, spec, calls) for spec in JOBS.values()),
         *(create_chore_function(client, studio, chore) for chore in CHORES),
         create_ping_function(client, studio),
         create_hello_function(client, environment or HelloEnvironment()),

@@ -8,45 +8,14 @@ from typing import Any
 
 import aiohttp
 import pytest
-from aiohttp import web
 
 from bot.telegram import SECRET_HEADER
 from storage.ledger import Balance, check_ledger, get_balance, ledger_totals
+from tests.support.front import Front
 from tests.support.stage import Message, Person, Stage, labels, until, words
 
 SECRET = "two-processes"
 PEOPLE, ORDERS_EACH = 40, 5
-
-
-class Front:
-    """What stands before the processes in production: each request goes to the next of them."""
-
-    def __init__(self) -> None:
-        self.targets: list[str] = []
-        self.url = ""
-
-    async def start(self) -> None:
-        self._turns = itertools.count()
-        self._session = aiohttp.ClientSession()
-        app = web.Application()
-        app.router.add_route("*", "/{path:.*}", self._pass)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
-
-    async def close(self) -> None:
-        await self._runner.cleanup()
-        await self._session.close()
-
-    async def _pass(self, request: web.Request) -> web.Response:
-        target = self.targets[next(self._turns) % len(self.targets)]
-        headers = {name: value for name, value in request.headers.items() if name != "Host"}
-        body = await request.read()
-        url = f"{target}{request.path_qs}"
-        async with self._session.request(request.method, url, data=body, headers=headers) as answer:
-            kept = {name: value for name, value in answer.headers.items() if name != "Content-Length"}
-            return web.Response(status=answer.status, body=await answer.read(), headers=kept)
 
 
 @pytest.fixture

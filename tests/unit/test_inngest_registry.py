@@ -6,6 +6,7 @@ from typing import Any, cast
 import inngest
 import pytest
 
+from inngest_functions.calls import Calls
 from inngest_functions.events import EVENTS, JOB_CANCELLED, JobEvent
 from inngest_functions.registry import create_functions
 from services.chores import CHORES
@@ -43,7 +44,7 @@ Functions = Sequence[inngest.Function[Any]]
 
 @pytest.fixture(scope="module")
 def functions() -> Functions:
-    return create_functions(RecordingClient("diptych"), cast("Studio", None))
+    return create_functions(RecordingClient("diptych"), cast("Studio", None), cast("Calls", None))
 
 
 def triggers(functions: Functions) -> dict[str, str]:

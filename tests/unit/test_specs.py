@@ -7,6 +7,7 @@ from typing import Any, cast
 import inngest
 import pytest
 
+from inngest_functions.calls import Calls
 from inngest_functions.registry import create_functions
 from services.buttons import DraftTap, LanguageTap, MenuTap, ResultTap, ServiceTap, TopupTap
 from services.errors import Refused
@@ -88,7 +89,7 @@ def test_every_action_is_general_an_input_or_a_service(spec: ServiceSpec) -> Non
 
 def test_inngest_serves_a_function_for_each_service_with_its_limits() -> None:
     client = inngest.Inngest(app_id="test", is_production=False, logger=logging.getLogger("test"))
-    functions = create_functions(client, cast("Studio", None))
+    functions = create_functions(client, cast("Studio", None), cast("Calls", None))
     configs = {function.local_id: function.get_config("http://app").main for function in functions}
     for spec in SERVICES.values():
         config = configs[spec.function_id].model_dump(mode="json")
