@@ -190,6 +190,7 @@ def _listed(failures: Iterable[dict[str, Any]]) -> str:
 
 
 async def _main(given: argparse.Namespace, folder: Path) -> int:
+    folder.mkdir(parents=True, exist_ok=True)
     forge, offline = Forge(folder), not given.stand
     await forge.open()
     try:
