@@ -190,7 +190,6 @@ def _listed(failures: Iterable[dict[str, Any]]) -> str:
 
 
 async def _main(given: argparse.Namespace, folder: Path) -> int:
-    folder.mkdir(parents=True, exist_ok=True)
     forge, offline = Forge(folder), not given.stand
     await forge.open()
     try:
@@ -217,7 +216,9 @@ def main() -> int:
     logger.remove()  # the stands' own words
     logging.getLogger("asyncpg").setLevel(logging.CRITICAL)  # a trace each time the database is away
     with TemporaryDirectory() as name:
-        return asyncio.run(_main(given, given.folder or Path(name)))
+        folder = given.folder or Path(name)
+        folder.mkdir(parents=True, exist_ok=True)
+        return asyncio.run(_main(given, folder))
 
 
 if __name__ == "__main__":

@@ -26,12 +26,15 @@ _GET_BY_ORDER = "SELECT * FROM jobs WHERE order_key = $1"
 
 # The same holder renews its lease and keeps its epoch; anybody else waits until the lease has run out,
 # or takes a queued job of their own plan, and gets a new epoch.
+# Nobody can renew a lease while PostgreSQL is away: after its restart the old runners have a lease's time to come
+# back before what they hold may be taken over.
 _CLAIM = """
 UPDATE jobs SET state = 'running', plan = $3, holder = $2,
     epoch = epoch + CASE WHEN holder = $2 THEN 0 ELSE 1 END,
     lease_until = now() + make_interval(secs => $4), started_at = coalesce(started_at, now())
 WHERE id = $1 AND state IN ('queued', 'running')
-  AND (holder = $2 OR lease_until <= now() OR (holder IS NULL AND plan = $3))
+  AND (holder = $2 OR (holder IS NULL AND (plan = $3 OR lease_until <= now()))
+       OR (lease_until <= now() AND now() >= pg_postmaster_start_time() + make_interval(secs => $4)))
 RETURNING *"""
 
 # The jobs table is Plan B's queue: new orders, what a dead process left and what Plan A let go all
@@ -43,6 +46,7 @@ UPDATE jobs SET state = 'running', plan = 'B', holder = $1, epoch = epoch + 1,
 WHERE id = (
     SELECT j.id FROM jobs j
     WHERE j.state IN ('queued', 'running') AND j.lease_until <= now()
+      AND (j.holder IS NULL OR now() >= pg_postmaster_start_time() + make_interval(secs => $2))
       AND (j.plan = 'B' OR j.service = ANY($4::text[])) AND j.errand = $5
       AND (j.errand OR (SELECT count(*) FROM jobs r
            WHERE r.user_id = j.user_id AND r.state = 'running' AND r.lease_until > now() AND NOT r.errand) < $3)

@@ -60,7 +60,8 @@ async def test_the_mode_outlives_a_restart_and_is_taken_back(stage: Stage) -> No
     await admin.say("/plan follow speech")
 
     async def is_taken_back() -> bool:
-        card = (await admin.from_bot())[-1]["text"]  # the killed process' last update may be answered once more first
+        # What the killed process answered last may be answered once more first.
+        card = (await admin.from_bot())[-1]["text"]
         return "Mode: auto" in card and "Text to speech" not in card
 
     await until(is_taken_back, what="the service follows the mode again")

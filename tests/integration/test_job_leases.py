@@ -66,7 +66,7 @@ async def test_after_a_take_over_the_old_epoch_writes_nothing(db: Pool) -> None:
     job = await add_job(db)
     old = await claim_job(db, job.id, "old", "B", seconds=10)
     await _lapse(db)
-    new = await claim_next_job(db, "new", seconds=10, per_person=2, take_over=ALL)
+    new = await claim_next_job(db, "new", seconds=0.1, per_person=2, take_over=ALL)
     assert old
     assert new
     assert new.epoch == old.epoch + 1

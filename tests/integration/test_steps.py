@@ -52,7 +52,7 @@ async def next_runner(db: Pool, job: Job) -> DirectSteps:
 
 async def taken_over(db: Pool, job: Job) -> Job:
     await db.execute("UPDATE jobs SET lease_until = now() - interval '1 second' WHERE id = $1", job.id)
-    taken = await claim_next_job(db, "another", seconds=30, per_person=2, take_over=[])
+    taken = await claim_next_job(db, "another", seconds=0.1, per_person=2, take_over=[])
     assert taken
     return taken
 
