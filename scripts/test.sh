@@ -33,5 +33,5 @@ fi
 "$bin/ruff" format --check .
 "$bin/mypy"
 "$bin/lint-imports"
-# Most tests wait for processes rather than compute: four at once keep two cores busy.
-exec "$bin/pytest" -n 4 --dist loadfile ${marked[@]+"${marked[@]}"}
+# Most tests wait for processes rather than compute: five at once keep two cores busy. The long files come first.
+exec "$bin/pytest" -n 5 --dist loadfile --no-loadscope-reorder ${marked[@]+"${marked[@]}"}

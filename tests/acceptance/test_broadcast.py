@@ -184,6 +184,7 @@ async def test_an_album_stays_an_album(stage: Stage, admin: Person) -> None:
         assert len({entry.message["media_group_id"] for entry in entries}) == 1
 
 
+@pytest.mark.long
 async def test_ten_kills(stage: Stage, admin: Person) -> None:
     """Everyone is sent it, nobody twice, and whoever is unknown is written down as such."""
     await stage.inngest.close()

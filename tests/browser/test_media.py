@@ -3,6 +3,7 @@
 import io
 from pathlib import Path
 
+import pytest
 from PIL import Image
 from playwright.async_api import Locator, Page, expect
 
@@ -54,6 +55,7 @@ async def test_a_film_and_a_voice_play(phone: Page, sandbox: BotProcess) -> None
     await phone.screenshot(path=ARTIFACTS / "voice.png", animations="disabled")
 
 
+@pytest.mark.long
 async def test_ten_photos_become_a_model_that_paints(phone: Page, sandbox: BotProcess, tmp_path: Path) -> None:
     photos = []
     for number in range(10):
