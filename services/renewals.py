@@ -7,15 +7,13 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from aiogram.exceptions import TelegramAPIError
-from aiogram.types import InlineKeyboardMarkup
 from loguru import logger
 
-from services.buttons import MenuTap, button, keyboard, menu_button
+from services.buttons import MenuTap
 from services.dates import day
-from services.errors import Away
+from services.errands.notification import TextButton
+from services.notifications import notify
 from services.studio import Studio
-from services.telegram_errors import delivery_failure, person_is_gone
 from storage.pool import Executor
 from storage.subscriptions import (
     Subscription,
@@ -76,10 +74,7 @@ async def set_renewal(studio: Studio, subscription: Subscription, *, renews: boo
 
 
 async def tell_ends(studio: Studio, slot: datetime) -> None:
-    """The hourly chore: everybody whose subscription ends or renews within three days hears of it, once.
-
-    Raises Failure where Telegram is away; who was not told by then is told at the next try.
-    """
+    """The hourly chore: everybody whose subscription ends or renews within three days hears of it, once."""
     coming = await expiring_subscriptions(studio.db, seconds=TOLD_AHEAD.total_seconds(), limit=_AT_ONCE)
     for subscription in coming:
         await _tell(studio, subscription)
@@ -90,36 +85,16 @@ async def tell_ends(studio: Studio, slot: datetime) -> None:
 async def _tell(studio: Studio, subscription: Subscription) -> None:
     user = await get_user(studio.db, subscription.user_id)
     assert user is not None  # noqa: S101 - the subscription refers to the person
-    text = await _text(studio, subscription, user.language)
-    # The message goes out inside the transaction: where it fails, the person counts as not told.
+    stars = None if subscription.cancelled else await monthly_stars(studio.db, subscription)
+    plan = plan_name(studio, user.language, subscription.plan)
     async with studio.db.acquire() as connection, connection.transaction():
         if await mark_told(connection, subscription.id):
-            await _send(studio, subscription, text, _buttons(studio, user.language))
-
-
-async def _text(studio: Studio, subscription: Subscription, language: str) -> str:
-    plan = plan_name(studio, language, subscription.plan)
-    on = day(language, subscription.expires_at)
-    if subscription.cancelled:
-        return studio.texts.t(language, "subscription.ends_soon", plan=plan, day=on)
-    stars = await monthly_stars(studio.db, subscription)
-    return studio.texts.t(language, "subscription.renews_soon", stars, plan=plan, day=on)
-
-
-def _buttons(studio: Studio, language: str) -> InlineKeyboardMarkup:
-    look = button(studio.texts.t(language, "button.subscribe"), MenuTap(place="subscribe"))
-    return keyboard([[look], [menu_button(studio.texts, language)]])
-
-
-async def _send(studio: Studio, subscription: Subscription, text: str, markup: InlineKeyboardMarkup) -> None:
-    bot = studio.bot(subscription.bot_name)
-    try:
-        await bot.send_message(subscription.user_id, text, reply_markup=markup)
-    except TelegramAPIError as error:
-        if person_is_gone(error):
-            logger.info("person {} is gone and not told of the end: {}", subscription.user_id, error.message)
-            return
-        failure = delivery_failure(error)
-        if isinstance(failure, Away):
-            raise failure from error
-        logger.error("person {} was not told of the end: {}", subscription.user_id, error.message)
+            await notify(
+                connection,
+                user_id=user.id,
+                key="subscription.ends_soon" if subscription.cancelled else "subscription.renews_soon",
+                n=stars,
+                params={"plan": plan, "day": day(user.language, subscription.expires_at)},
+                buttons=[TextButton(key="button.subscribe", data=MenuTap(place="subscribe").pack())],
+                dedupe=f"subscription:{subscription.id}:{subscription.expires_at.isoformat()}",
+            )

@@ -21,7 +21,7 @@ from storage.broadcast_recipients import Recipient
 from storage.broadcasts import Broadcast, get_broadcast, note_wait
 
 _FLUSH_SECONDS = 0.05
-_SHOW_SECONDS = 3.0
+_SHOW_SECONDS = 5.0
 _LOOK_SECONDS = 0.5
 _IN_FLIGHT = 250
 _CLAIM_SECONDS = 0.01

@@ -18,6 +18,12 @@ from tests.support.stage import until
 
 ADMIN = 1001
 """In the sandbox the person whom the chat page shows first."""
+_BROADCAST = """
+INSERT INTO broadcasts (id, admin_id, bot_name, state, started_at)
+VALUES ('00000000-0000-7000-8000-000000000001', 1001, 'main', 'running', now())"""
+_RECIPIENTS = """
+INSERT INTO broadcast_recipients (broadcast_id, user_id, version)
+SELECT '00000000-0000-7000-8000-000000000001', id, '*' FROM users"""
 WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 
 
@@ -242,3 +248,36 @@ async def fits(page: Page) -> bool:
     """Nothing is wider than the screen."""
     width = await page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
     return bool(width[0] <= width[1])
+
+
+async def test_a_broadcast_is_followed_to_its_end(page: Page, bot: BotProcess, db: Pool) -> None:
+    await page.goto(f"{bot.url}/dashboard")
+    await is_live(page)
+    card = page.locator("#broadcast")
+    await expect(card).to_be_hidden()
+
+    def number(name: str) -> Any:
+        return card.locator(f"[data-broadcast={name}] b")
+
+    await db.execute(_BROADCAST)
+    await db.execute(_RECIPIENTS)
+    await expect(card).to_be_visible(timeout=10_000)
+    await expect(card.locator("h2")).to_have_text("Broadcast runs")
+    people = await db.fetchval("SELECT count(*) FROM broadcast_recipients")
+    await expect(number("done")).to_have_text(f"0 of {people}")
+    some = "UPDATE broadcast_recipients SET state = $1, at = now() WHERE user_id IN (SELECT user_id FROM"
+    some += " broadcast_recipients WHERE state = 'waiting' LIMIT $2)"
+    await db.execute(some, "sent", people // 2)
+    await db.execute(some, "blocked", 1)
+    await expect(number("done")).to_have_text(f"{people // 2} of {people}", timeout=10_000)
+    await expect(number("blocked")).to_have_text("1")
+    await expect(number("left")).to_have_text(str(people - people // 2 - 1))
+    await expect(number("rate")).not_to_have_text("–")
+    await page.set_viewport_size(PHONE)  # type: ignore[arg-type]
+    await card.scroll_into_view_if_needed()
+    await page.screenshot(path=ARTIFACTS / "dashboard-broadcast.png", animations="disabled")
+    await db.execute(some, "sent", people)
+    await db.execute("UPDATE broadcasts SET state = 'done', ended_at = now()")
+    await expect(card.locator("h2")).to_contain_text("Broadcast done", timeout=10_000)
+    await expect(number("left")).to_have_text("0")
+    await db.execute("TRUNCATE broadcasts CASCADE")

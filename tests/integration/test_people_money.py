@@ -1,18 +1,16 @@
 """Promo codes, invitations, the statement and the word before a subscription ends, on a real database."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 from uuid import UUID, uuid4
 
 import pytest
 
-from bot.telegram import create_bots
 from services import ledger
 from services.dates import day, short_day
-from services.errors import Away, Refused
+from services.errands.notification import Notice
+from services.errors import Refused
 from services.i18n import Texts
 from services.invitations import Invitation, take_invitation
 from services.promo import NewPromo, create, redeem
@@ -27,7 +25,7 @@ from storage.statement import StatementPage, statement
 from storage.subscriptions import renew_subscription
 from storage.topups import add_topup, mark_paid
 from tests.support.rows import add_job, add_user
-from tests.support.stage import BOT_TOKEN, TEXTS, Person, TelegramStand
+from tests.support.stage import TEXTS
 
 NOW = datetime(2026, 8, 13, 12, tzinfo=UTC)
 
@@ -263,60 +261,32 @@ async def test_one_subscription_at_a_time(db: Pool) -> None:
     assert await refusal(db, 1001, f"{running.hex}.x") == "subscription.old_link"
 
 
-@pytest.fixture
-async def telegram() -> AsyncIterator[TelegramStand]:
-    stand = TelegramStand()
-    await stand.start()
-    yield stand
-    await stand.close()
+async def told(db: Pool, user_id: int) -> list[str]:
+    """What this person will be told, as the notification's errand says it."""
+    rows = await db.fetch("SELECT inputs FROM jobs WHERE errand AND user_id = $1 ORDER BY created_at", user_id)
+    notices = [Notice.model_validate(row["inputs"]["notice"]) for row in rows]
+    return ["\n".join(line.text(Texts(), "en") for line in notice.lines) for notice in notices]
 
 
-@pytest.fixture
-async def open_studio(studio: Studio, telegram: TelegramStand, db: Pool) -> AsyncIterator[Studio]:
-    bots = create_bots({"main": BOT_TOKEN}, telegram.url)
-    await bots["main"].get_me()
+async def test_what_comes_within_three_days_is_told_once(studio: Studio, db: Pool) -> None:
     for user_id in (1001, 1002, 1003):
-        await Person(telegram, user_id).say("/start")
         await add_user(db, user_id)
-    yield replace(studio, bots=bots)
-    await bots["main"].session.close()
-
-
-async def test_what_comes_within_three_days_is_told_once(
-    open_studio: Studio, telegram: TelegramStand, db: Pool
-) -> None:
     renews = await subscribed(db, "stx1")
     ends = await subscribed(db, "stx2", user_id=1002)
     await subscribed(db, "stx3", user_id=1003, days=4)
     await db.execute("UPDATE subscriptions SET cancelled = true WHERE id = $1", ends)
-    await telegram.fault(method="sendMessage", code=500, times=1)
-    with pytest.raises(Away):
-        await tell_ends(open_studio, NOW)
-    assert await db.fetchval("SELECT count(told_expiry) FROM subscriptions") == 0, "who was not told is told later"
     for _ in range(2):
-        await tell_ends(open_studio, NOW)
-    told = {user_id: [m["text"] for m in await Person(telegram, user_id).from_bot()] for user_id in (1001, 1002)}
-    ((first,), (second,)) = told.values()
-    assert "Light renews on" in first
+        await tell_ends(studio, NOW)
+    (first,), (second,) = await told(db, 1001), await told(db, 1002)
+    assert "<b>Light</b> renews on" in first
     assert "takes 150 Stars" in first
-    assert "Light ends on" in second
-    assert await Person(telegram, 1003).from_bot() == []
+    assert "<b>Light</b> ends on" in second
+    assert await told(db, 1003) == []
 
     next_month = datetime.now(UTC) + timedelta(days=2, hours=5)
     await db.execute("UPDATE subscriptions SET expires_at = $2 WHERE id = $1", renews, next_month)
-    await tell_ends(open_studio, NOW)
-    assert len(await Person(telegram, 1001).from_bot()) == 2, "and again before the next one"
-
-
-async def test_who_has_blocked_the_bot_keeps_nobody_from_being_told(
-    open_studio: Studio, telegram: TelegramStand, db: Pool
-) -> None:
-    await subscribed(db, "stx1", days=1)
-    await subscribed(db, "stx2", user_id=1002)
-    await telegram.call("POST", "/sim/block", {"user_id": 1001})
-    await tell_ends(open_studio, NOW)
-    assert await db.fetchval("SELECT count(told_expiry) FROM subscriptions") == 2
-    assert len(await Person(telegram, 1002).from_bot()) == 1
+    await tell_ends(studio, NOW)
+    assert len(await told(db, 1001)) == 2, "and again before the next one"
 
 
 # ---------------------------------------------------------------- words

@@ -9,6 +9,7 @@ from typing import Any
 import asyncpg
 from loguru import logger
 
+from services.broadcast.progress import broadcast_progress
 from services.dispatch import Dispatcher
 from storage.dashboard import (
     MINUTES,
@@ -23,6 +24,7 @@ from storage.dashboard import (
 )
 from storage.plan_board import count_rescues
 from storage.pool import DATABASE_AWAY
+from web.dashboard.broadcasts import tell_broadcast
 from web.dashboard.moments import tell_moments
 from web.dashboard.words import service_names
 
@@ -35,6 +37,7 @@ _EVERY_SECONDS = 1.0
 _REST = 10
 """A database that needs long to answer is left alone for ten times as long."""
 _MONEY_EVERY_SECONDS = 10.0
+_BROADCAST_EVERY_SECONDS = 2.0
 _HOUR = 3600.0
 _LATEST = 8
 _MOMENTS = 30
@@ -59,6 +62,7 @@ class Board:
         self._asked: asyncio.Task[Mapping[str, Any]] | None = None
         self._health: Mapping[str, Any] = {}
         self._money: tuple[float, list[Moves]] = (float("-inf"), [])
+        self._broadcast: tuple[float, dict[str, Any]] = (float("-inf"), {})
         self._sections: Sections = {}
         self._next = 0.0
         self._gathering = asyncio.Lock()
@@ -96,6 +100,7 @@ class Board:
             "services": [self._service(service, ended, queues) for service in self._names],
             "moments": tell_moments(moments, changes, self._names, self._studio.texts)[:_MOMENTS],
             "money": await self._money_now(queues),
+            "broadcast": await self._broadcast_now(),
             "health": self._health_now(),
             "jobs": [_line(job) for job in await latest_jobs(db, limit=_LATEST)],
             "trouble": {},
@@ -130,6 +135,14 @@ class Board:
         known = {(move.account, move.came): {"moves": move.moves, "stars": move.stars} for move in moves}
         sums = {name: known.get(side, {"moves": 0, "stars": 0}) for name, side in _MONEY.items()}
         return {**sums, "held": {"stars": sum(queue.held for queue in queues)}}
+
+    async def _broadcast_now(self) -> dict[str, Any]:
+        """Counting a long list of people each second would be felt."""
+        at, told = self._broadcast
+        if time.monotonic() - at >= _BROADCAST_EVERY_SECONDS:
+            told = tell_broadcast(await broadcast_progress(self._studio.db))
+            self._broadcast = (time.monotonic(), told)
+        return told
 
     def _health_now(self) -> Mapping[str, Any]:
         """The last answer. That a part is away takes seconds to be found; the numbers do not wait for it."""

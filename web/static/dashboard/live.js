@@ -17,6 +17,7 @@ const sections = {
   services: show.showServices,
   minutes: (minutes) => chart.show(minutes),
   money: show.showMoney,
+  broadcast: show.showBroadcast,
   health: show.showHealth,
   jobs: show.showJobs,
   moments(moments) {

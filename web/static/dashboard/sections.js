@@ -120,6 +120,29 @@ export function showMoney(sums) {
   }
 }
 
+const TASKS = { send: '', edit: 'edit · ', delete: 'delete · ' };
+const STATES = { draft: 'not begun', running: 'runs', paused: 'paused', stopped: 'stopped', done: 'done' };
+
+export function showBroadcast(broadcast) {
+  const card = find('#broadcast');
+  card.hidden = !broadcast.state;
+  if (card.hidden) return;
+  const { task, state, total, done, left, failed, blocked, unknown, rate, ended } = broadcast;
+  const when = ended ? ` ${moment(ended)}` : '';
+  say(find('h2 small', card), `${TASKS[task]}${STATES[state]}${when}`);
+  find('progress', card).value = total ? (total - left) / total : 0;
+  const texts = {
+    done: `${count(done)} of ${count(total)}`,
+    left: count(left),
+    blocked: count(blocked),
+    failed: count(failed),
+    unknown: count(unknown),
+    rate: rate === null ? '–' : rate.toFixed(1),
+    time: lasting(broadcast.seconds_left),
+  };
+  for (const [name, text] of Object.entries(texts)) say(find(`[data-broadcast="${name}"] b`, card), text);
+}
+
 export function showHealth(health) {
   if (!health.database) return;
   const { media, voices, words, moderation } = health.providers ?? {};

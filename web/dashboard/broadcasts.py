@@ -1,0 +1,28 @@
+"""The broadcast that runs, or the last one, as the dashboard shows it."""
+
+from typing import Any
+
+from services.broadcast.progress import Progress
+
+
+def tell_broadcast(progress: Progress | None) -> dict[str, Any]:
+    """Empty where there was never one. Times are seconds since 1970."""
+    if progress is None:
+        return {}
+    broadcast, counts = progress.broadcast, progress.counts
+    sends = broadcast.task == "send"
+    ended = broadcast.ended_at
+    return {
+        "task": broadcast.task,
+        "state": broadcast.state,
+        "paid": broadcast.paid,
+        "total": counts.total if sends else counts.unrevised + counts.revised + counts.refused,
+        "done": counts.sent if sends else counts.revised,
+        "left": progress.left,
+        "failed": counts.failed if sends else counts.refused,
+        "blocked": counts.blocked,
+        "unknown": counts.unknown,
+        "rate": round(counts.rate, 1) if broadcast.state == "running" else None,
+        "seconds_left": progress.seconds_left,
+        "ended": ended.timestamp() if ended else None,
+    }
