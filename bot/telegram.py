@@ -13,7 +13,7 @@ from aiogram.client.session.middlewares.base import BaseRequestMiddleware, NextR
 from aiogram.client.telegram import PRODUCTION, TelegramAPIServer
 from aiogram.enums import ParseMode
 from aiogram.exceptions import TelegramAPIError, TelegramRetryAfter
-from aiogram.methods import Response, TelegramMethod
+from aiogram.methods import AnswerPreCheckoutQuery, GetUpdates, Response, TelegramMethod
 from aiogram.methods.base import TelegramType
 from aiogram.types import LinkPreviewOptions, Message, Update
 from aiohttp import web
@@ -31,9 +31,15 @@ ALLOWED_UPDATES = ["message", "callback_query", "pre_checkout_query", "my_chat_m
 _ANSWERS = (Response[Message], Response[bool], Response[Message | bool])
 """Held for ever: pydantic forgets a generic model that nobody holds, and aiogram would have it built again."""
 _POLL_SECONDS = 25
-_BATCH_SECONDS = 30.0
+_UPDATE_SECONDS = 30.0
+_SLOW_SECONDS = 0.3
+"""How long the next updates wait for those before."""
 _RETRY_SECONDS = 2.0
 _LONGEST_WAIT = 30
+
+
+_UNHURT = (GetUpdates, AnswerPreCheckoutQuery)
+"""What no 429 of another call holds up: it sends nothing to a chat, and a payment waits for 10 s at most."""
 
 
 class ObeyRetryAfter(BaseRequestMiddleware):
@@ -46,7 +52,7 @@ class ObeyRetryAfter(BaseRequestMiddleware):
         self, make_request: NextRequestMiddlewareType[TelegramType], bot: Bot, method: TelegramMethod[TelegramType]
     ) -> Response[TelegramType]:
         loop = asyncio.get_running_loop()
-        if (wait := self._until - loop.time()) > 0:
+        if (wait := self._until - loop.time()) > 0 and not isinstance(method, _UNHURT):
             await asyncio.sleep(wait)
         try:
             return await make_request(bot, method)
@@ -75,43 +81,54 @@ def create_bots(tokens: Mapping[str, str], api_url: str) -> dict[str, Bot]:
 
 
 async def poll(bot: Bot, intake: Intake, background: Background) -> None:
-    """Fetch the bot's updates and take them in, for ever. The next batch is asked for, and the last one thereby
-    confirmed, only when it is done: a process that dies in between gets it again. At a stop, the batch that was
-    begun goes on in the background."""
+    """Fetch the bot's updates and take them in, for ever.
+
+    Telegram is told that an update is done only when all before it are, too: a process that dies in between gets
+    them again. One that takes long holds nobody up: until it is done, what came after it is asked for again and
+    again. At a stop, what was begun goes on in the background.
+    """
     await _until_done("deleteWebhook", lambda: bot.delete_webhook(drop_pending_updates=False))
+    begun: dict[int, asyncio.Task[bool]] = {}
     offset: int | None = None
     while True:
         try:
             updates = await bot.get_updates(
-                offset=offset, timeout=_POLL_SECONDS, allowed_updates=ALLOWED_UPDATES, request_timeout=60
+                offset=offset,
+                timeout=0 if begun else _POLL_SECONDS,
+                allowed_updates=ALLOWED_UPDATES,
+                request_timeout=60,
             )
         except TelegramAPIError as error:
             logger.warning("getUpdates: {}", error.message)
             await asyncio.sleep(_RETRY_SECONDS)
             continue
-        batch = background.spawn(_take_batch(bot, intake, updates), "updates")
-        not_done = await asyncio.shield(batch)
-        if updates:
-            offset = not_done if not_done is not None else updates[-1].update_id + 1
-        if not_done is not None:
+        for update in updates:
+            if update.update_id not in begun:
+                begun[update.update_id] = background.spawn(_take(bot, intake, update), "update")
+        if begun:
+            await asyncio.wait(begun.values(), timeout=_SLOW_SECONDS)
+        offset, again = _confirm(begun, offset)
+        if again:
             await asyncio.sleep(_RETRY_SECONDS)
 
 
-async def _take_batch(bot: Bot, intake: Intake, updates: list[Update]) -> int | None:
-    """The first update that was not done, or None. One that takes very long does not hold the others up."""
-    if not updates:
-        return None
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(_take(bot, intake, update)) for update in updates]
-    return next((u.update_id for u, task in zip(updates, tasks, strict=True) if not task.result()), None)
+def _confirm(begun: dict[int, asyncio.Task[bool]], offset: int | None) -> tuple[int | None, bool]:
+    """Drop what is done, up to the first that is not. What to ask for next, and whether one has to come again."""
+    for update_id in sorted(begun):
+        if not begun[update_id].done():
+            break
+        if not begun.pop(update_id).result():
+            return update_id, True
+        offset = update_id + 1
+    return offset, False
 
 
 async def _take(bot: Bot, intake: Intake, update: Update) -> bool:
     try:
-        async with asyncio.timeout(_BATCH_SECONDS):
+        async with asyncio.timeout(_UPDATE_SECONDS):
             return await intake.take(bot, update, alone=True)
     except TimeoutError:
-        logger.error("update {} was not handled within {} s", update.update_id, _BATCH_SECONDS)
+        logger.error("update {} was not handled within {} s", update.update_id, _UPDATE_SECONDS)
         return True
     except Exception as error:  # noqa: BLE001 - one update must not stop the polling
         logger.opt(exception=error).error("update {} failed", update.update_id)

@@ -1,6 +1,6 @@
 """A broadcast, on both plans: composed, sent to each at most once whatever dies, paused, resumed, taken back.
 
-`BROADCAST_PEOPLE=2000 pytest -m long tests/acceptance/test_broadcast.py -k ten_kills` is the same over more people.
+`BROADCAST_PEOPLE=2000 pytest -m long tests/acceptance/test_broadcast.py -k ten_kills`: the same over more people.
 """
 
 import os

@@ -191,3 +191,27 @@ async def test_a_refund_elsewhere_takes_the_credits_back_and_what_is_spent_is_ow
     await credited(stage, ann, 49)
     assert await get_balance(stage.db, 1001) == Balance(49, 0)
     assert (await check_ledger(stage.db)).right
+
+
+@pytest.mark.parametrize("webhook", [True, False], ids=["webhook", "polling"])
+@pytest.mark.parametrize("fault", [{"hang": 5.0}, {"code": 429, "retry_after": 5}], ids=["hangs", "429"])
+async def test_a_payment_does_not_wait_for_what_another_person_is_told(
+    stage: Stage, webhook: bool, fault: dict[str, float]
+) -> None:
+    """Telegram gives a payment up after 10 s, and a person long before."""
+    await stage.start_bot(ready=False, webhook=webhook, WELCOME_CREDITS="0")
+    ann, bob = stage.person(), stage.person(1002)
+    await bob.say("/start")
+    await bob.sees("Hello")
+    await card_without_credits(stage, ann)
+    await invoice(ann)
+    await stage.telegram.fault(method="sendMessage", chat_id=bob.id, **fault)
+    asked = len(await stage.telegram.calls("sendMessage"))
+
+    async def bob_is_being_answered() -> bool:
+        faulty = fault.get("code") is not None
+        return not faulty or len(await stage.telegram.calls("sendMessage")) > asked
+
+    await bob.say("/help")
+    await until(bob_is_being_answered, what="the other person's answer fails")
+    assert (await pay(ann, seconds=3))["paid"]
