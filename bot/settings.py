@@ -9,6 +9,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import NoDecode
 
 from inngest_functions.settings import InngestSettings, checked_url
+from services.leela.settings import LeelaSettings
 
 _TOKEN = re.compile(r"^\d+:[\w-]{10,}$")
 SANDBOX_PERSON = 1001
@@ -19,7 +20,7 @@ class WrongSettings(Exception):
     """One readable line that names the setting and what is wrong with it."""
 
 
-class Settings(InngestSettings):
+class Settings(InngestSettings, LeelaSettings):
     host: str = ""
     port: Annotated[int, Field(ge=1, le=65535)] = 3001
     public_url: str = ""

@@ -89,8 +89,16 @@ def _queue(t: Say, incident: Incident, lasts: bool) -> list[str]:
 
 def _ledger(t: Say, incident: Incident, lasts: bool) -> list[str]:
     facts = incident.facts
-    balances, jobs = facts["wrong_balances"], facts["unsettled_jobs"]
-    return [t("incident.ledger.facts", total=facts["total"], balances=balances, jobs=jobs)]
+    return [
+        t(
+            "incident.ledger.facts",
+            total=facts["total"],
+            balances=facts["wrong_balances"],
+            jobs=facts["unsettled_jobs"],
+            charges=facts.get("uncredited_charges", 0),
+            refunds=facts.get("unposted_refunds", 0),
+        )
+    ]
 
 
 def _payments(t: Say, incident: Incident, lasts: bool) -> list[str]:

@@ -42,8 +42,10 @@ WITH next AS MATERIALIZED (
       AND EXISTS (SELECT FROM broadcasts WHERE id = $1 AND state = 'running' AND runner = $2)
     ORDER BY user_id LIMIT $4 FOR UPDATE SKIP LOCKED)
 UPDATE broadcast_recipients r SET state = 'sending', runner = $2, at = now()
-FROM next WHERE r.broadcast_id = $1 AND r.user_id = next.user_id
-RETURNING r.user_id, r.version, r.message_ids"""
+FROM next JOIN users u ON u.id = next.user_id WHERE r.broadcast_id = $1 AND r.user_id = next.user_id
+RETURNING r.user_id, r.version, r.message_ids, CASE WHEN u.quiet_from < u.quiet_until
+    THEN extract(hour FROM now() AT TIME ZONE 'UTC') BETWEEN u.quiet_from AND u.quiet_until - 1
+    ELSE extract(hour FROM now() AT TIME ZONE 'UTC') NOT BETWEEN u.quiet_until AND u.quiet_from - 1 END AS silent"""
 
 # An answer that came late corrects `unknown`: it is known after all.
 _END = """
@@ -98,11 +100,12 @@ class Group:
 
 @dataclass(frozen=True)
 class Recipient:
-    """`version` is the key of the content they get; `message_ids` what they got."""
+    """`version` is the key of the content they get; `message_ids` what they got; `silent`: their quiet hours."""
 
     user_id: int
     version: str
     message_ids: tuple[int, ...]
+    silent: bool = False
 
 
 @dataclass(frozen=True)
@@ -211,4 +214,4 @@ async def reasons(db: Executor, broadcast_id: UUID, *, revision: bool, limit: in
 
 
 def _recipient(row: asyncpg.Record) -> Recipient:
-    return Recipient(row["user_id"], row["version"], tuple(row["message_ids"]))
+    return Recipient(row["user_id"], row["version"], tuple(row["message_ids"]), bool(row.get("silent")))

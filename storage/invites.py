@@ -18,7 +18,7 @@ WITH RECURSIVE above AS (
 UPDATE users SET invited_by = $2
 WHERE id = $1 AND invited_by IS NULL AND id <> $2
   AND EXISTS (SELECT FROM above) AND NOT EXISTS (SELECT FROM above WHERE above.id = $1)
-  AND NOT EXISTS (SELECT FROM jobs WHERE user_id = $1)
+  AND NOT EXISTS (SELECT FROM jobs WHERE user_id = $1 AND NOT errand)
   AND NOT EXISTS (SELECT FROM charges WHERE user_id = $1)
 RETURNING true"""
 

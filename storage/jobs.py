@@ -87,6 +87,7 @@ _LOST_BY_PLAN_A = """
 WITH lost AS (
     UPDATE jobs SET holder = NULL, sendings = sendings + 1, lease_until = now() + make_interval(secs => $2)
     WHERE state IN ('queued', 'running') AND plan = 'A' AND lease_until <= now() AND service = ANY($1::text[])
+      AND (holder IS NULL OR now() >= pg_postmaster_start_time() + make_interval(secs => $2))
       AND NOT EXISTS (SELECT FROM outbox WHERE job_id = jobs.id)
     RETURNING id)
 INSERT INTO outbox (job_id) SELECT id FROM lost RETURNING job_id"""

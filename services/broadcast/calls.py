@@ -10,14 +10,22 @@ from services.broadcast.content import Content
 _CONTENT_GONE = ("message to copy not found", "there are no messages to copy", "message can't be copied")
 
 
-async def copy(bot: Bot, content: Content, user_id: int, *, paid: bool = False) -> tuple[int, ...]:
+async def copy(
+    bot: Bot, content: Content, user_id: int, *, paid: bool = False, silent: bool = False
+) -> tuple[int, ...]:
     """Bring it to somebody; the ids of what they got. Raises TelegramAPIError."""
     if content.is_album:
-        sent = await bot.copy_messages(user_id, content.chat_id, list(content.message_ids))
+        ids = list(content.message_ids)
+        sent = await bot.copy_messages(user_id, content.chat_id, ids, disable_notification=silent or None)
         return tuple(each.message_id for each in sent)
     (message_id,) = content.message_ids
     copied = await bot.copy_message(
-        user_id, content.chat_id, message_id, reply_markup=content.keyboard, allow_paid_broadcast=paid or None
+        user_id,
+        content.chat_id,
+        message_id,
+        reply_markup=content.keyboard,
+        allow_paid_broadcast=paid or None,
+        disable_notification=silent or None,
     )
     return (copied.message_id,)
 

@@ -38,7 +38,7 @@ class Sending(Pass[Ended]):
         return await claim_recipients(self.studio.db, self.broadcast.id, self.runner, after=after, limit=limit)
 
     async def call(self, recipient: Recipient, content: Content) -> Ended:
-        ids = await copy(self.bot, content, recipient.user_id, paid=self.broadcast.paid)
+        ids = await copy(self.bot, content, recipient.user_id, paid=self.broadcast.paid, silent=recipient.silent)
         return Ended(recipient.user_id, "sent", ids)
 
     def end_of(self, recipient: Recipient, error: TelegramAPIError) -> Ended:

@@ -6,6 +6,7 @@
 import os
 import time
 from collections import Counter
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -16,6 +17,7 @@ from services.broadcast import control
 from services.broadcast.content import Content
 from storage.broadcast_recipients import count_recipients
 from storage.broadcasts import add_broadcast, get_broadcast, set_content, set_paid
+from storage.preferences import set_quiet_hours
 from tests.support.stage import BOT_TOKEN, Person, PlanName, Stage, labels, until, words
 
 ADMIN = 7
@@ -108,6 +110,9 @@ async def test_composed_in_the_chat_and_sent(stage: Stage, admin: Person, plan: 
     await stage.db.execute("UPDATE users SET language = 'ru' WHERE id = $1", people[0])
     await stage.db.execute("UPDATE users SET news = false WHERE id = $1", people[1])
     await stage.db.execute("UPDATE users SET blocked = true WHERE id = $1", people[2])
+    hour = datetime.now(UTC).hour
+    await set_quiet_hours(stage.db, people[3], (hour - 1) % 24, (hour + 2) % 24)
+    await set_quiet_hours(stage.db, people[4], (hour + 2) % 24, (hour - 1) % 24)
     await stage.start_bot(ready=plan == "A")
     await admin.say("/broadcast")
     await admin.can_tap("✍️ for all")
@@ -135,6 +140,10 @@ async def test_composed_in_the_chat_and_sent(stage: Stage, admin: Person, plan: 
     assert texts[people[0]] == "Новости для вас"
     assert [texts[people[1]], texts[people[2]]] == ["", ""]
     assert {texts[person] for person in people[3:]} == {"News for you"}
+    calls = [call["params"] for call in await stage.telegram.calls("copyMessage")]
+    assert {int(call["chat_id"]) for call in calls if call.get("disable_notification")} == {people[3]}, (
+        "quiet hours"
+    )
     (job,) = await stage.ended_jobs(1)
     assert (job["service"], job["plan"], job["state"]) == ("broadcast", plan, "succeeded")
 
