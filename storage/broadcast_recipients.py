@@ -45,7 +45,8 @@ UPDATE broadcast_recipients r SET state = 'sending', runner = $2, at = now()
 FROM next JOIN users u ON u.id = next.user_id WHERE r.broadcast_id = $1 AND r.user_id = next.user_id
 RETURNING r.user_id, r.version, r.message_ids, CASE WHEN u.quiet_from < u.quiet_until
     THEN extract(hour FROM now() AT TIME ZONE 'UTC') BETWEEN u.quiet_from AND u.quiet_until - 1
-    ELSE extract(hour FROM now() AT TIME ZONE 'UTC') NOT BETWEEN u.quiet_until AND u.quiet_from - 1 END AS silent"""
+    ELSE extract(hour FROM now() AT TIME ZONE 'UTC') NOT BETWEEN u.quiet_until AND u.quiet_from - 1
+    END AS silent"""
 
 # An answer that came late corrects `unknown`: it is known after all.
 _END = """
