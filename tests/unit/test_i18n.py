@@ -117,6 +117,49 @@ def test_every_key_that_is_put_together_is_a_text() -> None:
     assert not TEXTS.has("no.such.text")
 
 
+def strings() -> tuple[set[str], set[re.Pattern[str]]]:
+    """Every string in the code, and a pattern for each that is put together and has a dot in it."""
+    plain: set[str] = set()
+    made: set[re.Pattern[str]] = set()
+    for folder in ("bot", "handlers", "services", "inngest_functions", "storage"):
+        for path in (ROOT / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                    plain.add(node.value)
+                elif isinstance(node, ast.JoinedStr):
+                    blank = "([a-z0-9_]+)"
+                    parts = [re.escape(v.value) if isinstance(v, ast.Constant) else blank for v in node.values]
+                    if re.fullmatch(r"[a-z_]*(\\\.[a-z_]*)*", "".join(parts).replace(blank, "")):
+                        made.add(re.compile("".join(parts)))
+    return plain, made
+
+
+def test_every_text_is_used() -> None:
+    """By its key, or by one that is put together of words that the code knows."""
+    plain, made = strings()
+
+    def is_put_together(key: str) -> bool:
+        found = [pattern.fullmatch(key) for pattern in made]
+        return any(match and all(word in plain or word.isdigit() for word in match.groups()) for match in found)
+
+    assert not is_put_together("button.no_such_place"), "the search does not take everything for used"
+    unused = {key for key in entries("en") if key not in plain and not is_put_together(key)}
+    assert unused == set()
+
+
+@pytest.mark.parametrize("language", sorted(set(TEXTS.languages) - {"en"}))
+def test_nothing_is_left_in_english(language: str) -> None:
+    """Texts of several words that read the same as the English ones."""
+    english = entries("en")
+    same = {
+        key: forms(message)
+        for key, message in entries(language).items()
+        if forms(message)[-1] == forms(english[key])[-1]
+        and len(re.findall(r"[a-z]{3,}", re.sub(r"<[^>]*>|{[^}]*}|/\w+", "", forms(message)[-1]))) > 1
+    }
+    assert same == {}
+
+
 @pytest.mark.parametrize(
     ("n", "english", "russian"),
     [
