@@ -1,5 +1,7 @@
 """The first minute, as somebody new has it: one page, a few taps, a picture."""
 
+import time
+
 from playwright.async_api import Page, expect
 
 from storage.ledger import Balance, get_balance
@@ -47,3 +49,26 @@ async def test_in_russian_and_on_a_wide_dark_screen(phone: Page, sandbox: BotPro
     await expect(phone.locator(".message").get_by_text("Что создадим?")).to_be_visible()
     await expect(phone.locator(".call[data-method=editMessageText]").first).to_be_visible()
     await phone.screenshot(path=ARTIFACTS / "5-wide-dark-russian.png", animations="disabled")
+
+
+async def test_a_new_person_has_a_picture_after_four_taps_and_within_a_minute(
+    phone: Page, sandbox: BotProcess
+) -> None:
+    """One who has never been here; the picture itself takes half a second in this house."""
+    newcomer = {"id": 2001, "first_name": "Nina"}
+    await phone.request.post(f"{sandbox.url}/sandbox/sim/people", data=newcomer)
+    await phone.goto(f"{sandbox.url}/sandbox/#2001")
+    began = time.monotonic()
+    taps = [
+        phone.locator("#start"),
+        phone.get_by_role("button", name="Storm"),
+        phone.get_by_role("button", name="Create · 1 ⭐"),
+    ]
+    for tap in taps:
+        await tap.click()
+    picture = phone.locator(".message img").last
+    await expect(picture).to_be_visible(timeout=30_000)
+    assert await picture.evaluate("image => image.decode().then(() => image.naturalWidth)") >= 1024
+    assert time.monotonic() - began < 60
+    assert len(taps) <= 4
+    await phone.screenshot(path=ARTIFACTS / "6-first-minute.png", animations="disabled")
