@@ -128,7 +128,9 @@ def strings() -> tuple[set[str], set[re.Pattern[str]]]:
                     plain.add(node.value)
                 elif isinstance(node, ast.JoinedStr):
                     blank = "([a-z0-9_]+)"
-                    parts = [re.escape(v.value) if isinstance(v, ast.Constant) else blank for v in node.values]
+                    parts = [
+                        re.escape(str(v.value)) if isinstance(v, ast.Constant) else blank for v in node.values
+                    ]
                     if re.fullmatch(r"[a-z_]*(\\\.[a-z_]*)*", "".join(parts).replace(blank, "")):
                         made.add(re.compile("".join(parts)))
     return plain, made
