@@ -84,6 +84,7 @@ async def dice_of(person: Person) -> list[int]:
     return [m["dice"]["value"] for m in await person.from_bot() if m["dice"]]
 
 
+@pytest.mark.long
 async def test_a_whole_game_from_the_first_six_to_the_home_square(house: Stage, plan: str) -> None:
     ann = house.person(5001)
     await begin(ann)

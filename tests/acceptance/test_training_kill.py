@@ -93,6 +93,7 @@ def service(plan: PlanName) -> tuple[str, int]:
     return V1 if plan == "A" else V2
 
 
+@pytest.mark.long
 async def test_offline_training(offline: OfflineStage, plan: PlanName, service: tuple[str, int]) -> None:
     bot = await offline.start_bot(ready=plan == "A", OFFLINE_SECONDS="5")
     ann = await confirmed(offline, service)

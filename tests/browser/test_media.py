@@ -39,6 +39,7 @@ async def _plays(media: Locator) -> float:
     return seconds
 
 
+@pytest.mark.long
 async def test_a_film_and_a_voice_play(phone: Page, sandbox: BotProcess) -> None:
     await phone.goto(f"{sandbox.url}/sandbox/")
     await phone.locator("#start").click()
