@@ -340,7 +340,7 @@ async def test_who_is_blocked_is_told_once_and_answered_by_support_only(house: S
     await ann.sees("The terms in short", after=begun)
     heard = [m["text"] for m in await ann.from_bot() if m["message_id"] > begun]
     assert heard.count(blocked) == 1
-    assert len(heard) == 4
+    assert len(heard) == 4, heard
     assert (await house.telegram.toasts())[taps:] == [""], "a tap's spinner ends, and nothing is said twice"
 
     for prediction in house.replicate.predictions:
