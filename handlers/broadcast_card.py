@@ -82,8 +82,11 @@ def _keyboard(
         data = BroadcastTap(id=broadcast.id, action=action, value=value)
         return button(f"● {label}" if chosen else label, data)
 
-    keys = (FOR_ALL, *desk.studio.texts.languages)
-    rows = [[tap(f"✍️ {version_name(desk, key)}", "write", key, chosen=key in versions) for key in keys]]
+    # A row of five is too narrow for words on a phone.
+    rows = [
+        [tap(f"✍️ {version_name(desk, key)}", "write", key, chosen=key in versions) for key in keys]
+        for keys in ((FOR_ALL,), desk.studio.texts.languages)
+    ]
     linkable = [key for key, content in versions.items() if not content.is_album]
     if linkable:
         rows.append([tap(f"🔗 {version_name(desk, key)}", "links", key) for key in linkable])
@@ -91,7 +94,7 @@ def _keyboard(
         tap(f"👥 {each}", "language", each, chosen=audience.language == each)
         for each in desk.studio.texts.languages
     ]
-    rows.append([tap(t("broadcast.who.all"), "all", chosen=audience == Audience()), *languages])
+    rows += [[tap(f"👥 {t('broadcast.who.all')}", "all", chosen=audience == Audience())], languages]
     rows.append(
         [
             tap(t("broadcast.who.active", days), "active", str(days), chosen=audience.active_days == days)

@@ -84,7 +84,7 @@ async def _run(studio: Studio, ctx: inngest.Context, job_id: UUID) -> str:
 async def _let_go(studio: Studio, ctx: inngest.Context, job_id: UUID) -> str:
     """The run failed outside of every step: Plan B ends the job from its journal, well or with a refund."""
     failed_run = str(ctx.event.data.get("run_id", ""))
-    job = await claim_job(studio.db, job_id, failed_run, "A", seconds=0)
+    job = await claim_job(studio.db, job_id, failed_run, "A", seconds=studio.lease_seconds)
     if job is None:
         return "not ours"
     logger.error("job {}: run {} failed: {}", job_id, failed_run, ctx.event.data.get("error"))

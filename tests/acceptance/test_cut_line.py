@@ -5,27 +5,14 @@ from collections.abc import AsyncIterator
 import pytest
 
 from storage.ledger import Balance, check_ledger, get_balance
-from tests.support.front import Front
+from tests.support.front import Front, open_front
 from tests.support.stage import Stage, until
-
-SECRET = "cut-line"
 
 
 @pytest.fixture
 async def front(stage: Stage) -> AsyncIterator[Front]:
-    front = Front()
-    await front.start()
-    stage.let_replicate_call_back()
-    stage.settings |= {
-        "TELEGRAM_MODE": "webhook",
-        "TELEGRAM_WEBHOOK_SECRET": SECRET,
-        "PUBLIC_URL": front.url,
-        "JOB_LEASE_SECONDS": "20",
-    }
-    yield front
-    for bot in stage.bots:
-        await bot.kill()
-    await front.close()
+    async with open_front(stage, JOB_LEASE_SECONDS="20") as front:
+        yield front
 
 
 @pytest.mark.parametrize("processes", [1, 2])

@@ -11,29 +11,16 @@ import pytest
 
 from bot.telegram import SECRET_HEADER
 from storage.ledger import Balance, check_ledger, get_balance, ledger_totals
-from tests.support.front import Front
+from tests.support.front import SECRET, Front, open_front
 from tests.support.stage import Message, Person, Stage, labels, until, words
 
-SECRET = "two-processes"
 PEOPLE, ORDERS_EACH = 40, 5
 
 
 @pytest.fixture
 async def front(stage: Stage) -> AsyncIterator[Front]:
-    front = Front()
-    await front.start()
-    stage.let_replicate_call_back()
-    stage.settings |= {
-        "TELEGRAM_MODE": "webhook",
-        "TELEGRAM_WEBHOOK_SECRET": SECRET,
-        "PUBLIC_URL": front.url,
-        "PLAN_B_SLOTS": "40",
-        "JOBS_PER_PERSON": "5",
-    }
-    yield front
-    for bot in stage.bots:
-        await bot.kill()
-    await front.close()
+    async with open_front(stage, PLAN_B_SLOTS="40", JOBS_PER_PERSON="5") as front:
+        yield front
 
 
 async def start_two(stage: Stage, front: Front) -> None:

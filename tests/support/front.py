@@ -2,10 +2,15 @@
 
 import asyncio
 import itertools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import aiohttp
 from aiohttp import web
 
+from tests.support.stage import Stage
+
+SECRET = "behind-the-front"
 _SPARE = {"Host", "Content-Length", "Transfer-Encoding"}
 
 
@@ -60,3 +65,23 @@ class Front:
             except aiohttp.ClientError:
                 break  # it died with the request: what it did of it nobody knows
         return web.Response(status=502)
+
+
+@asynccontextmanager
+async def open_front(stage: Stage, **settings: str) -> AsyncIterator[Front]:
+    """In front of all bots that are started on this stage; Telegram and Replicate call them through it."""
+    front = Front()
+    await front.start()
+    stage.let_replicate_call_back()
+    stage.settings |= {
+        "TELEGRAM_MODE": "webhook",
+        "TELEGRAM_WEBHOOK_SECRET": SECRET,
+        "PUBLIC_URL": front.url,
+        **settings,
+    }
+    try:
+        yield front
+    finally:
+        for bot in stage.bots:
+            await bot.kill()
+        await front.close()
