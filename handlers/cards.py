@@ -97,7 +97,7 @@ def card(desk: Desk, draft: Draft, offers: Offers) -> View:
     lines = [title(desk, draft), *_files(desk, draft), *words, price_line]
     rows: list[list[InlineKeyboardButton]] = []
     if available >= price:
-        confirm = DraftTap(draft=draft.id, action="confirm")
+        confirm = DraftTap(draft=draft.id, action="confirm", value=str(price))
         rows.append([button(desk.t("button.confirm", price=price), confirm)])
     else:
         lines += ["", desk.t("order.missing", price - available)]

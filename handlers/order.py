@@ -4,7 +4,7 @@ from aiogram import F, Router
 from aiogram.fsm.context import FSMContext
 from aiogram.types import CallbackQuery, Message
 
-from handlers.cards import menu_only, options, question, view
+from handlers.cards import menu_only, options, price_of, question, view
 from handlers.context import Desk, answer
 from handlers.draft import Draft, Ordering, load_draft, new_draft, save_draft
 from handlers.packs import packs_keyboard
@@ -98,8 +98,13 @@ async def lost(desk: Desk, state: FSMContext) -> None:
 
 @router.callback_query(DraftTap.filter(F.action == "confirm"))
 async def confirm(tap: CallbackQuery, callback_data: DraftTap, desk: Desk, state: FSMContext) -> None:
+    """Order at the price that the button says; where it costs more by now, another card says so."""
     draft = await current(tap, callback_data, desk, state)
     if draft is None:
+        return
+    if callback_data.value.isdigit() and price_of(desk, draft) > int(callback_data.value):
+        await answer(tap, desk.t("order.dearer"), alert=True)
+        await open_draft(desk, state, draft)
         return
     await answer(tap)
     try:

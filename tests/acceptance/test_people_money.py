@@ -178,6 +178,24 @@ async def test_the_discount_is_on_the_card_and_in_the_charge(studio: Stage) -> N
     assert await studio.db.fetchval(prices, ann.id) == [4]
 
 
+async def test_what_costs_more_than_the_button_says_is_not_ordered(studio: Stage) -> None:
+    """The subscription ends between the card and the tap."""
+    ann = studio.person(2006)
+    await subscribed(ann, "Pro · 1200 ⭐ a month", 1800)
+    await ann.write_card()
+    await ann.tap("🤖")
+    await ann.can_tap("Luma Photon · 5 ⭐")
+    await ann.tap("Luma Photon · 5 ⭐")
+    card = await ann.can_tap("Create · 4 ⭐")
+    await studio.db.execute("UPDATE users SET discount_until = now() WHERE id = $1", ann.id)
+    await ann.tap("Create · 4 ⭐")
+    await ann.can_tap("Create · 5 ⭐", after=card["message_id"])
+    assert ann.said("order.dearer") in await studio.telegram.toasts()
+    assert await studio.db.fetchval("SELECT count(*) FROM jobs WHERE user_id = $1 AND NOT errand", ann.id) == 0
+    await ann.tap("Create · 5 ⭐")
+    await ann.sees(ann.said("progress.succeeded", price=5))
+
+
 # ---------------------------------------------------------------- invitations
 
 
