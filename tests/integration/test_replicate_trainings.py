@@ -5,6 +5,7 @@ import io
 import zipfile
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 import pytest
@@ -37,6 +38,7 @@ async def trainings(stand: ReplicateStand) -> AsyncIterator[ReplicateTrainings]:
     await provider.close()
 
 
+@cache
 def photos() -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as packed:
