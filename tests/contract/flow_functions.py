@@ -152,7 +152,7 @@ def timed_functions(client: inngest.Inngest, book: Book) -> list[inngest.Functio
     @client.create_function(
         fn_id="ends-in-time",
         trigger=inngest.TriggerEvent(event="contract/ends-in-time"),
-        timeouts=inngest.Timeouts(finish=SECOND),
+        timeouts=inngest.Timeouts(finish=5 * SECOND),
         on_failure=note_failures(book),
     )
     async def ends_in_time(ctx: inngest.Context) -> str:
