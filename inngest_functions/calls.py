@@ -53,9 +53,8 @@ class Calls:
             await asyncio.shield(self._end(job_id))
 
     async def close(self) -> None:
-        """Give the connection back; what it had locked is free."""
-        async with self._turn:
-            await self._drop()
+        """Give the connection back; what it had locked is free, and whoever waits for its answer waits no more."""
+        await self._drop()
 
     async def _begin(self, job_id: UUID) -> bool:
         if job_id in self._under_way:
@@ -75,14 +74,15 @@ class Calls:
         return begun
 
     async def _end(self, job_id: UUID) -> None:
-        try:
-            async with self._turn:
+        async with self._turn:
+            try:
                 if self._line is not None:
                     await end_call(self._line, job_id)
-        except DATABASE_AWAY as error:
-            logger.warning("job {}: the lock on its call went with the database: {}", job_id, error)
-        finally:
-            self._under_way.discard(job_id)
+            except DATABASE_AWAY as error:
+                logger.warning("job {}: the lock on its call goes with its connection: {}", job_id, error)
+                await self._drop()
+            finally:
+                self._under_way.discard(job_id)
 
     async def _open_line(self) -> "PoolConnectionProxy[asyncpg.Record]":
         if self._line is not None and self._line.is_closed():

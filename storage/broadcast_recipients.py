@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Literal
 from uuid import UUID
 
 import asyncpg
 
 from storage.pool import Connection, Executor
+from storage.preferences import is_quiet
 
 Ending = Literal["sent", "failed", "blocked", "unknown", "waiting"]
 RevisionEnding = Literal["done", "refused", "waiting"]
@@ -43,10 +45,7 @@ WITH next AS MATERIALIZED (
     ORDER BY user_id LIMIT $4 FOR UPDATE SKIP LOCKED)
 UPDATE broadcast_recipients r SET state = 'sending', runner = $2, at = now()
 FROM next JOIN users u ON u.id = next.user_id WHERE r.broadcast_id = $1 AND r.user_id = next.user_id
-RETURNING r.user_id, r.version, r.message_ids, CASE WHEN u.quiet_from < u.quiet_until
-    THEN extract(hour FROM now() AT TIME ZONE 'UTC') BETWEEN u.quiet_from AND u.quiet_until - 1
-    ELSE extract(hour FROM now() AT TIME ZONE 'UTC') NOT BETWEEN u.quiet_until AND u.quiet_from - 1
-    END AS silent"""
+RETURNING r.user_id, r.version, r.message_ids, u.quiet_from, u.quiet_until"""
 
 # An answer that came late corrects `unknown`: it is known after all.
 _END = """
@@ -215,4 +214,5 @@ async def reasons(db: Executor, broadcast_id: UUID, *, revision: bool, limit: in
 
 
 def _recipient(row: asyncpg.Record) -> Recipient:
-    return Recipient(row["user_id"], row["version"], tuple(row["message_ids"]), bool(row.get("silent")))
+    silent = is_quiet(row.get("quiet_from"), row.get("quiet_until"), datetime.now(UTC))
+    return Recipient(row["user_id"], row["version"], tuple(row["message_ids"]), silent)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from storage.pool import Executor
+from storage.preferences import is_quiet
 
 # The same key for another try of the same thing; nothing is given back where it was noted before.
 _NOTE = """
@@ -38,11 +39,8 @@ class Addressee:
     """When they were told this already."""
 
     def is_quiet(self, now: datetime) -> bool:
-        """Whether `now` (in UTC) is in their quiet hours, which may go over midnight."""
-        begin, end = self.quiet_from, self.quiet_until
-        if begin is None or end is None:
-            return False
-        return begin <= now.hour < end if begin < end else now.hour >= begin or now.hour < end
+        """Whether `now` (in UTC) is in their quiet hours."""
+        return is_quiet(self.quiet_from, self.quiet_until, now)
 
 
 async def note_notification(db: Executor, key: str, user_id: int) -> bool:

@@ -1,6 +1,7 @@
 """What a person set in /settings."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from storage.pool import Executor
 
@@ -33,6 +34,13 @@ class Preferences:
             return None
         ahead = self.utc_offset or 0
         return (self.quiet_from + ahead) % 24, (self.quiet_until + ahead) % 24
+
+
+def is_quiet(begin: int | None, end: int | None, now: datetime) -> bool:
+    """Whether `now` (in UTC) is between these hours, which may go over midnight. None for no quiet hours."""
+    if begin is None or end is None:
+        return False
+    return begin <= now.hour < end if begin < end else now.hour >= begin or now.hour < end
 
 
 async def get_preferences(db: Executor, user_id: int) -> Preferences:
