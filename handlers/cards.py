@@ -7,8 +7,8 @@ from handlers.draft import Draft
 from services.buttons import DraftTap, MenuTap, ServiceTap, TopupTap, button, keyboard, menu_button
 from services.generation.inputs import ChoiceInput, FileInput, Offers, Option, PhotosInput
 from services.payments import pack_for
+from services.pricing import discounted
 from services.progress import shorten
-from services.subscriptions import discounted
 
 View = tuple[str, InlineKeyboardMarkup]
 _PROMPT_ON_CARD = 700

@@ -16,10 +16,10 @@ from services.errands.launch import new_job_id
 from services.errors import NotEnough
 from services.generation.registry import SERVICES
 from services.plans import PlanAAway, Plans
+from services.pricing import discounted
 from services.queue import Queue
 from services.relay import Relay
 from services.studio import Studio
-from services.subscriptions import discounted
 from services.work import Shelf
 from storage.jobs import Job, NewJob, get_job_by_order, insert_job, queue_place, stop_job
 from storage.ledger import NotEnoughCredits, get_balance

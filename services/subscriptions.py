@@ -32,11 +32,6 @@ PLANS: Final = {
 }
 
 
-def discounted(price: int, percent: int) -> int:
-    """Whole Stars, rounded to the nearest; what costs something never becomes free."""
-    return max(min(price, 1), (price * (100 - percent) + 50) // 100)
-
-
 async def carry_on(
     db: Executor, topup: Topup, *, charge_id: str, bot_name: str, expires_at: datetime | None
 ) -> Plan | None:
