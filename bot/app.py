@@ -36,17 +36,21 @@ from services.command_menu import announce_to_admins
 from services.conditions import Conditions
 from services.dispatch import Dispatcher as Orders
 from services.door import Door
+from services.errands.registry import ERRANDS
 from services.hello import HelloEnvironment
 from services.housekeeping import keep_tidy
 from services.i18n import Texts
 from services.incidents import Incidents
+from services.jobs import JobEngine
 from services.last_words import keep_saying
 from services.metrics import watch_loop
+from services.notifications import notify_training_failed
 from services.people import People
 from services.plans import Plans
 from services.queue import Queue
 from services.refunds import keep_refunding, refunded_elsewhere
 from services.relay import Relay
+from services.specs import JOBS
 from services.studio import Studio
 from storage.embedded import EmbeddedPostgres
 from storage.migrations import migrate
@@ -89,10 +93,11 @@ class App:
             pacers=create_pacers(bots),
         )
         self._calls = Calls(self._db)
-        plan_a = self._serve_inngest(studio)
-        self._plans = plans = Plans(self._db, plan_a, studio.signals)
+        engine = JobEngine(studio, ERRANDS, notify_training_failed)
+        plan_a = self._serve_inngest(engine)
+        self._plans = plans = Plans(self._db, plan_a, list(JOBS), signals=studio.signals)
         await plans.load()
-        self._queue = Queue(studio, plans, slots=settings.plan_b_slots, per_person=settings.jobs_per_person)
+        self._queue = Queue(engine, plans, slots=settings.plan_b_slots, per_person=settings.jobs_per_person)
         relay = Relay(studio, plans, self._queue, start_within=settings.plan_a_start_timeout)
         orders = Orders(studio, plans, self._queue, relay)
         door = Door(studio, settings.public_url or settings.local_url)
@@ -179,15 +184,15 @@ class App:
                 logger.info("applied {} migrations", applied)
         return db
 
-    def _serve_inngest(self, studio: Studio) -> InngestPlan:
+    def _serve_inngest(self, engine: JobEngine) -> InngestPlan:
         settings = self._settings
         client = create_client(settings)
         environment = HelloEnvironment(node_env=settings.environment, inngest_port=settings.inngest_dev_port)
-        functions = create_functions(client, studio, self._calls, environment)
+        functions = create_functions(client, engine, self._calls, environment)
         plan = partial(
             InngestPlan,
             client,
-            signals=studio.signals,
+            signals=engine.studio.signals,
             send_deadline=settings.inngest_send_deadline,
             ping_seconds=settings.inngest_ping_seconds,
         )

@@ -14,9 +14,8 @@ from services.errands.spec import ErrandSpec
 from services.errors import LeaseLost, PlanGaveUp
 from services.expiry import STALE_AFTER
 from services.generation.spec import ServiceSpec
-from services.jobs import run_job
+from services.jobs import JobEngine
 from services.steps import RETRIES
-from services.studio import Studio
 from storage.jobs import claim_job, hand_over_job
 from storage.journal import read_journal
 
@@ -29,18 +28,18 @@ Spec = ServiceSpec | ErrandSpec
 
 
 def create_generation_function(
-    client: inngest.Inngest, studio: Studio, spec: ServiceSpec | ErrandSpec, calls: Calls
+    client: inngest.Inngest, engine: JobEngine, spec: ServiceSpec | ErrandSpec, calls: Calls
 ) -> Function:
     async def run(ctx: inngest.Context) -> dict[str, str]:
         event = JobEvent.model_validate(ctx.event.data)
         async with calls.alone(event.job_id):
-            return {"job_id": str(event.job_id), "state": await _run(studio, ctx, event.job_id)}
+            return {"job_id": str(event.job_id), "state": await _run(engine, ctx, event.job_id)}
 
     async def on_failure(ctx: inngest.Context) -> dict[str, str]:
         original: Any = ctx.event.data["event"]
         event = JobEvent.model_validate(original["data"])
         async with calls.alone(event.job_id):
-            return {"job_id": str(event.job_id), "state": await _let_go(studio, ctx, event.job_id)}
+            return {"job_id": str(event.job_id), "state": await _let_go(engine, ctx, event.job_id)}
 
     return client.create_function(
         fn_id=spec.function_id,
@@ -64,7 +63,8 @@ def _concurrency(spec: Spec) -> list[inngest.Concurrency]:
     return every
 
 
-async def _run(studio: Studio, ctx: inngest.Context, job_id: UUID) -> str:
+async def _run(engine: JobEngine, ctx: inngest.Context, job_id: UUID) -> str:
+    studio = engine.studio
     job = await claim_job(studio.db, job_id, ctx.run_id, "A", seconds=studio.lease_seconds)
     if job is None:
         return "not ours"  # ended, or taken over by Plan B; the person hears from whoever has it
@@ -72,7 +72,8 @@ async def _run(studio: Studio, ctx: inngest.Context, job_id: UUID) -> str:
     if not entries:
         logger.info("job {} {} runs on plan A, epoch {}", job.id, job.service, job.epoch)
     try:
-        return await run_job(studio, job, InngestSteps(studio.db, job, entries, ctx, studio.lease_seconds))
+        steps = InngestSteps(studio.db, job, entries, ctx, studio.lease_seconds)
+        return await engine.run_job(job, steps)
     except LeaseLost:
         return "not ours"
     except PlanGaveUp as error:
@@ -81,8 +82,9 @@ async def _run(studio: Studio, ctx: inngest.Context, job_id: UUID) -> str:
         return "handed over"
 
 
-async def _let_go(studio: Studio, ctx: inngest.Context, job_id: UUID) -> str:
+async def _let_go(engine: JobEngine, ctx: inngest.Context, job_id: UUID) -> str:
     """The run failed outside of every step: Plan B ends the job from its journal, well or with a refund."""
+    studio = engine.studio
     failed_run = str(ctx.event.data.get("run_id", ""))
     job = await claim_job(studio.db, job_id, failed_run, "A", seconds=studio.lease_seconds)
     if job is None:

@@ -11,16 +11,16 @@ from inngest_functions.hello_world import create_hello_function
 from inngest_functions.ping import create_ping_function
 from services.chores import CHORES
 from services.hello import HelloEnvironment
+from services.jobs import JobEngine
 from services.specs import JOBS
-from services.studio import Studio
 
 
 def create_functions(
-    client: inngest.Inngest, studio: Studio, calls: Calls, environment: HelloEnvironment | None = None
+    client: inngest.Inngest, engine: JobEngine, calls: Calls, environment: HelloEnvironment | None = None
 ) -> list[inngest.Function[Any]]:
     return [
-        *(create_generation_function(client, studio, spec, calls) for spec in JOBS.values()),
-        *(create_chore_function(client, studio, chore) for chore in CHORES),
-        create_ping_function(client, studio),
+        *(create_generation_function(client, engine, spec, calls) for spec in JOBS.values()),
+        *(create_chore_function(client, engine.studio, chore) for chore in CHORES),
+        create_ping_function(client, engine.studio),
         create_hello_function(client, environment or HelloEnvironment()),
     ]

@@ -1,8 +1,9 @@
 """`run_job`: the one place where an accepted order becomes a result, on either plan."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
@@ -12,107 +13,114 @@ from services import ledger
 from services.cancelling import Stopped, StoppingSteps, stop_work
 from services.delivery import deliver, deliver_words, tell_failure
 from services.downloads import download
-from services.errands.registry import ERRANDS
-from services.errands.spec import Errand
+from services.errands.spec import Errand, ErrandSpec
 from services.errors import Broken, Failure, LeaseLost
 from services.expiry import is_stale
-from services.generation.inputs import PhotosInput
 from services.generation.registry import SERVICES
 from services.metrics import count_end
-from services.notifications import notify_training_failed
 from services.progress import show_end, show_percent
 from services.steps import Steps, patiently
 from services.studio import Studio
 from services.work import Work
 from storage.jobs import Job, State, end_job, renew_lease
-from storage.pool import DATABASE_AWAY
+from storage.pool import DATABASE_AWAY, Connection
+
+NotifyFailure = Callable[[Connection, Job, Failure], Awaitable[bool]]
+"""Notes, in the caller's transaction, that a job's user has to hear of its failure."""
 
 
-async def run_job(studio: Studio, job: Job, steps: Steps) -> State:
-    """Do the rest of a job whose lease the caller has taken, and give how it ended.
+@dataclass(frozen=True)
+class JobEngine:
+    """Runs jobs of every kind. It knows no product: what one kind needs is a hook of its spec.
 
-    Whatever is in the journal is not done again. Raises LeaseLost when another runner has taken the job,
-    and PlanGaveUp when this plan cannot finish it.
+    Args:
+        studio: What jobs work with.
+        errands: The specs of the jobs nobody ordered, by id.
+        notify_failure: Used instead of a message in the chat by services with `notify_failure_later`.
     """
-    async with _keeping_lease(studio, job):
-        if job.errand:
-            ended = await _run_errand(studio, job, steps)
-        elif job.cancel_requested:
-            ended = await _cancel(studio, job, steps)
-        elif is_stale(job) and "deliver" not in steps.entries:
-            ended = await _expire(studio, job, steps)
-        else:
-            ended = await _finish(studio, job, steps)
-    why = f" ({ended.failure})" if ended.failure else ""
-    logger.info("job {} {} on plan {} ended: {}{}", job.id, job.service, job.plan, ended.state, why)
-    count_end(ended)
-    if not ended.errand:
-        await show_end(studio, ended)
-    return ended.state
 
+    studio: Studio
+    errands: Mapping[str, ErrandSpec]
+    notify_failure: NotifyFailure
 
-async def _finish(studio: Studio, job: Job, steps: Steps) -> Job:
-    await show_percent(studio, job, None)
-    try:
-        result = await SERVICES[job.service].run(_work(studio, job, steps))
-        maybe = partial(_maybe_delivered, job)
-        sent = await steps.run("deliver", partial(deliver, studio, job, result), recover=maybe, patient=True)
-        if len(result.media) > 1:
-            await steps.run("words", partial(deliver_words, studio, job, result, sent), patient=True)
-    except Failure as failure:
-        await _tell(studio, job, steps, failure)
-        return await _end(studio, job, "failed", failure=failure.key)
-    return await _end(studio, job, "succeeded", result={**result.model_dump(mode="json"), **sent})
+    async def run_job(self, job: Job, steps: Steps) -> State:
+        """Do the rest of a job whose lease the caller has taken, and give how it ended.
 
+        Whatever is in the journal is not done again.
 
-async def _run_errand(studio: Studio, job: Job, steps: Steps) -> Job:
-    try:
-        result = await ERRANDS[job.service].run(Errand(studio, job, steps))
-    except Failure as failure:
-        logger.error("errand {} {} failed: {}", job.id, job.service, failure)
-        return await _end(studio, job, "failed", failure=failure.key)
-    return await _end(studio, job, "succeeded", result=result)
+        Raises:
+            LeaseLost: Another runner has taken the job.
+            PlanGaveUp: This plan cannot finish it.
+        """
+        studio = self.studio
+        async with _keeping_lease(studio, job):
+            if job.errand:
+                ended = await self._run_errand(job, steps)
+            elif job.cancel_requested:
+                ended = await self._cancel(job, steps)
+            elif is_stale(job) and "deliver" not in steps.entries:
+                ended = await self._expire(job, steps)
+            else:
+                ended = await self._finish(job, steps)
+        why = f" ({ended.failure})" if ended.failure else ""
+        logger.info("job {} {} on plan {} ended: {}{}", job.id, job.service, job.plan, ended.state, why)
+        count_end(ended)
+        if not ended.errand:
+            await show_end(studio, ended)
+        return ended.state
 
+    async def _finish(self, job: Job, steps: Steps) -> Job:
+        studio = self.studio
+        await show_percent(studio, job, None)
+        try:
+            result = await SERVICES[job.service].run(_work(studio, job, steps))
+            maybe = partial(_maybe_delivered, job)
+            sent = await steps.run("deliver", partial(deliver, studio, job, result), recover=maybe, patient=True)
+            if len(result.media) > 1:
+                await steps.run("words", partial(deliver_words, studio, job, result, sent), patient=True)
+        except Failure as failure:
+            await self._tell(job, steps, failure)
+            return await _end(studio, job, "failed", failure=failure.key)
+        return await _end(studio, job, "succeeded", result={**result.model_dump(mode="json"), **sent})
 
-async def _tell(studio: Studio, job: Job, steps: Steps, failure: Failure) -> None:
-    """The person hears of it. Where Telegram refuses even that for good, the job ends all the same."""
-    tell = _note_failure if _is_training(job) else tell_failure
-    try:
-        await steps.run("tell", partial(tell, studio, job, failure), patient=True)
-    except Failure as untold:
-        logger.error("job {}: the person could not be told of {}: {}", job.id, failure.key, untold)
+    async def _run_errand(self, job: Job, steps: Steps) -> Job:
+        try:
+            result = await self.errands[job.service].run(Errand(self.studio, job, steps))
+        except Failure as failure:
+            logger.error("errand {} {} failed: {}", job.id, job.service, failure)
+            return await _end(self.studio, job, "failed", failure=failure.key)
+        return await _end(self.studio, job, "succeeded", result=result)
 
+    async def _tell(self, job: Job, steps: Steps, failure: Failure) -> None:
+        """The person hears of it. Where Telegram refuses even that for good, the job ends all the same."""
+        later = SERVICES[job.service].notify_failure_later
+        tell = self._note_failure if later else partial(tell_failure, self.studio)
+        try:
+            await steps.run("tell", partial(tell, job, failure), patient=True)
+        except Failure as untold:
+            logger.error("job {}: the person could not be told of {}: {}", job.id, failure.key, untold)
 
-def _is_training(job: Job) -> bool:
-    """Many photos are sent for nothing else."""
-    return any(isinstance(each, PhotosInput) for each in SERVICES[job.service].inputs)
+    async def _note_failure(self, job: Job, failure: Failure) -> None:
+        async with self.studio.db.acquire() as connection, connection.transaction():
+            await self.notify_failure(connection, job, failure)
 
+    async def _cancel(self, job: Job, steps: Steps) -> Job:
+        """End the job that its person stopped. Its old runner, if there is one, has lost the lease."""
+        await self._stop(job, steps)
+        return await _end(self.studio, job, "cancelled")
 
-async def _note_failure(studio: Studio, job: Job, failure: Failure) -> None:
-    """A training ends hours after its order, so its failure is a notification with an event of its own."""
-    async with studio.db.acquire() as connection, connection.transaction():
-        await notify_training_failed(connection, job, failure)
+    async def _expire(self, job: Job, steps: Steps) -> Job:
+        """The order has waited for so long that its person no longer does."""
+        await self._stop(job, steps)
+        await self._tell(job, steps, Broken("failure.expired"))
+        return await _end(self.studio, job, "failed", failure="failure.expired")
 
-
-async def _cancel(studio: Studio, job: Job, steps: Steps) -> Job:
-    """End the job that its person stopped. Its old runner, if there is one, has lost the lease."""
-    await _stop(studio, job, steps)
-    return await _end(studio, job, "cancelled")
-
-
-async def _expire(studio: Studio, job: Job, steps: Steps) -> Job:
-    """The order has waited for so long that its person no longer does."""
-    await _stop(studio, job, steps)
-    await _tell(studio, job, steps, Broken("failure.expired"))
-    return await _end(studio, job, "failed", failure="failure.expired")
-
-
-async def _stop(studio: Studio, job: Job, steps: Steps) -> None:
-    """Cancel what was started for the job at its provider."""
-    spec, stopping = SERVICES[job.service], StoppingSteps(studio.db, job, steps.entries)
-    with suppress(Stopped, Failure):
-        await spec.run(_work(studio, job, stopping))
-    await stop_work(job, spec.works_at(studio.providers), stopping.started)
+    async def _stop(self, job: Job, steps: Steps) -> None:
+        """Cancel what was started for the job at its provider."""
+        spec, stopping = SERVICES[job.service], StoppingSteps(self.studio.db, job, steps.entries)
+        with suppress(Stopped, Failure):
+            await spec.run(_work(self.studio, job, stopping))
+        await stop_work(job, spec.works_at(self.studio.providers), stopping.started)
 
 
 def _work(studio: Studio, job: Job, steps: Steps) -> Work:

@@ -12,7 +12,6 @@ from loguru import logger
 from services.hello import HelloResult
 from services.signals import CHANNEL as SIGNALS
 from services.signals import Signals
-from services.specs import JOBS
 from storage.jobs import Job, Plan
 from storage.pool import DATABASE_AWAY, Connection, Pool
 from storage.settings import CHANNEL, Change, get_settings, latest_changes, set_setting, unset_setting
@@ -94,16 +93,15 @@ class NoPlanA:
 class Plans:
     """The modes, as they stand in Postgres; every process hears of a change at once."""
 
-    def __init__(self, db: Pool, plan_a: PlanA, signals: Signals | None = None) -> None:
+    def __init__(
+        self, db: Pool, plan_a: PlanA, services: Sequence[str], *, signals: Signals | None = None
+    ) -> None:
+        """`services` are the ids of every kind of job that has a plan: what people order, and errands."""
         self._db = db
+        self.services = list(services)
         self.signals = signals or Signals()
         self.plan_a = plan_a
         self._modes: dict[str, Mode] = {}
-
-    @property
-    def services(self) -> list[str]:
-        """Every kind of job that has a plan: what people order, and errands."""
-        return list(JOBS)
 
     def mode(self, service: str) -> Mode:
         return self._modes.get(f"{_KEY}:{service}") or self._modes.get(_KEY, "auto")
@@ -124,7 +122,7 @@ class Plans:
 
     def may_take_over(self) -> list[str]:
         """The services whose jobs Plan B may take from a Plan A that fell silent."""
-        return [service for service in JOBS if self.mode(service) != "a"]
+        return [service for service in self.services if self.mode(service) != "a"]
 
     async def set_mode(
         self, mode: Mode | None, *, service: str | None = None, changed_by: int | None = None

@@ -15,11 +15,10 @@ from loguru import logger
 from services.background import end_all
 from services.buttons import stop_keyboard
 from services.errors import LeaseLost
-from services.jobs import run_job
+from services.jobs import JobEngine
 from services.plans import Plans
 from services.progress import edit_progress, queued_text
 from services.steps import DirectSteps
-from services.studio import Studio
 from storage.jobs import Job, claim_next_job, hand_over_job, waiting_jobs
 from storage.journal import read_journal
 from storage.pool import DATABASE_AWAY
@@ -32,9 +31,10 @@ _PLACES_SHOWN = 10
 
 class Queue:
     def __init__(
-        self, studio: Studio, plans: Plans, *, slots: int = 8, per_person: int = 2, errand_slots: int = 4
+        self, engine: JobEngine, plans: Plans, *, slots: int = 8, per_person: int = 2, errand_slots: int = 4
     ) -> None:
-        self._studio = studio
+        self._engine = engine
+        self._studio = engine.studio
         self._plans = plans
         self._slots = slots
         self._per_person = per_person
@@ -122,9 +122,8 @@ class Queue:
         db = self._studio.db
         logger.info("job {} {} runs on plan B, epoch {}", job.id, job.service, job.epoch)
         try:
-            await run_job(
-                self._studio, job, DirectSteps(db, job, await read_journal(db, job.id), self._studio.signals)
-            )
+            steps = DirectSteps(db, job, await read_journal(db, job.id), self._studio.signals)
+            await self._engine.run_job(job, steps)
         except LeaseLost:
             logger.info("job {}: another runner has it now", job.id)
         except DATABASE_AWAY as error:

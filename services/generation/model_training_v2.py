@@ -39,5 +39,6 @@ SPEC = ServiceSpec(
     concurrency=2,
     works_at=lambda providers: providers.trainings,
     limit_seconds=3 * 3600,
+    notify_failure_later=True,
     actions=("neuro_image_v2",),
 )

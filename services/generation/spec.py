@@ -45,6 +45,8 @@ class ServiceSpec:
     """Where long work that it starts can be cancelled."""
     actions: tuple[str, ...] = ("again",)
     """The buttons under a result: `again`, an input's id, or the id of a service that goes on from it."""
+    notify_failure_later: bool = False
+    """Whether its failure is a notification of its own: long work, whose user has left the chat meanwhile."""
     takes_free_text: bool = False
     """Whether words sent outside of any order open this service's card."""
 

@@ -10,9 +10,11 @@ from pydantic import SecretStr
 from bot.providers import create_providers
 from bot.settings import Settings
 from bot.telegram import create_bots
+from services.errands.registry import ERRANDS
 from services.generation import text_to_image
 from services.i18n import Texts
-from services.jobs import run_job
+from services.jobs import JobEngine
+from services.notifications import notify_training_failed
 from services.steps import DirectSteps
 from services.studio import Studio
 from storage.jobs import claim_next_job
@@ -378,7 +380,8 @@ async def test_a_prediction_that_never_ends_is_stopped_and_paid_back(
     try:
         job = await claim_next_job(stage.db, "me", seconds=20, per_person=2, take_over=[])
         assert job
-        assert await run_job(studio, job, DirectSteps(stage.db, job, {}, studio.signals)) == "failed"
+        engine = JobEngine(studio, ERRANDS, notify_training_failed)
+        assert await engine.run_job(job, DirectSteps(stage.db, job, {}, studio.signals)) == "failed"
     finally:
         await studio.providers.close()
         await bots["main"].session.close()

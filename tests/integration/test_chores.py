@@ -16,6 +16,7 @@ from services.i18n import Texts
 from services.payments import Payments
 from services.plans import Plans
 from services.reconcile import reconcile, reconcile_stars
+from services.specs import JOBS
 from services.studio import Studio
 from services.summary import send_summary
 from storage.ledger import check_ledger, get_balance
@@ -67,7 +68,7 @@ def studio(db: Pool) -> Studio:
 
 async def keep(studio: Studio, chore: Chore, inngest: Inngest) -> AsyncIterator[None]:
     background = Background()
-    plans = Plans(studio.db, cast("Any", inngest))
+    plans = Plans(studio.db, cast("Any", inngest), list(JOBS))
     background.keep(lambda: keep_chores(studio, plans, [chore]), "chores")
     yield
     await background.drain(0)

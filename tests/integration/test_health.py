@@ -17,6 +17,7 @@ from bot.telegram import create_bots
 from services.generation.registry import SERVICES
 from services.i18n import Texts
 from services.plans import PlanA, Plans
+from services.specs import JOBS
 from services.studio import Studio
 from storage.pool import Pool, create_pool
 from tests.support.replicate_stand import TOKEN, ReplicateStand
@@ -59,7 +60,7 @@ async def house(dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> As
         _env_file=None, replicate_api_token=secret, replicate_base_url=replicate.url, data_dir=tmp_path
     )
     studio = Studio(pool, bots, Texts(), create_providers(settings))
-    house = House(pool, telegram, replicate, Plans(pool, cast("PlanA", None)))
+    house = House(pool, telegram, replicate, Plans(pool, cast("PlanA", None), list(JOBS)))
     house.plans.plan_a = cast("PlanA", house)
     app = web.Application()
     page = Health(studio, house.plans, lambda: "ok" if house.inngest_ok else "away: no answer")

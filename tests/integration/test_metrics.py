@@ -12,10 +12,14 @@ from aiohttp import web
 
 from providers.measured import measured
 from providers.protocols import ErrorKind, Prediction, ProviderError
+from services.errands.registry import ERRANDS
 from services.i18n import Texts
+from services.jobs import JobEngine
 from services.metrics import count_provider_call
+from services.notifications import notify_training_failed
 from services.plans import Plans
 from services.queue import Queue
+from services.specs import JOBS
 from services.studio import Studio
 from storage.pool import Pool, create_pool
 from tests.support.rows import add_job, add_user
@@ -67,8 +71,9 @@ class Page:
 async def page(dsn: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Page]:
     monkeypatch.setattr(metrics, "_KEEP_SECONDS", 0.0)
     db, inngest = await create_pool(dsn, size=3), Inngest()
-    plans = Plans(db, cast("Any", inngest))
-    page = Page(db, plans, inngest, Queue(Studio(db, {}, Texts(), cast("Any", None)), plans, slots=8))
+    plans = Plans(db, cast("Any", inngest), list(JOBS))
+    engine = JobEngine(Studio(db, {}, Texts(), cast("Any", None)), ERRANDS, notify_training_failed)
+    page = Page(db, plans, inngest, Queue(engine, plans, slots=8))
     runner = await page.open()
     yield page
     await runner.cleanup()

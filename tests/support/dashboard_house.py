@@ -19,10 +19,14 @@ from bot.telegram import create_bots
 from services import ledger
 from services.dispatch import Dispatcher
 from services.door import Door
+from services.errands.registry import ERRANDS
 from services.i18n import Texts
+from services.jobs import JobEngine
+from services.notifications import notify_training_failed
 from services.plans import NoPlanA, Plans
 from services.queue import Queue
 from services.relay import Relay
+from services.specs import JOBS
 from services.studio import Studio
 from storage.jobs import Job, State, claim_job, end_job
 from storage.journal import begin_step, end_step
@@ -140,9 +144,9 @@ async def dashboard_house(
     bots = create_bots({"main": BOT_TOKEN}, telegram.url)
     providers = create_providers(Settings(_env_file=None, data_dir=folder))
     studio = Studio(db, bots, Texts(), providers, admins)
-    plans = Plans(db, PlanAThere() if plan_a else NoPlanA())
+    plans = Plans(db, PlanAThere() if plan_a else NoPlanA(), list(JOBS))
     await plans.load()
-    queue = Queue(studio, plans)
+    queue = Queue(JobEngine(studio, ERRANDS, notify_training_failed), plans)
     dispatcher = Dispatcher(studio, plans, queue, Relay(studio, plans, queue))
     door = Door(studio, PUBLIC)
 

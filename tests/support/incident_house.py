@@ -11,6 +11,7 @@ from services.alerts import Alerts
 from services.conditions import Conditions
 from services.incidents import Incidents
 from services.plans import Plans
+from services.specs import JOBS
 from services.studio import Studio
 from storage.incidents import open_incidents
 from storage.pool import Pool
@@ -66,7 +67,7 @@ class House:
     processes: list[Process] = field(default_factory=list)
 
     def start(self, *, webhook: str = "", quiet: QuietHours | None = None) -> Process:
-        plans = Plans(self.db, cast("Any", self.inngest))
+        plans = Plans(self.db, cast("Any", self.inngest), list(JOBS))
         incidents = Incidents(self.studio, Conditions(self.studio, plans), clock=self.clock)
         caller = AlertWebhook(webhook, self.studio.texts) if webhook else None
         alerts = Alerts(self.studio, quiet=quiet, webhook=caller, clock=self.clock)

@@ -11,7 +11,7 @@ from inngest_functions.events import EVENTS, JOB_CANCELLED, JobEvent
 from inngest_functions.registry import create_functions
 from services.chores import CHORES
 from services.generation.registry import SERVICES
-from services.studio import Studio
+from services.jobs import JobEngine
 from tests.support.inngest_kit import RecordingClient
 
 FIELDS_OWN = {
@@ -44,7 +44,9 @@ Functions = Sequence[inngest.Function[Any]]
 
 @pytest.fixture(scope="module")
 def functions() -> Functions:
-    return create_functions(RecordingClient("diptych"), cast("Studio", None), cast("Calls", None))
+    return create_functions(
+        RecordingClient("diptych"), JobEngine(cast("Any", None), {}, cast("Any", None)), cast("Calls", None)
+    )
 
 
 def triggers(functions: Functions) -> dict[str, str]:

@@ -9,6 +9,7 @@ import pytest
 from services.background import Background
 from services.hello import HelloResult
 from services.plans import NoPlanA, PlanAAway, Plans
+from services.specs import JOBS
 from storage.jobs import Job
 from storage.pool import Pool
 from tests.support.stage import until
@@ -45,7 +46,7 @@ def inngest() -> FakePlanA:
 
 @pytest.fixture
 def plans(db: Pool, inngest: FakePlanA) -> Plans:
-    return Plans(db, inngest)
+    return Plans(db, inngest, list(JOBS))
 
 
 @pytest.mark.parametrize(
@@ -83,7 +84,7 @@ async def test_a_services_own_mode_wins_until_it_is_taken_back(plans: Plans) -> 
 
 async def test_a_mode_outlives_the_process_and_nonsense_is_no_mode(db: Pool, plans: Plans) -> None:
     await plans.set_mode("b")
-    later = Plans(db, NoPlanA())
+    later = Plans(db, NoPlanA(), list(JOBS))
     await later.load()
     assert later.mode(SERVICE) == "b"
     await db.execute("UPDATE settings SET value = $1", "nonsense")
@@ -100,7 +101,7 @@ async def test_without_inngest_nothing_can_be_sent() -> None:
 @pytest.fixture
 async def listening(db: Pool) -> AsyncIterator[Plans]:
     """Another process's plans."""
-    background, plans = Background(), Plans(db, FakePlanA())
+    background, plans = Background(), Plans(db, FakePlanA(), list(JOBS))
     background.keep(plans.listen, "settings")
     yield plans
     await background.drain(0)

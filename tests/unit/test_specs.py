@@ -15,8 +15,8 @@ from services.generation.catalogue import MODELS, read_models
 from services.generation.inputs import ChoiceInput, Offers, Option
 from services.generation.registry import SERVICES
 from services.generation.spec import ServiceSpec
+from services.jobs import JobEngine
 from services.payments import PACKS, pack_for
-from services.studio import Studio
 
 SPECS = pytest.mark.parametrize("spec", SERVICES.values(), ids=SERVICES)
 T2I = SERVICES["text_to_image"]
@@ -89,7 +89,7 @@ def test_every_action_is_general_an_input_or_a_service(spec: ServiceSpec) -> Non
 
 def test_inngest_serves_a_function_for_each_service_with_its_limits() -> None:
     client = inngest.Inngest(app_id="test", is_production=False, logger=logging.getLogger("test"))
-    functions = create_functions(client, cast("Studio", None), cast("Calls", None))
+    functions = create_functions(client, JobEngine(cast("Any", None), {}, cast("Any", None)), cast("Calls", None))
     configs = {function.local_id: function.get_config("http://app").main for function in functions}
     for spec in SERVICES.values():
         config = configs[spec.function_id].model_dump(mode="json")
