@@ -36,7 +36,6 @@ from services.command_menu import announce_to_admins
 from services.conditions import Conditions
 from services.dispatch import Dispatcher as Orders
 from services.door import Door
-from services.errands.registry import ERRANDS
 from services.hello import HelloEnvironment
 from services.housekeeping import keep_tidy
 from services.i18n import Texts
@@ -50,7 +49,7 @@ from services.plans import Plans
 from services.queue import Queue
 from services.refunds import keep_refunding, refunded_elsewhere
 from services.relay import Relay
-from services.specs import JOBS
+from services.specs import ERRANDS, JOBS
 from services.studio import Studio
 from storage.embedded import EmbeddedPostgres
 from storage.migrations import migrate

@@ -10,11 +10,11 @@ from pydantic import SecretStr
 from bot.providers import create_providers
 from bot.settings import Settings
 from bot.telegram import create_bots
-from services.errands.registry import ERRANDS
 from services.generation import text_to_image
 from services.i18n import Texts
 from services.jobs import JobEngine
 from services.notifications import notify_training_failed
+from services.specs import ERRANDS
 from services.steps import DirectSteps
 from services.studio import Studio
 from storage.jobs import claim_next_job

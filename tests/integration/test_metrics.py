@@ -12,14 +12,13 @@ from aiohttp import web
 
 from providers.measured import measured
 from providers.protocols import ErrorKind, Prediction, ProviderError
-from services.errands.registry import ERRANDS
 from services.i18n import Texts
 from services.jobs import JobEngine
 from services.metrics import count_provider_call
 from services.notifications import notify_training_failed
 from services.plans import Plans
 from services.queue import Queue
-from services.specs import JOBS
+from services.specs import ERRANDS, JOBS
 from services.studio import Studio
 from storage.pool import Pool, create_pool
 from tests.support.rows import add_job, add_user

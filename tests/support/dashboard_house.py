@@ -19,14 +19,13 @@ from bot.telegram import create_bots
 from services import ledger
 from services.dispatch import Dispatcher
 from services.door import Door
-from services.errands.registry import ERRANDS
 from services.i18n import Texts
 from services.jobs import JobEngine
 from services.notifications import notify_training_failed
 from services.plans import NoPlanA, Plans
 from services.queue import Queue
 from services.relay import Relay
-from services.specs import JOBS
+from services.specs import ERRANDS, JOBS
 from services.studio import Studio
 from storage.jobs import Job, State, claim_job, end_job
 from storage.journal import begin_step, end_step
