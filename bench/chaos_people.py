@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any
 
 from bench.chaos_stage import ChaosStage
-from services.buttons import DraftTap, ServiceTap
+from services.messaging.buttons import DraftTap, ServiceTap
 from tests.support.offline_stage import photo, photos
 from tests.support.sounds import beep
 from tests.support.stage import Message, TelegramStand

@@ -32,11 +32,11 @@ from aiogram import Bot
 
 from bench.failover import open_stage
 from bot.telegram import create_bots
+from services.billing.payments import Payments
 from services.broadcast import control
 from services.broadcast.content import Content
-from services.i18n import Texts
-from services.payments import Payments
-from services.studio import Studio
+from services.core.i18n import Texts
+from services.messaging.app_context import Studio
 from storage.broadcasts import add_broadcast, set_content
 from storage.pool import Pool
 from tests.support.rows import add_job, add_user

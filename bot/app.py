@@ -27,30 +27,30 @@ from inngest_functions.plan import InngestPlan
 from inngest_functions.registry import create_functions
 from inngest_functions.serve import serve
 from inngest_functions.settings import SERVE_PATH
-from services.alert_messages import QuietHours
-from services.alert_webhook import AlertWebhook
-from services.alerts import Alerts
-from services.background import Background
-from services.chores import keep_chores
-from services.command_menu import announce_to_admins
-from services.conditions import Conditions
+from services.admin.command_menu import announce_to_admins
+from services.admin.dashboard_auth import Door
+from services.billing.refunds import keep_refunding, refunded_elsewhere
+from services.core.background import Background
+from services.core.i18n import Texts
+from services.core.metrics import watch_loop
 from services.dispatch import Dispatcher as Orders
-from services.door import Door
 from services.hello import HelloEnvironment
-from services.housekeeping import keep_tidy
-from services.i18n import Texts
-from services.incidents import Incidents
-from services.jobs import JobEngine
-from services.last_words import keep_saying
-from services.metrics import watch_loop
-from services.notifications import notify_training_failed
-from services.people import People
-from services.plans import Plans
-from services.queue import Queue
-from services.refunds import keep_refunding, refunded_elsewhere
-from services.relay import Relay
-from services.specs import ERRANDS, JOBS
-from services.studio import Studio
+from services.job_kinds import ERRANDS, JOBS
+from services.jobs.engine import JobEngine
+from services.jobs.outbox_publisher import Relay
+from services.jobs.routing import Plans
+from services.jobs.worker import Queue
+from services.maintenance.cleanup import keep_tidy
+from services.maintenance.scheduled_tasks import keep_chores
+from services.messaging.app_context import Studio
+from services.messaging.progress_reconciler import keep_saying
+from services.monitoring.alert_messages import QuietHours
+from services.monitoring.alert_webhook import AlertWebhook
+from services.monitoring.alerts import Alerts
+from services.monitoring.health_checks import Conditions
+from services.monitoring.incidents import Incidents
+from services.notifications.notify import notify_training_failed
+from services.users.registration import People
 from storage.embedded import EmbeddedPostgres
 from storage.migrations import migrate
 from storage.pool import Pool, create_pool

@@ -12,7 +12,7 @@ from aiogram.methods import Response, TelegramMethod
 from aiogram.methods.base import TelegramType
 
 from bot.call_counts import CountCalls
-from services.pacing import PER_SECOND, Pacer
+from services.messaging.rate_limiter import PER_SECOND, Pacer
 
 _CONNECTIONS = 300
 _ANSWER_SECONDS = 15.0

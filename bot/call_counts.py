@@ -20,7 +20,7 @@ from aiogram.exceptions import (
 from aiogram.methods import Response, TelegramMethod
 from aiogram.methods.base import TelegramType
 
-from services.metrics import TELEGRAM_WAIT_SECONDS, count_telegram_call
+from services.core.metrics import TELEGRAM_WAIT_SECONDS, count_telegram_call
 
 _OUTCOMES: Final[Mapping[type[TelegramAPIError], str]] = {
     TelegramRetryAfter: "429",

@@ -19,7 +19,7 @@ from aiogram.types import (
 )
 from loguru import logger
 
-from services.i18n import Texts
+from services.core.i18n import Texts
 
 _GROUPS: Final = (ChatType.GROUP, ChatType.SUPERGROUP)
 _AGAIN_SECONDS: Final = 3.0

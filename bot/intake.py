@@ -12,7 +12,7 @@ from loguru import logger
 
 from bot.groups import Groups
 from bot.sender import sender_of
-from services.people import People
+from services.users.registration import People
 from storage.pool import DATABASE_AWAY, Pool
 from storage.updates import Claim, arrive, finish_update, give_up_update
 

@@ -17,8 +17,8 @@ from loguru import logger
 
 from handlers.context import Desk, answer
 from services.dispatch import Dispatcher
-from services.studio import Studio
-from services.telegram_errors import person_is_gone
+from services.messaging.app_context import Studio
+from services.messaging.telegram_errors import person_is_gone
 from storage.pool import DATABASE_AWAY
 from storage.updates import Arrival
 

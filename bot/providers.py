@@ -6,8 +6,8 @@ Only what is used is imported: the clients are slow to, and the offline ones bel
 from bot.settings import Settings
 from providers.measured import measured
 from providers.protocols import PredictionProvider, SpeechProvider, TrainingProvider, VoiceProvider
-from services.metrics import count_provider_call
-from services.work import Providers, WordProviders
+from services.core.metrics import count_provider_call
+from services.generation.context import Providers, WordProviders
 from web.replicate import PATH as REPLICATE_WEBHOOK
 
 

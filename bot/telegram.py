@@ -22,9 +22,9 @@ from pydantic import ValidationError
 
 from bot.call_counts import CountCalls
 from bot.intake import Intake
-from services.background import Background
-from services.command_menu import described
-from services.i18n import DEFAULT_LANGUAGE, Texts
+from services.admin.command_menu import described
+from services.core.background import Background
+from services.core.i18n import DEFAULT_LANGUAGE, Texts
 
 SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 - the header's name
 ALLOWED_UPDATES = ["message", "callback_query", "pre_checkout_query", "my_chat_member"]

@@ -6,7 +6,7 @@ from aiogram.types import Message, TelegramObject
 
 from handlers.context import Desk
 from services.hello import Hello, HelloEnvironment, HelloResult, greeting, hello_result
-from services.plans import PlanAAway
+from services.jobs.routing import PlanAAway
 
 router = Router(name="admin")
 

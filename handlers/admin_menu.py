@@ -11,8 +11,8 @@ from aiogram.types import CallbackQuery, InlineKeyboardMarkup, Message
 
 from handlers.admin import is_admin
 from handlers.context import Desk, answer
-from services.buttons import button, keyboard, menu_button
-from services.command_menu import ADMIN_COMMANDS, announce_to_admin
+from services.admin.command_menu import ADMIN_COMMANDS, announce_to_admin
+from services.messaging.buttons import button, keyboard, menu_button
 
 router = Router(name="admin_menu")
 router.message.filter(is_admin)

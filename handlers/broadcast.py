@@ -16,13 +16,13 @@ from handlers.admin import is_admin
 from handlers.broadcast_card import card
 from handlers.context import Desk, answer
 from services.broadcast.buttons import BroadcastTap
-from services.broadcast.calls import copy
 from services.broadcast.content import Audience, audience_of, can_be_paid, group_of, versions_of
 from services.broadcast.control import start
 from services.broadcast.progress import show_progress
-from services.buttons import button, keyboard
-from services.errors import Refused
-from services.pacing import PAID_PER_SECOND, PER_SECOND
+from services.broadcast.telegram_calls import copy
+from services.core.errors import Refused
+from services.messaging.buttons import button, keyboard
+from services.messaging.rate_limiter import PAID_PER_SECOND, PER_SECOND
 from storage.broadcast_recipients import count_audience
 from storage.broadcasts import (
     Broadcast,

@@ -16,8 +16,8 @@ from services.broadcast.content import (
     price_in_stars,
     versions_of,
 )
-from services.buttons import button, keyboard
-from services.pacing import PAID_PER_SECOND, PER_SECOND
+from services.messaging.buttons import button, keyboard
+from services.messaging.rate_limiter import PAID_PER_SECOND, PER_SECOND
 from storage.broadcast_recipients import count_audience
 from storage.broadcasts import Broadcast
 

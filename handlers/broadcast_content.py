@@ -16,7 +16,7 @@ from services.broadcast.buttons import BroadcastTap
 from services.broadcast.content import FOR_ALL, Content, content_of, read_buttons, versions_of
 from services.broadcast.control import revise
 from services.broadcast.progress import show_progress
-from services.errors import Refused
+from services.core.errors import Refused
 from storage.broadcasts import Broadcast, get_broadcast, set_content
 
 router = Router(name="broadcast content")

@@ -8,8 +8,8 @@ from handlers.context import Desk, answer
 from services.broadcast.buttons import BroadcastTap
 from services.broadcast.control import resume, revise
 from services.broadcast.progress import show_progress
-from services.buttons import button, keyboard
-from services.errors import Refused
+from services.core.errors import Refused
+from services.messaging.buttons import button, keyboard
 from storage.broadcasts import Broadcast, get_broadcast, pause_broadcast, stop_broadcast
 
 router = Router(name="broadcast control")

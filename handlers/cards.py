@@ -4,11 +4,11 @@ from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
 
 from handlers.context import Desk
 from handlers.draft import Draft
-from services.buttons import DraftTap, MenuTap, ServiceTap, TopupTap, button, keyboard, menu_button
+from services.billing.payments import pack_for
 from services.generation.inputs import ChoiceInput, FileInput, Offers, Option, PhotosInput
-from services.payments import pack_for
-from services.pricing import discounted
-from services.progress import shorten
+from services.ledger.pricing import discounted
+from services.messaging.buttons import DraftTap, MenuTap, ServiceTap, TopupTap, button, keyboard, menu_button
+from services.messaging.progress import shorten
 
 View = tuple[str, InlineKeyboardMarkup]
 _PROMPT_ON_CARD = 700

@@ -8,11 +8,11 @@ from aiogram.types import CallbackQuery, InlineKeyboardMarkup, Message
 from loguru import logger
 
 from services.dispatch import Dispatcher
+from services.generation.context import Shelf
 from services.generation.inputs import Offers
 from services.generation.spec import ServiceSpec
-from services.studio import Studio
-from services.telegram_errors import nothing_to_edit
-from services.work import Shelf
+from services.messaging.app_context import Studio
+from services.messaging.telegram_errors import nothing_to_edit
 from storage.ledger import Balance, get_balance
 from storage.users import User
 

@@ -8,7 +8,7 @@ from loguru import logger
 
 from handlers.admin import is_admin
 from handlers.context import Desk
-from services.door import LINK_SECONDS, SESSION_SECONDS, Door
+from services.admin.dashboard_auth import LINK_SECONDS, SESSION_SECONDS, Door
 
 router = Router(name="dashboard")
 router.message.filter(is_admin)

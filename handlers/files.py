@@ -7,9 +7,9 @@ from aiogram import Bot
 from aiogram.types import Message
 from PIL import Image, UnidentifiedImageError
 
-from services.downloads import download
-from services.errors import Refused
+from services.core.errors import Refused
 from services.generation.inputs import TELEGRAM_DOWNLOAD_BYTES, FileKind, FileRef
+from services.messaging.files import download
 
 _MAGIC: dict[FileKind, tuple[tuple[int, bytes], ...]] = {
     "video": ((4, b"ftyp"), (0, b"\x1a\x45\xdf\xa3"), (0, b"RIFF")),

@@ -10,8 +10,8 @@ from aiogram.types import CallbackQuery, InlineKeyboardMarkup
 from handlers.context import Desk, answer
 from handlers.draft import new_draft
 from handlers.order import take
-from services.buttons import button, keyboard
 from services.generation.registry import SERVICES
+from services.messaging.buttons import button, keyboard
 
 router = Router(name="first_minute")
 

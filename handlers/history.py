@@ -10,10 +10,10 @@ from aiogram.types import CallbackQuery, InlineKeyboardMarkup, InputMediaPhoto, 
 from handlers.cards import menu_only
 from handlers.context import Desk, answer
 from handlers.menu import menu_keyboard
-from services.buttons import HistoryTap, MenuTap, ResultTap, button, keyboard, menu_button
 from services.generation.catalogue import MODELS
 from services.generation.registry import SERVICES
-from services.progress import headline
+from services.messaging.buttons import HistoryTap, MenuTap, ResultTap, button, keyboard, menu_button
+from services.messaging.progress import headline
 from storage.jobs import Job, get_job, latest_jobs
 
 router = Router(name="history")

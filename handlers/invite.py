@@ -9,8 +9,8 @@ from aiogram.utils.deep_linking import create_start_link
 
 from handlers.cards import View
 from handlers.context import Desk, answer
-from services.buttons import MenuTap, keyboard, menu_button
-from services.referrals import BONUS, invite_payload
+from services.billing.referrals import BONUS, invite_payload
+from services.messaging.buttons import MenuTap, keyboard, menu_button
 from storage.invites import count_invited
 
 router = Router(name="invite")

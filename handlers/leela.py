@@ -13,11 +13,11 @@ from loguru import logger
 
 from handlers.context import Desk, answer
 from handlers.words import hear
-from services.buttons import MenuTap
 from services.leela import cards, play
 from services.leela.board import draw_move, draw_path
 from services.leela.cards import LeelaTap
 from services.leela.record import game_of
+from services.messaging.buttons import MenuTap
 from storage.leela import GameRow, get_game, open_game
 
 router = Router(name="leela")

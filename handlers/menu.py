@@ -9,10 +9,10 @@ from aiogram.types import CallbackQuery, InlineKeyboardMarkup, Message
 
 from handlers.context import Desk, answer
 from handlers.first_minute import with_ready_prompts
-from services.buttons import LanguageTap, MenuTap, ServiceTap, button, keyboard, menu_button
+from services.billing.invitations import Invitation, take_invitation
+from services.core.i18n import Texts
 from services.generation.registry import SERVICES
-from services.i18n import Texts
-from services.invitations import Invitation, take_invitation
+from services.messaging.buttons import LanguageTap, MenuTap, ServiceTap, button, keyboard, menu_button
 from storage.updates import Arrival
 from storage.users import set_language
 

@@ -8,12 +8,12 @@ from handlers.cards import menu_only, options, price_of, question, view
 from handlers.context import Desk, answer
 from handlers.draft import Draft, Ordering, load_draft, new_draft, save_draft
 from handlers.packs import packs_keyboard
-from services.buttons import DraftTap, ServiceTap, stop_keyboard
+from services.core.errors import NotEnough, Refused
 from services.dispatch import Accepted, Order
-from services.errors import NotEnough, Refused
 from services.generation.inputs import ChoiceInput, FileRef, TextInput
 from services.generation.registry import SERVICES
-from services.progress import edit_progress, queued_text, waiting_text
+from services.messaging.buttons import DraftTap, ServiceTap, stop_keyboard
+from services.messaging.progress import edit_progress, queued_text, waiting_text
 from storage.jobs import get_job_by_order
 
 router = Router(name="order")

@@ -12,9 +12,9 @@ from loguru import logger
 
 from handlers.context import Desk, answer
 from providers.protocols import ProviderError
-from services.buttons import MenuTap, OwnTap, ServiceTap, button, keyboard, menu_button
-from services.voices import voice_offers
-from services.work import Shelf
+from services.generation.context import Shelf
+from services.generation.voices import voice_offers
+from services.messaging.buttons import MenuTap, OwnTap, ServiceTap, button, keyboard, menu_button
 from storage.own import delete_model, delete_voice, own_models, own_voices, rename_model
 
 router = Router(name="own")

@@ -3,8 +3,8 @@
 from aiogram.types import InlineKeyboardMarkup
 
 from handlers.context import Desk
-from services.buttons import TopupTap, button, keyboard, menu_button
-from services.payments import PACKS, pack_for
+from services.billing.payments import PACKS, pack_for
+from services.messaging.buttons import TopupTap, button, keyboard, menu_button
 
 _COLUMNS = 3
 

@@ -12,10 +12,10 @@ from handlers.context import Desk, answer
 from handlers.draft import load_draft
 from handlers.order import show_accepted
 from handlers.packs import packs_keyboard, show_packs
-from services.buttons import MenuTap, TopupTap, button, keyboard, menu_button
+from services.billing.payments import PACKS, Payments, charge_of
+from services.core.errors import NotEnough, Refused
 from services.dispatch import Order
-from services.errors import NotEnough, Refused
-from services.payments import PACKS, Payments, charge_of
+from services.messaging.buttons import MenuTap, TopupTap, button, keyboard, menu_button
 from storage.jobs import get_job_by_order
 from storage.users import accept_terms
 

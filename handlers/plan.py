@@ -9,9 +9,9 @@ from aiogram.types import CallbackQuery, InlineKeyboardButton, InlineKeyboardMar
 
 from handlers.admin import is_admin
 from handlers.context import Desk, answer
-from services.buttons import PlanTap, button, keyboard, menu_button
 from services.generation.registry import SERVICES
-from services.plans import Mode, Plans
+from services.jobs.routing import Mode, Plans
+from services.messaging.buttons import PlanTap, button, keyboard, menu_button
 from storage.plan_board import count_rescues, open_jobs
 
 router = Router(name="plan")

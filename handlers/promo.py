@@ -5,10 +5,10 @@ from aiogram.filters import Command, CommandObject
 from aiogram.types import InlineKeyboardMarkup, Message
 
 from handlers.context import Desk
-from services.buttons import MenuTap, button, keyboard, menu_button
-from services.dates import day
-from services.errors import Refused
-from services.promo import NewPromo, create, redeem
+from services.billing.promo_codes import NewPromo, create, redeem
+from services.core.errors import Refused
+from services.core.formatting import day
+from services.messaging.buttons import MenuTap, button, keyboard, menu_button
 from storage.promo import latest_promos
 
 router = Router(name="promo")

@@ -8,7 +8,7 @@ from loguru import logger
 
 from handlers.admin import is_admin
 from handlers.context import Desk
-from services.reconcile import reconcile
+from services.billing.reconciliation import reconcile
 
 router = Router(name="reconcile")
 router.message.filter(is_admin)

@@ -7,8 +7,8 @@ from aiogram.types import CallbackQuery, InlineKeyboardButton, InlineKeyboardMar
 
 from handlers.admin import is_admin
 from handlers.context import Desk, answer
-from services.buttons import button, keyboard, menu_button
-from services.refunds import ask, outlook
+from services.billing.refunds import ask, outlook
+from services.messaging.buttons import button, keyboard, menu_button
 from storage.charges import Charge, charge_by_mark, get_charge, get_refund, latest_charges, mark_of
 from storage.users import get_user
 

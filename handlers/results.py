@@ -11,10 +11,10 @@ from handlers.context import Desk, answer
 from handlers.draft import Draft, new_draft, save_draft
 from handlers.order import open_draft, place_order, show_accepted, show_options
 from handlers.packs import packs_keyboard
-from services.buttons import ResultTap
-from services.errors import NotEnough, Refused
+from services.core.errors import NotEnough, Refused
 from services.generation.inputs import FileRef
 from services.generation.registry import SERVICES
+from services.messaging.buttons import ResultTap
 from storage.jobs import Job, get_job, get_job_by_order
 
 router = Router(name="results")

@@ -9,7 +9,7 @@ from aiogram.filters.callback_data import CallbackData
 from aiogram.types import CallbackQuery, InlineKeyboardButton, InlineKeyboardMarkup, Message
 
 from handlers.context import Desk, answer
-from services.buttons import MenuTap, button, keyboard, menu_button
+from services.messaging.buttons import MenuTap, button, keyboard, menu_button
 from storage.preferences import Preferences, get_preferences, set_quiet_hours, set_utc_offset, toggle_news
 
 router = Router(name="settings")

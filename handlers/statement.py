@@ -8,10 +8,10 @@ from aiogram.types import CallbackQuery, InlineKeyboardButton
 
 from handlers.cards import View
 from handlers.context import Desk, answer
-from services.buttons import MenuTap, button, keyboard, menu_button
-from services.dates import short_day
+from services.billing.subscriptions import plan_name
+from services.core.formatting import short_day
 from services.generation.registry import SERVICES
-from services.renewals import plan_name
+from services.messaging.buttons import MenuTap, button, keyboard, menu_button
 from storage.statement import StatementLine, statement
 
 router = Router(name="statement")

@@ -10,11 +10,11 @@ from aiogram.types import BufferedInputFile, CallbackQuery, InlineKeyboardMarkup
 
 from handlers.admin import is_admin
 from handlers.context import Desk, answer
-from services.buttons import button, keyboard, menu_button
 from services.generation.catalogue import MARKUP, USD_PER_STAR
 from services.generation.registry import SERVICES
-from services.stats import USD_PAID_OUT, Span, Stats, gather_stats
-from services.stats_picture import draw
+from services.messaging.buttons import button, keyboard, menu_button
+from services.monitoring.stats import USD_PAID_OUT, Span, Stats, gather_stats
+from services.monitoring.stats_image import draw
 
 router = Router(name="stats")
 router.message.filter(is_admin)

@@ -11,11 +11,11 @@ from loguru import logger
 
 from handlers.cards import View
 from handlers.context import Desk, answer
-from services.buttons import MenuTap, button, keyboard, menu_button
-from services.dates import day
-from services.payments import Payments
-from services.renewals import monthly_stars, plan_name, refusal, set_renewal
-from services.subscriptions import PLANS
+from services.billing.payments import Payments
+from services.billing.subscriptions import monthly_stars, plan_name, refusal, set_renewal
+from services.billing.tiers import PLANS
+from services.core.formatting import day
+from services.messaging.buttons import MenuTap, button, keyboard, menu_button
 from storage.subscriptions import Subscription, current_subscription
 from storage.users import accept_terms
 

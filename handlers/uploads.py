@@ -12,11 +12,11 @@ from handlers.context import Desk, answer
 from handlers.draft import Draft, Ordering, load_draft, save_draft
 from handlers.files import file_of, look_inside, required_file
 from handlers.order import PHOTO, current, lost, open_draft
-from services.buttons import DraftTap, ServiceTap, button, keyboard
-from services.errors import Refused
+from services.core.errors import Refused
 from services.generation.inputs import FileInput, FileRef, PhotosInput
 from services.generation.registry import SERVICES
-from services.telegram_errors import nothing_to_edit
+from services.messaging.buttons import DraftTap, ServiceTap, button, keyboard
+from services.messaging.telegram_errors import nothing_to_edit
 
 router = Router(name="uploads")
 _COUNT_EVERY = 1.0

@@ -11,10 +11,10 @@ from loguru import logger
 from handlers.admin import is_admin
 from handlers.context import Desk, answer
 from handlers.refunds import refund_button
-from services.buttons import button, keyboard, menu_button
+from services.billing.bonuses import MOST, grant
 from services.generation.registry import SERVICES
-from services.grants import MOST, grant
-from services.progress import shorten
+from services.messaging.buttons import button, keyboard, menu_button
+from services.messaging.progress import shorten
 from storage.charges import charges_of
 from storage.jobs import Job, latest_jobs
 from storage.user_cards import add_note, find_user, get_user_card, set_blocked

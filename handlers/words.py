@@ -12,11 +12,11 @@ from handlers.draft import Draft, Ordering, load_draft, new_draft
 from handlers.order import current, lost, open_draft, take
 from handlers.uploads import take_file
 from providers.protocols import ErrorKind, ProviderError
-from services.buttons import DraftTap, button, keyboard
-from services.downloads import download
-from services.errors import Failure
+from services.core.errors import Failure
 from services.generation.inputs import FileInput, TextInput
 from services.generation.registry import SERVICES
+from services.messaging.buttons import DraftTap, button, keyboard
+from services.messaging.files import download
 
 router = Router(name="words")
 _LONGEST_SECONDS = 120

@@ -6,9 +6,9 @@ from typing import Any
 import inngest
 from loguru import logger
 
-from services.chores import Chore, perform
-from services.steps import RETRIES
-from services.studio import Studio
+from services.durable.steps import RETRIES
+from services.maintenance.scheduled_tasks import Chore, perform
+from services.messaging.app_context import Studio
 
 
 def create_chore_function(client: inngest.Inngest, studio: Studio, chore: Chore) -> inngest.Function[Any]:
@@ -18,7 +18,7 @@ def create_chore_function(client: inngest.Inngest, studio: Studio, chore: Chore)
         return {"slot": slot.isoformat(), "done": done}
 
     async def on_failure(ctx: inngest.Context) -> None:
-        """The slot stays undone, so a process of ours will do it (services/chores.py)."""
+        """The slot stays undone, so a process of ours will do it (services/maintenance/scheduled_tasks.py)."""
         logger.error("chore {} failed on plan A: {}", chore.id, ctx.event.data.get("error"))
 
     return client.create_function(

@@ -10,12 +10,12 @@ from loguru import logger
 from inngest_functions.calls import Calls
 from inngest_functions.events import JOB_CANCELLED, JobEvent
 from inngest_functions.steps import InngestSteps
-from services.errands.spec import ErrandSpec
-from services.errors import LeaseLost, PlanGaveUp
-from services.expiry import STALE_AFTER
+from services.core.errors import LeaseLost, PlanGaveUp
+from services.durable.steps import RETRIES
 from services.generation.spec import ServiceSpec
-from services.jobs import JobEngine
-from services.steps import RETRIES
+from services.jobs.engine import JobEngine
+from services.jobs.expiry import STALE_AFTER
+from services.jobs.internal_jobs import ErrandSpec
 from storage.jobs import claim_job, hand_over_job
 from storage.journal import read_journal
 

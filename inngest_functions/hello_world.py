@@ -8,8 +8,8 @@ import inngest
 from loguru import logger
 
 from inngest_functions.events import HELLO, HelloWorld
+from services.durable.steps import RETRIES
 from services.hello import Hello, HelloEnvironment, greeting, hello_result
-from services.steps import RETRIES
 
 FUNCTION_ID: Final = "hello-world"
 

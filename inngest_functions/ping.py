@@ -6,8 +6,8 @@ import inngest
 from loguru import logger
 
 from inngest_functions.events import PING, Ping
-from services.signals import give
-from services.studio import Studio
+from services.durable.pubsub import give
+from services.messaging.app_context import Studio
 
 FUNCTION_ID: Final = "ping"
 

@@ -28,10 +28,10 @@ from inngest_functions.hello import hello_event
 from inngest_functions.ping import signal_of
 from inngest_functions.runs import RunFailed, RunUnknown, wait_for_run
 from providers.errors import clean
+from services.durable.pubsub import Signals
 from services.hello import HelloResult
-from services.plans import PlanAAway
-from services.signals import Signals
-from services.specs import JOBS
+from services.job_kinds import JOBS
+from services.jobs.routing import PlanAAway
 from storage.jobs import Job
 
 _PROBE_EVERY: Final = 2.0

@@ -9,10 +9,10 @@ from inngest_functions.chores import create_chore_function
 from inngest_functions.generation import create_generation_function
 from inngest_functions.hello_world import create_hello_function
 from inngest_functions.ping import create_ping_function
-from services.chores import CHORES
 from services.hello import HelloEnvironment
-from services.jobs import JobEngine
-from services.specs import JOBS
+from services.job_kinds import JOBS
+from services.jobs.engine import JobEngine
+from services.maintenance.scheduled_tasks import CHORES
 
 
 def create_functions(

@@ -6,8 +6,8 @@ from datetime import timedelta
 import inngest
 
 from inngest_functions.events import PREDICTION_FINISHED
-from services.errors import Failure, PlanGaveUp
-from services.steps import RETRIES, Outcome, Steps
+from services.core.errors import Failure, PlanGaveUp
+from services.durable.steps import RETRIES, Outcome, Steps
 from storage import journal
 from storage.jobs import Job, Plan, renew_lease
 from storage.pool import Pool

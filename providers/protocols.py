@@ -11,7 +11,7 @@ Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
 
 class ErrorKind(StrEnum):
-    """Why a provider could not do the work; services/errors.py says what follows from each."""
+    """Why a provider could not do the work; services/core/errors.py says what follows from each."""
 
     BAD_INPUT = "bad_input"
     MODERATION = "moderation"

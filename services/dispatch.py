@@ -11,16 +11,16 @@ from uuid import UUID
 
 from loguru import logger
 
-from services import ledger
-from services.errands.launch import new_job_id
-from services.errors import NotEnough
+from services.core.errors import NotEnough
+from services.generation.context import Shelf
 from services.generation.registry import SERVICES
-from services.plans import PlanAAway, Plans
-from services.pricing import discounted
-from services.queue import Queue
-from services.relay import Relay
-from services.studio import Studio
-from services.work import Shelf
+from services.jobs.enqueue import new_job_id
+from services.jobs.outbox_publisher import Relay
+from services.jobs.routing import PlanAAway, Plans
+from services.jobs.worker import Queue
+from services.ledger import credits as ledger
+from services.ledger.pricing import discounted
+from services.messaging.app_context import Studio
 from storage.jobs import Job, NewJob, get_job_by_order, insert_job, queue_place, stop_job
 from storage.ledger import NotEnoughCredits, get_balance
 from storage.outbox import add_to_outbox

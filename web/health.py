@@ -11,8 +11,8 @@ from aiohttp import web
 
 from providers.protocols import ProviderError
 from services.generation.registry import SERVICES
-from services.plans import Plans
-from services.studio import Studio
+from services.jobs.routing import Plans
+from services.messaging.app_context import Studio
 from storage.pool import DATABASE_AWAY
 
 _CHECK_SECONDS = 3.0

@@ -12,10 +12,10 @@ from loguru import logger
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from services.metrics import REGISTRY, begin_counting
-from services.plans import MODES, Plans
-from services.queue import Queue
-from services.studio import Studio
+from services.core.metrics import REGISTRY, begin_counting
+from services.jobs.routing import MODES, Plans
+from services.jobs.worker import Queue
+from services.messaging.app_context import Studio
 from storage.gauges import GaugeReader, Gauges
 from storage.pool import DATABASE_AWAY
 

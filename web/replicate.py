@@ -12,9 +12,9 @@ from loguru import logger
 
 from providers.protocols import ProviderError
 from providers.replicate_webhook import WebhookRefused, prediction_id_in, verify
-from services.plans import PlanAAway, Plans
-from services.signals import give
-from services.studio import Studio
+from services.durable.pubsub import give
+from services.jobs.routing import PlanAAway, Plans
+from services.messaging.app_context import Studio
 from storage.jobs import Job, get_job_by_prediction
 from storage.pool import DATABASE_AWAY
 

@@ -6,8 +6,8 @@ from aiogram.filters.callback_data import CallbackData
 from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
 
 from services.broadcast.content import FOR_ALL
-from services.buttons import button, keyboard
-from services.i18n import Texts
+from services.core.i18n import Texts
+from services.messaging.buttons import button, keyboard
 from storage.broadcasts import Broadcast
 
 

@@ -8,9 +8,9 @@ from typing import Any, Literal
 from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup, Message
 from pydantic import BaseModel, ConfigDict
 
-from services.errors import Refused
-from services.i18n import DEFAULT_LANGUAGE
-from services.pacing import PAID_PER_SECOND, PER_SECOND
+from services.core.errors import Refused
+from services.core.i18n import DEFAULT_LANGUAGE
+from services.messaging.rate_limiter import PAID_PER_SECOND, PER_SECOND
 from storage.broadcast_recipients import Group
 from storage.broadcasts import Broadcast
 

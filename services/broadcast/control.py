@@ -7,9 +7,9 @@ from typing import Any
 from asyncpg import UniqueViolationError
 
 from services.broadcast.content import fallback_of, group_of
-from services.errands.broadcast import BROADCAST
-from services.errands.launch import launch
-from services.errors import Refused
+from services.broadcast.job import BROADCAST
+from services.core.errors import Refused
+from services.jobs.enqueue import launch
 from storage.broadcast_recipients import add_recipients, begin_revision
 from storage.broadcasts import (
     Broadcast,

@@ -5,11 +5,11 @@ from functools import partial
 from aiogram.exceptions import TelegramAPIError, TelegramNetworkError
 from loguru import logger
 
-from services.broadcast.calls import content_is_gone, copy, delete, edit, is_done_already
 from services.broadcast.content import Content
-from services.broadcast.going import Pass
-from services.steps import patiently
-from services.telegram_errors import person_is_gone
+from services.broadcast.delivery_pass import Pass
+from services.broadcast.telegram_calls import content_is_gone, copy, delete, edit, is_done_already
+from services.durable.steps import patiently
+from services.messaging.telegram_errors import person_is_gone
 from storage.broadcast_recipients import (
     Ended,
     Recipient,

@@ -8,9 +8,9 @@ from loguru import logger
 
 from services.broadcast.buttons import progress_keyboard
 from services.broadcast.content import versions_of
-from services.i18n import DEFAULT_LANGUAGE, Texts
-from services.studio import Studio
-from services.telegram_errors import nothing_to_edit
+from services.core.i18n import DEFAULT_LANGUAGE, Texts
+from services.messaging.app_context import Studio
+from services.messaging.telegram_errors import nothing_to_edit
 from storage.broadcast_recipients import Counts, count_recipients, reasons
 from storage.broadcasts import Broadcast, get_broadcast, latest_broadcast, set_progress_message
 from storage.pool import Executor

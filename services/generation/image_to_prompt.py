@@ -1,9 +1,9 @@
 """Words that would make a picture like this one."""
 
+from services.generation.context import Work
 from services.generation.inputs import FileInput, FileRef, Values
+from services.generation.result import Result
 from services.generation.spec import ServiceSpec
-from services.result import Result
-from services.work import Work
 
 _PRICE = 2
 

@@ -3,12 +3,12 @@
 from providers.protocols import PredictionRequest
 from services.generation.catalogue import MODELS, Model
 from services.generation.choices import chosen_model, fixed_choice, model_choice, seconds_choice
+from services.generation.context import Work
 from services.generation.inputs import FileInput, FileRef, Option, TextInput, Values
-from services.generation.moderation import moderate
 from services.generation.predictions import Ask, predict, seed_for
+from services.generation.result import Media, Result
 from services.generation.spec import ServiceSpec
-from services.result import Media, Result
-from services.work import Work
+from services.safety.moderation import moderate
 
 _MODELS = MODELS["image_to_video"]
 _PHOTO_BYTES = 10 * 1024 * 1024

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from services.errors import Refused
+from services.core.errors import Refused
 
 MB = 1024 * 1024
 TELEGRAM_DOWNLOAD_BYTES = 20 * MB

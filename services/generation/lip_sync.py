@@ -2,11 +2,11 @@
 
 from providers.protocols import PredictionRequest
 from services.generation.catalogue import MODELS, Model
+from services.generation.context import Work
 from services.generation.inputs import FileInput, FileRef, Values
 from services.generation.predictions import Ask, predict, seed_for
+from services.generation.result import Media, Result
 from services.generation.spec import ServiceSpec
-from services.result import Media, Result
-from services.work import Work
 
 _MODELS = MODELS["lip_sync"]
 _LONGEST_SECONDS = 120

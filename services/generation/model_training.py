@@ -4,11 +4,11 @@ from decimal import Decimal
 
 from services.generation.catalogue import MODELS
 from services.generation.choices import fixed_choice
+from services.generation.context import Work
 from services.generation.inputs import Option, PhotosInput, TextInput, Values
-from services.generation.own_models import step_options, train, training_price
+from services.generation.result import Result
 from services.generation.spec import ServiceSpec
-from services.result import Result
-from services.work import Work
+from services.generation.user_models import step_options, train, training_price
 
 _MODEL = next(iter(MODELS["model_training"].values()))
 _STARS_A_STEP = Decimal("0.25")

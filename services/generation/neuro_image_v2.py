@@ -2,11 +2,11 @@
 
 from services.generation.catalogue import MODELS
 from services.generation.choices import count_choice, offered_choice, size_choice
+from services.generation.context import Shelf, Work
 from services.generation.inputs import Offers, TextInput, Values
-from services.generation.own_models import find_model, model_offers, picture
+from services.generation.result import Result
 from services.generation.spec import ServiceSpec
-from services.result import Result
-from services.work import Shelf, Work
+from services.generation.user_models import find_model, model_offers, picture
 
 _MODELS = MODELS["neuro_image_v2"]
 _STARS = 13

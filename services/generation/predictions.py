@@ -8,9 +8,9 @@ from functools import partial
 from typing import Any
 
 from providers.protocols import Prediction, PredictionProvider, PredictionRequest
-from services.errors import Broken, Failure, failure_of_kind
+from services.core.errors import Broken, Failure, failure_of_kind
+from services.generation.context import Work
 from services.generation.inputs import FileRef
-from services.work import Work
 from storage.jobs import get_job_by_prediction
 
 _PAUSES = (0.5, 1.0, 1.0, 2.0, 3.0, 5.0)

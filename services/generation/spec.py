@@ -8,8 +8,8 @@ from services.generation.inputs import ChoiceInput, FileInput, Input, Offers, Te
 
 if TYPE_CHECKING:
     from providers.protocols import PredictionProvider
-    from services.result import Result
-    from services.work import Providers, Shelf, Work
+    from services.generation.context import Providers, Shelf, Work
+    from services.generation.result import Result
 
 
 async def no_offers(shelf: "Shelf") -> Offers:

@@ -3,15 +3,15 @@
 import math
 from functools import partial
 
-from services.errors import Refused
+from services.core.errors import Refused
+from services.durable.steps import patiently
 from services.generation.choices import offered_choice
+from services.generation.context import Work
 from services.generation.inputs import TextInput, Values
-from services.generation.moderation import moderate
+from services.generation.result import Media, Result
 from services.generation.spec import ServiceSpec
-from services.result import Media, Result
-from services.steps import patiently
-from services.voices import forget_lost_voice, voice_offers
-from services.work import Work
+from services.generation.voices import forget_lost_voice, voice_offers
+from services.safety.moderation import moderate
 from storage.blobs import put_blob
 
 _STARS_A_THOUSAND = 8

@@ -2,10 +2,10 @@
 
 from datetime import datetime
 
+from services.generation.context import Work
 from services.generation.inputs import MB, FileInput, FileRef, TextInput, Values
+from services.generation.result import Result
 from services.generation.spec import ServiceSpec
-from services.result import Result
-from services.work import Work
 from storage.own import add_voice
 
 _PRICE = 56

@@ -7,10 +7,10 @@ from uuid import UUID
 from aiogram.filters.callback_data import CallbackData
 from aiogram.types import InlineKeyboardMarkup
 
-from services.buttons import button, keyboard
-from services.i18n import Texts
+from services.core.i18n import Texts
 from services.leela.rules import ENTRY, HOME, Move
 from services.leela.squares import square
+from services.messaging.buttons import button, keyboard
 from storage.leela import Awaits
 
 REPORT_LENGTH: Final = 50

@@ -2,12 +2,12 @@
 
 from uuid import UUID, uuid4
 
-from services.errands.game import GAME_STEP
-from services.errands.launch import launch, new_job_id
+from services.jobs.enqueue import launch, new_job_id
 from services.leela.cards import REPORT_LENGTH
+from services.leela.job import GAME_STEP
 from services.leela.record import game_of, move_of, state_of
 from services.leela.rules import Game, Move
-from services.studio import Studio
+from services.messaging.app_context import Studio
 from storage.leela import GameRow, begin_game, end_game, get_moves, go_on, open_game, set_report
 from storage.pool import Executor
 

@@ -4,7 +4,7 @@ import re
 from typing import Final
 
 from providers.protocols import TextProvider
-from services.i18n import Texts
+from services.core.i18n import Texts
 from services.leela.rules import Move
 from services.leela.squares import square
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
-from services.i18n import DEFAULT_LANGUAGE
+from services.core.i18n import DEFAULT_LANGUAGE
 from services.leela.rules import LAST
 
 FOLDER: Final = Path(__file__).resolve().parent / "squares"

@@ -16,8 +16,8 @@ import pytest
 from handlers.refunds import RefundTap
 from handlers.user_card import UserTap
 from sandbox.telegram.payments import Payment
-from services.grants import grant
-from services.studio import Studio
+from services.billing.bonuses import grant
+from services.messaging.app_context import Studio
 from storage.charges import mark_of
 from storage.ledger import Balance, check_ledger, get_balance, move
 from storage.pool import create_pool

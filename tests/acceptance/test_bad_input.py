@@ -10,13 +10,13 @@ from pydantic import SecretStr
 from bot.providers import create_providers
 from bot.settings import Settings
 from bot.telegram import create_bots
+from services.core.i18n import Texts
+from services.durable.steps import DirectSteps
 from services.generation import text_to_image
-from services.i18n import Texts
-from services.jobs import JobEngine
-from services.notifications import notify_training_failed
-from services.specs import ERRANDS
-from services.steps import DirectSteps
-from services.studio import Studio
+from services.job_kinds import ERRANDS
+from services.jobs.engine import JobEngine
+from services.messaging.app_context import Studio
+from services.notifications.notify import notify_training_failed
 from storage.jobs import claim_next_job
 from storage.ledger import Balance, check_ledger, get_balance
 from tests.support.replicate_stand import TOKEN as REPLICATE_TOKEN

@@ -9,13 +9,13 @@ from typing import Any
 import asyncpg
 import pytest
 
-from services import ledger
-from services.admins import tell_admins
-from services.errands.notification import Line
+from services.core.i18n import Html, Texts
 from services.generation.inputs import FileRef
-from services.i18n import Html, Texts
-from services.notifications import notify, notify_many
-from services.studio import Studio
+from services.ledger import credits as ledger
+from services.messaging.app_context import Studio
+from services.notifications.admins import tell_admins
+from services.notifications.notices import Line
+from services.notifications.notify import notify, notify_many
 from storage.jobs import insert_job
 from storage.outbox import add_to_outbox
 from storage.pool import create_pool

@@ -6,7 +6,7 @@ import json
 import aiohttp
 import pytest
 
-from services.payments import pack_for
+from services.billing.payments import pack_for
 from storage.ledger import Balance, check_ledger, get_balance
 from tests.support.breakpoint import breakpoint_at
 from tests.support.process import BotProcess

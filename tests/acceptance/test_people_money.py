@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit, urlunsplit
 import asyncpg
 import pytest
 
-from services import ledger
+from services.ledger import credits as ledger
 from storage.ledger import Balance, check_ledger, get_balance
 from storage.pool import create_pool
 from storage.statement import statement

@@ -10,7 +10,7 @@ from typing import Any
 import asyncpg
 import pytest
 
-from services.command_menu import ADMIN_COMMANDS, COMMANDS
+from services.admin.command_menu import ADMIN_COMMANDS, COMMANDS
 from storage.pool import create_pool
 from storage.preferences import get_preferences
 from tests.support.process import Forge

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from sandbox.inngest.execution import Pace
 from sandbox.inngest.stand import InngestStand
-from services.expiry import STALE_AFTER
+from services.jobs.expiry import STALE_AFTER
 from storage.jobs import free_stale_jobs
 from storage.ledger import Balance, check_ledger, get_balance
 from storage.pool import Pool

@@ -12,7 +12,7 @@ from yarl import URL
 
 from inngest_functions.connect import Connection
 from sandbox.inngest.keys import Keys
-from services.background import Background
+from services.core.background import Background
 from tests.contract.world import World, until
 
 Kind = pb.GatewayMessageType

@@ -8,8 +8,8 @@ import asyncpg
 import pytest
 
 from bot.telegram import create_bots
-from services.i18n import Texts
-from services.studio import Studio
+from services.core.i18n import Texts
+from services.messaging.app_context import Studio
 from storage.pool import create_pool
 from storage.users import set_language
 from tests.support.incident_house import ANN, BORIS, PERSON, Clock, House, Inngest

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 from loguru import logger
 
-from services.alert_messages import QuietHours
+from services.monitoring.alert_messages import QuietHours
 from tests.support.incident_house import ANN, BORIS, PERSON, House
 
 

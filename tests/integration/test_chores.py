@@ -10,15 +10,15 @@ import pytest
 
 from bot.telegram import create_bots
 from inngest_functions.chores import create_chore_function
-from services.background import Background
-from services.chores import CHORES, Chore, keep_chores, perform
-from services.i18n import Texts
-from services.payments import Payments
-from services.plans import Plans
-from services.reconcile import reconcile, reconcile_stars
-from services.specs import JOBS
-from services.studio import Studio
-from services.summary import send_summary
+from services.billing.payments import Payments
+from services.billing.reconciliation import reconcile, reconcile_stars
+from services.core.background import Background
+from services.core.i18n import Texts
+from services.job_kinds import JOBS
+from services.jobs.routing import Plans
+from services.maintenance.scheduled_tasks import CHORES, Chore, keep_chores, perform
+from services.messaging.app_context import Studio
+from services.monitoring.daily_summary import send_summary
 from storage.ledger import check_ledger, get_balance
 from storage.pool import Pool
 from tests.support.inngest_kit import RecordingClient, StepDouble, build_event, run_function
@@ -135,8 +135,8 @@ async def test_a_healthy_inngest_has_its_time_first(
 ) -> None:
     """What is freshly due is left to it; its cron function does the work, and then nobody else."""
     await due(studio, chore)
-    monkeypatch.setattr("services.chores._INNGEST_HAS", timedelta(hours=2))
-    monkeypatch.setattr("services.chores._LOOK_EVERY", 0.01)
+    monkeypatch.setattr("services.maintenance.scheduled_tasks._INNGEST_HAS", timedelta(hours=2))
+    monkeypatch.setattr("services.maintenance.scheduled_tasks._LOOK_EVERY", 0.01)
     inngest = Inngest(healthy=True)
     async for _ in keep(studio, chore, inngest):
         client = RecordingClient()

@@ -9,8 +9,8 @@ from typing import Any
 import aiohttp
 import pytest
 
-from services import door as door_module
-from services.door import Door, NotLetIn
+from services.admin import dashboard_auth as door_module
+from services.admin.dashboard_auth import Door, NotLetIn
 from storage.dashboard import ended_jobs
 from storage.dashboard_links import add_link, use_link
 from storage.pool import Pool

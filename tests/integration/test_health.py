@@ -14,11 +14,11 @@ from pydantic import SecretStr
 from bot.providers import create_providers
 from bot.settings import Settings
 from bot.telegram import create_bots
+from services.core.i18n import Texts
 from services.generation.registry import SERVICES
-from services.i18n import Texts
-from services.plans import PlanA, Plans
-from services.specs import JOBS
-from services.studio import Studio
+from services.job_kinds import JOBS
+from services.jobs.routing import PlanA, Plans
+from services.messaging.app_context import Studio
 from storage.pool import Pool, create_pool
 from tests.support.replicate_stand import TOKEN, ReplicateStand
 from tests.support.stage import BOT_TOKEN, TelegramStand

@@ -5,7 +5,7 @@ from typing import Any, cast
 
 from aiogram.types import PreCheckoutQuery, User
 
-from services.payments import Payments
+from services.billing.payments import Payments
 from storage.incidents import Told, begin_to_tell, claim_telling
 from tests.support.incident_house import ANN, BORIS, PERSON, House, Inngest
 from tests.support.rows import add_job, add_user

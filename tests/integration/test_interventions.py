@@ -10,8 +10,8 @@ from aiogram.types import Chat, Message
 
 from handlers.context import Desk
 from handlers.dashboard import dashboard
-from services.buttons import failure_keyboard, result_keyboard
-from services.interventions import CannotIntervene, Interventions
+from services.admin.admin_actions import CannotIntervene, Interventions
+from services.messaging.buttons import failure_keyboard, result_keyboard
 from storage.jobs import get_job, get_job_by_order
 from storage.ledger import Balance, check_ledger, get_balance, take_back
 from storage.pool import Pool

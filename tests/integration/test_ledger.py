@@ -5,7 +5,7 @@ import asyncio
 import asyncpg
 import pytest
 
-from services import ledger
+from services.ledger import credits as ledger
 from storage.jobs import claim_job, end_job
 from storage.ledger import Balance, NotEnoughCredits, check_ledger, get_balance, ledger_totals, move
 from storage.pool import Pool

@@ -19,16 +19,16 @@ from aiogram.methods import RefundStarPayment
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from services import ledger
-from services.errors import Refused
-from services.grants import grant
-from services.i18n import Texts
-from services.interventions import Interventions
-from services.payments import PACKS, Charge, Payments
-from services.promo import redeem
-from services.refunds import _refund, ask, refunded_elsewhere
-from services.studio import Studio
-from services.subscriptions import PERIOD, PLANS, Plan
+from services.admin.admin_actions import Interventions
+from services.billing.bonuses import grant
+from services.billing.payments import PACKS, Charge, Payments
+from services.billing.promo_codes import redeem
+from services.billing.refunds import _refund, ask, refunded_elsewhere
+from services.billing.tiers import PERIOD, PLANS, Plan
+from services.core.errors import Refused
+from services.core.i18n import Texts
+from services.ledger import credits as ledger
+from services.messaging.app_context import Studio
 from storage.charges import claim_refunds
 from storage.jobs import claim_job, end_job, get_job, stop_job
 from storage.ledger import Balance, NotEnoughCredits, check_ledger, get_balance, ledger_totals

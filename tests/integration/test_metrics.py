@@ -12,14 +12,14 @@ from aiohttp import web
 
 from providers.measured import measured
 from providers.protocols import ErrorKind, Prediction, ProviderError
-from services.i18n import Texts
-from services.jobs import JobEngine
-from services.metrics import count_provider_call
-from services.notifications import notify_training_failed
-from services.plans import Plans
-from services.queue import Queue
-from services.specs import ERRANDS, JOBS
-from services.studio import Studio
+from services.core.i18n import Texts
+from services.core.metrics import count_provider_call
+from services.job_kinds import ERRANDS, JOBS
+from services.jobs.engine import JobEngine
+from services.jobs.routing import Plans
+from services.jobs.worker import Queue
+from services.messaging.app_context import Studio
+from services.notifications.notify import notify_training_failed
 from storage.pool import Pool, create_pool
 from tests.support.rows import add_job, add_user
 from tests.support.samples import Samples

@@ -7,16 +7,16 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from services import ledger
-from services.dates import day, short_day
-from services.errands.notification import Notice
-from services.errors import Refused
-from services.i18n import Texts
-from services.invitations import Invitation, take_invitation
-from services.promo import NewPromo, create, redeem
-from services.referrals import invite_payload, reward_inviter
-from services.renewals import refusal, tell_ends
-from services.studio import Studio
+from services.billing.invitations import Invitation, take_invitation
+from services.billing.promo_codes import NewPromo, create, redeem
+from services.billing.referrals import invite_payload, reward_inviter
+from services.billing.subscriptions import refusal, tell_ends
+from services.core.errors import Refused
+from services.core.formatting import day, short_day
+from services.core.i18n import Texts
+from services.ledger import credits as ledger
+from services.messaging.app_context import Studio
+from services.notifications.notices import Notice
 from storage.charges import add_charge
 from storage.invites import Invited, count_invited
 from storage.ledger import Balance, check_ledger, get_balance, move

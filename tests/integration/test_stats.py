@@ -9,13 +9,13 @@ from typing import Any, cast
 
 import pytest
 
-from services import ledger
 from services.generation.costs import cost_of
-from services.ledger_check import main as check_by_hand
-from services.ledger_check import prove_ledger
-from services.stats import gather_stats
-from services.stats_picture import draw
-from services.studio import Studio
+from services.ledger import credits as ledger
+from services.ledger.proof import main as check_by_hand
+from services.ledger.proof import prove_ledger
+from services.messaging.app_context import Studio
+from services.monitoring.stats import gather_stats
+from services.monitoring.stats_image import draw
 from storage.incidents import open_incidents
 from storage.jobs import State, claim_job, end_job
 from storage.ledger import move

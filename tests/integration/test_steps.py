@@ -10,9 +10,9 @@ import pytest
 import stamina
 
 from providers.protocols import ErrorKind, ProviderError
-from services.errors import Away, Broken, Failure, LeaseLost, Passing, Refused
-from services.signals import Signals
-from services.steps import RETRIES, DirectSteps
+from services.core.errors import Away, Broken, Failure, LeaseLost, Passing, Refused
+from services.durable.pubsub import Signals
+from services.durable.steps import RETRIES, DirectSteps
 from storage.jobs import Job, claim_job, claim_next_job
 from storage.journal import begin_step, read_journal
 from storage.pool import Pool

@@ -16,17 +16,17 @@ from yarl import URL
 from bot.providers import create_providers
 from bot.settings import Settings
 from bot.telegram import create_bots
-from services import ledger
+from services.admin.dashboard_auth import Door
+from services.core.i18n import Texts
 from services.dispatch import Dispatcher
-from services.door import Door
-from services.i18n import Texts
-from services.jobs import JobEngine
-from services.notifications import notify_training_failed
-from services.plans import NoPlanA, Plans
-from services.queue import Queue
-from services.relay import Relay
-from services.specs import ERRANDS, JOBS
-from services.studio import Studio
+from services.job_kinds import ERRANDS, JOBS
+from services.jobs.engine import JobEngine
+from services.jobs.outbox_publisher import Relay
+from services.jobs.routing import NoPlanA, Plans
+from services.jobs.worker import Queue
+from services.ledger import credits as ledger
+from services.messaging.app_context import Studio
+from services.notifications.notify import notify_training_failed
 from storage.jobs import Job, State, claim_job, end_job
 from storage.journal import begin_step, end_step
 from storage.pool import Pool

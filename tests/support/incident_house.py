@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
-from services.alert_messages import QuietHours
-from services.alert_webhook import AlertWebhook
-from services.alerts import Alerts
-from services.conditions import Conditions
-from services.incidents import Incidents
-from services.plans import Plans
-from services.specs import JOBS
-from services.studio import Studio
+from services.job_kinds import JOBS
+from services.jobs.routing import Plans
+from services.messaging.app_context import Studio
+from services.monitoring.alert_messages import QuietHours
+from services.monitoring.alert_webhook import AlertWebhook
+from services.monitoring.alerts import Alerts
+from services.monitoring.health_checks import Conditions
+from services.monitoring.incidents import Incidents
 from storage.incidents import open_incidents
 from storage.pool import Pool
 from tests.support.rows import add_job

@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID, uuid4
 
-from services import ledger
+from services.ledger import credits as ledger
 from storage.jobs import Job, NewJob, Plan, insert_job
 from storage.pool import Pool
 from storage.users import Profile, register_user

@@ -20,7 +20,7 @@ from sandbox.inngest.execution import Pace
 from sandbox.inngest.stand import InngestStand
 from sandbox.telegram import create_telegram
 from sandbox.telegram.payments import Payment, new_charge_id
-from services.i18n import Texts
+from services.core.i18n import Texts
 from storage.pool import Pool
 from tests.support.process import BotProcess, Forge
 from tests.support.replicate_stand import TOKEN as REPLICATE_TOKEN

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from services.background import Background
+from services.core.background import Background
 
 
 async def test_a_cancellation_that_was_lost_in_the_cleaning_up_is_made_again() -> None:

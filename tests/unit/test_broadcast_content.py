@@ -3,7 +3,7 @@
 import pytest
 
 from services.broadcast.content import Content, LinkButton, fallback_of, price_in_stars, read_buttons
-from services.errors import Refused
+from services.core.errors import Refused
 
 
 def test_lines_become_buttons() -> None:

@@ -10,10 +10,10 @@ import pytest
 from babel.messages.catalog import Catalog, Message
 from babel.messages.pofile import read_po
 
-from services.errors import _PROVIDER
+from services.core.errors import _PROVIDER
+from services.core.i18n import FOLDER, Html, Texts
 from services.generation.inputs import ChoiceInput
 from services.generation.registry import SERVICES
-from services.i18n import FOLDER, Html, Texts
 
 ROOT = Path(__file__).resolve().parents[2]
 TEXTS = Texts()

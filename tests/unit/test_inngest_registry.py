@@ -9,9 +9,9 @@ import pytest
 from inngest_functions.calls import Calls
 from inngest_functions.events import EVENTS, JOB_CANCELLED, JobEvent
 from inngest_functions.registry import create_functions
-from services.chores import CHORES
 from services.generation.registry import SERVICES
-from services.jobs import JobEngine
+from services.jobs.engine import JobEngine
+from services.maintenance.scheduled_tasks import CHORES
 from tests.support.inngest_kit import RecordingClient
 
 FIELDS_OWN = {

@@ -5,7 +5,7 @@ from html import unescape
 
 import pytest
 
-from services.i18n import Texts
+from services.core.i18n import Texts
 from services.leela import cards
 from services.leela.reply import own_words
 from services.leela.rules import LAST, Game, Move, play

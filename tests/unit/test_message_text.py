@@ -5,7 +5,7 @@ from html import unescape
 
 import pytest
 
-from services.message_text import MESSAGE_LENGTH, fit_message
+from services.core.message_text import MESSAGE_LENGTH, fit_message
 
 
 def shown(html: str) -> str:

@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from services.metrics import VERSION
+from services.core.metrics import VERSION
 from tests.support.samples import names_of
 from web.metrics import Metrics
 

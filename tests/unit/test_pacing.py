@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from services import pacing
-from services.pacing import PAID_PER_SECOND, PER_SECOND, Pacer
+from services.messaging import rate_limiter as pacing
+from services.messaging.rate_limiter import PAID_PER_SECOND, PER_SECOND, Pacer
 
 
 class Clock:

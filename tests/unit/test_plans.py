@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from services.background import Background
+from services.core.background import Background
 from services.hello import HelloResult
-from services.plans import NoPlanA, PlanAAway, Plans
-from services.specs import JOBS
+from services.job_kinds import JOBS
+from services.jobs.routing import NoPlanA, PlanAAway, Plans
 from storage.jobs import Job
 from storage.pool import Pool
 from tests.support.stage import until

@@ -9,14 +9,14 @@ import pytest
 
 from inngest_functions.calls import Calls
 from inngest_functions.registry import create_functions
-from services.buttons import DraftTap, LanguageTap, MenuTap, ResultTap, ServiceTap, TopupTap
-from services.errors import Refused
+from services.billing.payments import PACKS, pack_for
+from services.core.errors import Refused
 from services.generation.catalogue import MODELS, read_models
 from services.generation.inputs import ChoiceInput, Offers, Option
 from services.generation.registry import SERVICES
 from services.generation.spec import ServiceSpec
-from services.jobs import JobEngine
-from services.payments import PACKS, pack_for
+from services.jobs.engine import JobEngine
+from services.messaging.buttons import DraftTap, LanguageTap, MenuTap, ResultTap, ServiceTap, TopupTap
 
 SPECS = pytest.mark.parametrize("spec", SERVICES.values(), ids=SERVICES)
 T2I = SERVICES["text_to_image"]

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from loguru import logger
 
-from services.door import SESSION_SECONDS, Door, NotLetIn, Session
+from services.admin.dashboard_auth import SESSION_SECONDS, Door, NotLetIn, Session
 
 COOKIE = "diptych_dashboard"
 PATH = "/dashboard"

@@ -5,9 +5,9 @@ from typing import cast
 
 from aiohttp import web
 
-from services.door import Session
-from services.interventions import CannotIntervene, Interventions
-from services.plans import MODES, Mode, Plans
+from services.admin.admin_actions import CannotIntervene, Interventions
+from services.admin.dashboard_auth import Session
+from services.jobs.routing import MODES, Mode, Plans
 from storage.jobs import Job
 from web.dashboard.access import Access
 from web.dashboard.pages import Pages, job_id_in

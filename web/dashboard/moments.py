@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, TypedDict
 
-from services.i18n import DEFAULT_LANGUAGE, Texts
+from services.core.i18n import DEFAULT_LANGUAGE, Texts
 from storage.dashboard import Moment
 from storage.settings import Change
 from web.dashboard.discretion import discreet

@@ -8,9 +8,9 @@ import aiohttp_jinja2
 from aiohttp import web
 from loguru import logger
 
+from services.admin.dashboard_auth import Door, NotLetIn, Session
 from services.dispatch import Dispatcher
-from services.door import Door, NotLetIn, Session
-from services.plans import MODES
+from services.jobs.routing import MODES
 from storage.job_stories import search_jobs
 from web.dashboard.access import Access
 from web.dashboard.search import PAGE, STATES, read_search

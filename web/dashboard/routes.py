@@ -9,9 +9,9 @@ import jinja2
 from aiohttp import web
 from loguru import logger
 
+from services.admin.admin_actions import Interventions
+from services.admin.dashboard_auth import Door, NotLetIn
 from services.dispatch import Dispatcher
-from services.door import Door, NotLetIn
-from services.interventions import Interventions
 from storage.pool import DATABASE_AWAY
 from web.dashboard.access import PATH, Access, ActionRefused, is_loopback, place
 from web.dashboard.actions import Actions

@@ -1,5 +1,5 @@
-"""What the person saw of an order, in their language: put together again as services/progress.py and
-services/delivery.py do, from what is written down."""
+"""What the person saw of an order, in their language: put together again as services/messaging/progress.py and
+services/messaging/delivery.py do, from what is written down."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,17 +7,17 @@ from typing import Any
 
 from markupsafe import Markup
 
+from services.admin.admin_actions import refund_text
 from services.generation.registry import SERVICES
-from services.interventions import refund_text
-from services.progress import headline, queued_text, running_text, shorten
-from services.result import Result
-from services.studio import Studio
+from services.generation.result import Result
+from services.messaging.app_context import Studio
+from services.messaging.progress import headline, queued_text, running_text, shorten
 from storage.job_stories import JobFacts, LedgerMove, StepTaken, available_at
 from storage.jobs import Job
 from web.dashboard.words import counted
 
 _TEXT = 3000
-"""As in services/delivery.py."""
+"""As in services/messaging/delivery.py."""
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from services.admin.admin_actions import refund_key, retry_key
 from services.generation.registry import SERVICES
-from services.interventions import refund_key, retry_key
-from services.studio import Studio
+from services.messaging.app_context import Studio
 from storage.job_stories import (
     JobEvent,
     JobFacts,

@@ -7,7 +7,7 @@ from contextlib import suppress
 from aiohttp import ClientConnectionResetError, web
 from aiohttp_sse import EventSourceResponse, sse_response
 
-from services.door import Session
+from services.admin.dashboard_auth import Session
 from web.dashboard.access import Access
 from web.dashboard.board import Board, Sections
 

@@ -3,8 +3,8 @@
 from datetime import UTC, datetime
 from typing import TypedDict
 
+from services.core.i18n import DEFAULT_LANGUAGE, Texts
 from services.generation.registry import SERVICES
-from services.i18n import DEFAULT_LANGUAGE, Texts
 
 
 class Named(TypedDict):

@@ -1,0 +1,52 @@
+"""The commands in Telegram's menu: everybody's, and those of who runs the bot, whom alone they are shown."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from aiogram import Bot
+from aiogram.exceptions import TelegramAPIError
+from aiogram.types import BotCommand, BotCommandScopeChat
+from loguru import logger
+
+from services.core.i18n import DEFAULT_LANGUAGE, Texts
+from services.messaging.app_context import Studio
+from storage.users import get_user
+
+COMMANDS: Final = (
+    *("menu", "balance", "topup", "subscribe", "invite", "promo", "history", "price"),
+    *("models", "voices", "game", "settings", "language", "help", "cancel"),
+)
+ADMIN_COMMANDS: Final = (
+    *("admin", "plan", "dashboard", "stats", "user", "refund", "reconcile", "promo", "grant", "broadcast"),
+    "hello",
+)
+
+
+def described(texts: Texts, language: str, names: Iterable[str] = COMMANDS) -> list[BotCommand]:
+    return [BotCommand(command=name, description=texts.t(language, f"command.{name}")) for name in names]
+
+
+def described_to_admin(texts: Texts, language: str) -> list[BotCommand]:
+    """Everybody's commands, and below them those of who runs the bot; one that is both as an admin knows it."""
+    others = described(texts, language, (name for name in COMMANDS if name not in ADMIN_COMMANDS))
+    own = [BotCommand(command=name, description=texts.t(language, f"admin.{name}")) for name in ADMIN_COMMANDS]
+    return [*others, *own]
+
+
+async def announce_to_admin(bot: Bot, texts: Texts, admin: int, language: str) -> None:
+    """Put the admins' commands below the others in one admin's own menu.
+
+    Telegram refuses for a chat that the bot never had: nothing is lost, `/admin` announces them again.
+    """
+    try:
+        await bot.set_my_commands(described_to_admin(texts, language), scope=BotCommandScopeChat(chat_id=admin))
+    except TelegramAPIError as error:
+        logger.info("admin {} has no commands in the menu: {}", admin, error.message)
+
+
+async def announce_to_admins(studio: Studio) -> None:
+    for admin in sorted(studio.admins):
+        user = await get_user(studio.db, admin)
+        language = user.language if user is not None else DEFAULT_LANGUAGE
+        for bot in studio.bots.values():
+            await announce_to_admin(bot, studio.texts, admin, language)

@@ -1,0 +1,127 @@
+"""Who may see the dashboard: one-time links, the sessions they open, and the tokens of actions.
+
+Everything is signed with a key that comes from the bots' own tokens, so all processes agree on it, nothing
+more has to be set, and a token that was replaced ends every session. A session is checked against the admins
+of this process each time it is used: who is no admin any more is out at once.
+"""
+
+import hashlib
+import hmac
+import secrets
+import time
+from dataclasses import dataclass
+from typing import Literal
+
+from services.messaging.app_context import Studio
+from storage.dashboard_links import add_link, get_link, use_link
+
+ENTER = "/dashboard/enter/"
+LINK_SECONDS = 600
+SESSION_SECONDS = 12 * 3600
+_SECRET_BYTES = 24
+_SIGNED = 32
+"""Hexadecimal characters of a signature: 128 bits."""
+
+Reason = Literal["forged", "used", "expired", "no_admin", "no_session"]
+
+
+class NotLetIn(Exception):
+    """The link or the session opens nothing; `reason` says why."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Session:
+    """An admin who looks at the dashboard. `cookie` is the signed value that the browser keeps."""
+
+    admin_id: int
+    expires_at: int
+    """Seconds since 1970."""
+    cookie: str
+
+
+class Door:
+    """`url` is where people reach this process from outside, without a slash at its end."""
+
+    def __init__(self, studio: Studio, url: str) -> None:
+        self._studio = studio
+        self.url = url
+        tokens = ",".join(sorted(bot.token for bot in studio.bots.values()))
+        self._key = hmac.new(tokens.encode(), b"dashboard", hashlib.sha256).digest()
+
+    async def new_link(self, admin_id: int) -> str:
+        """A link that lets this admin in once, within ten minutes."""
+        secret = secrets.token_hex(_SECRET_BYTES)
+        token = f"{secret}{self._sign('link', secret)}"
+        await add_link(self._studio.db, _hash(token), admin_id, seconds=LINK_SECONDS)
+        return f"{self.url}{ENTER}{token}"
+
+    async def check_link(self, token: str) -> None:
+        """Look at a link without using it up. Raises NotLetIn."""
+        secret, signature = token[:-_SIGNED], token[-_SIGNED:]
+        if not _same(signature, self._sign("link", secret)):
+            raise NotLetIn("forged")
+        link = await get_link(self._studio.db, _hash(token))
+        if link is None:
+            raise NotLetIn("expired")
+        if link.used:
+            raise NotLetIn("used")
+        if link.expired:
+            raise NotLetIn("expired")
+        self._check_admin(link.admin_id)
+
+    async def use_link(self, token: str) -> Session:
+        """Use a link up, and begin the session that it opens. Raises NotLetIn."""
+        await self.check_link(token)
+        admin_id = await use_link(self._studio.db, _hash(token))
+        if admin_id is None:
+            raise NotLetIn("used")  # somebody was quicker
+        return self.begin_session(admin_id)
+
+    def begin_session(self, admin_id: int) -> Session:
+        expires_at = int(time.time()) + SESSION_SECONDS
+        signed = f"{admin_id}.{expires_at}.{secrets.token_hex(8)}"
+        return Session(admin_id, expires_at, f"{signed}.{self._sign('session', signed)}")
+
+    def read_session(self, cookie: str) -> Session:
+        """The session that the cookie stands for. Raises NotLetIn."""
+        if not cookie:
+            raise NotLetIn("no_session")
+        signed, _, signature = cookie.rpartition(".")
+        if not _same(signature, self._sign("session", signed)):
+            raise NotLetIn("forged")
+        admin_id, expires_at, _ = signed.split(".")
+        if int(expires_at) <= time.time():
+            raise NotLetIn("expired")
+        self._check_admin(int(admin_id))
+        return Session(int(admin_id), int(expires_at), cookie)
+
+    def action_token(self, session: Session) -> str:
+        """What every changing action of this session must carry (CSRF)."""
+        return self._sign("action", session.cookie)
+
+    def may_act(self, session: Session, token: str) -> bool:
+        return _same(token, self.action_token(session))
+
+    def _check_admin(self, admin_id: int) -> None:
+        if admin_id not in self._studio.admins:
+            raise NotLetIn("no_admin")
+
+    def _sign(self, what: str, text: str) -> str:
+        return hmac.new(self._key, _bytes(f"{what}:{text}"), hashlib.sha256).hexdigest()[:_SIGNED]
+
+
+def _same(given: str, right: str) -> bool:
+    return hmac.compare_digest(_bytes(given), _bytes(right))
+
+
+def _hash(token: str) -> bytes:
+    return hashlib.sha256(_bytes(token)).digest()
+
+
+def _bytes(text: str) -> bytes:
+    """A header may hold bytes that are no UTF-8, which come as lone surrogates."""
+    return text.encode(errors="surrogatepass")

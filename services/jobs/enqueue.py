@@ -1,0 +1,55 @@
+"""Sending an errand: in the caller's own transaction, so that what it follows from cannot happen without it."""
+
+import os
+import time
+from typing import Any
+from uuid import UUID
+
+from services.jobs.internal_jobs import ErrandSpec
+from storage.jobs import Job, NewJob, insert_job
+from storage.outbox import add_to_outbox
+from storage.pool import Executor
+
+_START_WITHIN = 30.0
+
+
+async def launch(
+    db: Executor,
+    errand: ErrandSpec,
+    key: str,
+    inputs: dict[str, Any],
+    *,
+    user_id: int,
+    bot_name: str,
+    language: str,
+) -> Job | None:
+    """Write the errand down; the relay brings it to its plan. None where this key was sent before.
+
+    Needs a transaction around it.
+    """
+    new = NewJob(
+        id=new_job_id(),
+        order_key=f"{errand.id}:{key}",
+        service=errand.id,
+        user_id=user_id,
+        bot_name=bot_name,
+        chat_id=user_id,
+        progress_message_id=None,
+        language=language,
+        inputs=inputs,
+        price=0,
+        plan="A",
+        start_within=_START_WITHIN,
+        errand=True,
+    )
+    job = await insert_job(db, new)
+    if job is not None:
+        await add_to_outbox(db, job.id)
+    return job
+
+
+def new_job_id() -> UUID:
+    """A UUID version 7: ids sort by time. https://www.rfc-editor.org/rfc/rfc9562#section-5.7"""
+    number = int(time.time() * 1000) << 80 | int.from_bytes(os.urandom(10))
+    number = number & ~(0xF << 76) | 0x7 << 76
+    return UUID(int=number & ~(0x3 << 62) | 0x2 << 62)

@@ -1,0 +1,22 @@
+"""Files that people sent: their bytes, by Telegram's id. Telegram's URLs hold the bot's token and go nowhere."""
+
+import io
+
+from aiogram import Bot
+from aiogram.exceptions import TelegramAPIError
+from aiohttp import ClientError
+
+from services.core.errors import Passing
+from services.messaging.telegram_errors import delivery_failure
+
+
+async def download(bot: Bot, file_id: str) -> bytes:
+    """Raises Failure."""
+    content = io.BytesIO()
+    try:
+        await bot.download(file_id, destination=content)
+    except TelegramAPIError as error:
+        raise delivery_failure(error) from error
+    except (ClientError, TimeoutError) as error:
+        raise Passing("failure.telegram", detail=type(error).__name__) from error
+    return content.getvalue()
