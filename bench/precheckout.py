@@ -31,7 +31,7 @@ from uuid import uuid4
 from aiogram import Bot
 
 from bench.failover import open_stage
-from bot.telegram import create_bots
+from bot.telegram.bots import create_bots
 from services.billing.payments import Payments
 from services.broadcast import control
 from services.broadcast.content import Content

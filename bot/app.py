@@ -12,19 +12,22 @@ from aiogram import Bot, Dispatcher
 from aiohttp import web
 from loguru import logger
 
-from bot.bulk import create_bulk_bots, create_pacers
-from bot.fsm import PostgresStorage
-from bot.intake import Intake
-from bot.middlewares import DeskMiddleware, ErrorMiddleware, ThrottleMiddleware
 from bot.providers import create_providers, replicate_webhook_secret
 from bot.settings import Settings, WrongSettings
-from bot.telegram import Webhook, announce_commands, create_bots, poll
+from bot.telegram.bots import create_bots
+from bot.telegram.broadcast_bots import create_bulk_bots, create_pacers
+from bot.telegram.fsm import PostgresStorage
+from bot.telegram.middlewares import DeskMiddleware, ErrorMiddleware, ThrottleMiddleware
+from bot.telegram.polling import poll
+from bot.telegram.setup_calls import announce_commands
+from bot.telegram.update_processor import Intake
+from bot.telegram.webhook import Webhook
 from handlers.routers import create_router
-from inngest_functions.calls import Calls
 from inngest_functions.client import create_client
 from inngest_functions.connect import Connection
-from inngest_functions.plan import InngestPlan
+from inngest_functions.plan_a import InngestPlan
 from inngest_functions.registry import create_functions
+from inngest_functions.run_locks import Calls
 from inngest_functions.serve import serve
 from inngest_functions.settings import SERVE_PATH
 from services.admin.command_menu import announce_to_admins

@@ -100,7 +100,7 @@ async def show_user(message: Message, desk: Desk, command: CommandObject) -> Non
 
 @router.callback_query(UserTap.filter(F.action.in_({"block", "unblock"})))
 async def block(tap: CallbackQuery, desk: Desk, callback_data: UserTap) -> None:
-    """Running orders end as they would; what the person sends from now on is answered by bot/middlewares.py."""
+    """Running orders end as they would; what they send from now on is answered by the middlewares."""
     blocked = callback_data.action == "block"
     if blocked and callback_data.user in desk.studio.admins:
         await answer(tap, desk.t("user.is_admin"), alert=True)

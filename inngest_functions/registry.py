@@ -4,11 +4,11 @@ from typing import Any
 
 import inngest
 
-from inngest_functions.calls import Calls
-from inngest_functions.chores import create_chore_function
-from inngest_functions.generation import create_generation_function
-from inngest_functions.hello_world import create_hello_function
-from inngest_functions.ping import create_ping_function
+from inngest_functions.functions.hello_world import create_hello_function
+from inngest_functions.functions.jobs import create_generation_function
+from inngest_functions.functions.ping import create_ping_function
+from inngest_functions.functions.scheduled_tasks import create_chore_function
+from inngest_functions.run_locks import Calls
 from services.hello import HelloEnvironment
 from services.job_kinds import JOBS
 from services.jobs.engine import JobEngine

@@ -1,6 +1,6 @@
 """Chores: what has to be done every hour or day, once over all processes and both plans.
 
-Inngest's cron does them (inngest_functions/chores.py). Where Inngest is away, or late, a process of ours does.
+Inngest's cron does them; where Inngest is unavailable, or late, one of our processes does.
 Both go through `perform`, and a slot in the database can be had by one of them only.
 """
 

@@ -5,7 +5,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from bot.telegram import SECRET_HEADER
+from bot.telegram.webhook import SECRET_HEADER
 from tests.support.process import BotProcess
 from tests.support.stage import Message, Stage, labels, until, words
 

@@ -12,8 +12,8 @@ from aiohttp import web
 
 from inngest_functions.client import create_client
 from inngest_functions.events import HELLO
+from inngest_functions.functions.hello_world import create_hello_function
 from inngest_functions.hello import say_hello
-from inngest_functions.hello_world import create_hello_function
 from inngest_functions.runs import RunFailed, wait_for_run
 from inngest_functions.serve import serve
 from inngest_functions.settings import InngestSettings

@@ -7,7 +7,7 @@ from typing import Any, cast
 import asyncpg
 import pytest
 
-from bot.telegram import create_bots
+from bot.telegram.bots import create_bots
 from services.core.i18n import Texts
 from services.messaging.app_context import Studio
 from storage.pool import create_pool

@@ -8,8 +8,8 @@ from typing import Any, cast
 
 import pytest
 
-from bot.telegram import create_bots
-from inngest_functions.chores import create_chore_function
+from bot.telegram.bots import create_bots
+from inngest_functions.functions.scheduled_tasks import create_chore_function
 from services.billing.payments import Payments
 from services.billing.reconciliation import reconcile, reconcile_stars
 from services.core.background import Background

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from bot.providers import create_providers
 from bot.settings import Settings
-from bot.telegram import create_bots
+from bot.telegram.bots import create_bots
 from services.core.i18n import Texts
 from services.generation.registry import SERVICES
 from services.job_kinds import JOBS

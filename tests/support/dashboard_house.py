@@ -15,7 +15,7 @@ from yarl import URL
 
 from bot.providers import create_providers
 from bot.settings import Settings
-from bot.telegram import create_bots
+from bot.telegram.bots import create_bots
 from services.admin.dashboard_auth import Door
 from services.core.i18n import Texts
 from services.dispatch import Dispatcher

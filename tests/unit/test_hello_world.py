@@ -7,8 +7,8 @@ import pytest
 from loguru import logger
 
 from inngest_functions.events import EVENTS, HELLO
+from inngest_functions.functions.hello_world import create_hello_function
 from inngest_functions.hello import send_hello_world_event
-from inngest_functions.hello_world import create_hello_function
 from services.hello import HelloEnvironment
 from tests.support.inngest_kit import (
     RecordingClient,

@@ -6,9 +6,9 @@ from typing import Any, cast
 import inngest
 import pytest
 
-from inngest_functions.calls import Calls
 from inngest_functions.events import EVENTS, JOB_CANCELLED, JobEvent
 from inngest_functions.registry import create_functions
+from inngest_functions.run_locks import Calls
 from services.generation.registry import SERVICES
 from services.jobs.engine import JobEngine
 from services.maintenance.scheduled_tasks import CHORES

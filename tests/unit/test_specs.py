@@ -7,8 +7,8 @@ from typing import Any, cast
 import inngest
 import pytest
 
-from inngest_functions.calls import Calls
 from inngest_functions.registry import create_functions
+from inngest_functions.run_locks import Calls
 from services.billing.payments import PACKS, pack_for
 from services.core.errors import Refused
 from services.generation.catalogue import MODELS, read_models

@@ -24,8 +24,8 @@ from inngest_functions.events import (
     event_of,
     sending_of,
 )
+from inngest_functions.functions.ping import signal_of
 from inngest_functions.hello import hello_event
-from inngest_functions.ping import signal_of
 from inngest_functions.runs import RunFailed, RunUnknown, wait_for_run
 from providers.errors import clean
 from services.durable.pubsub import Signals

@@ -7,8 +7,8 @@ from uuid import UUID
 import inngest
 from loguru import logger
 
-from inngest_functions.calls import Calls
 from inngest_functions.events import JOB_CANCELLED, JobEvent
+from inngest_functions.run_locks import Calls
 from inngest_functions.steps import InngestSteps
 from services.core.errors import LeaseLost, PlanGaveUp
 from services.durable.steps import RETRIES

@@ -11,7 +11,7 @@ from aiogram.client.telegram import PRODUCTION, TelegramAPIServer
 from aiogram.methods import Response, TelegramMethod
 from aiogram.methods.base import TelegramType
 
-from bot.call_counts import CountCalls
+from bot.telegram.call_metrics import CountCalls
 from services.messaging.rate_limiter import PER_SECOND, Pacer
 
 _CONNECTIONS = 300

@@ -10,8 +10,8 @@ from aiogram.types import Update
 from aiogram.types import User as TelegramUser
 from loguru import logger
 
-from bot.groups import Groups
-from bot.sender import sender_of
+from bot.telegram.groups import Groups
+from bot.telegram.sender import sender_of
 from services.users.registration import People
 from storage.pool import DATABASE_AWAY, Pool
 from storage.updates import Claim, arrive, finish_update, give_up_update
