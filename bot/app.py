@@ -61,7 +61,7 @@ from web.dashboard.routes import Dashboard
 from web.health import Health
 from web.landing import Landing
 from web.metrics import Metrics
-from web.replicate import ReplicateWebhook
+from web.webhooks.replicate import ReplicateWebhook
 
 _DRAIN_SECONDS = 6.0
 _LOOSE_ENDS_SECONDS = 2.0

@@ -8,7 +8,7 @@ from providers.measured import measured
 from providers.protocols import PredictionProvider, SpeechProvider, TrainingProvider, VoiceProvider
 from services.core.metrics import count_provider_call
 from services.generation.context import Providers, WordProviders
-from web.replicate import PATH as REPLICATE_WEBHOOK
+from web.webhooks.replicate import PATH as REPLICATE_WEBHOOK
 
 
 def create_providers(settings: Settings) -> Providers:

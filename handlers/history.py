@@ -7,9 +7,9 @@ from aiogram.filters import Command
 from aiogram.fsm.context import FSMContext
 from aiogram.types import CallbackQuery, InlineKeyboardMarkup, InputMediaPhoto, Message
 
-from handlers.cards import menu_only
 from handlers.context import Desk, answer
 from handlers.menu import menu_keyboard
+from handlers.order.views import menu_only
 from services.generation.catalogue import MODELS
 from services.generation.registry import SERVICES
 from services.messaging.buttons import HistoryTap, MenuTap, ResultTap, button, keyboard, menu_button

@@ -8,7 +8,7 @@ from aiogram.fsm.context import FSMContext
 from aiogram.types import CallbackQuery, InlineKeyboardMarkup, Message
 
 from handlers.context import Desk, answer
-from handlers.first_minute import with_ready_prompts
+from handlers.onboarding import with_ready_prompts
 from services.billing.invitations import Invitation, take_invitation
 from services.core.i18n import Texts
 from services.generation.registry import SERVICES

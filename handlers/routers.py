@@ -5,41 +5,20 @@ from typing import Any
 
 from aiogram import Router
 
-from handlers import (
-    admin,
-    admin_menu,
-    broadcast,
-    dashboard,
-    first_minute,
-    history,
-    invite,
-    leela,
-    menu,
-    order,
-    other,
-    own,
-    payments,
-    plan,
-    promo,
-    reconcile,
-    refunds,
-    results,
-    settings,
-    statement,
-    stats,
-    subscriptions,
-    uploads,
-    user_card,
-    words,
-)
+from handlers import fallback, game, history, menu, my_assets, onboarding, settings
+from handlers.admin import broadcast, command_menu, dashboard, hello, plan, reconcile, refunds, stats, user_card
+from handlers.billing import invite, payments, promo, statement, subscriptions
+from handlers.media import uploads, voice_and_improve
+from handlers.order import result_actions, wizard
 
 
 def create_router() -> Router:
     """A router of the whole bot. Its parts are single objects of their modules, so call this once a process."""
     root = Router(name="diptych")
-    people = (subscriptions, payments, menu, settings, first_minute, invite, promo, statement)
-    admins = (admin, admin_menu, plan, broadcast, dashboard, refunds, reconcile, user_card, stats)
-    for topic in (*people, *admins, own, history, leela, words, uploads, order, results, other):
+    users = (subscriptions, payments, menu, settings, onboarding, invite, promo, statement)
+    admins = (hello, command_menu, plan, broadcast, dashboard, refunds, reconcile, user_card, stats)
+    orders = (my_assets, history, game, voice_and_improve, uploads, wizard, result_actions)
+    for topic in (*users, *admins, *orders, fallback):
         root.include_router(topic.router)
     ask_filters_inline(root)
     return root

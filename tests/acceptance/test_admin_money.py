@@ -13,8 +13,8 @@ from typing import Any, cast
 import asyncpg
 import pytest
 
-from handlers.refunds import RefundTap
-from handlers.user_card import UserTap
+from handlers.admin.refunds import RefundTap
+from handlers.admin.user_card import UserTap
 from sandbox.telegram.payments import Payment
 from services.billing.bonuses import grant
 from services.messaging.app_context import Studio

@@ -23,7 +23,7 @@ from tests.support.dashboard_house import (
     without_admins,
 )
 from tests.support.rows import add_job, add_user
-from web.dashboard import board as board_module
+from web.dashboard import live_snapshot as board_module
 from web.dashboard import stream as stream_module
 from web.dashboard.access import COOKIE
 

@@ -11,9 +11,9 @@ from storage.journal import end_step
 from storage.pool import Pool
 from tests.support.dashboard_house import ADMIN, House, dashboard_house, plain
 from tests.support.rows import add_job, add_user
-from web.dashboard.discretion import discreet, shown
-from web.dashboard.story import Line, fold
-from web.dashboard.words import lasting
+from web.dashboard.formatting import lasting
+from web.dashboard.order_detail import Line, fold
+from web.dashboard.redaction import discreet, shown
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from aiogram.types import Chat, Message
 
+from handlers.admin.dashboard import dashboard
 from handlers.context import Desk
-from handlers.dashboard import dashboard
 from services.admin.admin_actions import CannotIntervene, Interventions
 from services.messaging.buttons import failure_keyboard, result_keyboard
 from storage.jobs import get_job, get_job_by_order

@@ -13,9 +13,9 @@ from services.dispatch import Dispatcher
 from services.jobs.routing import MODES
 from storage.job_stories import search_jobs
 from web.dashboard.access import Access
+from web.dashboard.formatting import service_names
+from web.dashboard.order_detail import Story, read_story
 from web.dashboard.search import PAGE, STATES, read_search
-from web.dashboard.story import Story, read_story
-from web.dashboard.words import service_names
 
 CLOSED = {
     "forged": "This is not one of our links, or it lost a piece on its way.",

@@ -15,10 +15,10 @@ from services.dispatch import Dispatcher
 from storage.pool import DATABASE_AWAY
 from web.dashboard.access import PATH, Access, ActionRefused, is_loopback, place
 from web.dashboard.actions import Actions
-from web.dashboard.board import Board, Health
+from web.dashboard.formatting import clock, lasting, stars
+from web.dashboard.live_snapshot import Board, Health
 from web.dashboard.pages import Pages
 from web.dashboard.stream import Stream
-from web.dashboard.words import clock, lasting, stars
 
 _WEB = Path(__file__).resolve().parent.parent
 _HEADERS = {

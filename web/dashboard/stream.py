@@ -9,7 +9,7 @@ from aiohttp_sse import EventSourceResponse, sse_response
 
 from services.admin.dashboard_auth import Session
 from web.dashboard.access import Access
-from web.dashboard.board import Board, Sections
+from web.dashboard.live_snapshot import Board, Sections
 
 _EVERY_SECONDS = 1.0
 _RETRY_MS = 2000
