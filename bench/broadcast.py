@@ -38,7 +38,7 @@ from bench.people import open_people
 from bench.stage import DIPTYCH_TOKEN, SECRET, Stage, open_stage
 from services.broadcast import control
 from services.broadcast.content import Content
-from storage.broadcasts import add_broadcast, get_broadcast, set_content, set_paid
+from storage.messaging.broadcasts import add_broadcast, get_broadcast, set_content, set_paid
 from storage.pool import Pool, create_pool
 
 ADMIN = 4001

@@ -43,7 +43,7 @@ LUCKS = {
     "#busy": 0.02,
     "#limit": 0.02,
 }
-"""Words in a prompt, and how often: see providers/offline/unlucky.py. Replicate's stand knows #fail and #nsfw."""
+"""Words in a prompt, and how often: see fault_triggers.py. Replicate's stand knows #fail and #nsfw."""
 _ALBUMS = 0.15
 
 

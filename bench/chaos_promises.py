@@ -17,7 +17,7 @@ from uuid import UUID
 from bench.chaos_harm import Chaos, Kind, Outage
 from bench.chaos_people import Customer, Tap
 from bench.chaos_stage import STARS, ChaosStage
-from storage.ledger import check_ledger, ledger_totals
+from storage.money.ledger import check_ledger, ledger_totals
 from tests.support.stage import said
 
 WRITTEN_WITHIN = 1.0

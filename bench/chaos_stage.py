@@ -19,7 +19,7 @@ import numpy as np
 from aiohttp import web
 from PIL import Image
 
-from providers.offline.film import film, planes
+from providers.offline.video.encoding import film, planes
 from sandbox.inngest.pace import Pace
 from sandbox.inngest.stand import InngestStand
 from services.generation.catalogue import MODELS

@@ -37,7 +37,7 @@ from services.broadcast import control
 from services.broadcast.content import Content
 from services.core.i18n import Texts
 from services.messaging.app_context import Studio
-from storage.broadcasts import add_broadcast, set_content
+from storage.messaging.broadcasts import add_broadcast, set_content
 from storage.pool import Pool
 from tests.support.rows import add_job, add_user
 from tests.support.stage import BOT_TOKEN, Person, Stage, until

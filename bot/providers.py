@@ -4,7 +4,7 @@ Only what is used is imported: the clients are slow to, and the offline ones bel
 """
 
 from bot.settings import Settings
-from providers.measured import measured
+from providers.instrumented import measured
 from providers.protocols import PredictionProvider, SpeechProvider, TrainingProvider, VoiceProvider
 from services.core.metrics import count_provider_call
 from services.generation.context import Providers, WordProviders
@@ -35,8 +35,8 @@ def create_providers(settings: Settings) -> Providers:
 def _media(settings: Settings) -> tuple[PredictionProvider, TrainingProvider]:
     """Images, films and lip-sync; and trainings."""
     if token := settings.replicate_api_token.get_secret_value():
-        from providers.replicate import ReplicateProvider
-        from providers.replicate_trainings import ReplicateTrainings
+        from providers.replicate.predictions import ReplicateProvider
+        from providers.replicate.trainings import ReplicateTrainings
 
         base_url = settings.replicate_base_url or None
         webhook_url = f"{settings.public_url}{REPLICATE_WEBHOOK}" if settings.public_url else None
@@ -44,7 +44,7 @@ def _media(settings: Settings) -> tuple[PredictionProvider, TrainingProvider]:
             ReplicateProvider(token, base_url, webhook_url=webhook_url),
             ReplicateTrainings(token, base_url, webhook_url=webhook_url),
         )
-    from providers.offline.predictions import OfflineProvider
+    from providers.offline.provider import OfflineProvider
 
     offline = OfflineProvider(settings.data_dir / "offline", seconds=settings.offline_seconds)
     return offline, offline
@@ -52,14 +52,14 @@ def _media(settings: Settings) -> tuple[PredictionProvider, TrainingProvider]:
 
 async def replicate_webhook_secret(settings: Settings) -> str:
     """What Replicate signs its webhooks with. Raises ProviderError."""
-    from providers.replicate_webhook import fetch_secret
+    from providers.replicate.webhook import fetch_secret
 
     return await fetch_secret(settings.replicate_api_token.get_secret_value(), settings.replicate_base_url or None)
 
 
 def _voices(settings: Settings) -> VoiceProvider:
     if key := settings.elevenlabs_api_key.get_secret_value():
-        from providers.elevenlabs import ElevenLabsVoices
+        from providers.elevenlabs.voices import ElevenLabsVoices
 
         return ElevenLabsVoices(key, settings.elevenlabs_base_url or None)
     from providers.offline.voices import OfflineVoices
@@ -69,7 +69,7 @@ def _voices(settings: Settings) -> VoiceProvider:
 
 def _second_speech(settings: Settings) -> SpeechProvider | None:
     if key := settings.openai_api_key.get_secret_value():
-        from providers.openai_speech import OpenAISpeech
+        from providers.openai.speech import OpenAISpeech
 
         return OpenAISpeech(key, settings.openai_base_url or None)
     return None
@@ -77,10 +77,10 @@ def _second_speech(settings: Settings) -> SpeechProvider | None:
 
 def _words(settings: Settings) -> WordProviders:
     if key := settings.openai_api_key.get_secret_value():
-        from providers.openai import OpenAIModeration
-        from providers.openai_text import OpenAIText
-        from providers.openai_transcription import OpenAITranscription
-        from providers.openai_vision import OpenAIVision
+        from providers.openai.moderation import OpenAIModeration
+        from providers.openai.text import OpenAIText
+        from providers.openai.transcription import OpenAITranscription
+        from providers.openai.vision import OpenAIVision
 
         url = settings.openai_base_url or None
         return (

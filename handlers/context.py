@@ -13,8 +13,8 @@ from services.generation.inputs import Offers
 from services.generation.spec import ServiceSpec
 from services.messaging.app_context import Studio
 from services.messaging.telegram_errors import nothing_to_edit
-from storage.ledger import Balance, get_balance
-from storage.users import User
+from storage.money.ledger import Balance, get_balance
+from storage.users.users import User
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from handlers.menu import menu_keyboard
 from handlers.order.draft import new_draft
 from handlers.order.wizard import take
 from services.generation.registry import SERVICES
-from storage.users import set_inactive
+from storage.users.users import set_inactive
 
 router = Router(name="other")
 

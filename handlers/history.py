@@ -14,7 +14,7 @@ from services.generation.catalogue import MODELS
 from services.generation.registry import SERVICES
 from services.messaging.buttons import HistoryTap, MenuTap, ResultTap, button, keyboard, menu_button
 from services.messaging.progress import headline
-from storage.jobs import Job, get_job, latest_jobs
+from storage.jobs.jobs import Job, get_job, latest_jobs
 
 router = Router(name="history")
 _SHOWN = 5

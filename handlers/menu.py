@@ -14,7 +14,7 @@ from services.core.i18n import Texts
 from services.generation.registry import SERVICES
 from services.messaging.buttons import LanguageTap, MenuTap, ServiceTap, button, keyboard, menu_button
 from storage.updates import Arrival
-from storage.users import set_language
+from storage.users.users import set_language
 
 router = Router(name="menu")
 

@@ -15,7 +15,7 @@ from providers.protocols import ProviderError
 from services.generation.context import Shelf
 from services.generation.voices import voice_offers
 from services.messaging.buttons import MenuTap, OwnTap, ServiceTap, button, keyboard, menu_button
-from storage.own import delete_model, delete_voice, own_models, own_voices, rename_model
+from storage.users.user_assets import delete_model, delete_voice, own_models, own_voices, rename_model
 
 router = Router(name="own")
 _NAME_LENGTH = 30

@@ -10,7 +10,7 @@ from aiogram.types import CallbackQuery, InlineKeyboardButton, InlineKeyboardMar
 
 from handlers.context import Desk, answer
 from services.messaging.buttons import MenuTap, button, keyboard, menu_button
-from storage.preferences import Preferences, get_preferences, set_quiet_hours, set_utc_offset, toggle_news
+from storage.users.preferences import Preferences, get_preferences, set_quiet_hours, set_utc_offset, toggle_news
 
 router = Router(name="settings")
 

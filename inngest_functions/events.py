@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 from services.generation.registry import SERVICES
 from services.generation.spec import ServiceSpec
 from services.hello import Hello
-from storage.jobs import Job
+from storage.jobs.jobs import Job
 
 HELLO: Final = "demo/hello.world"
 PREDICTION_FINISHED: Final = "provider/prediction.finished"

@@ -32,7 +32,7 @@ from services.durable.pubsub import Signals
 from services.hello import HelloResult
 from services.job_kinds import JOBS
 from services.jobs.routing import PlanAAway
-from storage.jobs import Job
+from storage.jobs.jobs import Job
 
 _PROBE_EVERY: Final = 2.0
 _PROBE_SECONDS: Final = 2.0

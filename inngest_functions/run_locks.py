@@ -16,8 +16,8 @@ import inngest
 from asyncpg.pool import PoolConnectionProxy
 from loguru import logger
 
-from storage.calls import begin_call, end_call
 from storage.pool import DATABASE_AWAY, Pool
+from storage.run_locks import begin_call, end_call
 
 _LOOK_EVERY = 0.25
 _LOOKS = 200

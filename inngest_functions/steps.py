@@ -8,8 +8,8 @@ import inngest
 from inngest_functions.events import PREDICTION_FINISHED
 from services.core.errors import Failure, PlanGaveUp
 from services.durable.steps import RETRIES, Outcome, Steps
-from storage import journal
-from storage.jobs import Job, Plan, renew_lease
+from storage.jobs import journal
+from storage.jobs.jobs import Job, Plan, renew_lease
 from storage.pool import Pool
 
 

@@ -21,9 +21,9 @@ from services.jobs.worker import Queue
 from services.ledger import credits as ledger
 from services.ledger.pricing import discounted
 from services.messaging.app_context import Studio
-from storage.jobs import Job, NewJob, get_job_by_order, insert_job, queue_place, stop_job
-from storage.ledger import NotEnoughCredits, get_balance
-from storage.outbox import add_to_outbox
+from storage.jobs.jobs import Job, NewJob, get_job_by_order, insert_job, queue_place, stop_job
+from storage.jobs.outbox import add_to_outbox
+from storage.money.ledger import NotEnoughCredits, get_balance
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ with the claim in one round trip: it is the price of every update.
 from dataclasses import dataclass
 from enum import Enum
 
-from storage.ledger import Balance
+from storage.money.ledger import Balance
 from storage.pool import Executor
-from storage.users import Profile, User
+from storage.users.users import Profile, User
 
 # An update whose handler died is claimed again once its claim has run out. A person is written to only where
 # something changed, or they were not seen for a while; one who writes is reachable again, whatever Telegram

@@ -16,8 +16,8 @@ from services.core.metrics import REGISTRY, begin_counting
 from services.jobs.routing import MODES, Plans
 from services.jobs.worker import Queue
 from services.messaging.app_context import Studio
-from storage.gauges import GaugeReader, Gauges
 from storage.pool import DATABASE_AWAY
+from storage.reports.metrics import GaugeReader, Gauges
 
 _KEEP_SECONDS: Final = 1.0
 _READ_SECONDS: Final = 1.0

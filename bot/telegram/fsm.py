@@ -6,7 +6,7 @@ from typing import Any
 from aiogram.fsm.state import State
 from aiogram.fsm.storage.base import DEFAULT_DESTINY, BaseStorage, StateType, StorageKey
 
-from storage import fsm
+from storage import conversations as fsm
 from storage.pool import Pool
 
 

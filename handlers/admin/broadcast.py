@@ -23,8 +23,8 @@ from services.broadcast.telegram_calls import copy
 from services.core.errors import Refused
 from services.messaging.buttons import button, keyboard
 from services.messaging.rate_limiter import PAID_PER_SECOND, PER_SECOND
-from storage.broadcast_recipients import count_audience
-from storage.broadcasts import (
+from storage.messaging.broadcast_recipients import count_audience
+from storage.messaging.broadcasts import (
     Broadcast,
     add_broadcast,
     get_broadcast,

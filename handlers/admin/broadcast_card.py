@@ -18,8 +18,8 @@ from services.broadcast.content import (
 )
 from services.messaging.buttons import button, keyboard
 from services.messaging.rate_limiter import PAID_PER_SECOND, PER_SECOND
-from storage.broadcast_recipients import count_audience
-from storage.broadcasts import Broadcast
+from storage.messaging.broadcast_recipients import count_audience
+from storage.messaging.broadcasts import Broadcast
 
 _DAYS = (1, 7, 30)
 

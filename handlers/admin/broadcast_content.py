@@ -17,7 +17,7 @@ from services.broadcast.content import FOR_ALL, Content, content_of, read_button
 from services.broadcast.control import revise
 from services.broadcast.progress import show_progress
 from services.core.errors import Refused
-from storage.broadcasts import Broadcast, get_broadcast, set_content
+from storage.messaging.broadcasts import Broadcast, get_broadcast, set_content
 
 router = Router(name="broadcast content")
 router.message.filter(is_admin)

@@ -10,7 +10,7 @@ from services.broadcast.control import resume, revise
 from services.broadcast.progress import show_progress
 from services.core.errors import Refused
 from services.messaging.buttons import button, keyboard
-from storage.broadcasts import Broadcast, get_broadcast, pause_broadcast, stop_broadcast
+from storage.messaging.broadcasts import Broadcast, get_broadcast, pause_broadcast, stop_broadcast
 
 router = Router(name="broadcast control")
 router.message.filter(is_admin)

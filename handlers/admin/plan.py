@@ -12,7 +12,7 @@ from handlers.context import Desk, answer
 from services.generation.registry import SERVICES
 from services.jobs.routing import Mode, Plans
 from services.messaging.buttons import PlanTap, button, keyboard, menu_button
-from storage.plan_board import count_rescues, open_jobs
+from storage.reports.plan_status import count_rescues, open_jobs
 
 router = Router(name="plan")
 router.message.filter(is_admin)

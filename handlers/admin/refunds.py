@@ -9,8 +9,8 @@ from handlers.admin.access import is_admin
 from handlers.context import Desk, answer
 from services.billing.refunds import ask, outlook
 from services.messaging.buttons import button, keyboard, menu_button
-from storage.charges import Charge, charge_by_mark, get_charge, get_refund, latest_charges, mark_of
-from storage.users import get_user
+from storage.money.payments import Charge, charge_by_mark, get_charge, get_refund, latest_charges, mark_of
+from storage.users.users import get_user
 
 router = Router(name="refunds")
 router.message.filter(is_admin)

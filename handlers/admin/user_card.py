@@ -15,10 +15,10 @@ from services.billing.bonuses import MOST, grant
 from services.generation.registry import SERVICES
 from services.messaging.buttons import button, keyboard, menu_button
 from services.messaging.progress import shorten
-from storage.charges import charges_of
-from storage.jobs import Job, latest_jobs
-from storage.user_cards import add_note, find_user, get_user_card, set_blocked
-from storage.users import User, get_user
+from storage.jobs.jobs import Job, latest_jobs
+from storage.money.payments import charges_of
+from storage.users.user_cards import add_note, find_user, get_user_card, set_blocked
+from storage.users.users import User, get_user
 
 router = Router(name="user_card")
 router.message.filter(is_admin)

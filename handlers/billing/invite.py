@@ -11,7 +11,7 @@ from handlers.context import Desk, answer
 from handlers.order.views import View
 from services.billing.referrals import BONUS, invite_payload
 from services.messaging.buttons import MenuTap, keyboard, menu_button
-from storage.invites import count_invited
+from storage.users.referrals import count_invited
 
 router = Router(name="invite")
 

@@ -16,8 +16,8 @@ from services.billing.payments import PACKS, Payments, charge_of
 from services.core.errors import NotEnough, Refused
 from services.dispatch import Order
 from services.messaging.buttons import MenuTap, TopupTap, button, keyboard, menu_button
-from storage.jobs import get_job_by_order
-from storage.users import accept_terms
+from storage.jobs.jobs import get_job_by_order
+from storage.users.users import accept_terms
 
 router = Router(name="payments")
 

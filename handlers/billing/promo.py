@@ -9,7 +9,7 @@ from services.billing.promo_codes import NewPromo, create, redeem
 from services.core.errors import Refused
 from services.core.formatting import day
 from services.messaging.buttons import MenuTap, button, keyboard, menu_button
-from storage.promo import latest_promos
+from storage.money.promo_codes import latest_promos
 
 router = Router(name="promo")
 _LISTED = 30

@@ -12,7 +12,7 @@ from services.billing.subscriptions import plan_name
 from services.core.formatting import short_day
 from services.generation.registry import SERVICES
 from services.messaging.buttons import MenuTap, button, keyboard, menu_button
-from storage.statement import StatementLine, statement
+from storage.reports.account_statement import StatementLine, statement
 
 router = Router(name="statement")
 _PAGE = 10

@@ -16,8 +16,8 @@ from services.billing.subscriptions import monthly_stars, plan_name, refusal, se
 from services.billing.tiers import PLANS
 from services.core.formatting import day
 from services.messaging.buttons import MenuTap, button, keyboard, menu_button
-from storage.subscriptions import Subscription, current_subscription
-from storage.users import accept_terms
+from storage.money.subscriptions import Subscription, current_subscription
+from storage.users.users import accept_terms
 
 router = Router(name="subscriptions")
 

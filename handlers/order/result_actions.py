@@ -15,7 +15,7 @@ from services.core.errors import NotEnough, Refused
 from services.generation.inputs import FileRef
 from services.generation.registry import SERVICES
 from services.messaging.buttons import ResultTap
-from storage.jobs import Job, get_job, get_job_by_order
+from storage.jobs.jobs import Job, get_job, get_job_by_order
 
 router = Router(name="results")
 

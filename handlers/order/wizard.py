@@ -14,7 +14,7 @@ from services.generation.inputs import ChoiceInput, FileRef, TextInput
 from services.generation.registry import SERVICES
 from services.messaging.buttons import DraftTap, ServiceTap, stop_keyboard
 from services.messaging.progress import edit_progress, queued_text, waiting_text
-from storage.jobs import get_job_by_order
+from storage.jobs.jobs import get_job_by_order
 
 router = Router(name="order")
 PHOTO = "photo"

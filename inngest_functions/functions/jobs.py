@@ -16,8 +16,8 @@ from services.generation.spec import ServiceSpec
 from services.jobs.engine import JobEngine
 from services.jobs.expiry import STALE_AFTER
 from services.jobs.internal_jobs import ErrandSpec
-from storage.jobs import claim_job, hand_over_job
-from storage.journal import read_journal
+from storage.jobs.jobs import claim_job, hand_over_job
+from storage.jobs.journal import read_journal
 
 RUNS_A_PERSON = 2
 _FINISH_WITHIN = timedelta(hours=6)

@@ -5,9 +5,9 @@ import re
 
 import numpy as np
 
+from providers.offline.audio.speech import language_of
 from providers.offline.phrases import LIGHT, MOOD, QUALITY, VIEW
-from providers.offline.scenery.words import HOURS, first_named
-from providers.offline.speech import language_of
+from providers.offline.scenery.theme import HOURS, first_named
 from providers.protocols import ErrorKind, ProviderError
 
 LONGEST = 1000

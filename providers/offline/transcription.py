@@ -4,12 +4,12 @@ No recogniser of speech ships in a package small enough for the sandbox. So a sp
 offline with a voice note that the bot itself has spoken, and any other recording is refused honestly.
 """
 
-from providers.offline.audio import text_of
+from providers.offline.audio.codec import text_of
 from providers.protocols import ErrorKind, ProviderError
 
 
 class OfflineTranscription:
-    """TranscriptionProvider for voice notes made by providers/offline/speech.py."""
+    """TranscriptionProvider for voice notes made by providers/offline/audio/speech.py."""
 
     name = "offline"
     offline = True

@@ -9,9 +9,9 @@ import asyncio
 import numpy as np
 from PIL import Image
 
-from providers.offline.photo import opened
+from providers.offline.color_names import name_of
+from providers.offline.image.loading import opened
 from providers.offline.scenery.noise import Array
-from providers.offline.shades import name_of
 from providers.offline.shapes import Shape, shapes_in
 
 SIDE = 48

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from providers.offline import unlucky
-from providers.offline.speech import LONGEST_TEXT, STOCK, Timbre, speak, voice_like
+from providers.offline import fault_triggers as unlucky
+from providers.offline.audio.speech import LONGEST_TEXT, STOCK, Timbre, speak, voice_like
 from providers.protocols import ErrorKind, ProviderError, Voice
 
 LONGEST_NAME = 100
@@ -31,7 +31,7 @@ class OfflineVoices:
     """VoiceProvider on this machine; made voices are files in `data_dir`, one each.
 
     Each stock voice speaks English, Russian, Spanish and French. The unlucky words of a prompt
-    (providers/offline/unlucky.py) make a spoken text fail as well.
+    (providers/offline/fault_triggers.py) make a spoken text fail as well.
     """
 
     name = "offline"

@@ -15,9 +15,9 @@ from services.messaging.app_context import Studio
 from services.messaging.buttons import stop_keyboard
 from services.messaging.delivery import reach
 from services.messaging.progress import edit_progress, headline, queued_text, waiting_text
-from storage.jobs import Job, get_job, get_job_by_order
-from storage.ledger import move
-from storage.users import get_user
+from storage.jobs.jobs import Job, get_job, get_job_by_order
+from storage.money.ledger import move
+from storage.users.users import get_user
 
 Conflict = Literal[
     "unknown", "errand", "not_failed", "retried", "not_offered", "unreachable", "too_late", "not_paid", "refunded"

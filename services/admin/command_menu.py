@@ -10,7 +10,7 @@ from loguru import logger
 
 from services.core.i18n import DEFAULT_LANGUAGE, Texts
 from services.messaging.app_context import Studio
-from storage.users import get_user
+from storage.users.users import get_user
 
 COMMANDS: Final = (
     *("menu", "balance", "topup", "subscribe", "invite", "promo", "history", "price"),

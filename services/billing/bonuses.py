@@ -9,7 +9,7 @@ from services.ledger import credits as ledger
 from services.messaging.app_context import Studio
 from services.notifications.notices import Line
 from services.notifications.notify import notify
-from storage.user_cards import add_note
+from storage.users.user_cards import add_note
 
 MOST: Final = 100_000
 """Stars: as much as Telegram's largest invoice, so that a slip of the finger stays a small one."""

@@ -6,7 +6,7 @@ from loguru import logger
 
 from services.billing.referrals import inviter_in
 from services.messaging.app_context import Studio
-from storage.invites import set_inviter
+from storage.users.referrals import set_inviter
 
 _LARGEST_ID = 2**63 - 1
 

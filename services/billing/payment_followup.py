@@ -9,8 +9,8 @@ from services.jobs.internal_jobs import Errand, ErrandSpec
 from services.messaging.buttons import keyboard, menu_button
 from services.messaging.telegram_errors import delivery_failure, person_is_gone
 from services.notifications.admins import tell_admins
-from storage.charges import get_charge
-from storage.ledger import get_balance
+from storage.money.ledger import get_balance
+from storage.money.payments import get_charge
 
 
 async def run(errand: Errand) -> dict[str, Any]:

@@ -15,11 +15,11 @@ from services.billing.tiers import PERIOD, Plan, carry_on
 from services.jobs.enqueue import launch
 from services.ledger import credits as ledger
 from services.messaging.app_context import Studio
-from storage.charges import add_charge
-from storage.ledger import move
+from storage.money.ledger import move
+from storage.money.payments import add_charge
+from storage.money.topups import Topup, add_topup, get_topup, mark_checked, mark_paid
 from storage.pool import Executor
-from storage.topups import Topup, add_topup, get_topup, mark_checked, mark_paid
-from storage.users import get_user
+from storage.users.users import get_user
 
 CURRENCY = "XTR"
 PACKS = (50, 100, 250, 500, 1000, 2500)

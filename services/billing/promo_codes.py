@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field, ValidationError
 from services.core.errors import Refused
 from services.ledger import credits as ledger
 from services.messaging.app_context import Studio
-from storage.promo import add_promo, has_redeemed, lock_promo, redeem_promo
+from storage.money.promo_codes import add_promo, has_redeemed, lock_promo, redeem_promo
 
 _CODE: Final = re.compile(r"[A-Z0-9_-]{3,32}")
 _DAYS: Final = re.compile(r"([0-9]{1,4})[dD]")

@@ -19,8 +19,8 @@ from services.billing.refunds import take_back
 from services.core.i18n import Html
 from services.messaging.app_context import Studio
 from services.notifications.admins import tell_admins
-from storage.charges import Difference, Listed, compare_charges, get_charge
-from storage.users import get_user
+from storage.money.payments import Difference, Listed, compare_charges, get_charge
+from storage.users.users import get_user
 
 _PAGE: Final = 100
 _MARGIN: Final = timedelta(minutes=1)

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from services.ledger import credits as ledger
 from services.messaging.app_context import Studio
-from storage.users import get_inviter
+from storage.users.users import get_inviter
 
 BONUS: Final = 20
 """Stars for the inviter."""

@@ -21,7 +21,8 @@ from services.messaging.app_context import Studio
 from services.notifications.admins import tell_admins
 from services.notifications.notices import Line
 from services.notifications.notify import notify
-from storage.charges import (
+from storage.money.ledger import get_balance
+from storage.money.payments import (
     Charge,
     Refund,
     ask_refund,
@@ -31,9 +32,8 @@ from storage.charges import (
     mark_refunded,
     refund_later,
 )
-from storage.ledger import get_balance
+from storage.money.subscriptions import end_refunded_subscription
 from storage.pool import DATABASE_AWAY, Executor
-from storage.subscriptions import end_refunded_subscription
 
 _LOOK_EVERY: Final = 1.0
 _CLAIM_SECONDS: Final = 60.0

@@ -14,16 +14,16 @@ from services.messaging.app_context import Studio
 from services.messaging.buttons import MenuTap
 from services.notifications.notices import TextButton
 from services.notifications.notify import notify
-from storage.pool import Executor
-from storage.subscriptions import (
+from storage.money.subscriptions import (
     Subscription,
     current_subscription,
     expiring_subscriptions,
     mark_told,
     set_cancelled,
 )
-from storage.topups import get_topup
-from storage.users import get_user
+from storage.money.topups import get_topup
+from storage.pool import Executor
+from storage.users.users import get_user
 
 TOLD_AHEAD: Final = timedelta(days=3)
 _AT_ONCE: Final = 1000

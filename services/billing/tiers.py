@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from services.ledger import credits as ledger
+from storage.money.subscriptions import renew_subscription
+from storage.money.topups import Topup
 from storage.pool import Executor
-from storage.subscriptions import renew_subscription
-from storage.topups import Topup
 
 PERIOD: Final = timedelta(seconds=2_592_000)
 """Telegram allows no other: 30 days."""

@@ -8,7 +8,7 @@ from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
 from services.broadcast.content import FOR_ALL
 from services.core.i18n import Texts
 from services.messaging.buttons import button, keyboard
-from storage.broadcasts import Broadcast
+from storage.messaging.broadcasts import Broadcast
 
 
 class BroadcastTap(CallbackData, prefix="bc"):

@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict
 from services.core.errors import Refused
 from services.core.i18n import DEFAULT_LANGUAGE
 from services.messaging.rate_limiter import PAID_PER_SECOND, PER_SECOND
-from storage.broadcast_recipients import Group
-from storage.broadcasts import Broadcast
+from storage.messaging.broadcast_recipients import Group
+from storage.messaging.broadcasts import Broadcast
 
 FOR_ALL = "*"
 MOST_BUTTONS = 10

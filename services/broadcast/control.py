@@ -10,14 +10,8 @@ from services.broadcast.content import fallback_of, group_of
 from services.broadcast.job import BROADCAST
 from services.core.errors import Refused
 from services.jobs.enqueue import launch
-from storage.broadcast_recipients import add_recipients, begin_revision
-from storage.broadcasts import (
-    Broadcast,
-    Task,
-    resume_broadcast,
-    revise_broadcast,
-    start_broadcast,
-)
+from storage.messaging.broadcast_recipients import add_recipients, begin_revision
+from storage.messaging.broadcasts import Broadcast, Task, resume_broadcast, revise_broadcast, start_broadcast
 from storage.pool import Connection, Pool
 
 

@@ -17,8 +17,8 @@ from services.broadcast.telegram_calls import never_went_out
 from services.durable.steps import patiently
 from services.messaging.app_context import Studio
 from services.messaging.rate_limiter import PAID_PER_SECOND, Pacer
-from storage.broadcast_recipients import Recipient
-from storage.broadcasts import Broadcast, get_broadcast, note_wait
+from storage.messaging.broadcast_recipients import Recipient
+from storage.messaging.broadcasts import Broadcast, get_broadcast, note_wait
 
 _FLUSH_SECONDS = 0.05
 _SHOW_SECONDS = 5.0

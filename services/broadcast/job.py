@@ -13,13 +13,7 @@ from services.durable.steps import patiently
 from services.jobs.enqueue import launch
 from services.jobs.internal_jobs import Errand, ErrandSpec
 from services.messaging.app_context import Studio
-from storage.broadcasts import (
-    finish_broadcast,
-    get_broadcast,
-    go_on,
-    pause_broadcast,
-    take_broadcast,
-)
+from storage.messaging.broadcasts import finish_broadcast, get_broadcast, go_on, pause_broadcast, take_broadcast
 
 _STEP_SECONDS = 20.0
 _MOST_STEPS = 500

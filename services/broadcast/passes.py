@@ -10,7 +10,7 @@ from services.broadcast.delivery_pass import Pass
 from services.broadcast.telegram_calls import content_is_gone, copy, delete, edit, is_done_already
 from services.durable.steps import patiently
 from services.messaging.telegram_errors import person_is_gone
-from storage.broadcast_recipients import (
+from storage.messaging.broadcast_recipients import (
     Ended,
     Recipient,
     Revised,
@@ -20,7 +20,7 @@ from storage.broadcast_recipients import (
     forget_unanswered,
     next_revisions,
 )
-from storage.broadcasts import pause_broadcast
+from storage.messaging.broadcasts import pause_broadcast
 
 _ERROR_LENGTH = 200
 

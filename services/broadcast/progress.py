@@ -11,10 +11,10 @@ from services.broadcast.content import versions_of
 from services.core.i18n import DEFAULT_LANGUAGE, Texts
 from services.messaging.app_context import Studio
 from services.messaging.telegram_errors import nothing_to_edit
-from storage.broadcast_recipients import Counts, count_recipients, reasons
-from storage.broadcasts import Broadcast, get_broadcast, latest_broadcast, set_progress_message
+from storage.messaging.broadcast_recipients import Counts, count_recipients, reasons
+from storage.messaging.broadcasts import Broadcast, get_broadcast, latest_broadcast, set_progress_message
 from storage.pool import Executor
-from storage.users import get_user
+from storage.users.users import get_user
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from prometheus_client import (
     disable_created_metrics,
 )
 
-from storage.jobs import Job, Plan
+from storage.jobs.jobs import Job, Plan
 
 VERSION: Final = "0.1.0"
 REGISTRY: Final = CollectorRegistry()

@@ -17,8 +17,8 @@ from loguru import logger
 
 from services.core.errors import Away, Failure, LeaseLost, failure_of
 from services.durable.pubsub import Signals
-from storage import journal
-from storage.jobs import Job, Plan, renew_lease
+from storage.jobs import journal
+from storage.jobs.jobs import Job, Plan, renew_lease
 from storage.pool import DATABASE_AWAY, Pool
 
 T = TypeVar("T")

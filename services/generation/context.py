@@ -14,7 +14,7 @@ from providers.protocols import (
     VoiceProvider,
 )
 from services.durable.steps import Steps
-from storage.jobs import Job
+from storage.jobs.jobs import Job
 from storage.pool import Executor
 
 ReportProgress = Callable[[int | None], Awaitable[None]]

@@ -11,7 +11,7 @@ from providers.protocols import Prediction, PredictionProvider, PredictionReques
 from services.core.errors import Broken, Failure, failure_of_kind
 from services.generation.context import Work
 from services.generation.inputs import FileRef
-from storage.jobs import get_job_by_prediction
+from storage.jobs.jobs import get_job_by_prediction
 
 _PAUSES = (0.5, 1.0, 1.0, 2.0, 3.0, 5.0)
 _LONGEST_PAUSE = 10.0

@@ -12,7 +12,7 @@ from services.generation.result import Media, Result
 from services.generation.spec import ServiceSpec
 from services.generation.voices import forget_lost_voice, voice_offers
 from services.safety.moderation import moderate
-from storage.blobs import put_blob
+from storage.jobs.blobs import put_blob
 
 _STARS_A_THOUSAND = 8
 _BLOB = "speech"

@@ -15,7 +15,7 @@ from services.generation.inputs import FileRef, Offers, Option, Values
 from services.generation.predictions import Ask, predict, seed_for
 from services.generation.result import Media, Result
 from services.safety.moderation import moderate
-from storage.own import ModelKind, OwnModel, add_model, own_models
+from storage.users.user_assets import ModelKind, OwnModel, add_model, own_models
 
 
 async def model_offers(shelf: Shelf, kind: ModelKind) -> Offers:

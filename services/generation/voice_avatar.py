@@ -6,7 +6,7 @@ from services.generation.context import Work
 from services.generation.inputs import MB, FileInput, FileRef, TextInput, Values
 from services.generation.result import Result
 from services.generation.spec import ServiceSpec
-from storage.own import add_voice
+from storage.users.user_assets import add_voice
 
 _PRICE = 56
 _LONGEST_SECONDS = 600

@@ -10,8 +10,8 @@ from providers.protocols import ErrorKind, ProviderError, SpeechProvider, Voice
 from services.core.errors import Refused
 from services.generation.context import Shelf
 from services.generation.inputs import Offers, Option
-from storage.own import forget_voice, own_voices
 from storage.pool import Executor
+from storage.users.user_assets import forget_voice, own_voices
 
 _KEEP_SECONDS = 600.0
 _ASK_AGAIN_SECONDS = 20.0

@@ -8,8 +8,8 @@ from loguru import logger
 from providers.protocols import PredictionProvider, ProviderError
 from services.durable.pubsub import Signals
 from services.durable.steps import DirectSteps, Recover, Work
-from storage.jobs import Job
-from storage.journal import Entry
+from storage.jobs.jobs import Job
+from storage.jobs.journal import Entry
 from storage.pool import Pool
 
 _START = "start-"

@@ -22,7 +22,7 @@ from services.messaging.app_context import Studio
 from services.messaging.delivery import deliver, deliver_words, tell_failure
 from services.messaging.files import download
 from services.messaging.progress import show_end, show_percent
-from storage.jobs import Job, State, end_job, renew_lease
+from storage.jobs.jobs import Job, State, end_job, renew_lease
 from storage.pool import DATABASE_AWAY, Connection
 
 NotifyFailure = Callable[[Connection, Job, Failure], Awaitable[bool]]

@@ -6,8 +6,8 @@ from typing import Any
 from uuid import UUID
 
 from services.jobs.internal_jobs import ErrandSpec
-from storage.jobs import Job, NewJob, insert_job
-from storage.outbox import add_to_outbox
+from storage.jobs.jobs import Job, NewJob, insert_job
+from storage.jobs.outbox import add_to_outbox
 from storage.pool import Executor
 
 _START_WITHIN = 30.0

@@ -6,7 +6,7 @@ from typing import Final
 from loguru import logger
 
 from services.messaging.app_context import Studio
-from storage.jobs import Job, free_stale_jobs
+from storage.jobs.jobs import Job, free_stale_jobs
 
 STALE_AFTER: Final = timedelta(hours=24)
 

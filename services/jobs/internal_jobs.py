@@ -6,7 +6,7 @@ from typing import Any
 
 from services.durable.steps import Steps
 from services.messaging.app_context import Studio
-from storage.jobs import Job
+from storage.jobs.jobs import Job
 
 
 @dataclass(frozen=True)

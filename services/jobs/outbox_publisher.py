@@ -15,15 +15,8 @@ from services.jobs.worker import Queue
 from services.messaging.app_context import Studio
 from services.messaging.buttons import stop_keyboard
 from services.messaging.progress import edit_progress, waiting_text
-from storage.jobs import (
-    Job,
-    count_silent,
-    move_to_plan_b,
-    send_lost_again,
-    take_unbegun,
-    wait_for_plan_a,
-)
-from storage.outbox import claim_outbox, remove_from_outbox, send_later
+from storage.jobs.jobs import Job, count_silent, move_to_plan_b, send_lost_again, take_unbegun, wait_for_plan_a
+from storage.jobs.outbox import claim_outbox, remove_from_outbox, send_later
 from storage.pool import DATABASE_AWAY
 
 _LOOK_EVERY = 1.0

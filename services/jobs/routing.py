@@ -12,7 +12,7 @@ from loguru import logger
 from services.durable.pubsub import CHANNEL as SIGNALS
 from services.durable.pubsub import Signals
 from services.hello import HelloResult
-from storage.jobs import Job, Plan
+from storage.jobs.jobs import Job, Plan
 from storage.pool import DATABASE_AWAY, Connection, Pool
 from storage.settings import CHANNEL, Change, get_settings, latest_changes, set_setting, unset_setting
 

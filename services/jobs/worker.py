@@ -19,8 +19,8 @@ from services.jobs.engine import JobEngine
 from services.jobs.routing import Plans
 from services.messaging.buttons import stop_keyboard
 from services.messaging.progress import edit_progress, queued_text
-from storage.jobs import Job, claim_next_job, hand_over_job, waiting_jobs
-from storage.journal import read_journal
+from storage.jobs.jobs import Job, claim_next_job, hand_over_job, waiting_jobs
+from storage.jobs.journal import read_journal
 from storage.pool import DATABASE_AWAY
 
 _LOOK_EVERY = 1.0

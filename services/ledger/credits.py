@@ -1,7 +1,7 @@
 """Credits: whole Telegram Stars. Every move has a key of its own, so that repeating it changes nothing."""
 
-from storage import ledger
-from storage.jobs import Job, NewJob
+from storage.jobs.jobs import Job, NewJob
+from storage.money import ledger
 from storage.pool import Executor
 
 

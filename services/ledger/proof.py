@@ -23,7 +23,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from services.messaging.app_context import Studio
 from storage.embedded import EmbeddedPostgres, EmbeddedUnavailable
 from storage.incidents import see_incident
-from storage.ledger import LedgerCheck, check_ledger
+from storage.money.ledger import LedgerCheck, check_ledger
 
 _MEANINGS: Final = {
     "total": "sum of all postings (Stars)",

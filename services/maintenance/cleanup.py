@@ -4,8 +4,8 @@ import asyncio
 
 from loguru import logger
 
-from storage.blobs import forget_blobs
-from storage.notifications import forget_notifications
+from storage.jobs.blobs import forget_blobs
+from storage.messaging.notifications import forget_notifications
 from storage.pool import DATABASE_AWAY, Pool
 from storage.updates import forget_updates
 

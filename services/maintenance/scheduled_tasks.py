@@ -19,9 +19,9 @@ from services.jobs.routing import Plans
 from services.ledger.proof import prove_ledger
 from services.messaging.app_context import Studio
 from services.monitoring.daily_summary import send_summary
-from storage.chores import chore_is_done, claim_chore, finish_chore, give_up_chore, meet_chore
-from storage.jobs import Plan
+from storage.jobs.jobs import Plan
 from storage.pool import DATABASE_AWAY
+from storage.scheduled_tasks import chore_is_done, claim_chore, finish_chore, give_up_chore, meet_chore
 
 _LOOK_EVERY: Final = 5.0
 _CLAIM_SECONDS: Final = 600.0

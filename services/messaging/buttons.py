@@ -7,7 +7,7 @@ from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
 
 from services.core.i18n import Texts
 from services.generation.registry import SERVICES
-from storage.jobs import Job
+from storage.jobs.jobs import Job
 
 
 class MenuTap(CallbackData, prefix="m"):

@@ -14,10 +14,10 @@ from services.messaging.app_context import Studio
 from services.messaging.buttons import failure_keyboard, result_keyboard
 from services.messaging.progress import headline, shorten
 from services.messaging.telegram_errors import delivery_failure, person_is_gone
-from storage.blobs import get_blob
-from storage.jobs import Job
-from storage.ledger import get_balance
-from storage.users import set_inactive
+from storage.jobs.blobs import get_blob
+from storage.jobs.jobs import Job
+from storage.money.ledger import get_balance
+from storage.users.users import set_inactive
 
 T = TypeVar("T")
 Sent = dict[str, Any]

@@ -12,7 +12,7 @@ from services.generation.registry import SERVICES
 from services.messaging.app_context import Studio
 from services.messaging.buttons import stop_keyboard
 from services.messaging.telegram_errors import delivery_failure, nothing_to_edit
-from storage.jobs import Job, mark_shown, show_again
+from storage.jobs.jobs import Job, mark_shown, show_again
 from storage.pool import DATABASE_AWAY
 
 _PROMPT_SHOWN = 200

@@ -6,7 +6,7 @@ from loguru import logger
 
 from services.messaging.app_context import Studio
 from services.messaging.progress import show_end
-from storage.jobs import unshown_jobs
+from storage.jobs.jobs import unshown_jobs
 from storage.pool import DATABASE_AWAY
 
 _EVERY_SECONDS = 3.0

@@ -19,7 +19,7 @@ from services.messaging.app_context import Studio
 from services.messaging.telegram_errors import nothing_to_edit
 from services.monitoring.alert_texts import incident_text
 from storage.incidents import Incident, Told, begin_to_tell, note_told
-from storage.users import get_user
+from storage.users.users import get_user
 
 MONEY: Final = frozenset({"ledger", "payments"})
 """Kinds that are worth waking somebody for."""

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from services.messaging.app_context import Studio
 from services.notifications.admins import tell_admins
-from storage.stats import count_period
+from storage.reports.stats import count_period
 
 
 async def send_summary(studio: Studio, slot: datetime) -> None:

@@ -8,10 +8,10 @@ from typing import Any, Final
 from providers.errors import clean
 from services.jobs.routing import Plans
 from services.messaging.app_context import Studio
-from storage.conditions import count_ended, count_failed, count_fell_back, count_unsent, count_waiting
 from storage.incidents import Incident
-from storage.ledger import check_ledger
-from storage.topups import count_unconfirmed
+from storage.money.ledger import check_ledger
+from storage.money.topups import count_unconfirmed
+from storage.reports.incident_facts import count_ended, count_failed, count_fell_back, count_unsent, count_waiting
 
 Clock = Callable[[], datetime]
 

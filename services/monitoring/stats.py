@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 from services.generation.costs import cost_of
 from storage.pool import Executor
-from storage.turnover import Bucket, Ends, Unit, count_active, count_buckets, count_ends, made_orders
+from storage.reports.revenue import Bucket, Ends, Unit, count_active, count_buckets, count_ends, made_orders
 
 Span = Literal["today", "week", "month"]
 

@@ -7,7 +7,7 @@ from services.core.i18n import DEFAULT_LANGUAGE
 from services.core.message_text import fit_message
 from services.messaging.app_context import Studio
 from services.notifications.notify import notify
-from storage.users import get_user
+from storage.users.users import get_user
 
 
 async def tell_admins(

@@ -20,9 +20,9 @@ from services.messaging.app_context import Studio
 from services.messaging.buttons import keyboard, menu_button
 from services.messaging.delivery import tell_failure
 from services.messaging.telegram_errors import delivery_failure, person_is_gone
-from storage.jobs import get_job
-from storage.notifications import Addressee, get_addressee, mark_notification_sent, note_notification
-from storage.users import set_inactive
+from storage.jobs.jobs import get_job
+from storage.messaging.notifications import Addressee, get_addressee, mark_notification_sent, note_notification
+from storage.users.users import set_inactive
 
 _A_STEP: Final = 50
 """People of a bulk notification who are told in one step."""

@@ -14,10 +14,10 @@ from services.core.errors import Failure
 from services.jobs.enqueue import launch
 from services.jobs.internal_jobs import ErrandSpec
 from services.notifications.notices import BULK, GENERIC, SUCCESS, TRAINING_ERROR, Line, Notice, TextButton
-from storage.jobs import Job
-from storage.notifications import known_people, note_notification
+from storage.jobs.jobs import Job
+from storage.messaging.notifications import known_people, note_notification
 from storage.pool import Executor
-from storage.users import User, get_user
+from storage.users.users import User, get_user
 
 _NOTHING: Final[Mapping[str, str | int]] = {}
 

@@ -7,8 +7,8 @@ from loguru import logger
 
 from services.ledger import credits as ledger
 from services.messaging.app_context import Studio
-from storage.ledger import Balance, get_balance
-from storage.users import Profile, User, get_user, register_user
+from storage.money.ledger import Balance, get_balance
+from storage.users.users import Profile, User, get_user, register_user
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from handlers.admin.user_card import UserTap
 from sandbox.telegram.payments import Payment
 from services.billing.bonuses import grant
 from services.messaging.app_context import Studio
-from storage.charges import mark_of
-from storage.ledger import Balance, check_ledger, get_balance, move
+from storage.money.ledger import Balance, check_ledger, get_balance, move
+from storage.money.payments import mark_of
 from storage.pool import create_pool
 from tests.support.process import Forge
 from tests.support.stage import TEXTS, Person, Stage, labels, said, until

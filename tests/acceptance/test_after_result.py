@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("espeakng_loader")
 
-from providers.offline.speech import STOCK, speak
+from providers.offline.audio.speech import STOCK, speak
 from tests.support import media_checks as media
 from tests.support.offline_stage import (
     Guest,

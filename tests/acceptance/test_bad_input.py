@@ -17,8 +17,8 @@ from services.job_kinds import ERRANDS
 from services.jobs.engine import JobEngine
 from services.messaging.app_context import Studio
 from services.notifications.notify import notify_training_failed
-from storage.jobs import claim_next_job
-from storage.ledger import Balance, check_ledger, get_balance
+from storage.jobs.jobs import claim_next_job
+from storage.money.ledger import Balance, check_ledger, get_balance
 from tests.support.replicate_stand import TOKEN as REPLICATE_TOKEN
 from tests.support.replicate_stand import Outcome, small_png
 from tests.support.rows import add_job, add_user

@@ -15,9 +15,9 @@ import pytest
 from sandbox.telegram.world import World
 from services.broadcast import control
 from services.broadcast.content import Content
-from storage.broadcast_recipients import count_recipients
-from storage.broadcasts import add_broadcast, get_broadcast, set_content, set_paid
-from storage.preferences import set_quiet_hours
+from storage.messaging.broadcast_recipients import count_recipients
+from storage.messaging.broadcasts import add_broadcast, get_broadcast, set_content, set_paid
+from storage.users.preferences import set_quiet_hours
 from tests.support.stage import BOT_TOKEN, Person, PlanName, Stage, labels, until, words
 
 ADMIN = 7

@@ -5,7 +5,7 @@ import pytest
 
 from sandbox.inngest.execution import Pace
 from sandbox.inngest.stand import InngestStand
-from storage.ledger import Balance, check_ledger, get_balance
+from storage.money.ledger import Balance, check_ledger, get_balance
 from tests.support.breakpoint import breakpoint_at
 from tests.support.stage import Stage, until
 

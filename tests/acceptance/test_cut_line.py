@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from storage.ledger import Balance, check_ledger, get_balance
+from storage.money.ledger import Balance, check_ledger, get_balance
 from tests.support.front import Front, open_front
 from tests.support.stage import Stage, until
 

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 
 from bench.chaos_stage import ChaosStage, LastingPostgres, open_stage
-from storage.jobs import Job, claim_job, claim_next_job, renew_lease
+from storage.jobs.jobs import Job, claim_job, claim_next_job, renew_lease
 from storage.migrations import migrate
 from storage.pool import DATABASE_AWAY, create_pool
 from tests.support.process import Forge

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from providers.offline.speech import STOCK, speak
-from providers.offline.video import shoot
+from providers.offline.audio.speech import STOCK, speak
+from providers.offline.video.camera import shoot
 from tests.support.offline_stage import MB, Guest, OfflineStage, charged, offline_stage, photo, photos
 from tests.support.process import Forge
 from tests.support.stage import words

@@ -2,7 +2,7 @@
 
 import pytest
 
-from storage.ledger import Balance, check_ledger, get_balance
+from storage.money.ledger import Balance, check_ledger, get_balance
 from tests.support.stage import PlanName, Stage, labels, words
 
 

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from sandbox.inngest.pace import Pace
 from sandbox.inngest.stand import Fault, InngestStand
-from storage.ledger import Balance, check_ledger, get_balance
+from storage.money.ledger import Balance, check_ledger, get_balance
 from tests.support.process import BotProcess
 from tests.support.stage import Person, Stage, until
 

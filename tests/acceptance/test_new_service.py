@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.ledger import Balance, check_ledger, get_balance
+from storage.money.ledger import Balance, check_ledger, get_balance
 from storage.pool import Pool
 from tests.support.offline_stage import STARS, Guest, OfflineStage, ended_job_of, has_button, photo
 from tests.support.process import ROOT, Forge

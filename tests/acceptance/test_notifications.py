@@ -16,10 +16,10 @@ from services.messaging.app_context import Studio
 from services.notifications.admins import tell_admins
 from services.notifications.notices import Line
 from services.notifications.notify import notify, notify_many
-from storage.jobs import insert_job
-from storage.outbox import add_to_outbox
+from storage.jobs.jobs import insert_job
+from storage.jobs.outbox import add_to_outbox
 from storage.pool import create_pool
-from storage.preferences import get_preferences, set_quiet_hours, set_utc_offset, toggle_news
+from storage.users.preferences import get_preferences, set_quiet_hours, set_utc_offset, toggle_news
 from tests.support.process import Forge
 from tests.support.rows import new_job
 from tests.support.stage import Person, Stage, labels, until, words

@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 
 from services.billing.payments import pack_for
-from storage.ledger import Balance, check_ledger, get_balance
+from storage.money.ledger import Balance, check_ledger, get_balance
 from tests.support.breakpoint import breakpoint_at
 from tests.support.process import BotProcess
 from tests.support.stage import BOT_TOKEN, Person, Stage, until

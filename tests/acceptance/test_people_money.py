@@ -10,10 +10,10 @@ import asyncpg
 import pytest
 
 from services.ledger import credits as ledger
-from storage.ledger import Balance, check_ledger, get_balance
+from storage.money.ledger import Balance, check_ledger, get_balance
+from storage.money.subscriptions import current_subscription
 from storage.pool import create_pool
-from storage.statement import statement
-from storage.subscriptions import current_subscription
+from storage.reports.account_statement import statement
 from tests.support.process import Forge
 from tests.support.stage import Message, Person, Stage, labels, until, words
 

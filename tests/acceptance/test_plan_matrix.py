@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from sandbox.inngest.stand import Fault
-from storage.ledger import Balance, check_ledger, get_balance
+from storage.money.ledger import Balance, check_ledger, get_balance
 from storage.pool import Pool
 from tests.support.process import Forge
 from tests.support.provider_stage import film

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from storage.ledger import Balance, check_ledger, get_balance
+from storage.money.ledger import Balance, check_ledger, get_balance
 from tests.support.offline_stage import STARS, Guest, has_button, photo, photos, unzipped
 from tests.support.process import Forge
 from tests.support.provider_stage import (

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import aiohttp
 import pytest
 
-from storage.ledger import Balance, get_balance
+from storage.money.ledger import Balance, get_balance
 from tests.support.process import BotProcess
 from tests.support.replicate_stand_trainings import WEBHOOK_SECRET, signed_headers
 from tests.support.stage import PlanName, Stage, until

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
-from storage.ledger import Balance, check_ledger, get_balance
+from storage.money.ledger import Balance, check_ledger, get_balance
 from tests.support.breakpoint import breakpoint_at
 from tests.support.process import BotProcess
 from tests.support.replicate_stand import closed_port

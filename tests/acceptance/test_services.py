@@ -9,9 +9,9 @@ import pytest
 
 pytest.importorskip("espeakng_loader")
 
-from providers.offline.picture import paint
-from providers.offline.speech import STOCK, speak
-from providers.offline.video import shoot
+from providers.offline.audio.speech import STOCK, speak
+from providers.offline.image.landscape import paint
+from providers.offline.video.camera import shoot
 from tests.support import media_checks as media
 from tests.support.offline_stage import (
     Guest,

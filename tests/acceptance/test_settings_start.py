@@ -12,7 +12,7 @@ import pytest
 
 from services.admin.command_menu import ADMIN_COMMANDS, COMMANDS
 from storage.pool import create_pool
-from storage.preferences import get_preferences
+from storage.users.preferences import get_preferences
 from tests.support.process import Forge
 from tests.support.stage import Message, Person, Stage, labels, said, until, words
 

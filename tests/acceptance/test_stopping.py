@@ -11,8 +11,8 @@ from aiohttp import web
 from sandbox.inngest.execution import Pace
 from sandbox.inngest.stand import InngestStand
 from services.jobs.expiry import STALE_AFTER
-from storage.jobs import free_stale_jobs
-from storage.ledger import Balance, check_ledger, get_balance
+from storage.jobs.jobs import free_stale_jobs
+from storage.money.ledger import Balance, check_ledger, get_balance
 from storage.pool import Pool
 from tests.support.offline_stage import OfflineStage, ended_job_of, has_button, journal_has, photos
 from tests.support.process import Forge

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from storage.jobs import Plan
-from storage.ledger import check_ledger
-from storage.outbox import add_to_outbox
+from storage.jobs.jobs import Plan
+from storage.jobs.outbox import add_to_outbox
+from storage.money.ledger import check_ledger
 from tests.support.rows import add_job, add_user
 from tests.support.stage import Stage
 

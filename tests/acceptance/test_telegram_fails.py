@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from storage.ledger import Balance, check_ledger, get_balance
-from storage.users import get_user
+from storage.money.ledger import Balance, check_ledger, get_balance
+from storage.users.users import get_user
 from tests.support.stage import Person, PlanName, Stage, until, words
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from sandbox.inngest.execution import Pace
 from sandbox.inngest.stand import InngestStand
-from storage.ledger import Balance, check_ledger, get_balance
+from storage.money.ledger import Balance, check_ledger, get_balance
 from storage.pool import Pool
 from tests.support.breakpoint import breakpoint_at
 from tests.support.offline_stage import STARS, Guest, OfflineStage, has_button, journal_has, photos, unzipped

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from bot.telegram.webhook import SECRET_HEADER
-from storage.ledger import Balance, check_ledger, get_balance, ledger_totals
+from storage.money.ledger import Balance, check_ledger, get_balance, ledger_totals
 from tests.support.front import SECRET, Front, open_front
 from tests.support.stage import Message, Person, Stage, labels, until, words
 

@@ -4,7 +4,7 @@ import time
 
 from playwright.async_api import Page, expect
 
-from storage.ledger import Balance, get_balance
+from storage.money.ledger import Balance, get_balance
 from storage.pool import Pool
 from tests.browser.conftest import ARTIFACTS
 from tests.support.process import BotProcess

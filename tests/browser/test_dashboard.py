@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from storage.ledger import check_ledger
+from storage.money.ledger import check_ledger
 from storage.pool import Pool, create_pool
 from tests.browser.conftest import ARTIFACTS
 from tests.support.busy_hour import have_a_busy_hour

@@ -11,7 +11,7 @@ from bot.telegram.bots import create_bots
 from services.core.i18n import Texts
 from services.messaging.app_context import Studio
 from storage.pool import create_pool
-from storage.users import set_language
+from storage.users.users import set_language
 from tests.support.incident_house import ANN, BORIS, PERSON, Clock, House, Inngest
 from tests.support.rows import add_user
 from tests.support.stage import BOT_TOKEN, TelegramStand

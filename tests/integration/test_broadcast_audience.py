@@ -4,8 +4,8 @@ from uuid import uuid4
 
 import pytest
 
-from storage.broadcast_recipients import Group, add_recipients, claim_recipients, count_audience
-from storage.broadcasts import add_broadcast, start_broadcast, stop_broadcast, take_broadcast
+from storage.messaging.broadcast_recipients import Group, add_recipients, claim_recipients, count_audience
+from storage.messaging.broadcasts import add_broadcast, start_broadcast, stop_broadcast, take_broadcast
 from storage.pool import Pool
 from tests.support.rows import add_job, add_user
 

@@ -19,7 +19,7 @@ from services.jobs.routing import Plans
 from services.maintenance.scheduled_tasks import CHORES, Chore, keep_chores, perform
 from services.messaging.app_context import Studio
 from services.monitoring.daily_summary import send_summary
-from storage.ledger import check_ledger, get_balance
+from storage.money.ledger import check_ledger, get_balance
 from storage.pool import Pool
 from tests.support.inngest_kit import RecordingClient, StepDouble, build_event, run_function
 from tests.support.rows import add_user

@@ -11,9 +11,9 @@ import pytest
 
 from services.admin import dashboard_auth as door_module
 from services.admin.dashboard_auth import Door, NotLetIn
-from storage.dashboard import ended_jobs
 from storage.dashboard_links import add_link, use_link
 from storage.pool import Pool
+from storage.reports.dashboard import ended_jobs
 from tests.support.dashboard_house import (
     ADMIN,
     PUBLIC,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from storage.journal import end_step
+from storage.jobs.journal import end_step
 from storage.pool import Pool
 from tests.support.dashboard_house import ADMIN, House, dashboard_house, plain
 from tests.support.rows import add_job, add_user

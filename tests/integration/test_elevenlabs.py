@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from providers.elevenlabs import LARGEST_SAMPLE, ElevenLabsVoices
+from providers.elevenlabs.voices import LARGEST_SAMPLE, ElevenLabsVoices
 from providers.protocols import ErrorKind, ProviderError, Voice
 from tests.support.elevenlabs_stand import KEY, STOCK, ElevenLabsStand
 from tests.support.replicate_stand import closed_port

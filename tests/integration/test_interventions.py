@@ -12,10 +12,10 @@ from handlers.admin.dashboard import dashboard
 from handlers.context import Desk
 from services.admin.admin_actions import CannotIntervene, Interventions
 from services.messaging.buttons import failure_keyboard, result_keyboard
-from storage.jobs import get_job, get_job_by_order
-from storage.ledger import Balance, check_ledger, get_balance, take_back
+from storage.jobs.jobs import get_job, get_job_by_order
+from storage.money.ledger import Balance, check_ledger, get_balance, take_back
 from storage.pool import Pool
-from storage.users import get_user, set_language
+from storage.users.users import get_user, set_language
 from tests.support.dashboard_house import ADMIN, PUBLIC, House, dashboard_house, plain
 from tests.support.rows import INPUTS, add_job, add_user
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from storage.jobs import (
+from storage.jobs.jobs import (
     claim_job,
     claim_next_job,
     end_job,
@@ -15,7 +15,7 @@ from storage.jobs import (
     queue_place,
     renew_lease,
 )
-from storage.journal import begin_step, end_step, read_journal
+from storage.jobs.journal import begin_step, end_step, read_journal
 from storage.pool import Pool
 from tests.support.rows import add_job, add_user, new_job
 

@@ -6,8 +6,8 @@ import asyncpg
 import pytest
 
 from services.ledger import credits as ledger
-from storage.jobs import claim_job, end_job
-from storage.ledger import Balance, NotEnoughCredits, check_ledger, get_balance, ledger_totals, move
+from storage.jobs.jobs import claim_job, end_job
+from storage.money.ledger import Balance, NotEnoughCredits, check_ledger, get_balance, ledger_totals, move
 from storage.pool import Pool
 from tests.support.rows import add_job, add_user, new_job
 

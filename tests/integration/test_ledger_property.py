@@ -29,12 +29,12 @@ from services.core.errors import Refused
 from services.core.i18n import Texts
 from services.ledger import credits as ledger
 from services.messaging.app_context import Studio
-from storage.charges import claim_refunds
-from storage.jobs import claim_job, end_job, get_job, stop_job
-from storage.ledger import Balance, NotEnoughCredits, check_ledger, get_balance, ledger_totals
+from storage.jobs.jobs import claim_job, end_job, get_job, stop_job
+from storage.money.ledger import Balance, NotEnoughCredits, check_ledger, get_balance, ledger_totals
+from storage.money.payments import claim_refunds
+from storage.money.promo_codes import add_promo
+from storage.money.topups import add_topup
 from storage.pool import Pool
-from storage.promo import add_promo
-from storage.topups import add_topup
 from tests.support.rows import add_job, add_user, new_job
 
 PEOPLE = 2

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from providers.offline.text import OfflineText
-from providers.openai_text import OpenAIText
+from providers.openai.text import OpenAIText
 from providers.protocols import ErrorKind, ProviderError
 from services.leela.reply import LONGEST, ask_model
 from services.leela.rules import Game, play

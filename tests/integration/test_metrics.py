@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from providers.measured import measured
+from providers.instrumented import measured
 from providers.protocols import ErrorKind, Prediction, ProviderError
 from services.core.i18n import Texts
 from services.core.metrics import count_provider_call
@@ -108,7 +108,7 @@ async def test_sums_that_are_settled_are_not_read_again(
     page: Page, db: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And nothing is lost, or counted twice, on the way there."""
-    monkeypatch.setattr("storage.gauges._SETTLE_SECONDS", 0.0)
+    monkeypatch.setattr("storage.reports.metrics._SETTLE_SECONDS", 0.0)
     for user_id in range(1001, 1006):
         await add_user(db, user_id)
         await add_job(db, user_id, fell_back=True)

@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from providers.openai_speech import VOICES, OpenAISpeech
-from providers.openai_transcription import LARGEST, OpenAITranscription
+from providers.openai.speech import VOICES, OpenAISpeech
+from providers.openai.transcription import LARGEST, OpenAITranscription
 from providers.protocols import ErrorKind, ProviderError
 from tests.support.openai_stand import KEY, OpenAIStand
 from tests.support.sounds import beep, length_and_loudness

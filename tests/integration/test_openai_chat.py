@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 import pytest
 from PIL import Image
 
-from providers.openai_text import LONGEST, OpenAIText
-from providers.openai_vision import LARGEST, OpenAIVision
+from providers.openai.text import LONGEST, OpenAIText
+from providers.openai.vision import LARGEST, OpenAIVision
 from providers.protocols import ErrorKind, ProviderError
 from tests.support.openai_stand import KEY, OpenAIStand
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from providers.openai import OpenAIModeration
+from providers.openai.moderation import OpenAIModeration
 from providers.protocols import ErrorKind, ProviderError
 from tests.support.openai_stand import KEY, OpenAIStand
 from tests.support.replicate_stand import closed_port

@@ -17,13 +17,13 @@ from services.core.i18n import Texts
 from services.ledger import credits as ledger
 from services.messaging.app_context import Studio
 from services.notifications.notices import Notice
-from storage.charges import add_charge
-from storage.invites import Invited, count_invited
-from storage.ledger import Balance, check_ledger, get_balance, move
+from storage.money.ledger import Balance, check_ledger, get_balance, move
+from storage.money.payments import add_charge
+from storage.money.subscriptions import renew_subscription
+from storage.money.topups import add_topup, mark_paid
 from storage.pool import Pool
-from storage.statement import StatementPage, statement
-from storage.subscriptions import renew_subscription
-from storage.topups import add_topup, mark_paid
+from storage.reports.account_statement import StatementPage, statement
+from storage.users.referrals import Invited, count_invited
 from tests.support.rows import add_job, add_user
 from tests.support.stage import TEXTS
 

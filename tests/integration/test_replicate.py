@@ -15,7 +15,7 @@ from aiohttp import web
 from PIL import Image
 
 from providers.protocols import ErrorKind, Prediction, PredictionRequest, ProviderError
-from providers.replicate import ReplicateProvider
+from providers.replicate.predictions import ReplicateProvider
 from tests.support.replicate_stand import TOKEN, ReplicateStand, StandPrediction, closed_port
 
 MODEL = "black-forest-labs/flux-schnell"

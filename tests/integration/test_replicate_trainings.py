@@ -12,9 +12,9 @@ import pytest
 from aiohttp import web
 
 from providers.protocols import ErrorKind, Prediction, PredictionRequest, ProviderError
-from providers.replicate import ReplicateProvider
-from providers.replicate_trainings import ReplicateTrainings
-from providers.replicate_webhook import fetch_secret, prediction_id_in, verify
+from providers.replicate.predictions import ReplicateProvider
+from providers.replicate.trainings import ReplicateTrainings
+from providers.replicate.webhook import fetch_secret, prediction_id_in, verify
 from tests.support.replicate_stand import TOKEN, ReplicateStand
 from tests.support.replicate_stand_trainings import WEBHOOK_SECRET
 

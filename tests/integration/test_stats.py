@@ -17,8 +17,8 @@ from services.messaging.app_context import Studio
 from services.monitoring.stats import gather_stats
 from services.monitoring.stats_image import draw
 from storage.incidents import open_incidents
-from storage.jobs import State, claim_job, end_job
-from storage.ledger import move
+from storage.jobs.jobs import State, claim_job, end_job
+from storage.money.ledger import move
 from storage.pool import Pool
 from tests.support.rows import add_job, add_user
 from tests.support.stage import TEXTS

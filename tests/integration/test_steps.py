@@ -13,8 +13,8 @@ from providers.protocols import ErrorKind, ProviderError
 from services.core.errors import Away, Broken, Failure, LeaseLost, Passing, Refused
 from services.durable.pubsub import Signals
 from services.durable.steps import RETRIES, DirectSteps
-from storage.jobs import Job, claim_job, claim_next_job
-from storage.journal import begin_step, read_journal
+from storage.jobs.jobs import Job, claim_job, claim_next_job
+from storage.jobs.journal import begin_step, read_journal
 from storage.pool import Pool
 from tests.support.rows import add_job, add_user
 from tests.support.stage import until
@@ -342,7 +342,7 @@ async def test_a_write_whose_connection_breaks_is_made_again_without_the_work(
 async def test_the_end_of_a_step_is_written_down_however_the_database_is_away(
     db: Pool, job: Job, steps: DirectSteps, monkeypatch: pytest.MonkeyPatch, away: Exception
 ) -> None:
-    from storage import journal
+    from storage.jobs import journal
 
     real, tries = journal.end_step, 0
 

@@ -27,8 +27,8 @@ from services.jobs.worker import Queue
 from services.ledger import credits as ledger
 from services.messaging.app_context import Studio
 from services.notifications.notify import notify_training_failed
-from storage.jobs import Job, State, claim_job, end_job
-from storage.journal import begin_step, end_step
+from storage.jobs.jobs import Job, State, claim_job, end_job
+from storage.jobs.journal import begin_step, end_step
 from storage.pool import Pool
 from tests.support.rows import add_job
 from tests.support.stage import BOT_TOKEN, TelegramStand

@@ -15,8 +15,8 @@ import asyncpg
 import numpy as np
 from PIL import Image
 
-from providers.offline.records import Record
-from storage.ledger import Balance, check_ledger, get_balance
+from providers.offline.prediction_store import Record
+from storage.money.ledger import Balance, check_ledger, get_balance
 from storage.pool import create_pool
 from tests.support.process import Forge
 from tests.support.stage import Message, Person, PlanName, Stage, labels, until, words

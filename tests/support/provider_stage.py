@@ -15,9 +15,9 @@ from uuid import UUID
 import asyncpg
 from aiohttp import web
 
-from providers.offline.video import shoot
+from providers.offline.video.camera import shoot
 from services.generation.catalogue import MODELS
-from storage.ledger import Balance, check_ledger, get_balance
+from storage.money.ledger import Balance, check_ledger, get_balance
 from storage.pool import create_pool
 from tests.support import elevenlabs_stand, openai_stand
 from tests.support.offline_stage import CALM, STARS, Guest, ended_job_of, photo

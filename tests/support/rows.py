@@ -4,9 +4,9 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from services.ledger import credits as ledger
-from storage.jobs import Job, NewJob, Plan, insert_job
+from storage.jobs.jobs import Job, NewJob, Plan, insert_job
 from storage.pool import Pool
-from storage.users import Profile, register_user
+from storage.users.users import Profile, register_user
 
 INPUTS = {"model": "flux-schnell", "prompt": "a lighthouse", "size": "1:1", "count": "1"}
 

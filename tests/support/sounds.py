@@ -4,7 +4,7 @@ from functools import cache
 
 import numpy as np
 
-from providers.offline.audio import heard, voice_note
+from providers.offline.audio.codec import heard, voice_note
 
 RATE = 24_000
 

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from providers.offline.audio import voice_note
-from providers.offline.face import find_mouth
-from providers.offline.film import FPS
-from providers.offline.lip_sync import talk
+from providers.offline.audio.codec import voice_note
+from providers.offline.image.mouth_detection import find_mouth
+from providers.offline.video.encoding import FPS
+from providers.offline.video.lip_sync import talk
 from providers.protocols import ErrorKind, ProviderError
 
 MOUTH = (320, 480)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from providers.offline.film import FPS
-from providers.offline.predictions import OfflineProvider
+from providers.offline.provider import OfflineProvider
+from providers.offline.video.encoding import FPS
 from providers.protocols import ErrorKind, Kind, PredictionRequest, ProviderError
 from tests.support.sounds import beep, length_and_loudness
 

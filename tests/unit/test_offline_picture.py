@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from providers.offline.picture import SIZES, paint, picture
-from providers.offline.scenery.words import SUBJECTS, Theme, read
+from providers.offline.image.landscape import SIZES, paint, picture
+from providers.offline.scenery.theme import SUBJECTS, Theme, read
 
 SMALL = (160, 120)
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from providers.offline.predictions import OfflineProvider
-from providers.offline.records import KEPT, Records, new_record
+from providers.offline.prediction_store import KEPT, Records, new_record
+from providers.offline.provider import OfflineProvider
 from providers.protocols import ErrorKind, PredictionRequest, ProviderError
 
 

@@ -6,8 +6,8 @@ import av
 import numpy as np
 import pytest
 
-from providers.offline.audio import heard, loudness, voice_note
-from providers.offline.speech import STOCK, language_of, speak, voice_like
+from providers.offline.audio.codec import heard, loudness, voice_note
+from providers.offline.audio.speech import STOCK, language_of, speak, voice_like
 from providers.protocols import ErrorKind, ProviderError
 
 TEXTS = {

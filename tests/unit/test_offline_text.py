@@ -5,7 +5,7 @@ import re
 import pytest
 
 from providers.offline.phrases import LIGHT, MOOD, QUALITY, VIEW
-from providers.offline.scenery.words import HOURS
+from providers.offline.scenery.theme import HOURS
 from providers.offline.text import LONGEST, OfflineText
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from providers.offline.predictions import OfflineProvider
-from providers.offline.records import KEPT, Records
-from providers.offline.styles import learn
+from providers.offline.prediction_store import KEPT, Records
+from providers.offline.provider import OfflineProvider
+from providers.offline.trained_styles import learn
 from providers.protocols import ErrorKind, PredictionRequest, ProviderError
 
 Shade = tuple[int, int, int]

@@ -9,8 +9,8 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from providers.offline.film import FPS
-from providers.offline.video import SIZES, shoot
+from providers.offline.video.camera import SIZES, shoot
+from providers.offline.video.encoding import FPS
 from providers.protocols import ErrorKind, ProviderError
 
 

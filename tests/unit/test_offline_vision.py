@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from providers.offline.shades import name_of
+from providers.offline.color_names import name_of
 from providers.offline.vision import OfflineVision, describe
 from providers.protocols import ErrorKind, ProviderError
 

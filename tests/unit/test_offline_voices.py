@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from providers.offline.audio import heard
+from providers.offline.audio.codec import heard
 from providers.offline.transcription import OfflineTranscription
 from providers.offline.voices import OfflineVoices
 from providers.protocols import ErrorKind, ProviderError, Voice

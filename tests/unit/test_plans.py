@@ -10,7 +10,7 @@ from services.core.background import Background
 from services.hello import HelloResult
 from services.job_kinds import JOBS
 from services.jobs.routing import NoPlanA, PlanAAway, Plans
-from storage.jobs import Job
+from storage.jobs.jobs import Job
 from storage.pool import Pool
 from tests.support.stage import until
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from multidict import CIMultiDict
 
-from providers.replicate_webhook import WebhookRefused, prediction_id_in, verify
+from providers.replicate.webhook import WebhookRefused, prediction_id_in, verify
 from tests.support.replicate_stand_trainings import WEBHOOK_SECRET, signed_headers
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)

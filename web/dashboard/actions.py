@@ -8,7 +8,7 @@ from aiohttp import web
 from services.admin.admin_actions import CannotIntervene, Interventions
 from services.admin.dashboard_auth import Session
 from services.jobs.routing import MODES, Mode, Plans
-from storage.jobs import Job
+from storage.jobs.jobs import Job
 from web.dashboard.access import Access
 from web.dashboard.pages import Pages, job_id_in
 

@@ -11,7 +11,8 @@ from loguru import logger
 
 from services.broadcast.progress import broadcast_progress
 from services.dispatch import Dispatcher
-from storage.dashboard import (
+from storage.pool import DATABASE_AWAY
+from storage.reports.dashboard import (
     MINUTES,
     Ended,
     Moves,
@@ -22,8 +23,7 @@ from storage.dashboard import (
     money_today,
     open_queues,
 )
-from storage.plan_board import count_rescues
-from storage.pool import DATABASE_AWAY
+from storage.reports.plan_status import count_rescues
 from web.dashboard.broadcasts import tell_broadcast
 from web.dashboard.formatting import service_names
 from web.dashboard.timeline import tell_moments

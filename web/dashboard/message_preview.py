@@ -12,8 +12,8 @@ from services.generation.registry import SERVICES
 from services.generation.result import Result
 from services.messaging.app_context import Studio
 from services.messaging.progress import headline, queued_text, running_text, shorten
-from storage.job_stories import JobFacts, LedgerMove, StepTaken, available_at
-from storage.jobs import Job
+from storage.jobs.jobs import Job
+from storage.reports.job_detail import JobFacts, LedgerMove, StepTaken, available_at
 from web.dashboard.formatting import counted
 
 _TEXT = 3000

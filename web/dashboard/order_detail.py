@@ -9,7 +9,8 @@ from uuid import UUID
 from services.admin.admin_actions import refund_key, retry_key
 from services.generation.registry import SERVICES
 from services.messaging.app_context import Studio
-from storage.job_stories import (
+from storage.jobs.jobs import Job, get_job, get_job_by_order
+from storage.reports.job_detail import (
     JobEvent,
     JobFacts,
     LedgerMove,
@@ -19,7 +20,6 @@ from storage.job_stories import (
     ledger_moves,
     steps_taken,
 )
-from storage.jobs import Job, get_job, get_job_by_order
 from web.dashboard.formatting import lasting, stars
 from web.dashboard.message_preview import Seen, what_was_seen
 from web.dashboard.redaction import discreet, shown

@@ -11,7 +11,7 @@ from loguru import logger
 from services.admin.dashboard_auth import Door, NotLetIn, Session
 from services.dispatch import Dispatcher
 from services.jobs.routing import MODES
-from storage.job_stories import search_jobs
+from storage.reports.job_detail import search_jobs
 from web.dashboard.access import Access
 from web.dashboard.formatting import service_names
 from web.dashboard.order_detail import Story, read_story

@@ -7,8 +7,8 @@ from datetime import datetime
 from urllib.parse import urlencode
 from uuid import UUID
 
-from storage.dashboard import JobLine
-from storage.job_stories import Search
+from storage.reports.dashboard import JobLine
+from storage.reports.job_detail import Search
 
 PAGE = 25
 STATES = ("queued", "running", "succeeded", "failed", "cancelled")

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, TypedDict
 
 from services.core.i18n import DEFAULT_LANGUAGE, Texts
-from storage.dashboard import Moment
+from storage.reports.dashboard import Moment
 from storage.settings import Change
 from web.dashboard.formatting import Named, counted, lasting
 from web.dashboard.redaction import discreet

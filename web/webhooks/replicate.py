@@ -11,11 +11,11 @@ from aiohttp import web
 from loguru import logger
 
 from providers.protocols import ProviderError
-from providers.replicate_webhook import WebhookRefused, prediction_id_in, verify
+from providers.replicate.webhook import WebhookRefused, prediction_id_in, verify
 from services.durable.pubsub import give
 from services.jobs.routing import PlanAAway, Plans
 from services.messaging.app_context import Studio
-from storage.jobs import Job, get_job_by_prediction
+from storage.jobs.jobs import Job, get_job_by_prediction
 from storage.pool import DATABASE_AWAY
 
 PATH = "/webhooks/replicate"

@@ -5,10 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from providers.offline.scenery import things
+from providers.offline.scenery import objects as things
 from providers.offline.scenery.canvas import Canvas, colour, mix
 from providers.offline.scenery.city import paint_city
-from providers.offline.scenery.land import Look, heights, paint_range
 from providers.offline.scenery.noise import Array
 from providers.offline.scenery.palette import Palette, choose
 from providers.offline.scenery.sky import (
@@ -20,10 +19,11 @@ from providers.offline.scenery.sky import (
     place_light,
 )
 from providers.offline.scenery.space import paint_space
+from providers.offline.scenery.terrain import Look, heights, paint_range
+from providers.offline.scenery.theme import Subject, Theme
 from providers.offline.scenery.trees import paint_flowers, paint_grass, paint_palms, paint_pines, wooded
 from providers.offline.scenery.water import paint_water
 from providers.offline.scenery.weather import finish, paint_mist, paint_rain, paint_snowfall
-from providers.offline.scenery.words import Subject, Theme
 
 ROCK = ("6f7f94", "7d7a86", "8a7f78", "5f7a80")
 PINE = ("2a6a48", "3a7a3c", "256458", "5f7a30")

@@ -1,0 +1,112 @@
+"""OfflineProvider: predictions without a provider. They take their time, may fail, and survive a restart.
+
+A prediction is a file; how far it is follows from the time since it was accepted, and its media from its
+input and seed. So a process that was killed and started again polls the same prediction and fetches the
+same bytes. providers/offline/fault_triggers.py lists the words that make a prompt fail.
+"""
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from providers.offline import fault_triggers as unlucky
+from providers.offline.prediction_store import Record, Records, new_record, words_of
+from providers.offline.renderers import makers
+from providers.offline.trained_styles import Styles
+from providers.protocols import ErrorKind, Prediction, PredictionRequest, ProviderError
+
+QUEUED_PART = 0.15
+"""The first part of the time is spent waiting, as at a real provider."""
+RENDERS_AT_ONCE = 2
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class OfflineProvider:
+    """PredictionProvider of images, videos, lip-syncs and trainings (TrainingProvider) on this machine.
+
+    Predictions are kept in `data_dir` and take `seconds` each; `clock` tells the time, for tests.
+    """
+
+    name = "offline"
+    offline = True
+    calls_back = False
+
+    def __init__(self, data_dir: Path, *, seconds: float = 1.5, clock: Callable[[], datetime] = _now) -> None:
+        self._records = Records(data_dir)
+        self._styles = Styles(data_dir / "models")
+        self._makers = makers(self._styles)
+        self._seconds = seconds
+        self._clock = clock
+        self._renders = asyncio.Semaphore(RENDERS_AT_ONCE)
+        self._tidied = False
+
+    async def start(self, request: PredictionRequest) -> str:
+        """Write the prediction down and return its id."""
+        unlucky.refuse_if_unlucky(words_of(request.input))
+        now = self._clock()
+        record = new_record(request, now)
+        if not self._tidied:
+            self._tidied = True
+            await asyncio.to_thread(self._records.forget_old, now)
+        try:
+            await asyncio.to_thread(self._makers[request.kind].accept, record, request.files)
+            await asyncio.to_thread(self._records.add, record, request.files)
+        except OSError as error:
+            raise ProviderError(ErrorKind.OVERLOADED, f"offline: {error.strerror}") from error
+        return record.id
+
+    async def find(self, request: PredictionRequest, since: datetime) -> str | None:
+        found = await asyncio.to_thread(lambda: list(self._records.like(request)))
+        since_then = [record for record in found if record.created_at >= since - timedelta(seconds=1)]
+        return max(since_then, key=lambda record: record.created_at).id if since_then else None
+
+    async def get(self, prediction_id: str) -> Prediction:
+        record = self._records.load(prediction_id)
+        if record.cancelled_at is not None:
+            return Prediction(record.id, "cancelled")
+        part = self._part_done(record)
+        if part < QUEUED_PART:
+            return Prediction(record.id, "queued")
+        if part < 1:
+            return Prediction(record.id, "running", round(100 * (part - QUEUED_PART) / (1 - QUEUED_PART)))
+        if (end := unlucky.unlucky_end(record.told)) is not None:
+            return Prediction(record.id, "failed", error=end[0], error_detail=end[1])
+        return Prediction(record.id, "succeeded", 100, self._makers[record.kind].outputs(record))
+
+    async def fetch(self, output: str) -> bytes:
+        """Make the media: the same bytes for the same prediction, at every call."""
+        prediction_id, _, number = output.removeprefix("offline:").partition("/")
+        record = self._records.load(prediction_id)
+        maker = self._makers[record.kind]
+        if output not in maker.outputs(record):
+            raise ProviderError(ErrorKind.NOT_FOUND, "offline: no such output")
+        try:
+            files = await asyncio.to_thread(self._records.files, record)
+            async with self._renders:
+                return await asyncio.to_thread(maker.make, record, files, int(number))
+        except (OSError, ValueError) as error:
+            raise ProviderError(ErrorKind.FAILED, f"offline: {type(error).__name__} {error}") from error
+
+    async def cancel(self, prediction_id: str) -> None:
+        record = self._records.load(prediction_id)
+        if record.cancelled_at is None and self._part_done(record) < 1:
+            self._records.save(record.model_copy(update={"cancelled_at": self._clock()}))
+
+    async def forget(self, model: str) -> None:
+        """Delete a trained model; one that is gone already is fine."""
+        await asyncio.to_thread(self._styles.forget, model)
+
+    async def check(self) -> None:
+        """Always usable."""
+
+    async def close(self) -> None:
+        """Nothing is held open."""
+
+    def _part_done(self, record: Record) -> float:
+        needed = self._seconds * unlucky.slowness(record.told)
+        elapsed = (self._clock() - record.created_at).total_seconds()
+        return elapsed / needed if needed > 0 else 1.0

@@ -1,0 +1,110 @@
+"""Offline videos: a camera that pans and zooms over a picture, or from one picture into another."""
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+from PIL import Image
+
+from providers.offline.image.landscape import picture, sign
+from providers.offline.image.loading import filling, opened
+from providers.offline.scenery.noise import Array, fractal, step
+from providers.offline.video.encoding import FPS, Planes, film, planes
+
+SIZES = {
+    "16:9": (1280, 720),
+    "9:16": (720, 1280),
+    "1:1": (960, 960),
+    "4:3": (960, 720),
+    "3:4": (720, 960),
+    "21:9": (1344, 576),
+    "9:21": (576, 1344),
+}
+ROOM = 1.22
+"""How much larger than the frame the picture is, for the camera to move in."""
+LONGEST = 10.0
+"""Seconds."""
+
+Box = tuple[float, float, float, float]
+
+
+def shoot(
+    prompt: str,
+    seed: int,
+    *,
+    aspect: str = "16:9",
+    seconds: float = 5.0,
+    start: bytes | None = None,
+    end: bytes | None = None,
+) -> bytes:
+    """An MP4 of up to 10 seconds that follows from its arguments alone.
+
+    It starts from the picture `start` (a landscape of the prompt where there is none) and melts into
+    `end` where that is given. A `start` that is no picture raises ProviderError (BAD_INPUT).
+    """
+    width, height = SIZES[aspect]
+    large = (round(width * ROOM / 4) * 4, round(height * ROOM / 4) * 4)
+    first = planes(filling(opened(start), *large) if start else picture(prompt, seed, *large, mark=False))
+    last = planes(filling(opened(end), *large)) if end else None
+    rng = np.random.default_rng(seed & 0xFFFFFFFF)
+    count = max(1, round(min(seconds, LONGEST) * FPS))
+    views = _views(rng, large, (width, height), count)
+    return film(_frames(first, last, views, (width, height), rng), width, height)
+
+
+def _views(rng: np.random.Generator, large: tuple[int, int], frame: tuple[int, int], count: int) -> list[Box]:
+    """What the camera sees in each frame: a slow, eased move and zoom."""
+    turn, inward = float(rng.uniform(0, 2 * math.pi)), bool(rng.random() < 0.6)
+    views = []
+    for number in range(count):
+        part = number / max(1, count - 1)
+        eased = part * part * (3 - 2 * part) * 0.6 + part * 0.4
+        zoom = eased if inward else 1 - eased
+        wide, high = (frame[side] * (1.12 - 0.16 * zoom) for side in (0, 1))
+        room = (large[0] - wide) / 2, (large[1] - high) / 2
+        left = room[0] * (1 + 0.9 * math.cos(turn) * (2 * eased - 1))
+        top = room[1] * (1 + 0.9 * math.sin(turn) * (2 * eased - 1))
+        views.append((left, top, left + wide, top + high))
+    return views
+
+
+def _frames(
+    first: Planes, last: Planes | None, views: list[Box], size: tuple[int, int], rng: np.random.Generator
+) -> Iterator[Planes]:
+    melt = fractal(rng, 2.0, 256)[:144, :256]
+    for number, view in enumerate(views):
+        frame = _seen(first, view, size)
+        if last is not None:
+            part = number / max(1, len(views) - 1)
+            frame = _melted(frame, _seen(last, view, size), melt, part)
+        sign(frame[0])
+        yield frame
+
+
+def _seen(picture: Planes, view: Box, size: tuple[int, int]) -> Planes:
+    bright, blue, red = picture
+    half_size = (size[0] // 2, size[1] // 2)
+    half_view = (view[0] / 2, view[1] / 2, view[2] / 2, view[3] / 2)
+    scale = Image.Resampling.BILINEAR
+    return (
+        bright.resize(size, scale, view),
+        blue.resize(half_size, scale, half_view),
+        red.resize(half_size, scale, half_view),
+    )
+
+
+def _melted(one: Planes, other: Planes, melt: Array, part: float) -> Planes:
+    """`other` shows through in soft spots that grow until they are all of the frame."""
+    level = 6.0 * (part - 0.5) / 0.76
+    spots = np.ascontiguousarray(step(-0.9, 0.9, level - melt).astype(np.float32) * 255)
+    masks = [_mask(spots, plane.size) for plane in one[:2]]
+    return (
+        Image.composite(other[0], one[0], masks[0]),
+        Image.composite(other[1], one[1], masks[1]),
+        Image.composite(other[2], one[2], masks[1]),
+    )
+
+
+def _mask(spots: Array, size: tuple[int, int]) -> Image.Image:
+    small = Image.fromarray(spots.astype(np.uint8))
+    return small.resize(size, Image.Resampling.BILINEAR)

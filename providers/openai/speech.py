@@ -1,0 +1,61 @@
+"""OpenAI's speech, with its fixed voices: the second provider of voices."""
+
+import re
+
+from openai import HttpxBinaryResponseContent
+
+from providers.openai.client import build_client
+from providers.openai.errors import openai_errors
+from providers.protocols import ErrorKind, ProviderError, Voice
+
+MODEL = "gpt-4o-mini-tts"
+VOICES = (
+    "alloy", "ash", "ballad", "cedar", "coral", "echo", "fable",
+    "marin", "nova", "onyx", "sage", "shimmer", "verse",
+)  # fmt: skip
+"""https://platform.openai.com/docs/guides/text-to-speech; each speaks every language."""
+OPUS_IN_OGG = b"OggS"
+
+
+class OpenAISpeech:
+    """SpeechProvider. `base_url` ends in `/v1`; None is OpenAI itself. `timeout` is in seconds."""
+
+    name = "openai"
+    offline = False
+    longest_text = 4096
+    """Characters of one text."""
+
+    def __init__(self, api_key: str, base_url: str | None, *, model: str = MODEL, timeout: float = 120.0) -> None:
+        self._client = build_client(api_key, base_url, timeout)
+        self._model = model
+
+    async def speak(self, text: str, voice_id: str, language: str) -> bytes:
+        """OGG/Opus; the voice speaks whatever language the text is in."""
+        if voice_id not in VOICES:
+            raise ProviderError(ErrorKind.NOT_FOUND, "OpenAI: no such voice")
+        if not re.search(r"\w", text) or len(text) > self.longest_text:
+            raise ProviderError(
+                ErrorKind.BAD_INPUT, f"OpenAI: nothing to say, or over {self.longest_text} characters"
+            )
+        answer = await self._spoken(text, voice_id)
+        if not answer.content.startswith(OPUS_IN_OGG):
+            raise ProviderError(ErrorKind.FAILED, "OpenAI: speech that is not OGG/Opus")
+        return answer.content
+
+    async def _spoken(self, text: str, voice_id: str) -> HttpxBinaryResponseContent:
+        try:
+            async with openai_errors():
+                return await self._client.audio.speech.create(
+                    model=self._model, voice=voice_id, input=text, response_format="opus"
+                )
+        except ProviderError as error:
+            if error.kind is not ErrorKind.NOT_FOUND:
+                raise
+            # What is missing is the model: NOT_FOUND would mean that the voice is gone.
+            raise ProviderError(ErrorKind.FAILED, error.detail) from None
+
+    async def voices(self) -> list[Voice]:
+        return [Voice(voice_id, voice_id.capitalize()) for voice_id in VOICES]
+
+    async def close(self) -> None:
+        await self._client.close()
