@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from bench.chaos_stage import ChaosStage
-from sandbox.inngest.stand import Fault
+from sandbox.inngest.server import Fault
 from services.generation.registry import SERVICES
 from storage.pool import DATABASE_AWAY
 from storage.settings import set_setting, unset_setting

@@ -20,8 +20,8 @@ from aiohttp import web
 from PIL import Image
 
 from providers.offline.video.encoding import film, planes
-from sandbox.inngest.pace import Pace
-from sandbox.inngest.stand import InngestStand
+from sandbox.inngest.clock import Pace
+from sandbox.inngest.server import InngestStand
 from services.generation.catalogue import MODELS
 from storage.embedded import EmbeddedPostgres
 from storage.migrations import migrate

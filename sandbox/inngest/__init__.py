@@ -10,9 +10,9 @@ What it does not do: keep anything through a restart, close a batch at 10 MiB, s
 Connect worker's capacity.
 """
 
+from sandbox.inngest.api.sync import SyncError
+from sandbox.inngest.clock import Pace
 from sandbox.inngest.keys import Keys
-from sandbox.inngest.pace import Pace
-from sandbox.inngest.stand import Fault, InngestStand
-from sandbox.inngest.sync import SyncError
+from sandbox.inngest.server import Fault, InngestStand
 
 __all__ = ["Fault", "InngestStand", "Keys", "Pace", "SyncError"]

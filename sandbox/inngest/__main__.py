@@ -5,10 +5,10 @@ import asyncio
 import signal
 import sys
 
+from sandbox.inngest.api.status_page import NOTICE
+from sandbox.inngest.clock import Pace
 from sandbox.inngest.keys import Keys
-from sandbox.inngest.pace import Pace
-from sandbox.inngest.page import NOTICE
-from sandbox.inngest.stand import InngestStand
+from sandbox.inngest.server import InngestStand
 
 _CONNECT_PORT = 9289
 

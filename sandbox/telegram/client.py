@@ -8,7 +8,7 @@ from typing import Any
 from aiohttp import ClientSession, FormData
 
 from sandbox.telegram.errors import SimError
-from sandbox.telegram.people import DEFAULT_PERSON_ID
+from sandbox.telegram.state.users import DEFAULT_PERSON_ID
 
 Json = dict[str, Any]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from sandbox.telegram.stand import TelegramStand, create_telegram
+from sandbox.telegram.server import TelegramStand, create_telegram
 
 BODY_LIMIT = 64 * 1024 * 1024
 

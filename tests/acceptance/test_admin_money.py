@@ -15,7 +15,7 @@ import pytest
 
 from handlers.admin.refunds import RefundTap
 from handlers.admin.user_card import UserTap
-from sandbox.telegram.payments import Payment
+from sandbox.telegram.state.payments import Payment
 from services.billing.bonuses import grant
 from services.messaging.app_context import Studio
 from storage.money.ledger import Balance, check_ledger, get_balance, move

@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from sandbox.telegram.world import World
+from sandbox.telegram.state.server_state import World
 from services.broadcast import control
 from services.broadcast.content import Content
 from storage.messaging.broadcast_recipients import count_recipients

@@ -3,8 +3,8 @@
 import aiohttp
 import pytest
 
-from sandbox.inngest.execution import Pace
-from sandbox.inngest.stand import InngestStand
+from sandbox.inngest.engine.execution import Pace
+from sandbox.inngest.server import InngestStand
 from storage.money.ledger import Balance, check_ledger, get_balance
 from tests.support.breakpoint import breakpoint_at
 from tests.support.stage import Stage, until

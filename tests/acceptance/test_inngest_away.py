@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from sandbox.inngest.pace import Pace
-from sandbox.inngest.stand import Fault, InngestStand
+from sandbox.inngest.clock import Pace
+from sandbox.inngest.server import Fault, InngestStand
 from storage.money.ledger import Balance, check_ledger, get_balance
 from tests.support.process import BotProcess
 from tests.support.stage import Person, Stage, until

@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from sandbox.inngest.execution import Pace
-from sandbox.inngest.stand import InngestStand
+from sandbox.inngest.engine.execution import Pace
+from sandbox.inngest.server import InngestStand
 from storage.money.ledger import Balance, check_ledger, get_balance
 from tests.support.breakpoint import breakpoint_at
 from tests.support.stage import PlanName, Stage

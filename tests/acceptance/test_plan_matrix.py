@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from sandbox.inngest.stand import Fault
+from sandbox.inngest.server import Fault
 from storage.money.ledger import Balance, check_ledger, get_balance
 from storage.pool import Pool
 from tests.support.process import Forge

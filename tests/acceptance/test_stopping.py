@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from sandbox.inngest.execution import Pace
-from sandbox.inngest.stand import InngestStand
+from sandbox.inngest.engine.execution import Pace
+from sandbox.inngest.server import InngestStand
 from services.jobs.expiry import STALE_AFTER
 from storage.jobs.jobs import free_stale_jobs
 from storage.money.ledger import Balance, check_ledger, get_balance

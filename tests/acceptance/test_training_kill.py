@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from sandbox.inngest.execution import Pace
-from sandbox.inngest.stand import InngestStand
+from sandbox.inngest.engine.execution import Pace
+from sandbox.inngest.server import InngestStand
 from storage.money.ledger import Balance, check_ledger, get_balance
 from storage.pool import Pool
 from tests.support.breakpoint import breakpoint_at

@@ -13,8 +13,8 @@ import pytest
 from aiohttp import ClientSession
 
 from sandbox.telegram.__main__ import main
-from sandbox.telegram.acts import UPLOAD_KINDS
 from sandbox.telegram.client import SimClient
+from sandbox.telegram.control.user_actions import UPLOAD_KINDS
 from sandbox.telegram.errors import SimError
 from sandbox.telegram.serving import serving
 

@@ -16,10 +16,10 @@ from typing import Any, Literal
 import aiohttp
 from aiohttp import web
 
-from sandbox.inngest.execution import Pace
-from sandbox.inngest.stand import InngestStand
+from sandbox.inngest.engine.execution import Pace
+from sandbox.inngest.server import InngestStand
 from sandbox.telegram import create_telegram
-from sandbox.telegram.payments import Payment, new_charge_id
+from sandbox.telegram.state.payments import Payment, new_charge_id
 from services.core.i18n import Texts
 from storage.pool import Pool
 from tests.support.process import BotProcess, Forge

@@ -305,7 +305,7 @@ async def test_a_rate_limit_drops_and_a_throttle_delays() -> None:
 
 async def test_a_cron_runs_when_it_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
     due = iter([datetime.now(UTC), datetime.now(UTC), datetime.max.replace(tzinfo=UTC)])
-    monkeypatch.setattr("sandbox.inngest.engine.next_run", lambda *_: next(due))
+    monkeypatch.setattr("sandbox.inngest.engine.engine.next_run", lambda *_: next(due))
     async with playing(done, triggers=[{"cron": "0 9 * * *"}]) as (stand, app):
         await until(lambda: statuses(stand) == ["Completed"] * 2)
         event = app.calls[0]["event"]

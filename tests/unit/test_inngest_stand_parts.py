@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 from inngest._internal import net, server_lib, transforms
 
-from sandbox.inngest.config import FunctionConfig
-from sandbox.inngest.cron import next_run
-from sandbox.inngest.durations import seconds, seconds_until
+from sandbox.inngest.clock import Pace
 from sandbox.inngest.events import EventError, read_events, seeded_id, ulid
-from sandbox.inngest.expressions import ExpressionError, evaluate, is_true
+from sandbox.inngest.functions.config import FunctionConfig
+from sandbox.inngest.functions.cron import next_run
+from sandbox.inngest.functions.durations import seconds, seconds_until
+from sandbox.inngest.functions.expressions import ExpressionError, evaluate, is_true
+from sandbox.inngest.functions.validation import problems
 from sandbox.inngest.keys import Keys
-from sandbox.inngest.limits import DAY, Capacity, Gate, Rate, Seen
-from sandbox.inngest.pace import Pace
-from sandbox.inngest.validity import problems
+from sandbox.inngest.rate_limits import DAY, Capacity, Gate, Rate, Seen
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 NAMES = {

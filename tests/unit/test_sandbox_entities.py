@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from sandbox.telegram.entities import EntityError, parse_html, utf16_length
 from sandbox.telegram.errors import ApiError
-from sandbox.telegram.markdown import parse_markdown, parse_markdown_v2
-from sandbox.telegram.text import checked_caption, format_text, require_text, to_html
+from sandbox.telegram.text.entities import EntityError, parse_html, utf16_length
+from sandbox.telegram.text.formatting import checked_caption, format_text, require_text, to_html
+from sandbox.telegram.text.markdown import parse_markdown, parse_markdown_v2
 
 
 def _entity(kind: str, offset: int, length: int, **more: Any) -> dict[str, Any]:

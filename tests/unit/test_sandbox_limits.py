@@ -7,7 +7,7 @@ import pytest
 from aiogram.methods import CopyMessage, CopyMessages, GetMe, SendMessage
 
 from sandbox.telegram.errors import ApiError
-from sandbox.telegram.limits import Limits, LimitsOrder
+from sandbox.telegram.state.rate_limits import Limits, LimitsOrder
 
 
 class Clock:

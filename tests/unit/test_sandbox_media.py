@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sandbox.telegram.media import inspect
+from sandbox.telegram.state.media_info import inspect
 
 
 def _picture(kind: str) -> bytes:

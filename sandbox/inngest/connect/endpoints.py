@@ -1,0 +1,251 @@
+"""The Connect gateway's outside: the WebSocket that a worker opens, and the API calls before and after it.
+
+Truth: ``gateway.go``, ``gateway_msg*.go``, ``maintenance.go`` and ``rest/v0`` under ``pkg/connect`` of
+inngest/inngest.
+"""
+
+import asyncio
+import json
+from typing import Final, TypeVar
+from urllib.parse import quote
+
+from aiohttp import WSCloseCode, WSMsgType, web
+from google.protobuf.message import DecodeError, Message
+from inngest.connect._internal import connect_pb2 as pb
+from loguru import logger
+from pydantic import TypeAdapter, ValidationError
+from yarl import URL
+
+from sandbox.inngest.connect.gateway import Gateway, Worker
+from sandbox.inngest.events import ulid
+from sandbox.inngest.functions.config import FunctionConfig, Registration
+from sandbox.inngest.functions.validation import problems
+
+_PROTOCOL: Final = "v0.connect.inngest.com"
+_PATH: Final = "/v0/connect"
+_MAX_MESSAGE_BYTES: Final = 8 * 1024 * 1024  # consts.MaxSDKResponseBodySize
+_HELLO_SECONDS: Final = 5.0
+_HEARTBEAT_SECONDS: Final = 10  # consts.ConnectWorkerHeartbeatInterval
+_MISSED_HEARTBEATS: Final = 5
+_ULID_LENGTH: Final = 26
+_FUNCTIONS: Final = TypeAdapter(tuple[FunctionConfig, ...])
+_Shape = TypeVar("_Shape", bound=Message)
+
+
+class _Refused(Exception):
+    """What a worker said will not do. Holds the close code and the server's word for it."""
+
+    def __init__(self, word: str, code: WSCloseCode = WSCloseCode.POLICY_VIOLATION) -> None:
+        super().__init__(word)
+        self.code = code
+
+
+def build_gateway(gateway: Gateway) -> web.Application:
+    """The web application on the gateway's own port."""
+    door = _Door(gateway)
+    app = web.Application()
+    app.add_routes(
+        [
+            web.get(_PATH, door.connect),
+            web.post("/maintenance/drain", door.drain),
+            web.post("/maintenance/activate", door.activate),
+        ]
+    )
+    return app
+
+
+def api_routes(gateway: Gateway) -> list[web.RouteDef]:
+    """What workers ask of the API's port."""
+    door = _Door(gateway)
+    return [
+        web.post(f"{_PATH}/start", door.start),
+        web.post(f"{_PATH}/flush", door.flush),
+        web.get(f"{_PATH}/envs/{{id}}/conns", door.connections),
+    ]
+
+
+class _Door:
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    async def start(self, request: web.Request) -> web.Response:
+        """Tells a worker where to connect."""
+        endpoint = URL.build(scheme="ws", host=request.url.host or "", port=self._gateway.port, path=_PATH)
+        return _protobuf(
+            pb.StartResponse(
+                connection_id=ulid(),
+                gateway_endpoint=str(endpoint),
+                gateway_group="gw-dev",
+                session_token=self._gateway.session_token,
+            )
+        )
+
+    async def flush(self, request: web.Request) -> web.Response:
+        """Takes an answer whose connection was lost."""
+        body = await request.read()
+        if not body:
+            return _refusal("missing request body")
+        try:
+            response = pb.SDKResponse.FromString(body)
+        except DecodeError:
+            return _refusal("could not unmarshal request")
+        self._gateway.answer(response)
+        return _protobuf(pb.FlushResponse(request_id=response.request_id))
+
+    async def connections(self, _: web.Request) -> web.Response:
+        """Who is connected; the real server says more of each."""
+        shown = [
+            {
+                "id": worker.connection_id,
+                "instance_id": worker.instance_id,
+                "status": pb.ConnectionStatus.DRAINING if worker.left.done() else pb.ConnectionStatus.READY,
+            }
+            for worker in self._gateway.workers
+        ]
+        return web.json_response({"data": shown})
+
+    async def drain(self, _: web.Request) -> web.Response:
+        await self._gateway.drain()
+        return web.json_response({"status": "ok"})
+
+    async def activate(self, _: web.Request) -> web.Response:
+        self._gateway.activate()
+        return web.json_response({"status": "ok"})
+
+    async def connect(self, request: web.Request) -> web.WebSocketResponse:
+        """A worker's connection, until either side ends it."""
+        socket = web.WebSocketResponse(protocols=(_PROTOCOL,), max_msg_size=_MAX_MESSAGE_BYTES)
+        await socket.prepare(request)
+        try:
+            await self._serve(socket)
+        except _Refused as refusal:
+            await socket.close(code=refusal.code, message=str(refusal).encode())
+        except (ConnectionError, TimeoutError):
+            pass  # the worker is gone, or silent: its calls wait for their leases
+        return socket
+
+    async def _serve(self, socket: web.WebSocketResponse) -> None:
+        if self._gateway.draining:
+            raise _Refused("connect_gateway_closing", WSCloseCode.GOING_AWAY)
+        worker = await self._greet(socket)
+        ready = pb.GatewayConnectionReadyData(
+            heartbeat_interval=f"{_HEARTBEAT_SECONDS}s",
+            extend_lease_interval=f"{self._gateway.extend_lease_seconds}s",
+        )
+        await worker.send(pb.GatewayMessageType.GATEWAY_CONNECTION_READY, ready.SerializeToString())
+        with self._gateway.connected(worker):
+            while (message := await _receive(socket, _HEARTBEAT_SECONDS * _MISSED_HEARTBEATS)) is not None:
+                await self._handle(worker, message)
+
+    async def _greet(self, socket: web.WebSocketResponse) -> Worker:
+        await socket.send_bytes(pb.ConnectMessage(kind=pb.GatewayMessageType.GATEWAY_HELLO).SerializeToString())
+        try:
+            message = await _receive(socket, _HELLO_SECONDS)
+        except TimeoutError:
+            raise _Refused("connect_worker_hello_timeout") from None
+        if message is None:
+            raise ConnectionError
+        if message.kind != pb.GatewayMessageType.WORKER_CONNECT:
+            raise _Refused("connect_worker_hello_invalid_msg")
+        hello = _parse(pb.WorkerConnectRequestData, message.payload, "connect_worker_hello_invalid_payload")
+        if len(hello.connection_id) != _ULID_LENGTH or not hello.instance_id or not hello.apps:
+            raise _Refused("connect_worker_hello_invalid_payload")
+        if hello.auth_data.session_token != self._gateway.session_token:
+            raise _Refused("connect_authentication_failed")
+        worker = Worker(hello.connection_id, hello.instance_id, {}, socket)
+        for app in hello.apps:
+            await self._sync(worker, hello, app)
+        return worker
+
+    async def _sync(self, worker: Worker, hello: pb.WorkerConnectRequestData, app: pb.AppConfiguration) -> None:
+        try:
+            functions = json.loads(app.functions)
+        except ValueError:
+            raise _Refused("connect_internal_error", WSCloseCode.INTERNAL_ERROR) from None
+        try:
+            registration = Registration(
+                appname=app.app_name,
+                url=f"ws://connect?app_name={quote(app.app_name)}",
+                sdk=f"{hello.sdk_language}:{hello.sdk_version}",
+                framework=hello.framework,
+                functions=_FUNCTIONS.validate_python(functions),
+            )
+            wrong = [
+                f"{function.id}: {problem}"
+                for function in registration.functions
+                for problem in problems(function)
+            ]
+        except ValidationError as error:
+            wrong = [str(error)]
+        if wrong:
+            logger.error("Inngest stand-in: {} is invalid: {}", app.app_name, "; ".join(wrong))
+            told = pb.SystemError(message="At least one function is invalid")
+            await worker.send(pb.GatewayMessageType.SYNC_FAILED, told.SerializeToString())
+            raise _Refused("")
+        self._gateway.register(registration)
+        worker.apps |= {function.id: app.app_name for function in registration.functions}
+
+    async def _handle(self, worker: Worker, message: pb.ConnectMessage) -> None:
+        match message.kind:
+            case pb.GatewayMessageType.WORKER_HEARTBEAT:
+                await worker.send(pb.GatewayMessageType.GATEWAY_HEARTBEAT)
+            case pb.GatewayMessageType.WORKER_PAUSE:
+                worker.leave()
+            case pb.GatewayMessageType.WORKER_REQUEST_ACK:
+                word = "connect_worker_request_ack_invalid_payload"
+                ack = _parse(pb.WorkerRequestAckData, message.payload, word)
+                self._gateway.acknowledge(ack.request_id)
+            case pb.GatewayMessageType.WORKER_REQUEST_EXTEND_LEASE:
+                await self._extend(worker, message.payload)
+            case pb.GatewayMessageType.WORKER_REPLY:
+                word, code = "connect_internal_error", WSCloseCode.INTERNAL_ERROR
+                response = _parse(pb.SDKResponse, message.payload, word, code)
+                self._gateway.answer(response)
+                heard = pb.WorkerReplyAckData(request_id=response.request_id)
+                await worker.send(pb.GatewayMessageType.WORKER_REPLY_ACK, heard.SerializeToString())
+
+    async def _extend(self, worker: Worker, payload: bytes) -> None:
+        word = "connect_worker_request_extend_lease_invalid_payload"
+        asked = _parse(pb.WorkerRequestExtendLeaseData, payload, word)
+        if len(asked.lease_id) != _ULID_LENGTH:
+            raise _Refused(word)
+        ack = pb.WorkerRequestExtendLeaseAckData(
+            request_id=asked.request_id,
+            account_id=asked.account_id,
+            env_id=asked.env_id,
+            app_id=asked.app_id,
+            function_slug=asked.function_slug,
+            new_lease_id=self._gateway.extend(asked.request_id, asked.lease_id),
+        )
+        await worker.send(pb.GatewayMessageType.WORKER_REQUEST_EXTEND_LEASE_ACK, ack.SerializeToString())
+
+
+async def _receive(socket: web.WebSocketResponse, seconds: float) -> pb.ConnectMessage | None:
+    """The next message; None once the worker has hung up.
+
+    Raises:
+        TimeoutError: When nothing comes in time.
+        _Refused: When it is not a message.
+    """
+    async with asyncio.timeout(seconds):
+        frame = await socket.receive()
+    if frame.type is not WSMsgType.BINARY:
+        return None
+    return _parse(pb.ConnectMessage, frame.data, "failed to unmarshal Protobuf", WSCloseCode.INVALID_TEXT)
+
+
+def _parse(
+    shape: type[_Shape], data: bytes, word: str, code: WSCloseCode = WSCloseCode.POLICY_VIOLATION
+) -> _Shape:
+    try:
+        return shape.FromString(data)
+    except DecodeError:
+        raise _Refused(word, code) from None
+
+
+def _protobuf(message: Message) -> web.Response:
+    return web.Response(body=message.SerializeToString(), content_type="application/octet-stream")
+
+
+def _refusal(words: str) -> web.Response:
+    return web.Response(text=json.dumps({"error": words, "data": None, "status": 400}) + "\n", status=400)

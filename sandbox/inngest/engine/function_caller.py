@@ -1,0 +1,210 @@
+"""Calling functions, over HTTP or by the Connect gateway, and reading what the SDK answers.
+
+Truth: ``pkg/execution/driver`` of inngest/inngest.
+"""
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
+from urllib.parse import parse_qs, urlsplit
+
+import aiohttp
+from inngest.connect._internal import connect_pb2 as pb
+
+from sandbox.inngest.connect.gateway import Gateway, NoReply
+from sandbox.inngest.engine.runs import Run, function_uuid
+from sandbox.inngest.events import ulid
+from sandbox.inngest.keys import Keys
+
+MAX_REQUEST_BYTES: Final = 4 * 1024 * 1024  # consts.MaxSDKRequestBodySize
+_CALL_SECONDS: Final = 2 * 60 * 60  # consts.MaxFunctionTimeout
+_CONNECT_STATUS: Final = {
+    pb.SDKResponseStatus.DONE: 200,
+    pb.SDKResponseStatus.NOT_COMPLETED: 206,
+    pb.SDKResponseStatus.ERROR: 500,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came of a call."""
+
+    status: int = 0
+    body: Any = None
+    no_retry: bool = False
+    retry_after: float | None = None
+    """Seconds from the reply."""
+    is_sdk: bool = True
+    unreachable: str | None = None
+    """Why no answer came at all."""
+    ops: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def error(self) -> str | None:
+        """What is wrong with the answer as a whole, in the server's words."""
+        if self.unreachable is not None:
+            return self.unreachable
+        if self.no_retry and self.status != 206:
+            return "NonRetriableError"
+        if not 200 <= self.status <= 299:
+            return f"invalid status code: {self.status}"
+        return None if self.is_sdk else "not_sdk"
+
+    def standard_error(self) -> dict[str, Any]:
+        """The error of a run that fails with this, as ``DriverResponse.StandardError`` forms it."""
+        body = self.body if isinstance(self.body, dict) else {"message": self.body} if self.body else {}
+        names = ("error", "name", "message", "stack")
+        text = {name: body[name] for name in names if isinstance(body.get(name), str)}
+        return {"error": self.error, "name": "Error", "message": self.error} | text
+
+
+class Caller:
+    """Calls functions. One connection a call, as an app may be restarted between two of them."""
+
+    def __init__(self, gateway: Gateway, keys: Keys | None = None) -> None:
+        self._gateway = gateway
+        self._keys = keys
+        self._session: aiohttp.ClientSession | None = None
+
+    async def close(self) -> None:
+        """Drop every call under way."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        """The HTTP client, made at its first use."""
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(force_close=True, limit=0),
+                timeout=aiohttp.ClientTimeout(total=_CALL_SECONDS),
+            )
+        return self._session
+
+    async def call(self, run: Run, step_id: str | None, attempt: int) -> Reply:
+        """Call a run's function once and read the answer."""
+        request_id = ulid()
+        headers = {
+            "content-type": "application/json",
+            "x-run-id": run.id,
+            "x-request-id": request_id,
+            "x-inngest-job-id": f"{run.id}-{step_id or len(run.steps)}",
+            "x-inngest-req-version": "2",
+        }
+        body = _request_body(run, attempt, request_id)
+        url = run.function.url(step_id)
+        if urlsplit(url).scheme in {"ws", "wss"}:
+            return await self._call_worker(run, url, headers, body)
+        if self._keys is not None:
+            headers["x-inngest-signature"] = self._keys.sign(body)
+        try:
+            async with self.session.post(url, data=body, headers=headers) as response:
+                return _read(response.status, dict(response.headers), await response.read())
+        except (aiohttp.ClientError, TimeoutError) as error:
+            return Reply(unreachable=f"Unable to reach SDK URL: {type(error).__name__} {error}".strip())
+
+    async def _call_worker(self, run: Run, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
+        query = parse_qs(urlsplit(url).query)
+        request = pb.GatewayExecutorRequestData(
+            request_id=headers["x-request-id"],
+            job_id=headers["x-inngest-job-id"],
+            run_id=run.id,
+            function_id=function_uuid(run.function.id),
+            function_slug=query["fnId"][0],
+            step_id=query["stepId"][0],
+            request_payload=body,
+            system_trace_ctx=b"{}",
+            user_trace_ctx=b"{}",
+        )
+        try:
+            answer = await self._gateway.call(request)
+        except NoReply as error:
+            return Reply(unreachable=str(error))
+        told = {"x-inngest-sdk": answer.sdk_version, "retry-after": answer.retry_after}
+        told["x-inngest-no-retry"] = "true" if answer.no_retry else "false"
+        return _read(_CONNECT_STATUS[answer.status], told, answer.body)
+
+
+def _request_body(run: Run, attempt: int, request_id: str) -> bytes:
+    events = [event.payload() for event in run.events]
+    context = {
+        "fn_id": function_uuid(run.function.id),
+        "run_id": run.id,
+        "env": "",
+        "step_id": "step",
+        "attempt": attempt,
+        "max_attempts": run.function.max_attempts,
+        "stack": {"stack": list(run.steps), "current": len(run.steps)},
+        "qi_id": "",
+        "request_id": request_id,
+        "disable_immediate_execution": run.force_plan,
+        "use_api": False,
+    }
+    request = {
+        "event": events[0],
+        "events": events,
+        "steps": run.steps,
+        "defers": {},
+        "ctx": context,
+        "version": 2,
+        "use_api": False,
+    }
+    body = _dump(request)
+    if len(body) > MAX_REQUEST_BYTES:
+        small = {"events": [], "steps": {}, "use_api": True, "ctx": context | {"use_api": True}}
+        body = _dump(request | small)
+    return body
+
+
+def _dump(value: object) -> bytes:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
+
+
+def _read(status: int, raw_headers: dict[str, str], raw: bytes) -> Reply:
+    headers = {name.lower(): value for name, value in raw_headers.items()}
+    body = _parse(raw)
+    if status == 201:  # a streamed answer: spaces to keep the line open, then the real one wrapped
+        if not isinstance(body, dict) or "status" not in body:
+            return Reply(status=502, body=body)
+        status = int(body["status"])
+        headers |= {name.lower(): value for name, value in (body.get("headers") or {}).items()}
+        inner = body.get("body")
+        body = _parse(inner.encode()) if isinstance(inner, str) else inner
+    if status == 206:
+        ops = body if isinstance(body, list) else [body]
+        if not all(isinstance(op, dict) and "op" in op for op in ops):
+            return Reply(status=502, body="error reading generator opcode response")
+    return Reply(
+        status=status,
+        body=body,
+        no_retry=headers.get("x-inngest-no-retry") == "true",
+        retry_after=_retry_after(headers.get("retry-after")),
+        is_sdk="x-inngest-sdk" in headers,
+        ops=ops if status == 206 else [],
+    )
+
+
+def _parse(raw: bytes) -> Any:
+    try:
+        return json.loads(raw) if raw.strip() else None
+    except ValueError:
+        return raw.decode(errors="replace")
+
+
+def _retry_after(text: str | None) -> float | None:
+    if not text:
+        return None
+    if text.isdecimal() and len(text) <= 7:
+        return float(text)
+    for read in (datetime.fromisoformat, parsedate_to_datetime):
+        try:
+            moment = read(text)
+        except (ValueError, TypeError):
+            continue
+        return max(0.0, moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() - time.time())
+    return None

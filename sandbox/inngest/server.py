@@ -1,0 +1,191 @@
+"""The stand-in as an object: start, stop, and break on purpose."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from enum import StrEnum
+from typing import Final
+
+from aiohttp import web
+from loguru import logger
+
+from sandbox.inngest.api.routes import build_app
+from sandbox.inngest.api.status_page import NOTICE
+from sandbox.inngest.api.sync import poll, sync
+from sandbox.inngest.clock import Pace
+from sandbox.inngest.connect.endpoints import build_gateway
+from sandbox.inngest.engine.engine import Engine
+from sandbox.inngest.keys import Keys
+
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_POLL_SECONDS: Final = 5.0
+_GRACE_SECONDS: Final = 0.01  # for answers under way when the port closes; aiohttp takes 0 for "without end"
+
+
+class Fault(StrEnum):
+    """Ways in which the server can be ill. A closed port is ``unplug()``, a killed process ``close()``."""
+
+    NONE = "none"
+    HANG = "hang"
+    """Connections are accepted, requests never answered."""
+    ERROR = "error"
+    """Every request is answered 500."""
+    DEAD_EXECUTOR = "dead_executor"
+    """Events are accepted, no function is called until the fault is lifted; then the waiting runs go on."""
+
+
+class InngestStand:
+    """An Inngest dev server in memory, for development and tests only.
+
+    Args:
+        app_urls: Serve URLs of apps to ask for their functions, again and again until close().
+        pace: How long retries, sleeps and the like take.
+        poll_interval: Seconds between two syncs of an app.
+        keys: With them it is a production server: it signs its calls, and takes what is known to it alone.
+    """
+
+    def __init__(
+        self,
+        app_urls: Sequence[str] = (),
+        *,
+        pace: Pace | None = None,
+        poll_interval: float = _POLL_SECONDS,
+        keys: Keys | None = None,
+    ) -> None:
+        self._app_urls = tuple(app_urls)
+        self._pace = pace or Pace()
+        self._poll_interval = poll_interval
+        self._keys = keys
+        self._engine: Engine | None = None
+        self._runner: web.AppRunner | None = None
+        self._gateway_runner: web.AppRunner | None = None
+        self._host, self._port, self._connect_port = "127.0.0.1", 0, 0
+        self._fault = Fault.NONE
+
+    @property
+    def url(self) -> str:
+        """Where it listens, without a slash at the end; stays the same through unplug() and close()."""
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"http://{host}:{self._port}"
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        return self._port
+
+    @property
+    def connect_port(self) -> int:
+        """The port of its Connect gateway."""
+        return self._connect_port
+
+    @property
+    def engine(self) -> Engine:
+        """Apps, functions, events and runs, for tests to look into.
+
+        Raises:
+            RuntimeError: Before start() and after close().
+        """
+        if self._engine is None:
+            raise RuntimeError("the Inngest stand-in is not started")
+        return self._engine
+
+    @property
+    def fault(self) -> Fault:
+        """What is wrong with it now; may be set at any time."""
+        return self._fault
+
+    @fault.setter
+    def fault(self, fault: Fault) -> None:
+        self._fault = fault
+        if self._engine is not None:
+            self._set_alive(self._engine)
+
+    async def start(self, port: int = 0, host: str = "127.0.0.1", *, connect_port: int = 0) -> None:
+        """Start with an empty memory. Port 0 takes a free one, or for Connect the one it had before.
+
+        Raises:
+            OSError: When a port is taken.
+        """
+        self._host, self._port = host, port
+        self._connect_port = connect_port or self._connect_port
+        engine = Engine(self._pace, self._keys)
+        self._set_alive(engine)
+        self._engine = engine
+        try:
+            await self.plug()
+        except OSError:
+            await self.unplug()
+            self._engine = None
+            raise
+        for url in self._app_urls:
+            engine.tasks.start(poll(engine, url, self._poll_interval))
+        logger.warning("{} It listens on port {} for Connect and on {}", NOTICE, self._connect_port, self.url)
+
+    async def close(self) -> None:
+        """Stop at once and forget everything, as when the process is killed.
+
+        Connections are cut, calls under way are dropped. start() with the same port makes a new, empty one.
+        """
+        await self.unplug()
+        if self._engine is not None:
+            engine, self._engine = self._engine, None
+            await engine.close()
+
+    async def unplug(self) -> None:
+        """Close the ports and cut all connections, but go on working with what is in memory."""
+        await self.unplug_gateway()
+        if self._runner is not None:
+            runner, self._runner = self._runner, None
+            await runner.cleanup()
+
+    async def unplug_gateway(self) -> None:
+        """Close the Connect gateway's port and cut its connections; the API goes on."""
+        if self._gateway_runner is not None:
+            runner, self._gateway_runner = self._gateway_runner, None
+            await runner.cleanup()
+
+    async def plug(self) -> None:
+        """Open the ports again after unplug()."""
+        if self._runner is None:
+            app = build_app(self.engine)
+            app.middlewares.insert(0, self._break)
+            self._runner, self._port = await self._listen(app, self._port)
+        await self.plug_gateway()
+
+    async def plug_gateway(self) -> None:
+        """Open the Connect gateway's port again after unplug_gateway()."""
+        if self._gateway_runner is None:
+            app = build_gateway(self.engine.gateway)
+            self._gateway_runner, self._connect_port = await self._listen(app, self._connect_port)
+            self.engine.gateway.port = self._connect_port
+
+    async def _listen(self, app: web.Application, port: int) -> tuple[web.AppRunner, int]:
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_GRACE_SECONDS, handler_cancellation=True)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, self._host, port, reuse_address=True).start()
+        except OSError:
+            await runner.cleanup()
+            raise
+        return runner, int(runner.addresses[0][1])
+
+    async def sync(self, url: str) -> None:
+        """Ask the app at the URL for its functions, once and now.
+
+        Raises:
+            SyncError: When it cannot be reached or refuses.
+        """
+        await sync(self.engine, url)
+
+    def _set_alive(self, engine: Engine) -> None:
+        if self._fault is Fault.DEAD_EXECUTOR:
+            engine.alive.clear()
+        else:
+            engine.alive.set()
+
+    @web.middleware
+    async def _break(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+        if self._fault is Fault.HANG:
+            await asyncio.Event().wait()
+        if self._fault is Fault.ERROR:
+            return web.json_response({"error": "internal server error", "status": 500}, status=500)
+        return await handler(request)

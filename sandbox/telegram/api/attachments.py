@@ -1,0 +1,133 @@
+"""Media in messages: from an upload, a known ``file_id`` or an address, to Telegram's own shape."""
+
+from typing import Any
+from urllib.parse import urlsplit
+
+from aiogram.types import InputFile
+from aiohttp import ClientError
+
+from sandbox.telegram.api.call import Call
+from sandbox.telegram.errors import ApiError, bad_request
+from sandbox.telegram.state.files import StoredFile
+
+Json = dict[str, Any]
+
+PHOTO_LIMIT = 10 * 1024 * 1024
+URL_PHOTO_LIMIT = 5 * 1024 * 1024
+URL_FILE_LIMIT = 20 * 1024 * 1024
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_NAMES = {"photo": "Photo", "video": "Video", "animation": "Animation", "audio": "Audio", "voice": "VoiceNote"}
+
+
+async def resolve(call: Call, kind: str, value: str | InputFile | None) -> StoredFile:
+    """The stored file that a media field means; ``ApiError`` in Telegram's words otherwise."""
+    if not isinstance(value, str) or not value:
+        raise bad_request(f"there is no {kind} in the request")
+    if value.startswith("attach://"):
+        upload = call.uploads.get(value.removeprefix("attach://"))
+        if upload is None:
+            raise bad_request(f"there is no {kind} in the request")
+        return keep(call, kind, upload.data, upload.file_name, upload.content_type)
+    if value.startswith(("http://", "https://")):
+        return await _download(call, kind, value)
+    return _known(call, kind, value)
+
+
+def keep(call: Call, kind: str, data: bytes, name: str, declared: str | None = None) -> StoredFile:
+    """Keep uploaded bytes, checked as Telegram checks that kind."""
+    if not data:
+        raise bad_request("file must be non-empty")
+    if kind == "photo" and len(data) > PHOTO_LIMIT:
+        raise bad_request(
+            f"file of size {len(data)} bytes is too big for a photo; the maximum size is {PHOTO_LIMIT} bytes"
+        )
+    stored = call.world.files.add(call.bot.id, kind, data, name, declared)
+    if kind == "photo":
+        _check_picture(stored)
+    return stored
+
+
+def _check_picture(stored: StoredFile) -> None:
+    if not stored.mime_type.startswith("image/") or stored.width == 0:
+        raise bad_request("IMAGE_PROCESS_FAILED")
+    longer, shorter = max(stored.width, stored.height), max(1, min(stored.width, stored.height))
+    if stored.width + stored.height > 10_000 or longer / shorter > 20:
+        raise bad_request("PHOTO_INVALID_DIMENSIONS")
+
+
+def _known(call: Call, kind: str, file_id: str) -> StoredFile:
+    stored = call.world.files.find(file_id)
+    if stored is None or stored.bot_id != call.bot.id:
+        raise bad_request("wrong file identifier/HTTP URL specified")
+    same = {kind, "document", "animation" if kind == "video" else kind}
+    if stored.kind not in same and kind != "document":
+        raise bad_request(
+            f"can't use file of type {_NAMES.get(stored.kind, 'Document')} as {_NAMES.get(kind, 'Document')}"
+        )
+    return stored
+
+
+async def _download(call: Call, kind: str, url: str) -> StoredFile:
+    """Telegram fetches addresses itself; this stand reaches only this machine."""
+    failed = bad_request("failed to get HTTP URL content")
+    if urlsplit(url).hostname not in _LOOPBACK:
+        raise failed
+    limit = URL_PHOTO_LIMIT if kind == "photo" else URL_FILE_LIMIT
+    try:
+        async with call.session.get(url) as answer:
+            if answer.status != 200:
+                raise failed
+            data = await answer.content.read(limit + 1)
+            while len(data) <= limit and (more := await answer.content.read(limit + 1 - len(data))):
+                data += more
+            declared = answer.content_type
+    except (ClientError, TimeoutError, OSError) as error:
+        raise failed from error
+    if len(data) > limit:
+        raise failed
+    return keep(call, kind, data, urlsplit(url).path.rpartition("/")[2] or "file", declared)
+
+
+def as_media(kind: str, stored: StoredFile, options: Any = None) -> Json:
+    """The part of a ``Message`` that shows a file; ``options`` are the method's or media's fields."""
+    base: Json = {"file_id": stored.file_id, "file_unique_id": stored.unique_id, "file_size": stored.size}
+    width = getattr(options, "width", None) or stored.width
+    height = getattr(options, "height", None) or stored.height
+    duration = _seconds(getattr(options, "duration", None)) or stored.duration
+    named = {**base, "mime_type": stored.mime_type, "file_name": stored.name}
+    match kind:
+        case "photo":
+            content: Json = {"photo": [{**base, "width": width or 1, "height": height or 1}]}
+        case "video":
+            content = {"video": {**named, "width": width, "height": height, "duration": duration}}
+        case "animation":
+            content = {
+                "animation": {**named, "width": width, "height": height, "duration": duration},
+                "document": named,
+            }
+        case "audio":
+            tags = {name: getattr(options, name, None) for name in ("performer", "title")}
+            content = {"audio": {**named, "duration": duration, **{k: v for k, v in tags.items() if v}}}
+        case "voice":
+            content = {"voice": {**base, "mime_type": stored.mime_type, "duration": duration}}
+        case "video_note":
+            content = {"video_note": {**base, "length": width or 240, "duration": duration}}
+        case "sticker":
+            content = {"sticker": sticker(base, stored)}
+        case "document":
+            content = {"document": named}
+        case _:
+            raise ApiError(400, f"Bad Request: unknown media kind {kind}")
+    if getattr(options, "has_spoiler", None):
+        content["has_media_spoiler"] = True
+    return content
+
+
+def sticker(base: Json, stored: StoredFile) -> Json:
+    """Telegram's ``Sticker``."""
+    shape = {"width": stored.width or 512, "height": stored.height or 512}
+    return {**base, **shape, "type": "regular", "is_animated": False, "is_video": False}
+
+
+def _seconds(value: Any) -> int:
+    return int(value.total_seconds()) if hasattr(value, "total_seconds") else int(value or 0)

@@ -1,0 +1,89 @@
+"""Methods by which a bot gets its updates."""
+
+import re
+from typing import Any
+from urllib.parse import urlsplit
+
+from aiogram.methods import DeleteWebhook, GetUpdates, GetWebhookInfo, SetWebhook
+
+from sandbox.telegram.api.call import Call, carries_out
+from sandbox.telegram.errors import bad_request
+from sandbox.telegram.state.bots import WebhookConfig
+
+Json = dict[str, Any]
+
+LONGEST_POLL_SECONDS = 50
+
+
+@carries_out(GetUpdates)
+async def get_updates(call: Call, method: GetUpdates) -> list[Json]:
+    queue = call.world.queues[call.bot.id]
+    if method.allowed_updates is not None and call.bot.webhook is None:
+        _allow(call, method.allowed_updates)
+    limit = min(max(method.limit or 100, 1), 100)
+    timeout = min(max(method.timeout or 0, 0), LONGEST_POLL_SECONDS)
+    return await queue.poll(method.offset or 0, limit, timeout)
+
+
+def _allow(call: Call, kinds: list[str]) -> None:
+    if (kinds or None) != call.bot.allowed_updates:
+        call.bot.allowed_updates = kinds or None
+        call.world.store.save("bot", call.bot.id, call.bot.record())
+
+
+@carries_out(SetWebhook)
+def set_webhook(call: Call, method: SetWebhook) -> bool:
+    if not method.url:
+        return _remove(call, drop=bool(method.drop_pending_updates))
+    if urlsplit(method.url).scheme not in ("http", "https") or not urlsplit(method.url).hostname:
+        raise bad_request("invalid webhook URL specified")
+    secret = method.secret_token or ""
+    if len(secret) > 256:
+        raise bad_request("secret token is too long")
+    if not re.fullmatch(r"[A-Za-z0-9_-]*", secret):
+        raise bad_request("secret token contains unallowed characters")
+    queue = call.world.queues[call.bot.id]
+    if method.drop_pending_updates:
+        queue.drop_all()
+    if method.allowed_updates is not None:
+        _allow(call, method.allowed_updates)
+    connections = min(max(method.max_connections or 40, 1), 100)
+    config = WebhookConfig(method.url, secret, connections, call.bot.allowed_updates, method.ip_address)
+    call.bot.webhook = config
+    call.world.store.save("bot", call.bot.id, call.bot.record())
+    queue.interrupt("Conflict: terminated by setWebhook request")
+    call.webhook.start(config, call.session)
+    return True
+
+
+@carries_out(DeleteWebhook)
+def delete_webhook(call: Call, method: DeleteWebhook) -> bool:
+    return _remove(call, drop=bool(method.drop_pending_updates))
+
+
+def _remove(call: Call, *, drop: bool) -> bool:
+    if drop:
+        call.world.queues[call.bot.id].drop_all()
+    if call.bot.webhook is not None:
+        call.bot.webhook = None
+        call.webhook.stop()
+        call.world.store.save("bot", call.bot.id, call.bot.record())
+    return True
+
+
+@carries_out(GetWebhookInfo)
+def get_webhook_info(call: Call, _method: GetWebhookInfo) -> Json:
+    config = call.bot.webhook
+    info: Json = {
+        "url": config.url if config else "",
+        "has_custom_certificate": False,
+        "pending_update_count": len(call.world.queues[call.bot.id]),
+    }
+    if config is not None:
+        info["max_connections"] = config.max_connections
+        info["ip_address"] = config.ip_address or "127.0.0.1"
+        if call.webhook.last_error is not None:
+            info["last_error_date"], info["last_error_message"] = call.webhook.last_error
+    if call.bot.allowed_updates:
+        info["allowed_updates"] = call.bot.allowed_updates
+    return info

@@ -1,0 +1,123 @@
+"""Delivery of updates by webhook, the way Telegram does it.
+
+Updates of one chat go out strictly in order, the next only after the one before was answered with
+2xx; chats do not wait for each other. A failed update comes again, later and later.
+"""
+
+import asyncio
+import json
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp import ClientError, ClientSession, ClientTimeout
+
+from sandbox.telegram.background import Background
+from sandbox.telegram.state.bots import WebhookConfig
+from sandbox.telegram.state.update_queue import Pending, UpdateQueue
+
+Json = dict[str, Any]
+Execute = Callable[[int, str, Json], Awaitable[None]]
+
+FIRST_RETRY_SECONDS = 0.2
+LAST_RETRY_SECONDS = 15.0
+ANSWER_SECONDS = 60.0
+_NEVER_IN_ANSWER = ("deletewebhook", "setwebhook", "close", "logout")
+
+
+class WebhookDelivery:
+    """One bot's webhook."""
+
+    def __init__(self, queue: UpdateQueue, background: Background, execute: Execute) -> None:
+        self._queue = queue
+        self._background = background
+        self._execute = execute
+        self._config: WebhookConfig | None = None
+        self._session: ClientSession | None = None
+        self._lanes: dict[int, deque[Pending]] = {}
+        self._slots = asyncio.Semaphore(40)
+        self._generation = 0
+        self.last_error: tuple[int, str] | None = None
+        queue.on_put = self._offer
+
+    def start(self, config: WebhookConfig, session: ClientSession) -> None:
+        """Deliver to this address from now on, beginning with what waits."""
+        self.stop()
+        self._config, self._session = config, session
+        self._slots = asyncio.Semaphore(max(1, config.max_connections))
+        self.last_error = None
+        for pending in self._queue.pending():
+            self._offer(pending)
+
+    def stop(self) -> None:
+        """Deliver nothing more; updates wait for ``getUpdates`` or another webhook."""
+        self._generation += 1
+        self._config = None
+        self._lanes = {}
+
+    def _offer(self, pending: Pending) -> None:
+        if self._config is None:
+            return
+        lane = self._lanes.get(pending.lane)
+        if lane is not None:
+            lane.append(pending)
+            return
+        self._lanes[pending.lane] = deque((pending,))
+        self._background.spawn(self._run(pending.lane, self._generation), f"webhook lane {pending.lane}")
+
+    async def _run(self, key: int, generation: int) -> None:
+        while generation == self._generation:
+            lane = self._lanes[key]
+            if not lane:
+                del self._lanes[key]
+                return
+            if await self._deliver(lane[0], generation) and generation == self._generation:
+                lane.popleft()
+
+    async def _deliver(self, pending: Pending, generation: int) -> bool:
+        """Send one update until it is taken; False when the webhook changed meanwhile."""
+        body = json.dumps(pending.update).encode()
+        pause = 0.0
+        while generation == self._generation and self._config is not None:
+            async with self._slots:
+                problem, answer = await self._post(self._config, body)
+            if problem is None:
+                self._queue.confirm(pending)
+                if answer:
+                    await self._execute_answer(answer)
+                return True
+            self.last_error = (int(time.time()), problem)
+            pause = min(max(pause * 2, FIRST_RETRY_SECONDS), LAST_RETRY_SECONDS)
+            await asyncio.sleep(pause)
+        return False
+
+    async def _post(self, config: WebhookConfig, body: bytes) -> tuple[str | None, bytes]:
+        headers = {"Content-Type": "application/json"}
+        if config.secret_token:
+            headers["X-Telegram-Bot-Api-Secret-Token"] = config.secret_token
+        if self._session is None:
+            return "Connection refused", b""
+        try:
+            timeout = ClientTimeout(total=ANSWER_SECONDS)
+            async with self._session.post(config.url, data=body, headers=headers, timeout=timeout) as answer:
+                content = await answer.read()
+                if 200 <= answer.status <= 299:
+                    return None, content
+                return f"Wrong response from the webhook: {answer.status} {answer.reason}", b""
+        except TimeoutError:
+            return "Read timeout expired", b""
+        except (ClientError, OSError) as error:
+            return f"Connection failed: {error}", b""
+
+    async def _execute_answer(self, content: bytes) -> None:
+        """Telegram carries out one method that a bot puts into its answer."""
+        try:
+            call = json.loads(content)
+        except ValueError:
+            return
+        if not isinstance(call, dict) or not isinstance(call.get("method"), str):
+            return
+        method = str(call.pop("method"))
+        if method.lower() not in _NEVER_IN_ANSWER and not method.lower().startswith("get"):
+            await self._execute(self._queue.bot.id, method, call)

@@ -1,0 +1,128 @@
+"""Files that bots and people have sent, kept on disk under their unique ids."""
+
+import secrets
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from sandbox.telegram.state.media_info import MediaFacts, inspect
+from sandbox.telegram.state.store import Store
+
+Json = dict[str, Any]
+
+_MARKS = {
+    "photo": "AgACAgIAAxk",
+    "video": "BAACAgIAAxk",
+    "animation": "CgACAgIAAxk",
+    "audio": "CQACAgIAAxk",
+    "voice": "AwACAgIAAxk",
+    "document": "BQACAgIAAxk",
+    "video_note": "DQACAgIAAxk",
+    "sticker": "CAACAgIAAxk",
+}
+_FOLDERS = {"photo": "photos", "video": "videos", "animation": "animations", "voice": "voice", "audio": "music"}
+_EXTENSIONS = {
+    "image/png": ".png",
+    "image/jpeg": ".jpg",
+    "image/webp": ".webp",
+    "image/gif": ".gif",
+    "video/mp4": ".mp4",
+    "audio/ogg": ".oga",
+    "audio/mpeg": ".mp3",
+    "audio/mp4": ".m4a",
+    "audio/wav": ".wav",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """One file as one bot sees it. Sizes are in bytes and pixels, durations in seconds."""
+
+    file_id: str
+    unique_id: str
+    bot_id: int
+    kind: str
+    size: int
+    name: str
+    mime_type: str
+    width: int
+    height: int
+    duration: int
+    number: int
+
+    @property
+    def path(self) -> str:
+        """The path under which ``getFile`` offers it."""
+        suffix = Path(self.name).suffix or _EXTENSIONS.get(self.mime_type, "")
+        return f"{_FOLDERS.get(self.kind, 'documents')}/file_{self.number}{suffix}"
+
+
+class FileShelf:
+    """Files by ``file_id`` and by the path of ``getFile``."""
+
+    def __init__(self, store: Store, folder: Path | None) -> None:
+        self._store = store
+        self._temporary = None if folder else tempfile.TemporaryDirectory(prefix="sandbox-telegram-")
+        self._folder = folder or Path(self._temporary.name if self._temporary else "")
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._by_id: dict[str, StoredFile] = {}
+        self._by_path: dict[tuple[int, str], StoredFile] = {}
+        for _, record in store.load("file"):
+            self._index(StoredFile(**record))
+
+    def add(self, bot_id: int, kind: str, data: bytes, name: str, declared: str | None = None) -> StoredFile:
+        """Keep bytes as a new file of a bot."""
+        facts = inspect(data, name, declared)
+        return self._keep(bot_id, kind, data, name, facts)
+
+    def _keep(self, bot_id: int, kind: str, data: bytes, name: str, facts: MediaFacts) -> StoredFile:
+        unique = f"AgAD{secrets.token_urlsafe(9)}"
+        stored = StoredFile(
+            file_id=f"{_MARKS.get(kind, 'BQACAgIAAxk')}{secrets.token_urlsafe(36)}",
+            unique_id=unique,
+            bot_id=bot_id,
+            kind=kind,
+            size=len(data),
+            name=name,
+            mime_type=facts.mime_type,
+            width=facts.width,
+            height=facts.height,
+            duration=facts.duration,
+            number=len(self._by_id),
+        )
+        self.location(stored).write_bytes(data)
+        self._index(stored)
+        self._store.save("file", stored.file_id, asdict(stored))
+        return stored
+
+    def _index(self, stored: StoredFile) -> None:
+        self._by_id[stored.file_id] = stored
+        self._by_path[stored.bot_id, stored.path] = stored
+
+    def find(self, file_id: str) -> StoredFile | None:
+        """The file with this id, if there is one."""
+        return self._by_id.get(file_id)
+
+    def at(self, bot_id: int, path: str) -> StoredFile | None:
+        """The file that a bot may download at this path."""
+        return self._by_path.get((bot_id, path))
+
+    def location(self, stored: StoredFile) -> Path:
+        """Where the bytes are on this machine."""
+        return self._folder / stored.unique_id
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def clear(self) -> None:
+        """Forget all files."""
+        for stored in self._by_id.values():
+            self.location(stored).unlink(missing_ok=True)
+        self._by_id.clear()
+        self._by_path.clear()
+
+    def close(self) -> None:
+        """Remove what was only kept for this run."""
+        if self._temporary is not None:
+            self._temporary.cleanup()

@@ -1,0 +1,208 @@
+"""All that the stand knows: bots, people, chats, files, payments."""
+
+import secrets
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from sandbox.telegram.errors import SimError
+from sandbox.telegram.state.bots import BotAccount
+from sandbox.telegram.state.chats import Chat, Entry, Event
+from sandbox.telegram.state.faults import Faults
+from sandbox.telegram.state.files import FileShelf
+from sandbox.telegram.state.outbox import Outbox
+from sandbox.telegram.state.payments import Payments
+from sandbox.telegram.state.rate_limits import Limits
+from sandbox.telegram.state.store import Store
+from sandbox.telegram.state.update_queue import UpdateQueue
+from sandbox.telegram.state.users import Person, made_up_name
+
+Json = dict[str, Any]
+
+BOT_USERNAME = "diptych_sandbox_bot"
+
+
+@dataclass(slots=True)
+class Tap:
+    """A tap on an inline button that the bot has not answered."""
+
+    id: str
+    bot_id: int
+    chat_id: int
+    user_id: int
+
+
+class World:
+    """The stand's memory, written through to the store."""
+
+    def __init__(self, data_dir: Path | None) -> None:
+        self.store = Store(data_dir)
+        self.files = FileShelf(self.store, data_dir / "files" if data_dir else None)
+        self.payments = Payments(self.store)
+        self.faults = Faults()
+        self.limits = Limits()
+        self.outbox = Outbox()
+        self.people: dict[int, Person] = {}
+        self.bots: dict[int, BotAccount] = {}
+        self.queues: dict[int, UpdateQueue] = {}
+        self.chats: dict[tuple[int, int], Chat] = {}
+        self.taps: dict[str, Tap] = {}
+        self.dice: list[int] = []
+        self._last_message_ids: dict[int, int] = {}
+        self._first_version = 0
+        self._restore()
+
+    def _restore(self) -> None:
+        for _, record in self.store.load("person"):
+            self.people[record["id"]] = Person(**record)
+        for _, record in self.store.load("bot"):
+            bot = BotAccount.restore(record)
+            self.bots[bot.id] = bot
+            self.queues[bot.id] = UpdateQueue(bot, self.store)
+        for _, record in self.store.load("chat"):
+            chat = Chat(**record)
+            self.chats[chat.bot_id, chat.id] = chat
+        for (bot_id, chat_id, message_id), record in self._by_number("message"):
+            entry = Entry(**record)
+            chat = self.chats[bot_id, chat_id]
+            chat.entries[message_id] = entry
+            chat.version = max(chat.version, entry.version)
+            self._last_message_ids[bot_id] = max(self._last_message_ids.get(bot_id, 0), message_id)
+        for (bot_id, seq), record in self._by_number("update"):
+            self.queues[bot_id].restore(seq, record)
+        for _, record in self.store.load("tap"):
+            self.taps[record["id"]] = Tap(**record)
+
+    def _by_number(self, kind: str) -> list[tuple[tuple[int, ...], Json]]:
+        records = [(tuple(int(part) for part in key.split(":")), record) for key, record in self.store.load(kind)]
+        return sorted(records, key=lambda pair: pair[0])
+
+    def bot(self, bot_id: int) -> BotAccount:
+        """The bot with this id, known from now on."""
+        bot = self.bots.get(bot_id)
+        if bot is None:
+            others = len(self.bots)
+            bot = BotAccount(bot_id, BOT_USERNAME if not others else f"diptych_sandbox{others + 1}_bot")
+            self.bots[bot_id] = bot
+            self.queues[bot_id] = UpdateQueue(bot, self.store)
+            self.store.save("bot", bot_id, bot.record())
+        return bot
+
+    def chosen_bot(self, bot_id: int | None) -> BotAccount:
+        """The bot a person's request means: the named one, or the first that called."""
+        if bot_id is not None:
+            if bot_id not in self.bots:
+                raise SimError(f"no bot {bot_id} has called this stand", 404)
+            return self.bots[bot_id]
+        if not self.bots:
+            raise SimError("no bot has called this stand yet", 409)
+        return next(iter(self.bots.values()))
+
+    def person(self, person_id: int, known: Json | None = None) -> Person:
+        """The person with this id, made up if new, and brought up to date."""
+        person = self.people.get(person_id)
+        new = person is None
+        if person is None:
+            person = self.people[person_id] = Person(person_id, made_up_name(person_id))
+        if person.update(known or {}) or new:
+            self.store.save("person", person_id, asdict(person))
+            self._rename_chats(person)
+        return person
+
+    def _rename_chats(self, person: Person) -> None:
+        for bot_id in self.bots:
+            chat = self.chats.get((bot_id, person.id))
+            if chat is not None:
+                chat.description = person.private_chat()
+                self.save_chat(chat)
+
+    def chat(self, bot_id: int, chat_id: int, title: str | None = None) -> Chat:
+        """The chat of a bot with a person or a group, made if new."""
+        chat = self.chats.get((bot_id, chat_id))
+        if chat is None:
+            if chat_id > 0:
+                description = self.person(chat_id).private_chat()
+            else:
+                kind = "supergroup" if str(chat_id).startswith("-100") else "group"
+                description = {"id": chat_id, "type": kind, "title": title or f"Group {abs(chat_id)}"}
+            chat = Chat(bot_id, chat_id, description, version=self._first_version)
+            self.chats[bot_id, chat_id] = chat
+            self.save_chat(chat)
+        return chat
+
+    def save_chat(self, chat: Chat) -> None:
+        """Write a chat's own record."""
+        self.store.save("chat", chat.key, chat.record())
+
+    def new_message_id(self, bot_id: int) -> int:
+        """The next message id; a bot's chats share one count, as private chats do in Telegram."""
+        number = self._last_message_ids.get(bot_id, 0) + 1
+        self._last_message_ids[bot_id] = number
+        return number
+
+    def add_entry(self, chat: Chat, content: Json, *, sender: Json, by_bot: bool) -> Entry:
+        """Put a message into a chat."""
+        message = {
+            "message_id": self.new_message_id(chat.bot_id),
+            "date": int(time.time()),
+            "chat": chat.description,
+            "from": sender,
+            **content,
+        }
+        entry = Entry(message, by_bot)
+        chat.entries[entry.id] = entry
+        if by_bot:
+            chat.action = None
+        self.save_entry(chat, entry)
+        return entry
+
+    def save_entry(self, chat: Chat, entry: Entry) -> None:
+        """Count a message as changed and write it."""
+        entry.version = chat.changed()
+        self.store.save("message", f"{chat.key}:{entry.id}", entry.record())
+
+    def add_tap(self, bot_id: int, chat_id: int, user_id: int) -> Tap:
+        """Note a tap that the bot is to answer."""
+        tap = Tap(str(secrets.randbelow(9 * 10**17) + 10**17), bot_id, chat_id, user_id)
+        self.taps[tap.id] = tap
+        self.store.save("tap", tap.id, asdict(tap))
+        return tap
+
+    def take_tap(self, bot_id: int, tap_id: str) -> Tap | None:
+        """The unanswered tap with this id, answered from now on."""
+        tap = self.taps.get(tap_id)
+        if tap is None or tap.bot_id != bot_id:
+            return None
+        del self.taps[tap_id]
+        self.store.delete("tap", tap_id)
+        return tap
+
+    def show_event(self, chat: Chat, tap: Tap, text: str, *, alert: bool, url: str | None) -> None:
+        """Show a person the bot's answer to their tap."""
+        chat.events.append(Event(chat.version + 1, tap.user_id, text, alert, url, tap.id))
+        chat.changed()
+
+    def reset(self) -> None:
+        """Forget everything but the bots; ids go on counting, so that nothing comes twice."""
+        self.store.clear()
+        for chat in self.chats.values():
+            self._first_version = max(self._first_version, chat.changed())
+        for queue in self.queues.values():
+            queue.forget()
+        self.chats.clear()
+        self.people.clear()
+        self.taps.clear()
+        self.dice.clear()
+        self.files.clear()
+        self.payments.clear()
+        self.faults.clear()
+        self.limits = Limits()
+        self.outbox.clear()
+        for bot in self.bots.values():
+            self.store.save("bot", bot.id, bot.record())
+
+    def close(self) -> None:
+        """Write and close."""
+        self.store.close()
+        self.files.close()

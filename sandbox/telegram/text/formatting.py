@@ -1,0 +1,151 @@
+"""Texts and captions: parsed, trimmed, measured, with the entities Telegram finds by itself."""
+
+import re
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+from aiogram.client.default import Default
+from aiogram.types import MessageEntity
+from aiogram.utils.text_decorations import HtmlDecoration
+
+from sandbox.telegram.errors import bad_request
+from sandbox.telegram.text.entities import EntityError, link_target, parse_html, sort_entities, utf16_length
+from sandbox.telegram.text.markdown import parse_markdown, parse_markdown_v2
+
+Json = dict[str, Any]
+
+TEXT_LIMIT = 4096
+CAPTION_LIMIT = 1024
+
+_PARSERS = {"html": parse_html, "markdown": parse_markdown, "markdownv2": parse_markdown_v2}
+_FOUND = re.compile(
+    r"(?P<url>https?://[^\s<>\"]*[^\s<>\".,!?;:)\]}]|t\.me/\w[\w/+\-]*)"
+    r"|(?P<email>[\w.+\-]+@[\w\-]+\.[a-zA-Z]{2,})"
+    r"|(?<![\w/@])(?P<mention>@[a-zA-Z]\w{3,31})\b"
+    r"|(?<![\w/<>])(?P<bot_command>/[a-zA-Z0-9_]{1,64}(?:@\w{3,32})?)(?![\w/<>])"
+    r"|(?<![\w#])(?P<hashtag>#(?=\w*[^\W\d])\w{1,255})"
+)
+
+
+def plain_value(value: Any) -> Any:
+    """A field of an aiogram method, without aiogram's placeholder for a bot's default."""
+    return None if isinstance(value, Default) else value
+
+
+def format_text(text: str, parse_mode: object, entities: Sequence[MessageEntity] | None) -> tuple[str, list[Json]]:
+    """Plain text and entities of what a bot has sent; raises ``ApiError`` as Telegram does."""
+    mode = plain_value(parse_mode)
+    found: list[Json]
+    if mode and str(mode).lower() != "none":
+        parser = _PARSERS.get(str(mode).lower())
+        if parser is None:
+            raise bad_request("unsupported parse_mode")
+        try:
+            text, found = parser(text)
+        except EntityError as error:
+            raise bad_request(f"can't parse entities: {error}") from error
+    else:
+        found = [e.model_dump(exclude_none=True, exclude_defaults=True) for e in entities or ()]
+    text, found = _trim(text, found)
+    return text, with_detected(text, found)
+
+
+def require_text(
+    text: str, parse_mode: object, entities: Sequence[MessageEntity] | None
+) -> tuple[str, list[Json]]:
+    """A message's text: not empty, at most 4096 UTF-16 units after parsing."""
+    if not text:
+        raise bad_request("message text is empty")
+    plain, found = format_text(text, parse_mode, entities)
+    if not plain:
+        raise bad_request("text must be non-empty")
+    if utf16_length(plain) > TEXT_LIMIT:
+        raise bad_request("message is too long")
+    return plain, found
+
+
+def checked_caption(
+    caption: str | None, parse_mode: object, entities: Sequence[MessageEntity] | None
+) -> tuple[str, list[Json]]:
+    """A caption, maybe empty: at most 1024 UTF-16 units after parsing."""
+    if not caption:
+        return "", []
+    plain, found = format_text(caption, parse_mode, entities)
+    if utf16_length(plain) > CAPTION_LIMIT:
+        raise bad_request("message caption is too long")
+    return plain, found
+
+
+def with_detected(text: str, entities: list[Json]) -> list[Json]:
+    """Entities with the links, commands, mentions, hashtags and addresses that Telegram marks itself."""
+    found: list[Json] = []
+    for match in _FOUND.finditer(text):
+        kind = match.lastgroup or ""
+        offset, length = utf16_length(text[: match.start()]), utf16_length(match.group())
+        if not any(
+            e["offset"] < offset + length and offset < e["offset"] + e["length"] for e in entities if _fixed(e)
+        ):
+            found.append({"type": kind, "offset": offset, "length": length})
+    return sort_entities(entities + found) if found else entities
+
+
+def _fixed(entity: Json) -> bool:
+    return entity["type"] in ("code", "pre", "text_link", "text_mention", "custom_emoji")
+
+
+def _trim(text: str, entities: list[Json]) -> tuple[str, list[Json]]:
+    stripped = text.rstrip()
+    start = len(stripped) - len(stripped.lstrip())
+    if start and entities:
+        start = min(start, len(stripped))
+        if any(e["offset"] < utf16_length(stripped[:start]) for e in entities):
+            start = 0
+    skipped, stripped = utf16_length(stripped[:start]), stripped[start:]
+    if len(stripped) == len(text) or not entities:
+        return stripped, entities
+    end, kept = utf16_length(stripped), []
+    for entity in entities:
+        offset = entity["offset"] - skipped
+        length = min(entity["length"], end - offset)
+        if length > 0:
+            kept.append({**entity, "offset": offset, "length": length})
+    return stripped, kept
+
+
+class _SafeHtml(HtmlDecoration):
+    """HTML that a page may put in as it is: attributes escaped, only harmless links."""
+
+    def link(self, value: str, link: str) -> str:
+        target = link_target(link)
+        if target is None:
+            return value
+        return f'<a href="{escape(target)}" target="_blank" rel="noreferrer noopener">{value}</a>'
+
+    def spoiler(self, value: str) -> str:
+        return f'<span class="spoiler">{value}</span>'
+
+    def pre_language(self, value: str, language: str) -> str:
+        return f'<pre data-language="{escape(language)}">{value}</pre>'
+
+    def custom_emoji(self, value: str, custom_emoji_id: str) -> str:
+        return value
+
+    def apply_entity(self, entity: MessageEntity, text: str) -> str:
+        if entity.type == "url":
+            return self.link(text, text)
+        if entity.type in ("bot_command", "mention", "hashtag", "email"):
+            return f'<span class="{entity.type}">{text}</span>'
+        if entity.type == "text_mention":
+            return f'<span class="mention">{text}</span>'
+        return super().apply_entity(entity, text)
+
+
+_DECORATION = _SafeHtml()
+_AFTER_BLOCK = re.compile(r"(</(?:blockquote|pre)>)\n")
+
+
+def to_html(text: str, entities: list[Json] | None) -> str:
+    """Safe HTML of a text with entities; line breaks stay line breaks."""
+    html = _DECORATION.unparse(text, [MessageEntity.model_validate(e) for e in entities or ()])
+    return _AFTER_BLOCK.sub(r"\1", html)
