@@ -33,9 +33,9 @@ from uuid import UUID, uuid4
 
 import aiohttp
 
-from bench.load import Update
-from bench.people import open_people
-from bench.stage import DIPTYCH_TOKEN, SECRET, Stage, open_stage
+from bench.environment import DIPTYCH_TOKEN, SECRET, Stage, open_stage
+from bench.update_load import Update
+from bench.users import open_people
 from services.broadcast import control
 from services.broadcast.content import Content
 from storage.messaging.broadcasts import add_broadcast, get_broadcast, set_content, set_paid
@@ -167,7 +167,7 @@ class Bench:
             "message": self.message,
             "interval": interval,
         }
-        script = str(Path(__file__).with_name("broadcast_rival.py"))
+        script = str(Path(__file__).with_name("broadcast_baseline.py"))
         async with self.counted() as found:
             process = await asyncio.create_subprocess_exec(
                 str(python), script, *(f"--{name}={value}" for name, value in given.items()), stdout=-1

@@ -34,8 +34,8 @@ import inngest
 from storage.embedded import EmbeddedPostgres
 from storage.migrations import migrate
 from storage.pool import create_pool
-from tests.support.process import Forge
-from tests.support.stage import Person, Stage, until
+from tests.support.environments.environment import Person, Stage, until
+from tests.support.processes.bot_process import Forge
 
 _FIRST_PERSON = 2001
 _CREATE = "Create · 1 ⭐"

@@ -39,8 +39,8 @@ from services.core.i18n import Texts
 from services.messaging.app_context import Studio
 from storage.messaging.broadcasts import add_broadcast, set_content
 from storage.pool import Pool
-from tests.support.rows import add_job, add_user
-from tests.support.stage import BOT_TOKEN, Person, Stage, until
+from tests.support.environments.environment import BOT_TOKEN, Person, Stage, until
+from tests.support.test_data.factories import add_job, add_user
 
 _ADMIN, _NEIGHBOUR, _BUYER, _WORKER, _READER = 4001, 4101, 5001, 6001, 100_001
 _BUYERS = 20

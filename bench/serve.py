@@ -32,10 +32,10 @@ from pathlib import Path
 import jcs  # type: ignore[import-untyped]  # the SDK's own dependency
 import uvloop
 
-from bench.adapters import APP_ID, FUNCTION, OURS, THEIRS
-from bench.caller import call_for
-from bench.cpu import cpu_of
-from tests.support.process import free_port
+from bench.cpu_time import cpu_of
+from bench.http_load import call_for
+from bench.serve_targets import APP_ID, FUNCTION, OURS, THEIRS
+from tests.support.processes.bot_process import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 _SIGNING_KEY = "ab" * 32
@@ -118,7 +118,7 @@ def running(name: str, core: int, signing_key: str) -> Iterator[Server]:
     port = free_port()
     given = ["--port", str(port), "--core", str(core), "--signing-key", signing_key]
     environment = {"PYTHONPATH": str(ROOT), "PATH": os.defpath}
-    command = [sys.executable, "-m", "bench.adapters", name, *given]
+    command = [sys.executable, "-m", "bench.serve_targets", name, *given]
     process = subprocess.Popen(command, cwd=ROOT, env=environment)
     try:
         yield Server(name, port, process)

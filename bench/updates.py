@@ -41,9 +41,9 @@ import aiohttp
 import asyncpg
 import uvloop
 
-from bench.load import Slot, Update, measure, post_all
-from bench.people import People, open_people
-from bench.stage import Stage, open_stage
+from bench.environment import Stage, open_stage
+from bench.update_load import Slot, Update, measure, post_all
+from bench.users import People, open_people
 
 _STARTS_EACH = 5
 """How often each person says /start in a round: few enough never to be throttled."""

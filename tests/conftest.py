@@ -15,7 +15,7 @@ import pytest
 from storage.embedded import EmbeddedPostgres
 from storage.migrations import migrate
 from storage.pool import Pool, create_pool
-from tests.support.process import Forge, trust_no_certificate
+from tests.support.processes.bot_process import Forge, trust_no_certificate
 
 trust_no_certificate()
 gc.disable()  # while the tests are imported, which makes much and drops nothing

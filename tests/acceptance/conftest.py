@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from storage.pool import Pool
-from tests.support.process import Forge
-from tests.support.stage import Stage
+from tests.support.environments.environment import Stage
+from tests.support.processes.bot_process import Forge
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, Page, async_playwright
 
-from tests.support.process import ROOT, BotProcess, Forge
+from tests.support.processes.bot_process import ROOT, BotProcess, Forge
 
 ARTIFACTS = ROOT / "artifacts" / "screenshots"
 _FLAGS = [

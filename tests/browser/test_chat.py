@@ -7,7 +7,7 @@ from playwright.async_api import Page, expect
 from storage.money.ledger import Balance, get_balance
 from storage.pool import Pool
 from tests.browser.conftest import ARTIFACTS
-from tests.support.process import BotProcess
+from tests.support.processes.bot_process import BotProcess
 
 
 async def test_from_the_landing_page_to_a_picture(phone: Page, sandbox: BotProcess, db: Pool) -> None:

@@ -12,9 +12,9 @@ from playwright.async_api import Browser, Page, expect
 from storage.money.ledger import check_ledger
 from storage.pool import Pool, create_pool
 from tests.browser.conftest import ARTIFACTS
-from tests.support.busy_hour import have_a_busy_hour
-from tests.support.process import BotProcess, Forge
-from tests.support.stage import until
+from tests.support.environments.environment import until
+from tests.support.processes.bot_process import BotProcess, Forge
+from tests.support.test_data.sample_activity import have_a_busy_hour
 
 ADMIN = 1001
 """In the sandbox the person whom the chat page shows first."""

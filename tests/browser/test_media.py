@@ -8,7 +8,7 @@ from PIL import Image
 from playwright.async_api import Locator, Page, expect
 
 from tests.browser.conftest import ARTIFACTS
-from tests.support.process import BotProcess
+from tests.support.processes.bot_process import BotProcess
 
 _RESULT_MS = 25_000
 

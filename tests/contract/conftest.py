@@ -2,8 +2,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from tests.contract.environment import World
 from tests.contract.servers import SPEED, available, running
-from tests.contract.world import World
 
 
 @pytest.fixture(scope="session", params=available())

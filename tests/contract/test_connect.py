@@ -20,7 +20,8 @@ from inngest_functions.connect import Connection
 from sandbox.inngest import InngestStand, Pace
 from sandbox.inngest.events import ulid
 from sandbox.inngest.keys import Keys
-from tests.contract.connect_world import ConnectWorld, Kind, raw_worker, true
+from tests.contract.connect_environment import ConnectWorld, Kind, raw_worker, true
+from tests.contract.environment import job, until
 from tests.contract.functions import step_functions
 from tests.contract.servers import RUNNING, SPEED, available, running
 from tests.contract.test_protocol import (  # noqa: F401  # the same scenarios, in this module's world
@@ -37,7 +38,6 @@ from tests.contract.test_protocol import (  # noqa: F401  # the same scenarios, 
     test_wait_for_event_is_fulfilled_by_the_matching_event_alone,
     test_wait_for_event_times_out_with_nothing,
 )
-from tests.contract.world import job, until
 
 LEASE_PATIENCE = 200.0
 """Seconds; the real server gives a worker's call to another after up to 2 minutes and a half."""

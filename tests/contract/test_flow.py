@@ -11,8 +11,8 @@ import pytest
 from aiohttp import web
 
 from inngest_functions.serve import serve
+from tests.contract.environment import ENDED, World, job, until
 from tests.contract.functions import MEBIBYTE
-from tests.contract.world import ENDED, World, job, until
 
 
 async def test_a_full_batch_is_one_run_of_all_its_events(world: World) -> None:

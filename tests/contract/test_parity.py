@@ -16,7 +16,7 @@ from fastapi import FastAPI
 from inngest._internal import const, errors, transforms
 
 from inngest_functions.serve import serve
-from tests.contract.pair import (
+from tests.contract.adapter_pair import (
     EVENT_KEY,
     FALLBACK_KEY,
     FOREIGN_KEY,

@@ -1,8 +1,8 @@
 """What an Inngest server does with functions served by our adapter: the stand-in's promises, and the real
 server's where INNGEST_DEV_URL or INNGEST_CLI names one."""
 
+from tests.contract.environment import World, job, until
 from tests.contract.functions import MEBIBYTE
-from tests.contract.world import World, job, until
 
 
 async def test_steps_run_once_each_and_the_result_is_kept(world: World) -> None:

@@ -13,9 +13,9 @@ import pytest
 from inngest._internal import errors
 
 from sandbox.inngest import Keys
+from tests.contract.environment import World, job
 from tests.contract.functions import MEBIBYTE
 from tests.contract.servers import RUNNING, SPEED, available, running
-from tests.contract.world import World, job
 
 KEYS = Keys(event_keys=("event-key-of-the-test", "another-event-key"), signing_key="ab" * 32)
 NEXT_KEY = "cd" * 32

@@ -2,8 +2,9 @@
 
 from tests.support.inngest_kit.client import RecordingClient
 from tests.support.inngest_kit.events import build_event, build_event_data
+from tests.support.inngest_kit.fake_step import RunEnd, StepDouble, run_function
 from tests.support.inngest_kit.ports import free_port, free_ports, port_in_use
-from tests.support.inngest_kit.results import (
+from tests.support.inngest_kit.result_checks import (
     Wrong,
     all_of,
     has_correct_language,
@@ -12,7 +13,6 @@ from tests.support.inngest_kit.results import (
     message_contains_name,
     processed_in_utc,
 )
-from tests.support.inngest_kit.steps import RunEnd, StepDouble, run_function
 
 __all__ = [
     "RecordingClient",

@@ -1,0 +1,181 @@
+"""The stage of the chaos: two bot processes behind one front, and a PostgreSQL that can be killed.
+
+Telegram, Inngest and (where asked for) Replicate are stands in the bench's own process. Inngest's is closed and
+started anew at its port with an empty memory, which to everybody else is a kill -9.
+"""
+
+import asyncio
+import shutil
+from collections import deque
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import numpy as np
+from aiohttp import web
+from PIL import Image
+
+from providers.offline.video.encoding import film, planes
+from sandbox.inngest.clock import Pace
+from sandbox.inngest.server import InngestStand
+from services.generation.catalogue import MODELS
+from storage.embedded import EmbeddedPostgres
+from storage.migrations import migrate
+from storage.pool import DATABASE_AWAY, create_pool
+from tests.support.environments.environment import Stage
+from tests.support.fake_providers.replicate_server import Outcome, ReplicateStand, StandPrediction
+from tests.support.processes.bot_process import BotProcess, Forge
+from tests.support.processes.load_balancer import Front
+
+SECRET = "chaos"
+STARS = 1_000_000
+_CALLS_KEPT = 1_000_000
+_FILMS = {m.model for name in ("text_to_video", "image_to_video", "lip_sync") for m in MODELS[name].values()}
+_ONE = {m.model for m in MODELS["neuro_image_v2"].values()} | _FILMS
+
+
+class LastingPostgres(EmbeddedPostgres):
+    """Keeps its port when it is killed and started again."""
+
+    async def kill(self) -> None:
+        """kill -9 of the postmaster; its backends end as they notice."""
+        assert self._server
+        self._server.kill()
+        await asyncio.to_thread(self._server.wait)
+
+    async def begin_again(self) -> None:
+        """Answering when it returns. PostgreSQL refuses to start while a backend of the old one still lives."""
+        while True:
+            with (self._home / "server.log").open("ab") as log:
+                command = ["postgres", "-D", str(self._data), "-p", str(self._port), "-h", "127.0.0.1", "-k", ""]
+                options = ("-c", "fsync=off", "-c", "full_page_writes=off", *self._options)
+                self._server = self._popen(command, *options, stdout=log, stderr=log, start_new_session=True)
+            if await self._answers(20):
+                return
+            await asyncio.to_thread(self._server.wait)
+            await asyncio.sleep(0.05)
+
+    def remove(self) -> None:
+        shutil.rmtree(self._home, ignore_errors=True)
+
+
+class Studio(ReplicateStand):
+    """Replicate with small media at once, unlucky words obeyed, and films where a model makes films."""
+
+    def __init__(self) -> None:
+        super().__init__(seconds=0.3, outcome=_outcome_of)
+
+    def _output_of(self, made: StandPrediction) -> Any:
+        return f"{self.url}/output/{made.id}/one" if made.model in _ONE else super()._output_of(made)
+
+    async def _output(self, request: web.Request) -> web.Response:
+        made = self.find(request)
+        if made is not None and made.model in _FILMS:
+            return web.Response(body=_small_film(), content_type="video/mp4")
+        return await super()._output(request)
+
+
+def _outcome_of(given: Mapping[str, Any]) -> Outcome:
+    words = str(given.get("prompt", "")).split()
+    return "fail" if "#fail" in words else "nsfw" if "#nsfw" in words else "succeed"
+
+
+@cache
+def _small_film() -> bytes:
+    shades = [np.full((64, 64, 3), shade, np.uint8) for shade in (40, 120, 200)]
+    return film((planes(Image.fromarray(shade)) for shade in shades), 64, 64)
+
+
+@dataclass
+class ChaosStage(Stage):
+    """Everybody begins with a million Stars. `offline`: what is ordered is really made, on this machine."""
+
+    postgres: LastingPostgres = field(kw_only=True)
+    offline: bool = True
+    front: Front = field(default_factory=Front)
+    down: list[str] = field(default_factory=list)
+    """Why a process did not start, each time; it is then started again, as a supervisor would."""
+
+    async def open(self) -> None:
+        await super().open()
+        await self.front.start()
+        world = self.telegram._stand.world
+        world.outbox._calls = deque(maxlen=_CALLS_KEPT)  # all of them are looked at in the end
+        self.settings |= {
+            "TELEGRAM_MODE": "webhook",
+            "TELEGRAM_WEBHOOK_SECRET": SECRET,
+            "PUBLIC_URL": self.front.url,
+            "WELCOME_CREDITS": str(STARS),
+            "OFFLINE_SECONDS": "0.4",
+            "PLAN_B_SLOTS": "16",
+            "JOBS_PER_PERSON": "3",
+        }
+        if self.offline:
+            for name in ("REPLICATE_API_TOKEN", "REPLICATE_BASE_URL"):
+                del self.settings[name]
+        else:
+            self.let_replicate_call_back()
+
+    async def close(self) -> None:
+        await super().close()
+        await self.front.close()
+
+    async def start_two(self) -> None:
+        self.front.targets = ["http://127.0.0.1:1"]
+        bots = await asyncio.gather(self.start_bot(ready=False), self.start_bot(ready=False))
+        self.front.targets = [bot.url for bot in bots]
+        for bot in bots:
+            await self.plan_a_is_open(bot)
+
+    async def start_again(self, bot: BotProcess) -> None:
+        """Until it listens: without its database a process ends, and a supervisor starts it again."""
+        while True:
+            try:
+                await bot.start()
+            except (AssertionError, TimeoutError) as error:
+                self.down.append(str(error).strip().rpartition("\n")[2])
+                await bot.kill()
+                await asyncio.sleep(0.3)
+            else:
+                return
+
+    async def rows(self, query: str, *given: Any) -> list[dict[str, Any]]:
+        """What a query gives, once the database is there."""
+        while True:
+            with suppress(*DATABASE_AWAY):
+                return [dict(row) for row in await self.db.fetch(query, *given)]
+            await asyncio.sleep(0.1)
+
+
+@asynccontextmanager
+async def open_stage(folder: Path, forge: Forge, *, offline: bool, **settings: str) -> AsyncIterator[ChaosStage]:
+    """Telegram, Inngest, the front and the database are there; the bots are not started."""
+    postgres = LastingPostgres(folder / "postgres", options=("-c", "max_connections=100"))
+    await postgres.start()
+    connection = await asyncpg.connect(postgres.dsn)
+    await migrate(connection)
+    await connection.close()
+    db = await create_pool(postgres.dsn, size=5)
+    stage = ChaosStage(
+        db,
+        postgres.dsn,
+        folder,
+        forge,
+        postgres=postgres,
+        offline=offline,
+        replicate=Studio(),
+        inngest=InngestStand(pace=Pace(retry_delays=(0.2, 0.5, 1.0), speed=2.0)),
+    )
+    await stage.open()
+    stage.settings |= settings
+    try:
+        yield stage
+    finally:
+        await stage.close()
+        db.terminate()
+        await postgres.stop()
+        postgres.remove()

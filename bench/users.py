@@ -1,0 +1,106 @@
+"""The people who write to the bots. The stand makes their updates, as Telegram would; the load posts them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+
+from bench.environment import MeasuredBot, Stage
+from bench.update_load import Update
+
+_AT_ONCE = 8
+_BATCH = 100
+_FIRST_ID = 5001
+_WAIT_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class People:
+    """`ids` are those of the persons, each in a private chat with either bot."""
+
+    ids: Sequence[int]
+    _session: aiohttp.ClientSession
+
+    async def write(self, bot: MeasuredBot, text: str) -> list[Update]:
+        """The updates of everybody writing this."""
+        return await self._act(bot, "message", lambda person: {"user_id": person, "text": text})
+
+    async def tap(self, bot: MeasuredBot, **button: str) -> list[Update]:
+        """The updates of everybody tapping the newest button with this `label` or `data`."""
+        return await self._act(bot, "callback", lambda person: {"user_id": person, **button})
+
+    async def calls(self) -> int:
+        """How many calls the bots have made."""
+        answer = await self._call("GET", "/sim/outbox?limit=1")
+        return int(answer["seq"])
+
+    async def refusals(self, since: int) -> list[str]:
+        """What the stand has refused since then."""
+        answer = await self._call("GET", f"/sim/outbox?since={since}")
+        return [f"{call['method']}: {call['answer']}" for call in answer["calls"] if call["status"] != 200]
+
+    async def introduce(self, bot: MeasuredBot) -> None:
+        """Open everybody's chat with the bot, and let the stand keep the updates for us."""
+        await self._call("POST", f"/bot{bot.token}/getMe")
+        await self._call("POST", f"/bot{bot.token}/deleteWebhook")
+        for person in self.ids:
+            about = {"id": person, "first_name": f"Person {person}", "username": f"person_{person}"}
+            await self._call(
+                "POST", "/sim/people", {**about, "language_code": "en", "bot": bot.id, "started": True}
+            )
+
+    async def has_webhook(self, bot: MeasuredBot) -> None:
+        """Wait until the bot has set its webhook."""
+        async with asyncio.timeout(_WAIT_SECONDS):
+            while not (await self._call("POST", f"/bot{bot.token}/getWebhookInfo"))["result"]["url"]:  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+
+    async def _act(self, bot: MeasuredBot, act: str, body: Callable[[int], dict[str, Any]]) -> list[Update]:
+        async def one(person: int) -> None:
+            await self._call("POST", f"/sim/{act}", {"bot": bot.id, **body(person)})
+
+        await _few_at_once([lambda person=person: one(person) for person in self.ids])  # type: ignore[misc]
+        return await self._updates(bot)
+
+    async def _updates(self, bot: MeasuredBot) -> list[Update]:
+        """What waits for the bot at the stand, taken away from there."""
+        found: list[Update] = []
+        while True:
+            offset = found[-1]["update_id"] + 1 if found else 0
+            query = f"offset={offset}&limit={_BATCH}&timeout=0"
+            batch = (await self._call("GET", f"/bot{bot.token}/getUpdates?{query}"))["result"]
+            if not batch:
+                return found
+            found += batch
+
+    async def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        async with self._session.request(method, path, json=body) as response:
+            answer = await response.json()
+            if response.status >= 400:
+                raise RuntimeError(f"{path} {body}: {answer}")
+            return answer
+
+
+@asynccontextmanager
+async def open_people(stage: Stage, count: int) -> AsyncIterator[People]:
+    async with aiohttp.ClientSession(stage.telegram) as session:
+        people = People(range(_FIRST_ID, _FIRST_ID + count), session)
+        await people.has_webhook(stage.diptych)
+        for bot in (stage.diptych, stage.echo):
+            await people.introduce(bot)
+        yield people
+
+
+async def _few_at_once(acts: Sequence[Callable[[], Awaitable[None]]]) -> None:
+    waiting = iter(acts)
+
+    async def work() -> None:
+        for act in waiting:
+            await act()
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(_AT_ONCE):
+            group.create_task(work())

@@ -1,0 +1,106 @@
+"""PostgreSQL dies under the bot: what was committed is there again, and a process that is told to stop ends."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from bench.chaos.environment import ChaosStage, LastingPostgres, open_stage
+from storage.jobs.jobs import Job, claim_job, claim_next_job, renew_lease
+from storage.migrations import migrate
+from storage.pool import DATABASE_AWAY, create_pool
+from tests.support.environments.environment import until
+from tests.support.processes.bot_process import Forge
+from tests.support.test_data.factories import add_job, add_user
+
+LEASE = 1.5
+STOPS_WITHIN = 20.0
+"""Seconds; 10 is the promise, on a machine that is not busy."""
+
+
+@pytest.fixture
+async def stage(tmp_path: Path, forge: Forge) -> AsyncIterator[ChaosStage]:
+    async with open_stage(tmp_path, forge, offline=False) as stage:
+        yield stage
+
+
+async def test_a_process_ends_when_told_to_though_its_database_is_dead(stage: ChaosStage) -> None:
+    bot = await stage.start_bot()
+    await stage.postgres.kill()
+    async with asyncio.timeout(STOPS_WITHIN):
+        await bot.terminate()
+
+
+async def test_whatever_was_committed_outlives_a_kill_and_every_error_is_known(tmp_path: Path) -> None:
+    postgres = LastingPostgres(tmp_path / "postgres")
+    await postgres.start()
+    db = await create_pool(postgres.dsn, size=8)
+    errors: list[BaseException] = []
+    committed: list[int] = []
+
+    async def insert(worker: int) -> None:
+        try:
+            for number in range(worker * 100_000, (worker + 1) * 100_000):
+                await db.execute("INSERT INTO written VALUES ($1)", number)
+                committed.append(number)
+        except Exception as error:  # noqa: BLE001 - which ones there are is what is asked
+            errors.append(error)
+
+    async def some_are_committed() -> bool:
+        return len(committed) >= 200
+
+    try:
+        await db.execute("CREATE TABLE written (number bigint)")
+        async with asyncio.TaskGroup() as group:
+            for worker in range(8):
+                group.create_task(insert(worker))
+            await until(some_are_committed, what="some are committed")
+            await postgres.kill()
+        assert len(errors) == 8
+        assert [error for error in errors if not isinstance(error, DATABASE_AWAY)] == []
+        await postgres.begin_again()
+        connection = await asyncpg.connect(postgres.dsn)
+        kept = {row["number"] for row in await connection.fetch("SELECT number FROM written")}
+        await connection.close()
+        assert set(committed) - kept == set()
+    finally:
+        db.terminate()
+        await postgres.stop()
+        postgres.remove()
+
+
+async def test_after_a_restart_of_the_database_a_runner_has_time_to_come_back(tmp_path: Path) -> None:
+    """Its lease ran out because it could not be renewed, not because it died: it is not taken over at once."""
+    postgres = LastingPostgres(tmp_path / "postgres")
+    await postgres.start()
+    db = await create_pool(postgres.dsn)
+    try:
+        async with db.acquire() as connection:
+            await migrate(connection)
+        await add_user(db)
+        job = await claim_job(db, (await add_job(db)).id, "runner", "B", seconds=LEASE)
+        assert job
+        await postgres.kill()
+        away = asyncio.get_running_loop().create_task(asyncio.sleep(LEASE))
+        await asyncio.gather(away, postgres.begin_again())
+
+        async def take_over() -> Job | None:
+            with suppress(*DATABASE_AWAY):  # a connection from before
+                return await claim_next_job(db, "another", seconds=LEASE, per_person=2, take_over=[])
+            return None
+
+        over = "SELECT lease_until <= now() FROM jobs WHERE id = $1"
+        fresh = await asyncpg.connect(postgres.dsn)
+        assert await fresh.fetchval(over, job.id)
+        assert await claim_next_job(fresh, "another", seconds=60, per_person=2, take_over=[]) is None
+        assert await renew_lease(fresh, job.id, job.epoch, seconds=0.1), "the runner is back"
+        await fresh.close()
+        taken = await until(take_over, what="the runner is gone for good: another has the job")
+        assert taken.epoch == job.epoch + 1
+    finally:
+        db.terminate()
+        await postgres.stop()
+        postgres.remove()

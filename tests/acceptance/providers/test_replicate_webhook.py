@@ -1,0 +1,74 @@
+"""Replicate's webhook wakes a waiting job; what is not Replicate's, or not of now, or not ours, is refused."""
+
+import json
+from datetime import UTC, datetime, timedelta
+
+import aiohttp
+import pytest
+
+from storage.money.ledger import Balance, get_balance
+from tests.support.environments.environment import PlanName, Stage, until
+from tests.support.fake_providers.replicate_trainings import WEBHOOK_SECRET, signed_headers
+from tests.support.processes.bot_process import BotProcess
+
+
+@pytest.fixture(params=["A", "B"])
+async def plan(request: pytest.FixtureRequest, stage: Stage) -> PlanName:
+    name: PlanName = request.param
+    if name == "B":
+        await stage.inngest.close()
+    return name
+
+
+@pytest.fixture
+async def bot(stage: Stage, plan: PlanName) -> BotProcess:
+    """A bot that Replicate can reach, so that it waits for the webhook and looks seldom by itself."""
+    bot = BotProcess(stage.forge, stage.folder, stage.settings)
+    bot.settings["PUBLIC_URL"] = bot.url
+    stage.bots.append(bot)
+    await bot.start()
+    if plan == "A":
+        await stage.plan_a_is_open(bot)
+    return bot
+
+
+async def _post(bot: BotProcess, body: bytes, headers: dict[str, str]) -> int:
+    url = f"{bot.url}/webhooks/replicate"
+    async with aiohttp.ClientSession() as session, session.post(url, data=body, headers=headers) as response:
+        return response.status
+
+
+async def test_good_ones_finish_the_job_once_and_bad_ones_change_nothing(
+    stage: Stage, plan: PlanName, bot: BotProcess
+) -> None:
+    stage.replicate.knobs.seconds = 3600
+    ann = stage.person()
+    await ann.order()
+
+    async def started() -> list[object]:
+        return list(await stage.db.fetch("SELECT 1 FROM journal WHERE step = 'start-1' AND ended_at IS NOT NULL"))
+
+    await until(started, what="the prediction is written down")
+    (prediction,) = stage.replicate.predictions
+    body = json.dumps({"id": prediction.id, "status": "succeeded"}).encode()
+    now = datetime.now(UTC)
+
+    wrong = signed_headers(body, "whsec_" + "A" * 32, now)
+    assert await _post(bot, body, wrong) == 401, "a wrong signature"
+    old = signed_headers(body, WEBHOOK_SECRET, now - timedelta(minutes=10))
+    assert await _post(bot, body, old) == 401, "an old timestamp"
+    assert await _post(bot, body, {}) == 401, "no signature at all"
+    unknown = json.dumps({"id": "somebody-elses"}).encode()
+    assert await _post(bot, unknown, signed_headers(unknown, WEBHOOK_SECRET, now)) == 404
+    (job,) = await stage.jobs()
+    assert job["ended_at"] is None
+
+    prediction.seconds = 0
+    for _ in range(3):
+        assert await _post(bot, body, signed_headers(body, WEBHOOK_SECRET, datetime.now(UTC))) == 200
+    (job,) = await stage.ended_jobs(seconds=10)  # sooner than it would look by itself
+    assert (job["state"], job["plan"]) == ("succeeded", plan)
+    await ann.sees("Done · 1 ⭐")
+    assert len(await ann.photos()) == 1
+    assert await get_balance(stage.db, ann.id) == Balance(99, 0)
+    assert await _post(bot, body, signed_headers(body, WEBHOOK_SECRET, datetime.now(UTC))) == 200, "after the end"

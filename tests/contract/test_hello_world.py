@@ -1,0 +1,118 @@
+"""Hello world through a server: sent by the client, the command line, curl; and when a step keeps failing."""
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator
+from typing import Any
+
+import inngest
+import pytest
+from aiohttp import web
+
+from inngest_functions.client import create_client
+from inngest_functions.events import HELLO
+from inngest_functions.functions.hello_world import create_hello_function
+from inngest_functions.hello import say_hello
+from inngest_functions.runs import RunFailed, wait_for_run
+from inngest_functions.serve import serve
+from inngest_functions.settings import InngestSettings
+from services.hello import Hello, HelloEnvironment, greeting
+from tests.contract.environment import World
+from tests.support.inngest_kit import (
+    all_of,
+    has_correct_language,
+    has_documented_environment,
+    has_required_fields,
+    message_contains_name,
+    processed_in_utc,
+)
+
+SECONDS = 30.0
+UNLUCKY = "Unlucky"
+
+
+class Greeter:
+    """Greets everybody but the unlucky, and counts."""
+
+    def __init__(self) -> None:
+        self.failed = 0
+
+    def __call__(self, hello: Hello) -> str:
+        if hello.name == UNLUCKY:
+            self.failed += 1
+            raise RuntimeError("no greeting comes to mind")
+        return greeting(hello)
+
+
+@pytest.fixture(scope="module")
+def greeter() -> Greeter:
+    return Greeter()
+
+
+@pytest.fixture(scope="module")
+async def client(world: World, greeter: Greeter) -> AsyncIterator[inngest.Inngest]:
+    """Of an app that serves hello world alone, registered at the server."""
+    client = create_client(InngestSettings(inngest_base_url=world.server))
+    app = web.Application()
+    serve(app, client, [create_hello_function(client, HelloEnvironment(), greeter)])
+    runner = web.AppRunner(app, shutdown_timeout=0.01)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    async with world.session.put(f"http://127.0.0.1:{runner.addresses[0][1]}/api/inngest") as response:
+        assert response.status == 200, await response.text()
+    yield client
+    await runner.cleanup()
+
+
+async def output_of(*command: str, **environment: str) -> str:
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env=environment or None
+    )
+    out, err = await process.communicate()
+    assert process.returncode == 0, err.decode()
+    return out.decode()
+
+
+def documented(result: dict[str, Any], name: str, language: str) -> None:
+    all_of(
+        has_required_fields(),
+        has_correct_language(language),
+        message_contains_name(name),
+        has_documented_environment(),
+        processed_in_utc(),
+    )(result)
+    assert (result["eventData"]["name"], result["eventData"]["language"]) == (name, language)
+
+
+@pytest.mark.parametrize("language", ["en", "ru", "es", "fr", "eo"])
+async def test_sent_by_the_client(client: inngest.Inngest, language: str) -> None:
+    result = await say_hello(client, "Гуру", language, seconds=SECONDS)
+    documented(result.model_dump(mode="json", by_alias=True), "Гуру", language)
+
+
+async def test_sent_by_the_command_line(client: inngest.Inngest, world: World) -> None:
+    command = (sys.executable, "-m", "inngest_functions.hello", "--name", "Гуру", "--language", "ru")
+    said = await output_of(*command, INNGEST_BASE_URL=world.server, PYTHONIOENCODING="utf-8")
+    documented(json.loads(said), "Гуру", "ru")
+    assert json.loads(said)["message"] == "Привет, Гуру! 🕉️"
+
+
+@pytest.mark.parametrize("language", ["en", "ru", "es", "fr"])
+async def test_sent_by_curl(client: inngest.Inngest, world: World, language: str) -> None:
+    body = json.dumps({"name": HELLO, "data": {"name": "Ann", "language": language}})
+    sent = await output_of(
+        "/usr/bin/env", "curl", "-sS", "-X", "POST", f"{world.server}/e/any-key", "-H",
+        "Content-Type: application/json", "-d", body, PATH="/usr/bin:/bin:/usr/local/bin"
+    )  # fmt: skip
+    (event_id,) = json.loads(sent)["ids"]
+    documented(await wait_for_run(client, event_id, seconds=SECONDS), "Ann", language)
+
+
+async def test_a_step_that_keeps_failing_is_retried_three_times_then_handled(
+    client: inngest.Inngest, greeter: Greeter, world: World
+) -> None:
+    before = greeter.failed
+    with pytest.raises(RunFailed, match="no greeting comes to mind"):
+        await say_hello(client, UNLUCKY, "en", seconds=SECONDS)
+    assert greeter.failed == before + 4

@@ -1,0 +1,111 @@
+"""Statistics and the check of the ledger: the sums, what an order costs us, and what is found wrong."""
+
+import asyncio
+import csv
+import io
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any, cast
+
+import pytest
+
+from services.generation.costs import cost_of
+from services.ledger import credits as ledger
+from services.ledger.proof import main as check_by_hand
+from services.ledger.proof import prove_ledger
+from services.messaging.app_context import Studio
+from services.monitoring.stats import gather_stats
+from services.monitoring.stats_image import draw
+from storage.incidents import open_incidents
+from storage.jobs.jobs import State, claim_job, end_job
+from storage.money.ledger import move
+from storage.pool import Pool
+from tests.support.environments.environment import TEXTS
+from tests.support.test_data.factories import add_job, add_user
+
+
+async def end(db: Pool, state: State, **job: Any) -> None:
+    """An order that ended like this just now."""
+    made = await add_job(db, **job)
+    claimed = await claim_job(db, made.id, "runner", "B", seconds=30)
+    assert claimed
+    async with db.acquire() as connection, connection.transaction():
+        ended = await end_job(connection, made.id, claimed.epoch, state, failure=None, result={})
+        assert ended
+        await (ledger.capture if state == "succeeded" else ledger.release)(connection, ended)
+
+
+async def test_the_table_has_the_right_sums_and_the_picture_is_a_png(db: Pool) -> None:
+    for user_id in (1, 2):
+        await add_user(db, user_id, stars=0)
+    for key, user_id, stars in (("charge:a", 1, 500), ("charge:b", 2, 100)):
+        await move(db, key=key, kind="topup", user_id=user_id, source="stars", target="available", amount=stars)
+    await move(db, key="refund:b", kind="refund", user_id=2, source="available", target="stars", amount=60)
+    pictures = {"model": "flux-dev", "prompt": "x", "size": "1:1", "count": "3"}
+    film = {"model": "kling-1.6-pro", "prompt": "x", "size": "1:1", "seconds": "10"}
+    await end(db, "succeeded", user_id=1, price=12, inputs=pictures)
+    await end(db, "succeeded", user_id=1, price=154, service="text_to_video", inputs=film)
+    await end(db, "succeeded", user_id=2, price=25, service="speech", inputs={"text": "x", "voice": "y"})
+    await end(db, "failed", user_id=2, price=4)
+    await end(db, "cancelled", user_id=2, price=4)
+    await add_job(db, 1, price=0, errand=True)
+    await db.execute("UPDATE jobs SET ended_at = ended_at - interval '1 day' WHERE service = 'speech'")
+    stats = await gather_stats(db, "month")
+    rows = list(csv.DictReader(io.StringIO(stats.csv)))
+    assert len(rows) == 31
+    *days, total = rows
+    assert total["begin"] == "total"
+    for name in set(total) - {"begin", "active_users"}:
+        assert Decimal(total[name]) == sum(Decimal(day[name]) for day in days), name
+    cost = 3 * Decimal("0.025") + 10 * Decimal("0.098") + 25 * Decimal("0.016") / Decimal("2.5")
+    expected: dict[str, int | Decimal] = {
+        "new_users": 2, "active_users": 2, "orders": 5, "succeeded": 3, "failed": 1, "cancelled": 1,
+        "earned_stars": 191, "paid_stars": 600, "refunded_stars": 60,
+        "earned_usd": 191 * Decimal("0.013"), "cost_usd": cost, "margin_usd": 191 * Decimal("0.013") - cost,
+    }  # fmt: skip
+    assert {name: Decimal(total[name]) for name in expected} == {k: Decimal(v) for k, v in expected.items()}
+    assert (days[-1]["succeeded"], days[-2]["succeeded"]) == ("2", "1")
+    assert [(ends.service, ends.succeeded, ends.failed, ends.cancelled) for ends in stats.services] == [
+        ("text_to_image", 1, 1, 1), ("speech", 1, 0, 0), ("text_to_video", 1, 0, 0),
+    ]  # fmt: skip
+    picture = draw(stats)
+    assert picture[:8] == b"\x89PNG\r\n\x1a\n"
+    nothing = await gather_stats(db, "today", datetime.now(UTC) + timedelta(days=40))
+    assert (len(nothing.lines), nothing.total.margin) == (24, Decimal())
+
+
+@pytest.mark.parametrize(
+    ("service", "values", "usd"),
+    [
+        ("text_to_image", {"model": "ideogram-v2", "count": "4"}, "0.32"),
+        ("text_to_video", {"model": "minimax-01", "seconds": "5"}, "0.5"),
+        ("lip_sync", {}, "0.358"),
+        ("neuro_image_v2", {"count": "2"}, "0.16"),
+        ("model_training", {"steps": "1500"}, "2.4"),
+        ("image_to_prompt", {}, "0.0128"),
+    ],
+)
+def test_what_an_order_costs_us(service: str, values: dict[str, str], usd: str) -> None:
+    assert cost_of(service, values, stars=2) == Decimal(usd)
+
+
+# ---------------------------------------------------------------- the check
+async def test_the_check_says_what_is_wrong_and_raises_an_incident(
+    db: Pool, dsn: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    studio = Studio(db, {}, TEXTS, cast("Any", None))
+    await add_user(db)
+    await prove_ledger(studio, datetime.now(UTC))
+    assert await open_incidents(db) == {}
+    assert await asyncio.to_thread(check_by_hand, ["check", "--dsn", dsn]) == 0
+    assert "The ledger is right." in capsys.readouterr().out
+    await db.execute("UPDATE balances SET available = available + 1")
+    await prove_ledger(studio, datetime.now(UTC))
+    assert (await open_incidents(db))["ledger"].facts["wrong_balances"] == 1
+    assert await asyncio.to_thread(check_by_hand, ["check", "--dsn", dsn]) == 1
+    printed = capsys.readouterr().out
+    assert "WRONG        1  balances that differ from their postings" in printed
+    assert "The ledger is wrong." in printed
+    nowhere = ["check", "--dsn", "postgresql://nobody@127.0.0.1:1/nothing"]
+    assert await asyncio.to_thread(check_by_hand, nowhere) == 2
+    assert "cannot be looked at" in capsys.readouterr().err

@@ -1,0 +1,169 @@
+"""ElevenLabsVoices against an ElevenLabs on this machine."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from providers.elevenlabs.voices import LARGEST_SAMPLE, ElevenLabsVoices
+from providers.protocols import ErrorKind, ProviderError, Voice
+from tests.support.fake_providers.elevenlabs_server import KEY, STOCK, ElevenLabsStand
+from tests.support.fake_providers.replicate_server import closed_port
+from tests.support.test_data.audio import beep, length_and_loudness
+
+RACHEL = next(iter(STOCK))
+
+
+@pytest.fixture
+async def stand() -> AsyncIterator[ElevenLabsStand]:
+    stand = ElevenLabsStand()
+    await stand.start()
+    yield stand
+    await stand.close()
+
+
+@pytest.fixture
+async def elevenlabs(stand: ElevenLabsStand) -> AsyncIterator[ElevenLabsVoices]:
+    provider = ElevenLabsVoices(KEY, stand.url, timeout=2)
+    yield provider
+    await provider.close()
+
+
+async def refusal(elevenlabs: ElevenLabsVoices, text: str = "Hello", voice_id: str = RACHEL) -> ProviderError:
+    with pytest.raises(ProviderError) as caught:
+        await elevenlabs.speak(text, voice_id, "en")
+    assert KEY not in str(caught.value)
+    assert caught.value.__context__ is None or caught.value.__suppress_context__
+    return caught.value
+
+
+async def test_a_voice_note(stand: ElevenLabsStand, elevenlabs: ElevenLabsVoices) -> None:
+    note = await elevenlabs.speak("Тихое озеро между гор", RACHEL, "ru")
+    seconds, loud = length_and_loudness(note)
+    assert seconds > 0.5
+    assert loud > 0.1
+    assert stand.spoken == [
+        {"voice": RACHEL, "text": "Тихое озеро между гор", "model_id": "eleven_multilingual_v2"}
+    ]
+    assert stand.requests[0][1].endswith("?output_format=opus_48000_64")
+
+
+async def test_a_clone_from_bytes_to_speech_to_deletion(
+    stand: ElevenLabsStand, elevenlabs: ElevenLabsVoices
+) -> None:
+    voice_id = await elevenlabs.clone("job 17", {"file_1.oga": beep(1.0), "b.ogg": beep(0.5)})
+    assert stand.samples[voice_id] == [("file_1.ogg", "audio/ogg", beep(1.0)), ("b.ogg", "audio/ogg", beep(0.5))]
+    assert Voice(voice_id, "job 17", own=True) in await elevenlabs.voices()
+    await elevenlabs.speak("Hello", voice_id, "en")
+    await elevenlabs.delete(voice_id)
+    await elevenlabs.delete(voice_id)
+    assert (await refusal(elevenlabs, voice_id=voice_id)).kind is ErrorKind.NOT_FOUND
+
+
+async def test_a_clone_whose_answer_was_lost_is_found_and_never_made_twice(
+    stand: ElevenLabsStand, elevenlabs: ElevenLabsVoices
+) -> None:
+    await elevenlabs.clone("job 1", {"a.ogg": beep(0.5)})
+    stand.knobs.lose_next_answer = 1
+    with pytest.raises(ProviderError) as caught:
+        await elevenlabs.clone("job 17", {"a.ogg": beep(0.5)})
+    assert caught.value.kind is ErrorKind.OVERLOADED
+    assert [request[0] for request in stand.requests] == ["POST", "POST"]
+    assert await elevenlabs.find_voice("job 17") == list(stand.voices)[-1]
+    assert await elevenlabs.find_voice("job 1") == list(stand.voices)[-2]
+    assert await elevenlabs.find_voice("job") is None
+    assert await elevenlabs.find_voice("Rachel") is None
+
+
+async def test_voices_come_from_all_pages(stand: ElevenLabsStand, elevenlabs: ElevenLabsVoices) -> None:
+    stand.knobs.page = 2
+    for number in range(4):
+        await elevenlabs.clone(f"voice {number}", {"a.ogg": beep(0.5)})
+    voices = await elevenlabs.voices()
+    assert len(voices) == 6
+    assert {voice.name for voice in voices if not voice.own} == set(STOCK.values())
+    assert await elevenlabs.find_voice("voice 0") is not None
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind"),
+    [
+        (401, "quota_exceeded", ErrorKind.QUOTA),
+        (401, "detected_unusual_activity", ErrorKind.FAILED),
+        (401, "invalid_api_key", ErrorKind.FAILED),
+        (403, "missing_permissions", ErrorKind.FAILED),
+        (400, "voice_not_found", ErrorKind.NOT_FOUND),
+        (404, "voice_not_found", ErrorKind.NOT_FOUND),
+        (400, "max_character_limit_exceeded", ErrorKind.BAD_INPUT),
+        (400, "content_policy_violation", ErrorKind.MODERATION),
+        (422, "", ErrorKind.BAD_INPUT),
+        (429, "too_many_concurrent_requests", ErrorKind.RATE_LIMITED),
+        (429, "system_busy", ErrorKind.OVERLOADED),
+        (409, "already_running", ErrorKind.FAILED),
+        (500, "", ErrorKind.OVERLOADED),
+        (503, "", ErrorKind.OVERLOADED),
+    ],
+)
+async def test_a_refusal_is_mapped_and_asked_once(
+    stand: ElevenLabsStand, elevenlabs: ElevenLabsVoices, status: int, code: str, kind: ErrorKind
+) -> None:
+    stand.refuse(status, code, retry_after=9, times=0)
+    error = await refusal(elevenlabs)
+    assert error.kind is kind
+    assert error.retry_after == (9 if status in {429, 503} else None)
+    assert len(stand.requests) == 1
+
+
+async def test_every_question_is_asked_once(stand: ElevenLabsStand, elevenlabs: ElevenLabsVoices) -> None:
+    stand.refuse(500, times=0)
+    for call in (
+        lambda: elevenlabs.clone("x", {"a.ogg": beep(0.5)}),
+        elevenlabs.voices,
+        lambda: elevenlabs.find_voice("x"),
+        lambda: elevenlabs.delete(RACHEL),
+        elevenlabs.check,
+    ):
+        stand.requests.clear()
+        with pytest.raises(ProviderError) as caught:
+            await call()
+        assert caught.value.kind is ErrorKind.OVERLOADED
+        assert len(stand.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "voice_id", "kind"),
+    [
+        ("🙂", RACHEL, ErrorKind.BAD_INPUT),
+        ("x" * 10_001, RACHEL, ErrorKind.BAD_INPUT),
+        ("Hello", "../voices", ErrorKind.NOT_FOUND),
+        ("Hello", "", ErrorKind.NOT_FOUND),
+    ],
+)
+async def test_what_is_not_even_asked(
+    stand: ElevenLabsStand, elevenlabs: ElevenLabsVoices, text: str, voice_id: str, kind: ErrorKind
+) -> None:
+    assert (await refusal(elevenlabs, text, voice_id)).kind is kind
+    for samples in ({}, {"a.ogg": bytes(LARGEST_SAMPLE + 1)}):
+        with pytest.raises(ProviderError):
+            await elevenlabs.clone("x", samples)
+    assert stand.requests == []
+
+
+async def test_speech_that_is_no_voice_note(stand: ElevenLabsStand, elevenlabs: ElevenLabsVoices) -> None:
+    stand.knobs.speech = b"ID3 an mp3"
+    assert (await refusal(elevenlabs)).kind is ErrorKind.FAILED
+
+
+async def test_a_wrong_key_a_silent_server_and_a_closed_port(stand: ElevenLabsStand) -> None:
+    stranger = ElevenLabsVoices("sk_wrong", stand.url)
+    with pytest.raises(ProviderError) as caught:
+        await stranger.check()
+    assert caught.value.kind is ErrorKind.FAILED
+    await stranger.close()
+    stand.knobs.hang = True
+    for address, kind in (
+        (stand.url, ErrorKind.TIMED_OUT),
+        (f"http://127.0.0.1:{closed_port()}", ErrorKind.OVERLOADED),
+    ):
+        provider = ElevenLabsVoices(KEY, address, timeout=0.3)
+        assert (await refusal(provider)).kind is kind
+        await provider.close()

@@ -1,0 +1,315 @@
+"""ReplicateProvider against a Replicate on this machine."""
+
+import asyncio
+import base64
+import io
+import json
+import sys
+import traceback
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+
+import aiohttp
+import pytest
+from aiohttp import web
+from PIL import Image
+
+from providers.protocols import ErrorKind, Prediction, PredictionRequest, ProviderError
+from providers.replicate.predictions import ReplicateProvider
+from tests.support.fake_providers.replicate_server import TOKEN, ReplicateStand, StandPrediction, closed_port
+
+MODEL = "black-forest-labs/flux-schnell"
+
+
+@pytest.fixture
+async def stand() -> AsyncIterator[ReplicateStand]:
+    stand = ReplicateStand()
+    await stand.start()
+    yield stand
+    await stand.close()
+
+
+@pytest.fixture
+async def replicate(stand: ReplicateStand) -> AsyncIterator[ReplicateProvider]:
+    provider = ReplicateProvider(TOKEN, stand.url, timeout=2)
+    yield provider
+    await provider.close()
+
+
+def request(seed: int = 7, model: str = MODEL, files: dict[str, bytes] | None = None) -> PredictionRequest:
+    given = {"prompt": "a lake", "seed": seed, "num_outputs": 2}
+    return PredictionRequest("image", model, given, seed, files or {})
+
+
+async def ended(replicate: ReplicateProvider, prediction_id: str) -> Prediction:
+    async with asyncio.timeout(5):
+        while True:
+            prediction = await replicate.get(prediction_id)
+            if prediction.status not in {"queued", "running"}:
+                return prediction
+            await asyncio.sleep(0.01)
+
+
+async def refusal(replicate: ReplicateProvider) -> ProviderError:
+    with pytest.raises(ProviderError) as caught:
+        await replicate.start(request())
+    assert TOKEN not in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+    frames = list(traceback.walk_tb(caught.value.__traceback__))
+    assert all(TOKEN not in repr(frame.f_locals) for frame, _ in frames[1:])
+    return caught.value
+
+
+async def test_a_picture_from_start_to_bytes(stand: ReplicateStand, replicate: ReplicateProvider) -> None:
+    prediction = await ended(replicate, await replicate.start(request()))
+    assert prediction.status == "succeeded"
+    assert len(prediction.outputs) == 2
+    picture = Image.open(io.BytesIO(await replicate.fetch(prediction.outputs[0])))
+    assert picture.size == (64, 64)
+    assert stand.asked == 1
+    assert stand.requests[0][:2] == ("POST", f"/v1/models/{MODEL}/predictions")
+
+
+async def test_a_versioned_model_goes_by_its_version(stand: ReplicateStand, replicate: ReplicateProvider) -> None:
+    asked = request(model="acme/model:abc123")
+    prediction_id = await replicate.start(asked)
+    assert stand.requests[0][:2] == ("POST", "/v1/predictions")
+    assert stand.predictions[0].version == "abc123"
+    assert await replicate.find(asked, datetime.now(UTC)) == prediction_id
+    assert await replicate.find(request(model="acme/model:other"), datetime.now(UTC)) is None
+
+
+async def test_queued_then_running_with_percent(stand: ReplicateStand, replicate: ReplicateProvider) -> None:
+    stand.knobs.seconds = 100
+    prediction_id = await replicate.start(request())
+    assert (await replicate.get(prediction_id)).status == "queued"
+    stand.predictions[0].created_at -= timedelta(seconds=40)
+    running = await replicate.get(prediction_id)
+    assert (running.status, running.percent) == ("running", 40)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "kind"),
+    [("fail", ErrorKind.FAILED), ("nsfw", ErrorKind.MODERATION), ("aborted", ErrorKind.TIMED_OUT)],
+)
+async def test_a_prediction_that_fails(
+    stand: ReplicateStand, replicate: ReplicateProvider, outcome: str, kind: ErrorKind
+) -> None:
+    stand.knobs.outcome = [outcome]  # type: ignore[list-item]
+    prediction = await ended(replicate, await replicate.start(request()))
+    assert (prediction.status, prediction.error) == ("failed", kind)
+    assert prediction.error_detail
+
+
+@pytest.mark.parametrize(
+    ("status", "detail", "kind"),
+    [
+        (400, "bad", ErrorKind.BAD_INPUT),
+        (401, "bad token", ErrorKind.FAILED),
+        (402, "You have insufficient credit", ErrorKind.QUOTA),
+        (403, "no", ErrorKind.FAILED),
+        (404, "no such model", ErrorKind.NOT_FOUND),
+        (422, "- input.prompt is required", ErrorKind.BAD_INPUT),
+        (422, "The specified version does not exist", ErrorKind.NOT_FOUND),
+        (500, "oops", ErrorKind.OVERLOADED),
+        (503, "oops", ErrorKind.OVERLOADED),
+        (504, "oops", ErrorKind.OVERLOADED),
+    ],
+)
+async def test_a_refusal_is_mapped_and_asked_once(
+    stand: ReplicateStand, replicate: ReplicateProvider, status: int, detail: str, kind: ErrorKind
+) -> None:
+    stand.fault(status, detail=detail, times=0)
+    assert (await refusal(replicate)).kind is kind
+    assert stand.asked == 1
+
+
+@pytest.mark.parametrize("method", ["start", "get", "find", "check"])
+async def test_a_429_surfaces_at_once_with_its_time(
+    stand: ReplicateStand, replicate: ReplicateProvider, method: str
+) -> None:
+    stand.fault(429, retry_after=33, times=0)
+    calls = {
+        "start": lambda: replicate.start(request()),
+        "get": lambda: replicate.get("x"),
+        "find": lambda: replicate.find(request(), datetime.now(UTC)),
+        "check": replicate.check,
+    }
+    with pytest.raises(ProviderError) as caught:
+        await calls[method]()
+    assert (caught.value.kind, caught.value.retry_after) == (ErrorKind.RATE_LIMITED, 33)
+    assert len(stand.requests) == 1
+
+
+async def test_a_429_that_says_its_time_only_in_words(stand: ReplicateStand, replicate: ReplicateProvider) -> None:
+    stand.fault(429, detail="Request was throttled. Your rate limit resets in ~30s.")
+    assert (await refusal(replicate)).retry_after == 30
+
+
+async def test_a_lost_answer_is_found_again(stand: ReplicateStand, replicate: ReplicateProvider) -> None:
+    before = datetime.now(UTC)
+    await replicate.start(request(seed=1))
+    stand.knobs.lose_next_answer = 1
+    assert (await refusal(replicate)).kind is ErrorKind.OVERLOADED
+    await replicate.start(request(seed=2))
+    assert stand.asked == 3
+    assert await replicate.find(request(seed=7), before) == stand.predictions[1].id
+    assert await replicate.find(request(seed=8), before) is None
+
+
+async def test_a_server_that_never_answers(stand: ReplicateStand) -> None:
+    stand.knobs.hang_before_answer = True
+    provider = ReplicateProvider(TOKEN, stand.url, timeout=0.2)
+    assert (await refusal(provider)).kind is ErrorKind.TIMED_OUT
+    assert await provider.find(request(), datetime.now(UTC)) == stand.predictions[0].id
+    await provider.close()
+
+
+async def test_a_closed_port() -> None:
+    provider = ReplicateProvider(TOKEN, f"http://127.0.0.1:{closed_port()}", timeout=2)
+    assert (await refusal(provider)).kind is ErrorKind.OVERLOADED
+    await provider.close()
+
+
+async def test_find_walks_the_pages_at_home_and_stops_at_the_time(
+    stand: ReplicateStand, replicate: ReplicateProvider
+) -> None:
+    now = datetime.now(UTC)
+    given = {"prompt": "a lake", "num_outputs": 1}
+    for number in range(250):
+        age = timedelta(seconds=250 - number)
+        stand.predictions.append(
+            StandPrediction(str(number), MODEL, "hidden", given | {"seed": number}, "succeed", now - age, 0)
+        )
+    assert await replicate.find(request(seed=40), now - timedelta(seconds=220)) == "40"
+    assert [path for _, path, _ in stand.requests] == [
+        "/v1/predictions",
+        "/v1/predictions?cursor=100",
+        "/v1/predictions?cursor=200",
+    ]
+    stand.requests.clear()
+    assert await replicate.find(request(seed=-1), now) is None
+    assert len(stand.requests) == 2
+
+
+async def test_find_reads_past_a_prediction_that_was_aborted(
+    stand: ReplicateStand, replicate: ReplicateProvider
+) -> None:
+    stand.knobs.outcome = ["succeed", "aborted"]
+    stand.knobs.seconds = 0
+    prediction_id = await replicate.start(request(seed=1))
+    await replicate.start(request(seed=2))
+    assert await replicate.find(request(seed=1), datetime.now(UTC)) == prediction_id
+
+
+async def test_a_model_without_a_seed_is_found_by_its_whole_input(
+    stand: ReplicateStand, replicate: ReplicateProvider
+) -> None:
+    first = PredictionRequest("image", MODEL, {"prompt": "a", "style": "x"}, 1)
+    prediction_id = await replicate.start(first)
+    assert await replicate.find(first, datetime.now(UTC)) == prediction_id
+    other = PredictionRequest("image", MODEL, {"prompt": "a", "style": "y"}, 1)
+    assert await replicate.find(other, datetime.now(UTC)) is None
+
+
+async def test_files_go_out_as_bytes(stand: ReplicateStand, replicate: ReplicateProvider) -> None:
+    small = b"\x89PNG\r\n\x1a\n" + b"s" * 100
+    large = b"\xff\xd8\xff" + b"l" * 300_000
+    await replicate.start(request(files={"image": small, "last_frame": large}))
+    given = stand.predictions[0].input
+    head, _, body = given["image"].partition(",")
+    assert (head, base64.b64decode(body)) == ("data:image/png;base64", small)
+    name, kind, data = stand.files[given["last_frame"].rpartition("/")[2]]
+    assert (name, kind, data) == ("last_frame.jpeg", "image/jpeg", large)
+    assert stand.asked == 1
+
+
+async def test_without_a_seed_a_prediction_is_known_by_its_files(
+    stand: ReplicateStand, replicate: ReplicateProvider
+) -> None:
+    """A lip-sync has no words: another person's must never be taken for it."""
+
+    def lip_sync(face: bytes, sound: bytes) -> PredictionRequest:
+        return PredictionRequest("lip_sync", "acme/lips", {}, 1, {"face": face, "audio": sound})
+
+    photo, other_photo = b"\xff\xd8\xff" + b"a" * 300_000, b"\xff\xd8\xff" + b"b" * 300_000
+    asked = [lip_sync(photo, b"OggS1"), lip_sync(other_photo, b"OggS1"), lip_sync(photo, b"OggS2")]
+    ids = [await replicate.start(one) for one in asked]
+    assert [await replicate.find(one, datetime.now(UTC)) for one in asked] == ids
+    assert await replicate.find(lip_sync(other_photo, b"OggS2"), datetime.now(UTC)) is None
+    stand.files.clear()
+    assert await replicate.find(asked[0], datetime.now(UTC)) is None
+
+
+async def test_cancel(stand: ReplicateStand, replicate: ReplicateProvider) -> None:
+    stand.knobs.seconds = 100
+    prediction_id = await replicate.start(request())
+    await replicate.cancel(prediction_id)
+    assert (await replicate.get(prediction_id)).status == "cancelled"
+    stand.fault(422, path="/cancel", detail="already ended")
+    await replicate.cancel(prediction_id)
+    with pytest.raises(ProviderError) as caught:
+        await replicate.cancel("unknown")
+    assert caught.value.kind is ErrorKind.NOT_FOUND
+
+
+async def test_check(stand: ReplicateStand, replicate: ReplicateProvider) -> None:
+    await replicate.check()
+    assert stand.requests == [("GET", "/v1/account", True)]
+    stranger = ReplicateProvider("r8_wrong", stand.url)
+    with pytest.raises(ProviderError) as caught:
+        await stranger.check()
+    assert caught.value.kind is ErrorKind.FAILED
+    assert "key was refused" in caught.value.detail
+    await stranger.close()
+
+
+async def test_the_token_goes_to_the_api_and_to_nobody_else(
+    stand: ReplicateStand, replicate: ReplicateProvider
+) -> None:
+    seen: list[str | None] = []
+
+    async def other_host(question: web.Request) -> web.Response:
+        seen.append(question.headers.get("Authorization"))
+        return web.Response(body=b"picture")
+
+    app = web.Application()
+    app.router.add_get("/picture.png", other_host)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    address = f"http://127.0.0.1:{runner.addresses[0][1]}/picture.png"
+    assert await replicate.fetch(address) == b"picture"
+    await runner.cleanup()
+    assert seen == [None]
+    prediction = await ended(replicate, await replicate.start(request()))
+    await replicate.fetch(prediction.outputs[0])
+    assert stand.requests[-1][2]
+
+
+async def test_the_stand_as_a_process_of_its_own() -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "tests.support.fake_providers.replicate_server",
+        "--port",
+        "0",
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    told = json.loads(await process.stdout.readline())
+    try:
+        async with aiohttp.ClientSession() as session:
+            await session.post(f"{told['url']}/stand", json={"seconds": 0, "outcome": ["nsfw", "succeed"]})
+            provider = ReplicateProvider(told["token"], told["url"])
+            first, second = await provider.start(request(1)), await provider.start(request(2))
+            assert (await provider.get(first)).error is ErrorKind.MODERATION
+            assert (await provider.get(second)).status == "succeeded"
+            await provider.close()
+            async with session.get(f"{told['url']}/stand") as answer:
+                state = await answer.json()
+            assert (state["asked"], [one["id"] for one in state["predictions"]]) == (2, [first, second])
+    finally:
+        process.kill()
+        await process.wait()

@@ -1,0 +1,143 @@
+"""/health tells the truth about each part, and 200 only when orders can be served."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import aiohttp
+import pytest
+from aiogram import Bot
+from aiohttp import web
+from pydantic import SecretStr
+
+from bot.providers import create_providers
+from bot.settings import Settings
+from bot.telegram.bots import create_bots
+from services.core.i18n import Texts
+from services.generation.registry import SERVICES
+from services.job_kinds import JOBS
+from services.jobs.routing import PlanA, Plans
+from services.messaging.app_context import Studio
+from storage.pool import Pool, create_pool
+from tests.support.environments.environment import BOT_TOKEN, TelegramStand
+from tests.support.fake_providers.replicate_server import TOKEN, ReplicateStand
+from web import health
+from web.health import Health
+
+
+@dataclass
+class House:
+    """Everything that /health asks, each to be broken by itself."""
+
+    pool: Pool
+    telegram: TelegramStand
+    replicate: ReplicateStand
+    plans: Plans
+    inngest_ok: bool = True
+    url: str = ""
+
+    @property
+    def healthy(self) -> bool:
+        return self.inngest_ok
+
+    async def get(self, path: str = "/health") -> tuple[int, dict[str, Any]]:
+        async with aiohttp.ClientSession() as session, session.get(self.url + path) as response:
+            return response.status, await response.json()
+
+
+@pytest.fixture
+async def house(dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
+    for name in ("_KEEP_SECONDS", "_KEEP_PROVIDER_SECONDS"):
+        monkeypatch.setattr(health, name, 0.0)
+    monkeypatch.setattr(health, "_CHECK_SECONDS", 1.0)
+    telegram, replicate, pool = TelegramStand(), ReplicateStand(), await create_pool(dsn, size=3)
+    await telegram.start()
+    await replicate.start()
+    bots: dict[str, Bot] = create_bots({"main": BOT_TOKEN}, telegram.url)
+    secret = SecretStr(TOKEN)
+    settings = Settings(
+        _env_file=None, replicate_api_token=secret, replicate_base_url=replicate.url, data_dir=tmp_path
+    )
+    studio = Studio(pool, bots, Texts(), create_providers(settings))
+    house = House(pool, telegram, replicate, Plans(pool, cast("PlanA", None), list(JOBS)))
+    house.plans.plan_a = cast("PlanA", house)
+    app = web.Application()
+    page = Health(studio, house.plans, lambda: "ok" if house.inngest_ok else "away: no answer")
+    page._database._seconds = 0.0
+    page.add_routes(app)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    house.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield house
+    await runner.cleanup()
+    await studio.providers.close()
+    await bots["main"].session.close()
+    await pool.close()
+    await replicate.close()
+    await telegram.close()
+
+
+async def test_all_is_well(house: House) -> None:
+    status, body = await house.get()
+    assert status == 200
+    assert [body[part] for part in ("status", "database", "telegram", "inngest")] == ["ok"] * 4
+    assert body["providers"]["media"] == {"name": "replicate", "state": "ok"}
+    assert body["plan"] == dict.fromkeys(SERVICES, "A")
+
+
+async def test_without_the_database_no_order_can_be_served(house: House) -> None:
+    await house.pool.close()
+    status, body = await house.get()
+    assert status == 503
+    assert (body["status"], body["telegram"]) == ("not serving", "ok")
+    assert body["database"].startswith("away: ")
+    assert await house.get("/health/live") == (200, {"status": "ok"}), "the process itself is alive"
+
+
+async def test_a_database_that_does_not_answer_is_away_too(house: House) -> None:
+    held = [await house.pool.acquire() for _ in range(3)]
+    status, body = await house.get()
+    for connection in held:
+        await house.pool.release(connection)
+    assert status == 503
+    assert body["database"] == "away: no answer within 1 s"
+    assert (await house.get())[0] == 200
+
+
+@pytest.mark.parametrize("fault", [{"code": 500}, {"code": 401}, {"drop": True}, {"hang": 3.0}])
+async def test_without_telegram_no_order_can_be_served(house: House, fault: dict[str, Any]) -> None:
+    await house.telegram.fault(method="getMe", **fault)
+    status, body = await house.get()
+    assert status == 503
+    assert (body["status"], body["database"]) == ("not serving", "ok")
+    assert body["telegram"].startswith("away: ")
+    assert BOT_TOKEN not in str(body)
+    assert (await house.get())[0] == 200, "and it is back as soon as Telegram is"
+
+
+async def test_without_inngest_orders_go_to_plan_b(house: House) -> None:
+    house.inngest_ok = False
+    status, body = await house.get()
+    assert status == 200
+    assert (body["status"], body["inngest"]) == ("ok", "away: no answer")
+    assert body["plan"] == dict.fromkeys(SERVICES, "B")
+
+
+@pytest.mark.parametrize(("mode", "status", "plan"), [("a", 503, "A"), ("b", 200, "B"), ("auto", 200, "B")])
+async def test_without_inngest_it_depends_on_the_mode(house: House, mode: Any, status: int, plan: str) -> None:
+    await house.plans.set_mode(mode)
+    house.inngest_ok = False
+    found, body = await house.get()
+    assert (found, body["plan"]) == (status, dict.fromkeys(SERVICES, plan))
+
+
+@pytest.mark.parametrize("status_of_provider", [500, 401])
+async def test_without_the_provider_no_order_can_be_served(house: House, status_of_provider: int) -> None:
+    house.replicate.fault(status_of_provider, path="/v1/account")
+    status, body = await house.get()
+    assert status == 503
+    assert body["providers"]["media"]["state"].startswith("away: ")
+    assert TOKEN not in str(body)
+    assert (await house.get())[0] == 200

@@ -1,0 +1,206 @@
+"""/metrics: who may read it, what stands in the database, and what it says when that is away."""
+
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from providers.instrumented import measured
+from providers.protocols import ErrorKind, Prediction, ProviderError
+from services.core.i18n import Texts
+from services.core.metrics import count_provider_call
+from services.job_kinds import ERRANDS, JOBS
+from services.jobs.engine import JobEngine
+from services.jobs.routing import Plans
+from services.jobs.worker import Queue
+from services.messaging.app_context import Studio
+from services.notifications.notify import notify_training_failed
+from storage.pool import Pool, create_pool
+from tests.support.test_data.factories import add_job, add_user
+from tests.support.test_data.metric_samples import Samples
+from web import metrics
+from web.metrics import Metrics
+
+
+@dataclass
+class Inngest:
+    healthy: bool = True
+    state: str = "ok"
+    since: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+
+@dataclass
+class Page:
+    """The page, and whatever it asks."""
+
+    db: Pool
+    plans: Plans
+    inngest: Inngest
+    queue: Queue
+    url: str = ""
+
+    async def open(self, **options: Any) -> web.AppRunner:
+        app = web.Application()
+        studio = Studio(self.db, {}, Texts(), cast("Any", None))
+        Metrics(studio, self.plans, self.queue, **options).add_routes(app)
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}/metrics"
+        return runner
+
+    async def read(self) -> Samples:
+        async with aiohttp.ClientSession() as session, session.get(self.url) as response:
+            assert response.status == 200
+            assert response.headers["Content-Type"].startswith("text/plain")
+            return Samples(await response.text())
+
+    async def status(self, token: str = "") -> int:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        async with aiohttp.ClientSession(headers=headers) as session, session.get(self.url) as response:
+            return response.status
+
+
+@pytest.fixture
+async def page(dsn: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Page]:
+    monkeypatch.setattr(metrics, "_KEEP_SECONDS", 0.0)
+    db, inngest = await create_pool(dsn, size=3), Inngest()
+    plans = Plans(db, cast("Any", inngest), list(JOBS))
+    engine = JobEngine(Studio(db, {}, Texts(), cast("Any", None)), ERRANDS, notify_training_failed)
+    page = Page(db, plans, inngest, Queue(engine, plans, slots=8))
+    runner = await page.open()
+    yield page
+    await runner.cleanup()
+    await db.close()
+
+
+async def test_what_stands_in_the_database(page: Page, db: Pool) -> None:
+    await add_user(db)
+    await add_job(db, price=4, fell_back=True)
+    taken = await add_job(db, price=4, plan="A")
+    await db.execute("UPDATE jobs SET created_at = now() - interval '100 s'")
+    await db.execute("UPDATE jobs SET state = 'running', epoch = 1 WHERE id = $1", taken.id)
+    await db.execute("UPDATE jobs SET plan = 'B', epoch = 2 WHERE id = $1", taken.id)
+    await db.execute("INSERT INTO incidents (kind, opened_at, seen_at) VALUES ('queue', now(), now())")
+    for _ in range(2):  # the sums are not added up twice
+        samples = await page.read()
+        assert samples.get("diptych_database_up") == 1
+        assert samples.get("diptych_jobs_open", service="text_to_image", plan="B", state="queued") == 1
+        assert samples.get("diptych_jobs_open", state="running") == 1
+        assert 99 < (samples.get("diptych_oldest_waiting_seconds", plan="B") or 0) < 130
+        assert samples.get("diptych_fallbacks_total", service="text_to_image") == 1
+        assert samples.get("diptych_takeovers_total") == 1
+        assert samples.get("diptych_incident_open", kind="queue") == 1
+        assert samples.get("diptych_outbox_jobs") == 0
+        accounts = {
+            name: samples.get("diptych_ledger_stars", account=name) for name in ("available", "held", "bonuses")
+        }
+        assert accounts == {"available": 92, "held": 8, "bonuses": -100}
+        assert samples.get("diptych_ledger_stars") == 0
+
+
+async def test_sums_that_are_settled_are_not_read_again(
+    page: Page, db: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And nothing is lost, or counted twice, on the way there."""
+    monkeypatch.setattr("storage.reports.metrics._SETTLE_SECONDS", 0.0)
+    for user_id in range(1001, 1006):
+        await add_user(db, user_id)
+        await add_job(db, user_id, fell_back=True)
+        samples = await page.read()
+        assert samples.get("diptych_ledger_stars", account="bonuses") == -100 * (user_id - 1000)
+        assert samples.get("diptych_fallbacks_total") == user_id - 1000
+
+
+async def test_plans_and_modes(page: Page) -> None:
+    page.inngest.healthy, page.inngest.state = False, "away: ConnectTimeout: https://inn.gs/e/s3cr3t"
+    await page.plans.set_mode("b", service="speech")
+    samples = await page.read()
+    assert samples.get("diptych_plan_a_healthy") == 0
+    assert samples.get("diptych_plan_a_state", state="away") == 1
+    assert samples.get("diptych_service_mode", service="speech", mode="b") == 1
+    assert samples.get("diptych_service_mode", mode="auto") == len(page.plans.services) - 1
+    assert samples.get("diptych_plan_b_free_slots") == 8
+    assert samples.get("diptych_build_info", version="0.1.0") == 1
+    assert (samples.get("process_resident_memory_bytes") or 0) > 0
+
+
+async def test_a_database_that_does_not_answer_is_not_waited_for(page: Page, db: Pool) -> None:
+    assert (await page.read()).get("diptych_outbox_jobs") == 0
+    async with db.acquire() as connection, connection.transaction():
+        await connection.execute("LOCK TABLE outbox")
+        begun = time.monotonic()
+        samples = await page.read()
+        assert time.monotonic() - begun < 3
+    assert samples.get("diptych_database_up") == 0
+    assert samples.get("diptych_outbox_jobs") is None, "what is not known is not said"
+    assert samples.get("diptych_plan_a_healthy") == 1
+    assert (await page.read()).get("diptych_database_up") == 1
+
+
+async def test_a_database_that_is_gone_takes_only_its_own_numbers_along(page: Page) -> None:
+    page.db.terminate()
+    samples = await page.read()
+    assert samples.get("diptych_database_up") == 0
+    assert samples.get("diptych_plan_b_free_slots") == 8
+
+
+async def test_who_may_read_it(page: Page) -> None:
+    assert await page.status() == 200, "open to all in development"
+    for options, wanted in (
+        ({"token": "t0ken"}, {"": 401, "other": 401, "t0ken": 200}),
+        ({"token": "t0ken", "open_to_all": False}, {"": 401, "t0ken": 200}),
+        ({"open_to_all": False}, {"": 403, "t0ken": 403}),
+    ):
+        runner = await page.open(**cast("dict[str, Any]", options))
+        assert {token: await page.status(token) for token in wanted} == wanted
+        await runner.cleanup()
+
+
+class Provider:
+    """A provider that does what its test says."""
+
+    name = "stand"
+    offline = True
+
+    async def start(self, request: str) -> str:
+        raise ProviderError(ErrorKind.QUOTA, request)
+
+    async def get(self, prediction_id: str) -> Prediction:
+        return Prediction(prediction_id, "failed", error=ErrorKind.TIMED_OUT)
+
+    async def fetch(self, output: str) -> bytes:
+        return output.encode()
+
+    async def check(self) -> None:
+        raise KeyError
+
+    async def close(self) -> None:
+        pass
+
+
+async def test_calls_to_a_provider_are_counted(page: Page) -> None:
+    provider = measured(Provider(), count_provider_call)
+    assert (provider.name, provider.offline) == ("stand", True)
+    with pytest.raises(ProviderError):
+        await provider.start("a lighthouse")
+    with pytest.raises(KeyError):
+        await provider.check()
+    assert await provider.fetch("png") == b"png"
+    assert (await provider.get("1")).status == "failed"
+    await provider.close()
+    samples = await page.read()
+    calls = {name: samples.get("diptych_provider_calls_total", provider="stand", method=name) for name in METHODS}
+    assert calls == {"start": 1, "get": 1, "fetch": 1, "check": 1, "close": None}
+    errors = {name: samples.get("diptych_provider_errors_total", provider="stand", kind=name) for name in KINDS}
+    assert errors == {"quota": 1, "timed_out": 1, "unexpected": 1, "failed": None}
+    assert samples.get("diptych_provider_seconds_count", provider="stand") == 4
+
+
+METHODS = ("start", "get", "fetch", "check", "close")
+KINDS = ("quota", "timed_out", "unexpected", "failed")

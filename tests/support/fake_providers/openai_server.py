@@ -1,0 +1,206 @@
+"""OpenAI on this machine, as far as we use it: an aiohttp server with knobs, for tests.
+
+Also a process of its own: `python -m tests.support.openai_stand --port N`, with GET and POST /stand.
+"""
+
+import argparse
+import asyncio
+import base64
+import io
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+from PIL import Image
+
+from tests.support.test_data.audio import beep
+
+KEY = "sk-stand"
+CATEGORIES = (
+    "harassment", "harassment/threatening", "hate", "hate/threatening", "illicit", "illicit/violent",
+    "self-harm", "self-harm/instructions", "self-harm/intent", "sexual", "sexual/minors",
+    "violence", "violence/graphic",
+)  # fmt: skip
+
+
+@dataclass
+class Refusal:
+    """An HTTP error instead of an answer, `times` times."""
+
+    status: int
+    message: str = "said by the stand"
+    code: str | None = None
+    retry_after: float | None = None
+    times: int = 1
+
+
+@dataclass
+class Knobs:
+    """What a test may turn; POST /stand takes the same names."""
+
+    flagged_words: dict[str, str] = field(default_factory=lambda: {"#nsfw": "sexual"})
+    """Which words are refused, and under which category."""
+    reply: str = ""
+    """What a chat model answers; by default it says what it was given."""
+    refuses: bool = False
+    """Whether a chat model refuses to answer."""
+    words: str = "a lake in the mountains"
+    """What is heard in a recording."""
+    speech: bytes = b""
+    """What is spoken; by default a tone as long as the text."""
+    hang: bool = False
+    refusals: list[Refusal] = field(default_factory=list)
+
+
+class OpenAIStand:
+    """`await start()`, then `url` (with /v1), `asked` (the texts), `knobs`, and `await close()`."""
+
+    def __init__(self) -> None:
+        self.knobs = Knobs()
+        self.asked: list[str] = []
+        """Texts that moderation was asked about."""
+        self.questions: list[tuple[str, dict[str, Any]]] = []
+        """Every other question: its path without /v1, and its body."""
+        self.url = ""
+        self._runner: web.AppRunner | None = None
+        self._closing = asyncio.Event()
+
+    async def start(self, port: int = 0) -> None:
+        app = web.Application(middlewares=[self._guard], client_max_size=64 * 1024 * 1024)
+        app.add_routes(
+            [
+                web.post("/v1/moderations", self._moderate),
+                web.post("/v1/chat/completions", self._chat),
+                web.post("/v1/audio/transcriptions", self._transcribe),
+                web.post("/v1/audio/speech", self._speak),
+                web.get("/stand", self._tell),
+                web.post("/stand", self._turn),
+            ]
+        )
+        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", port).start()
+        host, bound = self._runner.addresses[0][:2]
+        self.url = f"http://{host}:{bound}/v1"
+
+    async def close(self) -> None:
+        self._closing.set()
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    def refuse(self, status: int, **rest: Any) -> None:
+        """Answer the next question(s) with an HTTP error."""
+        self.knobs.refusals.append(Refusal(status, **rest))
+
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        if request.path == "/stand":
+            return await handler(request)  # type: ignore[no-any-return]
+        if request.path.endswith("/moderations"):
+            self.asked.append((await request.json())["input"])
+        else:
+            self.questions.append((request.path.removeprefix("/v1"), await _body(request)))
+        if self.knobs.hang:
+            await self._closing.wait()
+        if self.knobs.refusals:
+            return self._refused()
+        if request.headers.get("Authorization") != f"Bearer {KEY}":
+            return _error(401, f"Incorrect API key provided: {KEY}.", "invalid_api_key")
+        return await handler(request)  # type: ignore[no-any-return]
+
+    async def _chat(self, _request: web.Request) -> web.Response:
+        body = self.questions[-1][1]
+        content = body["messages"][-1]["content"]
+        said = content if isinstance(content, str) else _seen(content[0]["image_url"]["url"])
+        if said is None:
+            return _error(400, "You uploaded an unsupported image.", "invalid_image_format")
+        message = {"role": "assistant", "content": self.knobs.reply or f"{said}, in soft light", "refusal": None}
+        if self.knobs.refuses:
+            message |= {"content": None, "refusal": "I cannot help with that."}
+        choice = {"index": 0, "finish_reason": "stop", "message": message, "logprobs": None}
+        answer = {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": body["model"]}
+        return web.json_response({**answer, "choices": [choice]})
+
+    async def _transcribe(self, _request: web.Request) -> web.Response:
+        body = self.questions[-1][1]
+        ending = body["file"]["name"].rpartition(".")[2]
+        if ending not in {"flac", "mp3", "mp4", "mpeg", "mpga", "m4a", "ogg", "wav", "webm"}:
+            return _error(400, f"Unrecognized file format: {ending}", None)
+        return web.json_response({"text": self.knobs.words})
+
+    async def _speak(self, _request: web.Request) -> web.Response:
+        body = self.questions[-1][1]
+        if len(body["input"]) > 4096 or body.get("response_format") != "opus":
+            return _error(400, "the input is too long, or the format is not opus", None)
+        note = self.knobs.speech or beep(0.3 + len(body["input"]) / 40)
+        return web.Response(body=note, content_type="audio/ogg")
+
+    async def _moderate(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        found = {category for word, category in self.knobs.flagged_words.items() if word in body["input"]}
+        result = {
+            "flagged": bool(found),
+            "categories": {name: name in found for name in CATEGORIES},
+            "category_scores": {name: 0.99 if name in found else 0.001 for name in CATEGORIES},
+            "category_applied_input_types": {name: ["text"] for name in CATEGORIES},
+        }
+        return web.json_response({"id": "modr-1", "model": body["model"], "results": [result]})
+
+    def _refused(self) -> web.Response:
+        refusal = self.knobs.refusals[0]
+        refusal.times -= 1
+        if refusal.times == 0:
+            self.knobs.refusals.pop(0)
+        headers = {} if refusal.retry_after is None else {"Retry-After": f"{refusal.retry_after:g}"}
+        return _error(refusal.status, refusal.message, refusal.code, headers)
+
+    async def _tell(self, _request: web.Request) -> web.Response:
+        return web.json_response({"asked": self.asked, "questions": [path for path, _ in self.questions]})
+
+    async def _turn(self, request: web.Request) -> web.Response:
+        for name, value in (await request.json()).items():
+            if name not in Knobs.__dataclass_fields__:
+                return web.json_response({"error": f"no knob {name}"}, status=400)
+            setattr(self.knobs, name, [Refusal(**one) for one in value] if name == "refusals" else value)
+        return web.json_response({"ok": True})
+
+
+async def _body(request: web.Request) -> dict[str, Any]:
+    """The fields of a JSON or a form; a file as its name, type and bytes."""
+    if request.content_type == "application/json":
+        return dict(await request.json())
+    fields: dict[str, Any] = {}
+    for name, value in (await request.post()).items():
+        if isinstance(value, web.FileField):
+            fields[name] = {"name": value.filename, "type": value.content_type, "data": value.file.read()}
+        else:
+            fields[name] = value
+    return fields
+
+
+def _seen(url: str) -> str | None:
+    """What a data: URL shows, None where it is no picture."""
+    try:
+        image = Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2])))
+    except OSError:
+        return None
+    return f"A {image.format} picture of {image.width} by {image.height}"
+
+
+def _error(status: int, message: str, code: str | None, headers: dict[str, str] | None = None) -> web.Response:
+    body = {"error": {"message": message, "type": "error", "param": None, "code": code}}
+    return web.json_response(body, status=status, headers=headers)
+
+
+async def _serve(port: int) -> None:
+    stand = OpenAIStand()
+    await stand.start(port)
+    print(json.dumps({"url": stand.url, "key": KEY}), flush=True)
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="OpenAI on this machine, for tests.")
+    parser.add_argument("--port", type=int, default=0)
+    asyncio.run(_serve(parser.parse_args().port))

@@ -1,0 +1,390 @@
+"""Replicate on this machine: an aiohttp server with knobs, for tests.
+
+Also a process of its own, which outlives a killed bot: `python -m tests.support.replicate_stand --port N`.
+There GET /stand tells what was asked and POST /stand turns the knobs, both as JSON.
+Answers are shaped like the ones in Replicate's published API description.
+"""
+
+import argparse
+import asyncio
+import hashlib
+import io
+import json
+import secrets
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from aiohttp import ClientSession, web
+from PIL import Image
+
+from tests.support.fake_providers.replicate_trainings import WEBHOOK_SECRET, signed_headers, training_routes
+
+TOKEN = "r8_stand"
+PAGE = 100
+Outcome = Literal["succeed", "fail", "nsfw", "never", "aborted"]
+ERRORS = {
+    "fail": "CUDA out of memory. Tried to allocate 20.00 MiB",
+    "nsfw": "NSFW content detected. Try running it again, or try a different prompt.",
+    "aborted": None,
+}
+
+
+@dataclass
+class Fault:
+    """What a question gets instead of an answer: an HTTP error, `times` times (0: until taken away)."""
+
+    status: int
+    retry_after: float | None = None
+    detail: str = "said by the stand"
+    path: str = ""
+    """Only questions whose `METHOD path` contains this."""
+    times: int = 1
+
+
+@dataclass
+class StandPrediction:
+    """One accepted prediction."""
+
+    id: str
+    model: str
+    version: str
+    input: dict[str, Any]
+    outcome: str
+    created_at: datetime
+    seconds: float
+    webhook: str | None = None
+    destination: str | None = None
+    """The model that a training pushes its version to; None for a prediction."""
+    cancelled_at: datetime | None = None
+
+    def status(self) -> str:
+        if self.cancelled_at:
+            return "canceled"
+        elapsed = (datetime.now(UTC) - self.created_at).total_seconds()
+        if elapsed >= self.seconds and self.outcome != "never":
+            return {"succeed": "succeeded", "aborted": "aborted"}.get(self.outcome, "failed")
+        return "starting" if elapsed < self.seconds * 0.2 else "processing"
+
+
+@dataclass
+class Knobs:
+    """What a test may turn; POST /stand takes the same names."""
+
+    seconds: float = 0.05
+    outcome: Outcome | list[Outcome] | Callable[[Mapping[str, Any]], Outcome] = "succeed"
+    """One for all, a queue (the last one stays), or a function of the input."""
+    hang_before_answer: bool = False
+    """Accept and write down predictions, and never answer."""
+    lose_next_answer: int = 0
+    """How many accepted predictions' answers to lose by closing the connection."""
+    answer_delay: float = 0.0
+    media: bytes | None = None
+    """What every output holds; a small picture where this is None."""
+    text_models: tuple[str, ...] = ("black-forest-labs/flux-pro-trainer",)
+    """Models whose output is a text and no file."""
+    faults: list[Fault] = field(default_factory=list)
+
+
+class ReplicateStand:
+    """`await start()`, then `url`, `predictions`, `asked`, `knobs`, and `await close()`."""
+
+    def __init__(self, **knobs: Any) -> None:
+        self.knobs = Knobs(**knobs)
+        self.predictions: list[StandPrediction] = []
+        self.files: dict[str, tuple[str, str, bytes]] = {}
+        self.models: dict[str, dict[str, Any]] = {}
+        """Models of ours, by `owner/name`, as they were asked for."""
+        self.deleted_versions: list[str] = []
+        self.asked = 0
+        """How many times a prediction was asked for, answered or not, refused or not."""
+        self.requests: list[tuple[str, str, bool]] = []
+        """Every question: method, path with query, whether it carried the right token."""
+        self.url = ""
+        self._runner: web.AppRunner | None = None
+        self._closing = asyncio.Event()
+
+    async def start(self, port: int = 0) -> None:
+        app = web.Application(middlewares=[self._guard], client_max_size=64 * 1024 * 1024)
+        app.add_routes(
+            [
+                web.post("/v1/models/{owner}/{name}/predictions", self._create_of_model),
+                web.post("/v1/predictions", self._create_of_version),
+                web.get("/v1/predictions", self._list),
+                web.get("/v1/predictions/{id}", self._get),
+                web.post("/v1/predictions/{id}/cancel", self._cancel),
+                web.post("/v1/files", self._upload),
+                web.get("/v1/files/{id}", self._file),
+                web.get("/v1/account", self._account),
+                *training_routes(self),
+                web.get("/output/{id}/{name}", self._output),
+                web.get("/stand", self._tell),
+                web.post("/stand", self._turn),
+            ]
+        )
+        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, "127.0.0.1", port)
+        await site.start()
+        host, bound = self._runner.addresses[0][:2]
+        self.url = f"http://{host}:{bound}"
+
+    async def close(self) -> None:
+        self._closing.set()
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    def fault(self, status: int, **rest: Any) -> None:
+        """Answer the next question(s) with an HTTP error."""
+        self.knobs.faults.append(Fault(status, **rest))
+
+    async def deliver(self, prediction_id: str) -> int:
+        """Call a prediction's webhook as Replicate does, and return the HTTP status of the answer."""
+        made = next(made for made in self.predictions if made.id == prediction_id)
+        assert made.webhook, "nobody asked for a webhook"
+        body = json.dumps(self.shape(made)).encode()
+        async with ClientSession() as session:
+            headers = signed_headers(body, WEBHOOK_SECRET, datetime.now(UTC))
+            async with session.post(made.webhook, data=body, headers=headers) as answer:
+                return answer.status
+
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        if request.path == "/stand":
+            return await handler(request)  # type: ignore[no-any-return]
+        known = request.headers.get("Authorization") == f"Bearer {TOKEN}"
+        self.requests.append((request.method, request.path_qs, known))
+        if request.method == "POST" and request.path.endswith(("/predictions", "/trainings")):
+            self.asked += 1
+        if (fault := self._fault_for(request)) is not None:
+            return _refusal(fault)
+        if not known:
+            return problem(401, "Unauthenticated", "You did not pass a valid authentication token")
+        return await handler(request)  # type: ignore[no-any-return]
+
+    def _fault_for(self, request: web.Request) -> Fault | None:
+        for fault in self.knobs.faults:
+            if fault.path in f"{request.method} {request.path}":
+                fault.times -= 1
+                if fault.times == 0:
+                    self.knobs.faults.remove(fault)
+                return fault
+        return None
+
+    async def _create_of_model(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        if set(body) - {"input", "stream", "webhook", "webhook_events_filter"} or "input" not in body:
+            return problem(422, "Input validation failed", "unexpected fields")
+        model = f"{request.match_info['owner']}/{request.match_info['name']}"
+        return await self.accept(request, model, "hidden", body)
+
+    async def _create_of_version(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        if not isinstance(body.get("version"), str) or "input" not in body:
+            return problem(422, "Input validation failed", "- version is required")
+        owner_name, _, version = body["version"].rpartition(":")
+        return await self.accept(request, owner_name or "acme/model", version, body)
+
+    async def accept(self, request: web.Request, model: str, version: str, body: dict[str, Any]) -> web.Response:
+        """Write down a prediction or a training and answer as the knobs say."""
+        given = body["input"]
+        made = StandPrediction(
+            id=secrets.token_hex(13),
+            model=model,
+            version=version,
+            input=given,
+            outcome=self._next_outcome(given),
+            created_at=datetime.now(UTC),
+            seconds=self.knobs.seconds,
+            webhook=body.get("webhook"),
+            destination=body.get("destination"),
+        )
+        self.predictions.append(made)
+        if self.knobs.hang_before_answer:
+            await self._closing.wait()
+        if self.knobs.lose_next_answer > 0:
+            self.knobs.lose_next_answer -= 1
+            if request.transport is not None:
+                request.transport.abort()
+            return web.Response(status=500)
+        if self.knobs.answer_delay:
+            await asyncio.sleep(self.knobs.answer_delay)
+        return web.json_response(self.shape(made), status=201)
+
+    def _next_outcome(self, given: Mapping[str, Any]) -> Outcome:
+        outcome = self.knobs.outcome
+        if callable(outcome):
+            return outcome(given)
+        if isinstance(outcome, str):
+            return outcome
+        return outcome.pop(0) if len(outcome) > 1 else outcome[0]
+
+    async def _list(self, request: web.Request) -> web.Response:
+        return self.page(request, [made for made in self.predictions if made.destination is None])
+
+    def page(self, request: web.Request, all_made: list[StandPrediction]) -> web.Response:
+        """One page of predictions or trainings, newest first."""
+        newest_first = all_made[::-1]
+        offset = int(request.query.get("cursor", "0"))
+        rest = offset + PAGE < len(newest_first)
+        # The address is Replicate's own on purpose: a client must not carry its token there.
+        next_page = f"https://api.replicate.com{request.path}?cursor={offset + PAGE}" if rest else None
+        results = [self.shape(made) for made in newest_first[offset : offset + PAGE]]
+        return web.json_response({"previous": None, "next": next_page, "results": results})
+
+    async def _get(self, request: web.Request) -> web.Response:
+        made = self.find(request)
+        if made is None or made.destination is not None:
+            return problem(404, "Not found", "The requested prediction does not exist")
+        return web.json_response(self.shape(made))
+
+    async def _cancel(self, request: web.Request) -> web.Response:
+        made = self.find(request)
+        if made is None or made.destination is not None:
+            return problem(404, "Not found", "The requested prediction does not exist")
+        if made.status() in {"starting", "processing"}:
+            made.cancelled_at = datetime.now(UTC)
+        return web.json_response(self.shape(made))
+
+    def find(self, request: web.Request) -> StandPrediction | None:
+        return next((made for made in self.predictions if made.id == request.match_info["id"]), None)
+
+    async def _upload(self, request: web.Request) -> web.Response:
+        form = await request.post()
+        content = form["content"]
+        if not isinstance(content, web.FileField):
+            return problem(422, "Invalid file", "content must be a file")
+        file_id = secrets.token_hex(13)
+        self.files[file_id] = (content.filename, content.content_type, content.file.read())
+        return web.json_response(self._shape_file(file_id), status=201)
+
+    async def _file(self, request: web.Request) -> web.Response:
+        if request.match_info["id"] not in self.files:
+            return problem(404, "Not found", "no such file")
+        return web.json_response(self._shape_file(request.match_info["id"]))
+
+    async def _account(self, _request: web.Request) -> web.Response:
+        return web.json_response({"type": "organization", "username": "acme"})
+
+    async def _output(self, request: web.Request) -> web.Response:
+        if (made := self.find(request)) is None:
+            return web.Response(status=404)
+        if self.knobs.media is not None:
+            return web.Response(body=self.knobs.media)
+        return web.Response(body=small_png(made.input.get("seed", 0)), content_type="image/png")
+
+    async def _tell(self, _request: web.Request) -> web.Response:
+        made = [self.shape(one) for one in self.predictions]
+        return web.json_response({"asked": self.asked, "count": len(made), "predictions": made})
+
+    async def _turn(self, request: web.Request) -> web.Response:
+        turned = await request.json()
+        for name, value in turned.items():
+            if name not in Knobs.__dataclass_fields__:
+                return web.json_response({"error": f"no knob {name}"}, status=400)
+            setattr(self.knobs, name, [Fault(**one) for one in value] if name == "faults" else value)
+        return web.json_response({"ok": True})
+
+    def _output_of(self, made: StandPrediction) -> Any:
+        if made.destination is not None:
+            return {"version": f"{made.destination}:{made.id}0a", "weights": f"{self.url}/output/{made.id}/w.tar"}
+        if made.model in self.knobs.text_models:
+            return f"finetune-{made.id}"
+        count = int(made.input.get("num_outputs", 1))
+        return [f"{self.url}/output/{made.id}/{number}.png" for number in range(count)]
+
+    def shape(self, made: StandPrediction) -> dict[str, Any]:
+        """The JSON of a prediction or a training."""
+        status = made.status()
+        ended = status not in {"starting", "processing"}
+        kind = "predictions" if made.destination is None else "trainings"
+        finished = made.cancelled_at or made.created_at + timedelta(seconds=made.seconds)
+        shape = {
+            "id": made.id,
+            "model": made.model,
+            "version": made.version,
+            "input": made.input,
+            "output": self._output_of(made) if status == "succeeded" else None,
+            "data_removed": False,
+            "error": ERRORS.get(made.outcome) if status in {"failed", "aborted"} else None,
+            "logs": _logs(made, status),
+            "source": "api",
+            "status": status,
+            "created_at": _iso(made.created_at),
+            "urls": {
+                "get": f"{self.url}/v1/{kind}/{made.id}",
+                "cancel": f"{self.url}/v1/{kind}/{made.id}/cancel",
+                "web": f"https://replicate.com/p/{made.id}",
+            },
+        }
+        if made.destination is not None and status != "succeeded":
+            del shape["output"]
+        if status != "starting":
+            shape["started_at"] = _iso(made.created_at)
+        if ended:
+            shape |= {"completed_at": _iso(finished), "metrics": {"total_time": made.seconds}}
+        return shape
+
+    def _shape_file(self, file_id: str) -> dict[str, Any]:
+        _, kind, data = self.files[file_id]
+        return {
+            "id": file_id,
+            "content_type": kind,
+            "size": len(data),
+            "checksums": {"sha256": hashlib.sha256(data).hexdigest()},
+            "metadata": {},
+            "created_at": _iso(datetime.now(UTC)),
+            "expires_at": _iso(datetime.now(UTC) + timedelta(days=1)),
+            "urls": {"get": f"{self.url}/v1/files/{file_id}"},
+        }
+
+
+def closed_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        return int(bound.getsockname()[1])
+
+
+def small_png(seed: int) -> bytes:
+    """A real picture, 64 by 64, in a colour of its seed's own."""
+    file = io.BytesIO()
+    Image.new("RGB", (64, 64), (seed % 256, seed // 256 % 256, 120)).save(file, "PNG")
+    return file.getvalue()
+
+
+def _logs(made: StandPrediction, status: str) -> str:
+    if status == "starting":
+        return ""
+    elapsed = (datetime.now(UTC) - made.created_at).total_seconds()
+    part = min(1.0, elapsed / made.seconds) if made.seconds else 1.0
+    return f"Using seed: {made.input.get('seed')}\n {round(part * 100)}%|####      | {round(part * 28)}/28"
+
+
+def _iso(moment: datetime) -> str:
+    return moment.isoformat().replace("+00:00", "Z")
+
+
+def problem(status: int, title: str, detail: str, headers: dict[str, str] | None = None) -> web.Response:
+    body = {"title": title, "detail": detail, "status": status}
+    return web.json_response(body, status=status, headers=headers)
+
+
+def _refusal(fault: Fault) -> web.Response:
+    headers = {} if fault.retry_after is None else {"Retry-After": f"{fault.retry_after:g}"}
+    return problem(fault.status, "Refused by the stand", fault.detail, headers)
+
+
+async def _serve(port: int) -> None:
+    stand = ReplicateStand()
+    await stand.start(port)
+    print(json.dumps({"url": stand.url, "token": TOKEN}), flush=True)
+    await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Replicate's API on this machine, for tests.")
+    parser.add_argument("--port", type=int, default=0)
+    asyncio.run(_serve(parser.parse_args().port))

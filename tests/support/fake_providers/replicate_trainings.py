@@ -1,0 +1,118 @@
+"""The part of the Replicate stand that knows trainings, our own models, and the signing of webhooks."""
+
+import base64
+import hmac
+import secrets
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+if TYPE_CHECKING:
+    from tests.support.fake_providers.replicate_server import ReplicateStand
+
+WEBHOOK_SECRET = f"whsec_{base64.b64encode(b'a secret of the stand').decode()}"
+MODEL_FIELDS = {"owner", "name", "visibility", "hardware", "description", "github_url", "paper_url", "license_url"}
+
+
+def signed_headers(body: bytes, secret: str, moment: datetime, message_id: str | None = None) -> dict[str, str]:
+    """The headers that Replicate sends with this body."""
+    message, seconds = message_id or f"msg_{secrets.token_hex(8)}", str(int(moment.timestamp()))
+    key = base64.b64decode(secret.removeprefix("whsec_"))
+    digest = hmac.new(key, f"{message}.{seconds}.".encode() + body, sha256).digest()
+    return {
+        "Content-Type": "application/json",
+        "Webhook-Id": message,
+        "Webhook-Timestamp": seconds,
+        "Webhook-Signature": f"v1,{base64.b64encode(digest).decode()}",
+    }
+
+
+def training_routes(stand: "ReplicateStand") -> list[web.RouteDef]:
+    part = _Trainings(stand)
+    return [
+        web.post("/v1/models/{owner}/{name}/versions/{version}/trainings", part.create),
+        web.get("/v1/trainings", part.list_all),
+        web.get("/v1/trainings/{id}", part.get),
+        web.post("/v1/trainings/{id}/cancel", part.cancel),
+        web.post("/v1/models", part.create_model),
+        web.get("/v1/models/{owner}/{name}", part.get_model),
+        web.delete("/v1/models/{owner}/{name}/versions/{version}", part.delete_version),
+        web.get("/v1/webhooks/default/secret", part.secret),
+    ]
+
+
+class _Trainings:
+    def __init__(self, stand: "ReplicateStand") -> None:
+        self._stand = stand
+
+    async def create(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        known = {"input", "destination", "webhook", "webhook_events_filter"}
+        if set(body) - known or not isinstance(body.get("input"), dict):
+            return _problem(422, "- input is required, and nothing else but a destination and a webhook")
+        if body.get("destination") not in self._stand.models:
+            return _problem(404, "The destination model does not exist")
+        info = request.match_info
+        return await self._stand.accept(request, f"{info['owner']}/{info['name']}", info["version"], body)
+
+    async def list_all(self, request: web.Request) -> web.Response:
+        return self._stand.page(request, [made for made in self._stand.predictions if made.destination])
+
+    async def get(self, request: web.Request) -> web.Response:
+        made = self._stand.find(request)
+        if made is None or made.destination is None:
+            return _problem(404, "The requested training does not exist")
+        return web.json_response(self._stand.shape(made))
+
+    async def cancel(self, request: web.Request) -> web.Response:
+        made = self._stand.find(request)
+        if made is None or made.destination is None:
+            return _problem(404, "The requested training does not exist")
+        if made.status() in {"starting", "processing"}:
+            made.cancelled_at = datetime.now(UTC)
+        return web.json_response(self._stand.shape(made))
+
+    async def create_model(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        missing = {"owner", "name", "visibility", "hardware"} - set(body)
+        if missing or set(body) - MODEL_FIELDS:
+            return _problem(422, f"- missing: {sorted(missing)}, or unexpected fields")
+        name = f"{body['owner']}/{body['name']}"
+        if name in self._stand.models:
+            return _problem(409, "A model with that name already exists")
+        self._stand.models[name] = body
+        return web.json_response(self._shape(name), status=201)
+
+    async def get_model(self, request: web.Request) -> web.Response:
+        name = f"{request.match_info['owner']}/{request.match_info['name']}"
+        if name not in self._stand.models:
+            return _problem(404, "The requested model does not exist")
+        return web.json_response(self._shape(name))
+
+    async def delete_version(self, request: web.Request) -> web.Response:
+        info = request.match_info
+        self._stand.deleted_versions.append(f"{info['owner']}/{info['name']}:{info['version']}")
+        return web.Response(status=202)
+
+    async def secret(self, _request: web.Request) -> web.Response:
+        return web.json_response({"key": WEBHOOK_SECRET})
+
+    def _shape(self, name: str) -> dict[str, Any]:
+        """As Replicate's description has it: neither an example nor a version need be whole."""
+        owner, _, short = name.partition("/")
+        return {
+            "url": f"https://replicate.com/{name}",
+            "owner": owner,
+            "name": short,
+            "description": None,
+            "visibility": self._stand.models[name]["visibility"],
+            "run_count": 0,
+            "default_example": {},
+            "latest_version": {"id": "v1", "created_at": datetime.now(UTC).isoformat()},
+        }
+
+
+def _problem(status: int, detail: str) -> web.Response:
+    return web.json_response({"title": "Refused", "detail": detail, "status": status}, status=status)

@@ -1,0 +1,151 @@
+"""The bot as a process of its own, as in production: started, watched, terminated, killed."""
+
+import asyncio
+import fcntl
+import json
+import os
+import signal
+import socket
+import ssl
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+ROOT = Path(__file__).resolve().parents[3]
+_OURS = ("main", "bot", "handlers", "inngest_functions", "web", "services", "providers", "storage")
+_READY_SECONDS = 30.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def trust_no_certificate() -> None:
+    """The stands speak plain HTTP: to read the world's certificates for each client would be 20 ms for nothing."""
+    for name in ("load_verify_locations", "load_default_certs"):
+        setattr(ssl.SSLContext, name, lambda *_args, **_kwargs: None)
+
+
+def import_ours_anew() -> None:
+    """What is imported of ours from now on is read again, with what was put into its packages meanwhile."""
+    for name in [name for name in sys.modules if name.partition(".")[0] in _OURS]:
+        del sys.modules[name]
+
+
+class Forge:
+    """Forks bot processes from one that has everything imported: see process_pool_server.py.
+
+    The first of pytest's workers that needs it starts it, in a `folder` that all of them share.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._socket = folder / "forge"
+        self._lock = folder / "forge.lock"
+        self._started: dict[int, asyncio.Future[int]] = {}
+        self._ended: dict[int, asyncio.Future[int]] = {}
+
+    async def open(self) -> None:
+        for _ in range(3):  # it may be about to end, because another worker has hung up
+            with self._lock.open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                connection = await self._connect()
+            if await connection[0].readline():
+                break
+        else:
+            raise AssertionError("the forge does not start")
+        self._answers, self._requests = connection
+        self._reader = asyncio.get_running_loop().create_task(self._read())
+
+    async def close(self) -> None:
+        self._requests.close()
+        await self._reader
+
+    async def start(self, folder: Path, log: Path, settings: Mapping[str, str], *, first: str = "") -> int:
+        """The pid of a new bot process. It runs the Python in `first` before anything else."""
+        number = len(self._started)
+        self._started[number] = asyncio.get_running_loop().create_future()
+        about = {"request": number, "folder": str(folder), "log": str(log), "first": first}
+        self._requests.write(json.dumps({**about, "settings": dict(settings)}).encode() + b"\n")
+        return await self._started[number]
+
+    async def wait(self, pid: int) -> int:
+        """The exit code, once the process has ended; negative for a signal."""
+        return await asyncio.shield(self._end_of(pid))
+
+    def runs(self, pid: int) -> bool:
+        return not self._end_of(pid).done()
+
+    def _end_of(self, pid: int) -> asyncio.Future[int]:
+        return self._ended.setdefault(pid, asyncio.get_running_loop().create_future())
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        with suppress(FileNotFoundError, ConnectionRefusedError):
+            return await asyncio.open_unix_connection(self._socket)
+        command = (sys.executable, "-m", "tests.support.processes.process_pool_server", str(self._socket))
+        nothing = asyncio.subprocess.DEVNULL
+        launch = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdin=nothing, stdout=nothing)
+        assert await launch.wait() == 0
+        return await asyncio.open_unix_connection(self._socket)
+
+    async def _read(self) -> None:
+        async for line in self._answers:
+            answer: dict[str, Any] = json.loads(line)
+            if "started" in answer:
+                self._started[answer["request"]].set_result(answer["started"])
+            else:
+                self._end_of(answer["ended"]).set_result(answer["code"])
+
+
+class BotProcess:
+    """`main.py` with these settings and no others, in a folder of its own where no .env is read."""
+
+    def __init__(
+        self, forge: Forge, folder: Path, settings: Mapping[str, str], *, name: str = "bot", first: str = ""
+    ) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = folder / f"{name}.log"
+        self._forge = forge
+        self._folder = folder
+        self._first = first
+        keep = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        self.settings = {**keep, **settings, "PORT": str(self.port)}
+        self._pid = 0
+
+    async def start(self) -> None:
+        """Started and listening when it returns. Raises AssertionError with the log's end if it ends instead."""
+        self._pid = await self._forge.start(self._folder, self.log, self.settings, first=self._first)
+        async with asyncio.timeout(_READY_SECONDS), aiohttp.ClientSession() as session:
+            while True:
+                assert self._forge.runs(self._pid), f"the bot ended: {self.tail()}"
+                try:
+                    async with session.get(f"{self.url}/health/live") as response:
+                        if response.status == 200:
+                            return
+                except aiohttp.ClientConnectionError:
+                    await asyncio.sleep(0.02)
+
+    async def kill(self) -> None:
+        """kill -9"""
+        await self._signal(signal.SIGKILL)
+
+    async def terminate(self) -> int:
+        """SIGTERM; gives the exit code."""
+        return await self._signal(signal.SIGTERM)
+
+    async def wait(self) -> int:
+        return await self._forge.wait(self._pid)
+
+    def tail(self, size: int = 5000) -> str:
+        return self.log.read_text(errors="replace")[-size:]
+
+    async def _signal(self, number: int) -> int:
+        if self._pid and self._forge.runs(self._pid):
+            os.kill(self._pid, number)
+        return await self._forge.wait(self._pid) if self._pid else 0

@@ -1,0 +1,87 @@
+"""What stands before the processes in production: each request goes to the next of them that listens."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import aiohttp
+from aiohttp import web
+
+from tests.support.environments.environment import Stage
+
+SECRET = "behind-the-front"
+_SPARE = {"Host", "Content-Length", "Transfer-Encoding"}
+
+
+class Front:
+    """Takes turns between `targets`; may break every line in the middle, as a proxy does that loses patience."""
+
+    def __init__(self) -> None:
+        self.targets: list[str] = []
+        self.url = ""
+        self.lines: dict[asyncio.Transport, str] = {}
+        """The requests that wait for their answers, and their paths."""
+
+    async def start(self) -> None:
+        self._turns = itertools.count()
+        self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+        app = web.Application(client_max_size=64 * 1024 * 1024)
+        app.router.add_route("*", "/{path:.*}", self._pass)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+
+    async def close(self) -> None:
+        await self._session.close()
+        await self._runner.cleanup()
+
+    def cut(self) -> None:
+        """Whoever asked gets no answer; whoever was asked does not notice."""
+        for line in list(self.lines):
+            line.abort()
+
+    async def _pass(self, request: web.Request) -> web.Response:
+        line = request.transport
+        assert line
+        self.lines[line] = request.path
+        try:
+            return await self._answer(request)
+        finally:
+            self.lines.pop(line, None)
+
+    async def _answer(self, request: web.Request) -> web.Response:
+        first, body = next(self._turns), await request.read()
+        headers = {name: value for name, value in request.headers.items() if name not in _SPARE}
+        for turn in range(len(self.targets)):
+            url = f"{self.targets[(first + turn) % len(self.targets)]}{request.path_qs}"
+            try:
+                async with self._session.request(request.method, url, data=body, headers=headers) as answer:
+                    kept = {name: value for name, value in answer.headers.items() if name not in _SPARE}
+                    return web.Response(status=answer.status, body=await answer.read(), headers=kept)
+            except aiohttp.ClientConnectorError:
+                continue  # nobody listens there: the other one
+            except aiohttp.ClientError:
+                break  # it died with the request: what it did of it nobody knows
+        return web.Response(status=502)
+
+
+@asynccontextmanager
+async def open_front(stage: Stage, **settings: str) -> AsyncIterator[Front]:
+    """In front of all bots that are started on this stage; Telegram and Replicate call them through it."""
+    front = Front()
+    await front.start()
+    stage.let_replicate_call_back()
+    stage.settings |= {
+        "TELEGRAM_MODE": "webhook",
+        "TELEGRAM_WEBHOOK_SECRET": SECRET,
+        "PUBLIC_URL": front.url,
+        **settings,
+    }
+    try:
+        yield front
+    finally:
+        for bot in stage.bots:
+            await bot.kill()
+        await front.close()

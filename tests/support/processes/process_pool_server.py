@@ -1,0 +1,137 @@
+"""Starts bot processes quickly: a process that has imported the bot once, and forks one for each request.
+
+Importing aiogram's models takes seconds, a fork milliseconds. Each bot is a real process of its own, with
+its own settings, and can be killed as any other.
+
+`python -m tests.support.forge SOCKET` returns once the socket takes connections, and leaves the forge running
+behind itself. It serves all of pytest's workers, and ends when the last of them has hung up. Over a connection
+come requests, a JSON line each; back go the pid, and later the exit code.
+"""
+
+import gc
+import json
+import os
+import selectors
+import signal
+import socket
+import sys
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from pkgutil import walk_packages
+from typing import Any
+
+from tests.support.processes.bot_process import trust_no_certificate
+
+_LIBRARIES = ("uvloop", "httpcore", "anyio._backends._asyncio", "encodings.idna", "sandbox.telegram")
+"""What the bot, or a library of its, imports only when it needs it."""
+
+
+class Forge:
+    def __init__(self, listener: socket.socket) -> None:
+        self._listener = listener
+        self._selector = selectors.DefaultSelector()
+        self._unread: dict[socket.socket, bytes] = {}
+        self._owners: dict[int, socket.socket] = {}
+        """Who asked for a bot, by its pid."""
+
+    def serve(self) -> None:
+        """Until nobody is connected any more, after somebody was."""
+        woken, wakes = os.pipe2(os.O_NONBLOCK)
+        signal.set_wakeup_fd(wakes)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        self._selector.register(woken, selectors.EVENT_READ, lambda: self._reap(woken))
+        self._selector.register(self._listener, selectors.EVENT_READ, self._welcome)
+        self._welcome()
+        while self._unread:
+            for key, _ in self._selector.select():
+                key.data()
+
+    def _welcome(self) -> None:
+        connection, _ = self._listener.accept()
+        self._unread[connection] = b""
+        self._selector.register(connection, selectors.EVENT_READ, partial(self._read, connection))
+        _answer(connection, {"ready": True})
+
+    def _read(self, connection: socket.socket) -> None:
+        data = connection.recv(1 << 20)
+        if not data:
+            self._selector.unregister(connection)
+            connection.close()
+            del self._unread[connection]
+            return
+        *lines, self._unread[connection] = (self._unread[connection] + data).split(b"\n")
+        for line in lines:
+            self._start(connection, json.loads(line))
+
+    def _start(self, connection: socket.socket, request: dict[str, Any]) -> None:
+        pid = os.fork()
+        if not pid:
+            try:
+                self._selector.close()
+                for each in (self._listener, *self._unread):
+                    each.close()
+                _become_bot(request)
+            finally:
+                os._exit(70)
+        self._owners[pid] = connection
+        _answer(connection, {"started": pid, "request": request["request"]})
+
+    def _reap(self, woken: int) -> None:
+        os.read(woken, 4096)
+        while self._owners:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if not pid:
+                return
+            owner = self._owners.pop(pid)
+            if owner in self._unread:
+                _answer(owner, {"ended": pid, "code": os.waitstatus_to_exitcode(status)})
+
+
+def _answer(connection: socket.socket, data: dict[str, Any]) -> None:
+    connection.sendall(json.dumps(data).encode() + b"\n")
+
+
+def _become_bot(request: dict[str, Any]) -> None:
+    os.setsid()
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+    log = os.open(request["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    for stream in (1, 2):
+        os.dup2(log, stream)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.environ.clear()
+    os.environ.update(request["settings"])
+    os.chdir(request["folder"])
+    exec(request["first"], {})
+    import main
+
+    os._exit(main.main())
+
+
+def serve(path: Path) -> None:
+    listener = socket.socket(socket.AF_UNIX)
+    path.unlink(missing_ok=True)
+    listener.bind(str(path))
+    listener.listen()
+    if os.fork():
+        return
+    os.setsid()
+    gc.disable()
+    trust_no_certificate()
+    from PIL import Image
+
+    import providers
+
+    for name in ("main", *_LIBRARIES, *(it.name for it in walk_packages(providers.__path__, "providers."))):
+        import_module(name)
+    Image.init()  # imports the formats
+    gc.freeze()  # what a fork then need not copy, only because it was looked at
+    gc.enable()
+    Forge(listener).serve()
+    path.unlink()
+
+
+if __name__ == "__main__":
+    serve(Path(sys.argv[1]))

@@ -1,0 +1,100 @@
+"""OfflineVoices and OfflineTranscription: voices that are heard, kept, found, and read back."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from providers.offline.audio.codec import heard
+from providers.offline.transcription import OfflineTranscription
+from providers.offline.voices import OfflineVoices
+from providers.protocols import ErrorKind, ProviderError, Voice
+from tests.support.test_data.audio import beep, length_and_loudness
+
+TEXTS = {
+    "en": "A quiet lake between the mountains.",
+    "ru": "Тихое озеро между гор; «лодка» = тишина.",
+    "es": "Un lago tranquilo entre las montañas.",
+    "fr": "Un lac tranquille entre les montagnes.",
+}
+
+
+def names(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
+
+
+@pytest.mark.parametrize("language", list(TEXTS))
+async def test_stock_voices_speak_and_are_read_back(tmp_path: Path, language: str) -> None:
+    offline = OfflineVoices(tmp_path)
+    stock = await offline.voices()
+    assert Voice("anna", "Anna") in stock
+    assert not any(voice.own for voice in stock)
+    note = await offline.speak(TEXTS[language], "anna", language)
+    seconds, loud = length_and_loudness(note)
+    assert note.startswith(b"OggS")
+    assert 1 < seconds < 7
+    assert 0.02 < loud < 0.5
+    assert await OfflineTranscription().transcribe(note, "voice.oga", language) == TEXTS[language]
+
+
+async def test_a_clone_is_kept_and_sounds_like_none_of_the_stock_voices(tmp_path: Path) -> None:
+    offline = OfflineVoices(tmp_path)
+    sample = await offline.speak(TEXTS["ru"] * 2, "boris", "ru")
+    voice_id = await offline.clone("Мой голос", {"voice.oga": sample})
+    after_a_restart = OfflineVoices(tmp_path)
+    assert (await after_a_restart.voices())[-1] == Voice(voice_id, "Мой голос", own=True)
+    own = heard(await after_a_restart.speak(TEXTS["ru"], voice_id, "ru"), 8000)
+    for stock in await offline.voices():
+        if not stock.own:
+            other = heard(await offline.speak(TEXTS["ru"], stock.id, "ru"), 8000)
+            size = min(own.size, other.size)
+            spectra = [np.abs(np.fft.rfft(sound[:size])) for sound in (own, other)]
+            alike = float(np.corrcoef(spectra[0], spectra[1])[0, 1])
+            assert alike < 0.9, stock.name
+
+
+async def test_find_and_delete(tmp_path: Path) -> None:
+    offline = OfflineVoices(tmp_path)
+    sample = {"a.ogg": await offline.speak(TEXTS["en"], "anna", "en")}
+    await offline.clone("mine", sample)
+    newer = await offline.clone("mine", sample)
+    assert await offline.find_voice("mine") == newer
+    assert await offline.find_voice("Mine") is None
+    await offline.delete(newer)
+    await offline.delete(newer)
+    assert await offline.find_voice("mine") not in {None, newer}
+    with pytest.raises(ProviderError) as caught:
+        await offline.speak("Hello", newer, "en")
+    assert caught.value.kind is ErrorKind.NOT_FOUND
+
+
+@pytest.mark.parametrize("voice_id", ["own-1", "../../etc/passwd", "", "nobody"])
+async def test_voices_that_are_not_there(tmp_path: Path, voice_id: str) -> None:
+    with pytest.raises(ProviderError) as caught:
+        await OfflineVoices(tmp_path).speak("Hello", voice_id, "en")
+    assert caught.value.kind is ErrorKind.NOT_FOUND
+
+
+@pytest.mark.parametrize(
+    ("name", "samples"), [("me", {}), ("me", {"a.ogg": b"text"}), (" ", {"a.ogg": beep(0.5)})]
+)
+async def test_what_cannot_be_cloned(tmp_path: Path, name: str, samples: dict[str, bytes]) -> None:
+    with pytest.raises(ProviderError) as caught:
+        await OfflineVoices(tmp_path).clone(name, samples)
+    assert caught.value.kind is ErrorKind.BAD_INPUT
+    assert names(tmp_path) == []
+
+
+async def test_unlucky_words_in_a_text(tmp_path: Path) -> None:
+    offline = OfflineVoices(tmp_path)
+    for word, kind in (("#busy", ErrorKind.OVERLOADED), ("#fail", ErrorKind.FAILED)):
+        with pytest.raises(ProviderError) as caught:
+            await offline.speak(f"Hello {word}", "anna", "en")
+        assert caught.value.kind is kind
+
+
+@pytest.mark.parametrize("audio", [beep(0.5), b"not sound"])
+async def test_a_recording_that_we_did_not_speak_is_refused(audio: bytes) -> None:
+    with pytest.raises(ProviderError) as caught:
+        await OfflineTranscription().transcribe(audio, "voice.oga", "en")
+    assert caught.value.kind is ErrorKind.BAD_INPUT
