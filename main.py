@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from loguru import logger
 
-from bot.logs import set_up_logs
-from bot.settings import Settings, WrongSettings, read_settings
+from bot.logs import configure_logging
+from bot.settings import Settings, SettingsError, read_settings
 from storage.embedded import EmbeddedUnavailable
 from storage.migrations import MigrationChanged
 
@@ -33,10 +33,10 @@ async def run(settings: Settings) -> None:
 def main() -> int:
     try:
         settings = read_settings()
-        set_up_logs(settings.log_level)
+        configure_logging(settings.log_level)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(run(settings))
-    except (WrongSettings, EmbeddedUnavailable, MigrationChanged, OSError) as error:
+    except (SettingsError, EmbeddedUnavailable, MigrationChanged, OSError) as error:
         print(f"Diptych cannot start. {error}", file=sys.stderr)  # noqa: T201
         return 1
     return 0

@@ -33,9 +33,9 @@ from uuid import UUID, uuid4
 
 import aiohttp
 
-from bench.environment import DIPTYCH_TOKEN, SECRET, Stage, open_stage
+from bench.environment import DIPTYCH_TOKEN, SECRET, BenchEnvironment, open_environment
 from bench.update_load import Update
-from bench.users import open_people
+from bench.users import open_users
 from services.broadcast import control
 from services.broadcast.content import Content
 from storage.messaging.broadcasts import add_broadcast, get_broadcast, set_content, set_paid
@@ -48,9 +48,9 @@ _LATENCY = 0.08
 _COUNTED = ("copy", "send", "edit")
 _STARTS = 60
 _STARTS_EVERY = 0.25
-_ADD_PEOPLE = """
+_ADD_USERS = """
 INSERT INTO users (id, bot_name, language) SELECT id, 'main', 'en' FROM generate_series($1::bigint, $2) AS id"""
-_ONLY = "UPDATE users SET news = id BETWEEN $1 AND $2"
+_SELECT_RECIPIENTS = "UPDATE users SET news = id BETWEEN $1 AND $2"
 
 
 @dataclass(frozen=True)
@@ -67,9 +67,9 @@ class Rate:
         return f"{name:<34} {self.messages:>6} {self.per_second:>8.2f} {share} {self.refused:>6}"
 
 
-class Bench:
-    def __init__(self, stage: Stage, db: Pool, session: aiohttp.ClientSession) -> None:
-        self._stage = stage
+class BroadcastBench:
+    def __init__(self, environment: BenchEnvironment, db: Pool, session: aiohttp.ClientSession) -> None:
+        self._stage = environment
         self._db = db
         self._session = session
         self.message = 0
@@ -81,12 +81,12 @@ class Bench:
                 raise RuntimeError(f"{path}: {answer}")
             return answer
 
-    async def add_people(self, count: int) -> None:
+    async def add_users(self, count: int) -> None:
         """Their rows, and their chats at the stand; the admin's message that is copied."""
-        await self._db.execute(_ADD_PEOPLE, _FIRST, _FIRST + count - 1)
-        await self._db.execute(_ADD_PEOPLE, ADMIN, ADMIN)
-        for person in range(_FIRST, _FIRST + count):
-            await self.call("POST", "/sim/people", {"id": person, "started": True, "bot": self._stage.diptych.id})
+        await self._db.execute(_ADD_USERS, _FIRST, _FIRST + count - 1)
+        await self._db.execute(_ADD_USERS, ADMIN, ADMIN)
+        for user in range(_FIRST, _FIRST + count):
+            await self.call("POST", "/sim/people", {"id": user, "started": True, "bot": self._stage.diptych.id})
         sent = await self.call(
             "POST", "/sim/message", {"user_id": ADMIN, "text": "News!", "bot": self._stage.diptych.id}
         )
@@ -96,7 +96,7 @@ class Bench:
         await self.call("POST", "/sim/limits", {"per_second": _PER_SECOND, "per_chat": 1, "latency": latency})
 
     @asynccontextmanager
-    async def counted(self) -> AsyncIterator[list[Rate]]:
+    async def count_messages(self) -> AsyncIterator[list[Rate]]:
         """The rate of what is copied while the body runs, as the only item of the list."""
         since = (await self.call("GET", "/sim/outbox?limit=1"))["seq"]
         found: list[Rate] = []
@@ -119,7 +119,7 @@ class Bench:
 
     async def start(self, count: int, *, paid: bool = False) -> UUID:
         """Begin a broadcast to the first so many."""
-        await self._db.execute(_ONLY, _FIRST, _FIRST + count - 1)
+        await self._db.execute(_SELECT_RECIPIENTS, _FIRST, _FIRST + count - 1)
         broadcast = await add_broadcast(self._db, uuid4(), ADMIN, "main")
         content = Content(chat_id=ADMIN, message_ids=(self.message,), kind="text", html="News!")
         await set_content(self._db, broadcast.id, {"*": content.model_dump(mode="json")})
@@ -127,14 +127,14 @@ class Bench:
         await control.start(self._db, broadcast, "en")
         return broadcast.id
 
-    async def done(self, broadcast: UUID) -> None:
+    async def wait_until_done(self, broadcast: UUID) -> None:
         while (found := await get_broadcast(self._db, broadcast)) and found.state != "done":  # noqa: ASYNC110
             await asyncio.sleep(0.2)
 
     async def broadcast(self, count: int, *, paid: bool = False) -> Rate:
         await self.limit()
-        async with self.counted() as found:
-            await self.done(await self.start(count, paid=paid))
+        async with self.count_messages() as found:
+            await self.wait_until_done(await self.start(count, paid=paid))
         return found[0]
 
     async def starts(self, updates: Sequence[Update]) -> list[float]:
@@ -155,7 +155,7 @@ class Bench:
                 await asyncio.sleep(_STARTS_EVERY)
         return took
 
-    async def rival(self, python: Path, count: int, *, interval: float, latency: float) -> tuple[Rate, int]:
+    async def run_baseline(self, python: Path, count: int, *, interval: float, latency: float) -> tuple[Rate, int]:
         """The package's rate, and how many people it lost."""
         await self.limit(latency=latency)
         given = {
@@ -168,7 +168,7 @@ class Bench:
             "interval": interval,
         }
         script = str(Path(__file__).with_name("broadcast_baseline.py"))
-        async with self.counted() as found:
+        async with self.count_messages() as found:
             process = await asyncio.create_subprocess_exec(
                 str(python), script, *(f"--{name}={value}" for name, value in given.items()), stdout=-1
             )
@@ -176,40 +176,42 @@ class Bench:
         return found[0], int(json.loads(output)["lost"])
 
 
-def spread(seconds: Sequence[float]) -> str:
+def format_percentiles(seconds: Sequence[float]) -> str:
     cuts = statistics.quantiles(seconds, n=20)
     return f"p50 {statistics.median(seconds) * 1000:5.0f} ms   p95 {cuts[18] * 1000:5.0f} ms"
 
 
-async def main(people: int, fewer: int, rival: Path | None) -> None:
+async def main(people: int, fewer: int, baseline_python: Path | None) -> None:
     print(f"{'':<34} {'sent':>6} {'a second':>8} {'limit':>6} {'429s':>6}")
-    async with open_stage() as stage, aiohttp.ClientSession(stage.telegram) as session:
-        db = await create_pool(stage.dsn, size=3)
-        bench = Bench(stage, db, session)
-        async with open_people(stage, _STARTS) as writers:
-            await bench.add_people(people)
-            updates = await writers.write(stage.diptych, "/start")
+    async with open_environment() as environment, aiohttp.ClientSession(environment.telegram) as session:
+        db = await create_pool(environment.dsn, size=3)
+        bench = BroadcastBench(environment, db, session)
+        async with open_users(environment, _STARTS) as writers:
+            await bench.add_users(people)
+            updates = await writers.send_text(environment.diptych, "/start")
             updates = [each for each in updates if each.get("message", {}).get("text") == "/start"]
             await bench.starts(updates[:10])
             await bench.limit()
             alone = await bench.starts(updates)
             print((await bench.broadcast(people)).line("broadcast", _PER_SECOND), flush=True)
             await bench.limit()
-            async with bench.counted() as found:
+            async with bench.count_messages() as found:
                 broadcast = await bench.start(fewer)
                 beside = await bench.starts(updates)
-                await bench.done(broadcast)
+                await bench.wait_until_done(broadcast)
             with_answers = f"{found[0].all_per_second / _PER_SECOND:.1%} with their answers"
             print(f"{found[0].line('broadcast with people', _PER_SECOND)}   {with_answers}", flush=True)
             print((await bench.broadcast(people, paid=True)).line("paid broadcast", 1000), flush=True)
-            if rival is not None:
+            if baseline_python is not None:
                 for latency in (_LATENCY, 0.0):
                     name = f"aiogram-broadcaster, {latency * 1000:.0f} ms"
-                    rate, lost = await bench.rival(rival, fewer, interval=1 / _PER_SECOND, latency=latency)
+                    rate, lost = await bench.run_baseline(
+                        baseline_python, fewer, interval=1 / _PER_SECOND, latency=latency
+                    )
                     print(f"{rate.line(name, _PER_SECOND)}   {lost} people lost", flush=True)
         await db.close()
-    print(f"/start without a broadcast:  {spread(alone)}")
-    print(f"/start during a broadcast:   {spread(beside)}")
+    print(f"/start without a broadcast:  {format_percentiles(alone)}")
+    print(f"/start during a broadcast:   {format_percentiles(beside)}")
 
 
 if __name__ == "__main__":

@@ -47,9 +47,9 @@ class MeasuredBot:
 
 
 @dataclass(frozen=True)
-class Stage:
+class BenchEnvironment:
     diptych: MeasuredBot
-    echo: MeasuredBot
+    echo_bot: MeasuredBot
     telegram: str
     replicate: str
     dsn: str
@@ -60,7 +60,7 @@ class Stage:
 
 
 @asynccontextmanager
-async def open_stage() -> AsyncIterator[Stage]:
+async def open_environment() -> AsyncIterator[BenchEnvironment]:
     """All started, and ready for updates. Raises RuntimeError with the log of what does not start."""
     telegram, replicate, ours, bare = (f"http://127.0.0.1:{free_port()}" for _ in range(4))
     async with _database() as (dsn, postmaster), AsyncExitStack() as stack:
@@ -94,7 +94,7 @@ async def open_stage() -> AsyncIterator[Stage]:
         )
         given = {"port": _port(bare), "api": telegram, "token": ECHO_TOKEN, "secret": SECRET}
         bare_bot = await start("echo", bare, ["-m", "bench.echo_bot", *(f"--{k}={v}" for k, v in given.items())])
-        yield Stage(
+        yield BenchEnvironment(
             MeasuredBot("Diptych", DIPTYCH_TOKEN, f"{ours}/telegram/main", diptych),
             MeasuredBot("bare echo", ECHO_TOKEN, f"{bare}{echo.PATH}", bare_bot),
             telegram,

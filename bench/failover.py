@@ -34,16 +34,16 @@ import inngest
 from storage.embedded import EmbeddedPostgres
 from storage.migrations import migrate
 from storage.pool import create_pool
-from tests.support.environments.environment import Person, Stage, until
-from tests.support.processes.bot_process import Forge
+from tests.support.environments.environment import Environment, SandboxUser, wait_until
+from tests.support.processes.bot_process import ProcessPool
 
-_FIRST_PERSON = 2001
+_FIRST_USER = 2001
 _CREATE = "Create · 1 ⭐"
 _BACKLOG = 8
 
 
 @dataclass(frozen=True)
-class Wait:
+class OrderTimes:
     """Seconds from a tap to its answer, and to the begin of the work."""
 
     answer: float
@@ -51,30 +51,30 @@ class Wait:
 
 
 @asynccontextmanager
-async def open_stage() -> AsyncIterator[Stage]:
+async def open_environment() -> AsyncIterator[Environment]:
     with TemporaryDirectory() as name:
         folder = Path(name)
-        forge = Forge(folder)
+        process_pool = ProcessPool(folder)
         server = EmbeddedPostgres(folder / "postgres")
         await server.start()
         connection = await asyncpg.connect(server.dsn)
         await migrate(connection)
         await connection.close()
-        await forge.open()
+        await process_pool.open()
         db = await create_pool(server.dsn, size=5)
-        stage = Stage(db, server.dsn, folder, forge)
-        await stage.open()
+        environment = Environment(db, server.dsn, folder, process_pool)
+        await environment.open()
         try:
-            yield stage
+            yield environment
         finally:
-            await stage.close()
+            await environment.close()
             await db.close()
-            await forge.close()
+            await process_pool.close()
             await server.stop()
 
 
 @contextmanager
-def swallowing(port: int) -> Iterator[None]:
+def dropping_packets(port: int) -> Iterator[None]:
     """A port where connections are neither taken nor refused: the kernel drops what exceeds the backlog."""
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -95,32 +95,32 @@ def closed(port: int) -> Iterator[None]:
     yield
 
 
-DEATHS = {"closed port": closed, "swallowed packets": swallowing}
+OUTAGES = {"closed port": closed, "swallowed packets": dropping_packets}
 
 
-async def order(stage: Stage, person: Person) -> Wait:
+async def order(environment: Environment, user: SandboxUser) -> OrderTimes:
     """Tap "Create" on a card that is open, and see what happens when."""
     tapped = time.time()
-    tap = await person.tap(_CREATE)
+    tap = await user.tap(_CREATE)
 
     async def answered() -> float | None:
-        calls = await stage.telegram.calls("answerCallbackQuery")
+        calls = await environment.telegram.api_calls("answerCallbackQuery")
         mine = [call["time"] for call in calls if call["params"]["callback_query_id"] in tap["callback_query_ids"]]
         return mine[0] if mine else None
 
     async def begun() -> float | None:
         query = "SELECT extract(epoch FROM started_at)::float8 FROM jobs WHERE user_id = $1"
-        at: float | None = await stage.db.fetchval(query, person.id)
+        at: float | None = await environment.db.fetchval(query, user.id)
         return at
 
-    return Wait(await until(answered) - tapped, await until(begun) - tapped)
+    return OrderTimes(await wait_until(answered) - tapped, await wait_until(begun) - tapped)
 
 
-async def orders(stage: Stage, first: int, count: int) -> list[Wait]:
-    people = [stage.person(first + number) for number in range(count)]
-    for person in people:
-        await person.write_card()
-    return [await order(stage, person) for person in people]
+async def orders(environment: Environment, first: int, count: int) -> list[OrderTimes]:
+    people = [environment.user(first + number) for number in range(count)]
+    for user in people:
+        await user.open_card_by_prompt()
+    return [await order(environment, person) for person in people]
 
 
 async def plain_send(url: str) -> float:
@@ -134,7 +134,7 @@ async def plain_send(url: str) -> float:
     raise RuntimeError("Inngest was not dead")
 
 
-def say(name: str, waits: list[Wait], healthy: list[Wait], plain: float | None) -> None:
+def print_result(name: str, waits: list[OrderTimes], healthy: list[OrderTimes], plain: float | None) -> None:
     first, following = waits[0], waits[1:]
     answer, work = (statistics.median(getattr(w, x) for w in following) for x in ("answer", "work"))
     usual = statistics.median(w.answer for w in healthy)
@@ -151,22 +151,22 @@ async def run(count: int, with_sdk: bool) -> bool:
     kept = True
     print("| Inngest | first: tap to answer | to work | following: tap to answer | extra | to work | plain send |")
     print("|---|---|---|---|---|---|---|")
-    for number, (name, death) in enumerate(DEATHS.items()):
-        async with open_stage() as stage:
-            await stage.start_bot(PLAN_B_SLOTS="64")
-            first = _FIRST_PERSON + number * 1000
-            healthy = await orders(stage, first, count)
-            people = [stage.person(first + 500 + each) for each in range(count + 1)]
-            for person in people:
-                await person.write_card()
-            url, port = stage.inngest.url, stage.inngest.port
-            await stage.inngest.unplug()
+    for number, (name, death) in enumerate(OUTAGES.items()):
+        async with open_environment() as environment:
+            await environment.start_bot(PLAN_B_SLOTS="64")
+            first = _FIRST_USER + number * 1000
+            healthy = await orders(environment, first, count)
+            people = [environment.user(first + 500 + each) for each in range(count + 1)]
+            for user in people:
+                await user.open_card_by_prompt()
+            url, port = environment.inngest.url, environment.inngest.port
+            await environment.inngest.close_ports()
             with death(port):
-                waits = [await order(stage, person) for person in people]
+                waits = [await order(environment, person) for person in people]
                 plain = await plain_send(url) if with_sdk else None
             if number == 0:
-                say("healthy", [healthy[0], *healthy], healthy, None)
-            say(name, waits, healthy, plain)
+                print_result("healthy", [healthy[0], *healthy], healthy, None)
+            print_result(name, waits, healthy, plain)
             extra = statistics.median(w.answer for w in waits[1:]) - statistics.median(w.answer for w in healthy)
             kept = kept and waits[0].answer < 1 and extra < 0.02
     return kept

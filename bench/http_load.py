@@ -11,7 +11,7 @@ from typing import Final, cast
 _END: Final = b"\r\n\r\n"
 
 
-class WrongAnswer(RuntimeError):
+class UnexpectedResponse(RuntimeError):
     """A server answered something else than the step's result."""
 
 
@@ -36,7 +36,7 @@ class Connection(asyncio.Protocol):
         if not found or len(body) < _length_of(head):
             return
         if not head.startswith(b"HTTP/1.1 206 ") or self._expected not in body:
-            self._end(WrongAnswer(self._received.decode(errors="replace")))
+            self._end(UnexpectedResponse(self._received.decode(errors="replace")))
             return
         self._received = b""
         self.answered += 1
@@ -46,7 +46,7 @@ class Connection(asyncio.Protocol):
             self._end(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._end(exc or WrongAnswer("the server hung up"))
+        self._end(exc or UnexpectedResponse("the server hung up"))
 
     def _end(self, error: Exception | None) -> None:
         if self.over.done():
@@ -64,7 +64,7 @@ def _length_of(head: bytes) -> int:
     return int(rest.partition(b"\r\n")[0])
 
 
-async def call_for(port: int, request: bytes, expected: bytes, seconds: float, connections: int) -> int:
+async def call_repeatedly(port: int, request: bytes, expected: bytes, seconds: float, connections: int) -> int:
     """Call as often as the server answers. Gives how many calls; raises WrongAnswer or OSError."""
     loop, ends = asyncio.get_running_loop(), time.monotonic() + seconds
     made = [

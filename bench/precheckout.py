@@ -30,29 +30,29 @@ from uuid import uuid4
 
 from aiogram import Bot
 
-from bench.failover import open_stage
+from bench.failover import open_environment
 from bot.telegram.bots import create_bots
 from services.billing.payments import Payments
 from services.broadcast import control
 from services.broadcast.content import Content
 from services.core.i18n import Texts
-from services.messaging.app_context import Studio
+from services.messaging.app_context import AppContext
 from storage.messaging.broadcasts import add_broadcast, set_content
 from storage.pool import Pool
-from tests.support.environments.environment import BOT_TOKEN, Person, Stage, until
+from tests.support.environments.environment import BOT_TOKEN, Environment, SandboxUser, wait_until
 from tests.support.test_data.factories import add_job, add_user
 
-_ADMIN, _NEIGHBOUR, _BUYER, _WORKER, _READER = 4001, 4101, 5001, 6001, 100_001
+_ADMIN, _OTHER_USER, _FIRST_BUYER, _WORKER, _READER = 4001, 4101, 5001, 6001, 100_001
 _BUYERS = 20
 _JOBS_EACH = 5
 _READERS = 6_000
 _STARS = 50
-_PROMISE = 1.0
+_MAX_SECONDS = 1.0
 _SLOW_SECONDS = 15
 _LATENCY = 0.04
 """Seconds that each call takes at the stand."""
 _BETWEEN = 0.1
-_TELEGRAMS = {"per_second": 30.0, "per_chat": 1.0}
+_TELEGRAM_LIMITS = {"per_second": 30.0, "per_chat": 1.0}
 """Messages a second, in all and in a chat: https://core.telegram.org/bots/faq#my-bot-is-hitting-limits"""
 _ADD_READERS = """
 INSERT INTO users (id, bot_name, language) SELECT id, 'main', 'en' FROM generate_series($1::bigint, $2) AS id"""
@@ -84,50 +84,50 @@ class Row:
         return f"| {' | '.join([*cells, str(self.running), f'{self.broadcast:.1f}', str(self.refused)])} |"
 
 
-class House:
+class PreCheckoutBench:
     """The stage with its people; `pay` is one question before a payment."""
 
-    def __init__(self, stage: Stage, bot: Bot) -> None:
-        self.stage = stage
+    def __init__(self, environment: Environment, bot: Bot) -> None:
+        self.stage = environment
         self._bot = bot
-        self._neighbours = _NEIGHBOUR
-        self._payments = Payments(Studio(stage.db, {"main": bot}, Texts(), None))  # type: ignore[arg-type]
+        self._other_users = _OTHER_USER
+        self._payments = Payments(AppContext(environment.db, {"main": bot}, Texts(), None))  # type: ignore[arg-type]
 
     @property
     def db(self) -> Pool:
         return self.stage.db
 
-    async def introduce(self, person: int) -> None:
-        await add_user(self.db, person, stars=1000)
-        await self.stage.telegram.call("POST", "/sim/people", {"id": person, "started": True})
+    async def add_user(self, user_id: int) -> None:
+        await add_user(self.db, user_id, credits=1000)
+        await self.stage.telegram.call("POST", "/sim/people", {"id": user_id, "started": True})
 
     async def limit(self, **limits: float) -> None:
         """What the stand allows: nothing given, everything."""
         await self.stage.telegram.call("POST", "/sim/limits", {**limits, "latency": _LATENCY})
 
-    async def invoice(self, person: int) -> None:
+    async def invoice(self, user_id: int) -> None:
         await self._payments.send_invoice(
-            user_id=person, bot_name="main", chat_id=person, language="en", stars=_STARS
+            user_id=user_id, bot_name="main", chat_id=user_id, language="en", stars=_STARS
         )
 
-    async def pay(self, person: int) -> float:
+    async def pay(self, user_id: int) -> float:
         """Seconds until the bot has agreed; longer than Telegram waits where it never did."""
         began = time.monotonic()
-        await self.stage.telegram.call("POST", "/sim/pay", {"user_id": person, "seconds": 60})
+        await self.stage.telegram.call("POST", "/sim/pay", {"user_id": user_id, "seconds": 60})
         return time.monotonic() - began
 
     async def measure(self, name: str, count: int, fault: dict[str, Any] | None = None) -> Row:
         """With a fault that hits the bot's answer to another person, just before the first payment."""
-        buyers = [_BUYER + number % _BUYERS for number in range(count)]
+        buyers = [_FIRST_BUYER + number % _BUYERS for number in range(count)]
         await self.limit()
         for buyer in buyers:
             await self.invoice(buyer)
-        await self.limit(**_TELEGRAMS)
+        await self.limit(**_TELEGRAM_LIMITS)
         if fault is not None:
-            self._neighbours += 1  # another one each time: an earlier one may still wait for an answer
-            await self.introduce(self._neighbours)
-            await self.stage.telegram.fault(method="sendMessage", chat_id=self._neighbours, **fault)
-            await Person(self.stage.telegram, self._neighbours).say("/help")
+            self._other_users += 1  # another one each time: an earlier one may still wait for an answer
+            await self.add_user(self._other_users)
+            await self.stage.telegram.add_fault(method="sendMessage", chat_id=self._other_users, **fault)
+            await SandboxUser(self.stage.telegram, self._other_users).send_text("/help")
             await asyncio.sleep(_BETWEEN)
         sent, began = await self._broadcast_sent(), time.monotonic()
         answers = []
@@ -142,30 +142,30 @@ class House:
     async def load(self, jobs: int) -> None:
         """Inngest dies, jobs run and do not end, a broadcast goes out."""
         await self.limit()
-        await self.stage.inngest.unplug()
-        self.stage.replicate.knobs.seconds = 3600
+        await self.stage.inngest.close_ports()
+        self.stage.replicate.behaviour.seconds = 3600
         for number in range(-(-jobs // _JOBS_EACH)):
-            await self.introduce(_WORKER + number)
+            await self.add_user(_WORKER + number)
         for number in range(jobs):
             await self._order(_WORKER + number // _JOBS_EACH)
         running = f"SELECT ({_RUNNING}) >= $1"
-        await until(lambda: self.db.fetchval(running, jobs), seconds=300, what=f"{jobs} jobs run")
-        await self.limit(**_TELEGRAMS)
+        await wait_until(lambda: self.db.fetchval(running, jobs), seconds=300, what=f"{jobs} jobs run")
+        await self.limit(**_TELEGRAM_LIMITS)
         await self._broadcast()
-        await until(self._broadcast_sent, seconds=60, what="the broadcast goes out")
+        await wait_until(self._broadcast_sent, seconds=60, what="the broadcast goes out")
 
-    async def _order(self, person: int) -> None:
+    async def _order(self, user_id: int) -> None:
         path = f"/bot{BOT_TOKEN}/sendMessage"
-        shown = await self.stage.telegram.call("POST", path, {"chat_id": person, "text": "…"})
-        await add_job(self.db, person, price=1, progress_message_id=shown["result"]["message_id"])
+        shown = await self.stage.telegram.call("POST", path, {"chat_id": user_id, "text": "…"})
+        await add_job(self.db, user_id, price=1, progress_message_id=shown["result"]["message_id"])
 
     async def _broadcast(self) -> None:
-        await self.introduce(_ADMIN)
+        await self.add_user(_ADMIN)
         await self.db.execute(_ADD_READERS, _READER, _READER + _READERS - 1)
-        world = self.stage.telegram._stand.world
+        world = self.stage.telegram._server.state
         for reader in range(_READER, _READER + _READERS):  # one call each would take longer than the measurement
-            world.chat(self._bot.id, reader).started = True
-        said = await Person(self.stage.telegram, _ADMIN).say("News!")
+            world.get_or_create_chat(self._bot.id, reader).started = True
+        said = await SandboxUser(self.stage.telegram, _ADMIN).send_text("News!")
         content = Content(chat_id=_ADMIN, message_ids=(said["message"]["message_id"],), kind="text", html="News!")
         broadcast = await add_broadcast(self.db, uuid4(), _ADMIN, "main")
         await set_content(self.db, broadcast.id, {"*": content.model_dump(mode="json")})
@@ -180,28 +180,28 @@ class House:
 
 async def run(transport: str, jobs: int, payments: int) -> list[Row]:
     """All rows by one transport."""
-    async with open_stage() as stage:
-        bot = create_bots({"main": BOT_TOKEN}, stage.telegram.url)["main"]
-        house = House(stage, bot)
+    async with open_environment() as environment:
+        bot = create_bots({"main": BOT_TOKEN}, environment.telegram.url)["main"]
+        bench = PreCheckoutBench(environment, bot)
         try:
-            await stage.start_bot(
+            await environment.start_bot(
                 webhook=transport == "webhook",
                 PLAN_B_SLOTS=str(jobs + 50),
                 JOBS_PER_PERSON=str(_JOBS_EACH),
                 JOB_LEASE_SECONDS="15",
             )
-            for calling in stage._calling_back:  # no prediction ends, and looking at them all costs CPU
+            for calling in environment._webhook_tasks:  # no prediction ends, and looking at them all costs CPU
                 calling.cancel()
-            for buyer in range(_BUYER, _BUYER + _BUYERS):
-                await house.introduce(buyer)
-            await stage.telegram.call(
+            for buyer in range(_FIRST_BUYER, _FIRST_BUYER + _BUYERS):
+                await bench.add_user(buyer)
+            await environment.telegram.call(
                 "POST", "/sim/limits", {"per_second": 30, "per_chat": 1, "latency": _LATENCY}
             )
-            rows = [await house.measure(f"{transport}: idle", payments)]
-            await house.load(jobs)
-            rows.append(await house.measure(f"{transport}: loaded", payments))
+            rows = [await bench.measure(f"{transport}: idle", payments)]
+            await bench.load(jobs)
+            rows.append(await bench.measure(f"{transport}: loaded", payments))
             for name, fault in _FAULTS.items():
-                rows.append(await house.measure(f"{transport}: {name}", payments, fault))
+                rows.append(await bench.measure(f"{transport}: {name}", payments, fault))
         finally:
             await bot.session.close()
     return rows
@@ -212,7 +212,7 @@ async def run_all(transports: Sequence[str], jobs: int, payments: int) -> bool:
     print("| | pre-checkouts | p50 | p95 | max | jobs running | broadcast, messages/s | 429s |")
     print("|---|---|---|---|---|---|---|---|", flush=True)
     rows = [row for transport in transports for row in await run(transport, jobs, payments)]
-    return all(max(row.answers) < _PROMISE for row in rows)
+    return all(max(row.answers) < _MAX_SECONDS for row in rows)
 
 
 def main() -> int:

@@ -33,14 +33,14 @@ import jcs  # type: ignore[import-untyped]  # the SDK's own dependency
 import uvloop
 
 from bench.cpu_time import cpu_of
-from bench.http_load import call_for
+from bench.http_load import call_repeatedly
 from bench.serve_targets import APP_ID, FUNCTION, OURS, THEIRS
 from tests.support.processes.bot_process import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 _SIGNING_KEY = "ab" * 32
-_SLOT_SECONDS = 0.5
-_FEWEST_ROUNDS = 4
+_MEASURE_SECONDS = 0.5
+_MIN_ROUNDS = 4
 _READY_SECONDS = 30.0
 _EXPECTED = b'"data": "Hello, Ada!"'
 
@@ -53,7 +53,7 @@ class Server:
 
 
 @dataclass(frozen=True)
-class Slot:
+class Measurement:
     """One measurement of one server."""
 
     calls: int
@@ -70,7 +70,7 @@ class Slot:
         return self.cpu / self.calls * 1000
 
 
-Rounds = dict[str, list[Slot]]
+Rounds = dict[str, list[Measurement]]
 
 
 def request_of(port: int, signing_key: str) -> bytes:
@@ -127,7 +127,7 @@ def running(name: str, core: int, signing_key: str) -> Iterator[Server]:
         process.wait()
 
 
-async def ready(server: Server) -> None:
+async def wait_until_ready(server: Server) -> None:
     """Wait until it listens. Raises RuntimeError when it ends instead."""
     async with asyncio.timeout(_READY_SECONDS):
         while not await _answers(server.port):
@@ -145,11 +145,11 @@ async def _answers(port: int) -> bool:
     return True
 
 
-async def measure(server: Server, request: bytes, connections: int, seconds: float) -> Slot:
+async def measure(server: Server, request: bytes, connections: int, seconds: float) -> Measurement:
     cpu, began = cpu_of(server.process.pid), time.monotonic()
-    calls = await call_for(server.port, request, _EXPECTED, seconds, connections)
+    calls = await call_repeatedly(server.port, request, _EXPECTED, seconds, connections)
     took = time.monotonic() - began
-    return Slot(calls, took, cpu_of(server.process.pid) - cpu)
+    return Measurement(calls, took, cpu_of(server.process.pid) - cpu)
 
 
 async def run(seconds: float, connections: int, signing_key: str) -> Rounds:
@@ -162,13 +162,13 @@ async def run(seconds: float, connections: int, signing_key: str) -> Rounds:
     ):
         requests = {server.name: request_of(server.port, signing_key) for server in (ours, theirs)}
         for server in (ours, theirs):
-            await ready(server)
-            await measure(server, requests[server.name], connections, _SLOT_SECONDS)
+            await wait_until_ready(server)
+            await measure(server, requests[server.name], connections, _MEASURE_SECONDS)
         ends = time.monotonic() + seconds
-        while time.monotonic() < ends or len(rounds[OURS]) < _FEWEST_ROUNDS:
+        while time.monotonic() < ends or len(rounds[OURS]) < _MIN_ROUNDS:
             turn = (ours, theirs) if len(rounds[OURS]) % 2 == 0 else (theirs, ours)
             for server in turn:
-                slot = await measure(server, requests[server.name], connections, _SLOT_SECONDS)
+                slot = await measure(server, requests[server.name], connections, _MEASURE_SECONDS)
                 rounds[server.name].append(slot)
     return rounds
 

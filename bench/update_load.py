@@ -10,17 +10,17 @@ from typing import Any
 
 import aiohttp
 
-from bench.environment import SECRET, MeasuredBot, Stage
+from bench.environment import SECRET, BenchEnvironment, MeasuredBot
 
 Update = dict[str, Any]
-_AT_ONCE = 16
+_CONCURRENCY = 16
 _HEADERS = {"Content-Type": "application/json", "X-Telegram-Bot-Api-Secret-Token": SECRET}
 _ids = itertools.count(10**12)
 """Far above the stand's own, so that no update is taken for one that came before."""
 
 
 @dataclass(frozen=True)
-class Slot:
+class Measurement:
     """One measurement: how many updates, in how many seconds, at what CPU."""
 
     updates: int
@@ -28,8 +28,8 @@ class Slot:
     cpu: float
     postgres_cpu: float
 
-    def __add__(self, other: "Slot") -> "Slot":
-        return Slot(
+    def __add__(self, other: "Measurement") -> "Measurement":
+        return Measurement(
             self.updates + other.updates,
             self.seconds + other.seconds,
             self.cpu + other.cpu,
@@ -64,16 +64,16 @@ async def post_all(bot: MeasuredBot, updates: Iterable[Update]) -> int:
                 await response.read()
             done += 1
 
-    connector = aiohttp.TCPConnector(limit=_AT_ONCE)
+    connector = aiohttp.TCPConnector(limit=_CONCURRENCY)
     async with aiohttp.ClientSession(connector=connector) as session, asyncio.TaskGroup() as group:
-        for _ in range(_AT_ONCE):
+        for _ in range(_CONCURRENCY):
             group.create_task(work(session))
     return done
 
 
-async def measure(stage: Stage, bot: MeasuredBot, updates: Iterable[Update]) -> Slot:
+async def measure(environment: BenchEnvironment, bot: MeasuredBot, updates: Iterable[Update]) -> Measurement:
     """The CPU is read when all answers are there: both bots answer an update when its work is done."""
-    postgres, cpu, began = stage.cpu_of_postgres(), bot.cpu(), time.monotonic()
+    postgres, cpu, began = environment.cpu_of_postgres(), bot.cpu(), time.monotonic()
     done = await post_all(bot, updates)
     took = time.monotonic() - began
-    return Slot(done, took, bot.cpu() - cpu, stage.cpu_of_postgres() - postgres)
+    return Measurement(done, took, bot.cpu() - cpu, environment.cpu_of_postgres() - postgres)

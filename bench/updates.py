@@ -41,21 +41,23 @@ import aiohttp
 import asyncpg
 import uvloop
 
-from bench.environment import Stage, open_stage
-from bench.update_load import Slot, Update, measure, post_all
-from bench.users import People, open_people
+from bench.environment import BenchEnvironment, open_environment
+from bench.update_load import Measurement, Update, measure, post_all
+from bench.users import BenchUsers, open_users
 
 _STARTS_EACH = 5
 """How often each person says /start in a round: few enough never to be throttled."""
-_FEWEST_ROUNDS = 3
+_MIN_ROUNDS = 3
 _TARGET = 2.0
 
-Rounds = dict[str, list[Slot]]
+Rounds = dict[str, list[Measurement]]
 
 
-class Bench:
-    def __init__(self, stage: Stage, people: People, db: "asyncpg.Connection[asyncpg.Record]") -> None:
-        self._stage = stage
+class UpdateBench:
+    def __init__(
+        self, environment: BenchEnvironment, people: BenchUsers, db: "asyncpg.Connection[asyncpg.Record]"
+    ) -> None:
+        self._stage = environment
         self._people = people
         self._db = db
         self._starts: dict[str, list[Update]] = {}
@@ -63,29 +65,29 @@ class Bench:
 
     async def warm_up(self) -> None:
         """Everybody becomes known, every path has been gone once, and the one slot of Plan B is taken."""
-        stage, people = self._stage, self._people
-        for bot in (stage.echo, stage.diptych):
-            self._starts[bot.name] = await people.write(bot, "/start")
+        environment, people = self._stage, self._people
+        for bot in (environment.echo_bot, environment.diptych):
+            self._starts[bot.name] = await people.send_text(bot, "/start")
             await post_all(bot, self._starts[bot.name])
         knobs = {"outcome": "never"}
-        async with aiohttp.request("POST", f"{stage.replicate}/stand", json=knobs) as response:
+        async with aiohttp.request("POST", f"{environment.replicate}/stand", json=knobs) as response:
             response.raise_for_status()
-        await post_all(stage.diptych, await self._menu_taps())
+        await post_all(environment.diptych, await self._menu_taps())
         confirmations = await self._confirmations()
-        await post_all(stage.diptych, confirmations[:1])
+        await post_all(environment.diptych, confirmations[:1])
         await self._until_running()
-        await post_all(stage.diptych, confirmations[1:])
+        await post_all(environment.diptych, confirmations[1:])
         await self._cancel_waiting()
 
     async def round(self) -> None:
-        stage, starts = self._stage, self._starts
+        environment, starts = self._stage, self._starts
         turns = []
         for _ in range(_STARTS_EACH):
-            bare = await self._slot("bare echo", starts[stage.echo.name])
-            turns.append((bare, await self._slot("/start", starts[stage.diptych.name])))
-        menu = await self._slot("menu", await self._menu_taps())
+            bare = await self._measure("bare echo", starts[environment.echo_bot.name])
+            turns.append((bare, await self._measure("/start", starts[environment.diptych.name])))
+        menu = await self._measure("menu", await self._menu_taps())
         confirmations, accepted = await self._confirmations(), await self._jobs()
-        order = await self._slot("order", confirmations)
+        order = await self._measure("order", confirmations)
         if (new := await self._jobs() - accepted) != len(confirmations):
             raise RuntimeError(f"{len(confirmations)} orders were confirmed and {new} accepted")
         await self._cancel_waiting()
@@ -93,9 +95,9 @@ class Bench:
         for name, slot in (("bare echo", echo), ("/start", start), ("menu", menu), ("order", order)):
             self.rounds.setdefault(name, []).append(slot)
 
-    async def _slot(self, name: str, updates: list[Update]) -> Slot:
+    async def _measure(self, name: str, updates: list[Update]) -> Measurement:
         """Measure, and see that the bot did what it should have done: a bot that is throttling looks fast."""
-        bot = self._stage.echo if name == "bare echo" else self._stage.diptych
+        bot = self._stage.echo_bot if name == "bare echo" else self._stage.diptych
         calls = await self._people.calls()
         slot = await measure(self._stage, bot, updates)
         made = await self._people.calls() - calls
@@ -107,14 +109,14 @@ class Bench:
     async def _menu_taps(self) -> list[Update]:
         """Everybody asks for their balance, and taps "Menu" under it."""
         bot, people = self._stage.diptych, self._people
-        await post_all(bot, await people.write(bot, "/balance"))
+        await post_all(bot, await people.send_text(bot, "/balance"))
         return await people.tap(bot, label="Menu")
 
     async def _confirmations(self) -> list[Update]:
         """In the menu that is open, everybody chooses the service, says what to make, and taps "Create"."""
         bot, people = self._stage.diptych, self._people
         await post_all(bot, await people.tap(bot, label="Text to image"))
-        await post_all(bot, await people.write(bot, "a lighthouse in a storm, seen from the sea"))
+        await post_all(bot, await people.send_text(bot, "a lighthouse in a storm, seen from the sea"))
         return await people.tap(bot, label="Create")
 
     async def _jobs(self) -> int:
@@ -157,12 +159,12 @@ def start_ratio(rounds: Rounds) -> float:
 
 
 async def _run(seconds: float, people_count: int) -> None:
-    async with open_stage() as stage, open_people(stage, people_count) as people:
-        db = await asyncpg.connect(stage.dsn)
-        bench = Bench(stage, people, db)
+    async with open_environment() as environment, open_users(environment, people_count) as people:
+        db = await asyncpg.connect(environment.dsn)
+        bench = UpdateBench(environment, people, db)
         await bench.warm_up()
         ends = time.monotonic() + seconds
-        while time.monotonic() < ends or len(bench.rounds.get("order", ())) < _FEWEST_ROUNDS:
+        while time.monotonic() < ends or len(bench.rounds.get("order", ())) < _MIN_ROUNDS:
             await bench.round()
         print(report(bench.rounds))
         await db.close()

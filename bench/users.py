@@ -8,7 +8,7 @@ from typing import Any
 
 import aiohttp
 
-from bench.environment import MeasuredBot, Stage
+from bench.environment import BenchEnvironment, MeasuredBot
 from bench.update_load import Update
 
 _AT_ONCE = 8
@@ -18,19 +18,19 @@ _WAIT_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
-class People:
+class BenchUsers:
     """`ids` are those of the persons, each in a private chat with either bot."""
 
     ids: Sequence[int]
     _session: aiohttp.ClientSession
 
-    async def write(self, bot: MeasuredBot, text: str) -> list[Update]:
+    async def send_text(self, bot: MeasuredBot, text: str) -> list[Update]:
         """The updates of everybody writing this."""
-        return await self._act(bot, "message", lambda person: {"user_id": person, "text": text})
+        return await self._simulate(bot, "message", lambda person: {"user_id": person, "text": text})
 
     async def tap(self, bot: MeasuredBot, **button: str) -> list[Update]:
         """The updates of everybody tapping the newest button with this `label` or `data`."""
-        return await self._act(bot, "callback", lambda person: {"user_id": person, **button})
+        return await self._simulate(bot, "callback", lambda person: {"user_id": person, **button})
 
     async def calls(self) -> int:
         """How many calls the bots have made."""
@@ -42,27 +42,27 @@ class People:
         answer = await self._call("GET", f"/sim/outbox?since={since}")
         return [f"{call['method']}: {call['answer']}" for call in answer["calls"] if call["status"] != 200]
 
-    async def introduce(self, bot: MeasuredBot) -> None:
+    async def open_chats(self, bot: MeasuredBot) -> None:
         """Open everybody's chat with the bot, and let the stand keep the updates for us."""
         await self._call("POST", f"/bot{bot.token}/getMe")
         await self._call("POST", f"/bot{bot.token}/deleteWebhook")
-        for person in self.ids:
-            about = {"id": person, "first_name": f"Person {person}", "username": f"person_{person}"}
+        for user in self.ids:
+            about = {"id": user, "first_name": f"Person {user}", "username": f"person_{user}"}
             await self._call(
                 "POST", "/sim/people", {**about, "language_code": "en", "bot": bot.id, "started": True}
             )
 
-    async def has_webhook(self, bot: MeasuredBot) -> None:
+    async def wait_for_webhook(self, bot: MeasuredBot) -> None:
         """Wait until the bot has set its webhook."""
         async with asyncio.timeout(_WAIT_SECONDS):
             while not (await self._call("POST", f"/bot{bot.token}/getWebhookInfo"))["result"]["url"]:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
 
-    async def _act(self, bot: MeasuredBot, act: str, body: Callable[[int], dict[str, Any]]) -> list[Update]:
+    async def _simulate(self, bot: MeasuredBot, act: str, body: Callable[[int], dict[str, Any]]) -> list[Update]:
         async def one(person: int) -> None:
             await self._call("POST", f"/sim/{act}", {"bot": bot.id, **body(person)})
 
-        await _few_at_once([lambda person=person: one(person) for person in self.ids])  # type: ignore[misc]
+        await _run_limited([lambda person=user: one(person) for user in self.ids])  # type: ignore[misc]
         return await self._updates(bot)
 
     async def _updates(self, bot: MeasuredBot) -> list[Update]:
@@ -85,16 +85,16 @@ class People:
 
 
 @asynccontextmanager
-async def open_people(stage: Stage, count: int) -> AsyncIterator[People]:
-    async with aiohttp.ClientSession(stage.telegram) as session:
-        people = People(range(_FIRST_ID, _FIRST_ID + count), session)
-        await people.has_webhook(stage.diptych)
-        for bot in (stage.diptych, stage.echo):
-            await people.introduce(bot)
+async def open_users(environment: BenchEnvironment, count: int) -> AsyncIterator[BenchUsers]:
+    async with aiohttp.ClientSession(environment.telegram) as session:
+        people = BenchUsers(range(_FIRST_ID, _FIRST_ID + count), session)
+        await people.wait_for_webhook(environment.diptych)
+        for bot in (environment.diptych, environment.echo_bot):
+            await people.open_chats(bot)
         yield people
 
 
-async def _few_at_once(acts: Sequence[Callable[[], Awaitable[None]]]) -> None:
+async def _run_limited(acts: Sequence[Callable[[], Awaitable[None]]]) -> None:
     waiting = iter(acts)
 
     async def work() -> None:

@@ -9,7 +9,7 @@ from loguru import logger
 _TOKEN = re.compile(r"\b(\d{6,}):[\w-]{20,}")
 
 
-class _ToLoguru(logging.Handler):
+class _LoguruHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         logger.opt(exception=record.exc_info).log(record.levelname, "{}: {}", record.name, record.getMessage())
 
@@ -22,7 +22,7 @@ def _write(line: object) -> None:
     sys.stderr.write(_hide_tokens(str(line)))
 
 
-def set_up_logs(level: str) -> None:
+def configure_logging(level: str) -> None:
     logger.remove()
     logger.add(
         _write,
@@ -31,7 +31,7 @@ def set_up_logs(level: str) -> None:
         backtrace=False,
         diagnose=False,  # would print values of variables, secrets among them
     )
-    logging.basicConfig(handlers=[_ToLoguru()], level=logging.INFO, force=True)
+    logging.basicConfig(handlers=[_LoguruHandler()], level=logging.INFO, force=True)
     for quiet in ("httpx", "httpx2", "httpcore", "aiohttp.access", "openai", "aiogram.event"):
         logging.getLogger(quiet).setLevel(logging.WARNING)
     # One trace a second while the database is away, of which our own lines say enough.

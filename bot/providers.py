@@ -4,35 +4,35 @@ Only what is used is imported: the clients are slow to, and the offline ones bel
 """
 
 from bot.settings import Settings
-from providers.instrumented import measured
+from providers.instrumented import instrumented
 from providers.protocols import PredictionProvider, SpeechProvider, TrainingProvider, VoiceProvider
-from services.core.metrics import count_provider_call
-from services.generation.context import Providers, WordProviders
+from services.core.metrics import record_provider_call
+from services.generation.context import LanguageProviders, Providers
 from web.webhooks.replicate import PATH as REPLICATE_WEBHOOK
 
 
 def create_providers(settings: Settings) -> Providers:
     """All of them, with their calls counted."""
-    record = count_provider_call
-    voices = measured(_voices(settings), record)
+    recorder = record_provider_call
+    voices = instrumented(_create_voices(settings), recorder)
     speech: dict[str, SpeechProvider] = {voices.name: voices}
-    if second := _second_speech(settings):
-        speech[second.name] = measured(second, record)
-    media, trainings = _media(settings)
-    vision, text, transcription, moderation = _words(settings)
+    if openai_speech := _create_openai_speech(settings):
+        speech[openai_speech.name] = instrumented(openai_speech, recorder)
+    media, trainings = _create_media(settings)
+    vision, text, transcription, moderation = _create_text_providers(settings)
     return Providers(
-        measured(media, record),
-        measured(trainings, record),
+        instrumented(media, recorder),
+        instrumented(trainings, recorder),
         voices,
         speech,
-        measured(vision, record),
-        measured(text, record),
-        measured(transcription, record),
-        measured(moderation, record),
+        instrumented(vision, recorder),
+        instrumented(text, recorder),
+        instrumented(transcription, recorder),
+        instrumented(moderation, recorder),
     )
 
 
-def _media(settings: Settings) -> tuple[PredictionProvider, TrainingProvider]:
+def _create_media(settings: Settings) -> tuple[PredictionProvider, TrainingProvider]:
     """Images, films and lip-sync; and trainings."""
     if token := settings.replicate_api_token.get_secret_value():
         from providers.replicate.predictions import ReplicateProvider
@@ -52,12 +52,14 @@ def _media(settings: Settings) -> tuple[PredictionProvider, TrainingProvider]:
 
 async def replicate_webhook_secret(settings: Settings) -> str:
     """What Replicate signs its webhooks with. Raises ProviderError."""
-    from providers.replicate.webhook import fetch_secret
+    from providers.replicate.webhook import fetch_signing_secret
 
-    return await fetch_secret(settings.replicate_api_token.get_secret_value(), settings.replicate_base_url or None)
+    return await fetch_signing_secret(
+        settings.replicate_api_token.get_secret_value(), settings.replicate_base_url or None
+    )
 
 
-def _voices(settings: Settings) -> VoiceProvider:
+def _create_voices(settings: Settings) -> VoiceProvider:
     if key := settings.elevenlabs_api_key.get_secret_value():
         from providers.elevenlabs.voices import ElevenLabsVoices
 
@@ -67,7 +69,7 @@ def _voices(settings: Settings) -> VoiceProvider:
     return OfflineVoices(settings.data_dir / "voices")
 
 
-def _second_speech(settings: Settings) -> SpeechProvider | None:
+def _create_openai_speech(settings: Settings) -> SpeechProvider | None:
     if key := settings.openai_api_key.get_secret_value():
         from providers.openai.speech import OpenAISpeech
 
@@ -75,7 +77,7 @@ def _second_speech(settings: Settings) -> SpeechProvider | None:
     return None
 
 
-def _words(settings: Settings) -> WordProviders:
+def _create_text_providers(settings: Settings) -> LanguageProviders:
     if key := settings.openai_api_key.get_secret_value():
         from providers.openai.moderation import OpenAIModeration
         from providers.openai.text import OpenAIText

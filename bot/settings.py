@@ -8,15 +8,15 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import NoDecode
 
-from inngest_functions.settings import InngestSettings, checked_url
+from inngest_functions.settings import InngestSettings, normalize_url
 from services.leela.settings import LeelaSettings
 
 _TOKEN = re.compile(r"^\d+:[\w-]{10,}$")
-SANDBOX_PERSON = 1001
+SANDBOX_USER_ID = 1001
 SANDBOX_TOKEN = "1000000001:sandbox-token"  # noqa: S105 - opens nothing but the sandbox on this machine
 
 
-class WrongSettings(Exception):
+class SettingsError(Exception):
     """One readable line that names the setting and what is wrong with it."""
 
 
@@ -70,32 +70,32 @@ class Settings(InngestSettings, LeelaSettings):
 
     @field_validator("public_url", "telegram_api_url")
     @classmethod
-    def _url(cls, value: str) -> str:
-        return checked_url(value)
+    def _validate_url(cls, value: str) -> str:
+        return normalize_url(value)
 
     @field_validator("alert_webhook_url")
     @classmethod
-    def _secret_url(cls, value: SecretStr) -> SecretStr:
-        checked_url(value.get_secret_value())
+    def _validate_secret_url(cls, value: SecretStr) -> SecretStr:
+        normalize_url(value.get_secret_value())
         return value
 
     @field_validator("alert_quiet_hours")
     @classmethod
-    def _hours(cls, value: str) -> str:
+    def _validate_hours(cls, value: str) -> str:
         if value and not re.match(r"^([01]?\d|2[0-3])-([01]?\d|2[0-3])$", value):
             raise ValueError("must be two hours of the day in UTC, such as 23-7")
         return value
 
     @field_validator("telegram_webhook_secret")
     @classmethod
-    def _secret(cls, value: SecretStr) -> SecretStr:
+    def _validate_secret(cls, value: SecretStr) -> SecretStr:
         # https://core.telegram.org/bots/api#setwebhook
         if not re.match(r"^[A-Za-z0-9_-]{0,256}$", value.get_secret_value()):
             raise ValueError("may hold only letters, digits, _ and -, at most 256")
         return value
 
     @model_validator(mode="after")
-    def _fits_together(self) -> Self:
+    def _validate_combination(self) -> Self:
         for name, token in self.tokens.items():
             if not _TOKEN.match(token):
                 raise ValueError(
@@ -105,10 +105,10 @@ class Settings(InngestSettings, LeelaSettings):
         if self.telegram_mode == "webhook" and not self.public_url:
             raise ValueError("PUBLIC_URL: needed with TELEGRAM_MODE=webhook")
         if self.production:
-            self._fits_production()
+            self._validate_production()
         return self
 
-    def _fits_production(self) -> None:
+    def _validate_production(self) -> None:
         if self.sandbox:
             raise ValueError("BOT_TOKEN: needed in production, which refuses the sandbox")
         if not self.database_url.get_secret_value():
@@ -155,7 +155,7 @@ class Settings(InngestSettings, LeelaSettings):
     @property
     def admins(self) -> frozenset[int]:
         """In the sandbox, where none is set, the person whom the chat page shows first."""
-        return self.admin_ids or (frozenset({SANDBOX_PERSON}) if self.sandbox else frozenset())
+        return self.admin_ids or (frozenset({SANDBOX_USER_ID}) if self.sandbox else frozenset())
 
     @property
     def quiet_hours(self) -> tuple[int, int]:
@@ -179,4 +179,4 @@ def read_settings() -> Settings:
         first = error.errors(include_input=False, include_url=False)[0]
         name = str(first["loc"][0]).upper() if first["loc"] else ""
         message = first["msg"].removeprefix("Value error, ")
-        raise WrongSettings(f"{name}: {message}" if name else message) from None
+        raise SettingsError(f"{name}: {message}" if name else message) from None

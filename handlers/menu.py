@@ -7,191 +7,198 @@ from aiogram.filters import Command, CommandObject, CommandStart
 from aiogram.fsm.context import FSMContext
 from aiogram.types import CallbackQuery, InlineKeyboardMarkup, Message
 
-from handlers.context import Desk, answer
-from handlers.onboarding import with_ready_prompts
-from services.billing.invitations import Invitation, take_invitation
+from handlers.context import UserContext, answer_callback
+from handlers.onboarding import with_starter_prompts
+from services.billing.invitations import InvitationOutcome, accept_invitation
 from services.core.i18n import Texts
 from services.generation.registry import SERVICES
-from services.messaging.buttons import LanguageTap, MenuTap, ServiceTap, button, keyboard, menu_button
-from storage.updates import Arrival
+from services.messaging.buttons import (
+    LanguageCallback,
+    MenuCallback,
+    ServiceCallback,
+    button,
+    keyboard,
+    menu_button,
+)
+from storage.updates import ClaimedUpdate
 from storage.users.users import set_language
 
 router = Router(name="menu")
 
 
-def menu_keyboard(desk: Desk) -> InlineKeyboardMarkup:
-    return _menu_keyboard(desk.studio.texts, desk.user.language)
+def menu_keyboard(ctx: UserContext) -> InlineKeyboardMarkup:
+    return _build_menu_keyboard(ctx.app.texts, ctx.user.language)
 
 
 @lru_cache
-def _menu_keyboard(texts: Texts, language: str) -> InlineKeyboardMarkup:
+def _build_menu_keyboard(texts: Texts, language: str) -> InlineKeyboardMarkup:
     """The same for everybody who speaks a language; built once, as it is most of the work of `/start`."""
     services = [
-        button(f"{spec.emoji} {texts.t(language, f'service.{spec.id}.name')}", ServiceTap(service=spec.id))
+        button(f"{spec.emoji} {texts.t(language, f'service.{spec.id}.name')}", ServiceCallback(service=spec.id))
         for spec in SERVICES.values()
     ]
-    services.append(button(texts.t(language, "button.game"), MenuTap(place="game")))
+    services.append(button(texts.t(language, "button.game"), MenuCallback(place="game")))
     rows = [services[i : i + 2] for i in range(0, len(services), 2)]
     rows += [
-        [button(texts.t(language, f"button.{place}"), MenuTap(place=place)) for place in places]
+        [button(texts.t(language, f"button.{place}"), MenuCallback(place=place)) for place in places]
         for places in (("history", "models", "voices"), ("balance", "settings"), ("language", "help"))
     ]
     return keyboard(rows)
 
 
-def menu_text(desk: Desk) -> str:
-    return desk.t("menu.text", balance=desk.balance_on_arrival.available)
+def menu_text(ctx: UserContext) -> str:
+    return ctx.t("menu.text", balance=ctx.initial_balance.available)
 
 
-def balance_text(desk: Desk) -> str:
-    balance = desk.balance_on_arrival
-    lines = [desk.t("balance.available", balance.available)]
+def balance_text(ctx: UserContext) -> str:
+    balance = ctx.initial_balance
+    lines = [ctx.t("balance.available", balance.available)]
     if balance.held:
-        lines.append(desk.t("balance.held", balance.held))
+        lines.append(ctx.t("balance.held", balance.held))
     if balance.debt:
-        lines.append(desk.t("balance.debt", balance.debt))
+        lines.append(ctx.t("balance.debt", balance.debt))
     return "\n".join(lines)
 
 
-def help_text(desk: Desk) -> str:
+def help_text(ctx: UserContext) -> str:
     services = [
-        f"{spec.emoji} <b>{desk.t(f'service.{spec.id}.name')}</b> — {desk.t(f'service.{spec.id}.about')}"
+        f"{spec.emoji} <b>{ctx.t(f'service.{spec.id}.name')}</b> — {ctx.t(f'service.{spec.id}.about')}"
         for spec in SERVICES.values()
     ]
-    lines = [desk.t("help.intro"), "", *services, "", desk.t("help.commands")]
-    if desk.support_contact:
-        lines += ["", desk.t("help.contact", contact=desk.support_contact)]
+    lines = [ctx.t("help.intro"), "", *services, "", ctx.t("help.commands")]
+    if ctx.support_contact:
+        lines += ["", ctx.t("help.contact", contact=ctx.support_contact)]
     return "\n".join(lines)
 
 
-def language_keyboard(desk: Desk) -> InlineKeyboardMarkup:
-    t = desk.studio.texts.t
+def language_keyboard(ctx: UserContext) -> InlineKeyboardMarkup:
+    t = ctx.app.texts.t
     choices = [
-        button(t(language, "language.name"), LanguageTap(language=language))
-        for language in desk.studio.texts.languages
+        button(t(language, "language.name"), LanguageCallback(language=language))
+        for language in ctx.app.texts.languages
     ]
-    return keyboard([choices, [menu_button(desk.studio.texts, desk.user.language)]])
+    return keyboard([choices, [menu_button(ctx.app.texts, ctx.user.language)]])
 
 
-def balance_keyboard(desk: Desk) -> InlineKeyboardMarkup:
+def balance_keyboard(ctx: UserContext) -> InlineKeyboardMarkup:
     rows = [
-        [button(desk.t(f"button.{place}"), MenuTap(place=place)) for place in places]
+        [button(ctx.t(f"button.{place}"), MenuCallback(place=place)) for place in places]
         for places in (("topup", "subscribe"), ("statement", "invite"))
     ]
-    return keyboard([*rows, [menu_button(desk.studio.texts, desk.user.language)]])
+    return keyboard([*rows, [menu_button(ctx.app.texts, ctx.user.language)]])
 
 
-def back_keyboard(desk: Desk) -> InlineKeyboardMarkup:
-    return keyboard([[menu_button(desk.studio.texts, desk.user.language)]])
+def back_to_menu_keyboard(ctx: UserContext) -> InlineKeyboardMarkup:
+    return keyboard([[menu_button(ctx.app.texts, ctx.user.language)]])
 
 
 @router.message(CommandStart())
-async def start(
+async def _start(
     message: Message,
-    desk: Desk,
+    ctx: UserContext,
     state: FSMContext,
     raw_state: str | None,
     command: CommandObject,
-    arrival: Arrival,
+    arrival: ClaimedUpdate,
 ) -> None:
     """Who has never ordered gets prompts to tap; who had left is greeted as somebody we know."""
     if raw_state is not None:
         await state.clear()
-    name = desk.user.first_name
-    greeting = desk.t("start.back", name=name) if arrival.returned else desk.t("start.greeting", name=name)
-    parts, markup = [greeting, menu_text(desk)], menu_keyboard(desk)
-    if not arrival.ordered:
-        parts[1] = desk.t("start.ready", balance=desk.balance_on_arrival.available)
-        markup = with_ready_prompts(desk, markup)
-    invitation = await take_invitation(desk.studio, desk.user.id, command.args) if command.args else None
-    if invitation in (Invitation.TAKEN, Invitation.OWN):
-        parts.insert(1, desk.t(f"invite.{invitation.value}"))
-    await desk.say("\n\n".join(parts), markup)
+    name = ctx.user.first_name
+    greeting = ctx.t("start.back", name=name) if arrival.returned else ctx.t("start.greeting", name=name)
+    parts, markup = [greeting, menu_text(ctx)], menu_keyboard(ctx)
+    if not arrival.has_ordered:
+        parts[1] = ctx.t("start.ready", balance=ctx.initial_balance.available)
+        markup = with_starter_prompts(ctx, markup)
+    invitation = await accept_invitation(ctx.app, ctx.user.id, command.args) if command.args else None
+    if invitation in (InvitationOutcome.ACCEPTED, InvitationOutcome.OWN_LINK):
+        parts.insert(1, ctx.t(f"invite.{invitation.value}"))
+    await ctx.send("\n\n".join(parts), markup)
 
 
 @router.message(Command("menu"))
-async def menu(message: Message, desk: Desk, state: FSMContext, raw_state: str | None) -> None:
+async def _menu(message: Message, ctx: UserContext, state: FSMContext, raw_state: str | None) -> None:
     if raw_state is not None:
         await state.clear()
-    await desk.say(menu_text(desk), menu_keyboard(desk))
+    await ctx.send(menu_text(ctx), menu_keyboard(ctx))
 
 
 @router.message(Command("help"))
-async def help_(message: Message, desk: Desk) -> None:
-    await desk.say(help_text(desk), back_keyboard(desk))
+async def _help(message: Message, ctx: UserContext) -> None:
+    await ctx.send(help_text(ctx), back_to_menu_keyboard(ctx))
 
 
 @router.message(Command("support", "paysupport"))
-async def support(message: Message, desk: Desk) -> None:
-    key = "support.contact" if desk.support_contact else "support.here"
-    await desk.say(desk.t(key, contact=desk.support_contact), back_keyboard(desk))
+async def _support(message: Message, ctx: UserContext) -> None:
+    key = "support.contact" if ctx.support_contact else "support.here"
+    await ctx.send(ctx.t(key, contact=ctx.support_contact), back_to_menu_keyboard(ctx))
 
 
 @router.message(Command("terms"))
-async def terms(message: Message, desk: Desk) -> None:
-    state = desk.t("terms.accepted" if desk.user.terms_accepted else "terms.later")
-    await desk.say(f"{desk.t('terms.text')}\n\n{state}", back_keyboard(desk))
+async def _terms(message: Message, ctx: UserContext) -> None:
+    state = ctx.t("terms.accepted" if ctx.user.terms_accepted else "terms.later")
+    await ctx.send(f"{ctx.t('terms.text')}\n\n{state}", back_to_menu_keyboard(ctx))
 
 
 @router.message(Command("balance"))
-async def balance(message: Message, desk: Desk) -> None:
-    await desk.say(balance_text(desk), balance_keyboard(desk))
+async def _balance(message: Message, ctx: UserContext) -> None:
+    await ctx.send(balance_text(ctx), balance_keyboard(ctx))
 
 
 @router.message(Command("language"))
-async def language(message: Message, desk: Desk) -> None:
-    await desk.say(desk.t("language.ask"), language_keyboard(desk))
+async def _language(message: Message, ctx: UserContext) -> None:
+    await ctx.send(ctx.t("language.ask"), language_keyboard(ctx))
 
 
 @router.message(Command("cancel"))
-async def cancel(message: Message, desk: Desk, state: FSMContext, raw_state: str | None) -> None:
+async def _cancel(message: Message, ctx: UserContext, state: FSMContext, raw_state: str | None) -> None:
     if raw_state is None:
-        await desk.say(desk.t("cancel.nothing"), menu_keyboard(desk))
+        await ctx.send(ctx.t("cancel.nothing"), menu_keyboard(ctx))
         return
     await state.clear()
-    await desk.say(desk.t("cancel.done"), menu_keyboard(desk))
+    await ctx.send(ctx.t("cancel.done"), menu_keyboard(ctx))
 
 
-@router.callback_query(LanguageTap.filter())
-async def choose_language(tap: CallbackQuery, callback_data: LanguageTap, desk: Desk) -> None:
-    if callback_data.language not in desk.studio.texts.languages:
-        await answer(tap, desk.t("stale.button"), alert=True)
+@router.callback_query(LanguageCallback.filter())
+async def _choose_language(callback: CallbackQuery, callback_data: LanguageCallback, ctx: UserContext) -> None:
+    if callback_data.language not in ctx.app.texts.languages:
+        await answer_callback(callback, ctx.t("stale.button"), alert=True)
         return
-    await set_language(desk.studio.db, desk.user.id, callback_data.language)
-    t = desk.studio.texts.t
-    await answer(tap)
-    rows = [[menu_button(desk.studio.texts, callback_data.language)]]
-    await desk.show(tap, t(callback_data.language, "language.chosen"), keyboard(rows))
+    await set_language(ctx.app.db, ctx.user.id, callback_data.language)
+    t = ctx.app.texts.t
+    await answer_callback(callback)
+    rows = [[menu_button(ctx.app.texts, callback_data.language)]]
+    await ctx.edit_or_send(callback, t(callback_data.language, "language.chosen"), keyboard(rows))
 
 
-@router.callback_query(MenuTap.filter(F.place == "menu"))
-async def go_to_menu(tap: CallbackQuery, desk: Desk, state: FSMContext, raw_state: str | None) -> None:
-    await answer(tap)
+@router.callback_query(MenuCallback.filter(F.place == "menu"))
+async def _open_menu(callback: CallbackQuery, ctx: UserContext, state: FSMContext, raw_state: str | None) -> None:
+    await answer_callback(callback)
     if raw_state is not None:
         await state.clear()
-    await desk.show(tap, menu_text(desk), menu_keyboard(desk))
+    await ctx.edit_or_send(callback, menu_text(ctx), menu_keyboard(ctx))
 
 
-@router.callback_query(MenuTap.filter(F.place == "cancel"))
-async def tap_cancel(tap: CallbackQuery, desk: Desk, state: FSMContext) -> None:
-    await answer(tap, desk.t("cancel.toast"))
+@router.callback_query(MenuCallback.filter(F.place == "cancel"))
+async def _cancel_button(callback: CallbackQuery, ctx: UserContext, state: FSMContext) -> None:
+    await answer_callback(callback, ctx.t("cancel.toast"))
     await state.clear()
-    await desk.show(tap, menu_text(desk), menu_keyboard(desk))
+    await ctx.edit_or_send(callback, menu_text(ctx), menu_keyboard(ctx))
 
 
-@router.callback_query(MenuTap.filter(F.place == "balance"))
-async def go_to_balance(tap: CallbackQuery, desk: Desk) -> None:
-    await answer(tap)
-    await desk.show(tap, balance_text(desk), balance_keyboard(desk))
+@router.callback_query(MenuCallback.filter(F.place == "balance"))
+async def _open_balance(callback: CallbackQuery, ctx: UserContext) -> None:
+    await answer_callback(callback)
+    await ctx.edit_or_send(callback, balance_text(ctx), balance_keyboard(ctx))
 
 
-@router.callback_query(MenuTap.filter(F.place == "help"))
-async def go_to_help(tap: CallbackQuery, desk: Desk) -> None:
-    await answer(tap)
-    await desk.show(tap, help_text(desk), back_keyboard(desk))
+@router.callback_query(MenuCallback.filter(F.place == "help"))
+async def _open_help(callback: CallbackQuery, ctx: UserContext) -> None:
+    await answer_callback(callback)
+    await ctx.edit_or_send(callback, help_text(ctx), back_to_menu_keyboard(ctx))
 
 
-@router.callback_query(MenuTap.filter(F.place == "language"))
-async def go_to_language(tap: CallbackQuery, desk: Desk) -> None:
-    await answer(tap)
-    await desk.show(tap, desk.t("language.ask"), language_keyboard(desk))
+@router.callback_query(MenuCallback.filter(F.place == "language"))
+async def _open_language(callback: CallbackQuery, ctx: UserContext) -> None:
+    await answer_callback(callback)
+    await ctx.edit_or_send(callback, ctx.t("language.ask"), language_keyboard(ctx))

@@ -16,27 +16,30 @@ def create_router() -> Router:
     """A router of the whole bot. Its parts are single objects of their modules, so call this once a process."""
     root = Router(name="diptych")
     users = (subscriptions, payments, menu, settings, onboarding, invite, promo, statement)
-    admins = (hello, command_menu, plan, broadcast, dashboard, refunds, reconcile, user_card, stats)
+    admin_topics = (hello, command_menu, plan, broadcast, dashboard, refunds, reconcile, user_card, stats)
     orders = (my_assets, history, game, voice_and_improve, uploads, wizard, result_actions)
-    for topic in (*users, *admins, *orders, fallback):
+    for topic in (*users, *admin_topics, *orders, fallback):
         root.include_router(topic.router)
-    ask_filters_inline(root)
+    run_filters_inline(root)
     return root
 
 
-def ask_filters_inline(root: Router) -> None:
+def run_filters_inline(root: Router) -> None:
     """aiogram asks every plain filter in a thread of its own, which costs more than the filter (about a sixth of
     `/start`, see bench/updates.py). Ours only look at the update, so they are asked where they stand."""
     for router in root.chain_tail:
         for observer in router.observers.values():
             for handler in observer.handlers:
-                for rule in handler.filters or ():
-                    if not rule.awaitable:
-                        rule.callback, rule.awaitable = _awaitable(rule.callback), True
+                for handler_filter in handler.filters or ():
+                    if not handler_filter.awaitable:
+                        handler_filter.callback, handler_filter.awaitable = (
+                            _as_coroutine(handler_filter.callback),
+                            True,
+                        )
 
 
-def _awaitable(rule: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
+def _as_coroutine(check: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
     async def ask(*args: Any, **kwargs: Any) -> Any:
-        return rule(*args, **kwargs)
+        return check(*args, **kwargs)
 
     return ask

@@ -5,7 +5,7 @@ from typing import Final
 
 import inngest
 
-from inngest_functions.settings import InngestSettings, get_inngest_urls, offer_fallback_key
+from inngest_functions.settings import InngestSettings, export_fallback_key, get_inngest_urls
 
 APP_ID: Final = "diptych"
 
@@ -14,7 +14,7 @@ def create_client(settings: InngestSettings | None = None) -> inngest.Inngest:
     """A client for the Inngest that the settings name: the dev server where nothing is set."""
     settings = settings or InngestSettings()
     urls = get_inngest_urls(settings)
-    offer_fallback_key(settings)
+    export_fallback_key(settings)
     return inngest.Inngest(
         app_id=APP_ID,
         api_base_url=urls.api,

@@ -15,8 +15,8 @@ from inngest.connect import ConnectionState
 from inngest.connect._internal.connection import WorkerConnectionImpl
 from loguru import logger
 
-_AGAIN_SECONDS = 1.0
-_HANG_UP_SECONDS = 2.0  # the SDK takes one
+_RETRY_SECONDS = 1.0
+_DISCONNECT_SECONDS = 2.0  # the SDK takes one
 
 
 class Connection:
@@ -54,16 +54,16 @@ class Connection:
 
     async def run(self) -> None:
         """Stay connected until close()."""
-        said = ""
+        last_error = ""
         while not self._closing:
             self._worker = self._create_worker()
             try:
                 await self._worker.start()
             except Exception as error:  # noqa: BLE001  # the SDK raises whatever ended its connection
-                if said != (said := f"{type(error).__name__}: {error}"):
-                    logger.warning("Inngest cannot be connected to, and is tried again: {}", said)
+                if last_error != (last_error := f"{type(error).__name__}: {error}"):
+                    logger.warning("Inngest cannot be connected to, and is tried again: {}", last_error)
             if not self._closing:
-                await asyncio.sleep(_AGAIN_SECONDS)
+                await asyncio.sleep(_RETRY_SECONDS)
 
     async def close(self, seconds: float) -> None:
         """Take no more calls, let those under way end within that time, and hang up; run() ends too.
@@ -83,7 +83,7 @@ class Connection:
             for _, call in calls:  # they live in the SDK's thread
                 call.get_loop().call_soon_threadsafe(call.cancel)
             with suppress(TimeoutError):
-                async with asyncio.timeout(_HANG_UP_SECONDS):
+                async with asyncio.timeout(_DISCONNECT_SECONDS):
                     await worker.closed()
 
     def _create_worker(self) -> WorkerConnectionImpl:

@@ -44,7 +44,7 @@ class Ping(EventData):
 
 
 class JobEvent(EventData):
-    """A job for Plan A. The event's id is `sending`."""
+    """A job for Plan A. The event's id is `dedup_id`."""
 
     job_id: UUID
     user_id: int
@@ -52,7 +52,7 @@ class JobEvent(EventData):
     service: str
     priority: int = Field(default=0, ge=-600, le=600)
     """Seconds by which the run goes before others that wait: more for people who have paid."""
-    sending: str
+    dedup_id: str
     """The same for every try to send one event; another one where Inngest lost the run and must begin again."""
 
 
@@ -92,14 +92,14 @@ class HelloWorld(Hello):
     """`demo/hello.world`: a name and a language, both with defaults."""
 
 
-def _order_event(spec: ServiceSpec) -> type[JobEvent]:
+def _create_order_event_model(spec: ServiceSpec) -> type[JobEvent]:
     name = "".join(part.capitalize() for part in spec.id.split("_")) + "Order"
     service = (Literal[spec.id], spec.id)
     return create_model(name, __base__=JobEvent, __doc__=f"An order of {spec.id}.", service=service)
 
 
 EVENTS: Final[dict[str, type[BaseModel]]] = {
-    **{spec.event: _order_event(spec) for spec in SERVICES.values()},
+    **{spec.event: _create_order_event_model(spec) for spec in SERVICES.values()},
     "payment/process.start": PaymentProcess,
     "broadcast/message.start": BroadcastMessage,
     "notification/training-error.start": TrainingErrorNotification,
@@ -114,12 +114,12 @@ EVENTS: Final[dict[str, type[BaseModel]]] = {
 }
 
 
-def sending_of(job: Job) -> str:
+def dedup_id_of(job: Job) -> str:
     """What Inngest de-duplicates by: the job's id, and how often its run was lost."""
-    return str(job.id) if job.sendings == 0 else f"{job.id}:{job.sendings}"
+    return str(job.id) if job.resends == 0 else f"{job.id}:{job.resends}"
 
 
-def event_of(job: Job, event: str) -> JobEvent:
+def build_job_event(job: Job, event: str) -> JobEvent:
     """The data of the event that brings a job to Plan A."""
     model = EVENTS[event]
     assert issubclass(model, JobEvent)  # noqa: S101 - only such events bring jobs
@@ -129,5 +129,5 @@ def event_of(job: Job, event: str) -> JobEvent:
         bot_name=job.bot_name,
         service=job.service,
         priority=job.priority,
-        sending=sending_of(job),
+        dedup_id=dedup_id_of(job),
     )

@@ -14,25 +14,25 @@ from inngest._internal import errors  # the SDK exports the types of its errors 
 
 from inngest_functions.client import create_client
 from inngest_functions.events import HELLO, HelloWorld
-from inngest_functions.runs import RunFailed, RunUnknown, wait_for_run
+from inngest_functions.runs import RunFailed, RunNotFinished, wait_for_run
 from services.hello import HelloResult
 
 _WAIT_SECONDS = 30.0
 
 
-def hello_event(name: str, language: str, **more: object) -> inngest.Event:
-    data = HelloWorld.model_validate({"name": name, "language": language, **more})
+def build_hello_event(name: str, language: str, **extra: object) -> inngest.Event:
+    data = HelloWorld.model_validate({"name": name, "language": language, **extra})
     return inngest.Event(name=HELLO, data=data.model_dump(mode="json"))
 
 
 async def send_hello_world_event(
-    client: inngest.Inngest, name: str = "World", language: str = "en", **more: object
+    client: inngest.Inngest, name: str = "World", language: str = "en", **extra: object
 ) -> str:
     """Send `demo/hello.world`; gives Inngest's id of the event. Raises the SDK's SendEventsError."""
-    return (await client.send(hello_event(name, language, **more)))[0]
+    return (await client.send(build_hello_event(name, language, **extra)))[0]
 
 
-async def say_hello(client: inngest.Inngest, name: str, language: str, *, seconds: float) -> HelloResult:
+async def run_hello(client: inngest.Inngest, name: str, language: str, *, seconds: float) -> HelloResult:
     """Send the event and give its run's result. Raises RunFailed, RunUnknown where it has none by then."""
     event_id = await send_hello_world_event(client, name, language)
     return HelloResult.model_validate(await wait_for_run(client, event_id, seconds=seconds))
@@ -43,10 +43,10 @@ def main() -> int:
     parser.add_argument("--name", default="World")
     parser.add_argument("--language", default="en", help="en, ru, es or fr; anything else is answered in English")
     parser.add_argument("--seconds", type=float, default=_WAIT_SECONDS, help="how long to wait for the result")
-    given = parser.parse_args()
+    args = parser.parse_args()
     try:
-        result = asyncio.run(say_hello(create_client(), given.name, given.language, seconds=given.seconds))
-    except (errors.Error, aiohttp.ClientError, RunFailed, RunUnknown, OSError) as error:
+        result = asyncio.run(run_hello(create_client(), args.name, args.language, seconds=args.seconds))
+    except (errors.Error, aiohttp.ClientError, RunFailed, RunNotFinished, OSError) as error:
         print(f"No hello: {type(error).__name__}: {error}. Is Inngest running?", file=sys.stderr)  # noqa: T201
         return 1
     print(json.dumps(result.model_dump(mode="json", by_alias=True), ensure_ascii=False, indent=2))  # noqa: T201

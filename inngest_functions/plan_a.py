@@ -21,28 +21,28 @@ from inngest_functions.events import (
     JobCancelled,
     Ping,
     PredictionFinished,
-    event_of,
-    sending_of,
+    build_job_event,
+    dedup_id_of,
 )
-from inngest_functions.functions.ping import signal_of
-from inngest_functions.hello import hello_event
-from inngest_functions.runs import RunFailed, RunUnknown, wait_for_run
-from providers.errors import clean
-from services.durable.pubsub import Signals
+from inngest_functions.functions.ping import ping_topic
+from inngest_functions.hello import build_hello_event
+from inngest_functions.runs import RunFailed, RunNotFinished, wait_for_run
+from providers.errors import sanitize
+from services.durable.pubsub import PubSub
 from services.hello import HelloResult
-from services.job_kinds import JOBS
-from services.jobs.routing import PlanAAway
+from services.job_kinds import JOB_KINDS
+from services.jobs.routing import InngestUnavailable
 from storage.jobs.jobs import Job
 
-_PROBE_EVERY: Final = 2.0
-_PROBE_SECONDS: Final = 2.0
-_SYNC_EVERY: Final = 15.0
-_HELLO_SECONDS: Final = 15.0
+_PROBE_INTERVAL: Final = 2.0
+_PROBE_TIMEOUT: Final = 2.0
+_SYNC_INTERVAL: Final = 15.0
+_HELLO_TIMEOUT: Final = 15.0
 
 
-def _event(job: Job) -> inngest.Event:
-    name = JOBS[job.service].event
-    return inngest.Event(name=name, id=sending_of(job), data=event_of(job, name).model_dump(mode="json"))
+def _to_inngest_event(job: Job) -> inngest.Event:
+    name = JOB_KINDS[job.service].event
+    return inngest.Event(name=name, id=dedup_id_of(job), data=build_job_event(job, name).model_dump(mode="json"))
 
 
 class InngestPlan:
@@ -55,7 +55,7 @@ class InngestPlan:
         self,
         client: inngest.Inngest,
         *,
-        signals: Signals | None = None,
+        pubsub: PubSub | None = None,
         sync_url: str = "",
         connected: Callable[[], bool] | None = None,
         send_deadline: float = 0.8,
@@ -65,13 +65,13 @@ class InngestPlan:
         self._client = client
         self._sync_url = sync_url
         self._connected = connected
-        self._signals = signals or Signals()
+        self._pubsub = pubsub or PubSub()
         self._send_deadline = send_deadline
         self._ping_seconds = ping_seconds
         self._breaker = CircuitBreaker(failure_threshold=1, recovery_timeout=3600, name="inngest")
         self._synced = False
         self._synced_at = 0.0
-        self._silent = False
+        self._runs_nothing = False
         self._was_healthy = False
         self._since = datetime.now(UTC)
 
@@ -81,7 +81,7 @@ class InngestPlan:
 
     @property
     def healthy(self) -> bool:
-        return self._registered and not self._silent and bool(self._breaker.closed)
+        return self._registered and not self._runs_nothing and bool(self._breaker.closed)
 
     @property
     def since(self) -> datetime:
@@ -91,9 +91,9 @@ class InngestPlan:
     def state(self) -> str:
         """For the health page, in words."""
         if not self._breaker.closed:
-            why = self._breaker.last_failure
-            return f"away: {clean(str(why)) or type(why).__name__}"
-        if self._silent:
+            error = self._breaker.last_failure
+            return f"away: {sanitize(str(error)) or type(error).__name__}"
+        if self._runs_nothing:
             return "takes events, but runs nothing"
         if self._registered:
             return "ok"
@@ -102,39 +102,41 @@ class InngestPlan:
         )
 
     async def send(self, jobs: Sequence[Job]) -> None:
-        await self._send([_event(job) for job in jobs])
+        await self._send([_to_inngest_event(job) for job in jobs])
 
-    async def prediction_finished(self, prediction_id: str, job: Job) -> None:
+    async def send_prediction_finished(self, prediction_id: str, job: Job) -> None:
         """Wake a run that waits for this prediction. Raises PlanAAway; the run then wakes up by itself."""
         data = PredictionFinished(prediction_id=prediction_id, job_id=job.id).model_dump(mode="json")
         await self._send([inngest.Event(name=PREDICTION_FINISHED, data=data)])
 
-    async def cancelled(self, job: Job) -> None:
+    async def send_cancellation(self, job: Job) -> None:
         """Have Inngest cancel a job's run. Raises PlanAAway; it then ends by itself, having lost its lease."""
         data = JobCancelled(job_id=job.id).model_dump(mode="json")
         await self._send([inngest.Event(name=JOB_CANCELLED, id=f"cancel:{job.id}", data=data)])
 
     async def hello(self, name: str, language: str) -> HelloResult:
         """Send hello world and give what its run gave. Raises PlanAAway."""
-        (event_id,) = await self._send([hello_event(name, language)])
+        (event_id,) = await self._send([build_hello_event(name, language)])
         try:
-            return HelloResult.model_validate(await wait_for_run(self._client, event_id, seconds=_HELLO_SECONDS))
-        except (RunFailed, RunUnknown, aiohttp.ClientError) as error:
-            raise PlanAAway(str(error)) from error
+            return HelloResult.model_validate(await wait_for_run(self._client, event_id, seconds=_HELLO_TIMEOUT))
+        except (RunFailed, RunNotFinished, aiohttp.ClientError) as error:
+            raise InngestUnavailable(str(error)) from error
 
-    async def runs_something(self) -> bool:
+    async def check_runs(self) -> bool:
         """Send a ping and see whether it is run: Inngest is unhealthy until one is."""
         ping = Ping(id=secrets.token_hex(8))
-        with suppress(PlanAAway), self._signals.expect(signal_of(ping)) as heard:
+        with suppress(InngestUnavailable), self._pubsub.subscribe(ping_topic(ping)) as received:
             await self._send([inngest.Event(name=PING, data=ping.model_dump(mode="json"))])
             with suppress(TimeoutError):
-                await asyncio.wait_for(heard.wait(), self._ping_seconds)
-            self._silent = not heard.is_set()
-            self._synced = self._synced and not self._silent  # a server that was started anew knows no functions
-        self._note()
+                await asyncio.wait_for(received.wait(), self._ping_seconds)
+            self._runs_nothing = not received.is_set()
+            self._synced = (
+                self._synced and not self._runs_nothing
+            )  # a server that was started anew knows no functions
+        self._record_health()
         return self.healthy
 
-    def _note(self) -> None:
+    def _record_health(self) -> None:
         """Say and remember that Inngest has come or gone."""
         if self.healthy == self._was_healthy:
             return
@@ -146,34 +148,34 @@ class InngestPlan:
 
     async def _send(self, events: list[inngest.Event]) -> list[str]:
         try:
-            ids: list[str] = await self._breaker.call_async(self._send_in_time, events)
+            ids: list[str] = await self._breaker.call_async(self._send_with_deadline, events)
         except Exception as error:
-            self._note()
-            raise PlanAAway(f"{type(error).__name__}: {error}") from error
+            self._record_health()
+            raise InngestUnavailable(f"{type(error).__name__}: {error}") from error
         return ids
 
-    async def _send_in_time(self, events: list[inngest.Event]) -> list[str]:
+    async def _send_with_deadline(self, events: list[inngest.Event]) -> list[str]:
         async with asyncio.timeout(self._send_deadline):
             return await self._client.send(events)
 
     async def watch(self) -> None:
         """Probe Inngest and keep our functions registered, for ever."""
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_PROBE_SECONDS)) as session:
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_PROBE_TIMEOUT)) as session:
             while True:
                 try:
                     await self._breaker.call_async(self._probe, session)
                 except (aiohttp.ClientError, TimeoutError, ConnectionError):
                     self._synced = False  # the breaker keeps why, and `state` says it
-                if self._silent and self._breaker.closed:
-                    await self.runs_something()
-                self._note()
-                await asyncio.sleep(_PROBE_EVERY)
+                if self._runs_nothing and self._breaker.closed:
+                    await self.check_runs()
+                self._record_health()
+                await asyncio.sleep(_PROBE_INTERVAL)
 
     async def _probe(self, session: aiohttp.ClientSession) -> None:
         async with session.get(f"{self._client.event_api_origin.rstrip('/')}/health") as response:
             if response.status >= 500:
                 raise ConnectionError(f"answers {response.status}")
-        if self._connected is None and not (self._synced and time.monotonic() - self._synced_at < _SYNC_EVERY):
+        if self._connected is None and not (self._synced and time.monotonic() - self._synced_at < _SYNC_INTERVAL):
             await self._sync(session)
 
     async def _sync(self, session: aiohttp.ClientSession) -> None:

@@ -20,7 +20,7 @@ _ADDRESSES = (
     (socket.AF_INET6, "::"),
 )
 _NO_SUCH_ADDRESS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
-_HIGHEST = 65535
+_MAX_PORT = 65535
 
 
 @dataclass(frozen=True)
@@ -38,27 +38,27 @@ class PortCheck:
     free: bool
     holder: PortHolder | None
     advice: str
-    instead: int | None = None
+    alternative: int | None = None
 
 
-def check_port_availability(port: int, setting: str = "", *, needed: Collection[int] = ()) -> PortCheck:
+def check_port_availability(port: int, setting: str = "", *, reserved: Collection[int] = ()) -> PortCheck:
     """Whether a server could listen on the port, on any address.
 
     `setting` names where the port comes from; `needed` are ports that the advice must not offer.
     """
-    refusal = _refusal(port)
-    if refusal is None:
+    listen_error = _listen_error(port)
+    if listen_error is None:
         return PortCheck(port, True, None, f"{port} is free")
-    instead = _next_free(port, needed)
-    choose = f"choose another port: {f'{setting}=' if setting else ''}{instead}"
-    if refusal == errno.EACCES:
-        return PortCheck(port, False, None, f"{port} is for root alone: {choose}", instead)
-    holder, ended = _holder(port)
-    return PortCheck(port, False, holder, _advice(port, holder, choose, ended=ended), instead)
+    alternative = _next_free_port(port, reserved)
+    choose = f"choose another port: {f'{setting}=' if setting else ''}{alternative}"
+    if listen_error == errno.EACCES:
+        return PortCheck(port, False, None, f"{port} is for root alone: {choose}", alternative)
+    holder, ended = _find_holder(port)
+    return PortCheck(port, False, holder, _advice(port, holder, choose, only_ended_connection=ended), alternative)
 
 
-def _advice(port: int, holder: PortHolder | None, choose: str, *, ended: bool) -> str:
-    if holder is None and ended:
+def _advice(port: int, holder: PortHolder | None, choose: str, *, only_ended_connection: bool) -> str:
+    if holder is None and only_ended_connection:
         return f"{port} is kept for up to a minute for a connection that has ended: wait, or {choose}"
     if holder is None:
         return (
@@ -71,7 +71,7 @@ def _advice(port: int, holder: PortHolder | None, choose: str, *, ended: bool) -
     return f"{taken}: stop it (kill {holder.pid}), or {choose}"
 
 
-def _refusal(port: int) -> int | None:
+def _listen_error(port: int) -> int | None:
     """The error that listening ends with, or None."""
     for family, address in _ADDRESSES:
         try:
@@ -82,17 +82,17 @@ def _refusal(port: int) -> int | None:
     return None
 
 
-def _holder(port: int) -> tuple[PortHolder | None, bool]:
+def _find_holder(port: int) -> tuple[PortHolder | None, bool]:
     """Who has the port, and whether only an ended connection does. Who listens is named first: an outgoing
     connection may have the port, too."""
-    users = sorted(_users(port), key=lambda user: user[1] != psutil.CONN_LISTEN)
+    users = sorted(_port_connections(port), key=lambda user: user[1] != psutil.CONN_LISTEN)
     with suppress(psutil.Error):  # gone in the meantime, or another user's
         for pid in (pid for pid, _ in users if pid):
             return PortHolder(pid, psutil.Process(pid).name()), False
     return None, any(status == psutil.CONN_TIME_WAIT for _, status in users)
 
 
-def _users(port: int) -> list[tuple[int | None, str]]:
+def _port_connections(port: int) -> list[tuple[int | None, str]]:
     """The pid, where this user may see it, and the state of every connection that has the port on this side."""
     try:
         found = [(one.pid, one) for one in psutil.net_connections("tcp")]
@@ -104,30 +104,30 @@ def _users(port: int) -> list[tuple[int | None, str]]:
     return [(pid, one.status) for pid, one in found if one.laddr[1:] == (port,)]
 
 
-def _next_free(port: int, needed: Collection[int]) -> int:
-    above = range(max(port, 1023) + 1, _HIGHEST + 1)
-    return next((other for other in above if other not in needed and _refusal(other) is None), port)
+def _next_free_port(port: int, reserved: Collection[int]) -> int:
+    above = range(max(port, 1023) + 1, _MAX_PORT + 1)
+    return next((other for other in above if other not in reserved and _listen_error(other) is None), port)
 
 
 def _parse(argument: str) -> tuple[int, str]:
     setting, _, port = argument.rpartition("=")
-    if not (port.isascii() and port.isdecimal() and 0 < int(port) <= _HIGHEST):
-        raise ValueError(f"{argument}: not a port, which is a number from 1 to {_HIGHEST}")
+    if not (port.isascii() and port.isdecimal() and 0 < int(port) <= _MAX_PORT):
+        raise ValueError(f"{argument}: not a port, which is a number from 1 to {_MAX_PORT}")
     return int(port), setting
 
 
 def main(arguments: list[str]) -> int:
     """Print one line for each port: the free ones to stdout, the others to stderr."""
     try:
-        asked = [_parse(argument) for argument in arguments]
+        requested = [_parse(argument) for argument in arguments]
     except ValueError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 2
     checks: list[PortCheck] = []
-    needed = {port for port, _ in asked}
-    for port, setting in asked:
-        check = check_port_availability(port, setting, needed=needed)
-        needed |= {check.instead} if check.instead else set()
+    reserved = {port for port, _ in requested}
+    for port, setting in requested:
+        check = check_port_availability(port, setting, reserved=reserved)
+        reserved |= {check.alternative} if check.alternative else set()
         print(check.advice, file=sys.stdout if check.free else sys.stderr)
         checks.append(check)
     return 0 if all(check.free for check in checks) else 1

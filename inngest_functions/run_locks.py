@@ -16,83 +16,83 @@ import inngest
 from asyncpg.pool import PoolConnectionProxy
 from loguru import logger
 
-from storage.pool import DATABASE_AWAY, Pool
-from storage.run_locks import begin_call, end_call
+from storage.pool import DATABASE_UNAVAILABLE, Pool
+from storage.run_locks import try_lock_run, unlock_run
 
-_LOOK_EVERY = 0.25
-_LOOKS = 200
+_POLL_SECONDS = 0.25
+_MAX_ATTEMPTS = 200
 """50 s: less than what a proxy commonly waits for an answer."""
-_AGAIN = timedelta(seconds=10)
+_RETRY_AFTER = timedelta(seconds=10)
 
 
-class Calls:
+class RunLocks:
     """The calls under way in this process; one connection to the database keeps the other processes out."""
 
     def __init__(self, db: Pool) -> None:
         self._db = db
-        self._under_way: set[UUID] = set()
-        self._line: PoolConnectionProxy[asyncpg.Record] | None = None
-        self._turn = asyncio.Lock()
+        self._held: set[UUID] = set()
+        self._connection: PoolConnectionProxy[asyncpg.Record] | None = None
+        self._lock = asyncio.Lock()
 
     @asynccontextmanager
-    async def alone(self, job_id: UUID) -> AsyncIterator[None]:
+    async def exclusive(self, job_id: UUID) -> AsyncIterator[None]:
         """Begin when no other call works on the job. Raises RetryAfterError when that takes too long."""
-        for look in range(_LOOKS):
-            if await self._begin(job_id):
+        for attempt in range(_MAX_ATTEMPTS):
+            if await self._try_acquire(job_id):
                 break
-            if look == 0:
+            if attempt == 0:
                 logger.warning(
                     "job {}: Inngest calls again while its last call is at work; this one waits", job_id
                 )
-            await asyncio.sleep(_LOOK_EVERY)
+            await asyncio.sleep(_POLL_SECONDS)
         else:
-            raise inngest.RetryAfterError(f"job {job_id} is at work", _AGAIN, quiet=True)
+            raise inngest.RetryAfterError(f"job {job_id} is at work", _RETRY_AFTER, quiet=True)
         try:
             yield
         finally:
-            await asyncio.shield(self._end(job_id))
+            await asyncio.shield(self._release(job_id))
 
     async def close(self) -> None:
         """Give the connection back; what it had locked is free, and whoever waits for its answer waits no more."""
-        await self._drop()
+        await self._drop_connection()
 
-    async def _begin(self, job_id: UUID) -> bool:
-        if job_id in self._under_way:
+    async def _try_acquire(self, job_id: UUID) -> bool:
+        if job_id in self._held:
             return False
-        self._under_way.add(job_id)
-        begun = False
+        self._held.add(job_id)
+        acquired = False
         try:
-            async with self._turn:
+            async with self._lock:
                 try:
-                    begun = await begin_call(await self._open_line(), job_id)
+                    acquired = await try_lock_run(await self._open_connection(), job_id)
                 except BaseException:
-                    await self._drop()  # whether the lock was taken is not known
+                    await self._drop_connection()  # whether the lock was taken is not known
                     raise
         finally:
-            if not begun:
-                self._under_way.discard(job_id)
-        return begun
+            if not acquired:
+                self._held.discard(job_id)
+        return acquired
 
-    async def _end(self, job_id: UUID) -> None:
-        async with self._turn:
+    async def _release(self, job_id: UUID) -> None:
+        async with self._lock:
             try:
-                if self._line is not None:
-                    await end_call(self._line, job_id)
-            except DATABASE_AWAY as error:
+                if self._connection is not None:
+                    await unlock_run(self._connection, job_id)
+            except DATABASE_UNAVAILABLE as error:
                 logger.warning("job {}: the lock on its call goes with its connection: {}", job_id, error)
-                await self._drop()
+                await self._drop_connection()
             finally:
-                self._under_way.discard(job_id)
+                self._held.discard(job_id)
 
-    async def _open_line(self) -> "PoolConnectionProxy[asyncpg.Record]":
-        if self._line is not None and self._line.is_closed():
-            await self._drop()
-        if self._line is None:
-            self._line = await self._db.acquire()
-        return self._line
+    async def _open_connection(self) -> "PoolConnectionProxy[asyncpg.Record]":
+        if self._connection is not None and self._connection.is_closed():
+            await self._drop_connection()
+        if self._connection is None:
+            self._connection = await self._db.acquire()
+        return self._connection
 
-    async def _drop(self) -> None:
-        line, self._line = self._line, None
-        if line is not None:
-            line.terminate()
-            await self._db.release(line)
+    async def _drop_connection(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.terminate()
+            await self._db.release(connection)

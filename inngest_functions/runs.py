@@ -8,15 +8,15 @@ import aiohttp
 import inngest
 from pydantic import BaseModel, ConfigDict
 
-_LOOK_EVERY: Final = 0.2
-_ENDED_BADLY: Final = ("Failed", "Cancelled")
+_POLL_SECONDS: Final = 0.2
+_FAILED_STATUSES: Final = ("Failed", "Cancelled")
 
 
 class RunFailed(Exception):
     """The run ended without a result; the text is Inngest's."""
 
 
-class RunUnknown(Exception):
+class RunNotFinished(Exception):
     """No run of the event has ended in time."""
 
 
@@ -30,7 +30,7 @@ class Run(BaseModel):
     output: Any = None
 
 
-class _Answer(BaseModel):
+class _Response(BaseModel):
     """Of either question: all runs of an event, or one run."""
 
     data: list[Run] | Run
@@ -42,33 +42,33 @@ async def wait_for_run(client: inngest.Inngest, event_id: str, *, seconds: float
     try:
         async with aiohttp.ClientSession(headers=_authorization(client)) as session, asyncio.timeout(seconds):
             while True:
-                run = await _look(session, client, event_id)
+                run = await _get_run(session, client, event_id)
                 if run is not None and run.status == "Completed":
                     return run.output
-                if run is not None and run.status in _ENDED_BADLY:
+                if run is not None and run.status in _FAILED_STATUSES:
                     raise RunFailed(f"run {run.run_id}: {run.status}: {run.output}")
-                await asyncio.sleep(_LOOK_EVERY)
+                await asyncio.sleep(_POLL_SECONDS)
     except TimeoutError:
         state = f"its run is {run.status}" if run else "nothing has begun to run"
-        raise RunUnknown(f"event {event_id}: after {seconds:.0f} s {state}") from None
+        raise RunNotFinished(f"event {event_id}: after {seconds:.0f} s {state}") from None
 
 
-async def _look(session: aiohttp.ClientSession, client: inngest.Inngest, event_id: str) -> Run | None:
+async def _get_run(session: aiohttp.ClientSession, client: inngest.Inngest, event_id: str) -> Run | None:
     """The event's run as it is now. In the list of an event's runs one that sleeps may be "Completed" already,
     so the run itself is asked for."""
-    runs = await _ask(session, client, f"/v1/events/{event_id}/runs")
+    runs = await _request(session, client, f"/v1/events/{event_id}/runs")
     if not isinstance(runs, list) or not runs:
         return None
-    run = await _ask(session, client, f"/v1/runs/{runs[0].run_id}")
+    run = await _request(session, client, f"/v1/runs/{runs[0].run_id}")
     return run if isinstance(run, Run) else None
 
 
-async def _ask(session: aiohttp.ClientSession, client: inngest.Inngest, path: str) -> list[Run] | Run:
+async def _request(session: aiohttp.ClientSession, client: inngest.Inngest, path: str) -> list[Run] | Run:
     # A server keeps its answer for 15 s by address, so each question has an address of its own.
     url = f"{client.api_origin.rstrip('/')}{path}?asked={secrets.token_hex(4)}"
     async with session.get(url) as response:
         response.raise_for_status()
-        return _Answer.model_validate(await response.json(content_type=None)).data
+        return _Response.model_validate(await response.json(content_type=None)).data
 
 
 def _authorization(client: inngest.Inngest) -> dict[str, str]:

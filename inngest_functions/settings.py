@@ -41,8 +41,8 @@ class InngestSettings(BaseSettings):
 
     @field_validator("inngest_base_url")
     @classmethod
-    def _base_url(cls, value: str) -> str:
-        return checked_url(value)
+    def _validate_base_url(cls, value: str) -> str:
+        return normalize_url(value)
 
     @property
     def production(self) -> bool:
@@ -56,7 +56,7 @@ class InngestSettings(BaseSettings):
         return None if self.production else f"http://127.0.0.1:{self.inngest_dev_port}"
 
 
-def checked_url(value: str) -> str:
+def normalize_url(value: str) -> str:
     """The URL without a slash at its end. Raises ValueError."""
     if value and not re.match(r"^https?://[^/\s]+", value):
         raise ValueError("must begin with http:// or https://")
@@ -75,7 +75,7 @@ def get_inngest_urls(settings: InngestSettings | None = None) -> InngestUrls:
     return InngestUrls(url, url, url, gateway)
 
 
-def offer_fallback_key(settings: InngestSettings) -> None:
+def export_fallback_key(settings: InngestSettings) -> None:
     """The SDK takes the fallback signing key from the environment alone (client_lib/client.py of 0.5.19)."""
     if key := settings.inngest_signing_key_fallback.get_secret_value():
         os.environ["INNGEST_SIGNING_KEY_FALLBACK"] = key

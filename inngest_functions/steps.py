@@ -6,8 +6,8 @@ from datetime import timedelta
 import inngest
 
 from inngest_functions.events import PREDICTION_FINISHED
-from services.core.errors import Failure, PlanGaveUp
-from services.durable.steps import RETRIES, Outcome, Steps
+from services.core.errors import Failure, RetriesExhausted
+from services.durable.steps import MAX_RETRIES, Outcome, Steps
 from storage.jobs import journal
 from storage.jobs.jobs import Job, Plan, renew_lease
 from storage.pool import Pool
@@ -20,16 +20,23 @@ class InngestSteps(Steps):
     plan: Plan = "A"
 
     def __init__(
-        self, db: Pool, job: Job, entries: dict[str, journal.Entry], ctx: inngest.Context, lease_seconds: float
+        self,
+        db: Pool,
+        job: Job,
+        entries: dict[str, journal.JournalEntry],
+        ctx: inngest.Context,
+        lease_seconds: float,
     ) -> None:
         super().__init__(db, job, entries)
         self._ctx = ctx
         self._lease_seconds = lease_seconds
 
-    async def _attempts(self, step: str, attempt: Callable[[bool], Awaitable[Outcome]], patient: bool) -> Outcome:
-        async def once() -> Outcome:
+    async def _retry(
+        self, step: str, attempt: Callable[[bool], Awaitable[Outcome]], retry_outages: bool
+    ) -> Outcome:
+        async def run_attempt() -> Outcome:
             try:
-                return await attempt(self._ctx.attempt >= RETRIES)
+                return await attempt(self._ctx.attempt >= MAX_RETRIES)
             except Failure as failure:
                 if failure.retry_after is None:
                     raise
@@ -38,21 +45,21 @@ class InngestSteps(Steps):
                 ) from failure
 
         try:
-            return await self._ctx.step.run(step, once)
+            return await self._ctx.step.run(step, run_attempt)
         except inngest.StepError as error:
             # Only what must not be given up gets here: everything else ended as a stored failure.
-            raise PlanGaveUp(f"step {step}: {error.message}") from error
+            raise RetriesExhausted(f"step {step}: {error.message}") from error
 
-    async def _await(self, step: str, signal: str, seconds: float) -> None:
+    async def _wait_for(self, step: str, topic: str, seconds: float) -> None:
         """Inngest waits for the provider's event, so no process has to."""
         await renew_lease(self._db, self._job.id, self._job.epoch, seconds=seconds + self._lease_seconds)
         await self._ctx.step.wait_for_event(
             step,
             event=PREDICTION_FINISHED,
-            if_exp=f"async.data.prediction_id == '{signal}'",
+            if_exp=f"async.data.prediction_id == '{topic}'",
             timeout=timedelta(seconds=max(1, round(seconds))),
         )
 
-    async def _pause(self, step: str, seconds: float) -> None:
+    async def _sleep(self, step: str, seconds: float) -> None:
         await renew_lease(self._db, self._job.id, self._job.epoch, seconds=seconds + self._lease_seconds)
         await self._ctx.step.sleep(step, timedelta(seconds=seconds))

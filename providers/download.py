@@ -7,91 +7,91 @@ from urllib.parse import unquote_to_bytes
 
 import httpx
 
-from providers.errors import clean, error_of_answer
+from providers.errors import error_from_response, sanitize
 from providers.protocols import ErrorKind, ProviderError
-from providers.tls import tls
+from providers.tls import ssl_context
 
-OUTPUT_LIMIT = 50 * 1024 * 1024
+MAX_OUTPUT_BYTES = 50 * 1024 * 1024
 """Bytes: what a Telegram bot may upload."""
-FETCH_TIMEOUT = 120.0
+DOWNLOAD_TIMEOUT = 120.0
 """Seconds for one whole download, however slowly it drips."""
 
 
 class Downloader:
     """Fetches output references. `token` goes to `home` (the API's own address) and to no other host."""
 
-    def __init__(self, who: str, home: str, token: str, *, limit: int = OUTPUT_LIMIT) -> None:
-        self._who = who
-        self._home = _origin(httpx.URL(home))
+    def __init__(self, provider: str, api_url: str, token: str, *, limit: int = MAX_OUTPUT_BYTES) -> None:
+        self._provider = provider
+        self._api_origin = _origin(httpx.URL(api_url))
         self._token = token
         self._limit = limit
-        transport = httpx.AsyncHTTPTransport(verify=tls(), limits=httpx.Limits(max_connections=20))
+        transport = httpx.AsyncHTTPTransport(verify=ssl_context(), limits=httpx.Limits(max_connections=20))
         # httpx drops the Authorization header when a redirect leads to another host.
         self._client = httpx.AsyncClient(transport=transport, timeout=30, follow_redirects=True, max_redirects=5)
 
     async def fetch(self, output: str) -> bytes:
         """The bytes behind an https: or data: reference; a limit in bytes is kept while reading."""
         if output.startswith("data:"):
-            return self._within_limit(_read_data_uri(output, self._who))
+            return self._check_size(_read_data_uri(output, self._provider))
         try:
             url = httpx.URL(output)
         except httpx.InvalidURL:
-            raise ProviderError(ErrorKind.FAILED, f"{self._who}: an output that is no URL") from None
-        if url.scheme != "https" and _origin(url) != self._home and self._home[0] != "http":
-            raise ProviderError(ErrorKind.FAILED, f"{self._who}: an output over {url.scheme or 'no scheme'}")
+            raise ProviderError(ErrorKind.FAILED, f"{self._provider}: an output that is no URL") from None
+        if url.scheme != "https" and _origin(url) != self._api_origin and self._api_origin[0] != "http":
+            raise ProviderError(ErrorKind.FAILED, f"{self._provider}: an output over {url.scheme or 'no scheme'}")
         try:
-            async with asyncio.timeout(FETCH_TIMEOUT):
+            async with asyncio.timeout(DOWNLOAD_TIMEOUT):
                 return await self._read(url)
         except TimeoutError:
-            raise ProviderError(ErrorKind.TIMED_OUT, f"{self._who}: an output took too long") from None
+            raise ProviderError(ErrorKind.TIMED_OUT, f"{self._provider}: an output took too long") from None
         except httpx.TimeoutException as error:
-            raise ProviderError(ErrorKind.TIMED_OUT, f"{self._who}: {type(error).__name__}") from None
+            raise ProviderError(ErrorKind.TIMED_OUT, f"{self._provider}: {type(error).__name__}") from None
         except (httpx.HTTPError, httpx.StreamError) as error:
-            told = clean(f"{type(error).__name__} {error}")
-            raise ProviderError(ErrorKind.OVERLOADED, f"{self._who}: {told}") from None
+            told = sanitize(f"{type(error).__name__} {error}")
+            raise ProviderError(ErrorKind.OVERLOADED, f"{self._provider}: {told}") from None
 
     async def close(self) -> None:
         await self._client.aclose()
 
     async def _read(self, url: httpx.URL) -> bytes:
-        headers = {"Authorization": f"Bearer {self._token}"} if _origin(url) == self._home else {}
+        headers = {"Authorization": f"Bearer {self._token}"} if _origin(url) == self._api_origin else {}
         parts: list[bytes] = []
         size = 0
         async with self._client.stream("GET", url, headers=headers) as response:
             if response.status_code in {401, 403} and not headers:
-                raise ProviderError(ErrorKind.NOT_FOUND, f"{self._who}: an output at {url.host} is gone")
+                raise ProviderError(ErrorKind.NOT_FOUND, f"{self._provider}: an output at {url.host} is gone")
             if response.status_code >= 300:
                 text = f"the output at {url.host} could not be fetched"
-                raise error_of_answer(self._who, response.status_code, text, response.headers)
+                raise error_from_response(self._provider, response.status_code, text, response.headers)
             async for part in response.aiter_bytes():
                 size += len(part)
                 if size > self._limit:
-                    raise self._too_large()
+                    raise self._too_large_error()
                 parts.append(part)
-        return self._within_limit(b"".join(parts))
+        return self._check_size(b"".join(parts))
 
-    def _within_limit(self, data: bytes) -> bytes:
+    def _check_size(self, data: bytes) -> bytes:
         if not data:
-            raise ProviderError(ErrorKind.FAILED, f"{self._who}: an empty output")
+            raise ProviderError(ErrorKind.FAILED, f"{self._provider}: an empty output")
         if len(data) > self._limit:
-            raise self._too_large()
+            raise self._too_large_error()
         return data
 
-    def _too_large(self) -> ProviderError:
-        return ProviderError(ErrorKind.FAILED, f"{self._who}: an output over {self._limit} bytes")
+    def _too_large_error(self) -> ProviderError:
+        return ProviderError(ErrorKind.FAILED, f"{self._provider}: an output over {self._limit} bytes")
 
 
 def _origin(url: httpx.URL) -> tuple[str, str, int]:
     return url.scheme, url.host, url.port or (443 if url.scheme == "https" else 80)
 
 
-def _read_data_uri(uri: str, who: str) -> bytes:
+def _read_data_uri(uri: str, provider: str) -> bytes:
     head, comma, body = uri.partition(",")
     if not comma:
-        raise ProviderError(ErrorKind.FAILED, f"{who}: a broken data: output")
+        raise ProviderError(ErrorKind.FAILED, f"{provider}: a broken data: output")
     if not head.endswith(";base64"):
         return unquote_to_bytes(body)
     try:
         return base64.b64decode(body, validate=True)
     except binascii.Error:
-        raise ProviderError(ErrorKind.FAILED, f"{who}: a broken data: output") from None
+        raise ProviderError(ErrorKind.FAILED, f"{provider}: a broken data: output") from None

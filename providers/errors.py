@@ -7,7 +7,7 @@ from email.utils import parsedate_to_datetime
 
 from providers.protocols import ErrorKind, ProviderError
 
-DETAIL_LIMIT = 300
+MAX_DETAIL_LENGTH = 300
 """Characters of a provider's own words that are kept for the log."""
 
 _BY_STATUS = {
@@ -20,7 +20,7 @@ _BY_STATUS = {
     422: ErrorKind.BAD_INPUT,
     429: ErrorKind.RATE_LIMITED,
 }
-_BY_WORDS = (
+_BY_MESSAGE = (
     (
         ErrorKind.MODERATION,
         r"nsfw|(?<!case[ -])\bsensitive\b|\bsafety\b(?!_)|moderat|content[_ ]policy|flagged|\bE005\b",
@@ -41,36 +41,36 @@ _URL = re.compile(r"(https?://[^\s/?#]+)[^\s]*")
 _SECONDS = re.compile(r"(?:resets in|available in|try again in|retry after:?)\s*~?\s*(\d+(?:\.\d+)?)\s*(ms|s)?")
 
 
-def kind_of_status(status: int, text: str = "") -> ErrorKind:
+def classify_status(status: int, text: str = "") -> ErrorKind:
     """What an HTTP answer of 400 and over means; `text` is what the provider said with it."""
     if status >= 500:
         return ErrorKind.OVERLOADED
     kind = _BY_STATUS.get(status, ErrorKind.FAILED)
-    if status == 429 and kind_of_words(text) is ErrorKind.QUOTA:
+    if status == 429 and classify_message(text) is ErrorKind.QUOTA:
         return ErrorKind.QUOTA
-    if kind is ErrorKind.BAD_INPUT and kind_of_words(text) is ErrorKind.MODERATION:
+    if kind is ErrorKind.BAD_INPUT and classify_message(text) is ErrorKind.MODERATION:
         return ErrorKind.MODERATION
     if kind is ErrorKind.BAD_INPUT and _MISSING_MODEL.search(text):
         return ErrorKind.NOT_FOUND
     return kind
 
 
-def kind_of_words(text: str) -> ErrorKind:
+def classify_message(text: str) -> ErrorKind:
     """What a failed piece of work's own error text means; anything unknown is FAILED."""
-    for kind, words in _BY_WORDS:
+    for kind, words in _BY_MESSAGE:
         if re.search(words, text, re.IGNORECASE):
             return kind
     return ErrorKind.FAILED
 
 
-def clean(text: str) -> str:
+def sanitize(text: str) -> str:
     """A provider's words fit for a log: short, one line, with no key and no more of a URL than its host."""
     text = _DATA_URI.sub("data:…", " ".join(text.split()))
     text = _URL.sub(r"\1/…", _SECRETS.sub("…", text))
-    return text if len(text) <= DETAIL_LIMIT else text[: DETAIL_LIMIT - 1] + "…"
+    return text if len(text) <= MAX_DETAIL_LENGTH else text[: MAX_DETAIL_LENGTH - 1] + "…"
 
 
-def seconds_to_wait(headers: Mapping[str, str], text: str = "") -> float | None:
+def parse_retry_after(headers: Mapping[str, str], text: str = "") -> float | None:
     """How long a 429 asks us to wait: by its Retry-After (seconds or a date), else by its words."""
     value = headers.get("retry-after", "").strip()
     if re.fullmatch(r"\d+(\.\d+)?", value):
@@ -87,11 +87,11 @@ def seconds_to_wait(headers: Mapping[str, str], text: str = "") -> float | None:
     return float(said[1]) / (1000 if said[2] == "ms" else 1)
 
 
-def error_of_answer(who: str, status: int, text: str, headers: Mapping[str, str]) -> ProviderError:
+def error_from_response(provider: str, status: int, text: str, headers: Mapping[str, str]) -> ProviderError:
     """The error for an HTTP answer of 400 and over."""
-    kind = kind_of_status(status, text)
-    said = clean(text)
+    kind = classify_status(status, text)
+    said = sanitize(text)
     if status in {401, 403}:
         said = f"the API key was refused, check it in the settings; {said}"
-    wait = seconds_to_wait(headers, text) if status in {429, 503} else None
-    return ProviderError(kind, f"{who} answered {status}: {said}", retry_after=wait)
+    wait = parse_retry_after(headers, text) if status in {429, 503} else None
+    return ProviderError(kind, f"{provider} answered {status}: {said}", retry_after=wait)

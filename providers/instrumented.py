@@ -7,19 +7,19 @@ from typing import Any, TypeVar, cast
 
 from providers.protocols import Prediction, ProviderError
 
-Record = Callable[[str, str, str, float], None]
+CallRecorder = Callable[[str, str, str, float], None]
 """Told of each call: the provider's name, the method, the kind of error or nothing, and its seconds."""
 
 P = TypeVar("P")
 
 
-def measured(provider: P, record: Record) -> P:
+def instrumented(provider: P, recorder: CallRecorder) -> P:
     """The same provider. Work that the provider says has failed counts as an error of the call that said so."""
-    return cast("P", _Measured(provider, record))
+    return cast("P", _Instrumented(provider, recorder))
 
 
-class _Measured:
-    def __init__(self, provider: Any, record: Record) -> None:
+class _Instrumented:
+    def __init__(self, provider: Any, record: CallRecorder) -> None:
         self._provider = provider
         self._record = record
 
@@ -29,7 +29,7 @@ class _Measured:
             return value
 
         async def call(*args: Any, **kwargs: Any) -> Any:
-            begun, error = time.perf_counter(), ""
+            started, error = time.perf_counter(), ""
             try:
                 answer = await value(*args, **kwargs)
                 if isinstance(answer, Prediction):
@@ -41,7 +41,7 @@ class _Measured:
                 error = "unexpected"
                 raise
             finally:
-                self._record(self._provider.name, name, error, time.perf_counter() - begun)
+                self._record(self._provider.name, name, error, time.perf_counter() - started)
             return answer
 
         setattr(self, name, call)

@@ -1,6 +1,6 @@
 """What kind of file some bytes are, told from the bytes and not from a name."""
 
-_BY_START = (
+_SIGNATURES = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),
     (b"\xff\xd8\xff", "image/jpeg"),
     (b"GIF8", "image/gif"),
@@ -16,13 +16,13 @@ _BY_RIFF = {b"WEBP": "image/webp", b"WAVE": "audio/wav"}
 _BY_FTYP = {b"M4A ": "audio/mp4", b"qt  ": "video/quicktime", b"heic": "image/heic"}
 
 
-def media_type(data: bytes) -> str:
+def detect_media_type(data: bytes) -> str:
     """The MIME type, or `application/octet-stream`."""
     if data[:4] == b"RIFF":
         return _BY_RIFF.get(data[8:12], "application/octet-stream")
     if data[4:8] == b"ftyp":
         return _BY_FTYP.get(data[8:12], "video/mp4")
-    for start, kind in _BY_START:
+    for start, kind in _SIGNATURES:
         if data.startswith(start):
             return kind
     return "application/octet-stream"

@@ -6,8 +6,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal, Protocol
 
-Kind = Literal["image", "video", "lip_sync", "training"]
-Status = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+PredictionKind = Literal["image", "video", "lip_sync", "training"]
+PredictionStatus = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
 
 class ErrorKind(StrEnum):
@@ -41,7 +41,7 @@ class PredictionRequest:
     `seed` belongs to this request alone: it is how `find` tells it from others.
     """
 
-    kind: Kind
+    kind: PredictionKind
     model: str
     """The provider's own name: `owner/name`, or `owner/name:version`."""
     input: Mapping[str, object]
@@ -56,7 +56,7 @@ class Prediction:
     """Where a piece of work stands at the provider."""
 
     id: str
-    status: Status
+    status: PredictionStatus
     percent: int | None = None
     outputs: tuple[str, ...] = ()
     """References that `fetch` of the same provider turns into bytes."""
@@ -70,7 +70,7 @@ class PredictionProvider(Protocol):
     name: str
     offline: bool
     """True when the result is a stand-in made on this machine, which each result then says."""
-    calls_back: bool
+    uses_webhooks: bool
     """True when the provider tells us by webhook that work has ended, so that we need not ask often."""
 
     async def start(self, request: PredictionRequest) -> str:
@@ -102,13 +102,13 @@ class PredictionProvider(Protocol):
 class TrainingProvider(PredictionProvider, Protocol):
     """A PredictionProvider of kind `training`. Its one output is the name of what was trained, not a file."""
 
-    async def forget(self, model: str) -> None:
+    async def delete_model(self, model: str) -> None:
         """Delete a trained model by that name; one that is gone already is fine."""
         ...
 
 
 @dataclass(frozen=True)
-class Verdict:
+class ModerationResult:
     """What moderation says of a text."""
 
     allowed: bool
@@ -118,7 +118,7 @@ class Verdict:
 class ModerationProvider(Protocol):
     name: str
 
-    async def moderate(self, text: str) -> Verdict: ...
+    async def moderate(self, text: str) -> ModerationResult: ...
 
     async def close(self) -> None: ...
 
@@ -129,7 +129,7 @@ class Voice:
 
     id: str
     name: str
-    own: bool = False
+    cloned: bool = False
 
 
 class SpeechProvider(Protocol):
@@ -142,7 +142,7 @@ class SpeechProvider(Protocol):
         """OGG/Opus, as Telegram's voice notes are. NOT_FOUND where the voice is gone."""
         ...
 
-    async def voices(self) -> list[Voice]: ...
+    async def list_voices(self) -> list[Voice]: ...
 
     async def close(self) -> None: ...
 
@@ -182,7 +182,7 @@ class TextProvider(Protocol):
         """The prompt, richer, in its own language; at most 1,000 characters."""
         ...
 
-    async def answer(self, task: str, words: str) -> str:
+    async def answer(self, instructions: str, question: str) -> str:
         """What a model answers to a person's words, under instructions of ours. NOT_FOUND where there is none."""
         ...
 

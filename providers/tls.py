@@ -7,5 +7,5 @@ import httpx
 
 
 @cache
-def tls() -> ssl.SSLContext:
+def ssl_context() -> ssl.SSLContext:
     return httpx.create_ssl_context()

@@ -7,11 +7,11 @@ from services.billing import payment_followup as payment
 from services.broadcast import job as broadcast
 from services.generation.registry import SERVICES
 from services.generation.spec import ServiceSpec
-from services.jobs.internal_jobs import ErrandSpec
+from services.jobs.internal_jobs import InternalJobSpec
 from services.leela import job as game
 from services.notifications import notices as notification
 
-ERRANDS: Final[Mapping[str, ErrandSpec]] = {
-    spec.id: spec for module in (payment, notification, broadcast, game) for spec in module.ERRANDS
+INTERNAL_JOBS: Final[Mapping[str, InternalJobSpec]] = {
+    spec.id: spec for module in (payment, notification, broadcast, game) for spec in module.INTERNAL_JOBS
 }
-JOBS: Final[Mapping[str, ServiceSpec | ErrandSpec]] = {**SERVICES, **ERRANDS}
+JOB_KINDS: Final[Mapping[str, ServiceSpec | InternalJobSpec]] = {**SERVICES, **INTERNAL_JOBS}

@@ -4,7 +4,7 @@ from typing import Any
 
 from storage.pool import Executor
 
-Key = tuple[int, int, int, str]
+ConversationKey = tuple[int, int, int, str]
 """Bot, chat, person, and the thread where there is one."""
 
 _GET = "SELECT state, data FROM fsm WHERE bot_id = $1 AND chat_id = $2 AND user_id = $3 AND thread = $4"
@@ -16,14 +16,14 @@ INSERT INTO fsm (bot_id, chat_id, user_id, thread, data) VALUES ($1, $2, $3, $4,
 ON CONFLICT (bot_id, chat_id, user_id, thread) DO UPDATE SET data = EXCLUDED.data"""
 
 
-async def get_conversation(db: Executor, key: Key) -> tuple[str | None, dict[str, Any]]:
+async def get_conversation(db: Executor, key: ConversationKey) -> tuple[str | None, dict[str, Any]]:
     row = await db.fetchrow(_GET, *key)
     return (None, {}) if row is None else (row["state"], row["data"])
 
 
-async def set_state(db: Executor, key: Key, state: str | None) -> None:
+async def set_state(db: Executor, key: ConversationKey, state: str | None) -> None:
     await db.execute(_SET_STATE, *key, state)
 
 
-async def set_data(db: Executor, key: Key, data: dict[str, Any]) -> None:
+async def set_data(db: Executor, key: ConversationKey, data: dict[str, Any]) -> None:
     await db.execute(_SET_DATA, *key, data)

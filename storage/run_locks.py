@@ -8,15 +8,15 @@ from uuid import UUID
 
 from storage.pool import Connection
 
-_TRY = "SELECT pg_try_advisory_lock(hashtextextended($1, 0))"
-_END = "SELECT pg_advisory_unlock(hashtextextended($1, 0))"
+_TRY_LOCK = "SELECT pg_try_advisory_lock(hashtextextended($1, 0))"
+_UNLOCK = "SELECT pg_advisory_unlock(hashtextextended($1, 0))"
 
 
-async def begin_call(connection: Connection, job_id: UUID) -> bool:
+async def try_lock_run(connection: Connection, job_id: UUID) -> bool:
     """False while another connection's call works on the job. On the same connection it is always true."""
-    return bool(await connection.fetchval(_TRY, str(job_id)))
+    return bool(await connection.fetchval(_TRY_LOCK, str(job_id)))
 
 
-async def end_call(connection: Connection, job_id: UUID) -> None:
+async def unlock_run(connection: Connection, job_id: UUID) -> None:
     """Let others begin."""
-    await connection.execute(_END, str(job_id))
+    await connection.execute(_UNLOCK, str(job_id))

@@ -25,7 +25,7 @@ WHERE starts_with(key, $1) ORDER BY id DESC LIMIT $2"""
 
 
 @dataclass(frozen=True)
-class Change:
+class SettingChange:
     """One change of a setting; `value` is None where it was taken back, `changed_by` a Telegram user id."""
 
     key: str
@@ -52,6 +52,6 @@ async def unset_setting(db: Executor, key: str, *, changed_by: int | None = None
     await db.execute(_UNSET, key, changed_by)
 
 
-async def latest_changes(db: Executor, prefix: str, *, limit: int) -> list[Change]:
+async def latest_changes(db: Executor, prefix: str, *, limit: int) -> list[SettingChange]:
     """The last changes of settings whose key starts with `prefix`, newest first."""
-    return [Change(**dict(row)) for row in await db.fetch(_LOG, prefix, limit)]
+    return [SettingChange(**dict(row)) for row in await db.fetch(_LOG, prefix, limit)]

@@ -9,12 +9,12 @@ from enum import Enum
 
 from storage.money.ledger import Balance
 from storage.pool import Executor
-from storage.users.users import Profile, User
+from storage.users.users import TelegramProfile, User
 
 # An update whose handler died is claimed again once its claim has run out. A person is written to only where
 # something changed, or they were not seen for a while; one who writes is reachable again, whatever Telegram
 # said of them before.
-_ARRIVE = """
+_CLAIM_UPDATE = """
 WITH claimed AS (
     INSERT INTO updates (bot_id, update_id, claimed_until) VALUES ($1, $2, now() + make_interval(secs => $3))
     ON CONFLICT (bot_id, update_id) DO UPDATE SET claimed_until = EXCLUDED.claimed_until
@@ -43,19 +43,19 @@ LEFT JOIN balances b ON b.user_id = $5
 LEFT JOIN fsm f ON f.bot_id = $1 AND f.chat_id = $4 AND f.user_id = $5 AND f.thread = ''"""
 
 _DONE = "UPDATE updates SET done_at = now() WHERE bot_id = $1 AND update_id = $2"
-_GIVE_UP = "UPDATE updates SET claimed_until = now() WHERE bot_id = $1 AND update_id = $2 AND done_at IS NULL"
-_FORGET = "DELETE FROM updates WHERE done_at < now() - make_interval(days => $1)"
+_RELEASE = "UPDATE updates SET claimed_until = now() WHERE bot_id = $1 AND update_id = $2 AND done_at IS NULL"
+_DELETE_OLD = "DELETE FROM updates WHERE done_at < now() - make_interval(days => $1)"
 
 
 class Claim(Enum):
-    MINE = "mine"
+    ACQUIRED = "mine"
     DONE = "done"
     BUSY = "busy"
     """Somebody else is at it, or died less than `seconds` ago."""
 
 
 @dataclass(frozen=True)
-class Arrival:
+class ClaimedUpdate:
     """An update and its sender. `user` is None for somebody new; `state` is the conversation's.
 
     `ordered`: they have ever ordered something. `returned`: they had blocked the bot, and came back just now.
@@ -65,21 +65,27 @@ class Arrival:
     user: User | None
     balance: Balance
     state: str | None
-    ordered: bool = False
+    has_ordered: bool = False
     returned: bool = False
 
 
-async def arrive(
-    db: Executor, bot_id: int, update_id: int, chat_id: int | None, profile: Profile | None, *, seconds: float
-) -> Arrival:
+async def claim_update(
+    db: Executor,
+    bot_id: int,
+    update_id: int,
+    chat_id: int | None,
+    profile: TelegramProfile | None,
+    *,
+    seconds: float,
+) -> ClaimedUpdate:
     """Claim an update for `seconds`, and learn who sent it. `profile` is what Telegram says of them."""
-    p = profile or Profile(0, "", "", None, "")
+    p = profile or TelegramProfile(0, "", "", None, "")
     person = (p.id, p.bot_name, p.username, p.first_name, p.language)
-    row = await db.fetchrow(_ARRIVE, bot_id, update_id, seconds, chat_id or 0, *person)
+    row = await db.fetchrow(_CLAIM_UPDATE, bot_id, update_id, seconds, chat_id or 0, *person)
     assert row is not None  # noqa: S101 - it selects from one row
-    claim = Claim.MINE if row["claimed"] else Claim.DONE if row["done"] else Claim.BUSY
+    claim = Claim.ACQUIRED if row["claimed"] else Claim.DONE if row["done"] else Claim.BUSY
     if not row["known"]:
-        return Arrival(claim, None, Balance(0, 0), None)
+        return ClaimedUpdate(claim, None, Balance(0, 0), None)
     user = User(
         p.id,
         p.bot_name,
@@ -93,18 +99,18 @@ async def arrive(
         terms_accepted=row["terms_accepted"],
     )
     balance = Balance(row["available"], row["held"], row["debt"])
-    return Arrival(claim, user, balance, row["state"], ordered=row["ordered"], returned=row["returned"])
+    return ClaimedUpdate(claim, user, balance, row["state"], has_ordered=row["ordered"], returned=row["returned"])
 
 
 async def finish_update(db: Executor, bot_id: int, update_id: int) -> None:
     await db.execute(_DONE, bot_id, update_id)
 
 
-async def give_up_update(db: Executor, bot_id: int, update_id: int) -> None:
+async def release_update(db: Executor, bot_id: int, update_id: int) -> None:
     """Let the next delivery of the update be handled at once."""
-    await db.execute(_GIVE_UP, bot_id, update_id)
+    await db.execute(_RELEASE, bot_id, update_id)
 
 
-async def forget_updates(db: Executor, *, days: int) -> None:
+async def delete_old_updates(db: Executor, *, days: int) -> None:
     """Telegram keeps an update for 24 hours; older ones cannot come again."""
-    await db.execute(_FORGET, days)
+    await db.execute(_DELETE_OLD, days)

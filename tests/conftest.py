@@ -15,9 +15,9 @@ import pytest
 from storage.embedded import EmbeddedPostgres
 from storage.migrations import migrate
 from storage.pool import Pool, create_pool
-from tests.support.processes.bot_process import Forge, trust_no_certificate
+from tests.support.processes.bot_process import ProcessPool, skip_certificate_loading
 
-trust_no_certificate()
+skip_certificate_loading()
 gc.disable()  # while the tests are imported, which makes much and drops nothing
 
 
@@ -30,21 +30,21 @@ def _with_database(dsn: str, name: str) -> str:
     return f"{dsn.rpartition('/')[0]}/{name}"
 
 
-_MEMORY = Path("/dev/shm")
-_ROOM = 2 << 30
+_SHARED_MEMORY = Path("/dev/shm")
+_MIN_FREE_BYTES = 2 << 30
 
 
-def _fast_folder(usual: Path) -> Path:
+def _in_memory_folder(usual: Path) -> Path:
     """A folder in memory where there is room: on a disk each new database is three hundred files to be made."""
-    if os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free > _ROOM:
-        return Path(tempfile.mkdtemp(dir=_MEMORY, prefix="diptych-tests-"))
+    if os.access(_SHARED_MEMORY, os.W_OK) and shutil.disk_usage(_SHARED_MEMORY).free > _MIN_FREE_BYTES:
+        return Path(tempfile.mkdtemp(dir=_SHARED_MEMORY, prefix="diptych-tests-"))
     return usual
 
 
 @pytest.fixture(scope="session")
 async def postgres(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
     """The address of a server whose database `template` has all migrations."""
-    folder = _fast_folder(tmp_path_factory.mktemp("postgres"))
+    folder = _in_memory_folder(tmp_path_factory.mktemp("postgres"))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tempfile, "tempdir", str(folder.parent))  # as root the server leaves the folder for there
         server = EmbeddedPostgres(folder, options=("-c", "max_connections=200", "-c", "max_wal_size=64MB"))
@@ -83,9 +83,9 @@ async def db(dsn: str) -> AsyncIterator[Pool]:
 
 
 @pytest.fixture(scope="session")
-async def forge(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Forge]:
+async def process_pool(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ProcessPool]:
     folder = tmp_path_factory.getbasetemp()
-    forge = Forge(folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder)
-    await forge.open()
-    yield forge
-    await forge.close()
+    process_pool = ProcessPool(folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder)
+    await process_pool.open()
+    yield process_pool
+    await process_pool.close()

@@ -11,13 +11,13 @@ from aiohttp import web
 
 from providers.protocols import ProviderError
 from services.generation.registry import SERVICES
-from services.jobs.routing import Plans
-from services.messaging.app_context import Studio
-from storage.pool import DATABASE_AWAY
+from services.jobs.routing import PlanRouter
+from services.messaging.app_context import AppContext
+from storage.pool import DATABASE_UNAVAILABLE
 
 _CHECK_SECONDS = 3.0
-_KEEP_SECONDS = 5.0
-_KEEP_PROVIDER_SECONDS = 30.0
+_CACHE_SECONDS = 5.0
+_PROVIDER_CACHE_SECONDS = 30.0
 
 Check = Callable[[], Awaitable[str]]
 """Gives `ok`, or says what is wrong."""
@@ -26,13 +26,13 @@ Check = Callable[[], Awaitable[str]]
 class Health:
     """The parts are asked side by side, each with a deadline, and an answer is kept for some seconds."""
 
-    def __init__(self, studio: Studio, plans: Plans, plan_a_state: Callable[[], str]) -> None:
-        self._studio = studio
+    def __init__(self, app_context: AppContext, plans: PlanRouter, plan_a_state: Callable[[], str]) -> None:
+        self._app_context = app_context
         self._plans = plans
         self._plan_a_state = plan_a_state
-        self._database = _Kept(self._ask_database, 1.0)
-        self._telegram = _Kept(self._ask_telegram, _KEEP_SECONDS)
-        self._providers = _Kept(self._ask_provider, _KEEP_PROVIDER_SECONDS)
+        self._database = _CachedCheck(self._check_database, 1.0)
+        self._telegram = _CachedCheck(self._check_telegram, _CACHE_SECONDS)
+        self._provider = _CachedCheck(self._check_provider, _PROVIDER_CACHE_SECONDS)
 
     def add_routes(self, app: web.Application) -> None:
         app.router.add_get("/health", self._health)
@@ -44,7 +44,7 @@ class Health:
     async def report(self) -> dict[str, Any]:
         """What `/health` answers: `status` is `ok` where orders can be served."""
         database, telegram, provider = await asyncio.gather(
-            self._database.ask(), self._telegram.ask(), self._providers.ask()
+            self._database.result(), self._telegram.result(), self._provider.result()
         )
         inngest = self._plan_a_state()
         modes = {service: self._plans.mode(service) for service in SERVICES}
@@ -56,55 +56,55 @@ class Health:
             "telegram": telegram,
             "inngest": inngest,
             "providers": {
-                "media": {"name": self._studio.providers.media.name, "state": provider},
-                "voices": {"name": self._studio.providers.voices.name},
-                "words": {"name": self._studio.providers.text.name},
-                "moderation": {"name": self._studio.providers.moderation.name},
+                "media": {"name": self._app_context.providers.media.name, "state": provider},
+                "voices": {"name": self._app_context.providers.voices.name},
+                "words": {"name": self._app_context.providers.text.name},
+                "moderation": {"name": self._app_context.providers.moderation.name},
             },
-            "plan": {service: self._plans.choose(service) for service in modes},
+            "plan": {service: self._plans.choose_plan(service) for service in modes},
         }
 
     async def _health(self, request: web.Request) -> web.Response:
         body = await self.report()
         return web.json_response(body, status=200 if body["status"] == "ok" else 503)
 
-    async def _ask_database(self) -> str:
+    async def _check_database(self) -> str:
         try:
-            await self._studio.db.fetchval("SELECT 1")
-        except (*DATABASE_AWAY, asyncpg.PostgresError) as error:
+            await self._app_context.db.fetchval("SELECT 1")
+        except (*DATABASE_UNAVAILABLE, asyncpg.PostgresError) as error:
             return f"away: {type(error).__name__}"
         return "ok"
 
-    async def _ask_telegram(self) -> str:
+    async def _check_telegram(self) -> str:
         try:
-            for bot in self._studio.bots.values():
+            for bot in self._app_context.bots.values():
                 await bot.get_me(request_timeout=int(_CHECK_SECONDS))
         except TelegramAPIError as error:
             return f"away: {type(error).__name__}"
         return "ok"
 
-    async def _ask_provider(self) -> str:
+    async def _check_provider(self) -> str:
         try:
-            await self._studio.providers.media.check()
+            await self._app_context.providers.media.check()
         except ProviderError as error:
             return f"away: {error.kind}"
         return "ok"
 
 
-class _Kept:
+class _CachedCheck:
     def __init__(self, check: Check, seconds: float) -> None:
         self._check = check
         self._seconds = seconds
-        self._answer = ""
-        self._at = float("-inf")
-        self._asking = asyncio.Lock()
+        self._result = ""
+        self._checked_at = float("-inf")
+        self._lock = asyncio.Lock()
 
-    async def ask(self) -> str:
-        async with self._asking:
-            if time.monotonic() - self._at >= self._seconds:
+    async def result(self) -> str:
+        async with self._lock:
+            if time.monotonic() - self._checked_at >= self._seconds:
                 try:
-                    self._answer = await asyncio.wait_for(self._check(), _CHECK_SECONDS)
+                    self._result = await asyncio.wait_for(self._check(), _CHECK_SECONDS)
                 except TimeoutError:
-                    self._answer = f"away: no answer within {_CHECK_SECONDS:.0f} s"
-                self._at = time.monotonic()
-            return self._answer
+                    self._result = f"away: no answer within {_CHECK_SECONDS:.0f} s"
+                self._checked_at = time.monotonic()
+            return self._result

@@ -19,26 +19,28 @@ import numpy as np
 from aiohttp import web
 from PIL import Image
 
-from providers.offline.video.encoding import film, planes
-from sandbox.inngest.clock import Pace
-from sandbox.inngest.server import InngestStand
+from providers.offline.video.encoding import encode_mp4, to_planes
+from sandbox.inngest.clock import Clock
+from sandbox.inngest.server import InngestServer
 from services.generation.catalogue import MODELS
 from storage.embedded import EmbeddedPostgres
 from storage.migrations import migrate
-from storage.pool import DATABASE_AWAY, create_pool
-from tests.support.environments.environment import Stage
-from tests.support.fake_providers.replicate_server import Outcome, ReplicateStand, StandPrediction
-from tests.support.processes.bot_process import BotProcess, Forge
-from tests.support.processes.load_balancer import Front
+from storage.pool import DATABASE_UNAVAILABLE, create_pool
+from tests.support.environments.environment import Environment
+from tests.support.fake_providers.replicate_server import FakePrediction, FakeReplicate, Outcome
+from tests.support.processes.bot_process import BotProcess, ProcessPool
+from tests.support.processes.load_balancer import LoadBalancer
 
 SECRET = "chaos"
-STARS = 1_000_000
+WELCOME_CREDITS = 1_000_000
 _CALLS_KEPT = 1_000_000
-_FILMS = {m.model for name in ("text_to_video", "image_to_video", "lip_sync") for m in MODELS[name].values()}
-_ONE = {m.model for m in MODELS["neuro_image_v2"].values()} | _FILMS
+_VIDEO_MODELS = {
+    m.model for name in ("text_to_video", "image_to_video", "lip_sync") for m in MODELS[name].values()
+}
+_SINGLE_OUTPUT_MODELS = {m.model for m in MODELS["neuro_image_v2"].values()} | _VIDEO_MODELS
 
 
-class LastingPostgres(EmbeddedPostgres):
+class RestartablePostgres(EmbeddedPostgres):
     """Keeps its port when it is killed and started again."""
 
     async def kill(self) -> None:
@@ -47,14 +49,14 @@ class LastingPostgres(EmbeddedPostgres):
         self._server.kill()
         await asyncio.to_thread(self._server.wait)
 
-    async def begin_again(self) -> None:
+    async def restart(self) -> None:
         """Answering when it returns. PostgreSQL refuses to start while a backend of the old one still lives."""
         while True:
             with (self._home / "server.log").open("ab") as log:
                 command = ["postgres", "-D", str(self._data), "-p", str(self._port), "-h", "127.0.0.1", "-k", ""]
                 options = ("-c", "fsync=off", "-c", "full_page_writes=off", *self._options)
                 self._server = self._popen(command, *options, stdout=log, stderr=log, start_new_session=True)
-            if await self._answers(20):
+            if await self._wait_until_ready(20):
                 return
             await asyncio.to_thread(self._server.wait)
             await asyncio.sleep(0.05)
@@ -63,19 +65,21 @@ class LastingPostgres(EmbeddedPostgres):
         shutil.rmtree(self._home, ignore_errors=True)
 
 
-class Studio(ReplicateStand):
+class ChaosReplicate(FakeReplicate):
     """Replicate with small media at once, unlucky words obeyed, and films where a model makes films."""
 
     def __init__(self) -> None:
         super().__init__(seconds=0.3, outcome=_outcome_of)
 
-    def _output_of(self, made: StandPrediction) -> Any:
-        return f"{self.url}/output/{made.id}/one" if made.model in _ONE else super()._output_of(made)
+    def _output_of(self, made: FakePrediction) -> Any:
+        return (
+            f"{self.url}/output/{made.id}/one" if made.model in _SINGLE_OUTPUT_MODELS else super()._output_of(made)
+        )
 
     async def _output(self, request: web.Request) -> web.Response:
         made = self.find(request)
-        if made is not None and made.model in _FILMS:
-            return web.Response(body=_small_film(), content_type="video/mp4")
+        if made is not None and made.model in _VIDEO_MODELS:
+            return web.Response(body=_small_video(), content_type="video/mp4")
         return await super()._output(request)
 
 
@@ -85,31 +89,31 @@ def _outcome_of(given: Mapping[str, Any]) -> Outcome:
 
 
 @cache
-def _small_film() -> bytes:
+def _small_video() -> bytes:
     shades = [np.full((64, 64, 3), shade, np.uint8) for shade in (40, 120, 200)]
-    return film((planes(Image.fromarray(shade)) for shade in shades), 64, 64)
+    return encode_mp4((to_planes(Image.fromarray(shade)) for shade in shades), 64, 64)
 
 
 @dataclass
-class ChaosStage(Stage):
+class ChaosEnvironment(Environment):
     """Everybody begins with a million Stars. `offline`: what is ordered is really made, on this machine."""
 
-    postgres: LastingPostgres = field(kw_only=True)
+    postgres: RestartablePostgres = field(kw_only=True)
     offline: bool = True
-    front: Front = field(default_factory=Front)
-    down: list[str] = field(default_factory=list)
+    load_balancer: LoadBalancer = field(default_factory=LoadBalancer)
+    failed_starts: list[str] = field(default_factory=list)
     """Why a process did not start, each time; it is then started again, as a supervisor would."""
 
     async def open(self) -> None:
         await super().open()
-        await self.front.start()
-        world = self.telegram._stand.world
+        await self.load_balancer.start()
+        world = self.telegram._server.state
         world.outbox._calls = deque(maxlen=_CALLS_KEPT)  # all of them are looked at in the end
         self.settings |= {
             "TELEGRAM_MODE": "webhook",
             "TELEGRAM_WEBHOOK_SECRET": SECRET,
-            "PUBLIC_URL": self.front.url,
-            "WELCOME_CREDITS": str(STARS),
+            "PUBLIC_URL": self.load_balancer.url,
+            "WELCOME_CREDITS": str(WELCOME_CREDITS),
             "OFFLINE_SECONDS": "0.4",
             "PLAN_B_SLOTS": "16",
             "JOBS_PER_PERSON": "3",
@@ -118,26 +122,26 @@ class ChaosStage(Stage):
             for name in ("REPLICATE_API_TOKEN", "REPLICATE_BASE_URL"):
                 del self.settings[name]
         else:
-            self.let_replicate_call_back()
+            self.start_replicate_webhooks()
 
     async def close(self) -> None:
         await super().close()
-        await self.front.close()
+        await self.load_balancer.close()
 
-    async def start_two(self) -> None:
-        self.front.targets = ["http://127.0.0.1:1"]
+    async def start_two_processes(self) -> None:
+        self.load_balancer.targets = ["http://127.0.0.1:1"]
         bots = await asyncio.gather(self.start_bot(ready=False), self.start_bot(ready=False))
-        self.front.targets = [bot.url for bot in bots]
+        self.load_balancer.targets = [bot.url for bot in bots]
         for bot in bots:
-            await self.plan_a_is_open(bot)
+            await self.wait_for_plan_a(bot)
 
-    async def start_again(self, bot: BotProcess) -> None:
+    async def restart_process(self, bot: BotProcess) -> None:
         """Until it listens: without its database a process ends, and a supervisor starts it again."""
         while True:
             try:
                 await bot.start()
             except (AssertionError, TimeoutError) as error:
-                self.down.append(str(error).strip().rpartition("\n")[2])
+                self.failed_starts.append(str(error).strip().rpartition("\n")[2])
                 await bot.kill()
                 await asyncio.sleep(0.3)
             else:
@@ -146,36 +150,38 @@ class ChaosStage(Stage):
     async def rows(self, query: str, *given: Any) -> list[dict[str, Any]]:
         """What a query gives, once the database is there."""
         while True:
-            with suppress(*DATABASE_AWAY):
+            with suppress(*DATABASE_UNAVAILABLE):
                 return [dict(row) for row in await self.db.fetch(query, *given)]
             await asyncio.sleep(0.1)
 
 
 @asynccontextmanager
-async def open_stage(folder: Path, forge: Forge, *, offline: bool, **settings: str) -> AsyncIterator[ChaosStage]:
+async def open_environment(
+    folder: Path, process_pool: ProcessPool, *, offline: bool, **settings: str
+) -> AsyncIterator[ChaosEnvironment]:
     """Telegram, Inngest, the front and the database are there; the bots are not started."""
-    postgres = LastingPostgres(folder / "postgres", options=("-c", "max_connections=100"))
+    postgres = RestartablePostgres(folder / "postgres", options=("-c", "max_connections=100"))
     await postgres.start()
     connection = await asyncpg.connect(postgres.dsn)
     await migrate(connection)
     await connection.close()
     db = await create_pool(postgres.dsn, size=5)
-    stage = ChaosStage(
+    environment = ChaosEnvironment(
         db,
         postgres.dsn,
         folder,
-        forge,
+        process_pool,
         postgres=postgres,
         offline=offline,
-        replicate=Studio(),
-        inngest=InngestStand(pace=Pace(retry_delays=(0.2, 0.5, 1.0), speed=2.0)),
+        replicate=ChaosReplicate(),
+        inngest=InngestServer(clock=Clock(retry_delays=(0.2, 0.5, 1.0), speed=2.0)),
     )
-    await stage.open()
-    stage.settings |= settings
+    await environment.open()
+    environment.settings |= settings
     try:
-        yield stage
+        yield environment
     finally:
-        await stage.close()
+        await environment.close()
         db.terminate()
         await postgres.stop()
         postgres.remove()

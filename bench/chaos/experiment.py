@@ -26,17 +26,17 @@ from typing import Any
 
 from loguru import logger
 
-from bench.chaos.environment import ChaosStage, open_stage
-from bench.chaos.faults import Chaos, Harm, Kind, schedule
-from bench.chaos.invariants import Evidence, Verdict, gather, judge, story
-from bench.chaos.users import MADE_BY, Customer, Wish, wishes
-from tests.support.processes.bot_process import Forge
+from bench.chaos.environment import ChaosEnvironment, open_environment
+from bench.chaos.faults import FaultInjector, FaultKind, ScheduledFault, schedule
+from bench.chaos.invariants import Evidence, Verdict, check_invariants, collect_evidence, describe_order
+from bench.chaos.users import TRAINED_BY, ChaosUser, PlannedOrder, plan_orders
+from tests.support.processes.bot_process import ProcessPool
 
-FIRST_PERSON = 5001
-_STORIES = 10
-_MODEL_SECONDS = 90.0
+FIRST_USER = 5001
+_MAX_DESCRIBED_ORDERS = 10
+_TRAINING_TIMEOUT = 90.0
 """How long somebody waits for their model."""
-_UNDONE = """
+_UNFINISHED = """
 SELECT count(*) FILTER (WHERE ended_at IS NULL) AS open, count(*) FILTER (WHERE NOT shown) AS unsaid,
        (SELECT count(*) FROM outbox) AS unsent FROM jobs"""
 _EVENTS = "SELECT kind, count(*) AS count FROM job_events GROUP BY kind"
@@ -46,12 +46,12 @@ FROM jobs WHERE failure IS NOT NULL GROUP BY 1, 2 ORDER BY 1"""
 
 
 @dataclass
-class Known:
+class DatabaseView:
     """What the database has, as people could know it: orders taken, models trained. Looked at by one for all."""
 
-    stage: ChaosStage
+    stage: ChaosEnvironment
     keys: set[str] = field(default_factory=set)
-    owners: set[tuple[int, str]] = field(default_factory=set)
+    model_owners: set[tuple[int, str]] = field(default_factory=set)
     training: set[int] = field(default_factory=set)
     """People whose training is under way."""
 
@@ -59,22 +59,24 @@ class Known:
         while True:
             rows = await self.stage.rows("SELECT order_key, user_id, service, ended_at FROM jobs")
             self.keys = {row["order_key"] for row in rows}
-            under_way = (row for row in rows if row["service"] in MADE_BY.values() and row["ended_at"] is None)
+            under_way = (row for row in rows if row["service"] in TRAINED_BY.values() and row["ended_at"] is None)
             self.training = {row["user_id"] for row in under_way}
             rows = await self.stage.rows("SELECT user_id, kind FROM own_models")
-            self.owners = {(row["user_id"], row["kind"]) for row in rows}
+            self.model_owners = {(row["user_id"], row["kind"]) for row in rows}
             await asyncio.sleep(0.5)
 
-    async def taken(self, key: str, seconds: float) -> bool:
-        return await _within(seconds, lambda: key in self.keys)
+    async def wait_for_order(self, key: str, seconds: float) -> bool:
+        return await _wait(seconds, lambda: key in self.keys)
 
-    async def trained(self, person: int, kind: str) -> bool:
+    async def wait_for_model(self, user_id: int, kind: str) -> bool:
         """Whether they have a model, once no training of theirs is under way."""
-        await _within(_MODEL_SECONDS, lambda: (person, kind) in self.owners or person not in self.training)
-        return (person, kind) in self.owners
+        await _wait(
+            _TRAINING_TIMEOUT, lambda: (user_id, kind) in self.model_owners or user_id not in self.training
+        )
+        return (user_id, kind) in self.model_owners
 
 
-async def _within(seconds: float, true: Callable[[], bool]) -> bool:
+async def _wait(seconds: float, true: Callable[[], bool]) -> bool:
     deadline = time.monotonic() + seconds
     while not true():
         if time.monotonic() > deadline:
@@ -85,122 +87,133 @@ async def _within(seconds: float, true: Callable[[], bool]) -> bool:
 
 @dataclass(frozen=True)
 class Report:
-    chaos: Chaos
+    injector: FaultInjector
     evidence: Evidence
     verdict: Verdict
-    facts: dict[str, int | str]
+    statistics: dict[str, int | str]
     """What is worth knowing and no promise."""
-    given_up: list[Wish]
+    abandoned: list[PlannedOrder]
 
-    async def stories(self) -> str:
+    async def describe_orders(self) -> str:
         """Of the first orders that broke a promise, and of those that were delivered twice for a reason."""
-        broken = [(job, ", ".join(wrongs)) for job, wrongs in self.verdict.broken.items()][:_STORIES]
-        noted = list(self.verdict.noted.items())[:_STORIES]
-        parts = [f"{what}: {await story(self.chaos.stage, self.evidence, job)}" for job, what in broken + noted]
-        return "\n\n".join([*parts, *(f"given up: {wish}" for wish in self.given_up)])
+        broken = [(job, ", ".join(wrongs)) for job, wrongs in self.verdict.violations.items()][
+            :_MAX_DESCRIBED_ORDERS
+        ]
+        noted = list(self.verdict.excused_duplicates.items())[:_MAX_DESCRIBED_ORDERS]
+        parts = [
+            f"{what}: {await describe_order(self.injector.stage, self.evidence, job)}"
+            for job, what in broken + noted
+        ]
+        return "\n\n".join([*parts, *(f"given up: {planned}" for planned in self.abandoned)])
 
     def table(self) -> str:
-        done = [(kind, self.chaos.done[kind]) for kind in Kind if self.chaos.done[kind]]
+        done = [(kind, self.injector.counts[kind]) for kind in FaultKind if self.injector.counts[kind]]
         rows = [("**what was done**", "**times**"), *done, ("**what came out**", "**orders**")]
         return "\n".join(
-            f"| {name} | {count} |" for name, count in [*rows, *self.verdict.counts.items(), *self.facts.items()]
+            f"| {name} | {count} |"
+            for name, count in [*rows, *self.verdict.counts.items(), *self.statistics.items()]
         )
 
 
 async def run(
-    stage: ChaosStage, harms: list[Harm], wanted: list[Wish], *, settle: float, patience: float = 20.0
+    environment: ChaosEnvironment,
+    faults: list[ScheduledFault],
+    planned: list[PlannedOrder],
+    *,
+    settle: float,
+    retry_after: float = 20.0,
 ) -> Report:
     """Two processes, the people and the harm side by side; then up to `settle` seconds for the rest to end.
 
     People try again what nobody has answered after `patience` seconds.
     """
     begun = time.monotonic()
-    await stage.start_two()
-    count = max(wish.person for wish in wanted) + 1
-    people = [Customer(stage, FIRST_PERSON + number, patience) for number in range(count)]
-    known, chaos = Known(stage), Chaos(stage)
+    await environment.start_two_processes()
+    count = max(wish.user_number for wish in planned) + 1
+    people = [ChaosUser(environment, FIRST_USER + number, retry_after) for number in range(count)]
+    known, chaos = DatabaseView(environment), FaultInjector(environment)
     async with asyncio.TaskGroup() as group:
         following = group.create_task(known.follow())
         async with asyncio.TaskGroup() as living:
-            living.create_task(chaos.rage(harms))
-            for number, person in enumerate(people):
-                own = [wish for wish in wanted if wish.person == number]
-                living.create_task(_live(person, own, known, time.monotonic()))
+            living.create_task(chaos.run(faults))
+            for number, user in enumerate(people):
+                own = [wish for wish in planned if wish.user_number == number]
+                living.create_task(_run_user(user, own, known, time.monotonic()))
         following.cancel()
-    await chaos.heal()
+    await chaos.clear_faults()
     ordered = time.monotonic()
-    await _all_ended(stage, settle)
+    await _wait_for_all(environment, settle)
     ended = time.monotonic()
-    evidence = await gather(chaos)
-    verdict = await judge(chaos, evidence, people)
-    facts = await _facts(stage, people)
+    evidence = await collect_evidence(chaos)
+    verdict = await check_invariants(chaos, evidence, people)
+    facts = await _collect_statistics(environment, people)
     facts |= {"seconds of harm": round(ordered - begun), "seconds until all had ended": round(ended - ordered)}
-    return Report(chaos, evidence, verdict, facts, [wish for person in people for wish in person.gave_up])
+    return Report(chaos, evidence, verdict, facts, [planned for person in people for planned in person.abandoned])
 
 
-async def _live(person: Customer, own: Iterable[Wish], known: Known, begun: float) -> None:
-    for wish in own:
-        await asyncio.sleep(max(0.0, begun + wish.at - time.monotonic()))
-        if wish.service in MADE_BY and not await _owns_a_model(person, wish, known):
-            person.gave_up.append(wish)
+async def _run_user(user: ChaosUser, own: Iterable[PlannedOrder], known: DatabaseView, begun: float) -> None:
+    for planned in own:
+        await asyncio.sleep(max(0.0, begun + planned.at - time.monotonic()))
+        if planned.service in TRAINED_BY and not await _ensure_model(user, planned, known):
+            user.abandoned.append(planned)
         else:
-            await person.want(wish, known.taken)
+            await user.place_order(planned, known.wait_for_order)
 
 
-async def _owns_a_model(person: Customer, wish: Wish, known: Known) -> bool:
+async def _ensure_model(user: ChaosUser, planned: PlannedOrder, known: DatabaseView) -> bool:
     """Have it trained again where that has failed."""
-    kind = "v1" if wish.service == "neuro_image" else "v2"
+    kind = "v1" if planned.service == "neuro_image" else "v2"
     for _ in range(3):
-        if await known.trained(person.id, kind):
+        if await known.wait_for_model(user.id, kind):
             return True
-        await person.want(replace(wish, service=MADE_BY[wish.service]), known.taken)
-    return await known.trained(person.id, kind)
+        await user.place_order(replace(planned, service=TRAINED_BY[planned.service]), known.wait_for_order)
+    return await known.wait_for_model(user.id, kind)
 
 
-async def _all_ended(stage: ChaosStage, seconds: float) -> None:
+async def _wait_for_all(environment: ChaosEnvironment, seconds: float) -> None:
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             while True:
-                (left,) = await stage.rows(_UNDONE)
-                pending = (await stage.telegram.call("GET", "/sim/state"))["bots"][0]["pending_updates"]
+                (left,) = await environment.rows(_UNFINISHED)
+                pending = (await environment.telegram.call("GET", "/sim/state"))["bots"][0]["pending_updates"]
                 if not any(left.values()) and not pending:
                     return
                 await asyncio.sleep(0.3)
 
 
-async def _facts(stage: ChaosStage, people: Iterable[Customer]) -> dict[str, int | str]:
-    events = {row["kind"]: row["count"] for row in await stage.rows(_EVENTS)}
-    failures = await stage.rows(_FAILURES)
-    plans = Counter(row["plan"] for row in await stage.rows("SELECT plan FROM jobs"))
+async def _collect_statistics(environment: ChaosEnvironment, people: Iterable[ChaosUser]) -> dict[str, int | str]:
+    events = {row["kind"]: row["count"] for row in await environment.rows(_EVENTS)}
+    failures = await environment.rows(_FAILURES)
+    plans = Counter(row["plan"] for row in await environment.rows("SELECT plan FROM jobs"))
     return {
         "ended on plan A, on plan B": f"{plans['A']}, {plans['B']}",
         "taken over, fell back, handed over": ", ".join(
             str(events.get(kind, 0)) for kind in ("taken_over", "fell_back", "handed_over")
         ),
-        "failed, as their words asked for": _listed(row for row in failures if row["unlucky"]),
-        "failed otherwise, and were refunded": _listed(row for row in failures if not row["unlucky"]),
-        "wishes given up": sum(len(person.gave_up) for person in people),
-        "starts of a process that its database was away for": len(stage.down),
+        "failed, as their words asked for": _format_failures(row for row in failures if row["unlucky"]),
+        "failed otherwise, and were refunded": _format_failures(row for row in failures if not row["unlucky"]),
+        "wishes given up": sum(len(user.abandoned) for user in people),
+        "starts of a process that its database was away for": len(environment.failed_starts),
     }
 
 
-def _listed(failures: Iterable[dict[str, Any]]) -> str:
+def _format_failures(failures: Iterable[dict[str, Any]]) -> str:
     """By what people were told."""
     return ", ".join(f"{row['failure']} {row['count']}" for row in failures) or "0"
 
 
 async def _main(given: argparse.Namespace, folder: Path) -> int:
-    forge, offline = Forge(folder), not given.stand
-    await forge.open()
+    process_pool, offline = ProcessPool(folder), not given.stand
+    await process_pool.open()
     try:
-        async with open_stage(folder, forge, offline=offline, JOB_LEASE_SECONDS="4") as stage:
-            wanted = wishes(given.seed, given.orders, given.seconds, offline=offline)
+        async with open_environment(folder, process_pool, offline=offline, JOB_LEASE_SECONDS="4") as environment:
+            wanted = plan_orders(given.seed, given.orders, given.seconds, offline=offline)
             harms = schedule(given.seed, given.seconds, pace=given.pace)
-            report = await run(stage, harms, wanted, settle=given.settle)
-            print(f"seed {given.seed}\n\n{report.table()}\n\n{await report.stories()}")
-            return 0 if report.verdict.kept else 1
+            report = await run(environment, harms, wanted, settle=given.settle)
+            print(f"seed {given.seed}\n\n{report.table()}\n\n{await report.describe_orders()}")
+            return 0 if report.verdict.all_held else 1
     finally:
-        await forge.close()
+        await process_pool.close()
 
 
 def main() -> int:

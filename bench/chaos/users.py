@@ -13,13 +13,13 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from bench.chaos.environment import ChaosStage
-from services.messaging.buttons import DraftTap, ServiceTap
-from tests.support.environments.environment import Message, TelegramStand
-from tests.support.environments.offline import photo, photos
+from bench.chaos.environment import ChaosEnvironment
+from services.messaging.buttons import DraftCallback, ServiceCallback
+from tests.support.environments.environment import Message, SandboxTelegram
+from tests.support.environments.offline import make_photo, make_photos
 from tests.support.test_data.audio import beep
 
-WEIGHTS = {
+SERVICE_WEIGHTS = {
     "text_to_image": 24,
     "image_to_prompt": 16,
     "speech": 16,
@@ -33,9 +33,9 @@ WEIGHTS = {
     "model_training_v2": 3,
 }
 """All eleven; films, which cost this machine seconds each, are few."""
-MADE_BY = {"neuro_image": "model_training", "neuro_image_v2": "model_training_v2"}
-_WORDY = ("text_to_image", "text_to_video", "image_to_video", "neuro_image", "neuro_image_v2")
-LUCKS = {
+TRAINED_BY = {"neuro_image": "model_training", "neuro_image_v2": "model_training_v2"}
+_PROMPT_SERVICES = ("text_to_image", "text_to_video", "image_to_video", "neuro_image", "neuro_image_v2")
+TRIGGERS = {
     "": 0.86,
     "#slow": 0.03,
     "#fail": 0.04,
@@ -44,56 +44,63 @@ LUCKS = {
     "#limit": 0.02,
 }
 """Words in a prompt, and how often: see fault_triggers.py. Replicate's stand knows #fail and #nsfw."""
-_ALBUMS = 0.15
+_ALBUM_SHARE = 0.15
 
 
 @dataclass(frozen=True)
-class Wish:
+class PlannedOrder:
     """An order that somebody wants to make `at` seconds after the begin."""
 
     number: int
     at: float
-    person: int
+    user_number: int
     service: str
-    luck: str = ""
+    trigger: str = ""
     album: bool = False
 
 
 @dataclass(frozen=True)
-class Tap:
+class ConfirmTap:
     """A tap on "Create", and the key of the order that it makes."""
 
     key: str
-    person: int
-    wish: Wish
+    user_id: int
+    planned: PlannedOrder
     at: float
     """Seconds since the epoch."""
     queries: list[str] = field(default_factory=list)
     """Telegram's ids of it, and of its repetitions."""
 
 
-def wishes(seed: int, count: int, seconds: float, *, offline: bool, people: int = 0) -> list[Wish]:
+def plan_orders(seed: int, count: int, seconds: float, *, offline: bool, people: int = 0) -> list[PlannedOrder]:
     """The same for the same seed. Whoever wants pictures of themselves has a model trained first."""
     rng = random.Random(f"people {seed}")
     people = people or max(12, count // 12)
-    services = list(WEIGHTS) + rng.choices(list(WEIGHTS), list(WEIGHTS.values()), k=max(0, count - len(WEIGHTS)))
+    services = list(SERVICE_WEIGHTS) + rng.choices(
+        list(SERVICE_WEIGHTS), list(SERVICE_WEIGHTS.values()), k=max(0, count - len(SERVICE_WEIGHTS))
+    )
     rng.shuffle(services)
     owners = {
-        training: rng.sample(range(people), min(people, services.count(training))) for training in MADE_BY.values()
+        training: rng.sample(range(people), min(people, services.count(training)))
+        for training in TRAINED_BY.values()
     }
     made = []
     for number, service in enumerate(services):
-        person = rng.randrange(people)
+        user = rng.randrange(people)
         at = rng.uniform(0, seconds)
-        if service in MADE_BY:
-            person, at = rng.choice(owners[MADE_BY[service]]), rng.uniform(seconds * 0.3, seconds)
+        if service in TRAINED_BY:
+            user, at = rng.choice(owners[TRAINED_BY[service]]), rng.uniform(seconds * 0.3, seconds)
         elif service in owners:
             place = services[:number].count(service) % len(owners[service])
-            person, at = owners[service][place], rng.uniform(0, seconds * 0.3)
-        luck = rng.choices(list(LUCKS), list(LUCKS.values()))[0] if service in _WORDY else ""
+            user, at = owners[service][place], rng.uniform(0, seconds * 0.3)
+        luck = rng.choices(list(TRIGGERS), list(TRIGGERS.values()))[0] if service in _PROMPT_SERVICES else ""
         if not offline and luck in ("#slow", "#busy", "#limit"):
             luck = ""
-        made.append(Wish(number, at, person, service, luck, service == "text_to_image" and rng.random() < _ALBUMS))
+        made.append(
+            PlannedOrder(
+                number, at, user, service, luck, service == "text_to_image" and rng.random() < _ALBUM_SHARE
+            )
+        )
     return sorted(made, key=lambda wish: wish.at)[:count]
 
 
@@ -104,80 +111,82 @@ def _voice() -> bytes:
 
 @cache
 def _photos() -> list[bytes]:
-    return photos()
+    return make_photos()
 
 
 _attempts = itertools.count(1)
 
 
 def _photo(number: int) -> bytes:
-    return photo((120 + number % 100, 60 + number // 100 % 100, 50 + number // 10_000), size=(64, 48))
+    return make_photo((120 + number % 100, 60 + number // 100 % 100, 50 + number // 10_000), size=(64, 48))
 
 
 @dataclass
-class Customer:
+class ChaosUser:
     """One person, who does one thing after another."""
 
-    stage: ChaosStage
+    stage: ChaosEnvironment
     id: int
-    patience: float = 20.0
+    retry_after: float = 20.0
     """Seconds after which they try again."""
-    taps: list[Tap] = field(default_factory=list)
-    gave_up: list[Wish] = field(default_factory=list)
+    taps: list[ConfirmTap] = field(default_factory=list)
+    abandoned: list[PlannedOrder] = field(default_factory=list)
     """What they never saw a card of, or what was never taken."""
 
     @property
-    def telegram(self) -> TelegramStand:
+    def telegram(self) -> SandboxTelegram:
         return self.stage.telegram
 
-    async def want(self, wish: Wish, taken: Callable[[str, float], Awaitable[bool]]) -> None:
+    async def place_order(self, planned: PlannedOrder, taken: Callable[[str, float], Awaitable[bool]]) -> None:
         """Order it. `taken` says whether an order of that key became a job within so many seconds."""
         for _ in range(4):
-            card = await self._card(wish)
-            if card is not None and await self._confirm(card, wish, taken):
+            card = await self._card(planned)
+            if card is not None and await self._confirm(card, planned, taken):
                 return
-        self.gave_up.append(wish)
+        self.abandoned.append(planned)
 
-    async def _confirm(self, card: Message, wish: Wish, taken: Callable[[str, float], Awaitable[bool]]) -> bool:
+    async def _confirm(
+        self, card: Message, planned: PlannedOrder, taken: Callable[[str, float], Awaitable[bool]]
+    ) -> bool:
         tap = _button(card, "confirm")
         assert tap
         key = f"draft:{self.id}:{tap.draft}"
-        noted = Tap(key, self.id, wish, time.time())
+        noted = ConfirmTap(key, self.id, planned, time.time())
         self.taps.append(noted)
         for _ in range(3):
             noted.queries.extend((await self._tap(card, tap.pack()))["callback_query_ids"])
-            if await taken(key, self.patience):
+            if await taken(key, self.retry_after):
                 return True
         return False
 
-    async def _card(self, wish: Wish) -> Message | None:
+    async def _card(self, planned: PlannedOrder) -> Message | None:
         """From the menu to the card; None where it does not come."""
-        begin = ServiceTap(service=wish.service).pack()
-        sent = await self._say("/menu")
-        menu = await self._sees(sent, lambda m: begin in _data(m))
+        begin = ServiceCallback(service=planned.service).pack()
+        sent = await self._send_text("/menu")
+        menu = await self._wait_for_message(sent, lambda m: begin in _data(m))
         if menu is None:
             return None
         sent = await self._tap(menu, begin)
-        for give in self._parts(wish):
+        for give in self._send_inputs(planned):
             sent = await give()
-        card = await self._sees(sent, lambda m: _button(m, "confirm") is not None)
-        if card is None or not wish.album:
+        card = await self._wait_for_message(sent, lambda m: _button(m, "confirm") is not None)
+        if card is None or not planned.album:
             return card
         draft = _button(card, "confirm")
         assert draft
-        two = DraftTap(draft=draft.draft, action="set", input="count", value="2")
+        two = DraftCallback(draft=draft.draft, action="set", input="count", value="2")
         sent = await self._tap(card, two.pack())
-        return await self._sees(sent, lambda m: m["message_id"] == card["message_id"], newer=False)
+        return await self._wait_for_message(sent, lambda m: m["message_id"] == card["message_id"], newer=False)
 
-    def _parts(self, wish: Wish) -> list[Callable[[], Awaitable[Any]]]:
+    def _send_inputs(self, planned: PlannedOrder) -> list[Callable[[], Awaitable[Any]]]:
         """What the service asks for, in its order. Telegram brings one chat's messages in order, so nobody has to
         wait between them."""
         attempt = next(_attempts)  # no two orders are alike, so that providers' work can be told apart
-        prompt = f"wish {wish.number} attempt {attempt} a lighthouse {wish.luck}".strip()
-        say = lambda: self._say(prompt)  # noqa: E731
+        prompt = f"wish {planned.number} attempt {attempt} a lighthouse {planned.trigger}".strip()
+        say = lambda: self._send_text(prompt)  # noqa: E731
         picture = lambda: self._send("photo", "a.png", _photo(attempt))  # noqa: E731
         voice = lambda: self._send("voice", "a.ogg", _voice())  # noqa: E731
-        match wish.service:
+        match planned.service:
             case "image_to_prompt":
                 return [picture]
             case "image_to_video":
@@ -185,17 +194,17 @@ class Customer:
             case "lip_sync":
                 return [picture, voice]
             case "voice_avatar":
-                return [voice, lambda: self._say(f"me {wish.number}")]
+                return [voice, lambda: self._send_text(f"me {planned.number}")]
             case "model_training" | "model_training_v2":
                 album = [
-                    lambda one=one: self._send("photo", "a.png", one, media_group_id=f"{wish.number}")
+                    lambda one=one: self._send("photo", "a.png", one, media_group_id=f"{planned.number}")
                     for one in _photos()
                 ]
-                return [*album, lambda: self._say("/done"), lambda: self._say(f"me {wish.number}")]
+                return [*album, lambda: self._send_text("/done"), lambda: self._send_text(f"me {planned.number}")]
             case _:
                 return [say]
 
-    async def _say(self, text: str) -> Any:
+    async def _send_text(self, text: str) -> Any:
         about = {"user_id": self.id, "first_name": "Ann", "language_code": "en"}
         return await self.telegram.call("POST", "/sim/message", {"text": text, **about})
 
@@ -206,13 +215,13 @@ class Customer:
         where = {"message_id": message["message_id"], "data": data, "user_id": self.id}
         return await self.telegram.call("POST", "/sim/callback", where)
 
-    async def _sees(
+    async def _wait_for_message(
         self, sent: dict[str, Any], fits: Callable[[Message], bool], *, newer: bool = True
     ) -> Message | None:
         """A message of the bot's that fits, new or changed since; `newer` than what was sent."""
         version, after = sent["version"], sent["message"]["message_id"] if newer else 0
         try:
-            async with asyncio.timeout(self.patience):
+            async with asyncio.timeout(self.retry_after):
                 while True:
                     chat = await self.telegram.call(
                         "GET", f"/sim/chat/{self.id}", after=str(version), wait="10", delta="1"
@@ -230,6 +239,6 @@ def _data(message: Message) -> list[str]:
     return [button.get("callback_data", "") for row in message["keyboard"] or [] for button in row]
 
 
-def _button(message: Message, action: str) -> DraftTap | None:
-    drafts = [DraftTap.unpack(data) for data in _data(message) if data.startswith("d|")]
+def _button(message: Message, action: str) -> DraftCallback | None:
+    drafts = [DraftCallback.unpack(data) for data in _data(message) if data.startswith("d|")]
     return next((draft for draft in drafts if draft.action == action), None)

@@ -15,18 +15,18 @@ from aiogram.methods.base import TelegramType
 from aiogram.types import LinkPreviewOptions, Message
 from loguru import logger
 
-from bot.telegram.call_metrics import CountCalls
+from bot.telegram.call_metrics import CallMetricsMiddleware
 
-_ANSWERS = (Response[Message], Response[bool], Response[Message | bool])
+_RESPONSE_MODELS = (Response[Message], Response[bool], Response[Message | bool])
 """Held for ever: pydantic forgets a generic model that nobody holds, and aiogram would have it built again."""
-_LONGEST_WAIT = 30
+_MAX_RETRY_AFTER = 30
 
 
-_UNHURT = (GetUpdates, AnswerPreCheckoutQuery)
+_EXEMPT_METHODS = (GetUpdates, AnswerPreCheckoutQuery)
 """What no 429 of another call holds up: it sends nothing to a chat, and a payment waits for 10 s at most."""
 
 
-class ObeyRetryAfter(BaseRequestMiddleware):
+class RetryAfterMiddleware(BaseRequestMiddleware):
     """When Telegram answers 429, every call of this bot waits as long as it said, then the call is made again."""
 
     def __init__(self) -> None:
@@ -36,14 +36,14 @@ class ObeyRetryAfter(BaseRequestMiddleware):
         self, make_request: NextRequestMiddlewareType[TelegramType], bot: Bot, method: TelegramMethod[TelegramType]
     ) -> Response[TelegramType]:
         loop = asyncio.get_running_loop()
-        if (wait := self._until - loop.time()) > 0 and not isinstance(method, _UNHURT):
+        if (wait := self._until - loop.time()) > 0 and not isinstance(method, _EXEMPT_METHODS):
             await asyncio.sleep(wait)
         try:
             return await make_request(bot, method)
         except TelegramRetryAfter as error:
             self._until = max(self._until, loop.time() + error.retry_after)
             logger.warning("{}: Telegram asks to wait {} s", type(method).__name__, error.retry_after)
-            if error.retry_after > _LONGEST_WAIT:
+            if error.retry_after > _MAX_RETRY_AFTER:
                 raise
             await asyncio.sleep(error.retry_after)
             return await make_request(bot, method)
@@ -55,8 +55,8 @@ def create_bots(tokens: Mapping[str, str], api_url: str) -> dict[str, Bot]:
     bots = {}
     for name, token in tokens.items():
         session = AiohttpSession(api=server, timeout=60)
-        session.middleware(ObeyRetryAfter())
-        session.middleware(CountCalls())
+        session.middleware(RetryAfterMiddleware())
+        session.middleware(CallMetricsMiddleware())
         properties = DefaultBotProperties(
             parse_mode=ParseMode.HTML, link_preview=LinkPreviewOptions(is_disabled=True)
         )

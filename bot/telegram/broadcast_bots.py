@@ -11,45 +11,45 @@ from aiogram.client.telegram import PRODUCTION, TelegramAPIServer
 from aiogram.methods import Response, TelegramMethod
 from aiogram.methods.base import TelegramType
 
-from bot.telegram.call_metrics import CountCalls
-from services.messaging.rate_limiter import PER_SECOND, Pacer
+from bot.telegram.call_metrics import CallMetricsMiddleware
+from services.messaging.rate_limiter import MESSAGES_PER_SECOND, RateLimiter
 
-_CONNECTIONS = 300
-_ANSWER_SECONDS = 15.0
-_MESSAGES = ("send", "copy", "forward", "edit")
-_NO_MESSAGE: Final = "sendChatAction"
+_MAX_CONNECTIONS = 300
+_TIMEOUT_SECONDS = 15.0
+_MESSAGE_METHODS = ("send", "copy", "forward", "edit")
+_CHAT_ACTION: Final = "sendChatAction"
 
 
-class SpendTurns(BaseRequestMiddleware):
+class RateLimitMiddleware(BaseRequestMiddleware):
     """What people are answered counts against the same limit: a broadcast makes room for it."""
 
-    def __init__(self, pacer: Pacer) -> None:
-        self._pacer = pacer
+    def __init__(self, rate_limiter: RateLimiter) -> None:
+        self._rate_limiter = rate_limiter
 
     async def __call__(
         self, make_request: NextRequestMiddlewareType[TelegramType], bot: Bot, method: TelegramMethod[TelegramType]
     ) -> Response[TelegramType]:
         name = method.__api_method__
-        if name.startswith(_MESSAGES) and name != _NO_MESSAGE:
-            self._pacer.spend()
+        if name.startswith(_MESSAGE_METHODS) and name != _CHAT_ACTION:
+            self._rate_limiter.consume()
         return await make_request(bot, method)
 
 
-def create_bulk_bots(bots: Mapping[str, Bot], api_url: str) -> dict[str, Bot]:
+def create_broadcast_bots(bots: Mapping[str, Bot], api_url: str) -> dict[str, Bot]:
     """A second bot for each. `api_url` is another Bot API server's, or empty for Telegram's own."""
     server = TelegramAPIServer.from_base(api_url) if api_url else PRODUCTION
-    bulk = {}
+    broadcast_bots = {}
     for name, bot in bots.items():
-        session = AiohttpSession(api=server, limit=_CONNECTIONS, timeout=_ANSWER_SECONDS)
-        session.middleware(CountCalls())
-        bulk[name] = Bot(bot.token, session=session, default=bot.default)
-    return bulk
+        session = AiohttpSession(api=server, limit=_MAX_CONNECTIONS, timeout=_TIMEOUT_SECONDS)
+        session.middleware(CallMetricsMiddleware())
+        broadcast_bots[name] = Bot(bot.token, session=session, default=bot.default)
+    return broadcast_bots
 
 
-def create_pacers(bots: Mapping[str, Bot]) -> dict[str, Pacer]:
+def create_rate_limiters(bots: Mapping[str, Bot]) -> dict[str, RateLimiter]:
     """A pacer for each bot, which also counts what that bot says to people."""
-    pacers = {}
+    rate_limiters = {}
     for name, bot in bots.items():
-        pacers[name] = pacer = Pacer(PER_SECOND)
-        bot.session.middleware(SpendTurns(pacer))
-    return pacers
+        rate_limiters[name] = rate_limiter = RateLimiter(MESSAGES_PER_SECOND)
+        bot.session.middleware(RateLimitMiddleware(rate_limiter))
+    return rate_limiters

@@ -20,7 +20,7 @@ from aiogram.exceptions import (
 from aiogram.methods import Response, TelegramMethod
 from aiogram.methods.base import TelegramType
 
-from services.core.metrics import TELEGRAM_WAIT_SECONDS, count_telegram_call
+from services.core.metrics import TELEGRAM_WAIT_SECONDS, record_telegram_call
 
 _OUTCOMES: Final[Mapping[type[TelegramAPIError], str]] = {
     TelegramRetryAfter: "429",
@@ -34,13 +34,13 @@ _OUTCOMES: Final[Mapping[type[TelegramAPIError], str]] = {
 }
 
 
-class CountCalls(BaseRequestMiddleware):
+class CallMetricsMiddleware(BaseRequestMiddleware):
     """Counts each call, also the one that is made again after a 429."""
 
     async def __call__(
         self, make_request: NextRequestMiddlewareType[TelegramType], bot: Bot, method: TelegramMethod[TelegramType]
     ) -> Response[TelegramType]:
-        begun, outcome = time.perf_counter(), "given up"
+        started, outcome = time.perf_counter(), "given up"
         try:
             response = await make_request(bot, method)
             outcome = "ok"
@@ -50,5 +50,5 @@ class CountCalls(BaseRequestMiddleware):
                 TELEGRAM_WAIT_SECONDS.inc(error.retry_after)
             raise
         finally:
-            count_telegram_call(method.__api_method__, outcome, time.perf_counter() - begun)
+            record_telegram_call(method.__api_method__, outcome, time.perf_counter() - started)
         return response

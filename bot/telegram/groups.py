@@ -21,11 +21,11 @@ from loguru import logger
 
 from services.core.i18n import Texts
 
-_GROUPS: Final = (ChatType.GROUP, ChatType.SUPERGROUP)
-_AGAIN_SECONDS: Final = 3.0
+_GROUP_CHAT_TYPES: Final = (ChatType.GROUP, ChatType.SUPERGROUP)
+_ANSWER_INTERVAL_SECONDS: Final = 3.0
 """A group gets at most 20 messages a minute:
 https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this"""
-_GROUPS_REMEMBERED: Final = 10_000
+_MAX_REMEMBERED_GROUPS: Final = 10_000
 
 
 def is_addressed(message: Message, me: User) -> bool:
@@ -36,15 +36,15 @@ def is_addressed(message: Message, me: User) -> bool:
     if replied is not None and replied.from_user is not None and replied.from_user.id == me.id:
         return True
     text, entities = message.text or message.caption or "", message.entities or message.caption_entities or []
-    return any(_means(each, each.extract_from(text), me) for each in entities)
+    return any(_mentions_bot(each, each.extract_from(text), me) for each in entities)
 
 
-def _means(entity: MessageEntity, said: str, me: User) -> bool:
+def _mentions_bot(entity: MessageEntity, text: str, me: User) -> bool:
     if entity.type == MessageEntityType.TEXT_MENTION:
         return entity.user is not None and entity.user.id == me.id
     if entity.type not in (MessageEntityType.MENTION, MessageEntityType.BOT_COMMAND):
         return False
-    _, at, name = said.partition("@")
+    _, at, name = text.partition("@")
     return bool(at) and name.lower() == (me.username or "").lower()
 
 
@@ -55,27 +55,27 @@ class Groups:
         self._texts = texts
         self._answered: OrderedDict[tuple[int, int], float] = OrderedDict()
 
-    async def take(self, bot: Bot, update: Update) -> None:
+    async def process(self, bot: Bot, update: Update) -> None:
         message = update.message
-        if message is None or message.chat.type not in _GROUPS:
+        if message is None or message.chat.type not in _GROUP_CHAT_TYPES:
             return
         me = await bot.me()
-        if is_addressed(message, me) and self._may_speak(bot.id, message.chat.id):
+        if is_addressed(message, me) and self._may_answer(bot.id, message.chat.id):
             await self._answer(bot, message, me)
 
-    def _may_speak(self, bot_id: int, chat_id: int) -> bool:
+    def _may_answer(self, bot_id: int, chat_id: int) -> bool:
         now, key = asyncio.get_running_loop().time(), (bot_id, chat_id)
-        if now - self._answered.get(key, -_AGAIN_SECONDS) < _AGAIN_SECONDS:
+        if now - self._answered.get(key, -_ANSWER_INTERVAL_SECONDS) < _ANSWER_INTERVAL_SECONDS:
             return False
         self._answered[key] = now
         self._answered.move_to_end(key)
-        if len(self._answered) > _GROUPS_REMEMBERED:
+        if len(self._answered) > _MAX_REMEMBERED_GROUPS:
             self._answered.popitem(last=False)
         return True
 
     async def _answer(self, bot: Bot, message: Message, me: User) -> None:
         language = self._texts.language_for(message.from_user.language_code if message.from_user else None)
-        here = InlineKeyboardButton(
+        start_button = InlineKeyboardButton(
             text=self._texts.t(language, "group.button"), url=f"https://t.me/{me.username}?start=group"
         )
         try:
@@ -84,7 +84,7 @@ class Groups:
                 self._texts.t(language, "group.hello"),
                 message_thread_id=message.message_thread_id if message.is_topic_message else None,
                 reply_parameters=ReplyParameters(message_id=message.message_id, allow_sending_without_reply=True),
-                reply_markup=InlineKeyboardMarkup(inline_keyboard=[[here]]),
+                reply_markup=InlineKeyboardMarkup(inline_keyboard=[[start_button]]),
             )
         except TelegramAPIError as error:  # the bot may not write in this group: nobody waits for it there
             logger.info("group {} was not answered: {}", message.chat.id, error.message)

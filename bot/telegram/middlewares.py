@@ -15,39 +15,41 @@ from aiogram.types import CallbackQuery, TelegramObject, Update
 from aiolimiter import AsyncLimiter
 from loguru import logger
 
-from handlers.context import Desk, answer
-from services.dispatch import Dispatcher
-from services.messaging.app_context import Studio
-from services.messaging.telegram_errors import person_is_gone
-from storage.pool import DATABASE_AWAY
-from storage.updates import Arrival
+from handlers.context import UserContext, answer_callback
+from services.dispatch import OrderDispatcher
+from services.messaging.app_context import AppContext
+from services.messaging.telegram_errors import is_user_unreachable
+from storage.pool import DATABASE_UNAVAILABLE
+from storage.updates import ClaimedUpdate
 
 Handler = Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]]
-_PEOPLE_REMEMBERED = 50_000
-_ALBUM_PHOTO = 0.1
+_MAX_REMEMBERED_USERS = 50_000
+_ALBUM_PHOTO_COST = 0.1
 """What one photo of an album counts: ten of them are one thing that a person does."""
-_FOR_ALL = re.compile(r"/(support|paysupport|terms)(@\w+)?(\s|$)")
+_PUBLIC_COMMANDS = re.compile(r"/(support|paysupport|terms)(@\w+)?(\s|$)")
 """Commands that answer everybody: Telegram asks for them. https://core.telegram.org/bots/payments-stars"""
-_TOLD_AGAIN = 60.0
+_NOTIFY_INTERVAL_SECONDS = 60.0
 
 
-class DeskMiddleware(BaseMiddleware):
-    """Gives the handlers a `desk` for the person, and the conversation: `state`, and `raw_state` as it arrived."""
+class UserContextMiddleware(BaseMiddleware):
+    """Gives the handlers a `ctx` for the person, and the conversation: `state`, and `raw_state` as it arrived."""
 
-    def __init__(self, studio: Studio, dispatcher: Dispatcher, storage: BaseStorage, contact: str) -> None:
+    def __init__(
+        self, studio: AppContext, dispatcher: OrderDispatcher, storage: BaseStorage, support_contact: str
+    ) -> None:
         self._studio = studio
         self._dispatcher = dispatcher
         self._storage = storage
-        self._contact = contact
+        self._support_contact = support_contact
         self._blocked = BlockedMiddleware()
 
     async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
-        arrival: Arrival = data["arrival"]
+        arrival: ClaimedUpdate = data["arrival"]
         user, bot, context = arrival.user, data["bot"], data[EVENT_CONTEXT_KEY]
         assert user is not None  # noqa: S101 - the intake welcomes everybody who is new
         chat_id = context.chat.id if context.chat else user.id
-        data["desk"] = Desk(
-            self._studio, self._dispatcher, user, user.bot_name, chat_id, arrival.balance, self._contact
+        data["ctx"] = UserContext(
+            self._studio, self._dispatcher, user, user.bot_name, chat_id, arrival.balance, self._support_contact
         )
         data["state"] = FSMContext(self._storage, StorageKey(bot_id=bot.id, chat_id=chat_id, user_id=user.id))
         data["raw_state"] = arrival.state
@@ -61,30 +63,37 @@ class BlockedMiddleware(BaseMiddleware):
     they pay or paid goes its way: a payment is refused by its own handler, one that was made is theirs."""
 
     def __init__(self) -> None:
-        self._told: OrderedDict[int, float] = OrderedDict()
+        self._notified_at: OrderedDict[int, float] = OrderedDict()
 
     async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
-        if not isinstance(event, Update) or _is_payment(event) or event.my_chat_member or _is_for_all(event):
+        if (
+            not isinstance(event, Update)
+            or _is_payment(event)
+            or event.my_chat_member
+            or _is_public_command(event)
+        ):
             return await handler(event, data)
-        desk: Desk = data["desk"]
-        tap, news = event.callback_query, self._is_news(desk.user.id)
+        ctx: UserContext = data["ctx"]
+        callback, should_notify = event.callback_query, self._should_notify(ctx.user.id)
         try:
-            if tap is not None:
-                await answer(tap, desk.t("blocked.told") if news else None, alert=news)
-            elif news:
-                await desk.say(desk.t("blocked.told"))
+            if callback is not None:
+                await answer_callback(
+                    callback, ctx.t("blocked.told") if should_notify else None, alert=should_notify
+                )
+            elif should_notify:
+                await ctx.send(ctx.t("blocked.told"))
         except TelegramAPIError as error:
-            logger.warning("person {} was not told of the block: {}", desk.user.id, error.message)
+            logger.warning("person {} was not told of the block: {}", ctx.user.id, error.message)
         return None
 
-    def _is_news(self, user_id: int) -> bool:
+    def _should_notify(self, user_id: int) -> bool:
         now = asyncio.get_running_loop().time()
-        if now - self._told.get(user_id, -_TOLD_AGAIN) < _TOLD_AGAIN:
+        if now - self._notified_at.get(user_id, -_NOTIFY_INTERVAL_SECONDS) < _NOTIFY_INTERVAL_SECONDS:
             return False
-        self._told[user_id] = now
-        self._told.move_to_end(user_id)
-        if len(self._told) > _PEOPLE_REMEMBERED:
-            self._told.popitem(last=False)
+        self._notified_at[user_id] = now
+        self._notified_at.move_to_end(user_id)
+        if len(self._notified_at) > _MAX_REMEMBERED_USERS:
+            self._notified_at.popitem(last=False)
         return True
 
 
@@ -95,31 +104,31 @@ class ThrottleMiddleware(BaseMiddleware):
         self._count = count
         self._seconds = seconds
         self._limits: OrderedDict[int, AsyncLimiter] = OrderedDict()
-        self._told: set[int] = set()
+        self._notified: set[int] = set()
 
     async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
-        update, desk = event, data["desk"]
+        update, ctx = event, data["ctx"]
         if not isinstance(update, Update) or _is_payment(update):
             return await handler(event, data)
-        limit = self._limit(desk.user.id)
-        cost = _ALBUM_PHOTO if update.message and update.message.media_group_id else 1.0
+        limit = self._limit(ctx.user.id)
+        cost = _ALBUM_PHOTO_COST if update.message and update.message.media_group_id else 1.0
         if limit.has_capacity(cost):
             await limit.acquire(cost)
-            self._told.discard(desk.user.id)
+            self._notified.discard(ctx.user.id)
             return await handler(event, data)
         if update.callback_query is not None:
-            await answer(update.callback_query, desk.t("throttle"), alert=True)
-        elif desk.user.id not in self._told:
-            self._told.add(desk.user.id)
-            await desk.say(desk.t("throttle"))
+            await answer_callback(update.callback_query, ctx.t("throttle"), alert=True)
+        elif ctx.user.id not in self._notified:
+            self._notified.add(ctx.user.id)
+            await ctx.say(ctx.t("throttle"))
         return None
 
     def _limit(self, user_id: int) -> AsyncLimiter:
         limit = self._limits.setdefault(user_id, AsyncLimiter(self._count, self._seconds))
         self._limits.move_to_end(user_id)
-        while len(self._limits) > _PEOPLE_REMEMBERED:
+        while len(self._limits) > _MAX_REMEMBERED_USERS:
             forgotten, _ = self._limits.popitem(last=False)
-            self._told.discard(forgotten)
+            self._notified.discard(forgotten)
         return limit
 
 
@@ -130,32 +139,32 @@ class ErrorMiddleware(BaseMiddleware):
     async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
         try:
             return await handler(event, data)
-        except DATABASE_AWAY:
+        except DATABASE_UNAVAILABLE:
             raise
         except Exception as error:  # noqa: BLE001 - the last fence before silence
             update_id = event.update_id if isinstance(event, Update) else None
-            desk: Desk = data["desk"]
+            ctx: UserContext = data["ctx"]
             if isinstance(error, TelegramAPIError):
-                logger.warning("update {} from {}: Telegram says {}", update_id, desk.user.id, error.message)
+                logger.warning("update {} from {}: Telegram says {}", update_id, ctx.user.id, error.message)
             else:
-                logger.opt(exception=error).error("update {} from {} failed", update_id, desk.user.id)
-            await self._tell(desk, event, error)
+                logger.opt(exception=error).error("update {} from {} failed", update_id, ctx.user.id)
+            await self._notify(ctx, event, error)
             return None
 
-    async def _tell(self, desk: Desk, event: TelegramObject, error: Exception) -> None:
-        if isinstance(error, TelegramAPIError) and person_is_gone(error):
+    async def _notify(self, ctx: UserContext, event: TelegramObject, error: Exception) -> None:
+        if isinstance(error, TelegramAPIError) and is_user_unreachable(error):
             return
         try:
-            tap = event.callback_query if isinstance(event, Update) else None
-            if isinstance(tap, CallbackQuery):
-                await answer(tap)
-            await desk.say(desk.t("failure.handler"))
-        except TelegramAPIError as second:
-            logger.warning("person {} could not be told: {}", desk.user.id, second.message)
+            callback = event.callback_query if isinstance(event, Update) else None
+            if isinstance(callback, CallbackQuery):
+                await answer_callback(callback)
+            await ctx.send(ctx.t("failure.handler"))
+        except TelegramAPIError as send_error:
+            logger.warning("person {} could not be told: {}", ctx.user.id, send_error.message)
 
 
-def _is_for_all(update: Update) -> bool:
-    return bool(update.message and _FOR_ALL.match(update.message.text or ""))
+def _is_public_command(update: Update) -> bool:
+    return bool(update.message and _PUBLIC_COMMANDS.match(update.message.text or ""))
 
 
 def _is_payment(update: Update) -> bool:

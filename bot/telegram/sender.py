@@ -4,19 +4,19 @@ from aiogram.enums import ChatType
 from aiogram.types import Chat, Update, User
 
 
-def sender_of(update: Update) -> tuple[User | None, int | None]:
+def get_sender(update: Update) -> tuple[User | None, int | None]:
     """The person and the chat; (None, None) for groups, channels, bots and updates of nobody."""
-    person, chat = _sides(update)
-    if person is None or person.is_bot or (chat is not None and chat.type != ChatType.PRIVATE):
+    sender, chat = _sender_and_chat(update)
+    if sender is None or sender.is_bot or (chat is not None and chat.type != ChatType.PRIVATE):
         return None, None
-    return person, chat.id if chat is not None else person.id
+    return sender, chat.id if chat is not None else sender.id
 
 
-def _sides(update: Update) -> tuple[User | None, Chat | None]:
+def _sender_and_chat(update: Update) -> tuple[User | None, Chat | None]:
     if message := update.message:
         return message.from_user, message.chat
-    if tap := update.callback_query:
-        return tap.from_user, tap.message.chat if tap.message else None
+    if callback := update.callback_query:
+        return callback.from_user, callback.message.chat if callback.message else None
     if query := update.pre_checkout_query:
         return query.from_user, None
     if member := update.my_chat_member:

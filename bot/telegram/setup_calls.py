@@ -9,7 +9,7 @@ from aiogram import Bot
 from aiogram.exceptions import TelegramAPIError
 from loguru import logger
 
-from services.admin.command_menu import described
+from services.admin.command_menu import build_commands
 from services.core.i18n import DEFAULT_LANGUAGE, Texts
 
 ALLOWED_UPDATES = ["message", "callback_query", "pre_checkout_query", "my_chat_member"]
@@ -20,7 +20,7 @@ async def announce_commands(bots: Mapping[str, Bot], texts: Texts) -> None:
     """Put the commands into Telegram's menu, in every language; English for people of any other."""
     for bot in bots.values():
         for language in texts.languages:
-            commands = described(texts, language)
+            commands = build_commands(texts, language)
             codes = [language] if language != DEFAULT_LANGUAGE else [language, None]
             for code in codes:
                 await until_done("setMyCommands", partial(bot.set_my_commands, commands, language_code=code))

@@ -10,7 +10,7 @@ from loguru import logger
 from pydantic import ValidationError
 
 from bot.telegram.setup_calls import ALLOWED_UPDATES, until_done
-from bot.telegram.update_processor import Intake
+from bot.telegram.update_processor import UpdateProcessor
 
 SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 - the header's name
 
@@ -18,9 +18,9 @@ SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 - the header's n
 class Webhook:
     """Where Telegram posts updates: `/telegram/<bot name>`. 200 only when the update's work is done."""
 
-    def __init__(self, bots: Mapping[str, Bot], intake: Intake, secret: str) -> None:
+    def __init__(self, bots: Mapping[str, Bot], update_processor: UpdateProcessor, secret: str) -> None:
         self._bots = bots
-        self._intake = intake
+        self._update_processor = update_processor
         self._secret = secret
 
     def add_routes(self, app: web.Application) -> None:
@@ -40,10 +40,10 @@ class Webhook:
 
     async def _receive(self, request: web.Request) -> web.Response:
         bot = self._bots.get(request.match_info["bot"])
-        given = request.headers.get(SECRET_HEADER, "")
+        secret = request.headers.get(SECRET_HEADER, "")
         if bot is None:
             return web.Response(status=404)
-        if not hmac.compare_digest(given.encode(), self._secret.encode()):
+        if not hmac.compare_digest(secret.encode(), self._secret.encode()):
             return web.Response(status=401)
         try:
             update = Update.model_validate(await request.json(), context={"bot": bot})
@@ -51,7 +51,7 @@ class Webhook:
             logger.warning("an update could not be read: {}", error)
             return web.Response(status=400)
         try:
-            done = await self._intake.take(bot, update)
+            done = await self._update_processor.process(bot, update)
         except Exception as error:  # noqa: BLE001 - answered 503, so that Telegram brings it again
             logger.opt(exception=error).error("update {} failed", update.update_id)
             done = False

@@ -2,9 +2,9 @@
 
 from aiogram.types import TelegramObject
 
-from handlers.context import Desk
+from handlers.context import UserContext
 
 
-async def is_admin(event: TelegramObject, desk: Desk) -> bool:
+async def is_admin(event: TelegramObject, ctx: UserContext) -> bool:
     """A filter for routers: whether an update comes from an admin."""
-    return desk.user.id in desk.studio.admins
+    return ctx.user.id in ctx.app.admins

@@ -4,11 +4,11 @@ from aiogram import F, Router
 from aiogram.types import CallbackQuery
 
 from handlers.admin.access import is_admin
-from handlers.context import Desk, answer
-from services.broadcast.buttons import BroadcastTap
-from services.broadcast.control import resume, revise
+from handlers.context import UserContext, answer_callback
+from services.broadcast.buttons import BroadcastCallback
+from services.broadcast.control import edit_or_delete, resume
 from services.broadcast.progress import show_progress
-from services.core.errors import Refused
+from services.core.errors import InvalidRequest
 from services.messaging.buttons import button, keyboard
 from storage.messaging.broadcasts import Broadcast, get_broadcast, pause_broadcast, stop_broadcast
 
@@ -17,25 +17,25 @@ router.message.filter(is_admin)
 router.callback_query.filter(is_admin)
 
 
-@router.callback_query(BroadcastTap.filter(F.action.in_({"pause", "stop", "resume", "delete_sure"})))
-async def control(tap: CallbackQuery, desk: Desk, callback_data: BroadcastTap) -> None:
+@router.callback_query(BroadcastCallback.filter(F.action.in_({"pause", "stop", "resume", "delete_sure"})))
+async def _control(callback: CallbackQuery, ctx: UserContext, callback_data: BroadcastCallback) -> None:
     """Whatever the button says, if it still can be done; the progress then shows how it stands."""
-    db = desk.studio.db
+    db = ctx.app.db
     broadcast = await get_broadcast(db, callback_data.id)
     if broadcast is None:
-        await answer(tap, desk.t("stale.button"), alert=True)
+        await answer_callback(callback, ctx.t("stale.button"), alert=True)
         return
     try:
-        changed = await _do(desk, broadcast, callback_data.action)
-    except Refused as refused:
-        await answer(tap, desk.t(refused.key, **refused.params), alert=True)
+        changed = await _apply_action(ctx, broadcast, callback_data.action)
+    except InvalidRequest as refused:
+        await answer_callback(callback, ctx.t(refused.key, **refused.params), alert=True)
         return
-    await answer(tap)
-    await show_progress(desk.studio, changed or (await get_broadcast(db, broadcast.id)) or broadcast)
+    await answer_callback(callback)
+    await show_progress(ctx.app, changed or (await get_broadcast(db, broadcast.id)) or broadcast)
 
 
-async def _do(desk: Desk, broadcast: Broadcast, action: str) -> Broadcast | None:
-    db, language = desk.studio.db, desk.user.language
+async def _apply_action(ctx: UserContext, broadcast: Broadcast, action: str) -> Broadcast | None:
+    db, language = ctx.app.db, ctx.user.language
     match action:
         case "pause":
             return await pause_broadcast(db, broadcast.id)
@@ -44,15 +44,13 @@ async def _do(desk: Desk, broadcast: Broadcast, action: str) -> Broadcast | None
         case "resume":
             changed = await resume(db, broadcast, language)
         case _:
-            changed = await revise(db, broadcast, "delete", {}, language)
-    desk.dispatcher.relay.poke()
+            changed = await edit_or_delete(db, broadcast, "delete", {}, language)
+    ctx.dispatcher.publisher.wake()
     return changed
 
 
-@router.callback_query(BroadcastTap.filter(F.action == "delete"))
-async def confirm_delete(tap: CallbackQuery, desk: Desk, callback_data: BroadcastTap) -> None:
-    await answer(tap)
-    sure = BroadcastTap(id=callback_data.id, action="delete_sure")
-    await desk.say(
-        desk.t("broadcast.confirm_delete"), keyboard([[button(desk.t("broadcast.button.delete"), sure)]])
-    )
+@router.callback_query(BroadcastCallback.filter(F.action == "delete"))
+async def _confirm_delete(callback: CallbackQuery, ctx: UserContext, callback_data: BroadcastCallback) -> None:
+    await answer_callback(callback)
+    sure = BroadcastCallback(id=callback_data.id, action="delete_sure")
+    await ctx.send(ctx.t("broadcast.confirm_delete"), keyboard([[button(ctx.t("broadcast.button.delete"), sure)]]))

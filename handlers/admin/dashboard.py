@@ -7,27 +7,27 @@ from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup, Message
 from loguru import logger
 
 from handlers.admin.access import is_admin
-from handlers.context import Desk
-from services.admin.dashboard_auth import LINK_SECONDS, SESSION_SECONDS, Door
+from handlers.context import UserContext
+from services.admin.dashboard_auth import LINK_LIFETIME_SECONDS, SESSION_SECONDS, DashboardAuth
 
 router = Router(name="dashboard")
 router.message.filter(is_admin)
 
 
 @router.message(Command("dashboard"))
-async def dashboard(message: Message, desk: Desk, door: Door) -> None:
+async def send_dashboard_link(message: Message, ctx: UserContext, dashboard_auth: DashboardAuth) -> None:
     """The link as a button; in words where Telegram takes no button to such a place, as with `localhost`."""
-    url = await door.new_link(desk.user.id)
-    logger.info("admin {} asked for a link to the dashboard", desk.user.id)
-    text = desk.t("dashboard.link", minutes=LINK_SECONDS // 60, hours=SESSION_SECONDS // 3600)
-    open_it = InlineKeyboardButton(text=desk.t("button.dashboard"), url=url)
+    url = await dashboard_auth.create_link(ctx.user.id)
+    logger.info("admin {} asked for a link to the dashboard", ctx.user.id)
+    text = ctx.t("dashboard.link", minutes=LINK_LIFETIME_SECONDS // 60, hours=SESSION_SECONDS // 3600)
+    link_button = InlineKeyboardButton(text=ctx.t("button.dashboard"), url=url)
     try:
-        await desk.say(text, InlineKeyboardMarkup(inline_keyboard=[[open_it]]))
+        await ctx.send(text, InlineKeyboardMarkup(inline_keyboard=[[link_button]]))
     except TelegramBadRequest as error:
-        logger.info("Telegram takes no button to {}: {}", door.url, _without(error.message, url))
-        await desk.say(f"{text}\n{url}")
+        logger.info("Telegram takes no button to {}: {}", dashboard_auth.url, _remove_url(error.message, url))
+        await ctx.send(f"{text}\n{url}")
 
 
-def _without(words: str, url: str) -> str:
+def _remove_url(text: str, url: str) -> str:
     """Telegram repeats the link in its refusal; it opens the dashboard, so it stays out of the log."""
-    return words.replace(url, "…")
+    return text.replace(url, "…")

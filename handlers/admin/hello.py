@@ -5,9 +5,9 @@ from aiogram.filters import Command, CommandObject
 from aiogram.types import Message
 
 from handlers.admin.access import is_admin
-from handlers.context import Desk
+from handlers.context import UserContext
 from services.hello import Hello, HelloEnvironment, HelloResult, greeting, hello_result
-from services.jobs.routing import PlanAAway
+from services.jobs.routing import InngestUnavailable
 
 router = Router(name="admin")
 
@@ -17,18 +17,18 @@ router.callback_query.filter(is_admin)
 
 
 @router.message(Command("hello"))
-async def hello(message: Message, desk: Desk, command: CommandObject) -> None:
+async def _hello(message: Message, ctx: UserContext, command: CommandObject) -> None:
     """Hello world on Plan A, and what its run gave; inline where Inngest is away."""
-    name, language = command.args or desk.user.first_name, desk.user.language
+    name, language = command.args or ctx.user.first_name, ctx.user.language
     try:
-        result, plan = await desk.dispatcher.plans.plan_a.hello(name, language), "A"
-    except PlanAAway as error:
-        await desk.say(desk.t("hello.away", why=str(error)))
-        said = Hello(name=name, language=language)
-        result, plan = hello_result(greeting(said), said, HelloEnvironment()), "B"
-    await desk.say(_hello_text(desk, result, plan))
+        result, plan = await ctx.dispatcher.plans.plan_a.hello(name, language), "A"
+    except InngestUnavailable as error:
+        await ctx.send(ctx.t("hello.away", why=str(error)))
+        params = Hello(name=name, language=language)
+        result, plan = hello_result(greeting(params), params, HelloEnvironment()), "B"
+    await ctx.send(_hello_text(ctx, result, plan))
 
 
-def _hello_text(desk: Desk, result: HelloResult, plan: str) -> str:
+def _hello_text(ctx: UserContext, result: HelloResult, plan: str) -> str:
     body = result.model_dump_json(by_alias=True, indent=2)
-    return desk.t("hello.result", message=result.message, plan=plan, body=body)
+    return ctx.t("hello.result", message=result.message, plan=plan, body=body)

@@ -7,26 +7,26 @@ from aiogram.types import Message
 from loguru import logger
 
 from handlers.admin.access import is_admin
-from handlers.context import Desk
-from services.billing.reconciliation import reconcile
+from handlers.context import UserContext
+from services.billing.reconciliation import reconcile_payments
 
 router = Router(name="reconcile")
 router.message.filter(is_admin)
 
 
 @router.message(Command("reconcile"))
-async def reconcile_now(message: Message, desk: Desk) -> None:
+async def _reconcile_now(message: Message, ctx: UserContext) -> None:
     """Behind the answer: with many payments it takes longer than Telegram waits for us."""
-    await desk.say(desk.t("reconcile.begun"))
-    desk.studio.background.spawn(_compare(desk), f"reconcile-{desk.user.id}")
+    await ctx.send(ctx.t("reconcile.begun"))
+    ctx.app.background.spawn(_reconcile_and_report(ctx), f"reconcile-{ctx.user.id}")
 
 
-async def _compare(desk: Desk) -> None:
+async def _reconcile_and_report(ctx: UserContext) -> None:
     try:
-        found = await reconcile(desk.studio)
-        logger.info("admin {} reconciled with Telegram: {}", desk.user.id, found)
-        lines = [desk.t("reconcile.found", **found.blanks)]
-        await desk.say("\n".join([*lines, desk.t("reconcile.right")] if found.right else lines))
+        found = await reconcile_payments(ctx.app)
+        logger.info("admin {} reconciled with Telegram: {}", ctx.user.id, found)
+        lines = [ctx.t("reconcile.found", **found.text_params)]
+        await ctx.send("\n".join([*lines, ctx.t("reconcile.right")] if found.is_consistent else lines))
     except TelegramAPIError as error:
         logger.warning("reconciling failed: {}", error.message)
-        await desk.say(desk.t("reconcile.failed", why=error.message))
+        await ctx.send(ctx.t("reconcile.failed", why=error.message))

@@ -7,33 +7,33 @@ from aiogram.filters import Command
 from aiogram.types import CallbackQuery, InlineKeyboardButton, Message
 from aiogram.utils.deep_linking import create_start_link
 
-from handlers.context import Desk, answer
+from handlers.context import UserContext, answer_callback
 from handlers.order.views import View
-from services.billing.referrals import BONUS, invite_payload
-from services.messaging.buttons import MenuTap, keyboard, menu_button
-from storage.users.referrals import count_invited
+from services.billing.referrals import REFERRAL_BONUS, invite_payload
+from services.messaging.buttons import MenuCallback, keyboard, menu_button
+from storage.users.referrals import count_referrals
 
 router = Router(name="invite")
 
 
 @router.message(Command("invite"))
-async def invite(message: Message, desk: Desk) -> None:
-    await desk.say(*await _view(desk))
+async def _invite(message: Message, ctx: UserContext) -> None:
+    await ctx.send(*await _invite_view(ctx))
 
 
-@router.callback_query(MenuTap.filter(F.place == "invite"))
-async def go_to_invite(tap: CallbackQuery, desk: Desk) -> None:
-    await answer(tap)
-    await desk.show(tap, *await _view(desk))
+@router.callback_query(MenuCallback.filter(F.place == "invite"))
+async def _open_invite(callback: CallbackQuery, ctx: UserContext) -> None:
+    await answer_callback(callback)
+    await ctx.edit_or_send(callback, *await _invite_view(ctx))
 
 
-async def _view(desk: Desk) -> View:
-    link = await create_start_link(desk.bot, invite_payload(desk.user.id))
-    invited = await count_invited(desk.studio.db, desk.user.id)
-    lines = [desk.t("invite.link", link=link), "", desk.t("invite.bonus", BONUS)]
-    came = desk.t("invite.came", invited.came, rewarded=invited.rewarded)
-    lines.append(came if invited.came else desk.t("invite.nobody"))
+async def _invite_view(ctx: UserContext) -> View:
+    link = await create_start_link(ctx.bot, invite_payload(ctx.user.id))
+    invited = await count_referrals(ctx.app.db, ctx.user.id)
+    lines = [ctx.t("invite.link", link=link), "", ctx.t("invite.bonus", REFERRAL_BONUS)]
+    came = ctx.t("invite.came", invited.invited, rewarded=invited.rewarded)
+    lines.append(came if invited.invited else ctx.t("invite.nobody"))
     # https://core.telegram.org/widgets/share
-    share = f"https://t.me/share/url?{urlencode({'url': link, 'text': desk.t('invite.words')})}"
-    rows = [[InlineKeyboardButton(text=desk.t("button.share"), url=share)]]
-    return "\n".join(lines), keyboard([*rows, [menu_button(desk.studio.texts, desk.user.language)]])
+    share = f"https://t.me/share/url?{urlencode({'url': link, 'text': ctx.t('invite.words')})}"
+    rows = [[InlineKeyboardButton(text=ctx.t("button.share"), url=share)]]
+    return "\n".join(lines), keyboard([*rows, [menu_button(ctx.app.texts, ctx.user.language)]])

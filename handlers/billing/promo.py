@@ -4,60 +4,67 @@ from aiogram import Router
 from aiogram.filters import Command, CommandObject
 from aiogram.types import InlineKeyboardMarkup, Message
 
-from handlers.context import Desk
-from services.billing.promo_codes import NewPromo, create, redeem
-from services.core.errors import Refused
-from services.core.formatting import day
-from services.messaging.buttons import MenuTap, button, keyboard, menu_button
+from handlers.context import UserContext
+from services.billing.promo_codes import NewPromoCode, create_promo_code, redeem_promo_code
+from services.core.errors import InvalidRequest
+from services.core.formatting import format_day
+from services.messaging.buttons import MenuCallback, button, keyboard, menu_button
 from storage.money.promo_codes import latest_promos
 
 router = Router(name="promo")
-_LISTED = 30
+_MAX_LISTED = 30
 
 
 @router.message(Command("promo"))
-async def promo(message: Message, desk: Desk, command: CommandObject) -> None:
-    words = (command.args or "").split()
-    runs_the_bot = desk.user.id in desk.studio.admins
+async def _promo(message: Message, ctx: UserContext, command: CommandObject) -> None:
+    args = (command.args or "").split()
+    is_admin = ctx.user.id in ctx.app.admins
     try:
-        if runs_the_bot and words[:1] == ["new"]:
-            text = await _new(desk, words[1:])
-        elif runs_the_bot and words == ["list"]:
-            text = await _list(desk)
-        elif not words:
-            text = desk.t("promo.usage" if runs_the_bot else "promo.ask")
+        if is_admin and args[:1] == ["new"]:
+            text = await _create_promo(ctx, args[1:])
+        elif is_admin and args == ["list"]:
+            text = await _list_promos(ctx)
+        elif not args:
+            text = ctx.t("promo.usage" if is_admin else "promo.ask")
         else:
-            given = await redeem(desk.studio, " ".join(words), desk.user.id)
-            text = f"{desk.t('promo.redeemed', given)}\n{await _balance(desk)}"
-    except Refused as refused:
-        text = desk.t(refused.key, **refused.params)
-    await desk.say(text, _keyboard(desk))
+            credits = await redeem_promo_code(ctx.app, " ".join(args), ctx.user.id)
+            text = f"{ctx.t('promo.redeemed', credits)}\n{await _balance_line(ctx)}"
+    except InvalidRequest as refused:
+        text = ctx.t(refused.key, **refused.params)
+    await ctx.send(text, _keyboard(ctx))
 
 
-async def _new(desk: Desk, words: list[str]) -> str:
-    made = NewPromo.parse(words)
-    await create(desk.studio, made, desk.user.id)
-    until = day(desk.user.language, made.until)
-    return desk.t("promo.made", made.credits, code=made.code, uses=made.uses, day=until)
+async def _create_promo(ctx: UserContext, args: list[str]) -> str:
+    promo_code = NewPromoCode.parse(args)
+    await create_promo_code(ctx.app, promo_code, ctx.user.id)
+    until = format_day(ctx.user.language, promo_code.expires_at)
+    return ctx.t("promo.made", promo_code.credits, code=promo_code.code, uses=promo_code.max_uses, day=until)
 
 
-async def _list(desk: Desk) -> str:
-    codes = await latest_promos(desk.studio.db, limit=_LISTED)
+async def _list_promos(ctx: UserContext) -> str:
+    codes = await latest_promos(ctx.app.db, limit=_MAX_LISTED)
     if not codes:
-        return desk.t("promo.none")
-    lines = [desk.t("promo.list")]
-    for each in codes:
-        mark = "🟢" if each.valid and each.used < each.uses else "⚪️"
-        until = day(desk.user.language, each.until)
-        line = desk.t("promo.line", code=each.code, stars=each.credits, used=each.used, uses=each.uses, day=until)
+        return ctx.t("promo.none")
+    lines = [ctx.t("promo.list")]
+    for promo_code in codes:
+        mark = "🟢" if promo_code.valid and promo_code.use_count < promo_code.max_uses else "⚪️"
+        until = format_day(ctx.user.language, promo_code.expires_at)
+        line = ctx.t(
+            "promo.line",
+            code=promo_code.code,
+            stars=promo_code.credits,
+            used=promo_code.use_count,
+            uses=promo_code.max_uses,
+            day=until,
+        )
         lines.append(f"{mark} {line}")
     return "\n".join(lines)
 
 
-async def _balance(desk: Desk) -> str:
-    return desk.t("balance.available", (await desk.balance()).available)
+async def _balance_line(ctx: UserContext) -> str:
+    return ctx.t("balance.available", (await ctx.balance()).available)
 
 
-def _keyboard(desk: Desk) -> InlineKeyboardMarkup:
-    balance = button(desk.t("button.balance"), MenuTap(place="balance"))
-    return keyboard([[balance, menu_button(desk.studio.texts, desk.user.language)]])
+def _keyboard(ctx: UserContext) -> InlineKeyboardMarkup:
+    balance = button(ctx.t("button.balance"), MenuCallback(place="balance"))
+    return keyboard([[balance, menu_button(ctx.app.texts, ctx.user.language)]])

@@ -7,11 +7,11 @@ from aiogram import Bot
 from aiogram.types import Message
 from PIL import Image, UnidentifiedImageError
 
-from services.core.errors import Refused
+from services.core.errors import InvalidRequest
 from services.generation.inputs import TELEGRAM_DOWNLOAD_BYTES, FileKind, FileRef
-from services.messaging.files import download
+from services.messaging.files import download_file
 
-_MAGIC: dict[FileKind, tuple[tuple[int, bytes], ...]] = {
+_MAGIC_BYTES: dict[FileKind, tuple[tuple[int, bytes], ...]] = {
     "video": ((4, b"ftyp"), (0, b"\x1a\x45\xdf\xa3"), (0, b"RIFF")),
     "audio": (
         (0, b"ID3"),
@@ -27,32 +27,32 @@ _MAGIC: dict[FileKind, tuple[tuple[int, bytes], ...]] = {
 """How the formats we take begin, by offset: MP4/MOV, WebM, AVI; MP3, Ogg, WAV, FLAC, M4A."""
 
 
-def file_of(message: Message) -> FileRef | None:
+def extract_file(message: Message) -> FileRef | None:
     """The file of a message, or None where it has none that a service could take."""
     if message.photo:
         largest = message.photo[-1]
         return FileRef(kind="photo", file_id=largest.file_id, size=largest.file_size or 0)
     if message.voice:
-        v = message.voice
-        return FileRef(kind="voice", file_id=v.file_id, size=v.file_size or 0, seconds=v.duration)
+        voice = message.voice
+        return FileRef(kind="voice", file_id=voice.file_id, size=voice.file_size or 0, seconds=voice.duration)
     if message.audio:
-        a = message.audio
-        return FileRef(kind="audio", file_id=a.file_id, size=a.file_size or 0, seconds=a.duration)
-    film = message.video or message.video_note
-    if film:
-        return FileRef(kind="video", file_id=film.file_id, size=film.file_size or 0, seconds=film.duration)
-    return _document(message)
+        audio = message.audio
+        return FileRef(kind="audio", file_id=audio.file_id, size=audio.file_size or 0, seconds=audio.duration)
+    video = message.video or message.video_note
+    if video:
+        return FileRef(kind="video", file_id=video.file_id, size=video.file_size or 0, seconds=video.duration)
+    return _document_file(message)
 
 
-def required_file(message: Message) -> FileRef:
+def require_file(message: Message) -> FileRef:
     """Raises Refused where the message has no file that a service could take."""
-    file = file_of(message)
+    file = extract_file(message)
     if file is None:
-        raise Refused("input.wrong_kind")
+        raise InvalidRequest("input.wrong_kind")
     return file
 
 
-def _document(message: Message) -> FileRef | None:
+def _document_file(message: Message) -> FileRef | None:
     document = message.document
     if document is None:
         return None
@@ -63,22 +63,24 @@ def _document(message: Message) -> FileRef | None:
     return FileRef(kind=kinds[kind], file_id=document.file_id, size=document.file_size or 0, document=True)
 
 
-async def look_inside(bot: Bot, file: FileRef) -> None:
+async def verify_content(bot: Bot, file: FileRef) -> None:
     """Raises Refused where a file sent as a document is not what its name says. Telegram checks the others."""
     if not file.document:
         return
     if file.size > TELEGRAM_DOWNLOAD_BYTES:
-        raise Refused("input.too_large", size=f"{file.size / 2**20:.1f}", limit=TELEGRAM_DOWNLOAD_BYTES // 2**20)
-    content = await download(bot, file.file_id)
+        raise InvalidRequest(
+            "input.too_large", size=f"{file.size / 2**20:.1f}", limit=TELEGRAM_DOWNLOAD_BYTES // 2**20
+        )
+    content = await download_file(bot, file.file_id)
     if file.kind == "photo":
-        await asyncio.to_thread(_must_be_picture, content)
-    elif not any(content[at : at + len(begin)] == begin for at, begin in _MAGIC[file.kind]):
-        raise Refused("input.not_that_file")
+        await asyncio.to_thread(_verify_image, content)
+    elif not any(content[at : at + len(begin)] == begin for at, begin in _MAGIC_BYTES[file.kind]):
+        raise InvalidRequest("input.not_that_file")
 
 
-def _must_be_picture(content: bytes) -> None:
+def _verify_image(content: bytes) -> None:
     try:
-        with Image.open(io.BytesIO(content)) as picture:
-            picture.verify()
+        with Image.open(io.BytesIO(content)) as image:
+            image.verify()
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
-        raise Refused("input.not_that_file", detail=str(error)) from error
+        raise InvalidRequest("input.not_that_file", detail=str(error)) from error

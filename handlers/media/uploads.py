@@ -8,161 +8,170 @@ from aiogram.filters import Command
 from aiogram.fsm.context import FSMContext
 from aiogram.types import CallbackQuery, InlineKeyboardMarkup, Message
 
-from handlers.context import Desk, answer
-from handlers.media.files import file_of, look_inside, required_file
+from handlers.context import UserContext, answer_callback
+from handlers.media.files import extract_file, require_file, verify_content
 from handlers.order.draft import Draft, Ordering, load_draft, save_draft
-from handlers.order.wizard import PHOTO, current, lost, open_draft
-from services.core.errors import Refused
+from handlers.order.wizard import PENDING_PHOTO_KEY, discard_stale_draft, load_current_draft, open_draft
+from services.core.errors import InvalidRequest
 from services.generation.inputs import FileInput, FileRef, PhotosInput
 from services.generation.registry import SERVICES
-from services.messaging.buttons import DraftTap, ServiceTap, button, keyboard
-from services.messaging.telegram_errors import nothing_to_edit
+from services.messaging.buttons import DraftCallback, ServiceCallback, button, keyboard
+from services.messaging.telegram_errors import is_edit_unnecessary
 
 router = Router(name="uploads")
-_COUNT_EVERY = 1.0
+_COUNTER_SECONDS = 1.0
 
-_FILES = F.photo | F.document | F.voice | F.audio | F.video | F.video_note
+_HAS_FILE = F.photo | F.document | F.voice | F.audio | F.video | F.video_note
 
 
 @router.message(Ordering.asking, Command("done"))
-async def done(message: Message, desk: Desk, state: FSMContext) -> None:
+async def _done(message: Message, ctx: UserContext, state: FSMContext) -> None:
     draft = await load_draft(state)
     if draft is None:
-        await lost(desk, state)
+        await discard_stale_draft(ctx, state)
     else:
-        await finish_photos(desk, state, draft)
+        await finish_photos(ctx, state, draft)
 
 
-@router.callback_query(DraftTap.filter(F.action == "done"))
-async def tap_done(tap: CallbackQuery, callback_data: DraftTap, desk: Desk, state: FSMContext) -> None:
-    draft = await current(tap, callback_data, desk, state)
+@router.callback_query(DraftCallback.filter(F.action == "done"))
+async def _done_button(
+    callback: CallbackQuery, callback_data: DraftCallback, ctx: UserContext, state: FSMContext
+) -> None:
+    draft = await load_current_draft(callback, callback_data, ctx, state)
     if draft is None:
         return
-    await answer(tap)
-    await finish_photos(desk, state, draft)
+    await answer_callback(callback)
+    await finish_photos(ctx, state, draft)
 
 
-async def finish_photos(desk: Desk, state: FSMContext, draft: Draft) -> None:
+async def finish_photos(ctx: UserContext, state: FSMContext, draft: Draft) -> None:
     """Go on from the photos, or say how many are missing."""
-    asked = draft.asked
+    asked = draft.current_input
     if not isinstance(asked, PhotosInput):
-        await open_draft(desk, state, draft)
+        await open_draft(ctx, state, draft)
         return
     try:
-        photos = asked.check(draft.values.get(_gathered(asked)), draft.values, {})
-    except Refused as refused:
-        await desk.say(desk.t(refused.key, **refused.params))
+        photos = asked.validate(draft.values.get(_pending_photos_key(asked)), draft.values, {})
+    except InvalidRequest as refused:
+        await ctx.send(ctx.t(refused.key, **refused.params))
         return
-    await open_draft(desk, state, draft.model_copy(update={"values": {**draft.values, asked.id: photos}}))
+    await open_draft(ctx, state, draft.model_copy(update={"values": {**draft.values, asked.id: photos}}))
 
 
-@router.message(Ordering.asking, _FILES)
-@router.message(Ordering.card, _FILES)
-async def take_file(message: Message, desk: Desk, state: FSMContext) -> None:
+@router.message(Ordering.asking, _HAS_FILE)
+@router.message(Ordering.card, _HAS_FILE)
+async def receive_file(message: Message, ctx: UserContext, state: FSMContext) -> None:
     draft = await load_draft(state)
     if draft is None:
-        await lost(desk, state)
+        await discard_stale_draft(ctx, state)
         return
-    asked = draft.asked or _place_for(draft, file_of(message))
+    asked = draft.current_input or _input_for(draft, extract_file(message))
     if not isinstance(asked, FileInput | PhotosInput):
-        await desk.say(desk.t("input.text_please"))
+        await ctx.send(ctx.t("input.text_please"))
         return
     try:
-        file = required_file(message)
-        asked.check_file(file)
-        await look_inside(desk.bot, file)
-    except Refused as refused:
-        hint = desk.t(f"service.{draft.service}.ask.{asked.id}")
-        await desk.say(f"{desk.t(refused.key, **refused.params)}\n\n{hint}")
+        file = require_file(message)
+        asked.validate_file(file)
+        await verify_content(ctx.bot, file)
+    except InvalidRequest as refused:
+        hint = ctx.t(f"service.{draft.service}.ask.{asked.id}")
+        await ctx.send(f"{ctx.t(refused.key, **refused.params)}\n\n{hint}")
         return
     if isinstance(asked, PhotosInput):
-        await add_photo(desk, state, draft, asked, file)
+        await add_photo(ctx, state, draft, asked, file)
     else:
         await open_draft(
-            desk, state, draft.model_copy(update={"values": {**draft.values, asked.id: file.model_dump()}})
+            ctx, state, draft.model_copy(update={"values": {**draft.values, asked.id: file.model_dump()}})
         )
 
 
-def _place_for(draft: Draft, file: FileRef | None) -> FileInput | None:
+def _input_for(draft: Draft, file: FileRef | None) -> FileInput | None:
     """Where the card has a place for this kind of file; else its first place for any."""
-    places = [i for i in draft.spec.inputs if isinstance(i, FileInput)]
-    fitting = (i for i in places if file is not None and file.kind in i.kinds)
-    return next(fitting, places[0] if places else None)
+    file_inputs = [i for i in draft.spec.inputs if isinstance(i, FileInput)]
+    fitting = (i for i in file_inputs if file is not None and file.kind in i.kinds)
+    return next(fitting, file_inputs[0] if file_inputs else None)
 
 
-def _gathered(asked: PhotosInput) -> str:
+def _pending_photos_key(photos_input: PhotosInput) -> str:
     """Where the draft keeps photos that are still being sent."""
-    return f"_{asked.id}"
+    return f"_{photos_input.id}"
 
 
-async def add_photo(desk: Desk, state: FSMContext, draft: Draft, asked: PhotosInput, photo: FileRef) -> None:
+async def add_photo(
+    ctx: UserContext, state: FSMContext, draft: Draft, photos_input: PhotosInput, photo: FileRef
+) -> None:
     """Put one more photo to the others; one message counts them all."""
-    photos = list(draft.values.get(_gathered(asked), []))
-    if len(photos) >= asked.most:
-        if len(photos) == asked.most and not draft.values.get("_full"):
+    photos = list(draft.values.get(_pending_photos_key(photos_input), []))
+    if len(photos) >= photos_input.max_count:
+        if len(photos) == photos_input.max_count and not draft.values.get("_full"):
             await save_draft(state, draft.model_copy(update={"values": {**draft.values, "_full": True}}))
-            await desk.say(desk.t("input.too_many_photos", most=asked.most))
+            await ctx.send(ctx.t("input.too_many_photos", most=photos_input.max_count))
         return
     photos.append(photo.model_dump())
-    draft = draft.model_copy(update={"values": {**draft.values, _gathered(asked): photos}})
+    draft = draft.model_copy(update={"values": {**draft.values, _pending_photos_key(photos_input): photos}})
     await save_draft(state, draft)
     if not draft.counter:
-        counter = await count_photos(desk, draft, asked, len(photos))
+        counter = await show_photo_count(ctx, draft, photos_input, len(photos))
         await save_draft(state, draft.model_copy(update={"counter": counter}))
-    elif desk.chat_id not in _counting:
-        _counting.add(desk.chat_id)
-        desk.studio.background.spawn(_count_soon(desk, state), f"photos-{desk.chat_id}")
+    elif ctx.chat_id not in _chats_to_update:
+        _chats_to_update.add(ctx.chat_id)
+        ctx.app.background.spawn(_show_photo_count_later(ctx, state), f"photos-{ctx.chat_id}")
 
 
-_counting: set[int] = set()
+_chats_to_update: set[int] = set()
 """Chats whose count of photos will be shown in a moment."""
 
 
-async def _count_soon(desk: Desk, state: FSMContext) -> None:
+async def _show_photo_count_later(ctx: UserContext, state: FSMContext) -> None:
     """Edits count as sends: the count is shown once a second at most, however fast an album comes in."""
     try:
-        await asyncio.sleep(_COUNT_EVERY)
+        await asyncio.sleep(_COUNTER_SECONDS)
     finally:
-        _counting.discard(desk.chat_id)
+        _chats_to_update.discard(ctx.chat_id)
     draft = await load_draft(state)
-    if draft is not None and draft.counter and isinstance(draft.asked, PhotosInput):
-        await count_photos(desk, draft, draft.asked, len(draft.values.get(_gathered(draft.asked), ())))
+    if draft is not None and draft.counter and isinstance(draft.current_input, PhotosInput):
+        await show_photo_count(
+            ctx, draft, draft.current_input, len(draft.values.get(_pending_photos_key(draft.current_input), ()))
+        )
 
 
-async def count_photos(desk: Desk, draft: Draft, asked: PhotosInput, count: int) -> int:
+async def show_photo_count(ctx: UserContext, draft: Draft, photos_input: PhotosInput, count: int) -> int:
     """Show how many photos there are; the id of the message that shows it."""
-    text = f"{desk.t('photos.count', count)}\n{desk.t('photos.more', least=asked.least, most=asked.most)}"
-    markup = keyboard([[button(desk.t("button.done"), DraftTap(draft=draft.id, action="done"))]])
+    limits = ctx.t("photos.more", least=photos_input.min_count, most=photos_input.max_count)
+    text = f"{ctx.t('photos.count', count)}\n{limits}"
+    markup = keyboard([[button(ctx.t("button.done"), DraftCallback(draft=draft.id, action="done"))]])
     if not draft.counter:
-        return (await desk.say(text, markup)).message_id
+        return (await ctx.send(text, markup)).message_id
     try:
-        await _edit(desk, draft.counter, text, markup)
+        await _edit_counter(ctx, draft.counter, text, markup)
     except TelegramAPIError as error:
-        if not nothing_to_edit(error):
+        if not is_edit_unnecessary(error):
             raise
     return draft.counter
 
 
-async def _edit(desk: Desk, message_id: int, text: str, markup: InlineKeyboardMarkup) -> None:
-    await desk.bot.edit_message_text(text, chat_id=desk.chat_id, message_id=message_id, reply_markup=markup)
+async def _edit_counter(ctx: UserContext, message_id: int, text: str, markup: InlineKeyboardMarkup) -> None:
+    await ctx.bot.edit_message_text(text, chat_id=ctx.chat_id, message_id=message_id, reply_markup=markup)
 
 
-@router.message(_FILES)
-async def photo_out_of_the_blue(message: Message, desk: Desk, state: FSMContext) -> None:
+@router.message(_HAS_FILE)
+async def _offer_services_for_photo(message: Message, ctx: UserContext, state: FSMContext) -> None:
     """A photo that nobody asked for: offer what can be made of it."""
-    file = file_of(message)
-    takers = [
+    file = extract_file(message)
+    services = [
         s for s in SERVICES.values() if any(isinstance(i, FileInput) and "photo" in i.kinds for i in s.inputs)
     ]
     if file is None or file.kind != "photo":
-        await desk.say(desk.t("other.file"))
+        await ctx.send(ctx.t("other.file"))
         return
     try:
-        await look_inside(desk.bot, file)
-    except Refused as refused:
-        await desk.say(desk.t(refused.key, **refused.params))
+        await verify_content(ctx.bot, file)
+    except InvalidRequest as refused:
+        await ctx.send(ctx.t(refused.key, **refused.params))
         return
-    await state.set_data({PHOTO: file.model_dump()})
+    await state.set_data({PENDING_PHOTO_KEY: file.model_dump()})
     await state.set_state(Ordering.offered)
-    rows = [[button(f"{s.emoji} {desk.t(f'service.{s.id}.name')} ", ServiceTap(service=s.id))] for s in takers]
-    await desk.say(desk.t("other.photo"), keyboard(rows))
+    rows = [
+        [button(f"{s.emoji} {ctx.t(f'service.{s.id}.name')} ", ServiceCallback(service=s.id))] for s in services
+    ]
+    await ctx.send(ctx.t("other.photo"), keyboard(rows))

@@ -7,7 +7,7 @@ from aiogram.fsm.context import FSMContext
 from aiogram.fsm.state import State, StatesGroup
 from pydantic import BaseModel, ConfigDict
 
-from services.generation.inputs import FileInput, FileRef, Input, Offers
+from services.generation.inputs import FileInput, FileRef, Input, UserOptions
 from services.generation.registry import SERVICES
 from services.generation.spec import ServiceSpec
 
@@ -37,41 +37,45 @@ class Draft(BaseModel):
         return SERVICES[self.service]
 
     @property
-    def asked(self) -> Input | None:
+    def current_input(self) -> Input | None:
         return self.spec.input(self.asking)
 
     def order_key(self, user_id: int) -> str:
         """The same for every confirmation of this card, so that it becomes one job."""
         return f"draft:{user_id}:{self.id}"
 
-    def with_values(self, offers: Offers, **values: Any) -> "Draft":
-        return self.model_copy(update={"values": self.spec.fit({**self.values, **values}, offers)})
+    def with_values(self, user_options: UserOptions, **values: Any) -> "Draft":
+        return self.model_copy(update={"values": self.spec.with_defaults({**self.values, **values}, user_options)})
 
-    def renamed(self) -> "Draft":
+    def with_new_id(self) -> "Draft":
         """The same order under a new id: the buttons of messages that showed it before are out of use."""
         return self.model_copy(update={"id": _new_id()})
 
-    def asking_for(self, input_id: str) -> "Draft":
+    def with_question(self, input_id: str) -> "Draft":
         return self.model_copy(update={"asking": input_id, "counter": 0})
 
-    def next_question(self) -> "Draft":
+    def with_next_question(self) -> "Draft":
         """The draft asking for its first missing input, or for nothing."""
-        missing = self.spec.missing(self.values)
-        return self.asking_for(missing.id if missing else "")
+        missing = self.spec.first_missing(self.values)
+        return self.with_question(missing.id if missing else "")
 
     def with_photo(self, photo: FileRef) -> "Draft":
         """The draft with this photo where its service first asks for one."""
-        takes = next((i for i in self.spec.inputs if isinstance(i, FileInput) and "photo" in i.kinds), None)
+        photo_input = next((i for i in self.spec.inputs if isinstance(i, FileInput) and "photo" in i.kinds), None)
         return (
             self
-            if takes is None
-            else self.model_copy(update={"values": {**self.values, takes.id: photo.model_dump()}})
+            if photo_input is None
+            else self.model_copy(update={"values": {**self.values, photo_input.id: photo.model_dump()}})
         )
 
-    def with_words(self, words: str) -> "Draft":
+    def with_prompt(self, prompt: str) -> "Draft":
         """The draft with these words where its service asks for words."""
-        takes = self.spec.text_input
-        return self if takes is None else self.model_copy(update={"values": {**self.values, takes.id: words}})
+        text_input = self.spec.text_input
+        return (
+            self
+            if text_input is None
+            else self.model_copy(update={"values": {**self.values, text_input.id: prompt}})
+        )
 
 
 def new_draft(service: str, values: dict[str, Any] | None = None) -> Draft:

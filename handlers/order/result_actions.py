@@ -6,100 +6,106 @@ from aiogram import F, Router
 from aiogram.fsm.context import FSMContext
 from aiogram.types import CallbackQuery
 
-from handlers.context import Desk, answer
+from handlers.context import UserContext, answer_callback
 from handlers.credit_packs import packs_keyboard
 from handlers.order.draft import Draft, new_draft, save_draft
-from handlers.order.views import menu_only, price_of
+from handlers.order.views import menu_button_keyboard, price_of
 from handlers.order.wizard import open_draft, place_order, show_accepted, show_options
-from services.core.errors import NotEnough, Refused
+from services.core.errors import InsufficientCredits, InvalidRequest
 from services.generation.inputs import FileRef
 from services.generation.registry import SERVICES
-from services.messaging.buttons import ResultTap
-from storage.jobs.jobs import Job, get_job, get_job_by_order
+from services.messaging.buttons import ResultCallback
+from storage.jobs.jobs import Job, get_job, get_job_by_order_key
 
 router = Router(name="results")
 
 
-@router.callback_query(ResultTap.filter(F.action == "stop"))
-async def stop(tap: CallbackQuery, callback_data: ResultTap, desk: Desk) -> None:
+@router.callback_query(ResultCallback.filter(F.action == "stop"))
+async def _cancel(callback: CallbackQuery, callback_data: ResultCallback, ctx: UserContext) -> None:
     """Cancel the order. Its progress message says so once it is done."""
-    job = await own_job(tap, callback_data, desk)
+    job = await load_own_job(callback, callback_data, ctx)
     if job is None:
         return
-    stopped = await desk.dispatcher.stop(job.id, desk.user.id) or job.cancel_requested
-    await answer(tap, desk.t("stop.stopping" if stopped else "stop.too_late"), alert=not stopped)
+    cancelled = await ctx.dispatcher.cancel(job.id, ctx.user.id) or job.cancel_requested
+    await answer_callback(callback, ctx.t("stop.stopping" if cancelled else "stop.too_late"), alert=not cancelled)
 
 
-@router.callback_query(ResultTap.filter(F.action.in_({"again", "retry"})))
-async def again(tap: CallbackQuery, callback_data: ResultTap, desk: Desk, state: FSMContext) -> None:
-    job = await own_job(tap, callback_data, desk)
+@router.callback_query(ResultCallback.filter(F.action.in_({"again", "retry"})))
+async def _order_again(
+    callback: CallbackQuery, callback_data: ResultCallback, ctx: UserContext, state: FSMContext
+) -> None:
+    job = await load_own_job(callback, callback_data, ctx)
     if job is None:
         return
-    await answer(tap)
-    await repeat(desk, state, job)
+    await answer_callback(callback)
+    await repeat_order(ctx, state, job)
 
 
-async def repeat(desk: Desk, state: FSMContext, job: Job) -> None:
+async def repeat_order(ctx: UserContext, state: FSMContext, job: Job) -> None:
     """Order the same once more, at once. An order has one such repeat; after it, or where
     it would cost more than the button says, its card opens."""
     key, draft = f"again:{job.id}", new_draft(job.service, job.inputs)
-    offers = await desk.offers(draft.spec)
-    changed = draft.with_values(offers).values != draft.values
-    if changed or price_of(desk, draft) > job.price or await get_job_by_order(desk.studio.db, key):
-        await open_draft(desk, state, draft)
+    user_options = await ctx.user_options(draft.spec)
+    changed = draft.with_values(user_options).values != draft.values
+    if changed or price_of(ctx, draft) > job.price or await get_job_by_order_key(ctx.app.db, key):
+        await open_draft(ctx, state, draft)
         return
-    progress = await desk.say(desk.t("order.accepting"))
+    progress = await ctx.send(ctx.t("order.accepting"))
     try:
-        accepted = await place_order(desk, key, draft, progress.message_id)
-    except NotEnough as short:
-        text = desk.t("order.missing", short.missing)
-        await progress.edit_text(text, reply_markup=packs_keyboard(desk, short.missing))
-    except Refused as refused:
-        await progress.edit_text(desk.t(refused.key, **refused.params), reply_markup=menu_only(desk))
+        accepted = await place_order(ctx, key, draft, progress.message_id)
+    except InsufficientCredits as short:
+        text = ctx.t("order.missing", short.missing_credits)
+        await progress.edit_text(text, reply_markup=packs_keyboard(ctx, short.missing_credits))
+    except InvalidRequest as refused:
+        await progress.edit_text(ctx.t(refused.key, **refused.params), reply_markup=menu_button_keyboard(ctx))
     else:
-        if accepted.new:
-            await show_accepted(desk, accepted)
+        if accepted.is_new:
+            await show_accepted(ctx, accepted)
         else:  # a tap that reached another process at the same moment was quicker
-            await progress.edit_text(desk.t("stale.ordered"))
+            await progress.edit_text(ctx.t("stale.ordered"))
 
 
-@router.callback_query(ResultTap.filter(F.action.in_(SERVICES)))
-async def go_on(tap: CallbackQuery, callback_data: ResultTap, desk: Desk, state: FSMContext) -> None:
+@router.callback_query(ResultCallback.filter(F.action.in_(SERVICES)))
+async def _continue_with_service(
+    callback: CallbackQuery, callback_data: ResultCallback, ctx: UserContext, state: FSMContext
+) -> None:
     """Begin another service with what this one made: its picture, or its words."""
-    job = await own_job(tap, callback_data, desk)
+    job = await load_own_job(callback, callback_data, ctx)
     if job is None:
         return
-    await answer(tap)
-    await open_draft(desk, state, with_result(new_draft(callback_data.action), job))
+    await answer_callback(callback)
+    await open_draft(ctx, state, prefill_from_result(new_draft(callback_data.action), job))
 
 
-def with_result(draft: Draft, job: Job) -> Draft:
+def prefill_from_result(draft: Draft, job: Job) -> Draft:
     result = job.result or {}
     photo = any(media["kind"] == "photo" for media in result.get("media", ()))
     if photo and result.get("file_ids"):
         draft = draft.with_photo(FileRef(kind="photo", file_id=result["file_ids"][0], size=0))
-    return draft.with_words(result["text"]) if result.get("text") else draft
+    return draft.with_prompt(result["text"]) if result.get("text") else draft
 
 
-@router.callback_query(ResultTap.filter())
-async def change(tap: CallbackQuery, callback_data: ResultTap, desk: Desk, state: FSMContext) -> None:
+@router.callback_query(ResultCallback.filter())
+async def _change_input(
+    callback: CallbackQuery, callback_data: ResultCallback, ctx: UserContext, state: FSMContext
+) -> None:
     """Open the card of the same order, at the input to change."""
-    job = await own_job(tap, callback_data, desk)
+    job = await load_own_job(callback, callback_data, ctx)
     if job is None:
         return
-    await answer(tap)
+    await answer_callback(callback)
     draft = new_draft(job.service, job.inputs)
     await save_draft(state, draft)
-    await show_options(tap, desk, state, draft, callback_data.action)
+    await show_options(callback, ctx, state, draft, callback_data.action)
 
 
-async def own_job(tap: CallbackQuery, callback_data: ResultTap, desk: Desk) -> Job | None:
+async def load_own_job(callback: CallbackQuery, callback_data: ResultCallback, ctx: UserContext) -> Job | None:
     """The person's own job that the button belongs to; anything else is answered here."""
     try:
-        job = await get_job(desk.studio.db, UUID(callback_data.job))
+        job = await get_job(ctx.app.db, UUID(callback_data.job))
     except ValueError:
         job = None
-    if job is None or job.user_id != desk.user.id or job.service not in SERVICES:
-        await answer(tap, desk.t("stale.button"), alert=True)
+    if job is None or job.user_id != ctx.user.id or job.service not in SERVICES:
+        await answer_callback(callback, ctx.t("stale.button"), alert=True)
         return None
     return job

@@ -2,141 +2,163 @@
 
 from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
 
-from handlers.context import Desk
+from handlers.context import UserContext
 from handlers.order.draft import Draft
 from services.billing.payments import pack_for
-from services.generation.inputs import ChoiceInput, FileInput, Offers, Option, PhotosInput
+from services.generation.inputs import ChoiceInput, FileInput, Option, PhotosInput, UserOptions
 from services.ledger.pricing import discounted
-from services.messaging.buttons import DraftTap, MenuTap, ServiceTap, TopupTap, button, keyboard, menu_button
-from services.messaging.progress import shorten
+from services.messaging.buttons import (
+    DraftCallback,
+    MenuCallback,
+    ServiceCallback,
+    TopupCallback,
+    button,
+    keyboard,
+    menu_button,
+)
+from services.messaging.progress import truncate
 
 View = tuple[str, InlineKeyboardMarkup]
-_PROMPT_ON_CARD = 700
+_MAX_PROMPT_CHARS = 700
 
 
-async def view(desk: Desk, draft: Draft) -> View:
+async def draft_view(ctx: UserContext, draft: Draft) -> View:
     """What the person sees of the draft now."""
-    offers = await desk.offers(draft.spec)
-    if draft.spec.nothing_offered(draft.values, offers):
-        return nothing_yet(desk, draft)
-    return question(desk, draft, offers) if draft.asking else card(desk, draft, offers)
+    user_options = await ctx.user_options(draft.spec)
+    if draft.spec.first_empty_choice(draft.values, user_options):
+        return missing_asset_view(ctx, draft)
+    return question_view(ctx, draft, user_options) if draft.asking else card_view(ctx, draft, user_options)
 
 
-def title(desk: Desk, draft: Draft) -> str:
-    return f"{draft.spec.emoji} <b>{desk.t(f'service.{draft.service}.name')}</b>"
+def title(ctx: UserContext, draft: Draft) -> str:
+    return f"{draft.spec.emoji} <b>{ctx.t(f'service.{draft.service}.name')}</b>"
 
 
-def cancel_button(desk: Desk) -> InlineKeyboardButton:
-    return button(desk.t("button.cancel"), MenuTap(place="cancel"))
+def cancel_button(ctx: UserContext) -> InlineKeyboardButton:
+    return button(ctx.t("button.cancel"), MenuCallback(place="cancel"))
 
 
-def label(desk: Desk, choice: ChoiceInput, option: Option, *, note: bool) -> str:
+def option_label(ctx: UserContext, choice: ChoiceInput, option: Option, *, note: bool) -> str:
     """An option as people read it: in their language where it has a text of its own."""
     key = f"option.{choice.id}.{option.value}"
-    text = desk.t(key) if desk.studio.texts.has(key) else option.label
+    text = ctx.t(key) if ctx.app.texts.has_key(key) else option.label
     return f"{text} · {option.note}" if note and option.note else text
 
 
-def choice_buttons(desk: Desk, draft: Draft, offers: Offers, *, before: str = "") -> list[InlineKeyboardButton]:
+def choice_buttons(
+    ctx: UserContext, draft: Draft, user_options: UserOptions, *, before_input: str = ""
+) -> list[InlineKeyboardButton]:
     """A button for each choice, showing what is chosen; with `before`, only those before that input."""
     buttons = []
     for each in draft.spec.inputs:
-        if each.id == before:
+        if each.id == before_input:
             break
-        if isinstance(each, ChoiceInput) and (option := each.chosen(draft.values, offers)):
-            if len(each.options(draft.values, offers)) == 1:
+        if isinstance(each, ChoiceInput) and (option := each.selected(draft.values, user_options)):
+            if len(each.options(draft.values, user_options)) == 1:
                 continue
-            value = label(desk, each, option, note=bool(before))
-            text = desk.t(f"choice.{each.id}", value=value)
-            buttons.append(button(text, DraftTap(draft=draft.id, action="show", input=each.id)))
+            value = option_label(ctx, each, option, note=bool(before_input))
+            text = ctx.t(f"choice.{each.id}", value=value)
+            buttons.append(button(text, DraftCallback(draft=draft.id, action="show", input=each.id)))
     return buttons
 
 
-def nothing_yet(desk: Desk, draft: Draft) -> View:
+def missing_asset_view(ctx: UserContext, draft: Draft) -> View:
     """The person has none of what this service needs; this is how to get it."""
-    maker = draft.spec.made_by
-    rows = [[button(desk.t(f"service.{maker}.go_on"), ServiceTap(service=maker))]] if maker else []
-    text = f"{title(desk, draft)}\n\n{desk.t(f'service.{draft.service}.none')}"
-    return text, keyboard([*rows, [menu_button(desk.studio.texts, desk.user.language)]])
+    maker_service = draft.spec.created_by
+    rows = (
+        [[button(ctx.t(f"service.{maker_service}.go_on"), ServiceCallback(service=maker_service))]]
+        if maker_service
+        else []
+    )
+    text = f"{title(ctx, draft)}\n\n{ctx.t(f'service.{draft.service}.none')}"
+    return text, keyboard([*rows, [menu_button(ctx.app.texts, ctx.user.language)]])
 
 
-def question(desk: Desk, draft: Draft, offers: Offers) -> View:
+def question_view(ctx: UserContext, draft: Draft, user_options: UserOptions) -> View:
     """Asks for the input the draft is asking for; the choices before it can be changed meanwhile."""
-    lines = [title(desk, draft), "", desk.t(f"service.{draft.service}.ask.{draft.asking}"), "", _next(desk, draft)]
-    rows = [[each] for each in choice_buttons(desk, draft, offers, before=draft.asking)]
-    if isinstance(draft.asked, PhotosInput):
-        rows.append([button(desk.t("button.done"), DraftTap(draft=draft.id, action="done"))])
-    if draft.spec.missing(draft.values) is None:
-        rows.append([button(desk.t("button.back"), DraftTap(draft=draft.id, action="card"))])
-    return "\n".join(lines), keyboard([*rows, [cancel_button(desk)]])
+    lines = [
+        title(ctx, draft),
+        "",
+        ctx.t(f"service.{draft.service}.ask.{draft.asking}"),
+        "",
+        _next_step_hint(ctx, draft),
+    ]
+    rows = [[each] for each in choice_buttons(ctx, draft, user_options, before_input=draft.asking)]
+    if isinstance(draft.current_input, PhotosInput):
+        rows.append([button(ctx.t("button.done"), DraftCallback(draft=draft.id, action="done"))])
+    if draft.spec.first_missing(draft.values) is None:
+        rows.append([button(ctx.t("button.back"), DraftCallback(draft=draft.id, action="card"))])
+    return "\n".join(lines), keyboard([*rows, [cancel_button(ctx)]])
 
 
-def _next(desk: Desk, draft: Draft) -> str:
+def _next_step_hint(ctx: UserContext, draft: Draft) -> str:
     """In one sentence: what comes after the answer."""
     answered = {**draft.values, draft.asking: draft.values.get(draft.asking) or True}
-    return desk.t("wizard.then_price" if draft.spec.missing(answered) is None else "wizard.then_more")
+    return ctx.t("wizard.then_price" if draft.spec.first_missing(answered) is None else "wizard.then_more")
 
 
-def options(desk: Desk, draft: Draft, choice: ChoiceInput, offers: Offers) -> View:
-    chosen = choice.chosen(draft.values, offers)
+def options_view(ctx: UserContext, draft: Draft, choice: ChoiceInput, user_options: UserOptions) -> View:
+    chosen = choice.selected(draft.values, user_options)
     buttons = []
-    for option in choice.options(draft.values, offers):
+    for option in choice.options(draft.values, user_options):
         mark = "✓ " if chosen and option.value == chosen.value else ""
-        tap = DraftTap(draft=draft.id, action="set", input=choice.id, value=option.value)
-        buttons.append(button(mark + label(desk, choice, option, note=True), tap))
+        data = DraftCallback(draft=draft.id, action="set", input=choice.id, value=option.value)
+        buttons.append(button(mark + option_label(ctx, choice, option, note=True), data))
     rows = [buttons[i : i + choice.columns] for i in range(0, len(buttons), choice.columns)]
-    back = button(desk.t("button.back"), DraftTap(draft=draft.id, action="card"))
-    return f"{title(desk, draft)}\n\n{desk.t(f'choose.{choice.id}')}", keyboard([*rows, [back]])
+    back = button(ctx.t("button.back"), DraftCallback(draft=draft.id, action="card"))
+    return f"{title(ctx, draft)}\n\n{ctx.t(f'choose.{choice.id}')}", keyboard([*rows, [back]])
 
 
-def card(desk: Desk, draft: Draft, offers: Offers) -> View:
+def card_view(ctx: UserContext, draft: Draft, user_options: UserOptions) -> View:
     """The whole order with its price and the balance, and the button that orders it."""
-    price, available = price_of(desk, draft), desk.balance_on_arrival.available
-    words = [desk.t("progress.words", words=shorten(w, _PROMPT_ON_CARD)) for w in draft.spec.words(draft.values)]
-    price_line = desk.t("order.price", price=price, balance=available)
-    lines = [title(desk, draft), *_files(desk, draft), *words, price_line]
+    price, available = price_of(ctx, draft), ctx.initial_balance.available
+    prompts = [
+        ctx.t("progress.words", words=truncate(w, _MAX_PROMPT_CHARS)) for w in draft.spec.prompts(draft.values)
+    ]
+    price_line = ctx.t("order.price", price=price, balance=available)
+    lines = [title(ctx, draft), *_file_lines(ctx, draft), *prompts, price_line]
     rows: list[list[InlineKeyboardButton]] = []
     if available >= price:
-        confirm = DraftTap(draft=draft.id, action="confirm", value=str(price))
-        rows.append([button(desk.t("button.confirm", price=price), confirm)])
+        confirm = DraftCallback(draft=draft.id, action="confirm", value=str(price))
+        rows.append([button(ctx.t("button.confirm", price=price), confirm)])
     else:
-        lines += ["", desk.t("order.missing", price - available)]
+        lines += ["", ctx.t("order.missing", price - available)]
         pack = pack_for(price - available)
-        rows.append([button(desk.t("button.topup_for", stars=pack), TopupTap(stars=pack))])
-    choices = choice_buttons(desk, draft, offers)
+        rows.append([button(ctx.t("button.topup_for", stars=pack), TopupCallback(stars=pack))])
+    choices = choice_buttons(ctx, draft, user_options)
     rows += [choices[:1], choices[1:]] if choices else []
-    return "\n".join(lines), keyboard([*rows, _edit_buttons(desk, draft), [cancel_button(desk)]])
+    return "\n".join(lines), keyboard([*rows, _edit_buttons(ctx, draft), [cancel_button(ctx)]])
 
 
-def price_of(desk: Desk, draft: Draft) -> int:
+def price_of(ctx: UserContext, draft: Draft) -> int:
     """Whole Stars, with the person's discount."""
-    return discounted(draft.spec.price(draft.values), desk.user.discount)
+    return discounted(draft.spec.price(draft.values), ctx.user.discount)
 
 
-def _files(desk: Desk, draft: Draft) -> list[str]:
+def _file_lines(ctx: UserContext, draft: Draft) -> list[str]:
     """What was sent: a line for each file, and the number of photos."""
     lines = []
     for each in draft.spec.inputs:
         value = draft.values.get(each.id)
-        if isinstance(each, FileInput) and value and each.wanted(draft.values):
-            lines.append(desk.t(f"file.{value['kind']}"))
+        if isinstance(each, FileInput) and value and each.needed(draft.values):
+            lines.append(ctx.t(f"file.{value['kind']}"))
         elif isinstance(each, PhotosInput) and value:
-            lines.append(desk.t("photos.count", len(value)))
+            lines.append(ctx.t("photos.count", len(value)))
     return lines
 
 
-def _edit_buttons(desk: Desk, draft: Draft) -> list[InlineKeyboardButton]:
+def _edit_buttons(ctx: UserContext, draft: Draft) -> list[InlineKeyboardButton]:
     buttons = []
     for each in draft.spec.inputs:
-        if isinstance(each, ChoiceInput) or (isinstance(each, FileInput) and not each.wanted(draft.values)):
+        if isinstance(each, ChoiceInput) or (isinstance(each, FileInput) and not each.needed(draft.values)):
             continue
-        tap = DraftTap(draft=draft.id, action="show", input=each.id)
-        buttons.append(button(desk.t(f"edit.{each.id}"), tap))
+        data = DraftCallback(draft=draft.id, action="show", input=each.id)
+        buttons.append(button(ctx.t(f"edit.{each.id}"), data))
     text = draft.spec.text_input
     if text is not None and text.improvable:
-        buttons.append(button(desk.t("button.improve"), DraftTap(draft=draft.id, action="improve")))
+        buttons.append(button(ctx.t("button.improve"), DraftCallback(draft=draft.id, action="improve")))
     return buttons
 
 
-def menu_only(desk: Desk) -> InlineKeyboardMarkup:
-    return keyboard([[menu_button(desk.studio.texts, desk.user.language)]])
+def menu_button_keyboard(ctx: UserContext) -> InlineKeyboardMarkup:
+    return keyboard([[menu_button(ctx.app.texts, ctx.user.language)]])

@@ -8,7 +8,7 @@ import inngest
 from loguru import logger
 
 from inngest_functions.events import HELLO, HelloWorld
-from services.durable.steps import RETRIES
+from services.durable.steps import MAX_RETRIES
 from services.hello import Hello, HelloEnvironment, greeting, hello_result
 
 FUNCTION_ID: Final = "hello-world"
@@ -46,6 +46,6 @@ def create_hello_function(
         fn_id=FUNCTION_ID,
         name="Hello world",
         trigger=inngest.TriggerEvent(event=HELLO),
-        retries=RETRIES,
+        retries=MAX_RETRIES,
         on_failure=on_failure,
     )(run)

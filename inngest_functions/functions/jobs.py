@@ -8,59 +8,59 @@ import inngest
 from loguru import logger
 
 from inngest_functions.events import JOB_CANCELLED, JobEvent
-from inngest_functions.run_locks import Calls
+from inngest_functions.run_locks import RunLocks
 from inngest_functions.steps import InngestSteps
-from services.core.errors import LeaseLost, PlanGaveUp
-from services.durable.steps import RETRIES
+from services.core.errors import LeaseLost, RetriesExhausted
+from services.durable.steps import MAX_RETRIES
 from services.generation.spec import ServiceSpec
 from services.jobs.engine import JobEngine
 from services.jobs.expiry import STALE_AFTER
-from services.jobs.internal_jobs import ErrandSpec
-from storage.jobs.jobs import claim_job, hand_over_job
+from services.jobs.internal_jobs import InternalJobSpec
+from storage.jobs.jobs import claim_job, release_job
 from storage.jobs.journal import read_journal
 
-RUNS_A_PERSON = 2
-_FINISH_WITHIN = timedelta(hours=6)
+RUNS_PER_USER = 2
+_FINISH_TIMEOUT = timedelta(hours=6)
 """No run takes that long; Inngest then gives it up, and Plan B ends the job from its journal."""
 
 Function = inngest.Function[Any]
-Spec = ServiceSpec | ErrandSpec
+JobSpec = ServiceSpec | InternalJobSpec
 
 
-def create_generation_function(
-    client: inngest.Inngest, engine: JobEngine, spec: ServiceSpec | ErrandSpec, calls: Calls
+def create_job_function(
+    client: inngest.Inngest, engine: JobEngine, spec: ServiceSpec | InternalJobSpec, run_locks: RunLocks
 ) -> Function:
     async def run(ctx: inngest.Context) -> dict[str, str]:
         event = JobEvent.model_validate(ctx.event.data)
-        async with calls.alone(event.job_id):
+        async with run_locks.exclusive(event.job_id):
             return {"job_id": str(event.job_id), "state": await _run(engine, ctx, event.job_id)}
 
     async def on_failure(ctx: inngest.Context) -> dict[str, str]:
         original: Any = ctx.event.data["event"]
         event = JobEvent.model_validate(original["data"])
-        async with calls.alone(event.job_id):
-            return {"job_id": str(event.job_id), "state": await _let_go(engine, ctx, event.job_id)}
+        async with run_locks.exclusive(event.job_id):
+            return {"job_id": str(event.job_id), "state": await _hand_over_failed_run(engine, ctx, event.job_id)}
 
     return client.create_function(
         fn_id=spec.function_id,
         name=spec.id,
         trigger=inngest.TriggerEvent(event=spec.event),
-        retries=RETRIES,
-        idempotency="event.data.sending",
+        retries=MAX_RETRIES,
+        idempotency="event.data.dedup_id",
         priority=inngest.Priority(run="int(event.data.priority)"),
-        throttle=inngest.Throttle(limit=spec.starts_a_minute, period=timedelta(minutes=1)),
-        timeouts=inngest.Timeouts(start=STALE_AFTER, finish=_FINISH_WITHIN),
+        throttle=inngest.Throttle(limit=spec.starts_per_minute, period=timedelta(minutes=1)),
+        timeouts=inngest.Timeouts(start=STALE_AFTER, finish=_FINISH_TIMEOUT),
         concurrency=_concurrency(spec),
         cancel=[inngest.Cancel(event=JOB_CANCELLED, if_exp="async.data.job_id == event.data.job_id")],
         on_failure=on_failure,
     )(run)
 
 
-def _concurrency(spec: Spec) -> list[inngest.Concurrency]:
-    every = [inngest.Concurrency(limit=spec.concurrency)]
+def _concurrency(spec: JobSpec) -> list[inngest.Concurrency]:
+    limits = [inngest.Concurrency(limit=spec.concurrency)]
     if isinstance(spec, ServiceSpec):
-        every.append(inngest.Concurrency(limit=RUNS_A_PERSON, key="event.data.user_id"))
-    return every
+        limits.append(inngest.Concurrency(limit=RUNS_PER_USER, key="event.data.user_id"))
+    return limits
 
 
 async def _run(engine: JobEngine, ctx: inngest.Context, job_id: UUID) -> str:
@@ -76,13 +76,13 @@ async def _run(engine: JobEngine, ctx: inngest.Context, job_id: UUID) -> str:
         return await engine.run_job(job, steps)
     except LeaseLost:
         return "not ours"
-    except PlanGaveUp as error:
+    except RetriesExhausted as error:
         logger.warning("job {}: plan A gives it up: {}", job_id, error)
-        await hand_over_job(studio.db, job_id, job.epoch)
+        await release_job(studio.db, job_id, job.epoch)
         return "handed over"
 
 
-async def _let_go(engine: JobEngine, ctx: inngest.Context, job_id: UUID) -> str:
+async def _hand_over_failed_run(engine: JobEngine, ctx: inngest.Context, job_id: UUID) -> str:
     """The run failed outside of every step: Plan B ends the job from its journal, well or with a refund."""
     studio = engine.studio
     failed_run = str(ctx.event.data.get("run_id", ""))
@@ -90,5 +90,5 @@ async def _let_go(engine: JobEngine, ctx: inngest.Context, job_id: UUID) -> str:
     if job is None:
         return "not ours"
     logger.error("job {}: run {} failed: {}", job_id, failed_run, ctx.event.data.get("error"))
-    await hand_over_job(studio.db, job_id, job.epoch)
+    await release_job(studio.db, job_id, job.epoch)
     return "handed over"

@@ -6,19 +6,19 @@ import inngest
 from loguru import logger
 
 from inngest_functions.events import PING, Ping
-from services.durable.pubsub import give
-from services.messaging.app_context import Studio
+from services.durable.pubsub import publish
+from services.messaging.app_context import AppContext
 
 FUNCTION_ID: Final = "ping"
 
 
-def signal_of(ping: Ping) -> str:
+def ping_topic(ping: Ping) -> str:
     return f"ping:{ping.id}"
 
 
-def create_ping_function(client: inngest.Inngest, studio: Studio) -> inngest.Function[Any]:
+def create_ping_function(client: inngest.Inngest, studio: AppContext) -> inngest.Function[Any]:
     async def run(ctx: inngest.Context) -> None:
-        await give(studio.db, signal_of(Ping.model_validate(ctx.event.data)))
+        await publish(studio.db, ping_topic(Ping.model_validate(ctx.event.data)))
 
     async def on_failure(ctx: inngest.Context) -> None:
         logger.warning("a ping failed: {}", ctx.event.data.get("error"))

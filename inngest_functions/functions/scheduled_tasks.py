@@ -6,26 +6,28 @@ from typing import Any
 import inngest
 from loguru import logger
 
-from services.durable.steps import RETRIES
-from services.maintenance.scheduled_tasks import Chore, perform
-from services.messaging.app_context import Studio
+from services.durable.steps import MAX_RETRIES
+from services.maintenance.scheduled_tasks import ScheduledTask, run_task
+from services.messaging.app_context import AppContext
 
 
-def create_chore_function(client: inngest.Inngest, studio: Studio, chore: Chore) -> inngest.Function[Any]:
+def create_scheduled_task_function(
+    client: inngest.Inngest, studio: AppContext, task: ScheduledTask
+) -> inngest.Function[Any]:
     async def run(ctx: inngest.Context) -> dict[str, Any]:
-        slot = chore.slot()
-        done = await ctx.step.run("perform", partial(perform, studio, chore, slot, "A"))
-        return {"slot": slot.isoformat(), "done": done}
+        scheduled_for = task.last_due_at()
+        done = await ctx.step.run("perform", partial(run_task, studio, task, scheduled_for, "A"))
+        return {"slot": scheduled_for.isoformat(), "done": done}
 
     async def on_failure(ctx: inngest.Context) -> None:
         """The slot stays undone, so a process of ours will do it (services/maintenance/scheduled_tasks.py)."""
-        logger.error("chore {} failed on plan A: {}", chore.id, ctx.event.data.get("error"))
+        logger.error("chore {} failed on plan A: {}", task.id, ctx.event.data.get("error"))
 
     return client.create_function(
-        fn_id=chore.function_id,
-        name=chore.id,
-        trigger=inngest.TriggerCron(cron=chore.cron),
-        retries=RETRIES,
+        fn_id=task.function_id,
+        name=task.id,
+        trigger=inngest.TriggerCron(cron=task.cron),
+        retries=MAX_RETRIES,
         concurrency=[inngest.Concurrency(limit=1)],
         on_failure=on_failure,
     )(run)

@@ -10,7 +10,7 @@ import pydantic
 from elevenlabs.core.api_error import ApiError
 from elevenlabs.core.parse_error import ParsingError
 
-from providers.errors import clean, kind_of_status, seconds_to_wait
+from providers.errors import classify_status, parse_retry_after, sanitize
 from providers.protocols import ErrorKind, ProviderError
 
 _BY_CODE = {
@@ -37,7 +37,7 @@ https://help.elevenlabs.io/hc/en-us/articles/19572237925521 and the answers' `de
 
 
 @asynccontextmanager
-async def elevenlabs_errors(seconds: float) -> AsyncIterator[None]:
+async def translate_elevenlabs_errors(seconds: float) -> AsyncIterator[None]:
     """Bound a question in time, and raise ProviderError for whatever fails inside, without its chain."""
     try:
         async with asyncio.timeout(seconds):
@@ -45,30 +45,30 @@ async def elevenlabs_errors(seconds: float) -> AsyncIterator[None]:
     except (TimeoutError, httpx.TimeoutException):
         raise ProviderError(ErrorKind.TIMED_OUT, "ElevenLabs: no answer in time") from None
     except ApiError as error:
-        raise _of_answer(error) from None
+        raise _error_from_response(error) from None
     except (httpx.HTTPError, httpx.StreamError) as error:
-        told = clean(f"{type(error).__name__} {error}")
+        told = sanitize(f"{type(error).__name__} {error}")
         raise ProviderError(ErrorKind.OVERLOADED, f"ElevenLabs: {told}") from None
     except (ParsingError, pydantic.ValidationError, AttributeError, TypeError, ValueError) as error:
         told = f"ElevenLabs: an answer that could not be read ({type(error).__name__})"
         raise ProviderError(ErrorKind.OVERLOADED, told) from None
 
 
-def _of_answer(error: ApiError) -> ProviderError:
+def _error_from_response(error: ApiError) -> ProviderError:
     status = error.status_code or 0
     if status < 400:
         return ProviderError(ErrorKind.OVERLOADED, "ElevenLabs: an answer that is not JSON")
-    codes, said = _told(error.body)
+    codes, said = _parse_detail(error.body)
     known = [_BY_CODE[code] for code in codes if code in _BY_CODE]
-    kind = known[0] if known else kind_of_status(status, f"{' '.join(codes)} {said}")
-    wait = seconds_to_wait(error.headers or {}, said) if status in {429, 503} else None
+    kind = known[0] if known else classify_status(status, f"{' '.join(codes)} {said}")
+    wait = parse_retry_after(error.headers or {}, said) if status in {429, 503} else None
     if status in {401, 403} and not known:
         said = f"the API key was refused, check it in the settings; {said}"
-    detail = clean(f"ElevenLabs answered {status}: {' '.join(codes)} {said}")
+    detail = sanitize(f"ElevenLabs answered {status}: {' '.join(codes)} {said}")
     return ProviderError(kind, detail, retry_after=wait)
 
 
-def _told(body: Any) -> tuple[list[str], str]:
+def _parse_detail(body: Any) -> tuple[list[str], str]:
     """The codes and the words in `detail`, which is an object, a list of what is invalid, or a text."""
     detail = body.get("detail", body) if isinstance(body, Mapping) else body
     if not isinstance(detail, Mapping):

@@ -17,42 +17,42 @@ They work in the name of a training or of a voice, and in a spoken text, too.
 
 from providers.protocols import ErrorKind, ProviderError
 
-ENDS = {
+FAILURE_TRIGGERS = {
     "#fail": ErrorKind.FAILED,
     "#nsfw": ErrorKind.MODERATION,
     "#timeout": ErrorKind.TIMED_OUT,
 }
-REFUSED = {
+REJECTION_TRIGGERS = {
     "#input": ErrorKind.BAD_INPUT,
     "#quota": ErrorKind.QUOTA,
     "#busy": ErrorKind.OVERLOADED,
     "#limit": ErrorKind.RATE_LIMITED,
 }
-LIMIT_SECONDS = 2.0
-SLOW = 20.0
+RATE_LIMIT_SECONDS = 2.0
+SLOWDOWN = 20.0
 
 
-def refuse_if_unlucky(prompt: str) -> None:
+def raise_if_rejected(prompt: str) -> None:
     """Raise ProviderError where the prompt asks for a refusal."""
     words = prompt.lower().split()
-    for word, kind in REFUSED.items():
+    for word, kind in REJECTION_TRIGGERS.items():
         if word in words:
-            wait = LIMIT_SECONDS if kind is ErrorKind.RATE_LIMITED else None
+            wait = RATE_LIMIT_SECONDS if kind is ErrorKind.RATE_LIMITED else None
             raise ProviderError(kind, f"offline: the prompt says {word}", retry_after=wait)
 
 
-def unlucky_end(prompt: str) -> tuple[ErrorKind, str] | None:
+def triggered_failure(prompt: str) -> tuple[ErrorKind, str] | None:
     """How the work fails, and what to log, where the prompt asks for that."""
     words = prompt.lower().split()
-    for word, kind in ENDS.items():
+    for word, kind in FAILURE_TRIGGERS.items():
         if word in words:
             return kind, f"offline: the prompt says {word}"
     return None
 
 
-def slowness(prompt: str) -> float:
+def slowdown_factor(prompt: str) -> float:
     """How many times longer than usual the work takes."""
     words = prompt.lower().split()
     if "#never" in words:
         return float("inf")
-    return SLOW if "#slow" in words else 1.0
+    return SLOWDOWN if "#slow" in words else 1.0

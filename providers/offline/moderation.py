@@ -7,9 +7,9 @@ passes here and fails later, at the offline provider.
 
 import re
 
-from providers.protocols import Verdict
+from providers.protocols import ModerationResult
 
-WORDS = {
+BLOCKED_PATTERNS = {
     "sexual": r"nsfw|porn\w*|nude|naked|голая|голый|обнаж[её]нн\w*|порн\w*",
     "violence": r"gore|behead\w*|torture|dismember\w*|расчлен\w*|пытк\w*|обезглав\w*",
     "hate": r"nazi\w*|swastika|нацис\w*|свастик\w*",
@@ -17,7 +17,9 @@ WORDS = {
     "other": r"#refuse",
     "self-harm": r"suicide|kill myself|самоубий\w*|суицид\w*",
 }
-_PATTERNS = {name: re.compile(rf"(?<![\w#])(?:{words})(?!\w)", re.IGNORECASE) for name, words in WORDS.items()}
+_PATTERNS = {
+    name: re.compile(rf"(?<![\w#])(?:{words})(?!\w)", re.IGNORECASE) for name, words in BLOCKED_PATTERNS.items()
+}
 
 
 class OfflineModeration:
@@ -25,9 +27,9 @@ class OfflineModeration:
 
     name = "offline"
 
-    async def moderate(self, text: str) -> Verdict:
+    async def moderate(self, text: str) -> ModerationResult:
         found = tuple(name for name, pattern in _PATTERNS.items() if pattern.search(text))
-        return Verdict(allowed=not found, categories=found)
+        return ModerationResult(allowed=not found, categories=found)
 
     async def close(self) -> None:
         """Nothing is held open."""

@@ -2,7 +2,7 @@
 
 Phrases = tuple[str, ...]
 
-LIGHT: dict[str, dict[str, Phrases]] = {
+LIGHTS: dict[str, dict[str, Phrases]] = {
     "en": {
         "night": ("lit by soft moonlight", "deep blue night tones", "glowing points of light in the dark"),
         "sunset": ("warm golden backlight", "long soft shadows", "a glowing orange sky"),
@@ -40,19 +40,19 @@ LIGHT: dict[str, dict[str, Phrases]] = {
         "any": ("douce lumière naturelle", "chaude lumière latérale", "jeu délicat d'ombre et de lumière"),
     },
 }
-VIEW: dict[str, Phrases] = {
+VIEWS: dict[str, Phrases] = {
     "en": ("wide composition with depth", "balanced composition", "a clear foreground and a soft background"),
     "ru": ("широкая композиция с глубиной", "уравновешенная композиция", "чёткий передний план и мягкий фон"),
     "es": ("composición amplia con profundidad", "composición equilibrada", "primer plano nítido y fondo suave"),
     "fr": ("composition large et profonde", "composition équilibrée", "premier plan net et arrière-plan doux"),
 }
-MOOD: dict[str, Phrases] = {
+MOODS: dict[str, Phrases] = {
     "en": ("calm atmosphere", "a sense of wonder", "quiet cinematic mood"),
     "ru": ("спокойная атмосфера", "ощущение чуда", "тихое кинематографичное настроение"),
     "es": ("atmósfera serena", "una sensación de asombro", "ambiente cinematográfico y tranquilo"),
     "fr": ("atmosphère paisible", "un sentiment d'émerveillement", "ambiance calme et cinématographique"),
 }
-QUALITY: dict[str, Phrases] = {
+QUALITIES: dict[str, Phrases] = {
     "en": ("fine detail, harmonious colours", "rich textures, high resolution", "sharp focus, natural colours"),
     "ru": (
         "тонкая детализация, гармоничные цвета",

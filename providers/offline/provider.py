@@ -11,14 +11,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from providers.offline import fault_triggers as unlucky
-from providers.offline.prediction_store import Record, Records, new_record, words_of
-from providers.offline.renderers import makers
-from providers.offline.trained_styles import Styles
+from providers.offline.prediction_store import PredictionStore, StoredPrediction, new_prediction, user_text_of
+from providers.offline.renderers import build_renderers
+from providers.offline.trained_styles import StyleStore
 from providers.protocols import ErrorKind, Prediction, PredictionRequest, ProviderError
 
-QUEUED_PART = 0.15
+QUEUED_FRACTION = 0.15
 """The first part of the time is spent waiting, as at a real provider."""
-RENDERS_AT_ONCE = 2
+MAX_CONCURRENT_RENDERS = 2
 
 
 def _now() -> datetime:
@@ -33,72 +33,72 @@ class OfflineProvider:
 
     name = "offline"
     offline = True
-    calls_back = False
+    uses_webhooks = False
 
     def __init__(self, data_dir: Path, *, seconds: float = 1.5, clock: Callable[[], datetime] = _now) -> None:
-        self._records = Records(data_dir)
-        self._styles = Styles(data_dir / "models")
-        self._makers = makers(self._styles)
+        self._store = PredictionStore(data_dir)
+        self._styles = StyleStore(data_dir / "models")
+        self._renderers = build_renderers(self._styles)
         self._seconds = seconds
         self._clock = clock
-        self._renders = asyncio.Semaphore(RENDERS_AT_ONCE)
-        self._tidied = False
+        self._render_slots = asyncio.Semaphore(MAX_CONCURRENT_RENDERS)
+        self._purged = False
 
     async def start(self, request: PredictionRequest) -> str:
         """Write the prediction down and return its id."""
-        unlucky.refuse_if_unlucky(words_of(request.input))
+        unlucky.raise_if_rejected(user_text_of(request.input))
         now = self._clock()
-        record = new_record(request, now)
-        if not self._tidied:
-            self._tidied = True
-            await asyncio.to_thread(self._records.forget_old, now)
+        record = new_prediction(request, now)
+        if not self._purged:
+            self._purged = True
+            await asyncio.to_thread(self._store.delete_expired, now)
         try:
-            await asyncio.to_thread(self._makers[request.kind].accept, record, request.files)
-            await asyncio.to_thread(self._records.add, record, request.files)
+            await asyncio.to_thread(self._renderers[request.kind].validate, record, request.files)
+            await asyncio.to_thread(self._store.add, record, request.files)
         except OSError as error:
             raise ProviderError(ErrorKind.OVERLOADED, f"offline: {error.strerror}") from error
         return record.id
 
     async def find(self, request: PredictionRequest, since: datetime) -> str | None:
-        found = await asyncio.to_thread(lambda: list(self._records.like(request)))
+        found = await asyncio.to_thread(lambda: list(self._store.find_matching(request)))
         since_then = [record for record in found if record.created_at >= since - timedelta(seconds=1)]
         return max(since_then, key=lambda record: record.created_at).id if since_then else None
 
     async def get(self, prediction_id: str) -> Prediction:
-        record = self._records.load(prediction_id)
+        record = self._store.load(prediction_id)
         if record.cancelled_at is not None:
             return Prediction(record.id, "cancelled")
-        part = self._part_done(record)
-        if part < QUEUED_PART:
+        part = self._fraction_done(record)
+        if part < QUEUED_FRACTION:
             return Prediction(record.id, "queued")
         if part < 1:
-            return Prediction(record.id, "running", round(100 * (part - QUEUED_PART) / (1 - QUEUED_PART)))
-        if (end := unlucky.unlucky_end(record.told)) is not None:
+            return Prediction(record.id, "running", round(100 * (part - QUEUED_FRACTION) / (1 - QUEUED_FRACTION)))
+        if (end := unlucky.triggered_failure(record.user_text)) is not None:
             return Prediction(record.id, "failed", error=end[0], error_detail=end[1])
-        return Prediction(record.id, "succeeded", 100, self._makers[record.kind].outputs(record))
+        return Prediction(record.id, "succeeded", 100, self._renderers[record.kind].outputs(record))
 
     async def fetch(self, output: str) -> bytes:
         """Make the media: the same bytes for the same prediction, at every call."""
         prediction_id, _, number = output.removeprefix("offline:").partition("/")
-        record = self._records.load(prediction_id)
-        maker = self._makers[record.kind]
+        record = self._store.load(prediction_id)
+        maker = self._renderers[record.kind]
         if output not in maker.outputs(record):
             raise ProviderError(ErrorKind.NOT_FOUND, "offline: no such output")
         try:
-            files = await asyncio.to_thread(self._records.files, record)
-            async with self._renders:
-                return await asyncio.to_thread(maker.make, record, files, int(number))
+            files = await asyncio.to_thread(self._store.files, record)
+            async with self._render_slots:
+                return await asyncio.to_thread(maker.render, record, files, int(number))
         except (OSError, ValueError) as error:
             raise ProviderError(ErrorKind.FAILED, f"offline: {type(error).__name__} {error}") from error
 
     async def cancel(self, prediction_id: str) -> None:
-        record = self._records.load(prediction_id)
-        if record.cancelled_at is None and self._part_done(record) < 1:
-            self._records.save(record.model_copy(update={"cancelled_at": self._clock()}))
+        record = self._store.load(prediction_id)
+        if record.cancelled_at is None and self._fraction_done(record) < 1:
+            self._store.save(record.model_copy(update={"cancelled_at": self._clock()}))
 
-    async def forget(self, model: str) -> None:
+    async def delete_model(self, model: str) -> None:
         """Delete a trained model; one that is gone already is fine."""
-        await asyncio.to_thread(self._styles.forget, model)
+        await asyncio.to_thread(self._styles.delete, model)
 
     async def check(self) -> None:
         """Always usable."""
@@ -106,7 +106,7 @@ class OfflineProvider:
     async def close(self) -> None:
         """Nothing is held open."""
 
-    def _part_done(self, record: Record) -> float:
-        needed = self._seconds * unlucky.slowness(record.told)
+    def _fraction_done(self, record: StoredPrediction) -> float:
+        needed = self._seconds * unlucky.slowdown_factor(record.user_text)
         elapsed = (self._clock() - record.created_at).total_seconds()
         return elapsed / needed if needed > 0 else 1.0

@@ -2,28 +2,28 @@
 
 from collections.abc import Mapping
 
-from providers.offline.audio.codec import heard
-from providers.offline.prediction_store import Record, references
-from providers.offline.video.lip_sync import check_face, talk
+from providers.offline.audio.codec import decode_audio
+from providers.offline.prediction_store import StoredPrediction, output_references
+from providers.offline.video.lip_sync import animate_face, validate_face
 from providers.protocols import ErrorKind, ProviderError
 
 
-class LipSyncMaker:
+class LipSyncRenderer:
     """Reads two files. The one whose input's name speaks of audio is the sound, the other one the face."""
 
-    def accept(self, record: Record, files: Mapping[str, bytes]) -> None:
-        face, sound = _face_and_sound(files)
-        check_face(face)
-        heard(sound, 8000, longest=1.0)
+    def validate(self, record: StoredPrediction, files: Mapping[str, bytes]) -> None:
+        face, sound = _face_and_audio(files)
+        validate_face(face)
+        decode_audio(sound, 8000, max_seconds=1.0)
 
-    def outputs(self, record: Record) -> tuple[str, ...]:
-        return references(record, 1)
+    def outputs(self, record: StoredPrediction) -> tuple[str, ...]:
+        return output_references(record, 1)
 
-    def make(self, record: Record, files: Mapping[str, bytes], number: int) -> bytes:
-        return talk(*_face_and_sound(files))
+    def render(self, record: StoredPrediction, files: Mapping[str, bytes], number: int) -> bytes:
+        return animate_face(*_face_and_audio(files))
 
 
-def _face_and_sound(files: Mapping[str, bytes]) -> tuple[bytes, bytes]:
+def _face_and_audio(files: Mapping[str, bytes]) -> tuple[bytes, bytes]:
     sounds = [data for name, data in files.items() if "audio" in name]
     faces = [data for name, data in files.items() if "audio" not in name]
     if len(sounds) != 1 or len(faces) != 1:

@@ -3,38 +3,38 @@
 from collections.abc import Mapping
 from typing import Protocol
 
-from providers.offline.prediction_store import Record
-from providers.offline.renderer_image import ImageMaker
-from providers.offline.renderer_lip_sync import LipSyncMaker
-from providers.offline.renderer_training import TrainingMaker
-from providers.offline.renderer_video import VideoMaker
-from providers.offline.trained_styles import Styles
-from providers.protocols import Kind
+from providers.offline.prediction_store import StoredPrediction
+from providers.offline.renderer_image import ImageRenderer
+from providers.offline.renderer_lip_sync import LipSyncRenderer
+from providers.offline.renderer_training import TrainingRenderer
+from providers.offline.renderer_video import VideoRenderer
+from providers.offline.trained_styles import StyleStore
+from providers.protocols import PredictionKind
 
 
-class Maker(Protocol):
+class Renderer(Protocol):
     """Makes one kind of media; everything it does follows from the record and the files alone."""
 
-    def accept(self, record: Record, files: Mapping[str, bytes]) -> None:
+    def validate(self, record: StoredPrediction, files: Mapping[str, bytes]) -> None:
         """Raise ProviderError for an input that a real model would refuse too; runs in a thread.
 
         Called before the prediction is written down: what must outlive the prediction is kept here.
         """
         ...
 
-    def outputs(self, record: Record) -> tuple[str, ...]:
+    def outputs(self, record: StoredPrediction) -> tuple[str, ...]:
         """The references that a prediction that went well ends with."""
         ...
 
-    def make(self, record: Record, files: Mapping[str, bytes], number: int) -> bytes:
+    def render(self, record: StoredPrediction, files: Mapping[str, bytes], number: int) -> bytes:
         """The bytes of output `number`. Runs in a thread."""
         ...
 
 
-def makers(styles: Styles) -> dict[Kind, Maker]:
+def build_renderers(styles: StyleStore) -> dict[PredictionKind, Renderer]:
     return {
-        "image": ImageMaker(styles),
-        "video": VideoMaker(),
-        "lip_sync": LipSyncMaker(),
-        "training": TrainingMaker(styles),
+        "image": ImageRenderer(styles),
+        "video": VideoRenderer(),
+        "lip_sync": LipSyncRenderer(),
+        "training": TrainingRenderer(styles),
     }

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-SMALLEST = 0.045
+MIN_AREA = 0.045
 """The least part of a picture that counts as a shape."""
 
 
@@ -23,14 +23,14 @@ class Shape:
     """Its box, as parts of the picture's sides."""
 
     @property
-    def where(self) -> str:
-        across = _third((self.left + self.right) / 2, "on the left", "", "on the right")
-        down = _third((self.top + self.bottom) / 2, "at the top", "", "at the bottom")
+    def position(self) -> str:
+        across = _by_third((self.left + self.right) / 2, "on the left", "", "on the right")
+        down = _by_third((self.top + self.bottom) / 2, "at the top", "", "at the bottom")
         if not across and not down:
             return "in the centre"
         return " ".join(part for part in (down, across) if part)
 
-    def form(self, aspect: float) -> str:
+    def describe_form(self, aspect: float) -> str:
         """A band, a background, or a shape by how far it fills its box; `aspect` is the picture's own."""
         wide, high = self.right - self.left, self.bottom - self.top
         if wide > 0.9 and high > 0.9:
@@ -47,7 +47,7 @@ class Shape:
         return "triangular shape" if 0.42 < filled < 0.58 else "irregular shape"
 
 
-def shapes_in(labels: npt.NDArray[Any]) -> list[Shape]:
+def find_shapes(labels: npt.NDArray[Any]) -> list[Shape]:
     """The connected patches of equal labels, largest first."""
     height, width = labels.shape
     seen = np.zeros(labels.shape, bool)
@@ -56,13 +56,13 @@ def shapes_in(labels: npt.NDArray[Any]) -> list[Shape]:
         for column in range(width):
             if seen[row, column]:
                 continue
-            places = _connected(labels, seen, row, column)
-            if len(places) >= SMALLEST * labels.size:
-                found.append(_shape(int(labels[row, column]), places, height, width))
+            places = _flood_fill(labels, seen, row, column)
+            if len(places) >= MIN_AREA * labels.size:
+                found.append(_build_shape(int(labels[row, column]), places, height, width))
     return sorted(found, key=lambda shape: -shape.area)
 
 
-def _connected(labels: npt.NDArray[Any], seen: npt.NDArray[Any], row: int, column: int) -> list[tuple[int, int]]:
+def _flood_fill(labels: npt.NDArray[Any], seen: npt.NDArray[Any], row: int, column: int) -> list[tuple[int, int]]:
     label, waiting, places = labels[row, column], [(row, column)], []
     seen[row, column] = True
     while waiting:
@@ -76,7 +76,7 @@ def _connected(labels: npt.NDArray[Any], seen: npt.NDArray[Any], row: int, colum
     return places
 
 
-def _shape(colour: int, places: list[tuple[int, int]], height: int, width: int) -> Shape:
+def _build_shape(colour: int, places: list[tuple[int, int]], height: int, width: int) -> Shape:
     rows, columns = zip(*places, strict=True)
     return Shape(
         colour,
@@ -88,7 +88,7 @@ def _shape(colour: int, places: list[tuple[int, int]], height: int, width: int) 
     )
 
 
-def _third(place: float, first: str, middle: str, last: str) -> str:
+def _by_third(place: float, first: str, middle: str, last: str) -> str:
     if place < 0.36:
         return first
     return last if place > 0.64 else middle

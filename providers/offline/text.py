@@ -5,12 +5,12 @@ import re
 
 import numpy as np
 
-from providers.offline.audio.speech import language_of
-from providers.offline.phrases import LIGHT, MOOD, QUALITY, VIEW
-from providers.offline.scenery.theme import HOURS, first_named
+from providers.offline.audio.speech import detect_language
+from providers.offline.phrases import LIGHTS, MOODS, QUALITIES, VIEWS
+from providers.offline.scenery.theme import HOURS, find_first
 from providers.protocols import ErrorKind, ProviderError
 
-LONGEST = 1000
+MAX_PROMPT_LENGTH = 1000
 """Characters of an improved prompt."""
 
 
@@ -23,15 +23,15 @@ class OfflineText:
     async def improve(self, prompt: str, language: str) -> str:
         """The prompt with light, view, mood and finish added; the same prompt always gets the same ones."""
         words = " ".join(prompt.split())
-        spoken = language_of(words, language)
-        tongue = spoken if spoken in QUALITY else "en"
-        richer = _cut(words)
-        for phrase in _phrases(words, tongue):
-            if phrase.lower() not in words.lower() and len(richer) + len(phrase) + 2 <= LONGEST:
-                richer = f"{richer.rstrip(' ,.;')}, {phrase}" if richer else phrase
-        return richer
+        spoken = detect_language(words, language)
+        phrase_language = spoken if spoken in QUALITIES else "en"
+        improved = _truncate(words)
+        for phrase in _pick_phrases(words, phrase_language):
+            if phrase.lower() not in words.lower() and len(improved) + len(phrase) + 2 <= MAX_PROMPT_LENGTH:
+                improved = f"{improved.rstrip(' ,.;')}, {phrase}" if improved else phrase
+        return improved
 
-    async def answer(self, task: str, words: str) -> str:
+    async def answer(self, instructions: str, question: str) -> str:
         """Nothing here understands words, so none are answered."""
         raise ProviderError(ErrorKind.NOT_FOUND, "offline: no model answers")
 
@@ -42,16 +42,20 @@ class OfflineText:
         """Nothing is held open."""
 
 
-def _phrases(prompt: str, language: str) -> list[str]:
+def _pick_phrases(prompt: str, language: str) -> list[str]:
     digest = hashlib.sha256(prompt.lower().encode()).digest()
     rng = np.random.default_rng(int.from_bytes(digest[:8]))
-    hour = first_named(HOURS, prompt)
-    lights = LIGHT[language]
+    hour = find_first(HOURS, prompt)
+    lights = LIGHTS[language]
     light = lights[hour] if hour else lights["any"]
-    choices = (light, VIEW[language], MOOD[language], QUALITY[language])
+    choices = (light, VIEWS[language], MOODS[language], QUALITIES[language])
     return [phrases[int(rng.integers(len(phrases)))] for phrases in choices]
 
 
-def _cut(words: str) -> str:
+def _truncate(words: str) -> str:
     """At most LONGEST characters, ending with a whole word."""
-    return words if len(words) <= LONGEST else re.sub(r"\s+\S*$", "", words[: LONGEST + 1])[:LONGEST]
+    return (
+        words
+        if len(words) <= MAX_PROMPT_LENGTH
+        else re.sub(r"\s+\S*$", "", words[: MAX_PROMPT_LENGTH + 1])[:MAX_PROMPT_LENGTH]
+    )

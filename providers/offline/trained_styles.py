@@ -13,22 +13,22 @@ import numpy.typing as npt
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from providers.offline.image.loading import opened
+from providers.offline.image.loading import open_image
 from providers.offline.scenery.noise import fractal, sample
 from providers.protocols import ErrorKind, ProviderError
 
-FEWEST, MOST = 10, 200
-LARGEST = 500 * 1024 * 1024
+MIN_PHOTOS, MAX_PHOTOS = 10, 200
+MAX_UNPACKED_BYTES = 500 * 1024 * 1024
 """Bytes of all photos of a zip together, unpacked."""
-SIDE = 64
-COLOURS = 6
+THUMBNAIL_SIZE = 64
+PALETTE_SIZE = 6
 STRENGTH = 0.72
 """How much of a picture's own colours gives way to the style's."""
-VIVID = 1.5
+SATURATION = 1.5
 """How much more colourful than the averaged colours of the photos."""
 _REFERENCE = re.compile(r"^offline/[\w.-]+:([0-9a-f]+)$")
 
-Shade = tuple[int, int, int]
+Rgb = tuple[int, int, int]
 
 
 class Style(BaseModel):
@@ -36,47 +36,47 @@ class Style(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    palette: tuple[Shade, ...]
-    mean: Shade
-    grain: int
-    photos: int
+    palette: tuple[Rgb, ...]
+    mean: Rgb
+    grain_seed: int
+    photo_count: int
 
-    def applied_to(self, image: Image.Image) -> Image.Image:
+    def apply(self, image: Image.Image) -> Image.Image:
         """The picture in the style's colours, with its grain: brightness stays, colours come from the photos."""
         own = np.asarray(image, np.float32)
         light = own @ np.array([0.299, 0.587, 0.114], np.float32) / 255
-        toned = self._ramp()[(light * 255).astype(np.uint8)]
+        toned = self._color_ramp()[(light * 255).astype(np.uint8)]
         mixed = own * (1 - STRENGTH) + toned * STRENGTH
-        tile = fractal(np.random.default_rng(self.grain), 1.2, 256)
+        tile = fractal(np.random.default_rng(self.grain_seed), 1.2, 256)
         rows = np.arange(image.height, dtype=np.float32)[:, None] / 300
         columns = np.arange(image.width, dtype=np.float32)[None, :] / 300
         mixed *= 1 + 0.05 * sample(tile, columns + rows * 0.2, rows)[..., None]
         return Image.fromarray(np.clip(mixed, 0, 255).astype(np.uint8))
 
-    def _ramp(self) -> npt.NDArray[Any]:
+    def _color_ramp(self) -> npt.NDArray[Any]:
         """The colour for each of 256 brightnesses: near black, the palette, near white."""
         shades = np.array(self.palette, np.float32)
         greys = shades.mean(axis=1, keepdims=True)
-        shades = np.clip(greys + (shades - greys) * VIVID, 0, 255)
+        shades = np.clip(greys + (shades - greys) * SATURATION, 0, 255)
         stops = np.concatenate([shades[:1] * 0.25, shades, 255 - (255 - shades[-1:]) * 0.25])
         places = np.linspace(0, 255, len(stops))
         levels = np.arange(256)
         return np.stack([np.interp(levels, places, stops[:, part]) for part in range(3)], axis=1)
 
 
-class Styles:
+class StyleStore:
     """The folder of trained models. They stay until they are deleted."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def keep(self, model_id: str, style: Style) -> None:
+    def save(self, model_id: str, style: Style) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         written = self._folder / f".{model_id}"
         written.write_text(style.model_dump_json(), encoding="utf-8")
         written.replace(self._folder / f"{model_id}.json")
 
-    def of_model(self, model: str) -> Style | None:
+    def find(self, model: str) -> Style | None:
         """The style of an offline model, None for any other; NOT_FOUND where the offline one is gone."""
         if not model.startswith("offline/"):
             return None
@@ -89,56 +89,60 @@ class Styles:
         except ValidationError:
             raise ProviderError(ErrorKind.FAILED, "offline: a damaged model file") from None
 
-    def forget(self, model: str) -> None:
+    def delete(self, model: str) -> None:
         """Delete a trained model; one that is gone already is fine."""
         if found := _REFERENCE.match(model):
             (self._folder / f"{found[1]}.json").unlink(missing_ok=True)
 
 
-def learn(archive: bytes) -> Style:
+def learn_style(archive: bytes) -> Style:
     """The style of the photos in a zip. ProviderError (BAD_INPUT) for fewer than 10 that can be opened."""
-    thumbnails = [np.asarray(photo.resize((SIDE, SIDE), Image.Resampling.BOX)) for photo in _photos(archive)]
-    if len(thumbnails) < FEWEST:
+    thumbnails = [
+        np.asarray(photo.resize((THUMBNAIL_SIZE, THUMBNAIL_SIZE), Image.Resampling.BOX))
+        for photo in _read_photos(archive)
+    ]
+    if len(thumbnails) < MIN_PHOTOS:
         raise ProviderError(
-            ErrorKind.BAD_INPUT, f"offline: {len(thumbnails)} pictures in the zip, at least {FEWEST} are needed"
+            ErrorKind.BAD_INPUT,
+            f"offline: {len(thumbnails)} pictures in the zip, at least {MIN_PHOTOS} are needed",
         )
     together = np.concatenate(thumbnails)
-    few = Image.fromarray(together).quantize(COLOURS, Image.Quantize.MEDIANCUT).convert("RGB").getcolors()
-    shades = sorted((shade for _, shade in few or []), key=lambda shade: _brightness(_shade(shade)))
+    few = Image.fromarray(together).quantize(PALETTE_SIZE, Image.Quantize.MEDIANCUT).convert("RGB").getcolors()
+    shades = sorted((shade for _, shade in few or []), key=lambda shade: _brightness(_to_rgb(shade)))
     red, green, blue = (round(float(part)) for part in together.mean(axis=(0, 1)))
     return Style(
-        palette=tuple(_shade(shade) for shade in shades),
+        palette=tuple(_to_rgb(shade) for shade in shades),
         mean=(red, green, blue),
-        grain=int.from_bytes(hashlib.sha256(together.tobytes()).digest()[:4]),
-        photos=len(thumbnails),
+        grain_seed=int.from_bytes(hashlib.sha256(together.tobytes()).digest()[:4]),
+        photo_count=len(thumbnails),
     )
 
 
-def _photos(archive: bytes) -> Iterator[Image.Image]:
+def _read_photos(archive: bytes) -> Iterator[Image.Image]:
     """Every picture of the zip; captions and other files beside them are passed over, as trainers do."""
     try:
         with zipfile.ZipFile(io.BytesIO(archive)) as packed:
             entries = [entry for entry in packed.infolist() if not entry.is_dir()]
-            if len(entries) > 2 * MOST or sum(entry.file_size for entry in entries) > LARGEST:
+            if len(entries) > 2 * MAX_PHOTOS or sum(entry.file_size for entry in entries) > MAX_UNPACKED_BYTES:
                 raise ProviderError(ErrorKind.BAD_INPUT, "offline: too much in the zip")
             for entry in sorted(entries, key=lambda entry: entry.filename):
-                if (photo := _photo(packed.read(entry))) is not None:
+                if (photo := _open_photo(packed.read(entry))) is not None:
                     yield photo
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
         raise ProviderError(ErrorKind.BAD_INPUT, f"offline: not a zip ({type(error).__name__})") from error
 
 
-def _photo(data: bytes) -> Image.Image | None:
+def _open_photo(data: bytes) -> Image.Image | None:
     try:
-        return opened(data, about=4 * SIDE)
+        return open_image(data, target_size=4 * THUMBNAIL_SIZE)
     except ProviderError:
         return None
 
 
-def _shade(given: Any) -> Shade:
+def _to_rgb(given: Any) -> Rgb:
     red, green, blue = given
     return int(red), int(green), int(blue)
 
 
-def _brightness(shade: Shade) -> float:
+def _brightness(shade: Rgb) -> float:
     return 0.299 * shade[0] + 0.587 * shade[1] + 0.114 * shade[2]

@@ -4,7 +4,7 @@ No recogniser of speech ships in a package small enough for the sandbox. So a sp
 offline with a voice note that the bot itself has spoken, and any other recording is refused honestly.
 """
 
-from providers.offline.audio.codec import text_of
+from providers.offline.audio.codec import read_spoken_text
 from providers.protocols import ErrorKind, ProviderError
 
 
@@ -16,7 +16,7 @@ class OfflineTranscription:
 
     async def transcribe(self, audio: bytes, file_name: str, language: str) -> str:
         """The text in the note's comments; BAD_INPUT for a recording without it."""
-        if text := text_of(audio).strip():
+        if text := read_spoken_text(audio).strip():
             return text
         detail = "offline: only voice notes spoken by the offline voices can be read; set OPENAI_API_KEY to listen"
         raise ProviderError(ErrorKind.BAD_INPUT, detail)

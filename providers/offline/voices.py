@@ -10,21 +10,21 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from providers.offline import fault_triggers as unlucky
-from providers.offline.audio.speech import LONGEST_TEXT, STOCK, Timbre, speak, voice_like
+from providers.offline.audio.speech import MAX_TEXT_LENGTH, STOCK_VOICES, Timbre, match_voice, speak
 from providers.protocols import ErrorKind, ProviderError, Voice
 
-LONGEST_NAME = 100
-_OWN_ID = re.compile(r"^own-[0-9a-f]{16}$")
+MAX_NAME_LENGTH = 100
+_CLONE_ID = re.compile(r"^own-[0-9a-f]{16}$")
 
 
-class _Clone(BaseModel):
+class _ClonedVoice(BaseModel):
     """A made voice, as its file keeps it."""
 
     model_config = ConfigDict(frozen=True)
 
     name: str
     timbre: Timbre
-    made_at: datetime
+    created_at: datetime
 
 
 class OfflineVoices:
@@ -36,33 +36,35 @@ class OfflineVoices:
 
     name = "offline"
     offline = True
-    longest_text = LONGEST_TEXT
+    max_text_length = MAX_TEXT_LENGTH
 
     def __init__(self, data_dir: Path) -> None:
         self._folder = data_dir
 
     async def speak(self, text: str, voice_id: str, language: str) -> bytes:
-        unlucky.refuse_if_unlucky(text)
-        if (end := unlucky.unlucky_end(text)) is not None:
+        unlucky.raise_if_rejected(text)
+        if (end := unlucky.triggered_failure(text)) is not None:
             raise ProviderError(*end)
-        timbre = STOCK.get(voice_id) or self._load(voice_id).timbre
+        timbre = STOCK_VOICES.get(voice_id) or self._load(voice_id).timbre
         return await asyncio.to_thread(speak, text, language, timbre)
 
-    async def voices(self) -> list[Voice]:
+    async def list_voices(self) -> list[Voice]:
         """The stock voices, then the made ones, oldest first."""
-        stock = [Voice(voice_id, voice_id.capitalize()) for voice_id in STOCK]
+        stock = [Voice(voice_id, voice_id.capitalize()) for voice_id in STOCK_VOICES]
         made = await asyncio.to_thread(self._clones)
-        return stock + [Voice(voice_id, clone.name, own=True) for voice_id, clone in made]
+        return stock + [Voice(voice_id, clone.name, cloned=True) for voice_id, clone in made]
 
     async def clone(self, name: str, samples: Mapping[str, bytes]) -> str:
-        if not name.strip() or len(name) > LONGEST_NAME:
-            raise ProviderError(ErrorKind.BAD_INPUT, f"offline: a voice's name has 1 to {LONGEST_NAME} characters")
-        unlucky.refuse_if_unlucky(name)
-        timbre = await asyncio.to_thread(voice_like, *samples.values())
-        clone = _Clone(name=name, timbre=timbre, made_at=datetime.now(UTC))
+        if not name.strip() or len(name) > MAX_NAME_LENGTH:
+            raise ProviderError(
+                ErrorKind.BAD_INPUT, f"offline: a voice's name has 1 to {MAX_NAME_LENGTH} characters"
+            )
+        unlucky.raise_if_rejected(name)
+        timbre = await asyncio.to_thread(match_voice, *samples.values())
+        clone = _ClonedVoice(name=name, timbre=timbre, created_at=datetime.now(UTC))
         voice_id = f"own-{secrets.token_hex(8)}"
         try:
-            await asyncio.to_thread(self._keep, voice_id, clone)
+            await asyncio.to_thread(self._save, voice_id, clone)
         except OSError as error:
             raise ProviderError(ErrorKind.OVERLOADED, f"offline: {error.strerror}") from error
         return voice_id
@@ -72,9 +74,9 @@ class OfflineVoices:
         return next((voice_id for voice_id, clone in reversed(made) if clone.name == name), None)
 
     async def delete(self, voice_id: str) -> None:
-        if _OWN_ID.match(voice_id):
+        if _CLONE_ID.match(voice_id):
             self._path(voice_id).unlink(missing_ok=True)
-        elif voice_id in STOCK:
+        elif voice_id in STOCK_VOICES:
             raise ProviderError(ErrorKind.BAD_INPUT, "offline: a stock voice cannot be deleted")
 
     async def check(self) -> None:
@@ -86,18 +88,18 @@ class OfflineVoices:
     def _path(self, voice_id: str) -> Path:
         return self._folder / f"{voice_id}.json"
 
-    def _load(self, voice_id: str) -> _Clone:
+    def _load(self, voice_id: str) -> _ClonedVoice:
         path = self._path(voice_id)
-        if not _OWN_ID.match(voice_id):
+        if not _CLONE_ID.match(voice_id):
             raise ProviderError(ErrorKind.NOT_FOUND, "offline: no such voice")
         try:
-            return _Clone.model_validate_json(path.read_bytes())
+            return _ClonedVoice.model_validate_json(path.read_bytes())
         except FileNotFoundError:
             raise ProviderError(ErrorKind.NOT_FOUND, "offline: no such voice") from None
         except ValidationError:
             raise ProviderError(ErrorKind.FAILED, "offline: a damaged voice file") from None
 
-    def _clones(self) -> list[tuple[str, _Clone]]:
+    def _clones(self) -> list[tuple[str, _ClonedVoice]]:
         found = []
         for path in self._folder.glob("own-*.json"):
             try:
@@ -105,9 +107,9 @@ class OfflineVoices:
             except ProviderError as error:
                 if error.kind is not ErrorKind.NOT_FOUND:  # deleted while we looked
                     raise
-        return sorted(found, key=lambda one: one[1].made_at)
+        return sorted(found, key=lambda one: one[1].created_at)
 
-    def _keep(self, voice_id: str, clone: _Clone) -> None:
+    def _save(self, voice_id: str, clone: _ClonedVoice) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         written = self._folder / f".{voice_id}"
         written.write_text(clone.model_dump_json(), encoding="utf-8")

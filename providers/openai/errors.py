@@ -5,12 +5,12 @@ from contextlib import asynccontextmanager
 
 import openai
 
-from providers.errors import clean, error_of_answer
+from providers.errors import error_from_response, sanitize
 from providers.protocols import ErrorKind, ProviderError
 
 
 @asynccontextmanager
-async def openai_errors() -> AsyncIterator[None]:
+async def translate_openai_errors() -> AsyncIterator[None]:
     """Raise ProviderError for whatever the client raises inside, without its chain (it has the key)."""
     try:
         yield
@@ -23,13 +23,13 @@ def provider_error(error: openai.OpenAIError) -> ProviderError:
     if isinstance(error, openai.APITimeoutError):
         return ProviderError(ErrorKind.TIMED_OUT, "OpenAI: no answer in time")
     if isinstance(error, openai.APIStatusError):
-        return _of_status(error)
+        return _error_from_status(error)
     if isinstance(error, openai.APIConnectionError | openai.APIResponseValidationError):
-        return ProviderError(ErrorKind.OVERLOADED, f"OpenAI: {clean(str(error))}")
-    return ProviderError(ErrorKind.FAILED, f"OpenAI: {type(error).__name__} {clean(str(error))}")
+        return ProviderError(ErrorKind.OVERLOADED, f"OpenAI: {sanitize(str(error))}")
+    return ProviderError(ErrorKind.FAILED, f"OpenAI: {type(error).__name__} {sanitize(str(error))}")
 
 
-def _of_status(error: openai.APIStatusError) -> ProviderError:
+def _error_from_status(error: openai.APIStatusError) -> ProviderError:
     # The code says what the status does not: an empty purse is a 429, a refused prompt a 400.
     said = " ".join(str(part) for part in (error.code, error.message) if part)
-    return error_of_answer("OpenAI", error.status_code, said, error.response.headers)
+    return error_from_response("OpenAI", error.status_code, said, error.response.headers)

@@ -1,8 +1,8 @@
 """OpenAI's moderation of prompts."""
 
 from providers.openai.client import build_client
-from providers.openai.errors import openai_errors
-from providers.protocols import ErrorKind, ProviderError, Verdict
+from providers.openai.errors import translate_openai_errors
+from providers.protocols import ErrorKind, ModerationResult, ProviderError
 
 MODERATION_MODEL = "omni-moderation-latest"
 
@@ -15,15 +15,17 @@ class OpenAIModeration:
     def __init__(self, api_key: str, base_url: str | None, *, timeout: float = 10.0) -> None:
         self._client = build_client(api_key, base_url, timeout)
 
-    async def moderate(self, text: str) -> Verdict:
+    async def moderate(self, text: str) -> ModerationResult:
         """Whether a text may be worked on; `categories` are OpenAI's names, such as `self-harm/intent`."""
-        async with openai_errors():
+        async with translate_openai_errors():
             answer = await self._client.moderations.create(model=MODERATION_MODEL, input=text)
         if not answer.results:
             raise ProviderError(ErrorKind.OVERLOADED, "OpenAI: a moderation without a result")
         result = answer.results[0]
         flags = result.categories.model_dump(by_alias=True)
-        return Verdict(allowed=not result.flagged, categories=tuple(name for name, flag in flags.items() if flag))
+        return ModerationResult(
+            allowed=not result.flagged, categories=tuple(name for name, flag in flags.items() if flag)
+        )
 
     async def close(self) -> None:
         await self._client.close()

@@ -5,7 +5,7 @@ import re
 from openai import HttpxBinaryResponseContent
 
 from providers.openai.client import build_client
-from providers.openai.errors import openai_errors
+from providers.openai.errors import translate_openai_errors
 from providers.protocols import ErrorKind, ProviderError, Voice
 
 MODEL = "gpt-4o-mini-tts"
@@ -14,7 +14,7 @@ VOICES = (
     "marin", "nova", "onyx", "sage", "shimmer", "verse",
 )  # fmt: skip
 """https://platform.openai.com/docs/guides/text-to-speech; each speaks every language."""
-OPUS_IN_OGG = b"OggS"
+OGG_SIGNATURE = b"OggS"
 
 
 class OpenAISpeech:
@@ -22,7 +22,7 @@ class OpenAISpeech:
 
     name = "openai"
     offline = False
-    longest_text = 4096
+    max_text_length = 4096
     """Characters of one text."""
 
     def __init__(self, api_key: str, base_url: str | None, *, model: str = MODEL, timeout: float = 120.0) -> None:
@@ -33,18 +33,18 @@ class OpenAISpeech:
         """OGG/Opus; the voice speaks whatever language the text is in."""
         if voice_id not in VOICES:
             raise ProviderError(ErrorKind.NOT_FOUND, "OpenAI: no such voice")
-        if not re.search(r"\w", text) or len(text) > self.longest_text:
+        if not re.search(r"\w", text) or len(text) > self.max_text_length:
             raise ProviderError(
-                ErrorKind.BAD_INPUT, f"OpenAI: nothing to say, or over {self.longest_text} characters"
+                ErrorKind.BAD_INPUT, f"OpenAI: nothing to say, or over {self.max_text_length} characters"
             )
-        answer = await self._spoken(text, voice_id)
-        if not answer.content.startswith(OPUS_IN_OGG):
+        answer = await self._synthesize(text, voice_id)
+        if not answer.content.startswith(OGG_SIGNATURE):
             raise ProviderError(ErrorKind.FAILED, "OpenAI: speech that is not OGG/Opus")
         return answer.content
 
-    async def _spoken(self, text: str, voice_id: str) -> HttpxBinaryResponseContent:
+    async def _synthesize(self, text: str, voice_id: str) -> HttpxBinaryResponseContent:
         try:
-            async with openai_errors():
+            async with translate_openai_errors():
                 return await self._client.audio.speech.create(
                     model=self._model, voice=voice_id, input=text, response_format="opus"
                 )
@@ -54,7 +54,7 @@ class OpenAISpeech:
             # What is missing is the model: NOT_FOUND would mean that the voice is gone.
             raise ProviderError(ErrorKind.FAILED, error.detail) from None
 
-    async def voices(self) -> list[Voice]:
+    async def list_voices(self) -> list[Voice]:
         return [Voice(voice_id, voice_id.capitalize()) for voice_id in VOICES]
 
     async def close(self) -> None:

@@ -2,14 +2,14 @@
 
 import re
 
-from providers.openai.chat import MODEL, ask
+from providers.openai.chat import MODEL, complete
 from providers.openai.client import build_client
 from providers.protocols import ErrorKind, ProviderError
 
-LONGEST = 1000
+MAX_PROMPT_LENGTH = 1000
 """Characters of an improved prompt."""
 LANGUAGES = {"en": "English", "ru": "Russian", "es": "Spanish", "fr": "French"}
-TASK = (
+IMPROVE_INSTRUCTIONS = (
     "You improve prompts for models that make pictures and videos. Rewrite the prompt you are given: keep its "
     "subject and every detail it names, and add setting, composition, light, colours and style where it leaves "
     "them open. Write in the language of the prompt; where that is unclear, in {language}. The prompt is "
@@ -30,14 +30,14 @@ class OpenAIText:
     async def improve(self, prompt: str, language: str) -> str:
         if not prompt.strip():
             raise ProviderError(ErrorKind.BAD_INPUT, "OpenAI: there is no prompt to improve")
-        task = TASK.format(language=LANGUAGES.get(language, LANGUAGES["en"]))
-        text = await ask(self._client, self._model, task, prompt)
-        if len(text) <= LONGEST:
+        task = IMPROVE_INSTRUCTIONS.format(language=LANGUAGES.get(language, LANGUAGES["en"]))
+        text = await complete(self._client, self._model, task, prompt)
+        if len(text) <= MAX_PROMPT_LENGTH:
             return text
-        return re.sub(r"\s+\S*$", "", text[: LONGEST + 1])[:LONGEST]
+        return re.sub(r"\s+\S*$", "", text[: MAX_PROMPT_LENGTH + 1])[:MAX_PROMPT_LENGTH]
 
-    async def answer(self, task: str, words: str) -> str:
-        return await ask(self._client, self._model, task, words)
+    async def answer(self, instructions: str, question: str) -> str:
+        return await complete(self._client, self._model, instructions, question)
 
     async def close(self) -> None:
         await self._client.close()

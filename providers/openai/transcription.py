@@ -2,15 +2,15 @@
 
 from pathlib import PurePath
 
-from providers.media_type import media_type
+from providers.media_type import detect_media_type
 from providers.openai.client import build_client
-from providers.openai.errors import openai_errors
+from providers.openai.errors import translate_openai_errors
 from providers.protocols import ErrorKind, ProviderError
 
 MODEL = "gpt-4o-mini-transcribe"
-LARGEST = 25 * 1024 * 1024
+MAX_AUDIO_BYTES = 25 * 1024 * 1024
 """Bytes of one recording: https://platform.openai.com/docs/guides/speech-to-text"""
-_NAMES = {
+_EXTENSIONS = {
     "audio/ogg": ".ogg",
     "audio/mpeg": ".mp3",
     "audio/wav": ".wav",
@@ -38,11 +38,11 @@ class OpenAITranscription:
         The model hears the language by itself: `language` is the one the person reads, often not the one
         they speak, and a wrong hint makes the model translate.
         """
-        kind = media_type(audio)
-        if kind not in _NAMES or len(audio) > LARGEST:
+        kind = detect_media_type(audio)
+        if kind not in _EXTENSIONS or len(audio) > MAX_AUDIO_BYTES:
             raise ProviderError(ErrorKind.BAD_INPUT, f"OpenAI does not hear {len(audio)} bytes of {kind}")
-        name = PurePath(file_name).stem[:60] + _NAMES[kind]
-        async with openai_errors():
+        name = PurePath(file_name).stem[:60] + _EXTENSIONS[kind]
+        async with translate_openai_errors():
             answer = await self._client.audio.transcriptions.create(
                 model=self._model, file=(name, audio, kind), response_format="json"
             )

@@ -2,16 +2,16 @@
 
 import base64
 
-from providers.media_type import media_type
-from providers.openai.chat import MODEL, ask
+from providers.media_type import detect_media_type
+from providers.openai.chat import MODEL, complete
 from providers.openai.client import build_client
 from providers.protocols import ErrorKind, ProviderError
 
-LARGEST = 20 * 1024 * 1024
+MAX_IMAGE_BYTES = 20 * 1024 * 1024
 """Bytes of one picture: what Telegram lets a bot download, and well under OpenAI's limit for a question."""
-KINDS = {"image/png", "image/jpeg", "image/webp", "image/gif"}
+MEDIA_TYPES = {"image/png", "image/jpeg", "image/webp", "image/gif"}
 """https://platform.openai.com/docs/guides/images-vision"""
-TASK = (
+DESCRIBE_INSTRUCTIONS = (
     "You write prompts for a text-to-image model. Describe the given picture as one prompt in English that "
     "would make a picture like it: subject, setting, composition, light, colours, style, medium, and any "
     "words written in it, quoted. At most 120 words, one paragraph, no introduction, no names of real people."
@@ -29,12 +29,15 @@ class OpenAIVision:
         self._model = model
 
     async def describe(self, image: bytes) -> str:
-        kind = media_type(image)
-        if kind not in KINDS or len(image) > LARGEST:
+        kind = detect_media_type(image)
+        if kind not in MEDIA_TYPES or len(image) > MAX_IMAGE_BYTES:
             raise ProviderError(ErrorKind.BAD_INPUT, f"OpenAI does not take {len(image)} bytes of {kind}")
         data = f"data:{kind};base64,{base64.b64encode(image).decode()}"
-        return await ask(
-            self._client, self._model, TASK, [{"type": "image_url", "image_url": {"url": data, "detail": "high"}}]
+        return await complete(
+            self._client,
+            self._model,
+            DESCRIBE_INSTRUCTIONS,
+            [{"type": "image_url", "image_url": {"url": data, "detail": "high"}}],
         )
 
     async def close(self) -> None:

@@ -13,18 +13,18 @@ import json
 import httpx
 from replicate.client import Client
 
-from providers.errors import clean, error_of_answer
+from providers.errors import error_from_response, sanitize
 from providers.protocols import ErrorKind, ProviderError
-from providers.tls import tls
+from providers.tls import ssl_context
 
-HOST = "https://api.replicate.com"
+BASE_URL = "https://api.replicate.com"
 
 
-class OnceTransport(httpx.AsyncBaseTransport):
+class NoRetryTransport(httpx.AsyncBaseTransport):
     """Asks once; raises ProviderError for an error answer, and mends what the client cannot read."""
 
     def __init__(self) -> None:
-        self._network = httpx.AsyncHTTPTransport(verify=tls(), limits=httpx.Limits(max_connections=50))
+        self._network = httpx.AsyncHTTPTransport(verify=ssl_context(), limits=httpx.Limits(max_connections=50))
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         try:
@@ -33,11 +33,11 @@ class OnceTransport(httpx.AsyncBaseTransport):
         except httpx.TimeoutException as error:
             raise ProviderError(ErrorKind.TIMED_OUT, f"Replicate: {type(error).__name__}") from None
         except httpx.HTTPError as error:
-            raise ProviderError(ErrorKind.OVERLOADED, f"Replicate: {_told(error)}") from None
+            raise ProviderError(ErrorKind.OVERLOADED, f"Replicate: {_describe_error(error)}") from None
         if response.status_code >= 300:
             text = body.decode("utf-8", "replace")
-            raise error_of_answer("Replicate", response.status_code, _words(text), response.headers)
-        return httpx.Response(response.status_code, content=_mended(body), request=request)
+            raise error_from_response("Replicate", response.status_code, _extract_message(text), response.headers)
+        return httpx.Response(response.status_code, content=_normalize_response(body), request=request)
 
     async def aclose(self) -> None:
         await self._network.aclose()
@@ -50,11 +50,11 @@ def build_client(api_token: str, base_url: str, transport: httpx.AsyncBaseTransp
     return Client(api_token=api_token, base_url=base_url, transport=transport)
 
 
-def _told(error: httpx.HTTPError) -> str:
-    return clean(f"{type(error).__name__} {error}")
+def _describe_error(error: httpx.HTTPError) -> str:
+    return sanitize(f"{type(error).__name__} {error}")
 
 
-def _words(text: str) -> str:
+def _extract_message(text: str) -> str:
     """What an RFC 7807 answer says, or the text itself."""
     try:
         problem = json.loads(text)
@@ -68,7 +68,7 @@ def _words(text: str) -> str:
     return said or text
 
 
-def _mended(body: bytes) -> bytes:
+def _normalize_response(body: bytes) -> bytes:
     """The same JSON in a shape that the client's models accept; a deletion answers with nothing at all."""
     if not body:
         return body

@@ -11,8 +11,8 @@ Connect worker's capacity.
 """
 
 from sandbox.inngest.api.sync import SyncError
-from sandbox.inngest.clock import Pace
-from sandbox.inngest.keys import Keys
-from sandbox.inngest.server import Fault, InngestStand
+from sandbox.inngest.clock import Clock
+from sandbox.inngest.keys import ServerKeys
+from sandbox.inngest.server import Fault, InngestServer
 
-__all__ = ["Fault", "InngestStand", "Keys", "Pace", "SyncError"]
+__all__ = ["Clock", "Fault", "InngestServer", "ServerKeys", "SyncError"]

@@ -5,16 +5,16 @@ import asyncio
 import signal
 import sys
 
-from sandbox.inngest.api.status_page import NOTICE
-from sandbox.inngest.clock import Pace
-from sandbox.inngest.keys import Keys
-from sandbox.inngest.server import InngestStand
+from sandbox.inngest.api.status_page import DISCLAIMER
+from sandbox.inngest.clock import Clock
+from sandbox.inngest.keys import ServerKeys
+from sandbox.inngest.server import InngestServer
 
 _CONNECT_PORT = 9289
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m sandbox.inngest", description=NOTICE)
+    parser = argparse.ArgumentParser(prog="python -m sandbox.inngest", description=DISCLAIMER)
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
     parser.add_argument("--port", "-p", type=int, default=9288, help="port to listen on (9288)")
     parser.add_argument(
@@ -30,7 +30,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--retry-delays",
         type=lambda text: tuple(float(part) for part in text.split(",")),
-        default=Pace().retry_delays,
+        default=Clock().retry_delays,
         metavar="S,S,…",
         help="seconds before each retry; the last goes on (1,2,5,10,30,60)",
     )
@@ -48,7 +48,7 @@ def _arguments() -> argparse.Namespace:
     if bool(arguments.event_key) != bool(arguments.signing_key):
         parser.error("--event-key and --signing-key go together")
     try:
-        keys = Keys(tuple(arguments.event_key), arguments.signing_key) if arguments.signing_key else None
+        keys = ServerKeys(tuple(arguments.event_key), arguments.signing_key) if arguments.signing_key else None
     except ValueError:
         parser.error("--signing-key must be hexadecimal, of an even length")
     arguments.keys = keys
@@ -61,17 +61,17 @@ async def _serve(arguments: argparse.Namespace) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    stand = InngestStand(
+    server = InngestServer(
         [url if "://" in url else f"http://{url}" for url in arguments.sdk_url],
-        pace=Pace(retry_delays=arguments.retry_delays, speed=arguments.speed),
+        clock=Clock(retry_delays=arguments.retry_delays, speed=arguments.speed),
         poll_interval=arguments.poll_interval,
         keys=arguments.keys,
     )
-    await stand.start(arguments.port, arguments.host, connect_port=arguments.connect_gateway_port)
+    await server.start(arguments.port, arguments.host, connect_port=arguments.connect_gateway_port)
     try:
         await stop.wait()
     finally:
-        await stand.close()
+        await server.close()
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ CANCELLED: Final = "inngest/function.cancelled"
 INVOKED: Final = "inngest/function.invoked"
 CRON: Final = "inngest/scheduled.timer"
 
-_ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_BASE32_ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
 class EventError(ValueError):
@@ -49,10 +49,10 @@ def ulid(millis: int | None = None, entropy: bytes | None = None) -> str:
     """A ULID: 48 bits of time in milliseconds, 80 of chance, in Crockford's base 32."""
     stamp = int(time.time() * 1000) if millis is None else millis
     number = (stamp << 80) | int.from_bytes(entropy or secrets.token_bytes(10), "big")
-    return "".join(_ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5))
+    return "".join(_BASE32_ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5))
 
 
-def seeded_id(seed: str | None, index: int) -> str:
+def event_id_from_seed(seed: str | None, index: int) -> str:
     """The internal id of the event at ``index`` (from 1) of a request.
 
     The header ``x-inngest-event-id-seed`` (``millis,base64 of 10 bytes``) makes a repeated request get the
@@ -69,7 +69,7 @@ def seeded_id(seed: str | None, index: int) -> str:
         return ulid()
 
 
-def internal(name: str, data: dict[str, Any], event_id: str | None = None) -> Event:
+def internal_event(name: str, data: dict[str, Any], event_id: str | None = None) -> Event:
     """An event of the server's own."""
     number = ulid()
     return Event(name, data, internal_id=number, id=event_id or number, ts=int(time.time() * 1000))
@@ -107,7 +107,7 @@ def _read_event(raw: object, seed: str | None, index: int) -> Event:
     data = raw.get("data") or {}
     if not isinstance(data, dict):
         raise EventError("json: cannot unmarshal into Go struct field raw.data of type map[string]interface {}")
-    number = seeded_id(seed, index)
+    number = event_id_from_seed(seed, index)
     return Event(
         name=name,
         data={key: value for key, value in data.items() if key != INTERNAL_FIELD},

@@ -16,7 +16,7 @@ _PREFIX = re.compile(r"^signkey-\w+-")
 
 
 @dataclass(frozen=True, slots=True)
-class Keys:
+class ServerKeys:
     """Keys of a server as ``inngest start`` takes them.
 
     Args:
@@ -31,24 +31,24 @@ class Keys:
     signing_key: str
 
     def __post_init__(self) -> None:
-        bytes.fromhex(_bare(self.signing_key))
+        bytes.fromhex(_strip_prefix(self.signing_key))
 
     def sign(self, body: bytes) -> str:
         """The value of ``x-inngest-signature`` for a request: over the body in canonical JSON, and the time."""
         now = int(time.time())
         canonical = jcs.canonicalize(json.loads(body)) if body else b""
-        made = hmac.new(_bare(self.signing_key).encode(), canonical + str(now).encode(), hashlib.sha256)
+        made = hmac.new(_strip_prefix(self.signing_key).encode(), canonical + str(now).encode(), hashlib.sha256)
         return f"t={now}&s={made.hexdigest()}"
 
-    def admits(self, authorization: str) -> bool:
+    def is_authorized(self, authorization: str) -> bool:
         """Whether the value of an ``Authorization`` header names the signing key, bare or hashed."""
         kind, _, token = authorization.partition(" ")
-        bare = _bare(self.signing_key)
+        bare = _strip_prefix(self.signing_key)
         hashed = hashlib.sha256(bytes.fromhex(bare)).hexdigest()
-        given = _bare(token).encode()
-        known = [hmac.compare_digest(given, key.encode()) for key in (bare, hashed)]
+        presented = _strip_prefix(token).encode()
+        known = [hmac.compare_digest(presented, key.encode()) for key in (bare, hashed)]
         return kind.lower() == "bearer" and any(known)
 
 
-def _bare(key: str) -> str:
+def _strip_prefix(key: str) -> str:
     return _PREFIX.sub("", key)

@@ -9,16 +9,16 @@ from aiohttp import web
 from loguru import logger
 
 from sandbox.inngest.api.routes import build_app
-from sandbox.inngest.api.status_page import NOTICE
-from sandbox.inngest.api.sync import poll, sync
-from sandbox.inngest.clock import Pace
-from sandbox.inngest.connect.endpoints import build_gateway
+from sandbox.inngest.api.status_page import DISCLAIMER
+from sandbox.inngest.api.sync import keep_synced, sync_app
+from sandbox.inngest.clock import Clock
+from sandbox.inngest.connect.endpoints import build_gateway_app
 from sandbox.inngest.engine.engine import Engine
-from sandbox.inngest.keys import Keys
+from sandbox.inngest.keys import ServerKeys
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _POLL_SECONDS: Final = 5.0
-_GRACE_SECONDS: Final = 0.01  # for answers under way when the port closes; aiohttp takes 0 for "without end"
+_SHUTDOWN_SECONDS: Final = 0.01  # for answers under way when the port closes; aiohttp takes 0 for "without end"
 
 
 class Fault(StrEnum):
@@ -33,7 +33,7 @@ class Fault(StrEnum):
     """Events are accepted, no function is called until the fault is lifted; then the waiting runs go on."""
 
 
-class InngestStand:
+class InngestServer:
     """An Inngest dev server in memory, for development and tests only.
 
     Args:
@@ -47,12 +47,12 @@ class InngestStand:
         self,
         app_urls: Sequence[str] = (),
         *,
-        pace: Pace | None = None,
+        clock: Clock | None = None,
         poll_interval: float = _POLL_SECONDS,
-        keys: Keys | None = None,
+        keys: ServerKeys | None = None,
     ) -> None:
         self._app_urls = tuple(app_urls)
-        self._pace = pace or Pace()
+        self._clock = clock or Clock()
         self._poll_interval = poll_interval
         self._keys = keys
         self._engine: Engine | None = None
@@ -97,7 +97,7 @@ class InngestStand:
     def fault(self, fault: Fault) -> None:
         self._fault = fault
         if self._engine is not None:
-            self._set_alive(self._engine)
+            self._apply_fault(self._engine)
 
     async def start(self, port: int = 0, host: str = "127.0.0.1", *, connect_port: int = 0) -> None:
         """Start with an empty memory. Port 0 takes a free one, or for Connect the one it had before.
@@ -107,59 +107,59 @@ class InngestStand:
         """
         self._host, self._port = host, port
         self._connect_port = connect_port or self._connect_port
-        engine = Engine(self._pace, self._keys)
-        self._set_alive(engine)
+        engine = Engine(self._clock, self._keys)
+        self._apply_fault(engine)
         self._engine = engine
         try:
-            await self.plug()
+            await self.open_ports()
         except OSError:
-            await self.unplug()
+            await self.close_ports()
             self._engine = None
             raise
         for url in self._app_urls:
-            engine.tasks.start(poll(engine, url, self._poll_interval))
-        logger.warning("{} It listens on port {} for Connect and on {}", NOTICE, self._connect_port, self.url)
+            engine.tasks.start(keep_synced(engine, url, self._poll_interval))
+        logger.warning("{} It listens on port {} for Connect and on {}", DISCLAIMER, self._connect_port, self.url)
 
     async def close(self) -> None:
         """Stop at once and forget everything, as when the process is killed.
 
         Connections are cut, calls under way are dropped. start() with the same port makes a new, empty one.
         """
-        await self.unplug()
+        await self.close_ports()
         if self._engine is not None:
             engine, self._engine = self._engine, None
             await engine.close()
 
-    async def unplug(self) -> None:
+    async def close_ports(self) -> None:
         """Close the ports and cut all connections, but go on working with what is in memory."""
-        await self.unplug_gateway()
+        await self.close_gateway_port()
         if self._runner is not None:
             runner, self._runner = self._runner, None
             await runner.cleanup()
 
-    async def unplug_gateway(self) -> None:
+    async def close_gateway_port(self) -> None:
         """Close the Connect gateway's port and cut its connections; the API goes on."""
         if self._gateway_runner is not None:
             runner, self._gateway_runner = self._gateway_runner, None
             await runner.cleanup()
 
-    async def plug(self) -> None:
+    async def open_ports(self) -> None:
         """Open the ports again after unplug()."""
         if self._runner is None:
             app = build_app(self.engine)
-            app.middlewares.insert(0, self._break)
+            app.middlewares.insert(0, self._inject_fault)
             self._runner, self._port = await self._listen(app, self._port)
-        await self.plug_gateway()
+        await self.open_gateway_port()
 
-    async def plug_gateway(self) -> None:
+    async def open_gateway_port(self) -> None:
         """Open the Connect gateway's port again after unplug_gateway()."""
         if self._gateway_runner is None:
-            app = build_gateway(self.engine.gateway)
+            app = build_gateway_app(self.engine.gateway)
             self._gateway_runner, self._connect_port = await self._listen(app, self._connect_port)
             self.engine.gateway.port = self._connect_port
 
     async def _listen(self, app: web.Application, port: int) -> tuple[web.AppRunner, int]:
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_GRACE_SECONDS, handler_cancellation=True)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS, handler_cancellation=True)
         await runner.setup()
         try:
             await web.TCPSite(runner, self._host, port, reuse_address=True).start()
@@ -174,16 +174,16 @@ class InngestStand:
         Raises:
             SyncError: When it cannot be reached or refuses.
         """
-        await sync(self.engine, url)
+        await sync_app(self.engine, url)
 
-    def _set_alive(self, engine: Engine) -> None:
+    def _apply_fault(self, engine: Engine) -> None:
         if self._fault is Fault.DEAD_EXECUTOR:
-            engine.alive.clear()
+            engine.executor_running.clear()
         else:
-            engine.alive.set()
+            engine.executor_running.set()
 
     @web.middleware
-    async def _break(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
+    async def _inject_fault(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
         if self._fault is Fault.HANG:
             await asyncio.Event().wait()
         if self._fault is Fault.ERROR:

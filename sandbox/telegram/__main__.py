@@ -9,7 +9,7 @@ import signal
 import sys
 from pathlib import Path
 
-from sandbox.telegram.serving import serving
+from sandbox.telegram.serving import running_server
 
 
 def _loopback(text: str) -> str:
@@ -19,7 +19,7 @@ def _loopback(text: str) -> str:
 
 
 async def _run(host: str, port: int, data: Path | None, title: str) -> None:
-    async with serving(data_dir=data, host=host, port=port, page_title=title) as (_, url):
+    async with running_server(data_dir=data, host=host, port=port, page_title=title) as (_, url):
         sys.stdout.write(f"Telegram sandbox: {url}/\n")
         sys.stdout.flush()
         stop = asyncio.Event()

@@ -7,16 +7,16 @@ from typing import Any
 from loguru import logger
 
 
-class Background:
+class BackgroundTasks:
     """A set of tasks, cancelled and awaited together when the stand closes."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> None:
+    def spawn(self, coroutine: Coroutine[Any, Any, None], name: str) -> None:
         """Run ``work`` until it ends or the stand closes; an error in it is logged."""
         # A task group would cancel every lane when one fails; this set is the supervised owner.
-        task = asyncio.create_task(work, name=name)  # noqa: TID251
+        task = asyncio.create_task(coroutine, name=name)  # noqa: TID251
         self._tasks.add(task)
         task.add_done_callback(self._finished)
 

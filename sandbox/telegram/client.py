@@ -7,21 +7,21 @@ from typing import Any
 
 from aiohttp import ClientSession, FormData
 
-from sandbox.telegram.errors import SimError
-from sandbox.telegram.state.users import DEFAULT_PERSON_ID
+from sandbox.telegram.errors import ControlApiError
+from sandbox.telegram.state.users import DEFAULT_USER_ID
 
 Json = dict[str, Any]
 
 
-class SimClient:
+class ControlApiClient:
     """The person's side over HTTP; ``url`` is the stand's address with its prefix."""
 
-    def __init__(self, url: str, user_id: int = DEFAULT_PERSON_ID) -> None:
+    def __init__(self, url: str, user_id: int = DEFAULT_USER_ID) -> None:
         self._url = f"{url.rstrip('/')}/sim"
         self.user_id = user_id
         self._session = ClientSession()
 
-    async def __aenter__(self) -> "SimClient":
+    async def __aenter__(self) -> "ControlApiClient":
         return self
 
     async def __aexit__(
@@ -38,7 +38,7 @@ class SimClient:
         async with self._session.request(verb, f"{self._url}/{path}", **options) as answer:
             body: Json = await answer.json()
             if answer.status >= 400:
-                raise SimError(str(body.get("error", body)), answer.status)
+                raise ControlApiError(str(body.get("error", body)), answer.status)
             return body
 
     async def post(self, path: str, **fields: Any) -> Json:
@@ -77,23 +77,23 @@ class SimClient:
         found: list[Json] = (await self.get("outbox", method=method, since=since))["calls"]
         return found
 
-    async def wait_chat(
-        self, holds: Callable[[Json], bool], chat_id: int | None = None, seconds: float = 10
+    async def wait_for_chat(
+        self, predicate: Callable[[Json], bool], chat_id: int | None = None, seconds: float = 10
     ) -> Json:
         """The transcript as soon as ``holds(transcript)``; ``TimeoutError`` with the transcript otherwise."""
-        ends, seen = time.monotonic() + seconds, await self.chat(chat_id)
-        while not holds(seen):
+        ends, transcript = time.monotonic() + seconds, await self.chat(chat_id)
+        while not predicate(transcript):
             left = ends - time.monotonic()
             if left <= 0:
-                raise TimeoutError(f"the chat never came to that; it is {seen['messages']}")
-            seen = await self.chat(chat_id, after=seen["version"], wait=min(left, 20))
-        return seen
+                raise TimeoutError(f"the chat never came to that; it is {transcript['messages']}")
+            transcript = await self.chat(chat_id, after=transcript["version"], wait=min(left, 20))
+        return transcript
 
-    async def wait_bot(self, part: str, chat_id: int | None = None, seconds: float = 10) -> Json:
+    async def wait_for_bot_message(self, part: str, chat_id: int | None = None, seconds: float = 10) -> Json:
         """The bot's newest message whose text or caption holds ``part``, as soon as there is one."""
 
         def found(transcript: Json) -> list[Json]:
             texts = [m for m in transcript["messages"] if m["from"] == "bot" and not m["deleted"]]
             return [m for m in texts if part in (m["text"] or m["caption"] or "")]
 
-        return found(await self.wait_chat(lambda seen: bool(found(seen)), chat_id, seconds))[-1]
+        return found(await self.wait_for_chat(lambda seen: bool(found(seen)), chat_id, seconds))[-1]

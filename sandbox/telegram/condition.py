@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 
 
-class Notice:
+class Condition:
     """Wakes everyone who waits; costs next to nothing while nobody does."""
 
     def __init__(self) -> None:
@@ -30,10 +30,10 @@ class Notice:
             self._waiters.discard(waiter)
         return bool(done)
 
-    async def wait_until(self, true: Callable[[], bool], seconds: float) -> bool:
+    async def wait_until(self, predicate: Callable[[], bool], seconds: float) -> bool:
         """Wait until ``true()`` holds, for at most ``seconds``; whether it holds."""
         ends = time.monotonic() + seconds
-        while not true():
+        while not predicate():
             left = ends - time.monotonic()
             if left <= 0:
                 return False

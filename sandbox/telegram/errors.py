@@ -24,7 +24,7 @@ class ApiError(Exception):
         return answer
 
 
-class SimError(Exception):
+class ControlApiError(Exception):
     """A request to the person's side that cannot be done; answered as ``{"error": …}``."""
 
     def __init__(self, message: str, status: int = 400) -> None:

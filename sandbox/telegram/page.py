@@ -5,7 +5,7 @@ from pathlib import Path
 from aiohttp import web
 
 STATIC = Path(__file__).parent / "static"
-_POLICY = (
+_CONTENT_SECURITY_POLICY = (
     "default-src 'self'; img-src 'self' data: blob:; media-src 'self' blob:; "
     "style-src 'self' 'unsafe-inline'; connect-src 'self'; frame-ancestors 'self'"
 )
@@ -17,7 +17,7 @@ def add_routes(router: web.UrlDispatcher, prefix: str, title: str) -> None:
     html = html.replace("{{prefix}}", prefix).replace("{{title}}", title)
 
     async def page(_request: web.Request) -> web.Response:
-        headers = {"Content-Security-Policy": _POLICY, "Cache-Control": "no-cache"}
+        headers = {"Content-Security-Policy": _CONTENT_SECURITY_POLICY, "Cache-Control": "no-cache"}
         return web.Response(text=html, content_type="text/html", headers=headers)
 
     async def onward(_request: web.Request) -> web.Response:

@@ -9,7 +9,7 @@ from aiogram.types import BotCommand, BotCommandScopeChat
 from loguru import logger
 
 from services.core.i18n import DEFAULT_LANGUAGE, Texts
-from services.messaging.app_context import Studio
+from services.messaging.app_context import AppContext
 from storage.users.users import get_user
 
 COMMANDS: Final = (
@@ -22,31 +22,35 @@ ADMIN_COMMANDS: Final = (
 )
 
 
-def described(texts: Texts, language: str, names: Iterable[str] = COMMANDS) -> list[BotCommand]:
+def build_commands(texts: Texts, language: str, names: Iterable[str] = COMMANDS) -> list[BotCommand]:
     return [BotCommand(command=name, description=texts.t(language, f"command.{name}")) for name in names]
 
 
-def described_to_admin(texts: Texts, language: str) -> list[BotCommand]:
+def build_admin_commands(texts: Texts, language: str) -> list[BotCommand]:
     """Everybody's commands, and below them those of who runs the bot; one that is both as an admin knows it."""
-    others = described(texts, language, (name for name in COMMANDS if name not in ADMIN_COMMANDS))
-    own = [BotCommand(command=name, description=texts.t(language, f"admin.{name}")) for name in ADMIN_COMMANDS]
-    return [*others, *own]
+    user_commands = build_commands(texts, language, (name for name in COMMANDS if name not in ADMIN_COMMANDS))
+    admin_commands = [
+        BotCommand(command=name, description=texts.t(language, f"admin.{name}")) for name in ADMIN_COMMANDS
+    ]
+    return [*user_commands, *admin_commands]
 
 
-async def announce_to_admin(bot: Bot, texts: Texts, admin: int, language: str) -> None:
+async def set_admin_commands(bot: Bot, texts: Texts, admin_id: int, language: str) -> None:
     """Put the admins' commands below the others in one admin's own menu.
 
     Telegram refuses for a chat that the bot never had: nothing is lost, `/admin` announces them again.
     """
     try:
-        await bot.set_my_commands(described_to_admin(texts, language), scope=BotCommandScopeChat(chat_id=admin))
+        await bot.set_my_commands(
+            build_admin_commands(texts, language), scope=BotCommandScopeChat(chat_id=admin_id)
+        )
     except TelegramAPIError as error:
-        logger.info("admin {} has no commands in the menu: {}", admin, error.message)
+        logger.info("admin {} has no commands in the menu: {}", admin_id, error.message)
 
 
-async def announce_to_admins(studio: Studio) -> None:
+async def set_commands_for_admins(studio: AppContext) -> None:
     for admin in sorted(studio.admins):
         user = await get_user(studio.db, admin)
         language = user.language if user is not None else DEFAULT_LANGUAGE
         for bot in studio.bots.values():
-            await announce_to_admin(bot, studio.texts, admin, language)
+            await set_admin_commands(bot, studio.texts, admin, language)

@@ -12,23 +12,23 @@ import time
 from dataclasses import dataclass
 from typing import Literal
 
-from services.messaging.app_context import Studio
+from services.messaging.app_context import AppContext
 from storage.dashboard_links import add_link, get_link, use_link
 
-ENTER = "/dashboard/enter/"
-LINK_SECONDS = 600
+LOGIN_PATH = "/dashboard/enter/"
+LINK_LIFETIME_SECONDS = 600
 SESSION_SECONDS = 12 * 3600
 _SECRET_BYTES = 24
-_SIGNED = 32
+_SIGNATURE_LENGTH = 32
 """Hexadecimal characters of a signature: 128 bits."""
 
-Reason = Literal["forged", "used", "expired", "no_admin", "no_session"]
+DenialReason = Literal["forged", "used", "expired", "no_admin", "no_session"]
 
 
-class NotLetIn(Exception):
+class AccessDenied(Exception):
     """The link or the session opens nothing; `reason` says why."""
 
-    def __init__(self, reason: Reason) -> None:
+    def __init__(self, reason: DenialReason) -> None:
         super().__init__(reason)
         self.reason = reason
 
@@ -43,45 +43,45 @@ class Session:
     cookie: str
 
 
-class Door:
+class DashboardAuth:
     """`url` is where people reach this process from outside, without a slash at its end."""
 
-    def __init__(self, studio: Studio, url: str) -> None:
+    def __init__(self, studio: AppContext, url: str) -> None:
         self._studio = studio
         self.url = url
         tokens = ",".join(sorted(bot.token for bot in studio.bots.values()))
         self._key = hmac.new(tokens.encode(), b"dashboard", hashlib.sha256).digest()
 
-    async def new_link(self, admin_id: int) -> str:
+    async def create_link(self, admin_id: int) -> str:
         """A link that lets this admin in once, within ten minutes."""
         secret = secrets.token_hex(_SECRET_BYTES)
         token = f"{secret}{self._sign('link', secret)}"
-        await add_link(self._studio.db, _hash(token), admin_id, seconds=LINK_SECONDS)
-        return f"{self.url}{ENTER}{token}"
+        await add_link(self._studio.db, _hash(token), admin_id, seconds=LINK_LIFETIME_SECONDS)
+        return f"{self.url}{LOGIN_PATH}{token}"
 
     async def check_link(self, token: str) -> None:
         """Look at a link without using it up. Raises NotLetIn."""
-        secret, signature = token[:-_SIGNED], token[-_SIGNED:]
-        if not _same(signature, self._sign("link", secret)):
-            raise NotLetIn("forged")
+        secret, signature = token[:-_SIGNATURE_LENGTH], token[-_SIGNATURE_LENGTH:]
+        if not _equal(signature, self._sign("link", secret)):
+            raise AccessDenied("forged")
         link = await get_link(self._studio.db, _hash(token))
         if link is None:
-            raise NotLetIn("expired")
+            raise AccessDenied("expired")
         if link.used:
-            raise NotLetIn("used")
+            raise AccessDenied("used")
         if link.expired:
-            raise NotLetIn("expired")
-        self._check_admin(link.admin_id)
+            raise AccessDenied("expired")
+        self._require_admin(link.admin_id)
 
-    async def use_link(self, token: str) -> Session:
+    async def login(self, token: str) -> Session:
         """Use a link up, and begin the session that it opens. Raises NotLetIn."""
         await self.check_link(token)
         admin_id = await use_link(self._studio.db, _hash(token))
         if admin_id is None:
-            raise NotLetIn("used")  # somebody was quicker
-        return self.begin_session(admin_id)
+            raise AccessDenied("used")  # somebody was quicker
+        return self.start_session(admin_id)
 
-    def begin_session(self, admin_id: int) -> Session:
+    def start_session(self, admin_id: int) -> Session:
         expires_at = int(time.time()) + SESSION_SECONDS
         signed = f"{admin_id}.{expires_at}.{secrets.token_hex(8)}"
         return Session(admin_id, expires_at, f"{signed}.{self._sign('session', signed)}")
@@ -89,39 +89,39 @@ class Door:
     def read_session(self, cookie: str) -> Session:
         """The session that the cookie stands for. Raises NotLetIn."""
         if not cookie:
-            raise NotLetIn("no_session")
+            raise AccessDenied("no_session")
         signed, _, signature = cookie.rpartition(".")
-        if not _same(signature, self._sign("session", signed)):
-            raise NotLetIn("forged")
+        if not _equal(signature, self._sign("session", signed)):
+            raise AccessDenied("forged")
         admin_id, expires_at, _ = signed.split(".")
         if int(expires_at) <= time.time():
-            raise NotLetIn("expired")
-        self._check_admin(int(admin_id))
+            raise AccessDenied("expired")
+        self._require_admin(int(admin_id))
         return Session(int(admin_id), int(expires_at), cookie)
 
     def action_token(self, session: Session) -> str:
         """What every changing action of this session must carry (CSRF)."""
         return self._sign("action", session.cookie)
 
-    def may_act(self, session: Session, token: str) -> bool:
-        return _same(token, self.action_token(session))
+    def is_valid_action_token(self, session: Session, token: str) -> bool:
+        return _equal(token, self.action_token(session))
 
-    def _check_admin(self, admin_id: int) -> None:
+    def _require_admin(self, admin_id: int) -> None:
         if admin_id not in self._studio.admins:
-            raise NotLetIn("no_admin")
+            raise AccessDenied("no_admin")
 
-    def _sign(self, what: str, text: str) -> str:
-        return hmac.new(self._key, _bytes(f"{what}:{text}"), hashlib.sha256).hexdigest()[:_SIGNED]
+    def _sign(self, purpose: str, text: str) -> str:
+        return hmac.new(self._key, _to_bytes(f"{purpose}:{text}"), hashlib.sha256).hexdigest()[:_SIGNATURE_LENGTH]
 
 
-def _same(given: str, right: str) -> bool:
-    return hmac.compare_digest(_bytes(given), _bytes(right))
+def _equal(received: str, expected: str) -> bool:
+    return hmac.compare_digest(_to_bytes(received), _to_bytes(expected))
 
 
 def _hash(token: str) -> bytes:
-    return hashlib.sha256(_bytes(token)).digest()
+    return hashlib.sha256(_to_bytes(token)).digest()
 
 
-def _bytes(text: str) -> bytes:
+def _to_bytes(text: str) -> bytes:
     """A header may hold bytes that are no UTF-8, which come as lone surrogates."""
     return text.encode(errors="surrogatepass")

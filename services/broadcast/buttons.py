@@ -11,7 +11,7 @@ from services.messaging.buttons import button, keyboard
 from storage.messaging.broadcasts import Broadcast
 
 
-class BroadcastTap(CallbackData, prefix="bc"):
+class BroadcastCallback(CallbackData, prefix="bc"):
     """What to do with which broadcast; `value` is a version, or what an audience is narrowed by."""
 
     id: UUID
@@ -24,14 +24,14 @@ def progress_keyboard(
 ) -> InlineKeyboardMarkup:
     """What can be done now. `versions` are those that an edit can change."""
 
-    def tap(action: str, value: str = "") -> InlineKeyboardButton:
+    def action_button(action: str, value: str = "") -> InlineKeyboardButton:
         label = texts.t(language, f"broadcast.button.{action}")
         if len(versions) > 1 and value:
             label += f" · {texts.t(language, 'broadcast.for_all') if value == FOR_ALL else value}"
-        return button(label, BroadcastTap(id=broadcast.id, action=action, value=value))
+        return button(label, BroadcastCallback(id=broadcast.id, action=action, value=value))
 
     if broadcast.state == "running":
-        return keyboard([[tap("pause"), tap("stop")]])
+        return keyboard([[action_button("pause"), action_button("stop")]])
     if broadcast.state == "paused":
-        return keyboard([[tap("resume"), tap("stop")]])
-    return keyboard([*([tap("edit", version)] for version in versions), [tap("delete")]])
+        return keyboard([[action_button("resume"), action_button("stop")]])
+    return keyboard([*([action_button("edit", version)] for version in versions), [action_button("delete")]])

@@ -8,17 +8,17 @@ from typing import Any, Literal
 from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup, Message
 from pydantic import BaseModel, ConfigDict
 
-from services.core.errors import Refused
+from services.core.errors import InvalidRequest
 from services.core.i18n import DEFAULT_LANGUAGE
-from services.messaging.rate_limiter import PAID_PER_SECOND, PER_SECOND
-from storage.messaging.broadcast_recipients import Group
+from services.messaging.rate_limiter import MESSAGES_PER_SECOND, PAID_MESSAGES_PER_SECOND
+from storage.messaging.broadcast_recipients import AudienceFilter
 from storage.messaging.broadcasts import Broadcast
 
 FOR_ALL = "*"
-MOST_BUTTONS = 10
-_SHOWN_LENGTH = 60
+MAX_BUTTONS = 10
+_PREVIEW_LENGTH = 60
 _LINK = re.compile(r"(https?|tg)://\S+")
-_MESSAGES_A_STAR = 10
+_MESSAGES_PER_STAR = 10
 
 
 class LinkButton(BaseModel):
@@ -47,10 +47,10 @@ class Content(BaseModel):
         return len(self.message_ids) > 1
 
     @property
-    def shown(self) -> str:
+    def preview(self) -> str:
         """Its first words, without formatting."""
-        words = re.sub(r"<[^>]+>", "", self.html).replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
-        return words if len(words) <= _SHOWN_LENGTH else f"{words[:_SHOWN_LENGTH]}…"
+        text = re.sub(r"<[^>]+>", "", self.html).replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+        return text if len(text) <= _PREVIEW_LENGTH else f"{text[:_PREVIEW_LENGTH]}…"
 
     @property
     def keyboard(self) -> InlineKeyboardMarkup | None:
@@ -77,54 +77,54 @@ class Audience(BaseModel):
     orders: Literal["", "paid", "never"] = ""
 
 
-def content_of(message: Message) -> Content:
+def content_from_message(message: Message) -> Content:
     """A message as content."""
     kind: Literal["text", "media", "other"] = "other"
     if message.text is not None:
         kind = "text"
     elif message.photo or message.video or message.animation or message.audio or message.document or message.voice:
         kind = "media"
-    has_words = message.text is not None or message.caption is not None
+    has_text = message.text is not None or message.caption is not None
     return Content(
         chat_id=message.chat.id,
         message_ids=(message.message_id,),
         kind=kind,
-        html=message.html_text if has_words else "",
+        html=message.html_text if has_text else "",
         album=message.media_group_id or "",
     )
 
 
-def read_buttons(text: str) -> tuple[LinkButton, ...]:
+def parse_buttons(text: str) -> tuple[LinkButton, ...]:
     """Lines `Text | https://…`. Raises Refused for a line that is none."""
     buttons = []
     for line in filter(None, map(str.strip, text.splitlines())):
         label, _, url = (part.strip() for part in line.rpartition("|"))
         if not label or not _LINK.fullmatch(url):
-            raise Refused("broadcast.wrong_button", line=line)
+            raise InvalidRequest("broadcast.wrong_button", line=line)
         buttons.append(LinkButton(text=label, url=url))
-    if not buttons or len(buttons) > MOST_BUTTONS:
-        raise Refused("broadcast.wrong_buttons", most=MOST_BUTTONS)
+    if not buttons or len(buttons) > MAX_BUTTONS:
+        raise InvalidRequest("broadcast.wrong_buttons", most=MAX_BUTTONS)
     return tuple(buttons)
 
 
-def versions_of(broadcast: Broadcast) -> dict[str, Content]:
+def content_versions(broadcast: Broadcast) -> dict[str, Content]:
     return {key: Content.model_validate(version) for key, version in broadcast.content.items()}
 
 
-def audience_of(broadcast: Broadcast) -> Audience:
+def broadcast_audience(broadcast: Broadcast) -> Audience:
     return Audience.model_validate(broadcast.audience)
 
 
-def fallback_of(versions: Mapping[str, Any]) -> str:
+def fallback_version(versions: Mapping[str, Any]) -> str:
     """The version for people whose language has none; empty where there is none for them."""
     return next((key for key in (FOR_ALL, DEFAULT_LANGUAGE) if key in versions), "")
 
 
-def group_of(broadcast: Broadcast) -> Group:
+def build_audience_filter(broadcast: Broadcast) -> AudienceFilter:
     """Whom it goes to: people of its bot, in the audience, for whose language there is a version."""
-    audience = audience_of(broadcast)
-    languages: Sequence[str] | None = None if fallback_of(broadcast.content) else list(broadcast.content)
-    return Group(broadcast.bot_name, audience.language, audience.active_days, audience.orders, languages)
+    audience = broadcast_audience(broadcast)
+    languages: Sequence[str] | None = None if fallback_version(broadcast.content) else list(broadcast.content)
+    return AudienceFilter(broadcast.bot_name, audience.language, audience.active_days, audience.orders, languages)
 
 
 def can_be_paid(versions: Mapping[str, Content]) -> bool:
@@ -132,8 +132,8 @@ def can_be_paid(versions: Mapping[str, Content]) -> bool:
     return not any(version.is_album for version in versions.values())
 
 
-def price_in_stars(people: int) -> int:
+def max_price_in_stars(recipients: int) -> int:
     """What a paid broadcast takes from the bot's Stars at most: a tenth of one for each message over the 30 that
     are free in each second. https://core.telegram.org/bots/faq#how-can-i-message-all-of-my-bot-39s-subscribers-at-once"""
-    free = PER_SECOND * math.ceil(people / PAID_PER_SECOND)
-    return math.ceil(max(0, people - free) / _MESSAGES_A_STAR)
+    free = MESSAGES_PER_SECOND * math.ceil(recipients / PAID_MESSAGES_PER_SECOND)
+    return math.ceil(max(0, recipients - free) / _MESSAGES_PER_STAR)

@@ -6,59 +6,59 @@ from typing import Any
 
 from asyncpg import UniqueViolationError
 
-from services.broadcast.content import fallback_of, group_of
+from services.broadcast.content import build_audience_filter, fallback_version
 from services.broadcast.job import BROADCAST
-from services.core.errors import Refused
-from services.jobs.enqueue import launch
-from storage.messaging.broadcast_recipients import add_recipients, begin_revision
-from storage.messaging.broadcasts import Broadcast, Task, resume_broadcast, revise_broadcast, start_broadcast
+from services.core.errors import InvalidRequest
+from services.jobs.enqueue import enqueue
+from storage.messaging.broadcast_recipients import add_recipients, start_edit
+from storage.messaging.broadcasts import Broadcast, Task, restart_for_edit, resume_broadcast, start_broadcast
 from storage.pool import Connection, Pool
 
 
 async def start(db: Pool, broadcast: Broadcast, language: str) -> Broadcast | None:
     """Write down everybody who gets it, and begin. None where it was begun already. Raises Refused."""
-    async with _one_at_a_time(db) as connection:
+    async with _single_broadcast_transaction(db) as connection:
         started = await start_broadcast(connection, broadcast.id)
         if started is None:
             return None
-        group, versions = group_of(started), list(started.content)
-        fallback = fallback_of(started.content)
-        if not await add_recipients(connection, started.id, group, versions=versions, fallback=fallback):
-            raise Refused("broadcast.nobody")
-        await _launch(connection, started, language)
+        audience_filter, versions = build_audience_filter(started), list(started.content)
+        fallback = fallback_version(started.content)
+        if not await add_recipients(connection, started.id, audience_filter, versions=versions, fallback=fallback):
+            raise InvalidRequest("broadcast.nobody")
+        await _enqueue(connection, started, language)
     return started
 
 
 async def resume(db: Pool, broadcast: Broadcast, language: str) -> Broadcast | None:
     """Go on, in whichever process. None where it is not paused. Raises Refused."""
-    async with _one_at_a_time(db) as connection:
+    async with _single_broadcast_transaction(db) as connection:
         resumed = await resume_broadcast(connection, broadcast.id)
         if resumed is not None:
-            await _launch(connection, resumed, language)
+            await _enqueue(connection, resumed, language)
     return resumed
 
 
-async def revise(
+async def edit_or_delete(
     db: Pool, broadcast: Broadcast, task: Task, change: dict[str, Any], language: str
 ) -> Broadcast | None:
     """Edit or delete what was sent. `change` holds an edit's `version` and `html`. None where it runs, or is still
     a draft. Raises Refused."""
-    async with _one_at_a_time(db) as connection:
-        revised = await revise_broadcast(connection, broadcast.id, task, change)
-        if revised is None:
+    async with _single_broadcast_transaction(db) as connection:
+        restarted = await restart_for_edit(connection, broadcast.id, task, change)
+        if restarted is None:
             return None
-        if not await begin_revision(connection, broadcast.id, change.get("version", "")):
-            raise Refused("broadcast.nobody_got_it")
-        await _launch(connection, revised, language)
-    return revised
+        if not await start_edit(connection, broadcast.id, change.get("version", "")):
+            raise InvalidRequest("broadcast.nobody_got_it")
+        await _enqueue(connection, restarted, language)
+    return restarted
 
 
-async def _launch(connection: Connection, broadcast: Broadcast, language: str) -> None:
-    await launch(
+async def _enqueue(connection: Connection, broadcast: Broadcast, language: str) -> None:
+    await enqueue(
         connection,
         BROADCAST,
-        f"{broadcast.id}:{broadcast.runs}",
-        {"broadcast": str(broadcast.id), "runs": broadcast.runs},
+        f"{broadcast.id}:{broadcast.run_count}",
+        {"broadcast": str(broadcast.id), "runs": broadcast.run_count},
         user_id=broadcast.admin_id,
         bot_name=broadcast.bot_name,
         language=language,
@@ -66,10 +66,10 @@ async def _launch(connection: Connection, broadcast: Broadcast, language: str) -
 
 
 @asynccontextmanager
-async def _one_at_a_time(db: Pool) -> AsyncIterator[Connection]:
+async def _single_broadcast_transaction(db: Pool) -> AsyncIterator[Connection]:
     """A transaction in which a second running broadcast is refused in words."""
     try:
         async with db.acquire() as connection, connection.transaction():
             yield connection
     except UniqueViolationError as error:
-        raise Refused("broadcast.another_runs", detail=str(error)) from error
+        raise InvalidRequest("broadcast.another_runs", detail=str(error)) from error

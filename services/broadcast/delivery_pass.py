@@ -11,46 +11,48 @@ from aiogram import Bot
 from aiogram.exceptions import TelegramAPIError, TelegramNetworkError, TelegramRetryAfter, TelegramServerError
 from loguru import logger
 
-from services.broadcast.content import Content, versions_of
+from services.broadcast.content import Content, content_versions
 from services.broadcast.progress import show_progress
-from services.broadcast.telegram_calls import never_went_out
-from services.durable.steps import patiently
-from services.messaging.app_context import Studio
-from services.messaging.rate_limiter import PAID_PER_SECOND, Pacer
+from services.broadcast.telegram_calls import was_not_sent
+from services.durable.steps import retry_while_db_unavailable
+from services.messaging.app_context import AppContext
+from services.messaging.rate_limiter import PAID_MESSAGES_PER_SECOND, RateLimiter
 from storage.messaging.broadcast_recipients import Recipient
-from storage.messaging.broadcasts import Broadcast, get_broadcast, note_wait
+from storage.messaging.broadcasts import Broadcast, get_broadcast, set_throttled
 
 _FLUSH_SECONDS = 0.05
-_SHOW_SECONDS = 5.0
-_LOOK_SECONDS = 0.5
-_IN_FLIGHT = 250
+_PROGRESS_SECONDS = 5.0
+_POLL_SECONDS = 0.5
+_MAX_IN_FLIGHT = 250
 _CLAIM_SECONDS = 0.01
 """How much is claimed at once: so few that they are no burst, and that a death leaves little unknown."""
-_TRIES = 4
-_FIRST_AGAIN_SECONDS = 0.3
-_CONNECT_AGAIN_SECONDS = 2.0
+_MAX_ATTEMPTS = 4
+_FIRST_RETRY_SECONDS = 0.3
+_RECONNECT_SECONDS = 2.0
 
-End = TypeVar("End")
+Outcome = TypeVar("Outcome")
 
 
-class Pass(ABC, Generic[End]):
+class DeliveryPass(ABC, Generic[Outcome]):
     """Sending, editing or deleting: `seconds` of it, under one runner."""
 
-    def __init__(self, studio: Studio, broadcast: Broadcast, runner: UUID, *, seconds: float) -> None:
+    def __init__(self, studio: AppContext, broadcast: Broadcast, worker_id: UUID, *, seconds: float) -> None:
         self.studio = studio
         self.broadcast = broadcast
-        self.runner = runner
-        self.versions = versions_of(broadcast)
-        self.bot: Bot = studio.bulk[broadcast.bot_name]
-        self.pacer = Pacer(PAID_PER_SECOND) if self._is_paid else studio.pacers[broadcast.bot_name]
-        self._seconds = seconds
-        self._after = -(2**62)
+        self.worker_id = worker_id
+        self.versions = content_versions(broadcast)
+        self.bot: Bot = studio.broadcast_bots[broadcast.bot_name]
+        self.rate_limiter = (
+            RateLimiter(PAID_MESSAGES_PER_SECOND) if self._is_paid else studio.rate_limiters[broadcast.bot_name]
+        )
+        self._duration_seconds = seconds
+        self._after_user_id = -(2**62)
         self._in_flight: set[asyncio.Task[None]] = set()
-        self._ends: list[End] = []
-        self._over = False
-        self._settling = False
-        if broadcast.wait_until is not None:
-            self.pacer.pause((broadcast.wait_until - datetime.now(UTC)).total_seconds())
+        self._outcomes: list[Outcome] = []
+        self._ended = False
+        self._draining = False
+        if broadcast.throttled_until is not None:
+            self.rate_limiter.pause((broadcast.throttled_until - datetime.now(UTC)).total_seconds())
 
     @property
     def _is_paid(self) -> bool:
@@ -61,132 +63,134 @@ class Pass(ABC, Generic[End]):
         """The next people; none when there are no more, or this is not ours to do any longer."""
 
     @abstractmethod
-    async def call(self, recipient: Recipient, content: Content) -> End:
+    async def call(self, recipient: Recipient, content: Content) -> Outcome:
         """Make the call. Raises TelegramAPIError."""
 
     @abstractmethod
-    def end_of(self, recipient: Recipient, error: TelegramAPIError) -> End:
+    def outcome_of_error(self, recipient: Recipient, error: TelegramAPIError) -> Outcome:
         """What a refusal means."""
 
     @abstractmethod
-    def again(self, recipient: Recipient) -> End:
+    def outcome_to_retry(self, recipient: Recipient) -> Outcome:
         """Nothing went out: they wait again."""
 
     @abstractmethod
-    async def write(self, ends: list[End]) -> None:
+    async def save_outcomes(self, outcomes: list[Outcome]) -> None:
         """Write down how calls ended."""
 
     async def run(self) -> None:
         """Until the time is over, nobody waits, or the broadcast does not run any more. Then nothing is in
         flight, and all is written down."""
         spawn = self.studio.background.spawn
-        writer = spawn(self._keep_writing(), "broadcast-results")
-        looker = spawn(self._keep_looking(), "broadcast-progress")
+        flusher = spawn(self._flush_periodically(), "broadcast-results")
+        watcher = spawn(self._watch_state(), "broadcast-progress")
         try:
-            await self._go_through()
+            await self._process_recipients()
         finally:
-            looker.cancel()
-            await asyncio.shield(self._settle(writer))
+            watcher.cancel()
+            await asyncio.shield(self._drain(flusher))
 
-    async def _go_through(self) -> None:
+    async def _process_recipients(self) -> None:
         loop = asyncio.get_running_loop()
-        ends = loop.time() + self._seconds
-        limit = max(1, round(self.pacer.rate * _CLAIM_SECONDS))
-        while loop.time() < ends and not self._over:
-            if self.pacer.paused > 0:
-                await asyncio.sleep(min(self.pacer.paused, _LOOK_SECONDS))
+        deadline = loop.time() + self._duration_seconds
+        limit = max(1, round(self.rate_limiter.rate * _CLAIM_SECONDS))
+        while loop.time() < deadline and not self._ended:
+            if self.rate_limiter.pause_remaining > 0:
+                await asyncio.sleep(min(self.rate_limiter.pause_remaining, _POLL_SECONDS))
                 continue
-            await self._room(limit)
-            found = await patiently(partial(self.claim, limit, self._after))
-            if found:
-                self._after = max(recipient.user_id for recipient in found)
-                self._call_all(found)
+            await self._wait_for_capacity(limit)
+            recipients = await retry_while_db_unavailable(partial(self.claim, limit, self._after_user_id))
+            if recipients:
+                self._after_user_id = max(recipient.user_id for recipient in recipients)
+                self._call_all(recipients)
             elif self._in_flight:
-                await asyncio.wait(self._in_flight, timeout=_LOOK_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-            elif self._after > -(2**62):
-                await self._write_now()
-                self._after = -(2**62)  # once more from the start: some may wait again
+                await asyncio.wait(self._in_flight, timeout=_POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            elif self._after_user_id > -(2**62):
+                await self._flush()
+                self._after_user_id = -(2**62)  # once more from the start: some may wait again
             else:
                 return
 
-    async def _room(self, people: int) -> None:
+    async def _wait_for_capacity(self, recipient_count: int) -> None:
         """Wait for the turn of so many people. Only then are they claimed, and called at once: who is found marked
         after a death was called, but for the moment in between."""
-        while len(self._in_flight) >= _IN_FLIGHT:
+        while len(self._in_flight) >= _MAX_IN_FLIGHT:
             await asyncio.wait(self._in_flight, return_when=asyncio.FIRST_COMPLETED)
-        await self.pacer.turn(people * max(len(content.message_ids) for content in self.versions.values()))
+        await self.rate_limiter.acquire(
+            recipient_count * max(len(content.message_ids) for content in self.versions.values())
+        )
 
-    def _call_all(self, found: list[Recipient]) -> None:
-        for recipient in found:
+    def _call_all(self, recipients: list[Recipient]) -> None:
+        for recipient in recipients:
             content = self.versions[recipient.version]
             task = self.studio.background.spawn(self._call(recipient, content), f"to-{recipient.user_id}")
             self._in_flight.add(task)
             task.add_done_callback(self._in_flight.discard)
 
     async def _call(self, recipient: Recipient, content: Content) -> None:
-        wait = _FIRST_AGAIN_SECONDS
-        for attempt in range(_TRIES):
+        wait = _FIRST_RETRY_SECONDS
+        for attempt in range(_MAX_ATTEMPTS):
             if attempt:
                 await asyncio.sleep(wait)
                 wait *= 2
-                await self.pacer.turn(len(content.message_ids))
+                await self.rate_limiter.acquire(len(content.message_ids))
             try:
-                end = await self.call(recipient, content)
+                outcome = await self.call(recipient, content)
             except TelegramRetryAfter as error:
-                await self._pause(float(error.retry_after))
-                end = self.again(recipient)
+                await self._pause_for(float(error.retry_after))
+                outcome = self.outcome_to_retry(recipient)
             except TelegramServerError as error:
-                if attempt + 1 < _TRIES:
+                if attempt + 1 < _MAX_ATTEMPTS:
                     continue
-                end = self.end_of(recipient, error)
+                outcome = self.outcome_of_error(recipient, error)
             except TelegramNetworkError as error:
-                if never_went_out(error):
-                    self.pacer.pause(_CONNECT_AGAIN_SECONDS)
-                    end = self.again(recipient)
+                if was_not_sent(error):
+                    self.rate_limiter.pause(_RECONNECT_SECONDS)
+                    outcome = self.outcome_to_retry(recipient)
                 else:
-                    end = self.end_of(recipient, error)
+                    outcome = self.outcome_of_error(recipient, error)
             except TelegramAPIError as error:
-                end = self.end_of(recipient, error)
-            self._ends.append(end)  # only now: while the call was made, the list may have become another
+                outcome = self.outcome_of_error(recipient, error)
+            self._outcomes.append(outcome)  # only now: while the call was made, the list may have become another
             return
 
-    async def _pause(self, seconds: float) -> None:
+    async def _pause_for(self, seconds: float) -> None:
         """Telegram's word counts for everything that this broadcast sends, also in the next step or process."""
-        if self.pacer.paused < seconds:
+        if self.rate_limiter.pause_remaining < seconds:
             logger.warning("broadcast {}: Telegram asks to wait {} s", self.broadcast.id, seconds)
-            self.pacer.pause(seconds)
-            await patiently(partial(note_wait, self.studio.db, self.broadcast.id, seconds))
+            self.rate_limiter.pause(seconds)
+            await retry_while_db_unavailable(partial(set_throttled, self.studio.db, self.broadcast.id, seconds))
 
-    async def _keep_writing(self) -> None:
-        while not self._settling:
+    async def _flush_periodically(self) -> None:
+        while not self._draining:
             await asyncio.sleep(_FLUSH_SECONDS)
-            await self._write_now()
+            await self._flush()
 
-    async def _keep_looking(self) -> None:
+    async def _watch_state(self) -> None:
         """Whether it still runs, and how far it is. The claim looks too; this is for when nothing is claimed."""
         loop = asyncio.get_running_loop()
-        shown = loop.time() if self.broadcast.progress_message_id is not None else -_SHOW_SECONDS
+        shown_at = loop.time() if self.broadcast.progress_message_id is not None else -_PROGRESS_SECONDS
         while True:
-            now = await patiently(partial(get_broadcast, self.studio.db, self.broadcast.id))
-            self._over = now is None or now.state != "running" or now.runner != self.runner
-            if now is not None and not self._over and loop.time() - shown >= _SHOW_SECONDS:
-                shown = loop.time()
-                await show_progress(self.studio, now)
-            await asyncio.sleep(_LOOK_SECONDS)
+            current = await retry_while_db_unavailable(partial(get_broadcast, self.studio.db, self.broadcast.id))
+            self._ended = current is None or current.state != "running" or current.worker_id != self.worker_id
+            if current is not None and not self._ended and loop.time() - shown_at >= _PROGRESS_SECONDS:
+                shown_at = loop.time()
+                await show_progress(self.studio, current)
+            await asyncio.sleep(_POLL_SECONDS)
 
-    async def _write_now(self) -> None:
-        if self._ends:
-            ends, self._ends = self._ends, []
+    async def _flush(self) -> None:
+        if self._outcomes:
+            outcomes, self._outcomes = self._outcomes, []
             try:
-                await patiently(partial(self.write, ends))
+                await retry_while_db_unavailable(partial(self.save_outcomes, outcomes))
             except BaseException:
-                self._ends = [*ends, *self._ends]  # whoever comes next writes them
+                self._outcomes = [*outcomes, *self._outcomes]  # whoever comes next writes them
                 raise
 
-    async def _settle(self, writer: asyncio.Task[None]) -> None:
+    async def _drain(self, flusher: asyncio.Task[None]) -> None:
         """What is in flight comes in, and is written down."""
         if self._in_flight:
             await asyncio.wait(set(self._in_flight))
-        self._settling = True
-        await asyncio.gather(writer, return_exceptions=True)
-        await self._write_now()
+        self._draining = True
+        await asyncio.gather(flusher, return_exceptions=True)
+        await self._flush()

@@ -6,88 +6,94 @@ from aiogram.exceptions import TelegramAPIError, TelegramNetworkError
 from loguru import logger
 
 from services.broadcast.content import Content
-from services.broadcast.delivery_pass import Pass
-from services.broadcast.telegram_calls import content_is_gone, copy, delete, edit, is_done_already
-from services.durable.steps import patiently
-from services.messaging.telegram_errors import person_is_gone
+from services.broadcast.delivery_pass import DeliveryPass
+from services.broadcast.telegram_calls import delete_copy, edit_copy, is_already_done, is_content_gone, send_copy
+from services.durable.steps import retry_while_db_unavailable
+from services.messaging.telegram_errors import is_user_unreachable
 from storage.messaging.broadcast_recipients import (
-    Ended,
+    EditOutcome,
     Recipient,
-    Revised,
+    SendOutcome,
     claim_recipients,
-    end_recipients,
-    end_revisions,
-    forget_unanswered,
-    next_revisions,
+    mark_unanswered_unknown,
+    next_edits,
+    save_edit_outcomes,
+    save_send_outcomes,
 )
 from storage.messaging.broadcasts import pause_broadcast
 
-_ERROR_LENGTH = 200
+_MAX_ERROR_LENGTH = 200
 
 
-class Sending(Pass[Ended]):
+class SendPass(DeliveryPass[SendOutcome]):
     """To each at most once: whose answer is not known is written down as such, and not sent to again."""
 
     async def run(self) -> None:
-        left = await patiently(partial(forget_unanswered, self.studio.db, self.broadcast.id, self.runner))
-        if left:
-            logger.warning("broadcast {}: whether {} people got it is unknown", self.broadcast.id, left)
+        unanswered = await retry_while_db_unavailable(
+            partial(mark_unanswered_unknown, self.studio.db, self.broadcast.id, self.worker_id)
+        )
+        if unanswered:
+            logger.warning("broadcast {}: whether {} people got it is unknown", self.broadcast.id, unanswered)
         await super().run()
 
     async def claim(self, limit: int, after: int) -> list[Recipient]:
-        return await claim_recipients(self.studio.db, self.broadcast.id, self.runner, after=after, limit=limit)
+        return await claim_recipients(self.studio.db, self.broadcast.id, self.worker_id, after=after, limit=limit)
 
-    async def call(self, recipient: Recipient, content: Content) -> Ended:
-        ids = await copy(self.bot, content, recipient.user_id, paid=self.broadcast.paid, silent=recipient.silent)
-        return Ended(recipient.user_id, "sent", ids)
+    async def call(self, recipient: Recipient, content: Content) -> SendOutcome:
+        ids = await send_copy(
+            self.bot, content, recipient.user_id, paid=self.broadcast.paid, silent=recipient.silent
+        )
+        return SendOutcome(recipient.user_id, "sent", ids)
 
-    def end_of(self, recipient: Recipient, error: TelegramAPIError) -> Ended:
-        why = error.message[:_ERROR_LENGTH]
+    def outcome_of_error(self, recipient: Recipient, error: TelegramAPIError) -> SendOutcome:
+        reason = error.message[:_MAX_ERROR_LENGTH]
         if isinstance(error, TelegramNetworkError):
-            return Ended(recipient.user_id, "unknown", error=why)
-        if content_is_gone(error):
-            self._halt(error)
-            return self.again(recipient)
-        return Ended(recipient.user_id, "blocked" if person_is_gone(error) else "failed", error=why)
+            return SendOutcome(recipient.user_id, "unknown", error=reason)
+        if is_content_gone(error):
+            self._pause_broadcast(error)
+            return self.outcome_to_retry(recipient)
+        return SendOutcome(recipient.user_id, "blocked" if is_user_unreachable(error) else "failed", error=reason)
 
-    def _halt(self, error: TelegramAPIError) -> None:
+    def _pause_broadcast(self, error: TelegramAPIError) -> None:
         """It would fail for everybody: better paused than failed."""
         logger.error("broadcast {} is paused: {}", self.broadcast.id, error.message)
-        self.pacer.pause(1.0)
-        self.studio.background.spawn(pause(self), "broadcast-halt")
+        self.rate_limiter.pause(1.0)
+        self.studio.background.spawn(pause_after_error(self), "broadcast-halt")
 
-    def again(self, recipient: Recipient) -> Ended:
-        return Ended(recipient.user_id, "waiting")
+    def outcome_to_retry(self, recipient: Recipient) -> SendOutcome:
+        return SendOutcome(recipient.user_id, "waiting")
 
-    async def write(self, ends: list[Ended]) -> None:
+    async def save_outcomes(self, outcomes: list[SendOutcome]) -> None:
         async with self.studio.db.acquire() as connection, connection.transaction():
-            await end_recipients(connection, self.broadcast.id, self.runner, ends)
+            await save_send_outcomes(connection, self.broadcast.id, self.worker_id, outcomes)
 
 
-async def pause(sending: Sending) -> None:
-    await patiently(partial(pause_broadcast, sending.studio.db, sending.broadcast.id))
+async def pause_after_error(send_pass: SendPass) -> None:
+    await retry_while_db_unavailable(partial(pause_broadcast, send_pass.studio.db, send_pass.broadcast.id))
 
 
-class Revising(Pass[Revised]):
+class EditPass(DeliveryPass[EditOutcome]):
     """Edits and deletes may come twice, so nobody is marked before; what Telegram refuses is kept."""
 
     async def claim(self, limit: int, after: int) -> list[Recipient]:
-        return await next_revisions(self.studio.db, self.broadcast.id, self.runner, after=after, limit=limit)
+        return await next_edits(self.studio.db, self.broadcast.id, self.worker_id, after=after, limit=limit)
 
-    async def call(self, recipient: Recipient, content: Content) -> Revised:
+    async def call(self, recipient: Recipient, content: Content) -> EditOutcome:
         if self.broadcast.task == "delete":
-            await delete(self.bot, recipient.user_id, recipient.message_ids)
+            await delete_copy(self.bot, recipient.user_id, recipient.message_ids)
         else:
-            await edit(self.bot, content, self.broadcast.change["html"], recipient.user_id, recipient.message_ids)
-        return Revised(recipient.user_id, "done")
+            await edit_copy(
+                self.bot, content, self.broadcast.change["html"], recipient.user_id, recipient.message_ids
+            )
+        return EditOutcome(recipient.user_id, "done")
 
-    def end_of(self, recipient: Recipient, error: TelegramAPIError) -> Revised:
-        if is_done_already(error):
-            return Revised(recipient.user_id, "done")
-        return Revised(recipient.user_id, "refused", error.message[:_ERROR_LENGTH])
+    def outcome_of_error(self, recipient: Recipient, error: TelegramAPIError) -> EditOutcome:
+        if is_already_done(error):
+            return EditOutcome(recipient.user_id, "done")
+        return EditOutcome(recipient.user_id, "refused", error.message[:_MAX_ERROR_LENGTH])
 
-    def again(self, recipient: Recipient) -> Revised:
-        return Revised(recipient.user_id, "waiting")
+    def outcome_to_retry(self, recipient: Recipient) -> EditOutcome:
+        return EditOutcome(recipient.user_id, "waiting")
 
-    async def write(self, ends: list[Revised]) -> None:
-        await end_revisions(self.studio.db, self.broadcast.id, ends)
+    async def save_outcomes(self, outcomes: list[EditOutcome]) -> None:
+        await save_edit_outcomes(self.studio.db, self.broadcast.id, outcomes)

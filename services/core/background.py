@@ -6,54 +6,54 @@ from typing import Any
 
 from loguru import logger
 
-_AGAIN_SECONDS = 1.0
-_CANCELS = 5
-_CANCEL_SECONDS = 1.0
+_RESTART_DELAY_SECONDS = 1.0
+_MAX_CANCEL_ATTEMPTS = 5
+_CANCEL_TIMEOUT_SECONDS = 1.0
 
 
-async def end_all(tasks: Collection[asyncio.Task[Any]]) -> None:
+async def cancel_all(tasks: Collection[asyncio.Task[Any]]) -> None:
     """Cancel the tasks and wait until they have ended.
 
     A cancellation gets lost where the cleaning up on its way fails, as on a connection to a database that has just
     died: what is raised there takes its place, and a loop that goes on after that goes on for ever. So it is made
     again; whatever still runs after some seconds is left alone, as the process is about to end.
     """
-    for _ in range(_CANCELS):
-        left = [task for task in tasks if not task.done()]
-        if not left:
+    for _ in range(_MAX_CANCEL_ATTEMPTS):
+        running = [task for task in tasks if not task.done()]
+        if not running:
             return
-        for task in left:
+        for task in running:
             task.cancel()
-        await asyncio.wait(left, timeout=_CANCEL_SECONDS)
+        await asyncio.wait(running, timeout=_CANCEL_TIMEOUT_SECONDS)
     if names := [task.get_name() for task in tasks if not task.done()]:
         logger.error("these do not end: {}", ", ".join(names))
 
 
-class Background:
+class BackgroundTasks:
     """A supervised group: a task that fails is logged once and takes no other down."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    def spawn(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
-        task = asyncio.get_running_loop().create_task(work, name=name)
+    def spawn(self, coroutine: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
+        task = asyncio.get_running_loop().create_task(coroutine, name=name)
         self._tasks.add(task)
-        task.add_done_callback(self._done)
+        task.add_done_callback(self._on_done)
         return task
 
-    def keep(self, work: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
+    def run_forever(self, function: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
         """Run work that has no end; should it fail, log it and begin it again."""
-        self.spawn(self._again(work, name), name)
+        self.spawn(self._restart_forever(function, name), name)
 
-    async def _again(self, work: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
+    async def _restart_forever(self, function: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
         while True:
             try:
-                await work()
+                await function()
             except Exception as error:  # noqa: BLE001 - a bug must not silently end what keeps orders moving
                 logger.opt(exception=error).error("{} failed and begins again", name)
-            await asyncio.sleep(_AGAIN_SECONDS)
+            await asyncio.sleep(_RESTART_DELAY_SECONDS)
 
-    def _done(self, task: asyncio.Task[Any]) -> None:
+    def _on_done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.opt(exception=error).error("background task {} failed", task.get_name())
@@ -63,4 +63,4 @@ class Background:
         tasks = set(self._tasks)
         if tasks:
             await asyncio.wait(tasks, timeout=seconds)
-        await end_all(tasks)
+        await cancel_all(tasks)

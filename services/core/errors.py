@@ -29,67 +29,69 @@ class Failure(Exception):
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> "Failure":
-        kind = {c.__name__: c for c in (Refused, Broken, Passing, Away)}.get(data["type"], Broken)
-        return kind(data["key"], detail=data["detail"], **data["params"])
+        failure_class = {
+            c.__name__: c for c in (InvalidRequest, PermanentFailure, TransientFailure, Unavailable)
+        }.get(data["type"], PermanentFailure)
+        return failure_class(data["key"], detail=data["detail"], **data["params"])
 
 
-class Refused(Failure):
+class InvalidRequest(Failure):
     """The order asks for what cannot be done; the person can change it."""
 
     persons_fault = True
 
 
-class Broken(Failure):
+class PermanentFailure(Failure):
     """Something of ours or the provider's failed, and trying again would not help."""
 
 
-class Passing(Failure):
+class TransientFailure(Failure):
     """Something failed that may well succeed in a moment."""
 
     retriable = True
 
 
-class Away(Passing):
+class Unavailable(TransientFailure):
     """Telegram cannot be reached: nobody can be told anything until it is back."""
 
 
-class NotEnough(Refused):
+class InsufficientCredits(InvalidRequest):
     """The person has too few credits; `missing` is how many Stars."""
 
     def __init__(self, *, price: int, available: int) -> None:
         super().__init__("order.not_enough", price=price, available=available)
-        self.missing = price - available
+        self.missing_credits = price - available
 
 
 class LeaseLost(Exception):
     """Another runner has the job now. Not a failure of the job: this runner ends quietly."""
 
 
-class PlanGaveUp(Exception):
+class RetriesExhausted(Exception):
     """This plan has used up its tries on a step that must not be given up; another runner goes on."""
 
 
-_PROVIDER: dict[ErrorKind, tuple[type[Failure], str]] = {
-    ErrorKind.BAD_INPUT: (Refused, "failure.bad_input"),
-    ErrorKind.MODERATION: (Refused, "failure.moderation"),
-    ErrorKind.QUOTA: (Broken, "failure.provider"),
-    ErrorKind.NOT_FOUND: (Broken, "failure.provider"),
-    ErrorKind.FAILED: (Broken, "failure.provider"),
-    ErrorKind.TIMED_OUT: (Passing, "failure.timed_out"),
-    ErrorKind.RATE_LIMITED: (Passing, "failure.busy"),
-    ErrorKind.OVERLOADED: (Passing, "failure.busy"),
+_PROVIDER_FAILURES: dict[ErrorKind, tuple[type[Failure], str]] = {
+    ErrorKind.BAD_INPUT: (InvalidRequest, "failure.bad_input"),
+    ErrorKind.MODERATION: (InvalidRequest, "failure.moderation"),
+    ErrorKind.QUOTA: (PermanentFailure, "failure.provider"),
+    ErrorKind.NOT_FOUND: (PermanentFailure, "failure.provider"),
+    ErrorKind.FAILED: (PermanentFailure, "failure.provider"),
+    ErrorKind.TIMED_OUT: (TransientFailure, "failure.timed_out"),
+    ErrorKind.RATE_LIMITED: (TransientFailure, "failure.busy"),
+    ErrorKind.OVERLOADED: (TransientFailure, "failure.busy"),
 }
 
 
-def failure_of(error: Exception) -> Failure:
+def to_failure(error: Exception) -> Failure:
     """What an exception means for the order; one nobody foresaw may be tried again."""
     if isinstance(error, Failure):
         return error
     if isinstance(error, ProviderError):
-        return failure_of_kind(error.kind, error.detail, retry_after=error.retry_after)
-    return Passing("failure.unexpected", detail=f"{type(error).__name__}: {error}")
+        return failure_from_kind(error.kind, error.detail, retry_after=error.retry_after)
+    return TransientFailure("failure.unexpected", detail=f"{type(error).__name__}: {error}")
 
 
-def failure_of_kind(kind: ErrorKind, detail: str, *, retry_after: float | None = None) -> Failure:
-    failure, key = _PROVIDER[kind]
-    return failure(key, detail=detail, retry_after=retry_after)
+def failure_from_kind(kind: ErrorKind, detail: str, *, retry_after: float | None = None) -> Failure:
+    failure_class, key = _PROVIDER_FAILURES[kind]
+    return failure_class(key, detail=detail, retry_after=retry_after)

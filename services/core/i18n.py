@@ -13,7 +13,7 @@ from aiogram.utils.i18n import I18n
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 
-FOLDER = Path(__file__).resolve().parents[2] / "locales"
+LOCALES_DIR = Path(__file__).resolve().parents[2] / "locales"
 DEFAULT_LANGUAGE = "en"
 
 
@@ -38,8 +38,8 @@ class _Catalogues(I18n):
 class Texts:
     """All texts in all languages."""
 
-    def __init__(self, folder: Path = FOLDER) -> None:
-        self._catalogues = _Catalogues(path=folder, default_locale=DEFAULT_LANGUAGE)
+    def __init__(self, locales_dir: Path = LOCALES_DIR) -> None:
+        self._catalogues = _Catalogues(path=locales_dir, default_locale=DEFAULT_LANGUAGE)
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -60,7 +60,7 @@ class Texts:
             params = {"n": n, **params}
         return text.format_map(_escaped(params)) if params else text
 
-    def has(self, key: str) -> bool:
+    def has_key(self, key: str) -> bool:
         return self._catalogues.gettext(key, locale=DEFAULT_LANGUAGE) != key
 
 

@@ -7,38 +7,38 @@ from html import unescape
 from html.parser import HTMLParser
 from typing import Final
 
-MESSAGE_LENGTH: Final = 4096
-_CUT: Final = "…"
+MAX_MESSAGE_LENGTH: Final = 4096
+_ELLIPSIS: Final = "…"
 
 
-def fit_message(html: str, limit: int = MESSAGE_LENGTH) -> str:
+def truncate_html(html: str, limit: int = MAX_MESSAGE_LENGTH) -> str:
     """The HTML as it is where what it shows fits; else its beginning, with an ellipsis and every tag closed.
 
     `limit` is in UTF-16 units, in which Telegram counts: https://core.telegram.org/api/entities#entity-length
     """
-    if _units(html) <= limit:
+    if _utf16_length(html) <= limit:
         return html
-    whole = _Cutter(limit)
+    whole = _HtmlTruncator(limit)
     whole.feed(html)
     whole.close()
     if not whole.full:
         return html
-    cut = _Cutter(limit - len(_CUT))
-    cut.feed(html)
-    cut.close()
-    return cut.html
+    truncator = _HtmlTruncator(limit - len(_ELLIPSIS))
+    truncator.feed(html)
+    truncator.close()
+    return truncator.html
 
 
-def _units(text: str) -> int:
+def _utf16_length(text: str) -> int:
     return len(text.encode("utf-16-le")) // 2
 
 
-class _Cutter(HTMLParser):
+class _HtmlTruncator(HTMLParser):
     """Copies HTML until its text is full; character references count as what they show and are never cut."""
 
     def __init__(self, limit: int) -> None:
         super().__init__(convert_charrefs=False)
-        self._left = limit
+        self._remaining = limit
         self._parts: list[str] = []
         self._open: list[str] = []
         self.full = False
@@ -47,7 +47,7 @@ class _Cutter(HTMLParser):
     def html(self) -> str:
         """What was copied. Trailing space goes, as Telegram strips it."""
         closing = "".join(f"</{tag}>" for tag in reversed(self._open))
-        return "".join(self._parts).rstrip() + _CUT + closing
+        return "".join(self._parts).rstrip() + _ELLIPSIS + closing
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         if not self.full:
@@ -64,16 +64,16 @@ class _Cutter(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         for character in data:
-            self._take(character, _units(character))
+            self._append(character, _utf16_length(character))
 
     def handle_entityref(self, name: str) -> None:
-        self._take(f"&{name};", _units(unescape(f"&{name};")))
+        self._append(f"&{name};", _utf16_length(unescape(f"&{name};")))
 
     def handle_charref(self, name: str) -> None:
-        self._take(f"&#{name};", _units(unescape(f"&#{name};")))
+        self._append(f"&#{name};", _utf16_length(unescape(f"&#{name};")))
 
-    def _take(self, shown: str, units: int) -> None:
-        self.full = self.full or units > self._left
+    def _append(self, markup: str, units: int) -> None:
+        self.full = self.full or units > self._remaining
         if not self.full:
-            self._parts.append(shown)
-            self._left -= units
+            self._parts.append(markup)
+            self._remaining -= units

@@ -23,7 +23,7 @@ from storage.jobs.jobs import Job, Plan
 
 VERSION: Final = "0.1.0"
 REGISTRY: Final = CollectorRegistry()
-_LAG_EVERY: Final = 0.5
+_LAG_INTERVAL_SECONDS: Final = 0.5
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, which nothing here asks for
 ProcessCollector(registry=REGISTRY)
@@ -82,13 +82,13 @@ LOOP_LAG: Final = Histogram(
     buckets=(0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
     registry=REGISTRY,
 )
-BUILD: Final = Gauge(
+BUILD_INFO: Final = Gauge(
     "diptych_build_info", "What runs", ["version", "python", "aiogram", "inngest"], registry=REGISTRY
 )
-BUILD.labels(VERSION, platform.python_version(), version("aiogram"), version("inngest")).set(1)
+BUILD_INFO.labels(VERSION, platform.python_version(), version("aiogram"), version("inngest")).set(1)
 
 
-def begin_counting(services: Iterable[str]) -> None:
+def initialize_counters(services: Iterable[str]) -> None:
     """Begin at 0: Prometheus does not see a counter grow that begins with its first event."""
     for service in services:
         for plan in get_args(Plan):
@@ -96,17 +96,17 @@ def begin_counting(services: Iterable[str]) -> None:
                 JOBS_ENDED.labels(service, plan, end)
 
 
-def count_end(job: Job) -> None:
+def record_job_end(job: Job) -> None:
     """A job that has just been ended by this process."""
     JOBS_ENDED.labels(job.service, job.plan, job.state).inc()
     if job.failure:
         JOBS_FAILED.labels(job.service, job.failure).inc()
-    begun = job.started_at or job.ended_at
-    JOB_WAITING_SECONDS.labels(job.service, job.plan).observe(_seconds(job.created_at, begun))
-    JOB_SECONDS.labels(job.service, job.plan).observe(_seconds(begun, job.ended_at))
+    started_at = job.started_at or job.ended_at
+    JOB_WAITING_SECONDS.labels(job.service, job.plan).observe(_seconds_between(job.created_at, started_at))
+    JOB_SECONDS.labels(job.service, job.plan).observe(_seconds_between(started_at, job.ended_at))
 
 
-def count_provider_call(provider: str, method: str, error: str, seconds: float) -> None:
+def record_provider_call(provider: str, method: str, error: str, seconds: float) -> None:
     """`error` is a ProviderError's kind, or empty."""
     PROVIDER_CALLS.labels(provider, method).inc()
     if error:
@@ -114,20 +114,20 @@ def count_provider_call(provider: str, method: str, error: str, seconds: float) 
     PROVIDER_SECONDS.labels(provider, method).observe(seconds)
 
 
-def count_telegram_call(method: str, outcome: str, seconds: float) -> None:
+def record_telegram_call(method: str, outcome: str, seconds: float) -> None:
     TELEGRAM_CALLS.labels(method, outcome).inc()
     if method != "getUpdates":
         TELEGRAM_SECONDS.labels(method).observe(seconds)
 
 
-async def watch_loop() -> None:
+async def measure_loop_lag() -> None:
     """Measure how late the event loop is, for ever."""
     loop = asyncio.get_running_loop()
     while True:
-        due = loop.time() + _LAG_EVERY
-        await asyncio.sleep(_LAG_EVERY)
+        due = loop.time() + _LAG_INTERVAL_SECONDS
+        await asyncio.sleep(_LAG_INTERVAL_SECONDS)
         LOOP_LAG.observe(max(0.0, loop.time() - due))
 
 
-def _seconds(begin: datetime | None, end: datetime | None) -> float:
+def _seconds_between(begin: datetime | None, end: datetime | None) -> float:
     return max(0.0, (end - begin).total_seconds()) if begin and end else 0.0

@@ -15,13 +15,13 @@ from storage.settings import notify
 CHANNEL = "signals"
 
 
-class Signals:
+class PubSub:
     def __init__(self) -> None:
-        self._waiting: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+        self._subscribers: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
 
-    async def wait(self, signal: str, seconds: float) -> bool:
+    async def wait(self, topic: str, seconds: float) -> bool:
         """Until the signal is given, or that long; whether it was given."""
-        with self.expect(signal) as event:
+        with self.subscribe(topic) as event:
             try:
                 async with asyncio.timeout(seconds):
                     await event.wait()
@@ -30,23 +30,23 @@ class Signals:
             return True
 
     @contextmanager
-    def expect(self, signal: str) -> Iterator[asyncio.Event]:
+    def subscribe(self, topic: str) -> Iterator[asyncio.Event]:
         """An event that is set when the signal is given while the body runs."""
         event = asyncio.Event()
-        self._waiting[signal].add(event)
+        self._subscribers[topic].add(event)
         try:
             yield event
         finally:
-            self._waiting[signal].discard(event)
-            if not self._waiting[signal]:
-                del self._waiting[signal]
+            self._subscribers[topic].discard(event)
+            if not self._subscribers[topic]:
+                del self._subscribers[topic]
 
-    def heard(self, signal: str) -> None:
+    def dispatch(self, topic: str) -> None:
         """Wake who waits for it in this process."""
-        for event in self._waiting.get(signal, ()):
+        for event in self._subscribers.get(topic, ()):
             event.set()
 
 
-async def give(db: Executor, signal: str) -> None:
+async def publish(db: Executor, topic: str) -> None:
     """Wake who waits for it, in every process."""
-    await notify(db, CHANNEL, signal)
+    await notify(db, CHANNEL, topic)

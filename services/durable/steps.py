@@ -15,25 +15,25 @@ from typing import Any, TypeVar, cast
 import stamina
 from loguru import logger
 
-from services.core.errors import Away, Failure, LeaseLost, failure_of
-from services.durable.pubsub import Signals
+from services.core.errors import Failure, LeaseLost, Unavailable, to_failure
+from services.durable.pubsub import PubSub
 from storage.jobs import journal
 from storage.jobs.jobs import Job, Plan, renew_lease
-from storage.pool import DATABASE_AWAY, Pool
+from storage.pool import DATABASE_UNAVAILABLE, Pool
 
 T = TypeVar("T")
-Work = Callable[[], Awaitable[Any]]
-Recover = Callable[[datetime], Awaitable[Any]]
+StepFunction = Callable[[], Awaitable[Any]]
+Reconcile = Callable[[datetime], Awaitable[Any]]
 Outcome = dict[str, Any]
 """What the journal holds of a step: `{"value": …}` or `{"failure": …}`."""
 
-RETRIES = 3
+MAX_RETRIES = 3
 """How often a step is tried again, on either plan."""
 
 
-async def patiently(write: Callable[[], Awaitable[T]]) -> T:
+async def retry_while_db_unavailable(write: Callable[[], Awaitable[T]]) -> T:
     """Do a write of ours, however long the database is away (2 minutes): the work around it must not run again."""
-    async for attempt in stamina.retry_context(on=DATABASE_AWAY, attempts=40, timeout=120, wait_max=3):
+    async for attempt in stamina.retry_context(on=DATABASE_UNAVAILABLE, attempts=40, timeout=120, wait_max=3):
         with attempt:
             return await write()
     raise AssertionError("the last attempt returns or raises")
@@ -44,18 +44,23 @@ class Steps(ABC):
 
     plan: Plan
 
-    def __init__(self, db: Pool, job: Job, entries: dict[str, journal.Entry]) -> None:
+    def __init__(self, db: Pool, job: Job, entries: dict[str, journal.JournalEntry]) -> None:
         self._db = db
         self._job = job
         self._entries = entries
 
     @property
-    def entries(self) -> dict[str, journal.Entry]:
+    def entries(self) -> dict[str, journal.JournalEntry]:
         """The journal as it stands."""
         return self._entries
 
     async def run(
-        self, step: str, work: Callable[[], Awaitable[T]], *, recover: Recover | None = None, patient: bool = False
+        self,
+        step: str,
+        work: Callable[[], Awaitable[T]],
+        *,
+        reconcile: Reconcile | None = None,
+        retry_outages: bool = False,
     ) -> T:
         """Do `work` once, or give what the journal has of it.
 
@@ -66,78 +71,94 @@ class Steps(ABC):
         """
         entry = self._entries.get(step)
         if entry is not None and entry.ended_at is not None:
-            return cast("T", _value(entry.result))
-        return cast("T", await self._fresh(step, work, recover, patient))
+            return cast("T", _unwrap(entry.result))
+        return cast("T", await self._run_new(step, work, reconcile, retry_outages))
 
-    async def _fresh(self, step: str, work: Work, recover: Recover | None, patient: bool) -> Any:
-        return _value(await self._attempts(step, partial(self._attempt, step, work, recover, patient), patient))
+    async def _run_new(
+        self, step: str, work: StepFunction, reconcile: Reconcile | None, retry_outages: bool
+    ) -> Any:
+        return _unwrap(
+            await self._retry(
+                step, partial(self._run_attempt, step, work, reconcile, retry_outages), retry_outages
+            )
+        )
 
     async def sleep(self, step: str, seconds: float) -> None:
         """Let time pass, once."""
         if step in self._entries:
             return
-        await self._pause(step, seconds)
-        await self._end(step, {"value": None})
+        await self._sleep(step, seconds)
+        await self._record(step, {"value": None})
 
-    async def wait(self, step: str, signal: str, seconds: float) -> None:
+    async def wait(self, step: str, topic: str, seconds: float) -> None:
         """Let time pass until `signal` is given (signals.py), or that long. Either way the work goes on: whoever
         wakes up looks for itself what has happened."""
         if step in self._entries:
             return
-        await self._await(step, signal, seconds)
-        await self._end(step, {"value": None})
+        await self._wait_for(step, topic, seconds)
+        await self._record(step, {"value": None})
 
     @abstractmethod
-    async def _await(self, step: str, signal: str, seconds: float) -> None: ...
+    async def _wait_for(self, step: str, topic: str, seconds: float) -> None: ...
 
     @abstractmethod
-    async def _attempts(self, step: str, attempt: Callable[[bool], Awaitable[Outcome]], patient: bool) -> Outcome:
+    async def _retry(
+        self, step: str, attempt: Callable[[bool], Awaitable[Outcome]], retry_outages: bool
+    ) -> Outcome:
         """Call `attempt(last)` until it returns, with this plan's retries."""
 
     @abstractmethod
-    async def _pause(self, step: str, seconds: float) -> None: ...
+    async def _sleep(self, step: str, seconds: float) -> None: ...
 
-    async def _attempt(self, step: str, work: Work, recover: Recover | None, patient: bool, last: bool) -> Outcome:
+    async def _run_attempt(
+        self, step: str, work: StepFunction, reconcile: Reconcile | None, retry_outages: bool, last: bool
+    ) -> Outcome:
         outcome: Outcome
         try:
             # That our own database is away is nobody's failure, and costs no try.
-            outcome = {"value": await patiently(partial(self._work, step, work, recover))}
+            outcome = {"value": await retry_while_db_unavailable(partial(self._execute, step, work, reconcile))}
         except LeaseLost:
             raise
         except Exception as error:
-            failure = failure_of(error)
+            failure = to_failure(error)
             known = failure.key != "failure.unexpected"
             logger.opt(exception=None if known else error).warning(
                 "job {} step {} on plan {}: {}", self._job.id, step, self.plan, failure
             )
-            if failure.retriable and (not last or (patient and isinstance(failure, Away))):
+            if failure.retriable and (not last or (retry_outages and isinstance(failure, Unavailable))):
                 if failure is error:
                     raise
                 raise failure from error
             outcome = {"failure": failure.to_json()}
-        await self._end(step, outcome)
+        await self._record(step, outcome)
         return outcome
 
-    async def _work(self, step: str, work: Work, recover: Recover | None) -> Any:
-        if recover is None:
-            if not await patiently(partial(renew_lease, self._db, self._job.id, self._job.epoch, seconds=0)):
+    async def _execute(self, step: str, work: StepFunction, reconcile: Reconcile | None) -> Any:
+        if reconcile is None:
+            if not await retry_while_db_unavailable(
+                partial(renew_lease, self._db, self._job.id, self._job.epoch, seconds=0)
+            ):
                 raise LeaseLost
             return await work()
-        begun = await patiently(partial(journal.begin_step, self._db, self._job.id, step, self._job.epoch))
-        if begun is None:
+        started_at = await retry_while_db_unavailable(
+            partial(journal.start_step, self._db, self._job.id, step, self._job.epoch)
+        )
+        if started_at is None:
             raise LeaseLost
-        if step in self._entries and (found := await recover(begun)) is not None:
-            logger.info("job {} step {}: found what was begun at {}", self._job.id, step, begun)
+        if step in self._entries and (found := await reconcile(started_at)) is not None:
+            logger.info("job {} step {}: found what was begun at {}", self._job.id, step, started_at)
             return found
-        self._entries[step] = journal.Entry(step, self._job.epoch, begun, None, None)
+        self._entries[step] = journal.JournalEntry(step, self._job.epoch, started_at, None, None)
         return await work()
 
-    async def _end(self, step: str, outcome: Outcome) -> None:
+    async def _record(self, step: str, outcome: Outcome) -> None:
         """Write the end down. Raises LeaseLost."""
-        if not await patiently(partial(journal.end_step, self._db, self._job.id, step, self._job.epoch, outcome)):
+        if not await retry_while_db_unavailable(
+            partial(journal.finish_step, self._db, self._job.id, step, self._job.epoch, outcome)
+        ):
             raise LeaseLost
         now = datetime.now().astimezone()
-        self._entries[step] = journal.Entry(step, self._job.epoch, now, now, outcome)
+        self._entries[step] = journal.JournalEntry(step, self._job.epoch, now, now, outcome)
 
 
 class DirectSteps(Steps):
@@ -145,26 +166,28 @@ class DirectSteps(Steps):
 
     plan: Plan = "B"
 
-    def __init__(self, db: Pool, job: Job, entries: dict[str, journal.Entry], signals: Signals) -> None:
+    def __init__(self, db: Pool, job: Job, entries: dict[str, journal.JournalEntry], pubsub: PubSub) -> None:
         super().__init__(db, job, entries)
-        self._signals = signals
+        self._pubsub = pubsub
 
-    async def _attempts(self, step: str, attempt: Callable[[bool], Awaitable[Outcome]], patient: bool) -> Outcome:
-        tries = None if patient else RETRIES + 1
+    async def _retry(
+        self, step: str, attempt: Callable[[bool], Awaitable[Outcome]], retry_outages: bool
+    ) -> Outcome:
+        max_attempts = None if retry_outages else MAX_RETRIES + 1
         async for retry in stamina.retry_context(
-            on=_retry_delay, attempts=tries, timeout=None, wait_initial=0.5, wait_max=20
+            on=_retry_delay, attempts=max_attempts, timeout=None, wait_initial=0.5, wait_max=20
         ):
             with retry:
-                return await attempt(retry.num > RETRIES)
+                return await attempt(retry.num > MAX_RETRIES)
         raise AssertionError("the last attempt returns or raises")
 
-    async def _pause(self, step: str, seconds: float) -> None:
-        await asyncio.sleep(self._left_of(seconds))
+    async def _sleep(self, step: str, seconds: float) -> None:
+        await asyncio.sleep(self._remaining(seconds))
 
-    async def _await(self, step: str, signal: str, seconds: float) -> None:
-        await self._signals.wait(signal, self._left_of(seconds))
+    async def _wait_for(self, step: str, topic: str, seconds: float) -> None:
+        await self._pubsub.wait(topic, self._remaining(seconds))
 
-    def _left_of(self, seconds: float) -> float:
+    def _remaining(self, seconds: float) -> float:
         """What is left of a pause that began with the last step's end, perhaps under another runner."""
         ends = [entry.ended_at for entry in self._entries.values() if entry.ended_at is not None]
         passed = (datetime.now(UTC) - max(ends)).total_seconds() if ends else 0.0
@@ -178,7 +201,7 @@ def _retry_delay(error: Exception) -> bool | float:
     return error.retry_after if error.retry_after is not None else error.retriable
 
 
-def _value(outcome: Outcome) -> Any:
+def _unwrap(outcome: Outcome) -> Any:
     if "failure" in outcome:
         raise Failure.from_json(outcome["failure"])
     return outcome["value"]

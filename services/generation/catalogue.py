@@ -11,13 +11,13 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from services.generation.inputs import Option
 
-FILE = Path(__file__).with_name("models.toml")
+MODELS_FILE = Path(__file__).with_name("models.toml")
 
 MARKUP = Decimal("2.5")
-USD_PER_STAR = Decimal("0.016")
+USD_PER_CREDIT = Decimal("0.016")
 
 
-class WrongCatalogue(ValueError):
+class CatalogueError(ValueError):
     """One readable line that says what is wrong in models.toml, and where."""
 
 
@@ -50,49 +50,53 @@ class Model(BaseModel):
     images_input: str = "input_images"
     extra: Mapping[str, str | int | float | bool] = {}
 
-    def stars(self, amount: int = 1) -> int:
+    def credits(self, amount: int = 1) -> int:
         """The price of `amount` results, seconds or steps in whole Stars: cost with the markup, rounded up."""
-        return math.ceil(self.usd * amount * MARKUP / USD_PER_STAR)
+        return math.ceil(self.usd * amount * MARKUP / USD_PER_CREDIT)
 
     @property
     def option(self) -> Option:
-        return Option(self.id, self.label, f"{self.stars(min(self.seconds, default=1) if self._timed else 1)} ⭐")
+        return Option(
+            self.id,
+            self.label,
+            f"{self.credits(min(self.seconds, default=1) if self._is_priced_per_second else 1)} ⭐",
+        )
 
     @property
-    def _timed(self) -> bool:
+    def _is_priced_per_second(self) -> bool:
         return self.per == "second"
 
-    def given(self, **values: Any) -> dict[str, Any]:
+    def build_input(self, **values: Any) -> dict[str, Any]:
         """The model's own input for our values by name: `size`, `count`, `seed`, `seconds`; the rest as it is."""
-        named: dict[str, Any] = dict(self.extra)
+        model_input: dict[str, Any] = dict(self.extra)
         for name, value in values.items():
             if name == "size":
                 value = self.size_values.get(value, value)  # noqa: PLW2901
-            theirs = getattr(self, f"{name}_input", name)
-            if theirs and value is not None:
-                named[theirs] = value
-        return named
+            input_name = getattr(self, f"{name}_input", name)
+            if input_name and value is not None:
+                model_input[input_name] = value
+        return model_input
 
 
-_CATALOGUE = TypeAdapter(dict[str, tuple[Model, ...]])
+_CATALOGUE_ADAPTER = TypeAdapter(dict[str, tuple[Model, ...]])
 
 
-def read_models(path: Path = FILE) -> dict[str, dict[str, Model]]:
+def load_models(path: Path = MODELS_FILE) -> dict[str, dict[str, Model]]:
     """Models by service and id. Raises WrongCatalogue."""
     try:
-        catalogue = _CATALOGUE.validate_python(tomllib.loads(path.read_text(encoding="utf-8")))
+        catalogue = _CATALOGUE_ADAPTER.validate_python(tomllib.loads(path.read_text(encoding="utf-8")))
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise WrongCatalogue(f"{path.name}: {where}: {first['msg']}") from None
+        raise CatalogueError(f"{path.name}: {where}: {first['msg']}") from None
     except tomllib.TOMLDecodeError as error:
-        raise WrongCatalogue(f"{path.name}: {error}") from None
+        raise CatalogueError(f"{path.name}: {error}") from None
     by_service: dict[str, dict[str, Model]] = {}
     for service, models in catalogue.items():
         by_service[service] = {model.id: model for model in models}
         if len(by_service[service]) != len(models):
-            raise WrongCatalogue(f"{path.name}: two models of {service} share an id")
+            raise CatalogueError(f"{path.name}: two models of {service} share an id")
     return by_service
 
 
-MODELS = read_models()
+MODELS = load_models()

@@ -21,7 +21,7 @@ ReportProgress = Callable[[int | None], Awaitable[None]]
 Download = Callable[[str], Awaitable[bytes]]
 
 
-WordProviders = tuple[VisionProvider, TextProvider, TranscriptionProvider, ModerationProvider]
+LanguageProviders = tuple[VisionProvider, TextProvider, TranscriptionProvider, ModerationProvider]
 """Those who work with words, in the order in which Providers has them."""
 
 
@@ -53,7 +53,7 @@ class Providers:
 
 
 @dataclass(frozen=True)
-class Shelf:
+class UserCatalogue:
     """Where to look for what only this person can choose."""
 
     db: Executor
@@ -62,7 +62,7 @@ class Shelf:
 
 
 @dataclass(frozen=True)
-class Work:
+class JobContext:
     """One run of one job: the order, the steps of its plan, and the providers."""
 
     job: Job
@@ -71,5 +71,5 @@ class Work:
     db: Executor
     download: Download
     """The bytes of a file that the person sent, by Telegram's file id."""
-    report: ReportProgress
+    report_progress: ReportProgress
     """Tell the person how far the work is, in percent where the provider says so."""

@@ -1,8 +1,8 @@
 """Words that would make a picture like this one."""
 
-from services.generation.context import Work
+from services.generation.context import JobContext
 from services.generation.inputs import FileInput, FileRef, Values
-from services.generation.result import Result
+from services.generation.result import JobResult
 from services.generation.spec import ServiceSpec
 
 _PRICE = 2
@@ -12,14 +12,16 @@ def _price(values: Values) -> int:
     return _PRICE
 
 
-async def run(work: Work) -> Result:
-    photo = FileRef.model_validate(work.job.inputs["image"])
-    vision = work.providers.vision
+async def run(context: JobContext) -> JobResult:
+    photo = FileRef.model_validate(context.job.inputs["image"])
+    vision = context.providers.vision
 
     async def describe() -> str:
-        return await vision.describe(await work.download(photo.file_id))
+        return await vision.describe(await context.download(photo.file_id))
 
-    return Result(text=await work.steps.run("describe", describe, patient=True), offline=vision.offline)
+    return JobResult(
+        text=await context.steps.run("describe", describe, retry_outages=True), offline=vision.offline
+    )
 
 
 SPEC = ServiceSpec(
@@ -27,10 +29,10 @@ SPEC = ServiceSpec(
     event="image/image-to-prompt.start",
     function_id="generate-image-to-prompt",
     emoji="🔎",
-    place=40,
+    menu_position=40,
     inputs=(FileInput("image", ("photo",), max_bytes=10 * 1024 * 1024),),
     price=_price,
     run=run,
-    limit_seconds=120,
+    time_limit_seconds=120,
     actions=("again", "text_to_image", "speech"),
 )

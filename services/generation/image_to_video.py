@@ -2,42 +2,44 @@
 
 from providers.protocols import PredictionRequest
 from services.generation.catalogue import MODELS, Model
-from services.generation.choices import chosen_model, fixed_choice, model_choice, seconds_choice
-from services.generation.context import Work
+from services.generation.choices import fixed_choice, model_choice, seconds_choice, selected_model
+from services.generation.context import JobContext
 from services.generation.inputs import FileInput, FileRef, Option, TextInput, Values
-from services.generation.predictions import Ask, predict, seed_for
-from services.generation.result import Media, Result
+from services.generation.predictions import ProviderJob, derive_seed, run_predictions
+from services.generation.result import JobResult, Media
 from services.generation.spec import ServiceSpec
 from services.safety.moderation import moderate
 
 _MODELS = MODELS["image_to_video"]
-_PHOTO_BYTES = 10 * 1024 * 1024
+_MAX_PHOTO_BYTES = 10 * 1024 * 1024
 
 
-def _morphs(values: Values) -> bool:
+def _has_two_frames(values: Values) -> bool:
     return values.get("frames") == "2"
 
 
-def _fits(model: Model, values: Values) -> bool:
-    return bool(model.end_image_input) or not _morphs(values)
+def _supports_frames(model: Model, values: Values) -> bool:
+    return bool(model.end_image_input) or not _has_two_frames(values)
 
 
 def _price(values: Values) -> int:
-    model = chosen_model(_MODELS, values)
-    return model.stars(int(values["seconds"]) if model.per == "second" else 1)
+    model = selected_model(_MODELS, values)
+    return model.credits(int(values["seconds"]) if model.per == "second" else 1)
 
 
-async def run(work: Work) -> Result:
-    values, media = work.job.inputs, work.providers.media
-    await moderate(work, values["prompt"])
-    model, seed = chosen_model(_MODELS, values), seed_for(work, 1)
-    given = model.given(prompt=values["prompt"], seconds=int(values["seconds"]), seed=seed)
+async def run(context: JobContext) -> JobResult:
+    values, media = context.job.inputs, context.providers.media
+    await moderate(context, values["prompt"])
+    model, seed = selected_model(_MODELS, values), derive_seed(context, 1)
+    model_input = model.build_input(prompt=values["prompt"], seconds=int(values["seconds"]), seed=seed)
     files = {model.image_input: FileRef.model_validate(values["image"])}
-    if _morphs(values):
+    if _has_two_frames(values):
         files[model.end_image_input] = FileRef.model_validate(values["end_image"])
-    ask = Ask(PredictionRequest("video", model.model, given, seed), files)
-    (prediction,) = await predict(work, media, [ask], limit=SPEC.limit_seconds)
-    return Result(media=(Media(kind="video", output=prediction.outputs[0]),), offline=media.offline)
+    provider_job = ProviderJob(PredictionRequest("video", model.model, model_input, seed), files)
+    (prediction,) = await run_predictions(
+        context, media, [provider_job], time_limit_seconds=SPEC.time_limit_seconds
+    )
+    return JobResult(media=(Media(kind="video", output=prediction.outputs[0]),), offline=media.offline)
 
 
 SPEC = ServiceSpec(
@@ -45,18 +47,18 @@ SPEC = ServiceSpec(
     event="video/image-to-video.start",
     function_id="generate-image-to-video",
     emoji="🌀",
-    place=30,
+    menu_position=30,
     inputs=(
         fixed_choice("frames", Option("1", "1 🖼"), Option("2", "2 🖼 → morphing"), columns=1),
-        model_choice(_MODELS, _fits),
-        FileInput("image", ("photo",), max_bytes=_PHOTO_BYTES),
-        FileInput("end_image", ("photo",), max_bytes=_PHOTO_BYTES, wanted=_morphs),
+        model_choice(_MODELS, _supports_frames),
+        FileInput("image", ("photo",), max_bytes=_MAX_PHOTO_BYTES),
+        FileInput("end_image", ("photo",), max_bytes=_MAX_PHOTO_BYTES, needed=_has_two_frames),
         TextInput("prompt", max_length=2000),
         seconds_choice(_MODELS),
     ),
     price=_price,
     run=run,
     concurrency=3,
-    limit_seconds=1200,
+    time_limit_seconds=1200,
     actions=("again", "prompt"),
 )

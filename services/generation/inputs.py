@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from services.core.errors import Refused
+from services.core.errors import InvalidRequest
 
 MB = 1024 * 1024
 TELEGRAM_DOWNLOAD_BYTES = 20 * MB
@@ -27,7 +27,7 @@ class Option:
     note: str = ""
 
 
-Offers = Mapping[str, tuple[Option, ...]]
+UserOptions = Mapping[str, tuple[Option, ...]]
 """What only this person can choose, by input id: their own models, their voices."""
 
 
@@ -46,13 +46,13 @@ class TextInput:
     def improvable(self) -> bool:
         return self.id == "prompt"
 
-    def check(self, value: Any, values: Values, offers: Offers) -> str:
+    def validate(self, value: Any, values: Values, user_options: UserOptions) -> str:
         """The value as the service takes it. Raises Refused with what to change."""
         text = value.strip() if isinstance(value, str) else ""
         if not any(character.isalnum() for character in text):
-            raise Refused("input.no_words")
+            raise InvalidRequest("input.no_words")
         if len(text) > self.max_length:
-            raise Refused("input.too_long", length=len(text), limit=self.max_length)
+            raise InvalidRequest("input.too_long", length=len(text), limit=self.max_length)
         return text
 
 
@@ -61,18 +61,18 @@ class ChoiceInput:
     """One of several options; the first is the default, so it is never asked for."""
 
     id: str
-    options: Callable[[Values, Offers], tuple[Option, ...]]
+    options: Callable[[Values, UserOptions], tuple[Option, ...]]
     columns: int = 2
 
-    def chosen(self, values: Values, offers: Offers) -> Option | None:
+    def selected(self, values: Values, user_options: UserOptions) -> Option | None:
         """What is chosen, or would be by default; None where nothing is offered."""
-        options = self.options(values, offers)
-        fitting = (option for option in options if option.value == values.get(self.id))
-        return next(fitting, options[0] if options else None)
+        options = self.options(values, user_options)
+        matching = (option for option in options if option.value == values.get(self.id))
+        return next(matching, options[0] if options else None)
 
-    def check(self, value: Any, values: Values, offers: Offers) -> str:
-        if value not in {option.value for option in self.options(values, offers)}:
-            raise Refused("input.not_offered", value=str(value))
+    def validate(self, value: Any, values: Values, user_options: UserOptions) -> str:
+        if value not in {option.value for option in self.options(values, user_options)}:
+            raise InvalidRequest("input.not_offered", value=str(value))
         return str(value)
 
 
@@ -99,27 +99,29 @@ class FileInput:
     max_bytes: int = TELEGRAM_DOWNLOAD_BYTES
     max_seconds: int = 0
     """Longest recording or film; 0 for photos."""
-    wanted: Callable[[Values], bool] = lambda values: True
+    needed: Callable[[Values], bool] = lambda values: True
     """Whether the other inputs call for this file at all."""
 
-    def check(self, value: Any, values: Values, offers: Offers) -> dict[str, Any] | None:
-        if not self.wanted(values):
+    def validate(self, value: Any, values: Values, user_options: UserOptions) -> dict[str, Any] | None:
+        if not self.needed(values):
             return None
         try:
             file = FileRef.model_validate(value)
         except ValidationError:
-            raise Refused("input.file_please") from None
-        self.check_file(file)
+            raise InvalidRequest("input.file_please") from None
+        self.validate_file(file)
         return file.model_dump()
 
-    def check_file(self, file: FileRef) -> None:
+    def validate_file(self, file: FileRef) -> None:
         """Refuse what is too large, too long or of the wrong kind, before anything is charged."""
         if file.kind not in self.kinds:
-            raise Refused("input.wrong_kind")
+            raise InvalidRequest("input.wrong_kind")
         if file.size > self.max_bytes:
-            raise Refused("input.too_large", size=_megabytes(file.size), limit=self.max_bytes // MB)
+            raise InvalidRequest("input.too_large", size=_format_megabytes(file.size), limit=self.max_bytes // MB)
         if self.max_seconds and file.seconds > self.max_seconds:
-            raise Refused("input.too_long_recording", minutes=-(-file.seconds // 60), limit=self.max_seconds)
+            raise InvalidRequest(
+                "input.too_long_recording", minutes=-(-file.seconds // 60), limit=self.max_seconds
+            )
 
 
 @dataclass(frozen=True)
@@ -127,29 +129,29 @@ class PhotosInput:
     """Many photos, sent as albums or one by one until /done."""
 
     id: str
-    least: int
-    most: int
+    min_count: int
+    max_count: int
     max_bytes: int = 10 * MB
 
-    def check(self, value: Any, values: Values, offers: Offers) -> list[dict[str, Any]]:
+    def validate(self, value: Any, values: Values, user_options: UserOptions) -> list[dict[str, Any]]:
         photos = [FileRef.model_validate(each) for each in value or []]
-        if len(photos) < self.least:
-            raise Refused("input.too_few_photos", count=len(photos), least=self.least)
-        if len(photos) > self.most:
-            raise Refused("input.too_many_photos", most=self.most)
+        if len(photos) < self.min_count:
+            raise InvalidRequest("input.too_few_photos", count=len(photos), least=self.min_count)
+        if len(photos) > self.max_count:
+            raise InvalidRequest("input.too_many_photos", most=self.max_count)
         for photo in photos:
-            self.check_file(photo)
+            self.validate_file(photo)
         return [photo.model_dump() for photo in photos]
 
-    def check_file(self, file: FileRef) -> None:
+    def validate_file(self, file: FileRef) -> None:
         if file.kind != "photo":
-            raise Refused("input.wrong_kind")
+            raise InvalidRequest("input.wrong_kind")
         if file.size > self.max_bytes:
-            raise Refused("input.too_large", size=_megabytes(file.size), limit=self.max_bytes // MB)
+            raise InvalidRequest("input.too_large", size=_format_megabytes(file.size), limit=self.max_bytes // MB)
 
 
 Input = TextInput | ChoiceInput | FileInput | PhotosInput
 
 
-def _megabytes(size: int) -> str:
+def _format_megabytes(size: int) -> str:
     return f"{size / MB:.1f}"

@@ -2,14 +2,14 @@
 
 from providers.protocols import PredictionRequest
 from services.generation.catalogue import MODELS, Model
-from services.generation.context import Work
+from services.generation.context import JobContext
 from services.generation.inputs import FileInput, FileRef, Values
-from services.generation.predictions import Ask, predict, seed_for
-from services.generation.result import Media, Result
+from services.generation.predictions import ProviderJob, derive_seed, run_predictions
+from services.generation.result import JobResult, Media
 from services.generation.spec import ServiceSpec
 
 _MODELS = MODELS["lip_sync"]
-_LONGEST_SECONDS = 120
+_MAX_SECONDS = 120
 
 
 def _model_for(face: FileRef) -> Model:
@@ -19,17 +19,21 @@ def _model_for(face: FileRef) -> Model:
 
 
 def _price(values: Values) -> int:
-    return next(iter(_MODELS.values())).stars()
+    return next(iter(_MODELS.values())).credits()
 
 
-async def run(work: Work) -> Result:
-    face = FileRef.model_validate(work.job.inputs["face"])
-    sound = FileRef.model_validate(work.job.inputs["audio"])
-    media, model, seed = work.providers.media, _model_for(face), seed_for(work, 1)
-    files = {(model.image_input if face.kind == "photo" else model.video_input): face, model.audio_input: sound}
-    ask = Ask(PredictionRequest("lip_sync", model.model, model.given(seed=seed), seed), files)
-    (prediction,) = await predict(work, media, [ask], limit=SPEC.limit_seconds)
-    return Result(media=(Media(kind="video", output=prediction.outputs[0]),), offline=media.offline)
+async def run(context: JobContext) -> JobResult:
+    face = FileRef.model_validate(context.job.inputs["face"])
+    audio = FileRef.model_validate(context.job.inputs["audio"])
+    media, model, seed = context.providers.media, _model_for(face), derive_seed(context, 1)
+    files = {(model.image_input if face.kind == "photo" else model.video_input): face, model.audio_input: audio}
+    provider_job = ProviderJob(
+        PredictionRequest("lip_sync", model.model, model.build_input(seed=seed), seed), files
+    )
+    (prediction,) = await run_predictions(
+        context, media, [provider_job], time_limit_seconds=SPEC.time_limit_seconds
+    )
+    return JobResult(media=(Media(kind="video", output=prediction.outputs[0]),), offline=media.offline)
 
 
 SPEC = ServiceSpec(
@@ -37,14 +41,14 @@ SPEC = ServiceSpec(
     event="video/lip-sync.start",
     function_id="generate-lip-sync",
     emoji="👄",
-    place=70,
+    menu_position=70,
     inputs=(
-        FileInput("face", ("photo", "video"), max_seconds=_LONGEST_SECONDS),
-        FileInput("audio", ("voice", "audio"), max_seconds=_LONGEST_SECONDS),
+        FileInput("face", ("photo", "video"), max_seconds=_MAX_SECONDS),
+        FileInput("audio", ("voice", "audio"), max_seconds=_MAX_SECONDS),
     ),
     price=_price,
     run=run,
     concurrency=3,
-    limit_seconds=1200,
+    time_limit_seconds=1200,
     actions=("again",),
 )

@@ -4,22 +4,22 @@ from decimal import Decimal
 
 from services.generation.catalogue import MODELS
 from services.generation.choices import fixed_choice
-from services.generation.context import Work
+from services.generation.context import JobContext
 from services.generation.inputs import Option, PhotosInput, TextInput, Values
-from services.generation.result import Result
+from services.generation.result import JobResult
 from services.generation.spec import ServiceSpec
-from services.generation.user_models import step_options, train, training_price
+from services.generation.user_models import step_options, train_model, training_price
 
 _MODEL = next(iter(MODELS["model_training"].values()))
-_STARS_A_STEP = Decimal("0.25")
+_CREDITS_PER_STEP = Decimal("0.25")
 
 
 def _price(values: Values) -> int:
-    return training_price(_STARS_A_STEP, values)
+    return training_price(_CREDITS_PER_STEP, values)
 
 
-async def run(work: Work) -> Result:
-    return await train(work, _MODEL, "v1", limit=SPEC.limit_seconds)
+async def run(context: JobContext) -> JobResult:
+    return await train_model(context, _MODEL, "v1", time_limit_seconds=SPEC.time_limit_seconds)
 
 
 SPEC = ServiceSpec(
@@ -27,9 +27,9 @@ SPEC = ServiceSpec(
     event="model/training.start",
     function_id="generate-model-training",
     emoji="🧬",
-    place=100,
+    menu_position=100,
     inputs=(
-        PhotosInput("photos", least=10, most=50),
+        PhotosInput("photos", min_count=10, max_count=50),
         TextInput("name", max_length=30, main=False),
         fixed_choice("gender", Option("female", "♀"), Option("male", "♂"), columns=2),
         fixed_choice("steps", *step_options(1000, 4000, 500)),
@@ -37,8 +37,8 @@ SPEC = ServiceSpec(
     price=_price,
     run=run,
     concurrency=2,
-    works_at=lambda providers: providers.trainings,
-    limit_seconds=3 * 3600,
+    cancel_at=lambda providers: providers.trainings,
+    time_limit_seconds=3 * 3600,
     notify_failure_later=True,
     actions=("neuro_image",),
 )

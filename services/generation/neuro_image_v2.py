@@ -1,29 +1,31 @@
 """Pictures of the person, by FLUX pro finetuned on their photos."""
 
 from services.generation.catalogue import MODELS
-from services.generation.choices import count_choice, offered_choice, size_choice
-from services.generation.context import Shelf, Work
-from services.generation.inputs import Offers, TextInput, Values
-from services.generation.result import Result
+from services.generation.choices import count_choice, size_choice, user_option_choice
+from services.generation.context import JobContext, UserCatalogue
+from services.generation.inputs import TextInput, UserOptions, Values
+from services.generation.result import JobResult
 from services.generation.spec import ServiceSpec
-from services.generation.user_models import find_model, model_offers, picture
+from services.generation.user_models import find_user_model, generate_images, model_options
 
 _MODELS = MODELS["neuro_image_v2"]
-_STARS = 13
+_PRICE_PER_IMAGE = 13
 
 
-async def _offers(shelf: Shelf) -> Offers:
-    return await model_offers(shelf, "v2")
+async def _user_options(catalogue: UserCatalogue) -> UserOptions:
+    return await model_options(catalogue, "v2")
 
 
 def _price(values: Values) -> int:
-    return _STARS * int(values["count"])
+    return _PRICE_PER_IMAGE * int(values["count"])
 
 
-async def run(work: Work) -> Result:
-    own = await find_model(work)
-    named = next(iter(_MODELS.values()))
-    return await picture(work, named.model, named, own, limit=SPEC.limit_seconds)  # which takes the finetune's id
+async def run(context: JobContext) -> JobResult:
+    user_model = await find_user_model(context)
+    catalogue_model = next(iter(_MODELS.values()))
+    return await generate_images(
+        context, catalogue_model.model, catalogue_model, user_model, time_limit_seconds=SPEC.time_limit_seconds
+    )  # which takes the finetune's id
 
 
 SPEC = ServiceSpec(
@@ -31,17 +33,17 @@ SPEC = ServiceSpec(
     event="image/neuro-image-v2.start",
     function_id="generate-neuro-image-v2",
     emoji="💎",
-    place=90,
+    menu_position=90,
     inputs=(
-        offered_choice("own_model"),
+        user_option_choice("own_model"),
         TextInput("prompt", max_length=2000),
         size_choice(_MODELS),
         count_choice(),
     ),
-    offers=_offers,
-    made_by="model_training_v2",
+    user_options=_user_options,
+    created_by="model_training_v2",
     price=_price,
     run=run,
-    limit_seconds=600,
+    time_limit_seconds=600,
     actions=("again", "prompt", "size", "image_to_video", "lip_sync"),
 )

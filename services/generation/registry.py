@@ -11,7 +11,7 @@ def find_services() -> dict[str, ServiceSpec]:
     """The specs by service id, in the order of the menu."""
     modules = [import_module(f"{folder.__name__}.{found.name}") for found in pkgutil.iter_modules(folder.__path__)]
     specs = [spec for module in modules if isinstance(spec := getattr(module, "SPEC", None), ServiceSpec)]
-    return {spec.id: spec for spec in sorted(specs, key=lambda spec: (spec.place, spec.id))}
+    return {spec.id: spec for spec in sorted(specs, key=lambda spec: (spec.menu_position, spec.id))}
 
 
 SERVICES = find_services()

@@ -17,7 +17,7 @@ class Media(BaseModel):
     blob: bool = False
 
 
-class Result(BaseModel):
+class JobResult(BaseModel):
     """`offline` says that it was made by a stand-in on this machine. `text` is words that were made, shown so
     that they can be copied; `note` is the key of a line about what the person now has."""
 

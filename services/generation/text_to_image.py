@@ -2,11 +2,11 @@
 
 from providers.protocols import PredictionRequest
 from services.generation.catalogue import MODELS
-from services.generation.choices import chosen_model, count_choice, model_choice, size_choice
-from services.generation.context import Work
+from services.generation.choices import count_choice, model_choice, selected_model, size_choice
+from services.generation.context import JobContext
 from services.generation.inputs import TextInput, Values
-from services.generation.predictions import Ask, predict, seed_for
-from services.generation.result import Media, Result
+from services.generation.predictions import ProviderJob, derive_seed, run_predictions
+from services.generation.result import JobResult, Media
 from services.generation.spec import ServiceSpec
 from services.safety.moderation import moderate
 
@@ -14,27 +14,29 @@ _MODELS = MODELS["text_to_image"]
 
 
 def _price(values: Values) -> int:
-    return chosen_model(_MODELS, values).stars() * int(values["count"])
+    return selected_model(_MODELS, values).credits() * int(values["count"])
 
 
-def _asks(work: Work) -> list[Ask]:
+def _build_provider_jobs(context: JobContext) -> list[ProviderJob]:
     """One call where the model makes several pictures at once, else one for each."""
-    values = work.job.inputs
-    model, count = chosen_model(_MODELS, values), int(values["count"])
-    asks = []
+    values = context.job.inputs
+    model, count = selected_model(_MODELS, values), int(values["count"])
+    provider_jobs = []
     for number in range(1, (1 if model.count_input else count) + 1):
-        seed = seed_for(work, number)
-        given = model.given(prompt=values["prompt"], size=values["size"], count=count, seed=seed)
-        asks.append(Ask(PredictionRequest("image", model.model, given, seed)))
-    return asks
+        seed = derive_seed(context, number)
+        model_input = model.build_input(prompt=values["prompt"], size=values["size"], count=count, seed=seed)
+        provider_jobs.append(ProviderJob(PredictionRequest("image", model.model, model_input, seed)))
+    return provider_jobs
 
 
-async def run(work: Work) -> Result:
-    await moderate(work, work.job.inputs["prompt"])
-    media = work.providers.media
-    predictions = await predict(work, media, _asks(work), limit=SPEC.limit_seconds)
+async def run(context: JobContext) -> JobResult:
+    await moderate(context, context.job.inputs["prompt"])
+    media = context.providers.media
+    predictions = await run_predictions(
+        context, media, _build_provider_jobs(context), time_limit_seconds=SPEC.time_limit_seconds
+    )
     outputs = [output for prediction in predictions for output in prediction.outputs]
-    return Result(media=tuple(Media(kind="photo", output=o) for o in outputs), offline=media.offline)
+    return JobResult(media=tuple(Media(kind="photo", output=o) for o in outputs), offline=media.offline)
 
 
 SPEC = ServiceSpec(
@@ -42,7 +44,7 @@ SPEC = ServiceSpec(
     event="image/text-to-image.start",
     function_id="generate-text-to-image",
     emoji="🎨",
-    place=10,
+    menu_position=10,
     inputs=(
         model_choice(_MODELS),
         TextInput("prompt", max_length=2000),
@@ -51,7 +53,7 @@ SPEC = ServiceSpec(
     ),
     price=_price,
     run=run,
-    limit_seconds=300,
+    time_limit_seconds=300,
     actions=("again", "prompt", "size", "image_to_video", "lip_sync"),
     takes_free_text=True,
 )

@@ -2,11 +2,11 @@
 
 from providers.protocols import PredictionRequest
 from services.generation.catalogue import MODELS
-from services.generation.choices import chosen_model, model_choice, seconds_choice, size_choice
-from services.generation.context import Work
+from services.generation.choices import model_choice, seconds_choice, selected_model, size_choice
+from services.generation.context import JobContext
 from services.generation.inputs import TextInput, Values
-from services.generation.predictions import Ask, predict, seed_for
-from services.generation.result import Media, Result
+from services.generation.predictions import ProviderJob, derive_seed, run_predictions
+from services.generation.result import JobResult, Media
 from services.generation.spec import ServiceSpec
 from services.safety.moderation import moderate
 
@@ -14,18 +14,22 @@ _MODELS = MODELS["text_to_video"]
 
 
 def _price(values: Values) -> int:
-    model = chosen_model(_MODELS, values)
-    return model.stars(int(values["seconds"]) if model.per == "second" else 1)
+    model = selected_model(_MODELS, values)
+    return model.credits(int(values["seconds"]) if model.per == "second" else 1)
 
 
-async def run(work: Work) -> Result:
-    values, media = work.job.inputs, work.providers.media
-    await moderate(work, values["prompt"])
-    model, seed = chosen_model(_MODELS, values), seed_for(work, 1)
-    given = model.given(prompt=values["prompt"], size=values["size"], seconds=int(values["seconds"]), seed=seed)
-    ask = Ask(PredictionRequest("video", model.model, given, seed))
-    (prediction,) = await predict(work, media, [ask], limit=SPEC.limit_seconds)
-    return Result(media=(Media(kind="video", output=prediction.outputs[0]),), offline=media.offline)
+async def run(context: JobContext) -> JobResult:
+    values, media = context.job.inputs, context.providers.media
+    await moderate(context, values["prompt"])
+    model, seed = selected_model(_MODELS, values), derive_seed(context, 1)
+    model_input = model.build_input(
+        prompt=values["prompt"], size=values["size"], seconds=int(values["seconds"]), seed=seed
+    )
+    provider_job = ProviderJob(PredictionRequest("video", model.model, model_input, seed))
+    (prediction,) = await run_predictions(
+        context, media, [provider_job], time_limit_seconds=SPEC.time_limit_seconds
+    )
+    return JobResult(media=(Media(kind="video", output=prediction.outputs[0]),), offline=media.offline)
 
 
 SPEC = ServiceSpec(
@@ -33,7 +37,7 @@ SPEC = ServiceSpec(
     event="video/text-to-video.start",
     function_id="generate-text-to-video",
     emoji="🎬",
-    place=20,
+    menu_position=20,
     inputs=(
         model_choice(_MODELS),
         TextInput("prompt", max_length=2000),
@@ -43,6 +47,6 @@ SPEC = ServiceSpec(
     price=_price,
     run=run,
     concurrency=3,
-    limit_seconds=1200,
+    time_limit_seconds=1200,
     actions=("again", "prompt"),
 )

@@ -8,101 +8,113 @@ from decimal import Decimal
 from uuid import UUID
 
 from providers.protocols import PredictionRequest
-from services.core.errors import Broken, Refused
+from services.core.errors import InvalidRequest, PermanentFailure
 from services.generation.catalogue import Model
-from services.generation.context import Shelf, Work
-from services.generation.inputs import FileRef, Offers, Option, Values
-from services.generation.predictions import Ask, predict, seed_for
-from services.generation.result import Media, Result
+from services.generation.context import JobContext, UserCatalogue
+from services.generation.inputs import FileRef, Option, UserOptions, Values
+from services.generation.predictions import ProviderJob, derive_seed, run_predictions
+from services.generation.result import JobResult, Media
 from services.safety.moderation import moderate
-from storage.users.user_assets import ModelKind, OwnModel, add_model, own_models
+from storage.users.user_assets import ModelKind, UserModel, add_model, user_models
 
 
-async def model_offers(shelf: Shelf, kind: ModelKind) -> Offers:
-    models = [model for model in await own_models(shelf.db, shelf.user_id) if model.kind == kind]
+async def model_options(catalogue: UserCatalogue, kind: ModelKind) -> UserOptions:
+    models = [model for model in await user_models(catalogue.db, catalogue.user_id) if model.kind == kind]
     return {"own_model": tuple(Option(model.id.hex, model.name) for model in models)}
 
 
-async def find_model(work: Work) -> OwnModel:
+async def find_user_model(context: JobContext) -> UserModel:
     """The model the order names. Raises Refused where it was deleted meanwhile."""
-    wanted = UUID(work.job.inputs["own_model"])
-    models = await own_models(work.db, work.job.user_id)
-    model = next((model for model in models if model.id == wanted), None)
+    model_id = UUID(context.job.inputs["own_model"])
+    models = await user_models(context.db, context.job.user_id)
+    model = next((model for model in models if model.id == model_id), None)
     if model is None:
-        raise Refused("own_model.gone")
+        raise InvalidRequest("own_model.gone")
     return model
 
 
-def with_trigger(prompt: str, trigger: str) -> str:
+def add_trigger_word(prompt: str, trigger_word: str) -> str:
     """The prompt with the word that calls the person in it."""
-    return prompt if trigger.lower() in prompt.lower() else f"{trigger}, {prompt}"
+    return prompt if trigger_word.lower() in prompt.lower() else f"{trigger_word}, {prompt}"
 
 
-async def picture(work: Work, model: str, named: Model, own: OwnModel, *, limit: float) -> Result:
+async def generate_images(
+    context: JobContext,
+    model_name: str,
+    catalogue_model: Model,
+    user_model: UserModel,
+    *,
+    time_limit_seconds: float,
+) -> JobResult:
     """Pictures of the person: one call where the model makes several at once, else one for each."""
-    values, media = work.job.inputs, work.providers.media
-    await moderate(work, values["prompt"])
+    values, media = context.job.inputs, context.providers.media
+    await moderate(context, values["prompt"])
     count = int(values["count"])
-    asks = []
-    for number in range(1, (1 if named.count_input else count) + 1):
-        seed = seed_for(work, number)
-        prompt = with_trigger(values["prompt"], own.trigger)
-        given = named.given(prompt=prompt, size=values["size"], count=count, seed=seed, own_model=own.version)
-        asks.append(Ask(PredictionRequest("image", model, given, seed)))
-    predictions = await predict(work, media, asks, limit=limit)
+    provider_jobs = []
+    for number in range(1, (1 if catalogue_model.count_input else count) + 1):
+        seed = derive_seed(context, number)
+        prompt = add_trigger_word(values["prompt"], user_model.trigger_word)
+        model_input = catalogue_model.build_input(
+            prompt=prompt, size=values["size"], count=count, seed=seed, own_model=user_model.version
+        )
+        provider_jobs.append(ProviderJob(PredictionRequest("image", model_name, model_input, seed)))
+    predictions = await run_predictions(context, media, provider_jobs, time_limit_seconds=time_limit_seconds)
     outputs = [output for prediction in predictions for output in prediction.outputs]
-    return Result(media=tuple(Media(kind="photo", output=o) for o in outputs), offline=media.offline)
+    return JobResult(media=tuple(Media(kind="photo", output=o) for o in outputs), offline=media.offline)
 
 
-def training_price(stars_a_step: Decimal, values: Values) -> int:
-    return math.ceil(stars_a_step * int(values["steps"]))
+def training_price(credits_per_step: Decimal, values: Values) -> int:
+    return math.ceil(credits_per_step * int(values["steps"]))
 
 
-def step_options(least: int, most: int, by: int) -> tuple[Option, ...]:
-    return tuple(Option(str(steps), f"{steps}") for steps in range(least, most + 1, by))
+def step_options(minimum: int, maximum: int, increment: int) -> tuple[Option, ...]:
+    return tuple(Option(str(steps), f"{steps}") for steps in range(minimum, maximum + 1, increment))
 
 
 @dataclass(frozen=True)
-class PhotosAsk(Ask):
+class TrainingJob(ProviderJob):
     """A training's request: the photos go as one zip, under the name that the trainer has for it."""
 
     images_input: str = "input_images"
 
-    async def with_files(self, work: Work) -> PredictionRequest:
-        packed = io.BytesIO()
-        with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
-            for number, photo in enumerate(work.job.inputs["photos"], 1):
-                content = await work.download(FileRef.model_validate(photo).file_id)
+    async def build_request(self, context: JobContext) -> PredictionRequest:
+        zip_buffer = io.BytesIO()
+        with zipfile.ZipFile(zip_buffer, "w", zipfile.ZIP_STORED) as archive:
+            for number, photo in enumerate(context.job.inputs["photos"], 1):
+                content = await context.download(FileRef.model_validate(photo).file_id)
                 archive.writestr(f"photo-{number:02}.jpg", content)
-        return replace(self.request, files={**self.request.files, self.images_input: packed.getvalue()})
+        return replace(self.request, files={**self.request.files, self.images_input: zip_buffer.getvalue()})
 
 
-async def train(work: Work, named: Model, kind: ModelKind, *, limit: float) -> Result:
+async def train_model(
+    context: JobContext, catalogue_model: Model, kind: ModelKind, *, time_limit_seconds: float
+) -> JobResult:
     """Train a model on the person's photos, and store it as theirs."""
-    values, provider = work.job.inputs, work.providers.trainings
-    trigger = f"DPT{work.job.id.hex[-6:].upper()}"
-    given = named.given(
-        trigger_word=trigger, steps=int(values["steps"]), gender=values["gender"], name=values["name"],
-        destination=f"diptych-{work.job.user_id}-{work.job.id.hex[-8:]}",
+    values, provider = context.job.inputs, context.providers.trainings
+    trigger_word = f"DPT{context.job.id.hex[-6:].upper()}"
+    model_input = catalogue_model.build_input(
+        trigger_word=trigger_word, steps=int(values["steps"]), gender=values["gender"], name=values["name"],
+        destination=f"diptych-{context.job.user_id}-{context.job.id.hex[-8:]}",
     )  # fmt: skip
-    ask = PhotosAsk(
-        PredictionRequest("training", named.model, given, seed_for(work, 1)), images_input=named.images_input
+    training_job = TrainingJob(
+        PredictionRequest("training", catalogue_model.model, model_input, derive_seed(context, 1)),
+        images_input=catalogue_model.images_input,
     )
-    (prediction,) = await predict(work, provider, [ask], limit=limit)
+    (prediction,) = await run_predictions(context, provider, [training_job], time_limit_seconds=time_limit_seconds)
     if not prediction.outputs:
-        raise Broken("failure.provider", detail=f"training {prediction.id} ended without a model")
+        raise PermanentFailure("failure.provider", detail=f"training {prediction.id} ended without a model")
 
     async def store() -> None:
         await add_model(
-            work.db,
-            user_id=work.job.user_id,
+            context.db,
+            user_id=context.job.user_id,
             kind=kind,
             name=values["name"],
-            trigger=trigger,
+            trigger_word=trigger_word,
             version=prediction.outputs[0],
             offline=provider.offline,
-            job_id=work.job.id,
+            job_id=context.job.id,
         )
 
-    await work.steps.run("store", store)
-    return Result(note="model_training.ready", offline=provider.offline)
+    await context.steps.run("store", store)
+    return JobResult(note="model_training.ready", offline=provider.offline)

@@ -2,15 +2,15 @@
 
 from datetime import datetime
 
-from services.generation.context import Work
+from services.generation.context import JobContext
 from services.generation.inputs import MB, FileInput, FileRef, TextInput, Values
-from services.generation.result import Result
+from services.generation.result import JobResult
 from services.generation.spec import ServiceSpec
 from storage.users.user_assets import add_voice
 
 _PRICE = 56
-_LONGEST_SECONDS = 600
-_LARGEST_BYTES = 10 * MB
+_MAX_SECONDS = 600
+_MAX_BYTES = 10 * MB
 """What ElevenLabs takes: https://elevenlabs.io/docs/api-reference/voices/ivc/create"""
 
 
@@ -18,26 +18,26 @@ def _price(values: Values) -> int:
     return _PRICE
 
 
-async def run(work: Work) -> Result:
-    values, provider = work.job.inputs, work.providers.voices
+async def run(context: JobContext) -> JobResult:
+    values, provider = context.job.inputs, context.providers.voices
     recording = FileRef.model_validate(values["recording"])
     # Providers tell voices apart by name alone; the job's id makes it one of a kind.
-    unique = f"{values['name']} {work.job.id.hex[-8:]}"
+    provider_name = f"{values['name']} {context.job.id.hex[-8:]}"
 
     async def clone() -> str:
-        return await provider.clone(unique, {"recording.ogg": await work.download(recording.file_id)})
+        return await provider.clone(provider_name, {"recording.ogg": await context.download(recording.file_id)})
 
     async def find(since: datetime) -> str | None:
-        return await provider.find_voice(unique)
+        return await provider.find_voice(provider_name)
 
     async def store() -> None:
         await add_voice(
-            work.db, user_id=work.job.user_id, name=values["name"], voice_id=voice_id, job_id=work.job.id
+            context.db, user_id=context.job.user_id, name=values["name"], voice_id=voice_id, job_id=context.job.id
         )
 
-    voice_id = await work.steps.run("clone", clone, recover=find, patient=True)
-    await work.steps.run("store", store)
-    return Result(note="voice_avatar.ready", offline=provider.offline)
+    voice_id = await context.steps.run("clone", clone, reconcile=find, retry_outages=True)
+    await context.steps.run("store", store)
+    return JobResult(note="voice_avatar.ready", offline=provider.offline)
 
 
 SPEC = ServiceSpec(
@@ -45,14 +45,14 @@ SPEC = ServiceSpec(
     event="speech/voice-avatar.start",
     function_id="create-voice-avatar",
     emoji="🎙",
-    place=60,
+    menu_position=60,
     inputs=(
-        FileInput("recording", ("voice", "audio"), max_bytes=_LARGEST_BYTES, max_seconds=_LONGEST_SECONDS),
+        FileInput("recording", ("voice", "audio"), max_bytes=_MAX_BYTES, max_seconds=_MAX_SECONDS),
         TextInput("name", max_length=40, main=False),
     ),
     price=_price,
     run=run,
     concurrency=3,
-    limit_seconds=300,
+    time_limit_seconds=300,
     actions=("speech",),
 )

@@ -5,17 +5,17 @@ import time
 from typing import Any
 from uuid import UUID
 
-from services.jobs.internal_jobs import ErrandSpec
+from services.jobs.internal_jobs import InternalJobSpec
 from storage.jobs.jobs import Job, NewJob, insert_job
 from storage.jobs.outbox import add_to_outbox
 from storage.pool import Executor
 
-_START_WITHIN = 30.0
+_START_TIMEOUT_SECONDS = 30.0
 
 
-async def launch(
+async def enqueue(
     db: Executor,
-    errand: ErrandSpec,
+    spec: InternalJobSpec,
     key: str,
     inputs: dict[str, Any],
     *,
@@ -29,8 +29,8 @@ async def launch(
     """
     new = NewJob(
         id=new_job_id(),
-        order_key=f"{errand.id}:{key}",
-        service=errand.id,
+        order_key=f"{spec.id}:{key}",
+        service=spec.id,
         user_id=user_id,
         bot_name=bot_name,
         chat_id=user_id,
@@ -39,8 +39,8 @@ async def launch(
         inputs=inputs,
         price=0,
         plan="A",
-        start_within=_START_WITHIN,
-        errand=True,
+        start_timeout=_START_TIMEOUT_SECONDS,
+        internal=True,
     )
     job = await insert_job(db, new)
     if job is not None:

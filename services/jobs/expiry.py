@@ -5,8 +5,8 @@ from typing import Final
 
 from loguru import logger
 
-from services.messaging.app_context import Studio
-from storage.jobs.jobs import Job, free_stale_jobs
+from services.messaging.app_context import AppContext
+from storage.jobs.jobs import Job, release_stale_jobs
 
 STALE_AFTER: Final = timedelta(hours=24)
 
@@ -15,7 +15,7 @@ def is_stale(job: Job) -> bool:
     return datetime.now(UTC) - job.created_at > STALE_AFTER
 
 
-async def expire_stale_jobs(studio: Studio, slot: datetime) -> None:
+async def expire_stale_jobs(studio: AppContext, scheduled_for: datetime) -> None:
     """Let Plan B have every stale job that nobody works on; `run_job` ends a stale one instead of doing it."""
-    if count := await free_stale_jobs(studio.db, seconds=STALE_AFTER.total_seconds()):
+    if count := await release_stale_jobs(studio.db, seconds=STALE_AFTER.total_seconds()):
         logger.warning("{} orders are older than {} and end now", count, STALE_AFTER)

@@ -5,27 +5,27 @@ from dataclasses import dataclass
 from typing import Any
 
 from services.durable.steps import Steps
-from services.messaging.app_context import Studio
+from services.messaging.app_context import AppContext
 from storage.jobs.jobs import Job
 
 
 @dataclass(frozen=True)
-class Errand:
+class InternalJobContext:
     """What an errand's `run` is given. Each thing that must happen once is a step."""
 
-    studio: Studio
+    studio: AppContext
     job: Job
     steps: Steps
 
 
 @dataclass(frozen=True)
-class ErrandSpec:
+class InternalJobSpec:
     """`run` gives what the job keeps as its result. Raises Failure, which ends the job as failed."""
 
     id: str
     event: str
     function_id: str
-    run: Callable[[Errand], Awaitable[dict[str, Any]]]
+    run: Callable[[InternalJobContext], Awaitable[dict[str, Any]]]
     concurrency: int = 5
     """Runs at once over all processes on Plan A."""
-    starts_a_minute: int = 600
+    starts_per_minute: int = 600

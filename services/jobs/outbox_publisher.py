@@ -10,118 +10,127 @@ from uuid import UUID
 
 from loguru import logger
 
-from services.jobs.routing import PlanAAway, Plans
-from services.jobs.worker import Queue
-from services.messaging.app_context import Studio
-from services.messaging.buttons import stop_keyboard
+from services.jobs.routing import InngestUnavailable, PlanRouter
+from services.jobs.worker import Worker
+from services.messaging.app_context import AppContext
+from services.messaging.buttons import cancel_keyboard
 from services.messaging.progress import edit_progress, waiting_text
-from storage.jobs.jobs import Job, count_silent, move_to_plan_b, send_lost_again, take_unbegun, wait_for_plan_a
-from storage.jobs.outbox import claim_outbox, remove_from_outbox, send_later
-from storage.pool import DATABASE_AWAY
+from storage.jobs.jobs import (
+    Job,
+    count_stalled,
+    extend_start_deadline,
+    move_to_plan_b,
+    reclaim_unstarted,
+    resend_lost_jobs,
+)
+from storage.jobs.outbox import claim_outbox, postpone, remove_from_outbox
+from storage.pool import DATABASE_UNAVAILABLE
 
-_LOOK_EVERY = 1.0
+_POLL_SECONDS = 1.0
 _CLAIM_SECONDS = 5.0
-_BATCH = 50
-_AGAIN_SECONDS = 2.0
-_TRUSTED = 10.0
+_BATCH_SIZE = 50
+_RETRY_SECONDS = 2.0
+_PING_VALID_SECONDS = 10.0
 """Seconds for which an answered ping explains unbegun jobs: Inngest's own limits hold them back."""
-_DOUBT_AFTER = 3.0
+_STALLED_AFTER_SECONDS = 3.0
 """Seconds after which an accepted job that was not begun raises the question whether Inngest runs anything."""
 
 
-class Relay:
+class OutboxPublisher:
     """`start_within` is the seconds Inngest has to begin an accepted job before Plan B takes it over."""
 
-    def __init__(self, studio: Studio, plans: Plans, queue: Queue, *, start_within: float = 30.0) -> None:
+    def __init__(
+        self, studio: AppContext, plans: PlanRouter, worker: Worker, *, start_timeout: float = 30.0
+    ) -> None:
         self._studio = studio
         self._db = studio.db
         self._plans = plans
-        self._queue = queue
-        self.start_within = start_within
-        self._wake = asyncio.Event()
-        self._trusted_until = 0.0
+        self._worker = worker
+        self.start_timeout = start_timeout
+        self._wakeup = asyncio.Event()
+        self._ping_valid_until = 0.0
 
-    def poke(self) -> None:
-        self._wake.set()
+    def wake(self) -> None:
+        self._wakeup.set()
 
     async def run(self) -> None:
         """Send what is in the outbox, for ever."""
         while True:
-            self._wake.clear()
+            self._wakeup.clear()
             try:
-                await self._send_lost_again()
-                while jobs := await claim_outbox(self._db, seconds=_CLAIM_SECONDS, limit=_BATCH):
-                    await self._bring(jobs)
-            except DATABASE_AWAY as error:
+                await self._resend_lost_jobs()
+                while jobs := await claim_outbox(self._db, seconds=_CLAIM_SECONDS, limit=_BATCH_SIZE):
+                    await self._publish_batch(jobs)
+            except DATABASE_UNAVAILABLE as error:
                 logger.warning("the outbox is not sent, the database is away: {}", error)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), timeout=_LOOK_EVERY)
+                await asyncio.wait_for(self._wakeup.wait(), timeout=_POLL_SECONDS)
 
-    async def _send_lost_again(self) -> None:
-        kept = [service for service in self._plans.services if self._plans.mode(service) == "a"]
-        if not kept or not self._plans.plan_a.healthy:
+    async def _resend_lost_jobs(self) -> None:
+        plan_a_only = [service for service in self._plans.services if self._plans.mode(service) == "a"]
+        if not plan_a_only or not self._plans.plan_a.healthy:
             return
-        if count := await send_lost_again(self._db, kept, seconds=self.start_within):
+        if count := await resend_lost_jobs(self._db, plan_a_only, seconds=self.start_timeout):
             logger.warning("Inngest lost {} jobs; they are sent again", count)
 
-    async def doubt(self) -> None:
+    async def check_stalled(self) -> None:
         """Keep an eye on what Inngest has accepted, for ever. A loop of its own, as it waits for a ping."""
         while True:
-            with suppress(*DATABASE_AWAY):  # run() says so
-                await self._doubt_inngest()
-            await asyncio.sleep(min(_LOOK_EVERY, self.start_within / 4))
+            with suppress(*DATABASE_UNAVAILABLE):  # run() says so
+                await self._check_stalled_jobs()
+            await asyncio.sleep(min(_POLL_SECONDS, self.start_timeout / 4))
 
-    async def _doubt_inngest(self) -> None:
+    async def _check_stalled_jobs(self) -> None:
         """Inngest may take events and run nothing: then nobody has to wait for a job's time to be over."""
         plan_a, loop = self._plans.plan_a, asyncio.get_running_loop()
-        if not plan_a.healthy or loop.time() < self._trusted_until:
+        if not plan_a.healthy or loop.time() < self._ping_valid_until:
             return
-        left = self.start_within - min(_DOUBT_AFTER, self.start_within / 3)
-        if not await count_silent(self._db, seconds_left=left):
+        seconds_left = self.start_timeout - min(_STALLED_AFTER_SECONDS, self.start_timeout / 3)
+        if not await count_stalled(self._db, seconds_left=seconds_left):
             return
-        if await plan_a.runs_something():
-            self._trusted_until = loop.time() + min(_TRUSTED, self.start_within)
+        if await plan_a.check_runs():
+            self._ping_valid_until = loop.time() + min(_PING_VALID_SECONDS, self.start_timeout)
             return
-        if count := await take_unbegun(self._db, self._plans.may_take_over()):
+        if count := await reclaim_unstarted(self._db, self._plans.takeover_services()):
             logger.warning("Inngest runs nothing; {} jobs it had accepted go to plan B", count)
-            self._queue.poke()
+            self._worker.wake()
 
-    async def _bring(self, jobs: Sequence[Job]) -> None:
-        ready = [job for job in jobs if self._plans.choose(job.service) == "A" and self._plans.plan_a.healthy]
-        if ready and await self._send(ready):
-            await self._sent([job.id for job in ready])
+    async def _publish_batch(self, jobs: Sequence[Job]) -> None:
+        ready = [job for job in jobs if self._plans.choose_plan(job.service) == "A" and self._plans.plan_a.healthy]
+        if ready and await self._send_to_inngest(ready):
+            await self._mark_published([job.id for job in ready])
             jobs = [job for job in jobs if job not in ready]
         waiting = [job for job in jobs if self._plans.mode(job.service) == "a"]
-        others = [job.id for job in jobs if self._plans.mode(job.service) != "a"]
+        fallback_ids = [job.id for job in jobs if self._plans.mode(job.service) != "a"]
         if waiting:
-            await send_later(self._db, [job.id for job in waiting], seconds=_AGAIN_SECONDS)
-            await self._say_that_it_waits(waiting)
-        if others:
-            await self._fall_back(others)
+            await postpone(self._db, [job.id for job in waiting], seconds=_RETRY_SECONDS)
+            await self._show_waiting(waiting)
+        if fallback_ids:
+            await self._fall_back(fallback_ids)
 
-    async def _say_that_it_waits(self, jobs: Sequence[Job]) -> None:
+    async def _show_waiting(self, jobs: Sequence[Job]) -> None:
         for job in jobs:
             text = waiting_text(self._studio, job)
-            if job.state == "queued" and self._studio.clock.may_show(job.id, text):
-                await edit_progress(self._studio, job, text, stop_keyboard(self._studio.texts, job))
+            if job.state == "queued" and self._studio.throttle.allow(job.id, text):
+                await edit_progress(self._studio, job, text, cancel_keyboard(self._studio.texts, job))
 
-    async def _send(self, jobs: Sequence[Job]) -> bool:
+    async def _send_to_inngest(self, jobs: Sequence[Job]) -> bool:
         try:
             await self._plans.plan_a.send(jobs)
-        except PlanAAway as error:
+        except InngestUnavailable as error:
             logger.warning("Inngest did not take {} jobs: {}", len(jobs), error)
             return False
         return True
 
-    async def _sent(self, job_ids: Sequence[UUID]) -> None:
+    async def _mark_published(self, job_ids: Sequence[UUID]) -> None:
         async with self._db.acquire() as connection, connection.transaction():
-            await wait_for_plan_a(connection, job_ids, seconds=self.start_within)
+            await extend_start_deadline(connection, job_ids, seconds=self.start_timeout)
             await remove_from_outbox(connection, job_ids)
 
     async def _fall_back(self, job_ids: Sequence[UUID]) -> None:
         async with self._db.acquire() as connection, connection.transaction():
-            fell_back = [service for service in self._plans.services if self._plans.falls_back(service)]
-            await move_to_plan_b(connection, job_ids, fell_back=fell_back)
+            fallback_services = [service for service in self._plans.services if self._plans.falls_back(service)]
+            await move_to_plan_b(connection, job_ids, fell_back=fallback_services)
             await remove_from_outbox(connection, job_ids)
         logger.info("{} jobs go to plan B", len(job_ids))
-        self._queue.poke()
+        self._worker.wake()

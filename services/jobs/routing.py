@@ -10,19 +10,19 @@ import asyncpg
 from loguru import logger
 
 from services.durable.pubsub import CHANNEL as SIGNALS
-from services.durable.pubsub import Signals
+from services.durable.pubsub import PubSub
 from services.hello import HelloResult
 from storage.jobs.jobs import Job, Plan
-from storage.pool import DATABASE_AWAY, Connection, Pool
-from storage.settings import CHANNEL, Change, get_settings, latest_changes, set_setting, unset_setting
+from storage.pool import DATABASE_UNAVAILABLE, Connection, Pool
+from storage.settings import CHANNEL, SettingChange, get_settings, latest_changes, set_setting, unset_setting
 
 Mode = Literal["auto", "a", "b"]
 MODES: tuple[Mode, ...] = get_args(Mode)
-_KEY = "mode"
-_LISTEN_AGAIN_SECONDS = 1.0
+_MODE_KEY = "mode"
+_RECONNECT_SECONDS = 1.0
 
 
-class PlanAAway(Exception):
+class InngestUnavailable(Exception):
     """Inngest did not accept the events in time."""
 
 
@@ -44,7 +44,7 @@ class PlanA(Protocol):
         """When it became healthy or stopped being so, as this process saw it."""
         ...
 
-    async def runs_something(self) -> bool:
+    async def check_runs(self) -> bool:
         """Asked when an accepted job was not begun: whether Inngest begins anything at all."""
         ...
 
@@ -52,11 +52,11 @@ class PlanA(Protocol):
         """Have Inngest accept the jobs, whose ids are the events' ids. Raises PlanAAway, soon."""
         ...
 
-    async def prediction_finished(self, prediction_id: str, job: Job) -> None:
+    async def send_prediction_finished(self, prediction_id: str, job: Job) -> None:
         """Wake a run that waits for this prediction. Raises PlanAAway."""
         ...
 
-    async def cancelled(self, job: Job) -> None:
+    async def send_cancellation(self, job: Job) -> None:
         """Let go of a job whose person has stopped it. Raises PlanAAway."""
         ...
 
@@ -74,39 +74,37 @@ class NoPlanA:
     def __init__(self) -> None:
         self.since = datetime.now(UTC)
 
-    async def runs_something(self) -> bool:
+    async def check_runs(self) -> bool:
         return False
 
     async def send(self, jobs: Sequence[Job]) -> None:
-        raise PlanAAway("Inngest is not configured")
+        raise InngestUnavailable("Inngest is not configured")
 
-    async def prediction_finished(self, prediction_id: str, job: Job) -> None:
-        raise PlanAAway("Inngest is not configured")
+    async def send_prediction_finished(self, prediction_id: str, job: Job) -> None:
+        raise InngestUnavailable("Inngest is not configured")
 
-    async def cancelled(self, job: Job) -> None:
-        raise PlanAAway("Inngest is not configured")
+    async def send_cancellation(self, job: Job) -> None:
+        raise InngestUnavailable("Inngest is not configured")
 
     async def hello(self, name: str, language: str) -> HelloResult:
-        raise PlanAAway("Inngest is not configured")
+        raise InngestUnavailable("Inngest is not configured")
 
 
-class Plans:
+class PlanRouter:
     """The modes, as they stand in Postgres; every process hears of a change at once."""
 
-    def __init__(
-        self, db: Pool, plan_a: PlanA, services: Sequence[str], *, signals: Signals | None = None
-    ) -> None:
+    def __init__(self, db: Pool, plan_a: PlanA, services: Sequence[str], *, pubsub: PubSub | None = None) -> None:
         """`services` are the ids of every kind of job that has a plan: what people order, and errands."""
         self._db = db
         self.services = list(services)
-        self.signals = signals or Signals()
+        self.pubsub = pubsub or PubSub()
         self.plan_a = plan_a
         self._modes: dict[str, Mode] = {}
 
     def mode(self, service: str) -> Mode:
-        return self._modes.get(f"{_KEY}:{service}") or self._modes.get(_KEY, "auto")
+        return self._modes.get(f"{_MODE_KEY}:{service}") or self._modes.get(_MODE_KEY, "auto")
 
-    def choose(self, service: str) -> Plan:
+    def choose_plan(self, service: str) -> Plan:
         mode = self.mode(service)
         if mode == "auto":
             return "A" if self.plan_a.healthy else "B"
@@ -116,11 +114,11 @@ class Plans:
         """Whether an order goes to Plan B now only because Inngest is away."""
         return self.mode(service) == "auto" and not self.plan_a.healthy
 
-    def waits(self, service: str) -> bool:
+    def waits_for_inngest(self, service: str) -> bool:
         """Whether an order now has to wait until Inngest is back."""
         return self.mode(service) == "a" and not self.plan_a.healthy
 
-    def may_take_over(self) -> list[str]:
+    def takeover_services(self) -> list[str]:
         """The services whose jobs Plan B may take from a Plan A that fell silent."""
         return [service for service in self.services if self.mode(service) != "a"]
 
@@ -128,7 +126,7 @@ class Plans:
         self, mode: Mode | None, *, service: str | None = None, changed_by: int | None = None
     ) -> None:
         """Set the mode of all services or of one; None lets one follow the others again."""
-        key = f"{_KEY}:{service}" if service else _KEY
+        key = f"{_MODE_KEY}:{service}" if service else _MODE_KEY
         if mode is None:
             await unset_setting(self._db, key, changed_by=changed_by)
         else:
@@ -138,20 +136,20 @@ class Plans:
         )
         await self.load()
 
-    async def changes(self, *, limit: int = 15) -> list[Change]:
+    async def mode_changes(self, *, limit: int = 15) -> list[SettingChange]:
         """Who set which mode when, newest first."""
-        return await latest_changes(self._db, _KEY, limit=limit)
+        return await latest_changes(self._db, _MODE_KEY, limit=limit)
 
-    def own_mode(self, service: str) -> Mode | None:
+    def service_mode(self, service: str) -> Mode | None:
         """The mode set for this service alone, if there is one."""
-        return self._modes.get(f"{_KEY}:{service}")
+        return self._modes.get(f"{_MODE_KEY}:{service}")
 
     @property
-    def general_mode(self) -> Mode:
-        return self._modes.get(_KEY, "auto")
+    def default_mode(self) -> Mode:
+        return self._modes.get(_MODE_KEY, "auto")
 
     async def load(self) -> None:
-        stored = await get_settings(self._db, _KEY)
+        stored = await get_settings(self._db, _MODE_KEY)
         self._modes = {key: value for key, value in stored.items() if value in MODES}
 
     async def listen(self) -> None:
@@ -159,32 +157,34 @@ class Plans:
         while True:
             try:
                 async with self._db.acquire() as connection:
-                    await self._follow(connection)
-            except (*DATABASE_AWAY, asyncpg.PostgresError) as error:
+                    await self._listen_on(connection)
+            except (*DATABASE_UNAVAILABLE, asyncpg.PostgresError) as error:
                 logger.warning("settings are not followed, the database is away: {}", error)
-            await asyncio.sleep(_LISTEN_AGAIN_SECONDS)
+            await asyncio.sleep(_RECONNECT_SECONDS)
 
-    async def _follow(self, connection: Connection) -> None:
-        heard: asyncio.Queue[bool] = asyncio.Queue()
+    async def _listen_on(self, connection: Connection) -> None:
+        notifications: asyncio.Queue[bool] = asyncio.Queue()
 
-        def hear(*_: object) -> None:
-            heard.put_nowait(True)
+        def on_change(*_: object) -> None:
+            notifications.put_nowait(True)
 
-        def pass_on(*args: object) -> None:
-            self.signals.heard(str(args[-1]))
+        def on_message(*args: object) -> None:
+            self.pubsub.dispatch(str(args[-1]))
 
-        def lose(*_: object) -> None:
-            heard.put_nowait(False)
+        def on_disconnect(*_: object) -> None:
+            notifications.put_nowait(False)
 
-        connection.add_termination_listener(lose)
-        await connection.add_listener(CHANNEL, hear)
-        await connection.add_listener(SIGNALS, pass_on)
+        connection.add_termination_listener(on_disconnect)
+        await connection.add_listener(CHANNEL, on_change)
+        await connection.add_listener(SIGNALS, on_message)
         try:
             await self.load()  # a change may have come while nobody listened
-            while await heard.get():
+            while await notifications.get():
                 await self.load()
         finally:
-            with suppress(*DATABASE_AWAY):  # else it would hide why we are here: a lost connection, or the end
-                connection.remove_termination_listener(lose)
-                await connection.remove_listener(CHANNEL, hear)
-                await connection.remove_listener(SIGNALS, pass_on)
+            with suppress(
+                *DATABASE_UNAVAILABLE
+            ):  # else it would hide why we are here: a lost connection, or the end
+                connection.remove_termination_listener(on_disconnect)
+                await connection.remove_listener(CHANNEL, on_change)
+                await connection.remove_listener(SIGNALS, on_message)

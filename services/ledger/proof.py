@@ -20,12 +20,12 @@ from loguru import logger
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from services.messaging.app_context import Studio
+from services.messaging.app_context import AppContext
 from storage.embedded import EmbeddedPostgres, EmbeddedUnavailable
-from storage.incidents import see_incident
+from storage.incidents import record_incident
 from storage.money.ledger import LedgerCheck, check_ledger
 
-_MEANINGS: Final = {
+_DESCRIPTIONS: Final = {
     "total": "sum of all postings (Stars)",
     "wrong_balances": "balances that differ from their postings",
     "unsettled_jobs": "ended orders not settled, or open ones settled",
@@ -34,14 +34,14 @@ _MEANINGS: Final = {
 }
 
 
-async def prove_ledger(studio: Studio, slot: datetime) -> None:
+async def verify_ledger(studio: AppContext, scheduled_for: datetime) -> None:
     """The hourly chore: a ledger that is wrong is an incident, which the admins are told of."""
     check = await check_ledger(studio.db)
-    if check.right:
+    if check.is_consistent:
         logger.info("the ledger is right")
         return
     logger.error("the ledger is wrong: {}", check)
-    await see_incident(studio.db, "ledger", datetime.now(UTC), first={}, facts=vars(check))
+    await record_incident(studio.db, "ledger", datetime.now(UTC), initial_facts={}, facts=vars(check))
 
 
 class _Database(BaseSettings):
@@ -55,18 +55,20 @@ class _Database(BaseSettings):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m services.ledger", description=(__doc__ or "").splitlines()[0])
-    check = parser.add_subparsers(dest="command", required=True).add_parser("check", help="prove the ledger")
-    check.add_argument("--dsn", default="", help="the database; else DATABASE_URL, else the embedded one")
-    given = parser.parse_args(arguments)
+    check_parser = parser.add_subparsers(dest="command", required=True).add_parser(
+        "check", help="prove the ledger"
+    )
+    check_parser.add_argument("--dsn", default="", help="the database; else DATABASE_URL, else the embedded one")
+    args = parser.parse_args(arguments)
     try:
-        found = asyncio.run(_check(given.dsn))
+        result = asyncio.run(_check(args.dsn))
     except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError, EmbeddedUnavailable) as error:
         print(f"The ledger cannot be looked at. {type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
         return 2
-    for name, value in vars(found).items():
-        print(f"{'ok' if not value else 'WRONG':<6}{value:>8}  {_MEANINGS[name]}")  # noqa: T201
-    print(f"The ledger is {'right' if found.right else 'wrong'}.")  # noqa: T201
-    return 0 if found.right else 1
+    for name, value in vars(result).items():
+        print(f"{'ok' if not value else 'WRONG':<6}{value:>8}  {_DESCRIPTIONS[name]}")  # noqa: T201
+    print(f"The ledger is {'right' if result.is_consistent else 'wrong'}.")  # noqa: T201
+    return 0 if result.is_consistent else 1
 
 
 async def _check(dsn: str) -> LedgerCheck:

@@ -15,136 +15,154 @@ from typing import Final
 
 from PIL import Image, ImageDraw
 
-from services.leela.drawing import SHARP, Canvas, Colour, Point, between, mixed
-from services.leela.ornaments import Snake, draw_arrow, draw_body, draw_head, draw_lotus, draw_stars
-from services.leela.rules import ARROWS, HOME, LAST, SNAKES, Move
+from services.leela.drawing import SUPERSAMPLING, Canvas, Color, Point, blend, interpolate
+from services.leela.ornaments import Snake, draw_arrow, draw_lotus, draw_snake_body, draw_snake_head, draw_stars
+from services.leela.rules import ARROWS, HOME_SQUARE, LAST_SQUARE, SNAKES, Move
 
 COLUMNS: Final = 9
 ROWS: Final = 8
-_CELL: Final = 108
+_CELL_SIZE: Final = 108
 _MARGIN: Final = 24
-WIDTH: Final = COLUMNS * _CELL + 2 * _MARGIN
-HEIGHT: Final = ROWS * _CELL + 2 * _MARGIN
+WIDTH: Final = COLUMNS * _CELL_SIZE + 2 * _MARGIN
+HEIGHT: Final = ROWS * _CELL_SIZE + 2 * _MARGIN
 """Pixels of the finished picture."""
-_QUALITY: Final = 90
+_JPEG_QUALITY: Final = 90
 
-_NIGHT: Final = (22, 20, 48)
+_BACKGROUND: Final = (22, 20, 48)
 _GOLD: Final = (255, 214, 120)
 _WHITE: Final = (255, 255, 255)
-_LONG_AGO: Final = (120, 170, 255)
-_DOWN: Final = (255, 110, 110)
-_UP: Final = (140, 255, 170)
-_AROUND: Final = 20
+_OLD_MOVE: Final = (120, 170, 255)
+_SNAKE_MOVE: Final = (255, 110, 110)
+_ARROW_MOVE: Final = (140, 255, 170)
+_OVERLAY_PADDING: Final = 20
 """Pixels around the points of a way that its marks need."""
-_PEARL: Final = 18
+_DOT_SPACING: Final = 18
 """Pixels from one pearl of a way to the next."""
-_PLANES: Final = (
+_ROW_COLORS: Final = (
     *((176, 58, 62), (201, 96, 52), (214, 150, 58), (94, 150, 84)),
     *((56, 140, 150), (58, 100, 172), (88, 76, 168), (134, 84, 168)),
 )
 """The colour of each row, from the earth below to the sky above."""
 
 
-def centre(number: int) -> Point:
+def square_center(number: int) -> Point:
     """The middle of a square: 1 is at the lower left, and every second row runs from right to left."""
     row, along = divmod(number - 1, COLUMNS)
     column = along if row % 2 == 0 else COLUMNS - 1 - along
-    return _MARGIN + (column + 0.5) * _CELL, _MARGIN + (ROWS - row - 0.5) * _CELL
+    return _MARGIN + (column + 0.5) * _CELL_SIZE, _MARGIN + (ROWS - row - 0.5) * _CELL_SIZE
 
 
 def draw_move(square: int, move: Move | None = None) -> bytes:
     """A JPEG of the board with the piece on `square`, and the way of the move that brought it there."""
     image = _empty_board().copy()
     if move is not None and move.square != move.start:
-        way = _way(move)
-        with _marks(image, way) as canvas:
-            _mark_way(canvas, way)
-    _put_piece(image, centre(square))
-    return _jpeg(image)
+        points = _move_points(move)
+        with _overlay(image, points) as canvas:
+            _draw_dotted_trail(canvas, points)
+    _draw_piece(image, square_center(square))
+    return _encode_jpeg(image)
 
 
 def draw_path(moves: Sequence[Move], square: int) -> bytes:
     """A JPEG of the board with the whole way of a game, fainter the longer ago; visited squares are lit."""
-    image = Image.blend(_empty_board(), Image.new("RGB", (WIDTH, HEIGHT), _NIGHT), 0.35)
+    image = Image.blend(_empty_board(), Image.new("RGB", (WIDTH, HEIGHT), _BACKGROUND), 0.35)
     steps = [move for move in moves if move.square != move.start]
     visits = Counter(each for move in steps for each in {move.over, move.square})
     for number in sorted(visits):
-        _light(Canvas(image), number, visits[number])
-    with _marks(image, [point for move in steps for point in _way(move)] or [centre(square)]) as canvas:
+        _highlight_square(Canvas(image), number, visits[number])
+    with _overlay(
+        image, [point for move in steps for point in _move_points(move)] or [square_center(square)]
+    ) as canvas:
         for age, move in enumerate(steps, 1):
-            _mark_leg(canvas, _counted(move), mixed(_LONG_AGO, _GOLD, age / len(steps)), age / len(steps))
+            _draw_segment(
+                canvas, _counted_points(move), blend(_OLD_MOVE, _GOLD, age / len(steps)), age / len(steps)
+            )
             if move.over != move.square:
-                colour = _DOWN if move.direction == "snake" else _UP
-                _mark_leg(canvas, [centre(move.over), centre(move.square)], colour, age / len(steps))
-    _put_piece(image, centre(square))
-    return _jpeg(image)
+                color = _SNAKE_MOVE if move.direction == "snake" else _ARROW_MOVE
+                _draw_segment(
+                    canvas, [square_center(move.over), square_center(move.square)], color, age / len(steps)
+                )
+    _draw_piece(image, square_center(square))
+    return _encode_jpeg(image)
 
 
-def _counted(move: Move) -> list[Point]:
+def _counted_points(move: Move) -> list[Point]:
     """Square by square as the roll counts; a straight way into the game, and back after three sixes."""
     counts = move.over - move.start == move.roll
-    return [centre(number) for number in (range(move.start, move.over + 1) if counts else (move.start, move.over))]
+    return [
+        square_center(number)
+        for number in (range(move.start, move.over + 1) if counts else (move.start, move.over))
+    ]
 
 
-def _way(move: Move) -> list[Point]:
+def _move_points(move: Move) -> list[Point]:
     """The squares counted, and on along a snake or an arrow."""
-    return _counted(move) if move.square == move.over else [*_counted(move), centre(move.square)]
+    return (
+        _counted_points(move) if move.square == move.over else [*_counted_points(move), square_center(move.square)]
+    )
 
 
 @contextmanager
-def _marks(image: Image.Image, points: Sequence[Point]) -> Iterator[Canvas]:
+def _overlay(image: Image.Image, points: Sequence[Point]) -> Iterator[Canvas]:
     """A canvas for marks around these points, whose edges are smoothed before it is laid on the image."""
-    left, top = (round(min(each[axis] for each in points)) - _AROUND for axis in (0, 1))
-    right, bottom = (round(max(each[axis] for each in points)) + _AROUND for axis in (0, 1))
-    layer = Image.new("RGBA", ((right - left) * SHARP, (bottom - top) * SHARP), (*_NIGHT, 0))
-    yield Canvas(layer, SHARP, (left, top))
-    layer = layer.reduce(SHARP)
+    left, top = (round(min(each[axis] for each in points)) - _OVERLAY_PADDING for axis in (0, 1))
+    right, bottom = (round(max(each[axis] for each in points)) + _OVERLAY_PADDING for axis in (0, 1))
+    layer = Image.new("RGBA", ((right - left) * SUPERSAMPLING, (bottom - top) * SUPERSAMPLING), (*_BACKGROUND, 0))
+    yield Canvas(layer, SUPERSAMPLING, (left, top))
+    layer = layer.reduce(SUPERSAMPLING)
     image.paste(layer, (left, top), layer)
 
 
-def _mark_way(canvas: Canvas, way: list[Point]) -> None:
+def _draw_dotted_trail(canvas: Canvas, points: list[Point]) -> None:
     """A string of pearls, small at first and larger towards the piece."""
-    length = sum(math.dist(a, b) for a, b in pairwise(way))
+    length = sum(math.dist(a, b) for a, b in pairwise(points))
     done = 0.0
-    for a, b in pairwise(way):
-        if (leg := math.dist(a, b)) == 0:
+    for a, b in pairwise(points):
+        if (distance := math.dist(a, b)) == 0:
             continue
-        for number in range(max(1, round(leg / _PEARL))):
-            size = 3.5 + 3.5 * (done + number * _PEARL) / length
-            canvas.disc(between(a, b, min(1.0, number * _PEARL / leg)), size + 2, (*_NIGHT, 170))
-            canvas.disc(between(a, b, min(1.0, number * _PEARL / leg)), size, (*_WHITE, 240))
-        done += leg
+        for number in range(max(1, round(distance / _DOT_SPACING))):
+            size = 3.5 + 3.5 * (done + number * _DOT_SPACING) / length
+            canvas.disc(
+                interpolate(a, b, min(1.0, number * _DOT_SPACING / distance)), size + 2, (*_BACKGROUND, 170)
+            )
+            canvas.disc(interpolate(a, b, min(1.0, number * _DOT_SPACING / distance)), size, (*_WHITE, 240))
+        done += distance
 
 
-def _mark_leg(canvas: Canvas, leg: Sequence[Point], colour: Colour, fresh: float) -> None:
-    ink = (*colour, round(90 + 150 * fresh))
-    canvas.line(leg, 4 + 3 * fresh, ink)
-    canvas.disc(leg[-1], 6 + 3 * fresh, ink)
+def _draw_segment(canvas: Canvas, points: Sequence[Point], color: Color, recency: float) -> None:
+    ink = (*color, round(90 + 150 * recency))
+    canvas.line(points, 4 + 3 * recency, ink)
+    canvas.disc(points[-1], 6 + 3 * recency, ink)
 
 
-def _light(canvas: Canvas, number: int, visits: int) -> None:
-    x, y = centre(number)
-    half = _CELL / 2 - 5
-    canvas.panel((x - half, y - half), (x + half, y + half), 14, (*_GOLD, min(150, 50 + 35 * visits)))
+def _highlight_square(canvas: Canvas, number: int, visits: int) -> None:
+    x, y = square_center(number)
+    half = _CELL_SIZE / 2 - 5
+    canvas.rounded_rectangle((x - half, y - half), (x + half, y + half), 14, (*_GOLD, min(150, 50 + 35 * visits)))
     _draw_number(canvas, number)
 
 
-def _put_piece(image: Image.Image, place: Point) -> None:
+def _draw_piece(image: Image.Image, center: Point) -> None:
     """A golden pawn in a ring of light, a little above the middle, so that it seems to stand."""
-    glow = _glow()
-    x, y = place
+    glow = _piece_sprite()
+    x, y = center
     image.paste(glow, (round(x - glow.width / 2), round(y - glow.height / 2)), glow)
 
 
 @cache
-def _glow() -> Image.Image:
+def _piece_sprite() -> Image.Image:
     size = 132
-    image = Image.new("RGBA", (size * SHARP, size * SHARP), (255, 236, 170, 0))
+    image = Image.new("RGBA", (size * SUPERSAMPLING, size * SUPERSAMPLING), (255, 236, 170, 0))
     pen = ImageDraw.Draw(image)
-    middle = size * SHARP / 2
+    middle = size * SUPERSAMPLING / 2
 
     def disc(x: float, y: float, radius: float, colour: tuple[int, int, int, int], flat: float = 1.0) -> None:
-        cx, cy, wide, high = middle + x * SHARP, middle + y * SHARP, radius * SHARP, radius * flat * SHARP
+        cx, cy, wide, high = (
+            middle + x * SUPERSAMPLING,
+            middle + y * SUPERSAMPLING,
+            radius * SUPERSAMPLING,
+            radius * flat * SUPERSAMPLING,
+        )
         pen.ellipse((cx - wide, cy - high, cx + wide, cy + high), colour)
 
     for radius in range(64, 30, -1):
@@ -152,7 +170,7 @@ def _glow() -> Image.Image:
     disc(0, 27, 25, (30, 20, 40, 190), 0.42)
     for inset, colour in ((0, (120, 70, 10)), (2.5, (244, 180, 52))):
         body = [(-21 + inset, 25 - inset), (-8 + inset, -8), (8 - inset, -8), (21 - inset, 25 - inset)]
-        pen.polygon([(middle + x * SHARP, middle + y * SHARP) for x, y in body], (*colour, 255))
+        pen.polygon([(middle + x * SUPERSAMPLING, middle + y * SUPERSAMPLING) for x, y in body], (*colour, 255))
         disc(0, 25, 21 - inset, (*colour, 255), 0.38)
         disc(0, -19, 16 - inset, (*colour, 255))
         disc(0, -5, 13 - inset, (*colour, 255), 0.36)
@@ -162,45 +180,49 @@ def _glow() -> Image.Image:
 
 @cache
 def _empty_board() -> Image.Image:
-    image = Image.new("RGB", (WIDTH * SHARP, HEIGHT * SHARP), _NIGHT)
-    canvas = Canvas(image, SHARP)
+    image = Image.new("RGB", (WIDTH * SUPERSAMPLING, HEIGHT * SUPERSAMPLING), _BACKGROUND)
+    canvas = Canvas(image, SUPERSAMPLING)
     draw_stars(canvas, WIDTH, HEIGHT)
-    for number in range(1, LAST + 1):
+    for number in range(1, LAST_SQUARE + 1):
         _draw_square(canvas, number)
-    draw_lotus(canvas, centre(HOME), _CELL * 0.36)
+    draw_lotus(canvas, square_center(HOME_SQUARE), _CELL_SIZE * 0.36)
     for begin, end in ARROWS.items():
-        draw_arrow(canvas, centre(begin), centre(end))
-    snakes = [Snake(centre(begin), centre(end), order) for order, (begin, end) in enumerate(SNAKES.items())]
+        draw_arrow(canvas, square_center(begin), square_center(end))
+    snakes = [
+        Snake(square_center(begin), square_center(end), order) for order, (begin, end) in enumerate(SNAKES.items())
+    ]
     for snake in snakes:
-        draw_body(canvas, snake)
+        draw_snake_body(canvas, snake)
     for snake in snakes:
-        draw_head(canvas, snake)
-    for number in range(1, LAST + 1):
+        draw_snake_head(canvas, snake)
+    for number in range(1, LAST_SQUARE + 1):
         _draw_number(canvas, number)
     return image.resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
 
 
 def _draw_square(canvas: Canvas, number: int) -> None:
-    x, y = centre(number)
+    x, y = square_center(number)
     row, along = divmod(number - 1, COLUMNS)
-    plane = mixed(_PLANES[row], _PLANES[min(row + 1, ROWS - 1)], along / COLUMNS / 2)
-    half = _CELL / 2 - 4
-    light = mixed(plane, _WHITE, 0.16 if (row + along) % 2 else 0.05)
-    canvas.panel((x - half, y - half), (x + half, y + half), 15, (*mixed(plane, _NIGHT, 0.45), 255))
-    canvas.panel((x - half + 2, y - half + 2), (x + half - 2, y + half - 3), 13, (*light, 255))
+    plane = blend(_ROW_COLORS[row], _ROW_COLORS[min(row + 1, ROWS - 1)], along / COLUMNS / 2)
+    half = _CELL_SIZE / 2 - 4
+    light = blend(plane, _WHITE, 0.16 if (row + along) % 2 else 0.05)
+    canvas.rounded_rectangle(
+        (x - half, y - half), (x + half, y + half), 15, (*blend(plane, _BACKGROUND, 0.45), 255)
+    )
+    canvas.rounded_rectangle((x - half + 2, y - half + 2), (x + half - 2, y + half - 3), 13, (*light, 255))
     if number in SNAKES or number in ARROWS:
         edge = (255, 150, 140) if number in SNAKES else _GOLD
-        canvas.frame((x - half + 4, y - half + 4), (x + half - 4, y + half - 5), 11, (*edge, 220))
+        canvas.rounded_outline((x - half + 4, y - half + 4), (x + half - 4, y + half - 5), 11, (*edge, 220))
 
 
 def _draw_number(canvas: Canvas, number: int) -> None:
-    x, y = centre(number)
-    corner = x - _CELL / 2 + 13, y - _CELL / 2 + 10
-    canvas.text((corner[0] + 1.5, corner[1] + 1.5), str(number), 24, (*_NIGHT, 190))
+    x, y = square_center(number)
+    corner = x - _CELL_SIZE / 2 + 13, y - _CELL_SIZE / 2 + 10
+    canvas.text((corner[0] + 1.5, corner[1] + 1.5), str(number), 24, (*_BACKGROUND, 190))
     canvas.text(corner, str(number), 24, (*_WHITE, 255))
 
 
-def _jpeg(image: Image.Image) -> bytes:
+def _encode_jpeg(image: Image.Image) -> bytes:
     out = io.BytesIO()
-    image.save(out, "JPEG", quality=_QUALITY, subsampling=0)
+    image.save(out, "JPEG", quality=_JPEG_QUALITY, subsampling=0)
     return out.getvalue()

@@ -8,17 +8,17 @@ from aiogram.filters.callback_data import CallbackData
 from aiogram.types import InlineKeyboardMarkup
 
 from services.core.i18n import Texts
-from services.leela.rules import ENTRY, HOME, Move
-from services.leela.squares import square
+from services.leela.rules import ENTRY, HOME_SQUARE, Move
+from services.leela.squares import get_square
 from services.messaging.buttons import button, keyboard
 from storage.leela import Awaits
 
-REPORT_LENGTH: Final = 50
+MIN_REPORT_LENGTH: Final = 50
 """Characters that a report has at least."""
-_LONGEST_PATH: Final = 700
+_MAX_PATH_LENGTH: Final = 700
 
 
-class LeelaTap(CallbackData, prefix="lee"):
+class LeelaCallback(CallbackData, prefix="lee"):
     """In one game: `roll` after so many moves, `path`, `restart`, `sure`, `back`, `new`."""
 
     game: UUID
@@ -26,13 +26,13 @@ class LeelaTap(CallbackData, prefix="lee"):
     moves: int = 0
 
 
-def how(texts: Texts, language: str, move: Move) -> str:
+def describe_move(texts: Texts, language: str, move: Move) -> str:
     """The roll, and in words what came of it."""
     if move.game.waiting:
         key = "leela.move.waits" if move.direction == "stop" else "leela.move.outside"
     elif move.over == move.start and move.direction == "snake":  # three sixes
         key = "leela.move.back"
-    elif move.start == HOME and move.over == ENTRY:
+    elif move.start == HOME_SQUARE and move.over == ENTRY:
         key = "leela.move.enters"
     else:
         key = f"leela.move.{move.direction}"
@@ -40,34 +40,36 @@ def how(texts: Texts, language: str, move: Move) -> str:
     return texts.t(language, key, **numbers)
 
 
-def meaning(texts: Texts, language: str, number: int) -> str:
-    found = square(number, language)
-    return texts.t(language, "leela.square", number=number, name=found.name, meaning=found.meaning)
+def square_text(texts: Texts, language: str, number: int) -> str:
+    current = get_square(number, language)
+    return texts.t(language, "leela.square", number=number, name=current.name, meaning=current.meaning)
 
 
-def next_step(texts: Texts, language: str, awaits: Awaits) -> str:
-    return texts.t(language, f"leela.next.{awaits}", count=REPORT_LENGTH)
+def next_step_text(texts: Texts, language: str, awaits: Awaits) -> str:
+    return texts.t(language, f"leela.next.{awaits}", count=MIN_REPORT_LENGTH)
 
 
 def move_caption(texts: Texts, language: str, move: Move, awaits: Awaits) -> str:
     """Under the board after a move."""
-    parts = [how(texts, language, move)]
+    parts = [describe_move(texts, language, move)]
     if move.game.won:
         parts.append(texts.t(language, "leela.won"))
     elif not move.game.waiting:
-        parts.append(meaning(texts, language, move.square))
+        parts.append(square_text(texts, language, move.square))
     if not move.game.won:
-        parts.append(next_step(texts, language, awaits))
+        parts.append(next_step_text(texts, language, awaits))
     return "\n\n".join(parts)
 
 
 def game_keyboard(texts: Texts, language: str, game: UUID, awaits: Awaits, moves: int) -> InlineKeyboardMarkup:
-    def tap(action: str) -> list[tuple[str, LeelaTap]]:
-        return [(texts.t(language, f"leela.button.{action}"), LeelaTap(game=game, action=action, moves=moves))]
+    def labelled_action(action: str) -> list[tuple[str, LeelaCallback]]:
+        return [
+            (texts.t(language, f"leela.button.{action}"), LeelaCallback(game=game, action=action, moves=moves))
+        ]
 
-    rows = [tap("roll")] if awaits == "roll" else []
+    rows = [labelled_action("roll")] if awaits == "roll" else []
     if moves:
-        rows.append([*tap("path"), *tap("restart")])
+        rows.append([*labelled_action("path"), *labelled_action("restart")])
     return keyboard([[button(text, data) for text, data in row] for row in rows])
 
 
@@ -75,30 +77,30 @@ def won_keyboard(texts: Texts, language: str, game: UUID, moves: int) -> InlineK
     actions = ("new", "path")
     return keyboard(
         [
-            [button(texts.t(language, f"leela.button.{each}"), LeelaTap(game=game, action=each, moves=moves))]
+            [button(texts.t(language, f"leela.button.{each}"), LeelaCallback(game=game, action=each, moves=moves))]
             for each in actions
         ]
     )
 
 
-def sure_keyboard(texts: Texts, language: str, game: UUID) -> InlineKeyboardMarkup:
+def confirm_restart_keyboard(texts: Texts, language: str, game: UUID) -> InlineKeyboardMarkup:
     return keyboard(
         [
-            [button(texts.t(language, f"leela.button.{each}"), LeelaTap(game=game, action=each))]
+            [button(texts.t(language, f"leela.button.{each}"), LeelaCallback(game=game, action=each))]
             for each in ("sure", "back")
         ]
     )
 
 
-def path_words(moves: Sequence[Move]) -> str:
+def path_text(moves: Sequence[Move]) -> str:
     """Square after square, with where a snake or an arrow began; of a long way, its end."""
-    signs = {"snake": "🐍", "arrow": "🏹", "win": "🏹"}
-    words = [str(HOME)]
+    symbols = {"snake": "🐍", "arrow": "🏹", "win": "🏹"}
+    parts = [str(HOME_SQUARE)]
     for move in moves:
         if move.square == move.start:
             continue
-        on = move.square != move.over
-        words.append(f"{move.over} {signs[move.direction]} {move.square}" if on else str(move.square))
-    while len(text := " → ".join(words)) > _LONGEST_PATH:
-        words = ["…", *words[len(words) // 4 + 1 :]]
+        was_moved_on = move.square != move.over
+        parts.append(f"{move.over} {symbols[move.direction]} {move.square}" if was_moved_on else str(move.square))
+    while len(text := " → ".join(parts)) > _MAX_PATH_LENGTH:
+        parts = ["…", *parts[len(parts) // 4 + 1 :]]
     return text

@@ -6,10 +6,10 @@ from typing import Final
 
 from PIL import Image, ImageDraw, ImageFont
 
-SHARP: Final = 2
+SUPERSAMPLING: Final = 2
 """What is drawn once is drawn this much larger and then made smaller, which smooths its edges."""
 Point = tuple[float, float]
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 Ink = tuple[int, int, int, int]
 
 
@@ -21,27 +21,27 @@ class Canvas:
         self._origin = origin
         self._pen = ImageDraw.Draw(image, "RGBA")
 
-    def disc(self, place: Point, radius: float, ink: Ink) -> None:
-        x, y = place
-        self._pen.ellipse(self._at(((x - radius, y - radius), (x + radius, y + radius))), ink)
+    def disc(self, center: Point, radius: float, ink: Ink) -> None:
+        x, y = center
+        self._pen.ellipse(self._to_pixels(((x - radius, y - radius), (x + radius, y + radius))), ink)
 
     def line(self, points: Sequence[Point], width: float, ink: Ink) -> None:
-        self._pen.line(self._at(points), ink, round(width * self._scale), joint="curve")
+        self._pen.line(self._to_pixels(points), ink, round(width * self._scale), joint="curve")
 
-    def shape(self, points: Sequence[Point], ink: Ink) -> None:
-        self._pen.polygon(self._at(points), ink)
+    def polygon(self, points: Sequence[Point], ink: Ink) -> None:
+        self._pen.polygon(self._to_pixels(points), ink)
 
-    def panel(self, begin: Point, end: Point, radius: float, ink: Ink) -> None:
-        self._pen.rounded_rectangle(self._at((begin, end)), radius * self._scale, ink)
+    def rounded_rectangle(self, begin: Point, end: Point, radius: float, ink: Ink) -> None:
+        self._pen.rounded_rectangle(self._to_pixels((begin, end)), radius * self._scale, ink)
 
-    def frame(self, begin: Point, end: Point, radius: float, ink: Ink) -> None:
-        box = self._at((begin, end))
+    def rounded_outline(self, begin: Point, end: Point, radius: float, ink: Ink) -> None:
+        box = self._to_pixels((begin, end))
         self._pen.rounded_rectangle(box, radius * self._scale, outline=ink, width=2 * self._scale)
 
-    def text(self, place: Point, words: str, size: int, ink: Ink) -> None:
-        self._pen.text(self._at((place,))[0], words, ink, _font(size * self._scale))
+    def text(self, position: Point, text: str, size: int, ink: Ink) -> None:
+        self._pen.text(self._to_pixels((position,))[0], text, ink, _font(size * self._scale))
 
-    def _at(self, points: Sequence[Point]) -> list[Point]:
+    def _to_pixels(self, points: Sequence[Point]) -> list[Point]:
         left, top = self._origin
         return [((x - left) * self._scale, (y - top) * self._scale) for x, y in points]
 
@@ -53,10 +53,10 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
     return font
 
 
-def between(a: Point, b: Point, share: float) -> Point:
-    return a[0] + (b[0] - a[0]) * share, a[1] + (b[1] - a[1]) * share
+def interpolate(a: Point, b: Point, fraction: float) -> Point:
+    return a[0] + (b[0] - a[0]) * fraction, a[1] + (b[1] - a[1]) * fraction
 
 
-def mixed(a: Colour, b: Colour, share: float) -> Colour:
-    red, green, blue = (round(x + (y - x) * share) for x, y in zip(a, b, strict=True))
+def blend(a: Color, b: Color, fraction: float) -> Color:
+    red, green, blue = (round(x + (y - x) * fraction) for x, y in zip(a, b, strict=True))
     return red, green, blue

@@ -6,41 +6,41 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
-from services.leela.drawing import Canvas, Colour, Ink, Point, between, mixed
+from services.leela.drawing import Canvas, Color, Ink, Point, blend, interpolate
 
-_SKINS: Final = (
+_SNAKE_COLORS: Final = (
     *((38, 132, 92), (150, 46, 92), (52, 96, 168), (140, 84, 30), (98, 62, 150)),
     *((24, 122, 134), (160, 60, 44), (84, 122, 40), (170, 92, 132), (66, 74, 96)),
 )
-_POINTS: Final = 90
+_SPINE_SEGMENTS: Final = 90
 _GOLD: Final = (255, 206, 96)
 
 
 def draw_stars(canvas: Canvas, width: float, height: float) -> None:
-    sky = random.Random(72)
+    rng = random.Random(72)
     for _ in range(260):
-        place = sky.uniform(0, width), sky.uniform(0, height)
-        canvas.disc(place, sky.uniform(0.5, 1.6), (255, 250, 230, sky.randint(60, 220)))
+        center = rng.uniform(0, width), rng.uniform(0, height)
+        canvas.disc(center, rng.uniform(0.5, 1.6), (255, 250, 230, rng.randint(60, 220)))
 
 
-def draw_lotus(canvas: Canvas, place: Point, radius: float) -> None:
+def draw_lotus(canvas: Canvas, center: Point, radius: float) -> None:
     """Two rings of petals around a golden heart."""
-    x, y = place
+    x, y = center
     for petals, length, ink in ((12, radius, (255, 190, 226, 235)), (8, radius * 0.72, (255, 226, 244, 245))):
         for number in range(petals):
             angle = 2 * math.pi * number / petals + (0.2 if petals == 8 else 0)
-            canvas.shape(_petal(x, y, angle, length, length * 0.23), ink)
-    canvas.disc(place, radius * 0.24, (*_GOLD, 255))
-    canvas.disc(place, radius * 0.14, (255, 246, 206, 255))
+            canvas.polygon(_petal(x, y, angle, length, length * 0.23), ink)
+    canvas.disc(center, radius * 0.24, (*_GOLD, 255))
+    canvas.disc(center, radius * 0.14, (255, 246, 206, 255))
 
 
-def _petal(x: float, y: float, angle: float, length: float, wide: float) -> list[Point]:
+def _petal(x: float, y: float, angle: float, length: float, half_width: float) -> list[Point]:
     outline = []
     for side in (1, -1):
         steps = range(13) if side == 1 else range(12, -1, -1)
         for step in steps:
             along = length * step / 12
-            across = side * wide * math.sin(math.pi * (step / 12) ** 0.8)
+            across = side * half_width * math.sin(math.pi * (step / 12) ** 0.8)
             outline.append(
                 (
                     x + along * math.cos(angle) - across * math.sin(angle),
@@ -53,20 +53,24 @@ def _petal(x: float, y: float, angle: float, length: float, wide: float) -> list
 def draw_arrow(canvas: Canvas, begin: Point, end: Point) -> None:
     """A golden arrow with feathers, from just within its first square to just within its last."""
     length = math.dist(begin, end)
-    tail, tip = between(begin, end, 20 / length), between(begin, end, 1 - 18 / length)
+    tail, tip = interpolate(begin, end, 20 / length), interpolate(begin, end, 1 - 18 / length)
     angle = math.atan2(tip[1] - tail[1], tip[0] - tail[0])
-    neck = between(tip, tail, 20 / math.dist(tip, tail))
+    neck = interpolate(tip, tail, 20 / math.dist(tip, tail))
     for grow, ink in ((2.2, (62, 38, 8, 255)), (0.0, (*_GOLD, 255))):
         canvas.line([tail, neck], 5 + 2 * grow, ink)
-        head = [_off(tip, angle, grow * 1.6, 0), _off(neck, angle, -4 - grow, 12 + grow * 1.3)]
-        canvas.shape([*head, neck, _off(neck, angle, -4 - grow, -12 - grow * 1.3)], ink)
+        head = [_offset_point(tip, angle, grow * 1.6, 0), _offset_point(neck, angle, -4 - grow, 12 + grow * 1.3)]
+        canvas.polygon([*head, neck, _offset_point(neck, angle, -4 - grow, -12 - grow * 1.3)], ink)
         for back in (0.0, 9.0, 18.0):
             for side in (1, -1):
-                canvas.line([_off(tail, angle, back, 0), _off(tail, angle, back - 9, side * 9)], 3.4 + grow, ink)
+                canvas.line(
+                    [_offset_point(tail, angle, back, 0), _offset_point(tail, angle, back - 9, side * 9)],
+                    3.4 + grow,
+                    ink,
+                )
 
 
-def _off(place: Point, angle: float, along: float, across: float) -> Point:
-    x, y = place
+def _offset_point(point: Point, angle: float, along: float, across: float) -> Point:
+    x, y = point
     return (
         x + along * math.cos(angle) - across * math.sin(angle),
         y + along * math.sin(angle) + across * math.cos(angle),
@@ -79,54 +83,58 @@ class Snake:
 
     head: Point
     tail: Point
-    order: int
+    index: int
 
     @property
-    def skin(self) -> Colour:
-        return _SKINS[self.order % len(_SKINS)]
+    def color(self) -> Color:
+        return _SNAKE_COLORS[self.index % len(_SNAKE_COLORS)]
 
 
-def draw_body(canvas: Canvas, snake: Snake) -> None:
+def draw_snake_body(canvas: Canvas, snake: Snake) -> None:
     """A winding body that grows thin, dark at its edge and spotted."""
-    spine = _spine(snake.head, snake.tail, snake.order)
-    widths = [13 * (1 - 0.72 * number / _POINTS) for number in range(len(spine))]
+    spine = _spine(snake.head, snake.tail, snake.index)
+    widths = [13 * (1 - 0.72 * number / _SPINE_SEGMENTS) for number in range(len(spine))]
     _stroke(canvas, spine, [width + 2.5 for width in widths], (24, 16, 34, 255))
-    _stroke(canvas, spine, widths, (*snake.skin, 255))
-    _stroke(canvas, spine, [width * 0.5 for width in widths], (*mixed(snake.skin, (255, 255, 255), 0.22), 255))
+    _stroke(canvas, spine, widths, (*snake.color, 255))
+    _stroke(canvas, spine, [width * 0.5 for width in widths], (*blend(snake.color, (255, 255, 255), 0.22), 255))
     for number in range(8, len(spine) - 6, 6):
         canvas.disc(spine[number], widths[number] * 0.3, (255, 228, 150, 255))
 
 
-def _spine(head: Point, tail: Point, order: int) -> list[Point]:
+def _spine(head: Point, tail: Point, index: int) -> list[Point]:
     length = math.dist(head, tail)
     angle = math.atan2(tail[1] - head[1], tail[0] - head[0])
     waves = max(1, round(length / 170))
-    swing = (22 if length > 200 else 15) * (1 if order % 2 else -1)
+    swing = (22 if length > 200 else 15) * (1 if index % 2 else -1)
     points = []
-    for number in range(_POINTS + 1):
-        share = number / _POINTS
-        bend = swing * math.sin(2 * math.pi * waves * share) * min(1.0, 4 * share, 4 * (1 - share))
-        points.append(_off(between(head, tail, share), angle, 0, bend))
+    for number in range(_SPINE_SEGMENTS + 1):
+        fraction = number / _SPINE_SEGMENTS
+        bend = swing * math.sin(2 * math.pi * waves * fraction) * min(1.0, 4 * fraction, 4 * (1 - fraction))
+        points.append(_offset_point(interpolate(head, tail, fraction), angle, 0, bend))
     return points
 
 
 def _stroke(canvas: Canvas, spine: list[Point], widths: list[float], ink: Ink) -> None:
     for number, (a, b) in enumerate(pairwise(spine)):
-        for part in (0.0, 0.34, 0.67):
-            canvas.disc(between(a, b, part), widths[number] / 1.5, ink)
+        for fraction in (0.0, 0.34, 0.67):
+            canvas.disc(interpolate(a, b, fraction), widths[number] / 1.5, ink)
 
 
-def draw_head(canvas: Canvas, snake: Snake) -> None:
+def draw_snake_head(canvas: Canvas, snake: Snake) -> None:
     """With a forked tongue; drawn after all bodies, so that none hides it."""
-    spine, skin = _spine(snake.head, snake.tail, snake.order), snake.skin
-    place, neck = spine[0], spine[6]
-    angle = math.atan2(place[1] - neck[1], place[0] - neck[0])
+    spine, skin = _spine(snake.head, snake.tail, snake.index), snake.color
+    head, neck = spine[0], spine[6]
+    angle = math.atan2(head[1] - neck[1], head[0] - neck[0])
     for fork in (0.35, -0.35):
-        root = _off(place, angle, 20, 0)
-        canvas.line([_off(place, angle, 8, 0), root, _off(root, angle + fork, 9, 0)], 2.2, (255, 92, 92, 255))
-    for grow, ink in ((2.5, (24, 16, 34, 255)), (0.0, (*mixed(skin, (255, 255, 255), 0.12), 255))):
+        root = _offset_point(head, angle, 20, 0)
+        canvas.line(
+            [_offset_point(head, angle, 8, 0), root, _offset_point(root, angle + fork, 9, 0)],
+            2.2,
+            (255, 92, 92, 255),
+        )
+    for grow, ink in ((2.5, (24, 16, 34, 255)), (0.0, (*blend(skin, (255, 255, 255), 0.12), 255))):
         for along, radius in ((-2.0, 13.0), (5.0, 11.5), (10.0, 9.0)):
-            canvas.disc(_off(place, angle, along, 0), radius + grow, ink)
+            canvas.disc(_offset_point(head, angle, along, 0), radius + grow, ink)
     for side in (1, -1):
-        canvas.disc(_off(place, angle, 4, side * 6.5), 4, (255, 252, 236, 255))
-        canvas.disc(_off(place, angle, 5.5, side * 6.5), 2, (20, 12, 20, 255))
+        canvas.disc(_offset_point(head, angle, 4, side * 6.5), 4, (255, 252, 236, 255))
+        canvas.disc(_offset_point(head, angle, 5.5, side * 6.5), 2, (20, 12, 20, 255))

@@ -8,23 +8,23 @@ from pydantic import TypeAdapter
 from services.leela.rules import Game, Move
 from storage.leela import Awaits, MoveRow
 
-_GAMES = TypeAdapter(Game)
+_GAME_ADAPTER = TypeAdapter(Game)
 
 
-def game_of(state: dict[str, Any]) -> Game:
-    return _GAMES.validate_python(state)
+def game_from_state(state: dict[str, Any]) -> Game:
+    return _GAME_ADAPTER.validate_python(state)
 
 
-def state_of(game: Game) -> dict[str, Any]:
+def game_to_state(game: Game) -> dict[str, Any]:
     return asdict(game)
 
 
-def move_of(row: MoveRow, game: Game | None = None) -> Move:
+def move_from_row(row: MoveRow, game: Game | None = None) -> Move:
     """The move as it was; `game` is what it led to, where somebody needs that."""
     return Move(row.roll, row.start, row.over, row.square, row.direction, game or Game(row.square, waiting=False))
 
 
-def row_of(move: Move, number: int) -> MoveRow:
+def move_to_row(move: Move, number: int) -> MoveRow:
     return MoveRow(number, move.roll, move.start, move.over, move.square, move.direction, None, None)
 
 

@@ -5,8 +5,8 @@ from typing import Final, Literal
 
 Direction = Literal["step", "snake", "arrow", "stop", "win"]
 
-LAST: Final = 72
-HOME: Final = 68
+LAST_SQUARE: Final = 72
+HOME_SQUARE: Final = 68
 """Where the piece waits for the first six, and where the game is won."""
 ENTRY: Final = 6
 """The roll that lets the piece in, and the square it then stands on."""
@@ -20,14 +20,14 @@ class Game:
     """Where one player is. `sixes` counts the sixes rolled in a row, `before_sixes` is the game before the first
     of them, as square and whether it waited."""
 
-    square: int = HOME
+    square: int = HOME_SQUARE
     waiting: bool = True
     sixes: int = 0
-    before_sixes: tuple[int, bool] = (HOME, True)
+    before_sixes: tuple[int, bool] = (HOME_SQUARE, True)
 
     @property
     def won(self) -> bool:
-        return self.square == HOME and not self.waiting
+        return self.square == HOME_SQUARE and not self.waiting
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Move:
     game: Game
 
 
-def play(game: Game, roll: int) -> Move:
+def apply_roll(game: Game, roll: int) -> Move:
     """One roll of the die. After a win the next one begins a new game. Raises ValueError for no roll of a die."""
     if not 1 <= roll <= 6:
         raise ValueError(f"{roll} is no roll of a die")
@@ -51,26 +51,26 @@ def play(game: Game, roll: int) -> Move:
     sixes = game.sixes + 1 if roll == ENTRY else 0
     before = (game.square, game.waiting) if sixes == 1 else game.before_sixes
     if sixes == _SIXES_IN_A_ROW:
-        return _sent_back(game, roll, before)
-    over, square, direction = _lands_on(game, roll)
+        return _undo_sixes(game, roll, before)
+    over, square, direction = _resolve_roll(game, roll)
     waiting = game.waiting and direction == "stop"
     return Move(roll, game.square, over, square, direction, Game(square, waiting, sixes, before))
 
 
-def _sent_back(game: Game, roll: int, before: tuple[int, bool]) -> Move:
+def _undo_sixes(game: Game, roll: int, before: tuple[int, bool]) -> Move:
     """The third six in a row: back to where the piece stood before the first, and the series starts anew."""
     square, waiting = before
     return Move(roll, game.square, game.square, square, "snake", Game(square, waiting))
 
 
-def _lands_on(game: Game, roll: int) -> tuple[int, int, Direction]:
+def _resolve_roll(game: Game, roll: int) -> tuple[int, int, Direction]:
     """The square the roll leads to, the one a snake or an arrow leads on to, and which of them it was."""
     if game.waiting:
-        return (ENTRY, ENTRY, "step") if roll == ENTRY else (HOME, HOME, "stop")
+        return (ENTRY, ENTRY, "step") if roll == ENTRY else (HOME_SQUARE, HOME_SQUARE, "stop")
     over = game.square + roll
-    if over > LAST:
+    if over > LAST_SQUARE:
         return game.square, game.square, "stop"
     square = SNAKES.get(over) or ARROWS.get(over) or over
-    if square == HOME:
+    if square == HOME_SQUARE:
         return over, square, "win"
     return over, square, "snake" if over in SNAKES else "arrow" if over in ARROWS else "step"

@@ -14,5 +14,5 @@ class LeelaSettings(BaseSettings):
 
 
 @cache
-def leela_settings() -> LeelaSettings:
+def get_leela_settings() -> LeelaSettings:
     return LeelaSettings()

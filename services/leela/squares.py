@@ -8,9 +8,9 @@ from typing import Final
 from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from services.core.i18n import DEFAULT_LANGUAGE
-from services.leela.rules import LAST
+from services.leela.rules import LAST_SQUARE
 
-FOLDER: Final = Path(__file__).resolve().parent / "squares"
+SQUARES_DIR: Final = Path(__file__).resolve().parent / "squares"
 
 
 class Square(BaseModel):
@@ -22,20 +22,20 @@ class Square(BaseModel):
     meaning: str
 
 
-_SQUARES: Final = TypeAdapter(dict[int, Square])
+_SQUARES_ADAPTER: Final = TypeAdapter(dict[int, Square])
 
 
 @cache
-def squares(language: str) -> dict[int, Square]:
+def load_squares(language: str) -> dict[int, Square]:
     """All squares by number; English for a language that has none of its own."""
-    path = FOLDER / f"{language}.toml"
+    path = SQUARES_DIR / f"{language}.toml"
     if not path.is_file():
-        return squares(DEFAULT_LANGUAGE)
-    return _SQUARES.validate_python(tomllib.loads(path.read_text(encoding="utf-8")))
+        return load_squares(DEFAULT_LANGUAGE)
+    return _SQUARES_ADAPTER.validate_python(tomllib.loads(path.read_text(encoding="utf-8")))
 
 
-def square(number: int, language: str) -> Square:
+def get_square(number: int, language: str) -> Square:
     """Raises ValueError for a number that is none of the board's."""
-    if not 1 <= number <= LAST:
+    if not 1 <= number <= LAST_SQUARE:
         raise ValueError(f"the board has no square {number}")
-    return squares(language)[number]
+    return load_squares(language)[number]

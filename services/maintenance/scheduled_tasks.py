@@ -12,31 +12,31 @@ from typing import Final, Literal
 
 from loguru import logger
 
-from services.billing.reconciliation import reconcile_stars
-from services.billing.subscriptions import tell_ends
+from services.billing.reconciliation import run_daily_reconciliation
+from services.billing.subscriptions import send_subscription_reminders
 from services.jobs.expiry import expire_stale_jobs
-from services.jobs.routing import Plans
-from services.ledger.proof import prove_ledger
-from services.messaging.app_context import Studio
-from services.monitoring.daily_summary import send_summary
+from services.jobs.routing import PlanRouter
+from services.ledger.proof import verify_ledger
+from services.messaging.app_context import AppContext
+from services.monitoring.daily_summary import send_daily_summary
 from storage.jobs.jobs import Plan
-from storage.pool import DATABASE_AWAY
-from storage.scheduled_tasks import chore_is_done, claim_chore, finish_chore, give_up_chore, meet_chore
+from storage.pool import DATABASE_UNAVAILABLE
+from storage.scheduled_tasks import claim_task, finish_task, is_task_done, register_task, release_task
 
-_LOOK_EVERY: Final = 5.0
+_POLL_SECONDS: Final = 5.0
 _CLAIM_SECONDS: Final = 600.0
-_INNGEST_HAS: Final = timedelta(seconds=90)
+_INNGEST_GRACE: Final = timedelta(seconds=90)
 """How long a healthy Inngest has to do what is due before a process of ours does."""
 
 
 @dataclass(frozen=True)
-class Chore:
+class ScheduledTask:
     """Due every hour at `minute`, or every day at `hour`:`minute`, in UTC."""
 
     id: str
-    work: Callable[[Studio, datetime], Awaitable[None]]
+    run: Callable[[AppContext, datetime], Awaitable[None]]
     """Given the slot it is for."""
-    every: Literal["hour", "day"]
+    interval: Literal["hour", "day"]
     minute: int = 0
     hour: int = 0
 
@@ -46,59 +46,61 @@ class Chore:
 
     @property
     def cron(self) -> str:
-        return f"{self.minute} {'*' if self.every == 'hour' else self.hour} * * *"
+        return f"{self.minute} {'*' if self.interval == 'hour' else self.hour} * * *"
 
-    def slot(self, now: datetime | None = None) -> datetime:
+    def last_due_at(self, now: datetime | None = None) -> datetime:
         """The latest moment at which it was due."""
         now = now or datetime.now(UTC)
         due = now.replace(minute=self.minute, second=0, microsecond=0)
-        if self.every == "day":
+        if self.interval == "day":
             due = due.replace(hour=self.hour)
-        step = timedelta(hours=1) if self.every == "hour" else timedelta(days=1)
+        step = timedelta(hours=1) if self.interval == "hour" else timedelta(days=1)
         return due if due <= now else due - step
 
 
-CHORES: Final[Sequence[Chore]] = (
-    Chore("expire_stale_jobs", expire_stale_jobs, "hour", minute=7),
-    Chore("check_ledger", prove_ledger, "hour", minute=37),
-    Chore("tell_ends", tell_ends, "hour", minute=37),
-    Chore("reconcile_stars", reconcile_stars, "day", hour=4, minute=20),
-    Chore("daily_summary", send_summary, "day", hour=6, minute=0),
+SCHEDULED_TASKS: Final[Sequence[ScheduledTask]] = (
+    ScheduledTask("expire_stale_jobs", expire_stale_jobs, "hour", minute=7),
+    ScheduledTask("check_ledger", verify_ledger, "hour", minute=37),
+    ScheduledTask("tell_ends", send_subscription_reminders, "hour", minute=37),
+    ScheduledTask("reconcile_stars", run_daily_reconciliation, "day", hour=4, minute=20),
+    ScheduledTask("daily_summary", send_daily_summary, "day", hour=6, minute=0),
 )
 
 
-async def perform(studio: Studio, chore: Chore, slot: datetime, plan: Plan) -> bool:
+async def run_task(studio: AppContext, task: ScheduledTask, scheduled_for: datetime, plan: Plan) -> bool:
     """Do what is due, unless it is done or another is at it; says whether this call did it."""
-    if not await claim_chore(studio.db, chore.id, slot, plan, seconds=_CLAIM_SECONDS):
+    if not await claim_task(studio.db, task.id, scheduled_for, plan, seconds=_CLAIM_SECONDS):
         return False
     try:
-        await chore.work(studio, slot)
+        await task.run(studio, scheduled_for)
     except BaseException:
-        await asyncio.shield(give_up_chore(studio.db, chore.id, slot))
+        await asyncio.shield(release_task(studio.db, task.id, scheduled_for))
         raise
-    await finish_chore(studio.db, chore.id, slot)
-    logger.info("chore {} of {} is done on plan {}", chore.id, slot.isoformat(), plan)
+    await finish_task(studio.db, task.id, scheduled_for)
+    logger.info("chore {} of {} is done on plan {}", task.id, scheduled_for.isoformat(), plan)
     return True
 
 
-async def keep_chores(studio: Studio, plans: Plans, chores: Sequence[Chore] = CHORES) -> None:
+async def run_scheduler(
+    studio: AppContext, plans: PlanRouter, tasks: Sequence[ScheduledTask] = SCHEDULED_TASKS
+) -> None:
     """Do what Inngest does not, for ever."""
-    for chore in chores:
-        await meet_chore(studio.db, chore.id, chore.slot())
+    for task in tasks:
+        await register_task(studio.db, task.id, task.last_due_at())
     while True:
-        for chore in chores:
+        for task in tasks:
             try:
-                await _look_after(studio, plans, chore)
-            except DATABASE_AWAY as error:
-                logger.warning("chore {} waits, the database is away: {}", chore.id, error)
+                await _run_if_overdue(studio, plans, task)
+            except DATABASE_UNAVAILABLE as error:
+                logger.warning("chore {} waits, the database is away: {}", task.id, error)
             except Exception as error:  # noqa: BLE001 - one chore must not keep the others from being done
-                logger.opt(exception=error).error("chore {} failed on plan B; it is tried again", chore.id)
-        await asyncio.sleep(_LOOK_EVERY)
+                logger.opt(exception=error).error("chore {} failed on plan B; it is tried again", task.id)
+        await asyncio.sleep(_POLL_SECONDS)
 
 
-async def _look_after(studio: Studio, plans: Plans, chore: Chore) -> None:
-    slot = chore.slot()
-    if plans.plan_a.healthy and datetime.now(UTC) - slot < _INNGEST_HAS:
+async def _run_if_overdue(studio: AppContext, plans: PlanRouter, task: ScheduledTask) -> None:
+    scheduled_for = task.last_due_at()
+    if plans.plan_a.healthy and datetime.now(UTC) - scheduled_for < _INNGEST_GRACE:
         return
-    if not await chore_is_done(studio.db, chore.id, slot):
-        await perform(studio, chore, slot, "B")
+    if not await is_task_done(studio.db, task.id, scheduled_for):
+        await run_task(studio, task, scheduled_for, "B")

@@ -5,17 +5,17 @@ from dataclasses import dataclass, field
 
 from aiogram import Bot
 
-from services.core.background import Background
-from services.core.edit_throttle import ProgressClock
+from services.core.background import BackgroundTasks
+from services.core.edit_throttle import EditThrottle
 from services.core.i18n import Texts
-from services.durable.pubsub import Signals
+from services.durable.pubsub import PubSub
 from services.generation.context import Providers
-from services.messaging.rate_limiter import Pacer
+from services.messaging.rate_limiter import RateLimiter
 from storage.pool import Pool
 
 
 @dataclass(frozen=True)
-class Studio:
+class AppContext:
     db: Pool
     bots: Mapping[str, Bot]
     """By name; a job is answered by the bot it was ordered from."""
@@ -25,14 +25,14 @@ class Studio:
     """Telegram's user ids of those who run this."""
     lease_seconds: float = 15.0
     """How long a runner that fell silent keeps its job."""
-    background: Background = field(default_factory=Background)
-    clock: ProgressClock = field(default_factory=ProgressClock)
-    signals: Signals = field(default_factory=Signals)
-    bulk: Mapping[str, Bot] = field(default_factory=dict)
+    background: BackgroundTasks = field(default_factory=BackgroundTasks)
+    throttle: EditThrottle = field(default_factory=EditThrottle)
+    pubsub: PubSub = field(default_factory=PubSub)
+    broadcast_bots: Mapping[str, Bot] = field(default_factory=dict)
     """The same bots by name, for sending to very many people: with connections of their own."""
-    pacers: Mapping[str, Pacer] = field(default_factory=dict)
+    rate_limiters: Mapping[str, RateLimiter] = field(default_factory=dict)
     """By the bots' names: how fast each may send, whoever it is to."""
 
-    def bot(self, name: str) -> Bot:
+    def bot_or_default(self, name: str) -> Bot:
         """The bot of that name; another of ours where it was renamed or taken away since the order."""
         return self.bots.get(name) or next(iter(self.bots.values()))

@@ -6,17 +6,17 @@ from aiogram import Bot
 from aiogram.exceptions import TelegramAPIError
 from aiohttp import ClientError
 
-from services.core.errors import Passing
-from services.messaging.telegram_errors import delivery_failure
+from services.core.errors import TransientFailure
+from services.messaging.telegram_errors import to_delivery_failure
 
 
-async def download(bot: Bot, file_id: str) -> bytes:
+async def download_file(bot: Bot, file_id: str) -> bytes:
     """Raises Failure."""
     content = io.BytesIO()
     try:
         await bot.download(file_id, destination=content)
     except TelegramAPIError as error:
-        raise delivery_failure(error) from error
+        raise to_delivery_failure(error) from error
     except (ClientError, TimeoutError) as error:
-        raise Passing("failure.telegram", detail=type(error).__name__) from error
+        raise TransientFailure("failure.telegram", detail=type(error).__name__) from error
     return content.getvalue()

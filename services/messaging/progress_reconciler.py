@@ -4,22 +4,22 @@ import asyncio
 
 from loguru import logger
 
-from services.messaging.app_context import Studio
-from services.messaging.progress import show_end
-from storage.jobs.jobs import unshown_jobs
-from storage.pool import DATABASE_AWAY
+from services.messaging.app_context import AppContext
+from services.messaging.progress import finalize_progress
+from storage.jobs.jobs import unfinalized_jobs
+from storage.pool import DATABASE_UNAVAILABLE
 
-_EVERY_SECONDS = 3.0
-_AFTER_SECONDS = 3.0
-_AT_ONCE = 20
+_INTERVAL_SECONDS = 3.0
+_GRACE_SECONDS = 3.0
+_BATCH_SIZE = 20
 
 
-async def keep_saying(studio: Studio) -> None:
+async def reconcile_progress_messages(studio: AppContext) -> None:
     """Say it for orders that ended a while ago and whose progress message does not show it, for ever."""
     while True:
-        await asyncio.sleep(_EVERY_SECONDS)
+        await asyncio.sleep(_INTERVAL_SECONDS)
         try:
-            for job in await unshown_jobs(studio.db, seconds=_AFTER_SECONDS, limit=_AT_ONCE):
-                await show_end(studio, job)
-        except DATABASE_AWAY as error:
+            for job in await unfinalized_jobs(studio.db, seconds=_GRACE_SECONDS, limit=_BATCH_SIZE):
+                await finalize_progress(studio, job)
+        except DATABASE_UNAVAILABLE as error:
             logger.warning("last words wait, the database is away: {}", error)

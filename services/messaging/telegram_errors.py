@@ -9,19 +9,26 @@ from aiogram.exceptions import (
     TelegramServerError,
 )
 
-from services.core.errors import Away, Broken, Failure
+from services.core.errors import Failure, PermanentFailure, Unavailable
 
-_GONE = ("chat not found", "user is deactivated", "bot can't initiate conversation", "peer_id_invalid")
+_UNREACHABLE_MESSAGES = (
+    "chat not found",
+    "user is deactivated",
+    "bot can't initiate conversation",
+    "peer_id_invalid",
+)
 
 
-def person_is_gone(error: TelegramAPIError) -> bool:
+def is_user_unreachable(error: TelegramAPIError) -> bool:
     """Whether no message can reach the person: blocked, deactivated, or never wrote to this bot."""
     if isinstance(error, TelegramForbiddenError):
         return True
-    return isinstance(error, TelegramBadRequest) and any(gone in error.message.lower() for gone in _GONE)
+    return isinstance(error, TelegramBadRequest) and any(
+        gone in error.message.lower() for gone in _UNREACHABLE_MESSAGES
+    )
 
 
-def nothing_to_edit(error: TelegramAPIError) -> bool:
+def is_edit_unnecessary(error: TelegramAPIError) -> bool:
     """Whether an edit failed only because there is nothing left to change."""
     text = error.message.lower()
     return isinstance(error, TelegramBadRequest) and (
@@ -29,9 +36,9 @@ def nothing_to_edit(error: TelegramAPIError) -> bool:
     )
 
 
-def delivery_failure(error: TelegramAPIError) -> Failure:
+def to_delivery_failure(error: TelegramAPIError) -> Failure:
     if isinstance(error, TelegramRetryAfter):
-        return Away("failure.telegram", detail=error.message, retry_after=float(error.retry_after))
+        return Unavailable("failure.telegram", detail=error.message, retry_after=float(error.retry_after))
     if isinstance(error, TelegramServerError | TelegramNetworkError):
-        return Away("failure.telegram", detail=error.message)
-    return Broken("failure.delivery", detail=error.message)
+        return Unavailable("failure.telegram", detail=error.message)
+    return PermanentFailure("failure.delivery", detail=error.message)

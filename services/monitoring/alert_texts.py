@@ -8,15 +8,15 @@ from typing import Final, Protocol
 
 from services.core.i18n import DEFAULT_LANGUAGE, Html, Texts
 from services.generation.registry import SERVICES
-from services.monitoring.health_checks import began
+from services.monitoring.health_checks import incident_started_at
 from storage.incidents import Incident
 
-_QUIET_AFTER: Final = timedelta(seconds=40)
-_LEDGER_QUIET_AFTER: Final = timedelta(seconds=80)
+_UNSEEN_AFTER: Final = timedelta(seconds=40)
+_LEDGER_UNSEEN_AFTER: Final = timedelta(seconds=80)
 """How long trouble is unseen before the message says so: longer than it takes to look again."""
 
 
-class Say(Protocol):
+class Translate(Protocol):
     """A text by its key, in one admin's language."""
 
     def __call__(self, key: str, n: int | None = None, /, **params: str | int) -> str: ...
@@ -28,42 +28,44 @@ def incident_text(texts: Texts, language: str, incident: Incident, now: datetime
     def t(key: str, n: int | None = None, /, **params: str | int) -> str:
         return texts.t(language, key, n, **params)
 
-    since, until = _at(began(incident)), _at(incident.seen_at)
+    since, until = _format_time(incident_started_at(incident)), _format_time(incident.last_seen_at)
     title = Html(t(f"incident.{incident.kind}.title"))
-    quiet = now - incident.seen_at > (_LEDGER_QUIET_AFTER if incident.kind == "ledger" else _QUIET_AFTER)
+    unseen = now - incident.last_seen_at > (_LEDGER_UNSEEN_AFTER if incident.kind == "ledger" else _UNSEEN_AFTER)
     if incident.closed_at:
-        lasted = str(timedelta(seconds=int((incident.seen_at - began(incident)).total_seconds())))
-        head = t("incident.over", title=title, since=since, until=until, lasted=lasted)
-    elif quiet:
+        duration = str(
+            timedelta(seconds=int((incident.last_seen_at - incident_started_at(incident)).total_seconds()))
+        )
+        head = t("incident.over", title=title, since=since, until=until, lasted=duration)
+    elif unseen:
         head = t("incident.quiet", title=title, since=since, until=until)
     else:
         head = t("incident.open", title=title, since=since)
-    lines = _LINES.get(incident.kind)  # none where a newer version of ours knows more kinds
-    lasts = not (quiet or incident.closed_at)
-    return "\n".join([head, *(lines(t, incident, lasts) if lines else [])])
+    lines = _LINE_BUILDERS.get(incident.kind)  # none where a newer version of ours knows more kinds
+    ongoing = not (unseen or incident.closed_at)
+    return "\n".join([head, *(lines(t, incident, ongoing) if lines else [])])
 
 
-def english(texts: Texts, incident: Incident, now: datetime) -> str:
+def english_text(texts: Texts, incident: Incident, now: datetime) -> str:
     """By this one message is compared with another, whatever their languages."""
     return incident_text(texts, DEFAULT_LANGUAGE, incident, now)
 
 
-def plain(text: str) -> str:
+def strip_html(text: str) -> str:
     """The same without HTML."""
     return html.unescape(re.sub(r"<[^>]+>", "", text))
 
 
-def _at(moment: datetime) -> str:
+def _format_time(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
 
 
-def _fallback(t: Say, incident: Incident, lasts: bool) -> list[str]:
+def _fallback_lines(t: Translate, incident: Incident, ongoing: bool) -> list[str]:
     facts = incident.facts
     lines = [t("incident.fallback.why", why=facts["why"]), t("incident.fallback.fell_back", facts["fell_back"])]
     if incident.closed_at:
         lines.append(t("incident.fallback.ran", a=facts["ran"]["A"], b=facts["ran"]["B"]))
         return lines if facts["back"] else [*lines, t("incident.fallback.unused")]
-    if not lasts:
+    if not ongoing:
         return lines
     if facts["waiting"]:
         lines.append(t("incident.fallback.waiting", facts["waiting"]))
@@ -72,7 +74,7 @@ def _fallback(t: Say, incident: Incident, lasts: bool) -> list[str]:
     return [*lines, t("incident.fallback.a")] if facts["a"] else lines
 
 
-def _provider(t: Say, incident: Incident, lasts: bool) -> list[str]:
+def _provider_lines(t: Translate, incident: Incident, ongoing: bool) -> list[str]:
     facts = incident.facts
     lines = [t("incident.provider.facts", failed=facts["failed"], ended=facts["ended"])]
     for service, (failed, ended) in facts["services"].items():
@@ -81,13 +83,13 @@ def _provider(t: Say, incident: Incident, lasts: bool) -> list[str]:
     return lines
 
 
-def _queue(t: Say, incident: Incident, lasts: bool) -> list[str]:
+def _queue_lines(t: Translate, incident: Incident, ongoing: bool) -> list[str]:
     facts = incident.facts
     lines = [t("incident.queue.facts", facts["waiting"], minutes=facts["minutes"])]
-    return [*lines, t("incident.queue.hint")] if lasts else lines
+    return [*lines, t("incident.queue.hint")] if ongoing else lines
 
 
-def _ledger(t: Say, incident: Incident, lasts: bool) -> list[str]:
+def _ledger_lines(t: Translate, incident: Incident, ongoing: bool) -> list[str]:
     facts = incident.facts
     return [
         t(
@@ -101,15 +103,15 @@ def _ledger(t: Say, incident: Incident, lasts: bool) -> list[str]:
     ]
 
 
-def _payments(t: Say, incident: Incident, lasts: bool) -> list[str]:
+def _payments_lines(t: Translate, incident: Incident, ongoing: bool) -> list[str]:
     facts = incident.facts
     return [t("incident.payments.facts", facts["count"], stars=facts["stars"]), t("incident.payments.hint")]
 
 
-_LINES: Mapping[str, Callable[[Say, Incident, bool], list[str]]] = {
-    "fallback": _fallback,
-    "provider": _provider,
-    "queue": _queue,
-    "ledger": _ledger,
-    "payments": _payments,
+_LINE_BUILDERS: Mapping[str, Callable[[Translate, Incident, bool], list[str]]] = {
+    "fallback": _fallback_lines,
+    "provider": _provider_lines,
+    "queue": _queue_lines,
+    "ledger": _ledger_lines,
+    "payments": _payments_lines,
 }

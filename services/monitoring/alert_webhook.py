@@ -8,14 +8,14 @@ import aiohttp
 from loguru import logger
 
 from services.core.i18n import Texts
-from services.monitoring.alert_texts import english, plain
+from services.monitoring.alert_texts import english_text, strip_html
 from storage.incidents import Incident
 
-Word = Literal["opened", "closed"]
+WebhookStatus = Literal["opened", "closed"]
 
-_SECONDS: Final = 5.0
-_AGAIN: Final = timedelta(seconds=15)
-_AGAIN_AT_MOST: Final = timedelta(minutes=15)
+_TIMEOUT_SECONDS: Final = 5.0
+_RETRY_DELAY: Final = timedelta(seconds=15)
+_MAX_RETRY_DELAY: Final = timedelta(minutes=15)
 
 
 @dataclass
@@ -24,31 +24,31 @@ class AlertWebhook:
 
     url: str = field(repr=False)
     texts: Texts
-    _tries: dict[int, int] = field(default_factory=dict)
-    _not_before: dict[int, datetime] = field(default_factory=dict)
+    _attempts: dict[int, int] = field(default_factory=dict)
+    _retry_at: dict[int, datetime] = field(default_factory=dict)
 
-    def next_word(self, incident: Incident, now: datetime) -> Word | None:
+    def next_status(self, incident: Incident, now: datetime) -> WebhookStatus | None:
         """What it has to be told now; None where there is nothing, or it refused a moment ago."""
-        if now < self._not_before.get(incident.id, now):
+        if now < self._retry_at.get(incident.id, now):
             return None
-        if not incident.posted:
+        if not incident.webhook_state:
             return "opened"
-        return "closed" if incident.closed_at and incident.posted == "opened" else None
+        return "closed" if incident.closed_at and incident.webhook_state == "opened" else None
 
-    async def post(self, incident: Incident, word: Word, now: datetime) -> bool:
+    async def post(self, incident: Incident, status: WebhookStatus, now: datetime) -> bool:
         """True when it was accepted; otherwise it is asked again, ever less often."""
-        refusal = await self._refusal(self._body(incident, word, now))
-        if not refusal:
-            self._tries.pop(incident.id, None)
-            self._not_before.pop(incident.id, None)
+        error = await self._send(self._build_body(incident, status, now))
+        if not error:
+            self._attempts.pop(incident.id, None)
+            self._retry_at.pop(incident.id, None)
             return True
-        tries = self._tries[incident.id] = self._tries.get(incident.id, 0) + 1
-        self._not_before[incident.id] = now + min(_AGAIN * 2 ** min(tries - 1, 10), _AGAIN_AT_MOST)
-        logger.warning("ALERT_WEBHOOK_URL did not take incident {} {}: {}", incident.id, word, refusal)
+        attempts = self._attempts[incident.id] = self._attempts.get(incident.id, 0) + 1
+        self._retry_at[incident.id] = now + min(_RETRY_DELAY * 2 ** min(attempts - 1, 10), _MAX_RETRY_DELAY)
+        logger.warning("ALERT_WEBHOOK_URL did not take incident {} {}: {}", incident.id, status, error)
         return False
 
-    async def _refusal(self, body: dict[str, Any]) -> str:
-        timeout = aiohttp.ClientTimeout(total=_SECONDS)
+    async def _send(self, body: dict[str, Any]) -> str:
+        timeout = aiohttp.ClientTimeout(total=_TIMEOUT_SECONDS)
         try:
             async with (
                 aiohttp.ClientSession(timeout=timeout) as session,
@@ -58,13 +58,13 @@ class AlertWebhook:
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
             return type(error).__name__  # its words may hold the URL
 
-    def _body(self, incident: Incident, word: Word, now: datetime) -> dict[str, Any]:
+    def _build_body(self, incident: Incident, status: WebhookStatus, now: datetime) -> dict[str, Any]:
         return {
             "id": incident.id,
             "kind": incident.kind,
-            "status": word,
+            "status": status,
             "opened_at": incident.opened_at.isoformat(),
-            "closed_at": incident.closed_at.isoformat() if word == "closed" and incident.closed_at else None,
-            "text": plain(english(self.texts, incident, now)),
+            "closed_at": incident.closed_at.isoformat() if status == "closed" and incident.closed_at else None,
+            "text": strip_html(english_text(self.texts, incident, now)),
             "facts": incident.facts,
         }

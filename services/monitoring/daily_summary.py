@@ -2,19 +2,19 @@
 
 from datetime import datetime, timedelta
 
-from services.messaging.app_context import Studio
-from services.notifications.admins import tell_admins
-from storage.reports.stats import count_period
+from services.messaging.app_context import AppContext
+from services.notifications.admins import notify_admins
+from storage.reports.stats import get_period_stats
 
 
-async def send_summary(studio: Studio, slot: datetime) -> None:
+async def send_daily_summary(studio: AppContext, scheduled_for: datetime) -> None:
     """Tell the admins about the 24 hours before `slot`."""
-    period = await count_period(studio.db, slot - timedelta(days=1), slot)
-    await tell_admins(
+    period = await get_period_stats(studio.db, scheduled_for - timedelta(days=1), scheduled_for)
+    await notify_admins(
         studio,
         "summary.day",
-        dedupe=f"summary:{slot.isoformat()}",
-        day=(slot - timedelta(days=1)).date().isoformat(),
+        dedup_key=f"summary:{scheduled_for.isoformat()}",
+        day=(scheduled_for - timedelta(days=1)).date().isoformat(),
         new=period.new_users,
         active=period.active_users,
         orders=period.orders,

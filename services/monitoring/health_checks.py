@@ -5,27 +5,33 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from providers.errors import clean
-from services.jobs.routing import Plans
-from services.messaging.app_context import Studio
+from providers.errors import sanitize
+from services.jobs.routing import PlanRouter
+from services.messaging.app_context import AppContext
 from storage.incidents import Incident
 from storage.money.ledger import check_ledger
 from storage.money.topups import count_unconfirmed
-from storage.reports.incident_facts import count_ended, count_failed, count_fell_back, count_unsent, count_waiting
+from storage.reports.incident_facts import (
+    count_ended,
+    count_failed,
+    count_fallbacks,
+    count_unpublished,
+    get_backlog,
+)
 
 Clock = Callable[[], datetime]
 
-PROVIDER_FAILURES: Final = ("failure.provider", "failure.timed_out", "failure.busy")
+PROVIDER_FAILURE_KEYS: Final = ("failure.provider", "failure.timed_out", "failure.busy")
 """Keys that say that a provider, and not the person or Telegram, kept an order from succeeding."""
 _WINDOW: Final = timedelta(minutes=10)
-_FAILED_AT_LEAST: Final = 5
-_FAILED_SHARE: Final = 0.25
-_LONGEST_WAIT: Final = timedelta(seconds=120)
-_DEEPEST: Final = 100
+_MIN_FAILURES: Final = 5
+_MIN_FAILURE_RATE: Final = 0.25
+_MAX_WAIT: Final = timedelta(seconds=120)
+_MAX_BACKLOG: Final = 100
 _UNCONFIRMED_AFTER: Final = timedelta(minutes=5)
 _UNCONFIRMED_UNTIL: Final = timedelta(hours=1)
 """After that long the person gave up, or the daily comparison with Telegram's own list has to find it."""
-_START: Final = timedelta(seconds=15)
+_STARTUP_GRACE: Final = timedelta(seconds=15)
 """How long a process that has just begun may take to find Inngest."""
 
 
@@ -34,112 +40,116 @@ def utc_now() -> datetime:
 
 
 @dataclass(frozen=True)
-class Seen:
+class Finding:
     """A condition holds. `first` are the facts that stay as they were when it was first seen."""
 
     facts: Mapping[str, Any]
-    first: Mapping[str, Any] = field(default_factory=dict)
+    initial_facts: Mapping[str, Any] = field(default_factory=dict)
 
 
-Check = Callable[[datetime, Incident | None], Awaitable[Seen | None]]
+CheckFunction = Callable[[datetime, Incident | None], Awaitable[Finding | None]]
 """Given the time and the incident that is open, if there is one."""
 
 
 @dataclass(frozen=True)
-class Condition:
+class HealthCheck:
     """`every` is the seconds between looks, `while_open` those while its incident is open: under the calm time."""
 
     kind: str
-    check: Check
-    every: float = 5.0
-    while_open: float = 5.0
+    check: CheckFunction
+    interval_seconds: float = 5.0
+    open_interval_seconds: float = 5.0
 
 
-class Conditions:
+class HealthChecks:
     """`per_person` is how many jobs of one person run at once."""
 
-    def __init__(self, studio: Studio, plans: Plans, *, per_person: int = 2) -> None:
+    def __init__(self, studio: AppContext, plans: PlanRouter, *, per_user_limit: int = 2) -> None:
         self._studio = studio
         self._db = studio.db
         self._plans = plans
-        self._per_person = per_person
-        self._at_first = plans.plan_a.since
+        self._per_user_limit = per_user_limit
+        self._initial_since = plans.plan_a.since
 
     @property
-    def all(self) -> Sequence[Condition]:
+    def all(self) -> Sequence[HealthCheck]:
         return (
-            Condition("fallback", self._fallback, every=2, while_open=2),  # asks nobody while Inngest is there
-            Condition("provider", self._provider, every=15, while_open=15),
-            Condition("queue", self._queue),
+            HealthCheck(
+                "fallback", self._check_fallback, interval_seconds=2, open_interval_seconds=2
+            ),  # asks nobody while Inngest is there
+            HealthCheck("provider", self._check_provider, interval_seconds=15, open_interval_seconds=15),
+            HealthCheck("queue", self._check_queue),
             # Reads the whole ledger, so it is asked for seldom; by every process while it is known to be wrong.
-            Condition("ledger", self._ledger, every=300, while_open=60),
-            Condition("payments", self._payments, every=30, while_open=30),
+            HealthCheck("ledger", self._check_ledger, interval_seconds=300, open_interval_seconds=60),
+            HealthCheck("payments", self._check_payments, interval_seconds=30, open_interval_seconds=30),
         )
 
-    async def _fallback(self, now: datetime, open_: Incident | None) -> Seen | None:
+    async def _check_fallback(self, now: datetime, open_incident: Incident | None) -> Finding | None:
         """Inngest is away, and some service would use it."""
         plan_a, modes = self._plans.plan_a, {self._plans.mode(service) for service in self._plans.services}
         if plan_a.healthy or modes == {"b"}:
             return None
-        since = began(open_) if open_ else plan_a.since
-        fell_back = await count_fell_back(self._db, since)
+        since = incident_started_at(open_incident) if open_incident else plan_a.since
+        fallback_count = await count_fallbacks(self._db, since)
         # Where Inngest was never seen, and nothing falls back, nobody misses it.
-        was_there = plan_a.since != self._at_first
-        if not (open_ or was_there or (fell_back and now - plan_a.since > _START)):
+        was_there = plan_a.since != self._initial_since
+        if not (open_incident or was_there or (fallback_count and now - plan_a.since > _STARTUP_GRACE)):
             return None
         facts = {
-            "fell_back": fell_back,
-            "waiting": await count_unsent(self._db),
+            "fell_back": fallback_count,
+            "waiting": await count_unpublished(self._db),
             "auto": "auto" in modes,
             "a": "a" in modes,
         }
-        return Seen(facts, {"since": since.isoformat(), "why": clean(plan_a.state)})
+        return Finding(facts, {"since": since.isoformat(), "why": sanitize(plan_a.state)})
 
-    async def _provider(self, now: datetime, open_: Incident | None) -> Seen | None:
+    async def _check_provider(self, now: datetime, open_incident: Incident | None) -> Finding | None:
         """Many of the orders that ended lately, of a service or of all, failed at a provider."""
-        ends = await count_failed(self._db, now - _WINDOW, PROVIDER_FAILURES)
+        ends = await count_failed(self._db, now - _WINDOW, PROVIDER_FAILURE_KEYS)
         failed, ended = sum(each.failed for each in ends), sum(each.ended for each in ends)
-        bad = {each.service: [each.failed, each.ended] for each in ends if _too_many(each.failed, each.ended)}
-        if not bad and not _too_many(failed, ended):
+        failing_services = {
+            each.service: [each.failed, each.ended] for each in ends if _is_failing(each.failed, each.ended)
+        }
+        if not failing_services and not _is_failing(failed, ended):
             return None
-        return Seen({"failed": failed, "ended": ended, "services": bad})
+        return Finding({"failed": failed, "ended": ended, "services": failing_services})
 
-    async def _queue(self, now: datetime, open_: Incident | None) -> Seen | None:
+    async def _check_queue(self, now: datetime, open_incident: Incident | None) -> Finding | None:
         """Orders wait too long, or too many do. Those that wait for Inngest are the other incident's."""
-        without = [service for service in self._plans.services if self._plans.waits(service)]
-        waiting = await count_waiting(self._db, without=without, per_person=self._per_person)
+        excluded = [service for service in self._plans.services if self._plans.waits_for_inngest(service)]
+        waiting = await get_backlog(self._db, excluded_services=excluded, per_user_limit=self._per_user_limit)
         waited = now - waiting.oldest if waiting.oldest else timedelta()
-        if waited <= _LONGEST_WAIT and waiting.count <= _DEEPEST:
+        if waited <= _MAX_WAIT and waiting.count <= _MAX_BACKLOG:
             return None
-        return Seen({"waiting": waiting.count, "minutes": int(waited.total_seconds() // 60)})
+        return Finding({"waiting": waiting.count, "minutes": int(waited.total_seconds() // 60)})
 
-    async def _ledger(self, now: datetime, open_: Incident | None) -> Seen | None:
+    async def _check_ledger(self, now: datetime, open_incident: Incident | None) -> Finding | None:
         check = await check_ledger(self._db)
-        return None if check.right else Seen(vars(check))
+        return None if check.is_consistent else Finding(vars(check))
 
-    async def _payments(self, now: datetime, open_: Incident | None) -> Seen | None:
+    async def _check_payments(self, now: datetime, open_incident: Incident | None) -> Finding | None:
         """We agreed to a payment, and Telegram has not said that it was made."""
         found = await count_unconfirmed(self._db, now - _UNCONFIRMED_UNTIL, now - _UNCONFIRMED_AFTER)
-        return Seen(vars(found)) if found.count else None
+        return Finding(vars(found)) if found.count else None
 
-    async def after(self, incident: Incident) -> Mapping[str, Any]:
+    async def closing_facts(self, incident: Incident) -> Mapping[str, Any]:
         """What there is to say when it is over."""
         if incident.kind != "fallback":
             return {}
-        since = began(incident)
+        since = incident_started_at(incident)
         ended = await count_ended(self._db, since)
         return {
-            "fell_back": await count_fell_back(self._db, since),
+            "fell_back": await count_fallbacks(self._db, since),
             "ran": {plan: ended.get(plan, 0) for plan in ("A", "B")},
             "back": self._plans.plan_a.healthy,
         }
 
 
-def began(incident: Incident) -> datetime:
+def incident_started_at(incident: Incident) -> datetime:
     """When the trouble began: before it was noticed, where that is known."""
     since = incident.facts.get("since")
     return datetime.fromisoformat(since) if since else incident.opened_at
 
 
-def _too_many(failed: int, ended: int) -> bool:
-    return failed >= _FAILED_AT_LEAST and failed >= _FAILED_SHARE * ended
+def _is_failing(failed: int, ended: int) -> bool:
+    return failed >= _MIN_FAILURES and failed >= _MIN_FAILURE_RATE * ended

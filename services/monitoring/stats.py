@@ -8,13 +8,21 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Final, Literal
 
-from services.generation.costs import cost_of
+from services.generation.costs import order_cost_usd
 from storage.pool import Executor
-from storage.reports.revenue import Bucket, Ends, Unit, count_active, count_buckets, count_ends, made_orders
+from storage.reports.revenue import (
+    Bucket,
+    OrderOutcomes,
+    Unit,
+    completed_orders,
+    count_active_users,
+    count_buckets,
+    count_outcomes,
+)
 
 Span = Literal["today", "week", "month"]
 
-USD_PAID_OUT: Final = Decimal("0.013")
+USD_PAYOUT_PER_STAR: Final = Decimal("0.013")
 """What Telegram pays out for a Star. Prices are made with more (generation/catalogue.py: USD_PER_STAR), which is
 what people pay for one, so the margin here is the lower, true one."""
 
@@ -26,7 +34,7 @@ _COLUMNS: Final = (
 
 
 @dataclass(frozen=True)
-class Line:
+class StatsRow:
     """What a bucket had, or all of them; `cost` is US dollars, for the orders made then."""
 
     bucket: Bucket
@@ -35,7 +43,7 @@ class Line:
     @property
     def income(self) -> Decimal:
         """What Telegram pays out for the Stars that orders earned, in US dollars."""
-        return self.bucket.earned * USD_PAID_OUT
+        return self.bucket.earned * USD_PAYOUT_PER_STAR
 
     @property
     def margin(self) -> Decimal:
@@ -50,9 +58,9 @@ class Stats:
     unit: Unit
     begin: datetime
     end: datetime
-    lines: tuple[Line, ...]
-    total: Line
-    services: tuple[Ends, ...]
+    rows: tuple[StatsRow, ...]
+    total: StatsRow
+    service_outcomes: tuple[OrderOutcomes, ...]
 
     @property
     def csv(self) -> str:
@@ -60,44 +68,44 @@ class Stats:
         out = io.StringIO()
         table = csv.writer(out, lineterminator="\n")
         table.writerow(_COLUMNS)
-        for line in self.lines:
+        for line in self.rows:
             table.writerow([f"{line.bucket.at:%Y-%m-%d %H:%M}", *_cells(line)])
         table.writerow(["total", *_cells(self.total)])
         return out.getvalue()
 
 
-async def gather_stats(db: Executor, span: Span, now: datetime | None = None) -> Stats:
+async def collect_stats(db: Executor, span: Span, now: datetime | None = None) -> Stats:
     """From midnight, UTC, of the span's first day to the end of this one."""
     end = (now or datetime.now(UTC)).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
-    begin, unit = end - timedelta(days=_DAYS[span]), _unit(span)
-    counted = {bucket.at: bucket for bucket in await count_buckets(db, begin, end, unit)}
+    begin, unit = end - timedelta(days=_DAYS[span]), _unit_for(span)
+    buckets = {bucket.at: bucket for bucket in await count_buckets(db, begin, end, unit)}
     costs: defaultdict[datetime, Decimal] = defaultdict(Decimal)
-    for made in await made_orders(db, begin, end, unit):
-        costs[made.at] += made.count * cost_of(made.service, made.inputs, stars=made.price)
+    for group in await completed_orders(db, begin, end, unit):
+        costs[group.at] += group.count * order_cost_usd(group.service, group.inputs, price=group.price)
     step = timedelta(hours=1) if unit == "hour" else timedelta(days=1)
     moments = [begin + number * step for number in range((end - begin) // step)]
-    lines = tuple(Line(counted.get(at, Bucket(at)), costs[at]) for at in moments)
-    total = _sum(begin, lines, active_users=await count_active(db, begin, end))
-    return Stats(span, unit, begin, end, lines, total, tuple(await count_ends(db, begin, end)))
+    rows = tuple(StatsRow(buckets.get(at, Bucket(at)), costs[at]) for at in moments)
+    total = _sum_rows(begin, rows, active_users=await count_active_users(db, begin, end))
+    return Stats(span, unit, begin, end, rows, total, tuple(await count_outcomes(db, begin, end)))
 
 
-def _unit(span: Span) -> Unit:
+def _unit_for(span: Span) -> Unit:
     return "hour" if span == "today" else "day"
 
 
-def _sum(begin: datetime, lines: tuple[Line, ...], *, active_users: int) -> Line:
+def _sum_rows(begin: datetime, rows: tuple[StatsRow, ...], *, active_users: int) -> StatsRow:
     names = [name for name in Bucket.__dataclass_fields__ if name not in ("at", "active_users")]
-    sums = {name: sum(getattr(line.bucket, name) for line in lines) for name in names}
-    return Line(Bucket(begin, active_users=active_users, **sums), sum((line.cost for line in lines), Decimal()))
+    sums = {name: sum(getattr(line.bucket, name) for line in rows) for name in names}
+    return StatsRow(Bucket(begin, active_users=active_users, **sums), sum((line.cost for line in rows), Decimal()))
 
 
-def _cells(line: Line) -> list[int | str]:
-    b = line.bucket
-    people = [b.new_users, b.active_users, b.orders, b.succeeded, b.failed, b.cancelled]
+def _cells(row: StatsRow) -> list[int | str]:
+    b = row.bucket
+    order_counts = [b.new_users, b.active_users, b.orders, b.succeeded, b.failed, b.cancelled]
     return [
-        *people,
+        *order_counts,
         b.earned,
         b.paid,
         b.refunded,
-        *(f"{usd:.4f}" for usd in (line.income, line.cost, line.margin)),
+        *(f"{usd:.4f}" for usd in (row.income, row.cost, row.margin)),
     ]

@@ -4,37 +4,45 @@ from aiogram.exceptions import TelegramAPIError
 from loguru import logger
 
 from services.core.i18n import DEFAULT_LANGUAGE
-from services.core.message_text import fit_message
-from services.messaging.app_context import Studio
+from services.core.message_text import truncate_html
+from services.messaging.app_context import AppContext
 from services.notifications.notify import notify
 from storage.users.users import get_user
 
 
-async def tell_admins(
-    studio: Studio, key: str, n: int | None = None, /, *, dedupe: str | int = "", **params: str | int
+async def notify_admins(
+    studio: AppContext, key: str, n: int | None = None, /, *, dedup_key: str | int = "", **params: str | int
 ) -> int:
     """Tell every admin a text; gives how many will get it, however long Telegram is away.
 
     The same `dedupe` is told once.
     """
-    told = 0
-    for admin in sorted(studio.admins):
+    notified = 0
+    for admin_id in sorted(studio.admins):
         async with studio.db.acquire() as connection, connection.transaction():
-            known = await get_user(connection, admin) is not None
-            mine = f"{dedupe}:admin:{admin}" if dedupe else ""
-            noted = known and await notify(
-                connection, user_id=admin, key=key, n=n, params=params, menu=False, dedupe=mine
+            known = await get_user(connection, admin_id) is not None
+            admin_dedup_key = f"{dedup_key}:admin:{admin_id}" if dedup_key else ""
+            enqueued = known and await notify(
+                connection,
+                user_id=admin_id,
+                key=key,
+                n=n,
+                params=params,
+                with_menu_button=False,
+                dedup_key=admin_dedup_key,
             )
-        told += noted or (not known and await _try_once(studio, admin, key, n, **params))
-    return told
+        notified += enqueued or (not known and await _send_directly(studio, admin_id, key, n, **params))
+    return notified
 
 
-async def _try_once(studio: Studio, admin: int, key: str, n: int | None = None, /, **params: str | int) -> bool:
+async def _send_directly(
+    studio: AppContext, admin_id: int, key: str, n: int | None = None, /, **params: str | int
+) -> bool:
     """An admin who never wrote to this bot can hardly be reached; whether they were is all there is to it."""
-    text = fit_message(studio.texts.t(DEFAULT_LANGUAGE, key, n, **params))
+    text = truncate_html(studio.texts.t(DEFAULT_LANGUAGE, key, n, **params))
     try:
-        await studio.bot("").send_message(admin, text)
+        await studio.bot_or_default("").send_message(admin_id, text)
     except TelegramAPIError as error:
-        logger.warning("admin {} was not told {}: {}", admin, key, error.message)
+        logger.warning("admin {} was not told {}: {}", admin_id, key, error.message)
         return False
     return True

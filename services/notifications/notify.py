@@ -11,15 +11,23 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from services.core.errors import Failure
-from services.jobs.enqueue import launch
-from services.jobs.internal_jobs import ErrandSpec
-from services.notifications.notices import BULK, GENERIC, SUCCESS, TRAINING_ERROR, Line, Notice, TextButton
+from services.jobs.enqueue import enqueue
+from services.jobs.internal_jobs import InternalJobSpec
+from services.notifications.notices import (
+    BULK,
+    GENERIC,
+    SUCCESS,
+    TRAINING_ERROR,
+    LocalizedButton,
+    LocalizedLine,
+    Notice,
+)
 from storage.jobs.jobs import Job
-from storage.messaging.notifications import known_people, note_notification
+from storage.messaging.notifications import existing_user_ids, record_notification
 from storage.pool import Executor
 from storage.users.users import User, get_user
 
-_NOTHING: Final[Mapping[str, str | int]] = {}
+_NO_PARAMS: Final[Mapping[str, str | int]] = {}
 
 
 async def notify(
@@ -28,21 +36,23 @@ async def notify(
     user_id: int,
     key: str,
     n: int | None = None,
-    params: Mapping[str, str | int] = _NOTHING,
-    more: Sequence[Line] = (),
-    buttons: Sequence[TextButton] = (),
-    menu: bool = True,
-    dedupe: str = "",
-    success: bool = False,
+    params: Mapping[str, str | int] = _NO_PARAMS,
+    extra_lines: Sequence[LocalizedLine] = (),
+    buttons: Sequence[LocalizedButton] = (),
+    with_menu_button: bool = True,
+    dedup_key: str = "",
+    is_success: bool = False,
 ) -> bool:
     """Tell one person the text `key`, then the lines of `more`. Needs a transaction around it.
 
     The same `dedupe` is told once. False where it was noted before, or nobody has this id. `success` tells good
     news about what the person ordered or paid; it has an event of its own.
     """
-    notice = Notice(lines=(Line.of(key, n, **params), *more), buttons=tuple(buttons), menu=menu)
+    notice = Notice(
+        lines=(LocalizedLine.of(key, n, **params), *extra_lines), buttons=tuple(buttons), menu=with_menu_button
+    )
     inputs = {"notice": notice.model_dump(mode="json")}
-    return await _launch(db, SUCCESS if success else GENERIC, user_id, dedupe, inputs)
+    return await _enqueue(db, SUCCESS if is_success else GENERIC, user_id, dedup_key, inputs)
 
 
 async def notify_many(
@@ -51,43 +61,47 @@ async def notify_many(
     user_ids: Sequence[int],
     key: str,
     n: int | None = None,
-    params: Mapping[str, str | int] = _NOTHING,
-    buttons: Sequence[TextButton] = (),
-    dedupe: str = "",
-    news: bool = True,
+    params: Mapping[str, str | int] = _NO_PARAMS,
+    buttons: Sequence[LocalizedButton] = (),
+    dedup_key: str = "",
+    is_news: bool = True,
 ) -> int:
     """Tell many people; gives how many of them the bot knows. Needs a transaction around it.
 
     `news` is what people can switch off in /settings. Those whom an admin blocked are not told.
     """
-    known = await known_people(db, user_ids)
+    known = await existing_user_ids(db, user_ids)
     if not known:
         return 0
-    notice = Notice(lines=(Line.of(key, n, **params),), buttons=tuple(buttons))
-    noted = dedupe or secrets.token_hex(12)
-    first = await _user(db, known[0])
-    inputs = {"notice": notice.model_dump(mode="json"), "user_ids": known, "news": news, "key": noted}
-    job = await launch(db, BULK, noted, inputs, user_id=first.id, bot_name=first.bot_name, language=first.language)
+    notice = Notice(lines=(LocalizedLine.of(key, n, **params),), buttons=tuple(buttons))
+    noted = dedup_key or secrets.token_hex(12)
+    first = await _get_known_user(db, known[0])
+    inputs = {"notice": notice.model_dump(mode="json"), "user_ids": known, "news": is_news, "key": noted}
+    job = await enqueue(
+        db, BULK, noted, inputs, user_id=first.id, bot_name=first.bot_name, language=first.language
+    )
     return len(known) if job is not None else 0
 
 
 async def notify_training_failed(db: Executor, job: Job, failure: Failure) -> bool:
     """Tell the person that, and why, their training failed; once. Needs a transaction around it."""
     inputs = {"job": str(job.id), "failure": failure.to_json()}
-    return await _launch(db, TRAINING_ERROR, job.user_id, f"training-error:{job.id}", inputs)
+    return await _enqueue(db, TRAINING_ERROR, job.user_id, f"training-error:{job.id}", inputs)
 
 
-async def _launch(db: Executor, errand: ErrandSpec, user_id: int, dedupe: str, inputs: dict[str, Any]) -> bool:
-    key = dedupe or secrets.token_hex(12)
-    if not await note_notification(db, key, user_id):
+async def _enqueue(
+    db: Executor, spec: InternalJobSpec, user_id: int, dedup_key: str, inputs: dict[str, Any]
+) -> bool:
+    key = dedup_key or secrets.token_hex(12)
+    if not await record_notification(db, key, user_id):
         return False
-    user = await _user(db, user_id)
+    user = await _get_known_user(db, user_id)
     inputs["key"] = key
-    await launch(db, errand, key, inputs, user_id=user_id, bot_name=user.bot_name, language=user.language)
+    await enqueue(db, spec, key, inputs, user_id=user_id, bot_name=user.bot_name, language=user.language)
     return True
 
 
-async def _user(db: Executor, user_id: int) -> User:
+async def _get_known_user(db: Executor, user_id: int) -> User:
     user = await get_user(db, user_id)
     assert user is not None  # noqa: S101 - noted only for those who are known, and users are never deleted
     return user

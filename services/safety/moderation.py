@@ -1,15 +1,15 @@
 """Words are looked at before a provider sees them: one step, the same for every service that takes words."""
 
-from services.core.errors import Refused
-from services.generation.context import Work
+from services.core.errors import InvalidRequest
+from services.generation.context import JobContext
 
 
-async def moderate(work: Work, text: str) -> None:
+async def moderate(context: JobContext, text: str) -> None:
     """Raises Refused for words that go against the rules."""
 
-    async def look() -> None:
-        verdict = await work.providers.moderation.moderate(text)
+    async def check_text() -> None:
+        verdict = await context.providers.moderation.moderate(text)
         if not verdict.allowed:
-            raise Refused("failure.moderation", detail=", ".join(verdict.categories))
+            raise InvalidRequest("failure.moderation", detail=", ".join(verdict.categories))
 
-    await work.steps.run("moderate", look)
+    await context.steps.run("moderate", check_text)

@@ -8,7 +8,7 @@ _PUT = """
 INSERT INTO blobs (job_id, name, content) VALUES ($1, $2, $3)
 ON CONFLICT (job_id, name) DO UPDATE SET content = EXCLUDED.content"""
 _GET = "SELECT content FROM blobs WHERE job_id = $1 AND name = $2"
-_FORGET = "DELETE FROM blobs WHERE created_at < now() - make_interval(days => $1)"
+_DELETE_OLD = "DELETE FROM blobs WHERE created_at < now() - make_interval(days => $1)"
 
 
 async def put_blob(db: Executor, job_id: UUID, name: str, content: bytes) -> None:
@@ -20,5 +20,5 @@ async def get_blob(db: Executor, job_id: UUID, name: str) -> bytes | None:
     return content
 
 
-async def forget_blobs(db: Executor, *, days: int) -> None:
-    await db.execute(_FORGET, days)
+async def delete_old_blobs(db: Executor, *, days: int) -> None:
+    await db.execute(_DELETE_OLD, days)

@@ -11,7 +11,7 @@ import asyncpg
 from storage.pool import Connection, Executor
 
 Plan = Literal["A", "B"]
-State = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+JobState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
 _INSERT = """
 INSERT INTO jobs (id, order_key, service, user_id, bot_name, chat_id, progress_message_id,
@@ -57,7 +57,7 @@ _RENEW = """
 UPDATE jobs SET lease_until = greatest(lease_until, now() + make_interval(secs => $3))
 WHERE id = $1 AND epoch = $2 AND state = 'running' RETURNING true"""
 
-_HAND_OVER = """
+_RELEASE = """
 UPDATE jobs SET holder = NULL, lease_until = now() WHERE id = $1 AND epoch = $2 AND state = 'running'"""
 
 _END = """
@@ -68,7 +68,7 @@ WHERE id = $1 AND epoch = $2 AND state = 'running' RETURNING *"""
 # has begun it is too late. The row is locked by a statement of its own first, so that this one sees a delivery
 # that began meanwhile.
 _LOCK = "SELECT true FROM jobs WHERE id = $1 FOR UPDATE"
-_STOP = """
+_CLAIM_FOR_CANCELLATION = """
 UPDATE jobs SET cancel_requested = true, state = 'running', plan = 'B', holder = $3, epoch = epoch + 1,
     lease_until = now() + make_interval(secs => $4), started_at = coalesce(started_at, now())
 WHERE id = $1 AND user_id = $2 AND state IN ('queued', 'running') AND NOT cancel_requested
@@ -79,11 +79,11 @@ _BY_PREDICTION = """
 SELECT j.* FROM journal s JOIN jobs j ON j.id = s.job_id
 WHERE starts_with(s.step, 'start-') AND s.result ->> 'value' = $1"""
 
-_WAIT_FOR_PLAN_A = """
+_EXTEND_START_DEADLINE = """
 UPDATE jobs SET lease_until = now() + make_interval(secs => $2)
 WHERE id = ANY($1::uuid[]) AND state IN ('queued', 'running') AND plan = 'A' AND holder IS NULL"""
 
-_LOST_BY_PLAN_A = """
+_RESEND_LOST = """
 WITH lost AS (
     UPDATE jobs SET holder = NULL, sendings = sendings + 1, lease_until = now() + make_interval(secs => $2)
     WHERE state IN ('queued', 'running') AND plan = 'A' AND lease_until <= now() AND service = ANY($1::text[])
@@ -97,36 +97,36 @@ UPDATE jobs SET plan = 'B', lease_until = now(), fell_back = service = ANY($2::t
 WHERE id = ANY($1::uuid[]) AND state = 'queued' AND plan = 'A' AND holder IS NULL"""
 
 # Inngest has accepted and not begun them, or begun them and fallen silent.
-_SILENT = """
+_COUNT_STALLED = """
 SELECT count(*) FROM jobs
 WHERE state IN ('queued', 'running') AND plan = 'A'
   AND lease_until < now() + make_interval(secs => CASE WHEN holder IS NULL THEN $1 ELSE 0 END::float8)
   AND NOT EXISTS (SELECT FROM outbox WHERE job_id = jobs.id)"""
-_TAKE_UNBEGUN = """
+_RECLAIM_UNSTARTED = """
 UPDATE jobs SET plan = 'B', lease_until = now(), fell_back = true
 WHERE state = 'queued' AND plan = 'A' AND holder IS NULL AND service = ANY($1::text[])
   AND NOT EXISTS (SELECT FROM outbox WHERE job_id = jobs.id)
 RETURNING id"""
 
-_PLACE = """
+_QUEUE_POSITION = """
 SELECT (SELECT count(*) FROM jobs q WHERE q.state = 'queued' AND q.plan = 'B'
             AND NOT q.errand
             AND (q.created_at - make_interval(secs => q.priority), q.id)
              <= (j.created_at - make_interval(secs => j.priority), j.id)) AS place
 FROM jobs j WHERE j.id = $1 AND j.state = 'queued' AND j.plan = 'B'"""
 
-_WAITING = """
+_QUEUED = """
 SELECT j.*, row_number() OVER (ORDER BY j.created_at - make_interval(secs => j.priority), j.id) AS place
 FROM jobs j
 WHERE j.state = 'queued' AND j.plan = 'B' AND NOT j.errand ORDER BY place LIMIT $1"""
 
-_UNSHOWN = """
+_UNFINALIZED = """
 SELECT * FROM jobs WHERE ended_at < now() - make_interval(secs => $1) AND NOT shown ORDER BY ended_at LIMIT $2"""
-_MARK_SHOWN = "UPDATE jobs SET shown = true WHERE id = $1"
-_SHOW_AGAIN = "UPDATE jobs SET shown = false WHERE id = $1 AND ended_at IS NOT NULL"
+_MARK_FINALIZED = "UPDATE jobs SET shown = true WHERE id = $1"
+_CLEAR_FINALIZED = "UPDATE jobs SET shown = false WHERE id = $1 AND ended_at IS NOT NULL"
 
 # Nobody works on them: their lease has run out, or they were never begun.
-_FREE_STALE = """
+_RELEASE_STALE = """
 WITH stale AS (
     UPDATE jobs SET plan = 'B', holder = NULL, lease_until = now()
     WHERE state IN ('queued', 'running') AND created_at < now() - make_interval(secs => $1) AND NOT errand
@@ -153,15 +153,15 @@ class Job:
     inputs: dict[str, Any]
     summary: str
     price: int
-    state: State
+    state: JobState
     plan: Plan
-    holder: str | None
+    worker_id: str | None
     epoch: int
-    lease_until: datetime
+    claimable_at: datetime
     cancel_requested: bool
     priority: int
-    errand: bool
-    sendings: int
+    internal: bool
+    resends: int
     failure: str | None
     result: dict[str, Any] | None
     created_at: datetime
@@ -176,7 +176,7 @@ class Job:
 _FIELDS = tuple(Job.__dataclass_fields__)
 
 
-def job_of(row: asyncpg.Record | None) -> Job | None:
+def job_from_row(row: asyncpg.Record | None) -> Job | None:
     return None if row is None else Job(**{name: row[name] for name in _FIELDS})
 
 
@@ -195,42 +195,50 @@ class NewJob:
     inputs: dict[str, Any]
     price: int
     plan: Plan
-    start_within: float
+    start_timeout: float
     summary: str = ""
     fell_back: bool = False
     """On Plan B only because Inngest is away."""
-    errand: bool = False
+    internal: bool = False
     """Nobody ordered it: it has no price, no progress message and no place in anybody's history."""
 
 
 async def insert_job(db: Executor, job: NewJob) -> Job | None:
     """The new job, or None where this order became a job before."""
-    return job_of(await db.fetchrow(_INSERT, *(getattr(job, name) for name in NewJob.__dataclass_fields__)))
+    return job_from_row(await db.fetchrow(_INSERT, *(getattr(job, name) for name in NewJob.__dataclass_fields__)))
 
 
-async def free_stale_jobs(db: Executor, *, seconds: float) -> int:
+async def release_stale_jobs(db: Executor, *, seconds: float) -> int:
     """Give every job older than that, and that nobody works on, to Plan B; how many there were."""
-    return int(await db.fetchval(_FREE_STALE, seconds))
+    return int(await db.fetchval(_RELEASE_STALE, seconds))
 
 
 async def get_job(db: Executor, job_id: UUID) -> Job | None:
-    return job_of(await db.fetchrow(_GET, job_id))
+    return job_from_row(await db.fetchrow(_GET, job_id))
 
 
-async def get_job_by_order(db: Executor, order_key: str) -> Job | None:
-    return job_of(await db.fetchrow(_GET_BY_ORDER, order_key))
+async def get_job_by_order_key(db: Executor, order_key: str) -> Job | None:
+    return job_from_row(await db.fetchrow(_GET_BY_ORDER, order_key))
 
 
-async def claim_job(db: Executor, job_id: UUID, holder: str, plan: Plan, *, seconds: float) -> Job | None:
+async def claim_job(db: Executor, job_id: UUID, worker_id: str, plan: Plan, *, seconds: float) -> Job | None:
     """Take or renew the lease on a job. None when it has ended or another holds it."""
-    return job_of(await db.fetchrow(_CLAIM, job_id, holder, plan, seconds))
+    return job_from_row(await db.fetchrow(_CLAIM, job_id, worker_id, plan, seconds))
 
 
 async def claim_next_job(
-    db: Executor, holder: str, *, seconds: float, per_person: int, take_over: Sequence[str], errands: bool = False
+    db: Executor,
+    worker_id: str,
+    *,
+    seconds: float,
+    per_user_limit: int,
+    takeover_services: Sequence[str],
+    internal: bool = False,
 ) -> Job | None:
     """Take the oldest order, or errand, that waits for Plan B, or that nobody works on any more."""
-    return job_of(await db.fetchrow(_CLAIM_NEXT, holder, seconds, per_person, list(take_over), errands))
+    return job_from_row(
+        await db.fetchrow(_CLAIM_NEXT, worker_id, seconds, per_user_limit, list(takeover_services), internal)
+    )
 
 
 async def renew_lease(db: Executor, job_id: UUID, epoch: int, *, seconds: float) -> bool:
@@ -238,49 +246,49 @@ async def renew_lease(db: Executor, job_id: UUID, epoch: int, *, seconds: float)
     return bool(await db.fetchval(_RENEW, job_id, epoch, seconds))
 
 
-async def stop_job(
-    connection: Connection, job_id: UUID, user_id: int, holder: str, *, seconds: float
+async def claim_for_cancellation(
+    connection: Connection, job_id: UUID, user_id: int, worker_id: str, *, seconds: float
 ) -> Job | None:
     """Take a person's job away from its runner in order to cancel it. None when it is too late for that.
 
     Belongs inside a transaction.
     """
     await connection.execute(_LOCK, job_id)
-    return job_of(await connection.fetchrow(_STOP, job_id, user_id, holder, seconds))
+    return job_from_row(await connection.fetchrow(_CLAIM_FOR_CANCELLATION, job_id, user_id, worker_id, seconds))
 
 
 async def get_job_by_prediction(db: Executor, prediction_id: str) -> Job | None:
     """The job that started this prediction at its provider."""
-    return job_of(await db.fetchrow(_BY_PREDICTION, prediction_id))
+    return job_from_row(await db.fetchrow(_BY_PREDICTION, prediction_id))
 
 
-async def hand_over_job(db: Executor, job_id: UUID, epoch: int) -> None:
+async def release_job(db: Executor, job_id: UUID, epoch: int) -> None:
     """Let go of a job so that any other process may take it at once."""
-    await db.execute(_HAND_OVER, job_id, epoch)
+    await db.execute(_RELEASE, job_id, epoch)
 
 
 async def end_job(
     db: Executor,
     job_id: UUID,
     epoch: int,
-    state: State,
+    state: JobState,
     *,
     failure: str | None,
     result: dict[str, Any] | None,
 ) -> Job | None:
     """End the job if the lease is ours. None when it is another's, or the job has ended."""
-    return job_of(await db.fetchrow(_END, job_id, epoch, state, failure, result))
+    return job_from_row(await db.fetchrow(_END, job_id, epoch, state, failure, result))
 
 
-async def wait_for_plan_a(db: Executor, job_ids: Sequence[UUID], *, seconds: float) -> None:
+async def extend_start_deadline(db: Executor, job_ids: Sequence[UUID], *, seconds: float) -> None:
     """Inngest has accepted these; it has that long to begin before Plan B takes over."""
-    await db.execute(_WAIT_FOR_PLAN_A, list(job_ids), seconds)
+    await db.execute(_EXTEND_START_DEADLINE, list(job_ids), seconds)
 
 
-async def send_lost_again(db: Executor, services: Sequence[str], *, seconds: float) -> int:
+async def resend_lost_jobs(db: Executor, services: Sequence[str], *, seconds: float) -> int:
     """Put into the outbox what Plan A began, or was sent, and fell silent about. For services of mode `a`, whose
     jobs nobody else may take over."""
-    return len(await db.fetch(_LOST_BY_PLAN_A, list(services), seconds))
+    return len(await db.fetch(_RESEND_LOST, list(services), seconds))
 
 
 async def move_to_plan_b(db: Executor, job_ids: Sequence[UUID], *, fell_back: Sequence[str] = ()) -> None:
@@ -288,41 +296,41 @@ async def move_to_plan_b(db: Executor, job_ids: Sequence[UUID], *, fell_back: Se
     await db.execute(_MOVE_TO_PLAN_B, list(job_ids), list(fell_back))
 
 
-async def count_silent(db: Executor, *, seconds_left: float) -> int:
+async def count_stalled(db: Executor, *, seconds_left: float) -> int:
     """Jobs that Inngest has fallen silent about, or not begun with less than that left to begin them."""
-    return int(await db.fetchval(_SILENT, seconds_left))
+    return int(await db.fetchval(_COUNT_STALLED, seconds_left))
 
 
-async def take_unbegun(db: Executor, services: Sequence[str]) -> int:
+async def reclaim_unstarted(db: Executor, services: Sequence[str]) -> int:
     """Give every job of these services that Inngest accepted and has not begun to Plan B; how many."""
-    return len(await db.fetch(_TAKE_UNBEGUN, list(services)))
+    return len(await db.fetch(_RECLAIM_UNSTARTED, list(services)))
 
 
-async def queue_place(db: Executor, job_id: UUID) -> int | None:
+async def queue_position(db: Executor, job_id: UUID) -> int | None:
     """The job's place among those that wait for Plan B, from 1; None when it does not wait."""
-    place: int | None = await db.fetchval(_PLACE, job_id)
+    place: int | None = await db.fetchval(_QUEUE_POSITION, job_id)
     return place
 
 
-async def waiting_jobs(db: Executor, *, limit: int) -> list[tuple[int, Job]]:
+async def queued_jobs(db: Executor, *, limit: int) -> list[tuple[int, Job]]:
     """The first jobs that wait for Plan B, each with its place."""
-    rows = await db.fetch(_WAITING, limit)
-    return [(row["place"], job) for row in rows if (job := job_of(row))]
+    rows = await db.fetch(_QUEUED, limit)
+    return [(row["place"], job) for row in rows if (job := job_from_row(row))]
 
 
-async def unshown_jobs(db: Executor, *, seconds: float, limit: int) -> list[Job]:
+async def unfinalized_jobs(db: Executor, *, seconds: float, limit: int) -> list[Job]:
     """Jobs that ended so long ago, and whose progress message does not say so yet."""
-    return [job for row in await db.fetch(_UNSHOWN, seconds, limit) if (job := job_of(row))]
+    return [job for row in await db.fetch(_UNFINALIZED, seconds, limit) if (job := job_from_row(row))]
 
 
-async def mark_shown(db: Executor, job_id: UUID) -> None:
-    await db.execute(_MARK_SHOWN, job_id)
+async def mark_finalized(db: Executor, job_id: UUID) -> None:
+    await db.execute(_MARK_FINALIZED, job_id)
 
 
-async def show_again(db: Executor, job_id: UUID) -> None:
+async def clear_finalized(db: Executor, job_id: UUID) -> None:
     """Something else was put into the progress message: if the job has ended by now, its end is said once more."""
-    await db.execute(_SHOW_AGAIN, job_id)
+    await db.execute(_CLEAR_FINALIZED, job_id)
 
 
-async def latest_jobs(db: Executor, user_id: int, *, limit: int) -> list[Job]:
-    return [job for row in await db.fetch(_LATEST, user_id, limit) if (job := job_of(row))]
+async def latest_user_jobs(db: Executor, user_id: int, *, limit: int) -> list[Job]:
+    return [job for row in await db.fetch(_LATEST, user_id, limit) if (job := job_from_row(row))]

@@ -10,14 +10,14 @@ from storage.pool import Executor
 _READ = "SELECT step, epoch, begun_at, ended_at, result FROM journal WHERE job_id = $1"
 
 # Both writes check the lease in the same statement: a runner with an old epoch writes nothing.
-_BEGIN = """
+_START = """
 INSERT INTO journal (job_id, step, epoch, plan)
 SELECT j.id, $2, j.epoch, j.plan FROM jobs j
 WHERE j.id = $1 AND j.epoch = $3 AND j.state = 'running' FOR SHARE
 ON CONFLICT (job_id, step) DO UPDATE SET epoch = EXCLUDED.epoch, plan = EXCLUDED.plan
 RETURNING begun_at"""
 
-_END = """
+_FINISH = """
 INSERT INTO journal (job_id, step, epoch, plan, ended_at, result)
 SELECT j.id, $2, j.epoch, j.plan, now(), $4 FROM jobs j
 WHERE j.id = $1 AND j.epoch = $3 AND j.state = 'running'
@@ -28,26 +28,26 @@ RETURNING true"""
 
 
 @dataclass(frozen=True)
-class Entry:
+class JournalEntry:
     """`ended_at` is None for a step that was begun and of which nobody wrote down the end."""
 
     step: str
     epoch: int
-    begun_at: datetime
+    started_at: datetime
     ended_at: datetime | None
     result: Any
 
 
-async def read_journal(db: Executor, job_id: UUID) -> dict[str, Entry]:
-    return {row["step"]: Entry(**dict(row)) for row in await db.fetch(_READ, job_id)}
+async def read_journal(db: Executor, job_id: UUID) -> dict[str, JournalEntry]:
+    return {row["step"]: JournalEntry(**dict(row)) for row in await db.fetch(_READ, job_id)}
 
 
-async def begin_step(db: Executor, job_id: UUID, step: str, epoch: int) -> datetime | None:
+async def start_step(db: Executor, job_id: UUID, step: str, epoch: int) -> datetime | None:
     """Write down that the step begins; when it first did, or None when the lease is another's."""
-    begun: datetime | None = await db.fetchval(_BEGIN, job_id, step, epoch)
+    begun: datetime | None = await db.fetchval(_START, job_id, step, epoch)
     return begun
 
 
-async def end_step(db: Executor, job_id: UUID, step: str, epoch: int, result: Any) -> bool:
+async def finish_step(db: Executor, job_id: UUID, step: str, epoch: int, result: Any) -> bool:
     """Store the step's result. False when the lease is another's, or the step had ended."""
-    return bool(await db.fetchval(_END, job_id, step, epoch, result))
+    return bool(await db.fetchval(_FINISH, job_id, step, epoch, result))

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from storage.jobs.jobs import Job, job_of
+from storage.jobs.jobs import Job, job_from_row
 from storage.pool import Executor
 
 _ADD = "INSERT INTO outbox (job_id) VALUES ($1)"
 _REMOVE = "DELETE FROM outbox WHERE job_id = ANY($1::uuid[])"
-_LATER = """
+_POSTPONE = """
 UPDATE outbox SET claimed_until = now() + make_interval(secs => $2) WHERE job_id = ANY($1::uuid[])"""
 
 # A claim runs out by itself, so that a row whose sender died is sent by another process.
@@ -27,12 +27,12 @@ async def add_to_outbox(db: Executor, job_id: UUID) -> None:
 
 async def claim_outbox(db: Executor, *, seconds: float, limit: int) -> list[Job]:
     """Take up to `limit` unsent orders for `seconds`, oldest first."""
-    return [job for row in await db.fetch(_CLAIM, seconds, limit) if (job := job_of(row))]
+    return [job for row in await db.fetch(_CLAIM, seconds, limit) if (job := job_from_row(row))]
 
 
 async def remove_from_outbox(db: Executor, job_ids: Sequence[UUID]) -> None:
     await db.execute(_REMOVE, list(job_ids))
 
 
-async def send_later(db: Executor, job_ids: Sequence[UUID], *, seconds: float) -> None:
-    await db.execute(_LATER, list(job_ids), seconds)
+async def postpone(db: Executor, job_ids: Sequence[UUID], *, seconds: float) -> None:
+    await db.execute(_POSTPONE, list(job_ids), seconds)

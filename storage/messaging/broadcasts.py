@@ -9,7 +9,7 @@ import asyncpg
 
 from storage.pool import Connection, Executor
 
-State = Literal["draft", "running", "paused", "stopped", "done"]
+BroadcastState = Literal["draft", "running", "paused", "stopped", "done"]
 Task = Literal["send", "edit", "delete"]
 
 _ADD = "INSERT INTO broadcasts (id, admin_id, bot_name) VALUES ($1, $2, $3) RETURNING *"
@@ -26,7 +26,7 @@ _SET_PROGRESS_MESSAGE = "UPDATE broadcasts SET progress_message_id = $2 WHERE id
 _START = """
 UPDATE broadcasts SET state = 'running', runs = runs + 1, started_at = now()
 WHERE id = $1 AND state = 'draft' RETURNING *"""
-_REVISE = """
+_RESTART_FOR_EDIT = """
 UPDATE broadcasts SET state = 'running', task = $2, change = $3, runs = runs + 1, ended_at = NULL
 WHERE id = $1 AND state IN ('stopped', 'done') RETURNING *"""
 _PAUSE = "UPDATE broadcasts SET state = 'paused' WHERE id = $1 AND state = 'running' RETURNING *"
@@ -35,11 +35,11 @@ UPDATE broadcasts SET state = 'running', runs = runs + 1 WHERE id = $1 AND state
 _STOP = """
 UPDATE broadcasts SET state = 'stopped', ended_at = now()
 WHERE id = $1 AND state IN ('running', 'paused') RETURNING *"""
-_GO_ON = """
+_CONTINUE = """
 UPDATE broadcasts SET runs = runs + 1 WHERE id = $1 AND runs = $2 AND state = 'running' RETURNING *"""
 
-_TAKE = "UPDATE broadcasts SET runner = $3 WHERE id = $1 AND runs = $2 AND state = 'running' RETURNING *"
-_WAIT = """
+_CLAIM = "UPDATE broadcasts SET runner = $3 WHERE id = $1 AND runs = $2 AND state = 'running' RETURNING *"
+_SET_THROTTLED = """
 UPDATE broadcasts SET wait_until = greatest(wait_until, now() + make_interval(secs => $2)) WHERE id = $1"""
 _FINISH = """
 UPDATE broadcasts SET state = 'done', ended_at = now()
@@ -59,15 +59,15 @@ class Broadcast:
     id: UUID
     admin_id: int
     bot_name: str
-    state: State
+    state: BroadcastState
     task: Task
     content: dict[str, Any]
     audience: dict[str, Any]
     change: dict[str, Any]
     paid: bool
-    runs: int
-    runner: UUID | None
-    wait_until: datetime | None
+    run_count: int
+    worker_id: UUID | None
+    throttled_until: datetime | None
     progress_message_id: int | None
     created_at: datetime
     started_at: datetime | None
@@ -122,11 +122,11 @@ async def start_broadcast(connection: Connection, broadcast_id: UUID) -> Broadca
     return _broadcast(await connection.fetchrow(_START, broadcast_id))
 
 
-async def revise_broadcast(
+async def restart_for_edit(
     connection: Connection, broadcast_id: UUID, task: Task, change: dict[str, Any]
 ) -> Broadcast | None:
     """Run again, over what was sent. Raises UniqueViolationError where another one runs."""
-    return _broadcast(await connection.fetchrow(_REVISE, broadcast_id, task, change))
+    return _broadcast(await connection.fetchrow(_RESTART_FOR_EDIT, broadcast_id, task, change))
 
 
 async def resume_broadcast(connection: Connection, broadcast_id: UUID) -> Broadcast | None:
@@ -134,9 +134,9 @@ async def resume_broadcast(connection: Connection, broadcast_id: UUID) -> Broadc
     return _broadcast(await connection.fetchrow(_RESUME, broadcast_id))
 
 
-async def go_on(connection: Connection, broadcast_id: UUID, runs: int) -> Broadcast | None:
+async def continue_broadcast(connection: Connection, broadcast_id: UUID, run_count: int) -> Broadcast | None:
     """Count the next run of a broadcast whose errand has had its steps. None where that is not the last one."""
-    return _broadcast(await connection.fetchrow(_GO_ON, broadcast_id, runs))
+    return _broadcast(await connection.fetchrow(_CONTINUE, broadcast_id, run_count))
 
 
 async def pause_broadcast(db: Executor, broadcast_id: UUID) -> Broadcast | None:
@@ -147,16 +147,16 @@ async def stop_broadcast(db: Executor, broadcast_id: UUID) -> Broadcast | None:
     return _broadcast(await db.fetchrow(_STOP, broadcast_id))
 
 
-async def take_broadcast(db: Executor, broadcast_id: UUID, runs: int, runner: UUID) -> Broadcast | None:
+async def claim_broadcast(db: Executor, broadcast_id: UUID, run_count: int, worker_id: UUID) -> Broadcast | None:
     """Begin to work on it: who did so before finds nothing to claim any more. None when this run is over."""
-    return _broadcast(await db.fetchrow(_TAKE, broadcast_id, runs, runner))
+    return _broadcast(await db.fetchrow(_CLAIM, broadcast_id, run_count, worker_id))
 
 
-async def note_wait(db: Executor, broadcast_id: UUID, seconds: float) -> None:
+async def set_throttled(db: Executor, broadcast_id: UUID, seconds: float) -> None:
     """Telegram asked for a pause; whoever sends next keeps it too."""
-    await db.execute(_WAIT, broadcast_id, seconds)
+    await db.execute(_SET_THROTTLED, broadcast_id, seconds)
 
 
-async def finish_broadcast(db: Executor, broadcast_id: UUID, runner: UUID) -> bool:
+async def finish_broadcast(db: Executor, broadcast_id: UUID, worker_id: UUID) -> bool:
     """To done, once nobody waits any more. False when somebody does, or the work is another's."""
-    return bool(await db.fetchval(_FINISH, broadcast_id, runner))
+    return bool(await db.fetchval(_FINISH, broadcast_id, worker_id))

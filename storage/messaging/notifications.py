@@ -8,7 +8,7 @@ from storage.pool import Executor
 from storage.users.preferences import is_quiet
 
 # The same key for another try of the same thing; nothing is given back where it was noted before.
-_NOTE = """
+_RECORD = """
 INSERT INTO notifications (key, user_id) SELECT $1, id FROM users WHERE id = $2
 ON CONFLICT (key) DO NOTHING RETURNING true"""
 
@@ -20,7 +20,7 @@ FROM users u LEFT JOIN notifications n ON n.key = $2
 WHERE u.id = $1"""
 
 _KNOWN = "SELECT id FROM users WHERE id = ANY($1::bigint[]) ORDER BY id"
-_FORGET = "DELETE FROM notifications WHERE created_at < now() - make_interval(days => $1)"
+_DELETE_OLD = "DELETE FROM notifications WHERE created_at < now() - make_interval(days => $1)"
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Addressee:
     language: str
     active: bool
     blocked: bool
-    news: bool
+    wants_news: bool
     quiet_from: int | None
     quiet_until: int | None
     sent_at: datetime | None
@@ -43,9 +43,9 @@ class Addressee:
         return is_quiet(self.quiet_from, self.quiet_until, now)
 
 
-async def note_notification(db: Executor, key: str, user_id: int) -> bool:
+async def record_notification(db: Executor, key: str, user_id: int) -> bool:
     """Write down that somebody is to be told something. False where it was noted before, or nobody has this id."""
-    return bool(await db.fetchval(_NOTE, key, user_id))
+    return bool(await db.fetchval(_RECORD, key, user_id))
 
 
 async def get_addressee(db: Executor, user_id: int, key: str) -> Addressee | None:
@@ -57,11 +57,11 @@ async def mark_notification_sent(db: Executor, key: str) -> None:
     await db.execute(_MARK_SENT, key)
 
 
-async def known_people(db: Executor, user_ids: Sequence[int]) -> list[int]:
+async def existing_user_ids(db: Executor, user_ids: Sequence[int]) -> list[int]:
     """Those of them whom the bot knows, each once."""
     return [row["id"] for row in await db.fetch(_KNOWN, list(user_ids))]
 
 
-async def forget_notifications(db: Executor, *, days: int) -> None:
+async def delete_old_notifications(db: Executor, *, days: int) -> None:
     """What was told long ago is not asked about any more."""
-    await db.execute(_FORGET, days)
+    await db.execute(_DELETE_OLD, days)

@@ -9,7 +9,7 @@ import asyncpg
 from storage.pool import Executor
 
 # One statement a move: the transaction and both postings, or nothing where the key is known.
-_MOVE = """
+_TRANSFER = """
 WITH t AS (
     INSERT INTO ledger_transactions (key, kind, user_id, job_id) VALUES ($1, $2, $3, $4)
     ON CONFLICT (key) DO NOTHING RETURNING id
@@ -23,7 +23,7 @@ WITH t AS (
 SELECT count(*) FROM p"""
 
 # Whatever is there is taken, the rest becomes a debt: one statement, under the lock of the person's balance.
-_TAKE_BACK = """
+_CLAW_BACK = """
 WITH b AS (SELECT least(available, $3::bigint) AS there FROM balances WHERE user_id = $2 FOR UPDATE),
 t AS (
     INSERT INTO ledger_transactions (key, kind, user_id) VALUES ($1, 'refund', $2)
@@ -68,14 +68,14 @@ SELECT (SELECT coalesce(sum(amount), 0) FROM ledger_postings)::bigint AS total,
        (SELECT count(*) FROM charges c WHERE c.refunded_at IS NOT NULL AND NOT EXISTS (
             SELECT FROM ledger_transactions t WHERE t.key = 'refund:' || c.id)) AS unposted_refunds"""
 
-_MOVED_TO = """
+_CREDITS_RECEIVED = """
 SELECT p.amount FROM ledger_transactions t JOIN ledger_postings p ON p.transaction_id = t.id
 WHERE t.key = $1 AND p.user_id = $2 AND p.account = 'available'"""
 _KNOWN = "SELECT key FROM ledger_transactions WHERE key = ANY($1::text[])"
 _TOTALS = "SELECT account, sum(amount)::bigint AS total FROM ledger_postings GROUP BY account"
 
 
-class NotEnoughCredits(Exception):
+class BalanceTooLow(Exception):
     """The move would take the person's available credits below zero."""
 
 
@@ -95,15 +95,15 @@ class LedgerCheck:
     total: int
     wrong_balances: int
     unsettled_jobs: int
-    uncredited_charges: int
+    uncredited_payments: int
     unposted_refunds: int
 
     @property
-    def right(self) -> bool:
+    def is_consistent(self) -> bool:
         return not any(astuple(self))
 
 
-async def move(
+async def transfer(
     db: Executor,
     *,
     key: str,
@@ -119,24 +119,24 @@ async def move(
     Raises NotEnoughCredits, and then the surrounding transaction is over.
     """
     try:
-        moved = await db.fetchval(_MOVE, key, kind, user_id, job_id, source, target, amount)
+        moved = await db.fetchval(_TRANSFER, key, kind, user_id, job_id, source, target, amount)
     except asyncpg.CheckViolationError as error:
         if error.constraint_name in ("available_not_negative", "held_not_negative"):
-            raise NotEnoughCredits(key) from error
+            raise BalanceTooLow(key) from error
         raise
     return bool(moved)
 
 
-async def take_back(db: Executor, key: str, user_id: int, stars: int, *, account: str = "stars") -> int | None:
+async def claw_back(db: Executor, key: str, user_id: int, credits: int, *, account: str = "stars") -> int | None:
     """Take that many Stars back to the account they came from; how many of them are owed now, or None when this
     key was taken before."""
-    owed: int | None = await db.fetchval(_TAKE_BACK, key, user_id, stars, account)
+    owed: int | None = await db.fetchval(_CLAW_BACK, key, user_id, credits, account)
     return owed
 
 
-async def moved_to(db: Executor, key: str, user_id: int) -> int:
+async def credits_received(db: Executor, key: str, user_id: int) -> int:
     """How many Stars the move of this key brought the person."""
-    return int(await db.fetchval(_MOVED_TO, key, user_id) or 0)
+    return int(await db.fetchval(_CREDITS_RECEIVED, key, user_id) or 0)
 
 
 async def settle_debt(db: Executor, key: str, user_id: int) -> int:

@@ -14,7 +14,7 @@ ON CONFLICT (id) DO NOTHING"""
 _GET = "SELECT * FROM charges WHERE id = $1"
 _OF_USER = "SELECT * FROM charges WHERE user_id = $1 ORDER BY created_at DESC LIMIT $2"
 _LATEST = "SELECT * FROM charges ORDER BY created_at DESC LIMIT $1"
-_BY_MARK = "SELECT * FROM charges WHERE user_id = $1 AND md5(id) = $2"
+_BY_DIGEST = "SELECT * FROM charges WHERE user_id = $1 AND md5(id) = $2"
 _COUNT = "SELECT count(*) FROM charges WHERE user_id = $1"
 _REFUNDED = "UPDATE charges SET refunded_at = now() WHERE id = $1 AND refunded_at IS NULL"
 
@@ -31,13 +31,13 @@ SELECT * FROM (
 WHERE listed IS DISTINCT FROM known OR refund_listed <> refund_known ORDER BY id"""
 
 # One that Telegram refused for good may be asked for again: what kept it from being done may have passed.
-_ASK = """
+_REQUEST = """
 INSERT INTO refunds (charge_id, asked_by) SELECT id, $2 FROM charges WHERE id = $1 AND refunded_at IS NULL
 ON CONFLICT (charge_id) DO UPDATE
     SET asked_by = EXCLUDED.asked_by, asked_at = now(), attempts = 0, next_at = now(), done_at = NULL, error = ''
     WHERE refunds.done_at IS NOT NULL AND refunds.error <> ''
 RETURNING true"""
-_ASKED = "SELECT asked_by, asked_at, attempts, done_at, error FROM refunds WHERE charge_id = $1"
+_STATUS = "SELECT asked_by, asked_at, attempts, done_at, error FROM refunds WHERE charge_id = $1"
 # Taken for a while: should this process die, another tries again.
 _CLAIM = """
 UPDATE refunds SET attempts = attempts + 1, next_at = now() + make_interval(secs => $1)
@@ -45,7 +45,7 @@ WHERE charge_id IN (
     SELECT charge_id FROM refunds WHERE done_at IS NULL AND next_at <= now()
     ORDER BY next_at LIMIT $2 FOR UPDATE SKIP LOCKED)
 RETURNING charge_id, asked_by, attempts"""
-_LATER = """
+_POSTPONE = """
 UPDATE refunds SET next_at = now() + make_interval(secs => $2), error = $3
 WHERE charge_id = $1 AND done_at IS NULL"""
 _DONE = (
@@ -54,7 +54,7 @@ _DONE = (
 
 
 @dataclass(frozen=True)
-class Charge:
+class Payment:
     """One payment in Telegram Stars. `topup_id` is None where its payload was not ours."""
 
     id: str
@@ -68,20 +68,20 @@ class Charge:
 
 
 @dataclass(frozen=True)
-class Refund:
+class DueRefund:
     """A refund that an admin asked for, and how often Telegram was asked."""
 
     charge_id: str
-    asked_by: int
+    requested_by: int
     attempts: int
 
 
 @dataclass(frozen=True)
-class Asked:
+class RefundStatus:
     """How far a refund is. `done_at` with an `error`: Telegram refused it for good."""
 
-    asked_by: int
-    asked_at: datetime
+    requested_by: int
+    requested_at: datetime
     attempts: int
     done_at: datetime | None
     error: str
@@ -92,7 +92,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Listed:
+class TelegramPayment:
     """A payment as Telegram lists it."""
 
     id: str
@@ -101,17 +101,17 @@ class Listed:
 
 
 @dataclass(frozen=True)
-class Difference:
+class PaymentMismatch:
     """A payment of which Telegram's list and ours differ: whole Stars, None where it is missing altogether."""
 
     id: str
-    listed: int | None
-    known: int | None
+    listed_stars: int | None
+    recorded_stars: int | None
     refund_listed: bool
-    refund_known: bool
+    refund_recorded: bool
 
 
-async def add_charge(
+async def add_payment(
     db: Executor,
     charge_id: str,
     *,
@@ -124,38 +124,38 @@ async def add_charge(
     await db.execute(_ADD, charge_id, topup_id, user_id, bot_name, stars, recurring)
 
 
-async def get_charge(db: Executor, charge_id: str) -> Charge | None:
+async def get_payment(db: Executor, charge_id: str) -> Payment | None:
     row = await db.fetchrow(_GET, charge_id)
-    return None if row is None else Charge(**dict(row))
+    return None if row is None else Payment(**dict(row))
 
 
-async def charges_of(db: Executor, user_id: int, *, limit: int) -> Sequence[Charge]:
+async def user_payments(db: Executor, user_id: int, *, limit: int) -> Sequence[Payment]:
     """A person's payments, newest first."""
-    return [Charge(**dict(row)) for row in await db.fetch(_OF_USER, user_id, limit)]
+    return [Payment(**dict(row)) for row in await db.fetch(_OF_USER, user_id, limit)]
 
 
-async def latest_charges(db: Executor, *, limit: int) -> Sequence[Charge]:
+async def latest_payments(db: Executor, *, limit: int) -> Sequence[Payment]:
     """Everybody's payments, newest first."""
-    return [Charge(**dict(row)) for row in await db.fetch(_LATEST, limit)]
+    return [Payment(**dict(row)) for row in await db.fetch(_LATEST, limit)]
 
 
-def mark_of(charge_id: str) -> str:
+def payment_digest(charge_id: str) -> str:
     """32 characters that stand for a charge where its own id is too long: in a button."""
     return md5(charge_id.encode(), usedforsecurity=False).hexdigest()
 
 
-async def charge_by_mark(db: Executor, user_id: int, mark: str) -> Charge | None:
-    row = await db.fetchrow(_BY_MARK, user_id, mark)
-    return None if row is None else Charge(**dict(row))
+async def get_payment_by_digest(db: Executor, user_id: int, digest: str) -> Payment | None:
+    row = await db.fetchrow(_BY_DIGEST, user_id, digest)
+    return None if row is None else Payment(**dict(row))
 
 
-async def compare_charges(
-    db: Executor, listed: Iterable[Listed], *, bot_name: str, until: datetime
-) -> list[Difference]:
+async def compare_payments(
+    db: Executor, listed: Iterable[TelegramPayment], *, bot_name: str, until: datetime
+) -> list[PaymentMismatch]:
     """Where a bot's payments, as Telegram lists them, differ from ours of before `until`."""
     rows = [(each.id, each.stars, each.refunded) for each in listed]
     columns = [list(column) for column in zip(*rows, strict=True)] or [[], [], []]
-    return [Difference(**dict(row)) for row in await db.fetch(_COMPARE, *columns, bot_name, until)]
+    return [PaymentMismatch(**dict(row)) for row in await db.fetch(_COMPARE, *columns, bot_name, until)]
 
 
 async def count_charges(db: Executor, user_id: int) -> int:
@@ -166,23 +166,23 @@ async def mark_refunded(db: Executor, charge_id: str) -> None:
     await db.execute(_REFUNDED, charge_id)
 
 
-async def ask_refund(db: Executor, charge_id: str, *, asked_by: int) -> bool:
+async def request_refund(db: Executor, charge_id: str, *, requested_by: int) -> bool:
     """Write the refund into the outbox. False where it was asked for before, or there is no such charge."""
-    return bool(await db.fetchval(_ASK, charge_id, asked_by))
+    return bool(await db.fetchval(_REQUEST, charge_id, requested_by))
 
 
-async def get_refund(db: Executor, charge_id: str) -> Asked | None:
-    row = await db.fetchrow(_ASKED, charge_id)
-    return None if row is None else Asked(**dict(row))
+async def get_refund(db: Executor, charge_id: str) -> RefundStatus | None:
+    row = await db.fetchrow(_STATUS, charge_id)
+    return None if row is None else RefundStatus(**dict(row))
 
 
-async def claim_refunds(db: Executor, *, seconds: float, limit: int) -> list[Refund]:
+async def claim_refunds(db: Executor, *, seconds: float, limit: int) -> list[DueRefund]:
     """Take refunds that are due for `seconds`."""
-    return [Refund(**dict(row)) for row in await db.fetch(_CLAIM, seconds, limit)]
+    return [DueRefund(**dict(row)) for row in await db.fetch(_CLAIM, seconds, limit)]
 
 
-async def refund_later(db: Executor, charge_id: str, *, seconds: float, error: str) -> None:
-    await db.execute(_LATER, charge_id, seconds, error)
+async def postpone_refund(db: Executor, charge_id: str, *, seconds: float, error: str) -> None:
+    await db.execute(_POSTPONE, charge_id, seconds, error)
 
 
 async def finish_refund(db: Executor, charge_id: str, error: str = "") -> int | None:

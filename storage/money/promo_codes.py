@@ -21,7 +21,7 @@ WITH redeemed AS (
 )
 UPDATE promo_codes p SET used = used + 1 FROM redeemed WHERE p.code = redeemed.code AND p.used < p.uses
 RETURNING true"""
-_MINE = "SELECT EXISTS (SELECT FROM promo_redemptions WHERE code = $1 AND user_id = $2)"
+_HAS_REDEEMED = "SELECT EXISTS (SELECT FROM promo_redemptions WHERE code = $1 AND user_id = $2)"
 
 
 @dataclass(frozen=True)
@@ -30,15 +30,17 @@ class PromoCode:
 
     code: str
     credits: int
-    uses: int
-    used: int
-    until: datetime
+    max_uses: int
+    use_count: int
+    expires_at: datetime
     valid: bool
 
 
-async def add_promo(db: Executor, code: str, *, stars: int, uses: int, until: datetime, created_by: int) -> bool:
+async def add_promo(
+    db: Executor, code: str, *, credits: int, max_uses: int, expires_at: datetime, created_by: int
+) -> bool:
     """A new code for `stars` credits a person. False where there is such a code."""
-    return bool(await db.fetchval(_ADD, code, stars, uses, until, created_by))
+    return bool(await db.fetchval(_ADD, code, credits, max_uses, expires_at, created_by))
 
 
 async def latest_promos(db: Executor, *, limit: int) -> list[PromoCode]:
@@ -52,7 +54,7 @@ async def lock_promo(connection: Connection, code: str) -> PromoCode | None:
 
 
 async def has_redeemed(db: Executor, code: str, user_id: int) -> bool:
-    return bool(await db.fetchval(_MINE, code, user_id))
+    return bool(await db.fetchval(_HAS_REDEEMED, code, user_id))
 
 
 async def redeem_promo(connection: Connection, code: str, user_id: int) -> bool:

@@ -30,7 +30,7 @@ WITH ended AS (
     WHERE id = (SELECT topup_id FROM charges WHERE id = $1) RETURNING user_id, charge_id
 ), undone AS (UPDATE users u SET discount_until = now() FROM ended WHERE u.id = ended.user_id)
 SELECT charge_id FROM ended"""
-_TOLD = """
+_MARK_REMINDED = """
 UPDATE subscriptions SET told_expiry = expires_at
 WHERE id = $1 AND told_expiry IS DISTINCT FROM expires_at RETURNING true"""
 
@@ -42,7 +42,7 @@ class Subscription:
     id: UUID
     user_id: int
     bot_name: str
-    plan: str
+    tier: str
     charge_id: str
     expires_at: datetime
     cancelled: bool
@@ -60,13 +60,13 @@ async def renew_subscription(
     *,
     user_id: int,
     bot_name: str,
-    plan: str,
+    tier: str,
     charge_id: str,
     expires_at: datetime,
     discount: int,
 ) -> None:
     """Begin it, or carry it on. `discount` is percent off every order until it ends."""
-    await db.execute(_RENEW, subscription_id, user_id, bot_name, plan, charge_id, expires_at)
+    await db.execute(_RENEW, subscription_id, user_id, bot_name, tier, charge_id, expires_at)
     await db.execute(_DISCOUNT, user_id, discount, expires_at)
 
 
@@ -90,6 +90,6 @@ async def expiring_subscriptions(db: Executor, *, seconds: float, limit: int) ->
     return [s for row in await db.fetch(_EXPIRING, seconds, limit) if (s := _subscription(row))]
 
 
-async def mark_told(db: Executor, subscription_id: UUID) -> bool:
+async def mark_reminded(db: Executor, subscription_id: UUID) -> bool:
     """Write down that the person is told of this coming end. False where they were."""
-    return bool(await db.fetchval(_TOLD, subscription_id))
+    return bool(await db.fetchval(_MARK_REMINDED, subscription_id))

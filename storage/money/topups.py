@@ -11,7 +11,7 @@ _ADD = """
 INSERT INTO topups (id, user_id, bot_name, stars, subscription, resume) VALUES ($1, $2, $3, $4, $5, $6)"""
 _GET = "SELECT id, user_id, stars, charge_id, subscription, resume FROM topups WHERE id = $1"
 _PAY = "UPDATE topups SET charge_id = $2, paid_at = now() WHERE id = $1 AND charge_id IS NULL"
-_CHECKED = "UPDATE topups SET checked_at = now() WHERE id = $1 AND charge_id IS NULL RETURNING true"
+_MARK_APPROVED = "UPDATE topups SET checked_at = now() WHERE id = $1 AND charge_id IS NULL RETURNING true"
 _UNCONFIRMED = """
 SELECT count(*) AS count, coalesce(sum(stars), 0)::bigint AS stars FROM topups
 WHERE checked_at >= $1 AND checked_at < $2 AND paid_at IS NULL"""
@@ -26,12 +26,12 @@ class Topup:
     user_id: int
     stars: int
     charge_id: str | None
-    subscription: str | None
-    resume: dict[str, Any] | None
+    tier: str | None
+    pending_order: dict[str, Any] | None
 
 
 @dataclass(frozen=True)
-class Unconfirmed:
+class UnconfirmedTotals:
     """Payments that we agreed to and that Telegram has not said were made."""
 
     count: int
@@ -45,10 +45,10 @@ async def add_topup(
     user_id: int,
     bot_name: str,
     stars: int,
-    subscription: str | None = None,
-    resume: dict[str, Any] | None = None,
+    tier: str | None = None,
+    pending_order: dict[str, Any] | None = None,
 ) -> None:
-    await db.execute(_ADD, topup_id, user_id, bot_name, stars, subscription, resume)
+    await db.execute(_ADD, topup_id, user_id, bot_name, stars, tier, pending_order)
 
 
 async def get_topup(db: Executor, topup_id: UUID) -> Topup | None:
@@ -60,13 +60,13 @@ async def mark_paid(db: Executor, topup_id: UUID, charge_id: str) -> None:
     await db.execute(_PAY, topup_id, charge_id)
 
 
-async def mark_checked(db: Executor, topup_id: UUID) -> bool:
+async def mark_approved(db: Executor, topup_id: UUID) -> bool:
     """We agree that Telegram may take the Stars. False where they were paid already."""
-    return bool(await db.fetchval(_CHECKED, topup_id))
+    return bool(await db.fetchval(_MARK_APPROVED, topup_id))
 
 
-async def count_unconfirmed(db: Executor, begin: datetime, end: datetime) -> Unconfirmed:
+async def count_unconfirmed(db: Executor, begin: datetime, end: datetime) -> UnconfirmedTotals:
     """Of the payments that we agreed to from `begin` up to `end`."""
     row = await db.fetchrow(_UNCONFIRMED, begin, end)
     assert row is not None  # noqa: S101 - an aggregate has one row
-    return Unconfirmed(**dict(row))
+    return UnconfirmedTotals(**dict(row))

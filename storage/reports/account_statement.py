@@ -50,7 +50,7 @@ class StatementLine:
     balance: int
     created_at: datetime
     service: str | None
-    subscription: str | None
+    tier: str | None
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def _line(row: asyncpg.Record) -> StatementLine:
     return StatementLine(**{name: row[name] for name in StatementLine.__dataclass_fields__})
 
 
-async def statement(db: Executor, user_id: int, *, page: int, size: int) -> StatementPage:
+async def get_statement(db: Executor, user_id: int, *, page: int, size: int) -> StatementPage:
     """Page `page`, counted from 0. One beyond the end is empty, and its total is 0."""
     rows = await db.fetch(_LINES, user_id, size, page * size)
     return StatementPage([_line(row) for row in rows], rows[0]["total"] if rows else 0)

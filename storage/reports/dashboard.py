@@ -41,7 +41,7 @@ FROM jobs WHERE state IN ('queued', 'running') AND NOT errand GROUP BY service, 
 
 # By job_events_kind and incidents_opened. An hour without Inngest is thousands of fallbacks: those of one minute
 # are one line, and no more than the last 400 of a kind are looked at.
-_MOMENTS = """
+_TIMELINE = """
 WITH rescues AS (
     (SELECT kind, at, service, job_id FROM job_events WHERE kind = 'fell_back' ORDER BY at DESC LIMIT 400)
     UNION ALL
@@ -58,7 +58,7 @@ SELECT 'incident ' || kind, opened_at, closed_at, 1, ARRAY[]::text[], ARRAY[]::u
 ORDER BY at DESC LIMIT $1"""
 
 # Since midnight, UTC: what came into the accounts of the house and what left them.
-_MONEY = """
+_ACCOUNT_FLOWS = """
 SELECT p.account, p.amount > 0 AS came, count(*) AS moves, sum(abs(p.amount))::bigint AS stars
 FROM ledger_transactions t JOIN ledger_postings p ON p.transaction_id = t.id AND p.user_id IS NULL
 WHERE t.created_at >= date_trunc('day', now(), 'UTC') GROUP BY p.account, p.amount > 0"""
@@ -70,7 +70,7 @@ FROM jobs WHERE NOT errand ORDER BY created_at DESC LIMIT $1"""
 
 
 @dataclass(frozen=True)
-class Ended:
+class EndedStats:
     """Orders that ended: of a plan, of a plan in one minute (since 1970), or of a service. `took` is from begin to
     end, `waited` from order to begin; both p50 and p95, in seconds, None where nothing ended."""
 
@@ -79,12 +79,12 @@ class Ended:
     service: str | None
     succeeded: int
     failed: int
-    took: tuple[float, float] | None
-    waited: tuple[float, float] | None
+    run_seconds: tuple[float, float] | None
+    wait_seconds: tuple[float, float] | None
 
 
 @dataclass(frozen=True)
-class Queued:
+class OpenOrders:
     """The open orders of a service on one plan. `oldest` is when the first of those that wait was ordered; `held`
     the Stars set aside for all of them."""
 
@@ -97,7 +97,7 @@ class Queued:
 
 
 @dataclass(frozen=True)
-class Moment:
+class TimelineEvent:
     """Something worth a line: `fell_back`, `taken_over` (those of one minute together), or `incident <kind>`."""
 
     kind: str
@@ -110,17 +110,17 @@ class Moment:
 
 
 @dataclass(frozen=True)
-class Moves:
+class AccountFlow:
     """The ledger's moves into an account of the house (`came`), or out of it: how many, and Stars in all."""
 
     account: str
-    came: bool
-    moves: int
-    stars: int
+    incoming: bool
+    count: int
+    credits: int
 
 
 @dataclass(frozen=True)
-class JobLine:
+class JobSummary:
     """A job as a line of a list."""
 
     id: UUID
@@ -136,37 +136,37 @@ class JobLine:
     failure: str | None
 
 
-async def ended_jobs(db: Executor) -> list[Ended]:
+async def ended_stats(db: Executor) -> list[EndedStats]:
     """The last 60 minutes, the present one among them."""
     return [_ended(row) for row in await db.fetch(_ENDED, MINUTES)]
 
 
-async def open_queues(db: Executor) -> list[Queued]:
-    return [Queued(**dict(row)) for row in await db.fetch(_OPEN)]
+async def open_orders(db: Executor) -> list[OpenOrders]:
+    return [OpenOrders(**dict(row)) for row in await db.fetch(_OPEN)]
 
 
-async def latest_moments(db: Executor, *, limit: int) -> list[Moment]:
+async def latest_timeline(db: Executor, *, limit: int) -> list[TimelineEvent]:
     """Newest first."""
-    return [_moment(row) for row in await db.fetch(_MOMENTS, limit)]
+    return [_timeline_event(row) for row in await db.fetch(_TIMELINE, limit)]
 
 
-async def money_today(db: Executor) -> list[Moves]:
-    return [Moves(**dict(row)) for row in await db.fetch(_MONEY)]
+async def account_flows_today(db: Executor) -> list[AccountFlow]:
+    return [AccountFlow(**dict(row)) for row in await db.fetch(_ACCOUNT_FLOWS)]
 
 
-async def latest_jobs(db: Executor, *, limit: int) -> list[JobLine]:
-    return [JobLine(**dict(row)) for row in await db.fetch(_LATEST, limit)]
+async def latest_orders(db: Executor, *, limit: int) -> list[JobSummary]:
+    return [JobSummary(**dict(row)) for row in await db.fetch(_LATEST, limit)]
 
 
-def _ended(row: asyncpg.Record) -> Ended:
+def _ended(row: asyncpg.Record) -> EndedStats:
     # Over nothing a percentile of an array is NULL, or an array of NULLs.
     pairs = {
         name: tuple(row[name]) if row[name] and row[name][0] is not None else None for name in ("took", "waited")
     }
-    return Ended(**{**dict(row), **pairs})
+    return EndedStats(**{**dict(row), **pairs})
 
 
-def _moment(row: asyncpg.Record) -> Moment:
+def _timeline_event(row: asyncpg.Record) -> TimelineEvent:
     values = dict(row)
     values |= {"services": tuple(row["services"]), "job_ids": tuple(row["job_ids"]), "facts": row["facts"] or {}}
-    return Moment(**values)
+    return TimelineEvent(**values)

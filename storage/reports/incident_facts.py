@@ -7,7 +7,7 @@ from datetime import datetime
 from storage.pool import Executor
 
 _FELL_BACK = "SELECT count(*) FROM job_events WHERE kind = 'fell_back' AND at >= $1"
-_UNSENT = "SELECT count(*) FROM outbox"
+_UNPUBLISHED = "SELECT count(*) FROM outbox"
 _ENDED_ON = "SELECT plan, count(*) AS count FROM jobs WHERE ended_at >= $1 GROUP BY plan"
 
 _FAILED = """
@@ -15,7 +15,7 @@ SELECT service, count(*) FILTER (WHERE state = 'failed' AND failure = ANY($2::te
 FROM jobs WHERE ended_at >= $1 AND state <> 'cancelled' GROUP BY service ORDER BY failed DESC, service"""
 
 # Who has as many running as a person may have waits for themselves, not for us.
-_WAITING = """
+_BACKLOG = """
 SELECT count(*) AS count, min(j.created_at) AS oldest FROM jobs j
 WHERE j.state = 'queued' AND j.service <> ALL($1::text[])
   AND (SELECT count(*) FROM jobs r
@@ -23,7 +23,7 @@ WHERE j.state = 'queued' AND j.service <> ALL($1::text[])
 
 
 @dataclass(frozen=True)
-class Ends:
+class FailureCount:
     """How many orders of a service ended, and how many of these failed in the way that was asked for."""
 
     service: str
@@ -32,20 +32,20 @@ class Ends:
 
 
 @dataclass(frozen=True)
-class Waiting:
+class Backlog:
     """Orders that nobody has begun; `oldest` is when the oldest was accepted."""
 
     count: int
     oldest: datetime | None
 
 
-async def count_fell_back(db: Executor, since: datetime) -> int:
+async def count_fallbacks(db: Executor, since: datetime) -> int:
     return int(await db.fetchval(_FELL_BACK, since))
 
 
-async def count_unsent(db: Executor) -> int:
+async def count_unpublished(db: Executor) -> int:
     """Orders that wait to be brought to Inngest."""
-    return int(await db.fetchval(_UNSENT))
+    return int(await db.fetchval(_UNPUBLISHED))
 
 
 async def count_ended(db: Executor, since: datetime) -> dict[str, int]:
@@ -53,13 +53,13 @@ async def count_ended(db: Executor, since: datetime) -> dict[str, int]:
     return {row["plan"]: row["count"] for row in await db.fetch(_ENDED_ON, since)}
 
 
-async def count_failed(db: Executor, since: datetime, failures: Sequence[str]) -> list[Ends]:
+async def count_failed(db: Executor, since: datetime, failures: Sequence[str]) -> list[FailureCount]:
     """Orders that ended since then, by service, the worst first; `failures` are the keys that count as failed."""
-    return [Ends(**dict(row)) for row in await db.fetch(_FAILED, since, list(failures))]
+    return [FailureCount(**dict(row)) for row in await db.fetch(_FAILED, since, list(failures))]
 
 
-async def count_waiting(db: Executor, *, without: Sequence[str], per_person: int) -> Waiting:
+async def get_backlog(db: Executor, *, excluded_services: Sequence[str], per_user_limit: int) -> Backlog:
     """Orders that wait although their person has fewer than `per_person` running, without those services."""
-    row = await db.fetchrow(_WAITING, list(without), per_person)
+    row = await db.fetchrow(_BACKLOG, list(excluded_services), per_user_limit)
     assert row is not None  # noqa: S101 - an aggregate has one row
-    return Waiting(**dict(row))
+    return Backlog(**dict(row))

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from storage.pool import Executor
-from storage.reports.dashboard import JobLine
+from storage.reports.dashboard import JobSummary
 
 # A condition is put in only when it is asked for, so that each search is planned for its own index.
 _SEARCH = """
@@ -22,14 +22,14 @@ _BY_STATE = "state = {}"
 _BY_PLAN = "plan = {}"
 _OLDER = "(created_at, id) < ({}, {})"
 
-_FACTS = """
+_EXTRAS = """
 SELECT j.fell_back, j.shown, u.first_name, u.username, u.language, u.active
 FROM jobs j JOIN users u ON u.id = j.user_id WHERE j.id = $1"""
 _STEPS = """
 SELECT step, plan, epoch, begun_at, ended_at, result FROM journal WHERE job_id = $1
 ORDER BY begun_at, ended_at NULLS LAST"""
 _EVENTS = "SELECT kind, at, plan, epoch, detail FROM job_events WHERE job_id = $1 ORDER BY id"
-_MOVES = """
+_TRANSFERS = """
 SELECT t.id, t.key, t.kind, t.created_at, p.account, p.amount
 FROM ledger_transactions t JOIN ledger_postings p ON p.transaction_id = t.id
 WHERE t.key = ANY($1::text[]) ORDER BY t.id, p.amount"""
@@ -41,7 +41,7 @@ WHERE p.user_id = $1 AND p.account = 'available' AND t.created_at <= $2"""
 
 
 @dataclass(frozen=True)
-class Search:
+class JobSearch:
     """What to look for; None means any. `ids` is a range of job ids, the first and the last of it; together with
     `user_id` either will do. Errands are found by their id alone. `older_than` is the last line of the
     page before."""
@@ -55,11 +55,11 @@ class Search:
 
 
 @dataclass(frozen=True)
-class JobFacts:
+class JobExtras:
     """What a job's own row does not say, and whose it is."""
 
     fell_back: bool
-    shown: bool
+    finalized: bool
     first_name: str
     username: str | None
     language: str
@@ -67,13 +67,13 @@ class JobFacts:
 
 
 @dataclass(frozen=True)
-class StepTaken:
+class StepRecord:
     """A step as the journal has it. `ended_at` is None where nobody wrote down its end."""
 
     step: str
     plan: str
     epoch: int
-    begun_at: datetime
+    started_at: datetime
     ended_at: datetime | None
     result: Any
 
@@ -88,7 +88,7 @@ class JobEvent:
 
 
 @dataclass(frozen=True)
-class LedgerMove:
+class LedgerTransfer:
     """Credits that went from one account to another, in whole Stars."""
 
     key: str
@@ -96,17 +96,17 @@ class LedgerMove:
     at: datetime
     source: str
     target: str
-    stars: int
+    credits: int
 
 
-async def search_jobs(db: Executor, search: Search, *, limit: int) -> list[JobLine]:
+async def search_jobs(db: Executor, search: JobSearch, *, limit: int) -> list[JobSummary]:
     """Newest first."""
     conditions, values = _conditions(search)
     rows = await db.fetch(_SEARCH.format(conditions=conditions), limit, *values)
-    return [JobLine(**dict(row)) for row in rows]
+    return [JobSummary(**dict(row)) for row in rows]
 
 
-def _conditions(search: Search) -> tuple[str, list[Any]]:
+def _conditions(search: JobSearch) -> tuple[str, list[Any]]:
     """The statement's conditions with numbered places, and the values that go there."""
     found: list[tuple[str, Sequence[Any]]] = [
         (_BY_SERVICE, [search.service] if search.service else []),
@@ -130,14 +130,14 @@ def _conditions(search: Search) -> tuple[str, list[Any]]:
     return " AND ".join(conditions), values
 
 
-async def job_facts(db: Executor, job_id: UUID) -> JobFacts | None:
-    row = await db.fetchrow(_FACTS, job_id)
-    return None if row is None else JobFacts(**dict(row))
+async def get_job_extras(db: Executor, job_id: UUID) -> JobExtras | None:
+    row = await db.fetchrow(_EXTRAS, job_id)
+    return None if row is None else JobExtras(**dict(row))
 
 
-async def steps_taken(db: Executor, job_id: UUID) -> list[StepTaken]:
+async def job_steps(db: Executor, job_id: UUID) -> list[StepRecord]:
     """In the order in which they began."""
-    return [StepTaken(**dict(row)) for row in await db.fetch(_STEPS, job_id)]
+    return [StepRecord(**dict(row)) for row in await db.fetch(_STEPS, job_id)]
 
 
 async def job_events(db: Executor, job_id: UUID) -> list[JobEvent]:
@@ -145,13 +145,13 @@ async def job_events(db: Executor, job_id: UUID) -> list[JobEvent]:
     return [JobEvent(**dict(row)) for row in await db.fetch(_EVENTS, job_id)]
 
 
-async def ledger_moves(db: Executor, keys: Sequence[str]) -> list[LedgerMove]:
+async def ledger_transfers(db: Executor, keys: Sequence[str]) -> list[LedgerTransfer]:
     """The moves with these keys, oldest first. Each of a job's moves has one posting on either side."""
     sides: dict[str, list[Any]] = {}
-    for row in await db.fetch(_MOVES, list(keys)):
+    for row in await db.fetch(_TRANSFERS, list(keys)):
         sides.setdefault(row["key"], []).append(row)
     return [
-        LedgerMove(
+        LedgerTransfer(
             source["key"],
             source["kind"],
             source["created_at"],
@@ -163,6 +163,6 @@ async def ledger_moves(db: Executor, keys: Sequence[str]) -> list[LedgerMove]:
     ]
 
 
-async def available_at(db: Executor, user_id: int, at: datetime) -> int:
+async def balance_at(db: Executor, user_id: int, at: datetime) -> int:
     """The credits that a person could spend then."""
     return int(await db.fetchval(_AVAILABLE, user_id, at))

@@ -16,7 +16,7 @@ _OUTBOX = "SELECT count(*) FROM outbox"
 _INCIDENTS = "SELECT kind FROM incidents WHERE closed_at IS NULL"
 
 # $1: up to where the rows have been added up for good; $2: up to where that can be done now.
-_RESCUES = """
+_RECOVERIES = """
 SELECT kind || ' ' || service AS name, count(*) FILTER (WHERE id <= $2) AS settled, count(*) AS total
 FROM job_events WHERE id > $1 AND kind IN ('fell_back', 'taken_over') GROUP BY name"""
 _LEDGER = """
@@ -30,7 +30,7 @@ _SETTLE_SECONDS: Final = 120.0
 
 
 @dataclass(frozen=True)
-class OpenCount:
+class OpenJobCount:
     """Open jobs of one service, plan and state, and how long ago the oldest was accepted."""
 
     service: str
@@ -41,52 +41,52 @@ class OpenCount:
 
 
 @dataclass(frozen=True)
-class Gauges:
+class DatabaseMetrics:
     """`rescues` is by event and service, `ledger` is Stars by account; both since the beginning."""
 
-    open: list[OpenCount]
+    open: list[OpenJobCount]
     outbox: int
     incidents: list[str]
-    rescues: Mapping[tuple[str, str], int]
+    recoveries: Mapping[tuple[str, str], int]
     ledger: Mapping[str, int]
 
 
 @dataclass
-class _Tally:
+class _RunningTotal:
     """Sums over a table that is only added to: what is settled is read once, not again at each scrape."""
 
     query: str
-    last: str
+    last_id_query: str
     _settled: dict[str, int] = field(default_factory=dict)
-    _upto: int = 0
-    _lasts: deque[tuple[float, int]] = field(default_factory=deque)
+    _settled_up_to: int = 0
+    _recent_ids: deque[tuple[float, int]] = field(default_factory=deque)
 
     async def read(self, db: Connection) -> dict[str, int]:
         now = time.monotonic()
-        mark = self._upto
-        while self._lasts and now - self._lasts[0][0] > _SETTLE_SECONDS:
-            mark = self._lasts.popleft()[1]
-        last = await db.fetchval(self.last)
-        rows = await db.fetch(self.query, self._upto, mark)
+        mark = self._settled_up_to
+        while self._recent_ids and now - self._recent_ids[0][0] > _SETTLE_SECONDS:
+            mark = self._recent_ids.popleft()[1]
+        last = await db.fetchval(self.last_id_query)
+        rows = await db.fetch(self.query, self._settled_up_to, mark)
         sums = dict(self._settled)
         for row in rows:
             sums[row["name"]] = sums.get(row["name"], 0) + row["total"]
         for row in rows:
             self._settled[row["name"]] = self._settled.get(row["name"], 0) + row["settled"]
-        self._upto = mark
-        self._lasts.append((now, last))
+        self._settled_up_to = mark
+        self._recent_ids.append((now, last))
         return sums
 
 
-class GaugeReader:
+class MetricsReader:
     def __init__(self) -> None:
-        self._rescues = _Tally(_RESCUES, _LAST_EVENT)
-        self._ledger = _Tally(_LEDGER, _LAST_POSTING)
+        self._rescues = _RunningTotal(_RECOVERIES, _LAST_EVENT)
+        self._ledger = _RunningTotal(_LEDGER, _LAST_POSTING)
 
-    async def read(self, db: Connection) -> Gauges:
+    async def read(self, db: Connection) -> DatabaseMetrics:
         rescues = await self._rescues.read(db)
-        return Gauges(
-            [OpenCount(**dict(row)) for row in await db.fetch(_OPEN)],
+        return DatabaseMetrics(
+            [OpenJobCount(**dict(row)) for row in await db.fetch(_OPEN)],
             await db.fetchval(_OUTBOX),
             [row["kind"] for row in await db.fetch(_INCIDENTS)],
             {(name.split()[0], name.split()[1]): count for name, count in rescues.items()},

@@ -26,7 +26,7 @@ class OpenJobs:
 
 
 @dataclass(frozen=True)
-class Rescues:
+class Recoveries:
     """How often Plan B took an order because Inngest was away, and how often a job whose runner fell silent."""
 
     fell_back: int
@@ -37,7 +37,7 @@ async def open_jobs(db: Executor) -> list[OpenJobs]:
     return [OpenJobs(**dict(row)) for row in await db.fetch(_OPEN)]
 
 
-async def count_rescues(db: Executor, *, seconds: float) -> Rescues:
+async def count_recoveries(db: Executor, *, seconds: float) -> Recoveries:
     """Those of the last `seconds`."""
     counts = {row["kind"]: row["count"] for row in await db.fetch(_EVENTS, seconds)}
-    return Rescues(counts.get("fell_back", 0), counts.get("taken_over", 0))
+    return Recoveries(counts.get("fell_back", 0), counts.get("taken_over", 0))

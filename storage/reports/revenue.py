@@ -26,13 +26,13 @@ SELECT date_trunc($3, t.created_at, 'UTC'),
 FROM ledger_transactions t JOIN ledger_postings p ON p.transaction_id = t.id
 WHERE t.created_at >= $1 AND t.created_at < $2 AND p.account IN ('revenue', 'stars') GROUP BY 1, 2"""
 
-_ENDS = """
+_OUTCOMES = """
 SELECT service, count(*) FILTER (WHERE state = 'succeeded') AS succeeded,
        count(*) FILTER (WHERE state = 'failed') AS failed, count(*) FILTER (WHERE state = 'cancelled') AS cancelled
 FROM jobs WHERE ended_at >= $1 AND ended_at < $2 AND NOT errand GROUP BY service
 ORDER BY count(*) DESC, service"""
 
-_MADE = """
+_COMPLETED = """
 SELECT date_trunc($3, ended_at, 'UTC') AS at, service, count(*) AS count, price,
        jsonb_strip_nulls(jsonb_build_object('model', inputs -> 'model', 'count', inputs -> 'count',
                                             'seconds', inputs -> 'seconds', 'steps', inputs -> 'steps')) AS inputs
@@ -61,7 +61,7 @@ class Bucket:
 
 
 @dataclass(frozen=True)
-class Ends:
+class OrderOutcomes:
     """How a service's orders ended."""
 
     service: str
@@ -71,7 +71,7 @@ class Ends:
 
 
 @dataclass(frozen=True)
-class Made:
+class CompletedOrders:
     """`count` orders of a service with the same price and the same inputs, as far as these say what they cost."""
 
     at: datetime
@@ -89,15 +89,15 @@ async def count_buckets(db: Executor, begin: datetime, end: datetime, unit: Unit
     return [Bucket(at, **counts) for at, counts in sorted(found.items())]
 
 
-async def count_ends(db: Executor, begin: datetime, end: datetime) -> list[Ends]:
+async def count_outcomes(db: Executor, begin: datetime, end: datetime) -> list[OrderOutcomes]:
     """The services with the most orders first."""
-    return [Ends(**dict(row)) for row in await db.fetch(_ENDS, begin, end)]
+    return [OrderOutcomes(**dict(row)) for row in await db.fetch(_OUTCOMES, begin, end)]
 
 
-async def made_orders(db: Executor, begin: datetime, end: datetime, unit: Unit) -> list[Made]:
-    return [Made(**dict(row)) for row in await db.fetch(_MADE, begin, end, unit)]
+async def completed_orders(db: Executor, begin: datetime, end: datetime, unit: Unit) -> list[CompletedOrders]:
+    return [CompletedOrders(**dict(row)) for row in await db.fetch(_COMPLETED, begin, end, unit)]
 
 
-async def count_active(db: Executor, begin: datetime, end: datetime) -> int:
+async def count_active_users(db: Executor, begin: datetime, end: datetime) -> int:
     """People who ordered something, each once."""
     return int(await db.fetchval(_ACTIVE, begin, end))

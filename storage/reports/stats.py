@@ -24,7 +24,7 @@ FROM jobs WHERE ended_at >= $1 AND ended_at < $2 AND NOT errand"""
 
 
 @dataclass(frozen=True)
-class Period:
+class PeriodStats:
     """`active_users` ordered something; the ends are of orders that ended then; `spent` and `paid` are Stars."""
 
     new_users: int
@@ -39,8 +39,8 @@ class Period:
     paid: int
 
 
-async def count_period(db: Executor, begin: datetime, end: datetime) -> Period:
+async def get_period_stats(db: Executor, begin: datetime, end: datetime) -> PeriodStats:
     """What happened from `begin` up to `end`."""
     row = await db.fetchrow(_PERIOD, begin, end)
     assert row is not None  # noqa: S101 - an aggregate has one row
-    return Period(**dict(row))
+    return PeriodStats(**dict(row))

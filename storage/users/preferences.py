@@ -22,13 +22,13 @@ class Preferences:
     """Hours of the day, 0 to 23: the quiet ones in UTC, both None for none. `utc_offset` is how many hours the
     person's clock is ahead of UTC, None where they never said."""
 
-    news: bool
+    wants_news: bool
     quiet_from: int | None
     quiet_until: int | None
     utc_offset: int | None
 
     @property
-    def quiet_here(self) -> tuple[int, int] | None:
+    def local_quiet_hours(self) -> tuple[int, int] | None:
         """The quiet hours by the person's own clock."""
         if self.quiet_from is None or self.quiet_until is None:
             return None
@@ -49,7 +49,7 @@ async def get_preferences(db: Executor, user_id: int) -> Preferences:
     return Preferences(**row)
 
 
-async def toggle_news(db: Executor, user_id: int) -> None:
+async def toggle_wants_news(db: Executor, user_id: int) -> None:
     await db.execute(_TOGGLE_NEWS, user_id)
 
 

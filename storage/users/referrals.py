@@ -29,10 +29,10 @@ WHERE u.invited_by = $1"""
 
 
 @dataclass(frozen=True)
-class Invited:
+class ReferralCounts:
     """People who came by somebody's link, and those of them whose first payment brought the bonus."""
 
-    came: int
+    invited: int
     rewarded: int
 
 
@@ -46,7 +46,7 @@ async def set_inviter(connection: Connection, user_id: int, inviter_id: int) -> 
     return bool(await connection.fetchval(_SET_INVITER, user_id, inviter_id))
 
 
-async def count_invited(db: Executor, inviter_id: int) -> Invited:
+async def count_referrals(db: Executor, inviter_id: int) -> ReferralCounts:
     row = await db.fetchrow(_COUNT, inviter_id)
     assert row is not None  # noqa: S101 - an aggregate has one row
-    return Invited(**dict(row))
+    return ReferralCounts(**dict(row))

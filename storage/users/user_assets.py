@@ -30,24 +30,24 @@ ORDER BY created_at DESC"""
 _DELETE_VOICE = """
 UPDATE own_voices SET deleted_at = now() WHERE id = $1 AND user_id = $2 AND deleted_at IS NULL
 RETURNING id, user_id, name, voice_id"""
-_FORGET_VOICE = (
+_DELETE_VOICE_BY_PROVIDER_ID = (
     "UPDATE own_voices SET deleted_at = now() WHERE user_id = $1 AND voice_id = $2 AND deleted_at IS NULL"
 )
 
 
 @dataclass(frozen=True)
-class OwnModel:
+class UserModel:
     id: UUID
     user_id: int
     kind: ModelKind
     name: str
-    trigger: str
+    trigger_word: str
     version: str
     offline: bool
 
 
 @dataclass(frozen=True)
-class OwnVoice:
+class UserVoice:
     id: UUID
     user_id: int
     name: str
@@ -60,27 +60,27 @@ async def add_model(
     user_id: int,
     kind: ModelKind,
     name: str,
-    trigger: str,
+    trigger_word: str,
     version: str,
     offline: bool,
     job_id: UUID,
 ) -> None:
     """Store a finished model, once for each job."""
-    await db.execute(_ADD_MODEL, uuid4(), user_id, kind, name, trigger, version, offline, job_id)
+    await db.execute(_ADD_MODEL, uuid4(), user_id, kind, name, trigger_word, version, offline, job_id)
 
 
-async def own_models(db: Executor, user_id: int) -> list[OwnModel]:
-    return [OwnModel(**dict(row)) for row in await db.fetch(_MODELS, user_id)]
+async def user_models(db: Executor, user_id: int) -> list[UserModel]:
+    return [UserModel(**dict(row)) for row in await db.fetch(_MODELS, user_id)]
 
 
 async def rename_model(db: Executor, model_id: UUID, user_id: int, name: str) -> bool:
     return bool(await db.fetchval(_RENAME_MODEL, model_id, user_id, name))
 
 
-async def delete_model(db: Executor, model_id: UUID, user_id: int) -> OwnModel | None:
+async def delete_model(db: Executor, model_id: UUID, user_id: int) -> UserModel | None:
     """The model that is now deleted, or None where the person has no such model."""
     row = await db.fetchrow(_DELETE_MODEL, model_id, user_id)
-    return None if row is None else OwnModel(**dict(row))
+    return None if row is None else UserModel(**dict(row))
 
 
 async def add_voice(db: Executor, *, user_id: int, name: str, voice_id: str, job_id: UUID) -> None:
@@ -88,16 +88,16 @@ async def add_voice(db: Executor, *, user_id: int, name: str, voice_id: str, job
     await db.execute(_ADD_VOICE, uuid4(), user_id, name, voice_id, job_id)
 
 
-async def own_voices(db: Executor, user_id: int) -> list[OwnVoice]:
-    return [OwnVoice(**dict(row)) for row in await db.fetch(_VOICES, user_id)]
+async def user_voices(db: Executor, user_id: int) -> list[UserVoice]:
+    return [UserVoice(**dict(row)) for row in await db.fetch(_VOICES, user_id)]
 
 
-async def delete_voice(db: Executor, voice_id: UUID, user_id: int) -> OwnVoice | None:
+async def delete_voice(db: Executor, voice_id: UUID, user_id: int) -> UserVoice | None:
     """The voice that is now deleted, or None where the person has no such voice."""
     row = await db.fetchrow(_DELETE_VOICE, voice_id, user_id)
-    return None if row is None else OwnVoice(**dict(row))
+    return None if row is None else UserVoice(**dict(row))
 
 
-async def forget_voice(db: Executor, user_id: int, provider_voice_id: str) -> None:
+async def delete_voice_by_provider_id(db: Executor, user_id: int, provider_voice_id: str) -> None:
     """The provider no longer has this voice."""
-    await db.execute(_FORGET_VOICE, user_id, provider_voice_id)
+    await db.execute(_DELETE_VOICE_BY_PROVIDER_ID, user_id, provider_voice_id)

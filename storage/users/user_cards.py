@@ -28,7 +28,7 @@ class UserCard:
     """Credits, orders and payments in whole Stars; `notes` are lines, the oldest first."""
 
     created_at: datetime
-    seen_at: datetime
+    last_seen_at: datetime
     notes: str
     invited_by: int | None
     available: int
@@ -45,7 +45,7 @@ async def get_user_card(db: Executor, user_id: int) -> UserCard | None:
     return None if row is None else UserCard(**dict(row))
 
 
-async def find_user(db: Executor, username: str) -> int | None:
+async def find_user_id(db: Executor, username: str) -> int | None:
     """The id of the person with that name, written with or without capitals."""
     found: int | None = await db.fetchval(_FIND, username)
     return found

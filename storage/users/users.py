@@ -20,7 +20,7 @@ _SET_INACTIVE = "UPDATE users SET active = false WHERE id = $1 AND active"
 
 
 @dataclass(frozen=True)
-class Profile:
+class TelegramProfile:
     """What Telegram says of a person, and the bot they wrote to."""
 
     id: int
@@ -48,7 +48,7 @@ class User:
     terms_accepted: bool = False
 
 
-def _user(row: asyncpg.Record) -> User:
+def _user_from_row(row: asyncpg.Record) -> User:
     until: datetime | None = row["discount_until"]
     return User(
         id=row["id"],
@@ -66,10 +66,10 @@ def _user(row: asyncpg.Record) -> User:
 
 async def get_user(db: Executor, user_id: int) -> User | None:
     row = await db.fetchrow(_GET, user_id)
-    return None if row is None else _user(row)
+    return None if row is None else _user_from_row(row)
 
 
-async def register_user(db: Executor, profile: Profile) -> bool:
+async def register_user(db: Executor, profile: TelegramProfile) -> bool:
     """Write down a new person. False when they were known already."""
     p = profile
     return bool(await db.fetchval(_REGISTER, p.id, p.bot_name, p.language, p.username, p.first_name))
@@ -81,7 +81,7 @@ async def accept_terms(db: Executor, user_id: int) -> None:
 
 async def get_inviter(db: Executor, user_id: int) -> User | None:
     row = await db.fetchrow(_INVITER, user_id)
-    return None if row is None else _user(row)
+    return None if row is None else _user_from_row(row)
 
 
 async def set_language(db: Executor, user_id: int, language: str) -> None:

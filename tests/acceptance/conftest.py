@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 
 from storage.pool import Pool
-from tests.support.environments.environment import Stage
-from tests.support.processes.bot_process import Forge
+from tests.support.environments.environment import Environment
+from tests.support.processes.bot_process import ProcessPool
 
 
 @pytest.fixture
-async def stage(db: Pool, dsn: str, tmp_path: Path, forge: Forge) -> AsyncIterator[Stage]:
-    stage = Stage(db, dsn, tmp_path, forge)
-    await stage.open()
-    yield stage
-    await stage.close()
+async def environment(db: Pool, dsn: str, tmp_path: Path, process_pool: ProcessPool) -> AsyncIterator[Environment]:
+    environment = Environment(db, dsn, tmp_path, process_pool)
+    await environment.open()
+    yield environment
+    await environment.close()

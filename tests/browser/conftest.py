@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, Page, async_playwright
 
-from tests.support.processes.bot_process import ROOT, BotProcess, Forge
+from tests.support.processes.bot_process import ROOT, BotProcess, ProcessPool
 
 ARTIFACTS = ROOT / "artifacts" / "screenshots"
 _FLAGS = [
@@ -30,10 +30,10 @@ def _chromium() -> str:
 
 
 @pytest.fixture
-async def sandbox(tmp_path: Path, dsn: str, forge: Forge) -> AsyncIterator[BotProcess]:
+async def sandbox(tmp_path: Path, dsn: str, process_pool: ProcessPool) -> AsyncIterator[BotProcess]:
     """The bot with its sandbox, offline providers and no Inngest."""
     settings = {"DATABASE_URL": dsn, "DATA_DIR": str(tmp_path / "data"), "OFFLINE_SECONDS": "0.5"}
-    bot = BotProcess(forge, tmp_path, {**settings, "INNGEST_DEV_PORT": "1"})
+    bot = BotProcess(process_pool, tmp_path, {**settings, "INNGEST_DEV_PORT": "1"})
     await bot.start()
     yield bot
     await bot.kill()
@@ -48,7 +48,7 @@ async def browser() -> AsyncIterator[Browser]:
 
 
 @pytest.fixture
-async def phone(browser: Browser, sandbox: BotProcess) -> AsyncIterator[Page]:
+async def phone_page(browser: Browser, sandbox: BotProcess) -> AsyncIterator[Page]:
     """A page as wide as a phone. What it says on its console of errors fails the test."""
     page = await browser.new_page(viewport={"width": 390, "height": 844})
     errors: list[str] = []

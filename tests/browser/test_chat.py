@@ -10,65 +10,65 @@ from tests.browser.conftest import ARTIFACTS
 from tests.support.processes.bot_process import BotProcess
 
 
-async def test_from_the_landing_page_to_a_picture(phone: Page, sandbox: BotProcess, db: Pool) -> None:
-    await phone.goto(sandbox.url)
-    await expect(phone.get_by_role("heading", name="Diptych")).to_be_visible()
-    await phone.screenshot(path=ARTIFACTS / "1-landing.png", animations="disabled")
-    await phone.get_by_role("link", name="Chat").click()
-    await phone.locator("#start").click()
-    await expect(phone.get_by_role("button", name="Text to image")).to_be_visible()
-    await phone.screenshot(path=ARTIFACTS / "2-menu.png", animations="disabled")
+async def test_from_the_landing_page_to_a_picture(phone_page: Page, sandbox: BotProcess, db: Pool) -> None:
+    await phone_page.goto(sandbox.url)
+    await expect(phone_page.get_by_role("heading", name="Diptych")).to_be_visible()
+    await phone_page.screenshot(path=ARTIFACTS / "1-landing.png", animations="disabled")
+    await phone_page.get_by_role("link", name="Chat").click()
+    await phone_page.locator("#start").click()
+    await expect(phone_page.get_by_role("button", name="Text to image")).to_be_visible()
+    await phone_page.screenshot(path=ARTIFACTS / "2-menu.png", animations="disabled")
 
-    await phone.get_by_role("button", name="Text to image").click()
-    await expect(phone.locator(".message").get_by_text("What do you want to see?")).to_be_visible()
-    await phone.locator("#composer").fill("a lighthouse above a stormy sea at sunset")
-    await phone.keyboard.press("Enter")
-    await expect(phone.locator(".message").get_by_text("Price: 1 ⭐ · you have 1000 ⭐")).to_be_visible()
-    await phone.screenshot(path=ARTIFACTS / "3-card.png", animations="disabled")
-    await phone.get_by_role("button", name="Create · 1 ⭐").click()
+    await phone_page.get_by_role("button", name="Text to image").click()
+    await expect(phone_page.locator(".message").get_by_text("What do you want to see?")).to_be_visible()
+    await phone_page.locator("#composer").fill("a lighthouse above a stormy sea at sunset")
+    await phone_page.keyboard.press("Enter")
+    await expect(phone_page.locator(".message").get_by_text("Price: 1 ⭐ · you have 1000 ⭐")).to_be_visible()
+    await phone_page.screenshot(path=ARTIFACTS / "3-card.png", animations="disabled")
+    await phone_page.get_by_role("button", name="Create · 1 ⭐").click()
 
-    picture = phone.locator(".message img").last
+    picture = phone_page.locator(".message img").last
     await expect(picture).to_be_visible(timeout=15_000)
-    await expect(phone.locator(".message").get_by_text("balance 999 ⭐")).to_be_visible()
-    await expect(phone.locator(".message").get_by_text("Made offline")).to_be_visible()
+    await expect(phone_page.locator(".message").get_by_text("balance 999 ⭐")).to_be_visible()
+    await expect(phone_page.locator(".message").get_by_text("Made offline")).to_be_visible()
     width = await picture.evaluate("image => image.decode().then(() => image.naturalWidth)")
     assert width >= 1024
-    await expect(phone.get_by_role("button", name="Again · 1 ⭐")).to_be_visible()
-    await phone.screenshot(path=ARTIFACTS / "4-picture.png", animations="disabled")
+    await expect(phone_page.get_by_role("button", name="Again · 1 ⭐")).to_be_visible()
+    await phone_page.screenshot(path=ARTIFACTS / "4-picture.png", animations="disabled")
     assert await get_balance(db, 1001) == Balance(999, 0)
 
 
-async def test_in_russian_and_on_a_wide_dark_screen(phone: Page, sandbox: BotProcess) -> None:
-    await phone.emulate_media(color_scheme="dark")
-    await phone.set_viewport_size({"width": 1280, "height": 900})
-    await phone.goto(f"{sandbox.url}/sandbox/")
-    await phone.locator("#start").click()
-    await phone.get_by_role("button", name="Language").click()
-    await phone.get_by_role("button", name="Русский").click()
-    await phone.get_by_role("button", name="Меню").click()
-    await expect(phone.locator(".message").get_by_text("Что создадим?")).to_be_visible()
-    await expect(phone.locator(".call[data-method=editMessageText]").first).to_be_visible()
-    await phone.screenshot(path=ARTIFACTS / "5-wide-dark-russian.png", animations="disabled")
+async def test_in_russian_and_on_a_wide_dark_screen(phone_page: Page, sandbox: BotProcess) -> None:
+    await phone_page.emulate_media(color_scheme="dark")
+    await phone_page.set_viewport_size({"width": 1280, "height": 900})
+    await phone_page.goto(f"{sandbox.url}/sandbox/")
+    await phone_page.locator("#start").click()
+    await phone_page.get_by_role("button", name="Language").click()
+    await phone_page.get_by_role("button", name="Русский").click()
+    await phone_page.get_by_role("button", name="Меню").click()
+    await expect(phone_page.locator(".message").get_by_text("Что создадим?")).to_be_visible()
+    await expect(phone_page.locator(".call[data-method=editMessageText]").first).to_be_visible()
+    await phone_page.screenshot(path=ARTIFACTS / "5-wide-dark-russian.png", animations="disabled")
 
 
 async def test_a_new_person_has_a_picture_after_four_taps_and_within_a_minute(
-    phone: Page, sandbox: BotProcess
+    phone_page: Page, sandbox: BotProcess
 ) -> None:
     """One who has never been here; the picture itself takes half a second in this house."""
     newcomer = {"id": 2001, "first_name": "Nina"}
-    await phone.request.post(f"{sandbox.url}/sandbox/sim/people", data=newcomer)
-    await phone.goto(f"{sandbox.url}/sandbox/#2001")
+    await phone_page.request.post(f"{sandbox.url}/sandbox/sim/people", data=newcomer)
+    await phone_page.goto(f"{sandbox.url}/sandbox/#2001")
     began = time.monotonic()
     taps = [
-        phone.locator("#start"),
-        phone.get_by_role("button", name="Storm"),
-        phone.get_by_role("button", name="Create · 1 ⭐"),
+        phone_page.locator("#start"),
+        phone_page.get_by_role("button", name="Storm"),
+        phone_page.get_by_role("button", name="Create · 1 ⭐"),
     ]
     for tap in taps:
         await tap.click()
-    picture = phone.locator(".message img").last
+    picture = phone_page.locator(".message img").last
     await expect(picture).to_be_visible(timeout=30_000)
     assert await picture.evaluate("image => image.decode().then(() => image.naturalWidth)") >= 1024
     assert time.monotonic() - began < 60
     assert len(taps) <= 4
-    await phone.screenshot(path=ARTIFACTS / "6-first-minute.png", animations="disabled")
+    await phone_page.screenshot(path=ARTIFACTS / "6-first-minute.png", animations="disabled")

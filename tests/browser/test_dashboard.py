@@ -12,9 +12,9 @@ from playwright.async_api import Browser, Page, expect
 from storage.money.ledger import check_ledger
 from storage.pool import Pool, create_pool
 from tests.browser.conftest import ARTIFACTS
-from tests.support.environments.environment import until
-from tests.support.processes.bot_process import BotProcess, Forge
-from tests.support.test_data.sample_activity import have_a_busy_hour
+from tests.support.environments.environment import wait_until
+from tests.support.processes.bot_process import BotProcess, ProcessPool
+from tests.support.test_data.sample_activity import insert_busy_hour
 
 ADMIN = 1001
 """In the sandbox the person whom the chat page shows first."""
@@ -33,8 +33,8 @@ async def db(postgres: str) -> AsyncIterator[Pool]:
     connection = await asyncpg.connect(postgres)
     await connection.execute("CREATE DATABASE dashboard TEMPLATE template")
     pool = await create_pool(f"{postgres.rpartition('/')[0]}/dashboard", size=3)
-    await have_a_busy_hour(pool)
-    assert (await check_ledger(pool)).right
+    await insert_busy_hour(pool)
+    assert (await check_ledger(pool)).is_consistent
     yield pool
     await pool.close()
     await connection.execute("DROP DATABASE dashboard WITH (FORCE)")
@@ -43,7 +43,7 @@ async def db(postgres: str) -> AsyncIterator[Pool]:
 
 @pytest.fixture(scope="module")
 async def bot(
-    postgres: str, db: Pool, forge: Forge, tmp_path_factory: pytest.TempPathFactory
+    postgres: str, db: Pool, process_pool: ProcessPool, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[BotProcess]:
     folder = tmp_path_factory.mktemp("dashboard")
     settings = {
@@ -52,7 +52,7 @@ async def bot(
         "OFFLINE_SECONDS": "0.3",
         "INNGEST_DEV_PORT": "1",
     }
-    bot = BotProcess(forge, folder, settings)
+    bot = BotProcess(process_pool, folder, settings)
     await bot.start()
     yield bot
     await bot.kill()
@@ -93,7 +93,7 @@ async def chat_has(bot: BotProcess, words: str, *, after: int = 0) -> dict[str, 
                 return message
         return None
 
-    found: dict[str, Any] = await until(look, what=words)
+    found: dict[str, Any] = await wait_until(look, what=words)
     return found
 
 

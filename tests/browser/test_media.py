@@ -40,24 +40,26 @@ async def _plays(media: Locator) -> float:
 
 
 @pytest.mark.long
-async def test_a_film_and_a_voice_play(phone: Page, sandbox: BotProcess) -> None:
-    await phone.goto(f"{sandbox.url}/sandbox/")
-    await phone.locator("#start").click()
-    await _order(phone, "Text to video", "waves at night under the moon")
-    assert await _plays(phone.locator(".message video").last) >= 4
-    await expect(phone.locator(".message").get_by_text("balance 960 ⭐")).to_be_visible()
-    await phone.screenshot(path=ARTIFACTS / "video.png", animations="disabled")
+async def test_a_video_and_a_voice_note_play(phone_page: Page, sandbox: BotProcess) -> None:
+    await phone_page.goto(f"{sandbox.url}/sandbox/")
+    await phone_page.locator("#start").click()
+    await _order(phone_page, "Text to video", "waves at night under the moon")
+    assert await _plays(phone_page.locator(".message video").last) >= 4
+    await expect(phone_page.locator(".message").get_by_text("balance 960 ⭐")).to_be_visible()
+    await phone_page.screenshot(path=ARTIFACTS / "video.png", animations="disabled")
 
-    await _order(phone, "Text to speech", "Good evening. This is Diptych, and I read your words aloud.")
-    await expect(phone.locator(".message").get_by_text("balance 952 ⭐")).to_be_visible(timeout=_RESULT_MS)
-    voice = phone.locator(".message .voice").last
+    await _order(phone_page, "Text to speech", "Good evening. This is Diptych, and I read your words aloud.")
+    await expect(phone_page.locator(".message").get_by_text("balance 952 ⭐")).to_be_visible(timeout=_RESULT_MS)
+    voice = phone_page.locator(".message .voice").last
     await voice.locator(".play").click()
     await expect(voice.locator(".wave i.done").nth(5)).to_be_attached(timeout=10_000)
-    await phone.screenshot(path=ARTIFACTS / "voice.png", animations="disabled")
+    await phone_page.screenshot(path=ARTIFACTS / "voice.png", animations="disabled")
 
 
 @pytest.mark.long
-async def test_ten_photos_become_a_model_that_paints(phone: Page, sandbox: BotProcess, tmp_path: Path) -> None:
+async def test_ten_photos_become_a_model_that_paints(
+    phone_page: Page, sandbox: BotProcess, tmp_path: Path
+) -> None:
     photos = []
     for number in range(10):
         file = tmp_path / f"me-{number}.jpg"
@@ -65,24 +67,24 @@ async def test_ten_photos_become_a_model_that_paints(phone: Page, sandbox: BotPr
         Image.linear_gradient("L").resize((480, 640)).rotate(number * 9).convert("RGB").save(picture, "JPEG")
         file.write_bytes(picture.getvalue())
         photos.append(file)
-    await phone.goto(f"{sandbox.url}/sandbox/")
-    await phone.locator("#start").click()
-    await phone.get_by_role("button", name="Train your model").click()
-    await expect(phone.locator(".message").get_by_text("Send 10 to 50 photos").first).to_be_visible()
+    await phone_page.goto(f"{sandbox.url}/sandbox/")
+    await phone_page.locator("#start").click()
+    await phone_page.get_by_role("button", name="Train your model").click()
+    await expect(phone_page.locator(".message").get_by_text("Send 10 to 50 photos").first).to_be_visible()
     for file in photos:
-        await phone.locator("#file").set_input_files(file)
-        await phone.locator("#caption-send").click()
-    await expect(phone.locator(".message").get_by_text("10 photos ✓").first).to_be_visible(timeout=10_000)
-    await phone.get_by_role("button", name="Done").last.click()
-    await expect(phone.locator(".message").get_by_text("What shall the model be called?")).to_be_visible()
-    await phone.locator("#composer").fill("Me")
-    await phone.keyboard.press("Enter")
-    await phone.get_by_role("button", name="Create · 250 ⭐").click()
-    await phone.get_by_role("button", name="Picture me").last.click(timeout=_RESULT_MS)
-    await phone.locator("#composer").fill("on the moon, under the stars")
-    await phone.keyboard.press("Enter")
-    await phone.get_by_role("button", name="Create · 8 ⭐").last.click()
-    await expect(phone.locator(".message").get_by_text("balance 742 ⭐")).to_be_visible(timeout=_RESULT_MS)
-    await phone.locator(".message img").last.evaluate("image => image.decode()")
-    await expect(phone.get_by_role("button", name="Again · 8 ⭐")).to_be_visible()
-    await phone.screenshot(path=ARTIFACTS / "model.png", animations="disabled")
+        await phone_page.locator("#file").set_input_files(file)
+        await phone_page.locator("#caption-send").click()
+    await expect(phone_page.locator(".message").get_by_text("10 photos ✓").first).to_be_visible(timeout=10_000)
+    await phone_page.get_by_role("button", name="Done").last.click()
+    await expect(phone_page.locator(".message").get_by_text("What shall the model be called?")).to_be_visible()
+    await phone_page.locator("#composer").fill("Me")
+    await phone_page.keyboard.press("Enter")
+    await phone_page.get_by_role("button", name="Create · 250 ⭐").click()
+    await phone_page.get_by_role("button", name="Picture me").last.click(timeout=_RESULT_MS)
+    await phone_page.locator("#composer").fill("on the moon, under the stars")
+    await phone_page.keyboard.press("Enter")
+    await phone_page.get_by_role("button", name="Create · 8 ⭐").last.click()
+    await expect(phone_page.locator(".message").get_by_text("balance 742 ⭐")).to_be_visible(timeout=_RESULT_MS)
+    await phone_page.locator(".message img").last.evaluate("image => image.decode()")
+    await expect(phone_page.get_by_role("button", name="Again · 8 ⭐")).to_be_visible()
+    await phone_page.screenshot(path=ARTIFACTS / "model.png", animations="disabled")

@@ -36,7 +36,7 @@ Functions = list[inngest.Function[Any]]
 Headers = Mapping[str, str]
 
 
-def functions_of(client: inngest.Inngest) -> Functions:
+def create_functions(client: inngest.Inngest) -> Functions:
     """One function for each way in which an answer can differ."""
 
     @client.create_function(fn_id="one-step", trigger=inngest.TriggerEvent(event="x"), retries=2)
@@ -78,7 +78,7 @@ async def _on_failure(ctx: inngest.Context) -> None:
 
 
 @dataclass(frozen=True)
-class Answer:
+class AdapterResponse:
     """What a server said, without what belongs to the web server and to the moment."""
 
     status: int
@@ -88,7 +88,7 @@ class Answer:
 
 
 @dataclass(slots=True)
-class Pair:
+class AdapterPair:
     """Our server and theirs, and the Inngest API that both register at."""
 
     ours: str
@@ -99,14 +99,14 @@ class Pair:
 
     async def ask(
         self, method: str, path: str, body: bytes = b"", headers: Headers = MappingProxyType({})
-    ) -> tuple[Answer, Answer]:
+    ) -> tuple[AdapterResponse, AdapterResponse]:
         """Send both the same request."""
         ours = await self._ask(self.ours, method, path, body, headers)
         return ours, await self._ask(self.theirs, method, path, body, headers)
 
-    async def same(
+    async def assert_same(
         self, method: str, path: str, body: bytes = b"", headers: Headers = MappingProxyType({})
-    ) -> Answer:
+    ) -> AdapterResponse:
         """Send both the same request, hold their answers to be equal, and give one."""
         ours, theirs = await self.ask(method, path, body, headers)
         assert ours.status == theirs.status
@@ -115,7 +115,7 @@ class Pair:
         assert (ours.signature is None) == (theirs.signature is None)
         return ours
 
-    async def _ask(self, origin: str, method: str, path: str, body: bytes, headers: Headers) -> Answer:
+    async def _ask(self, origin: str, method: str, path: str, body: bytes, headers: Headers) -> AdapterResponse:
         request = self.session.request(method, f"{origin}{path}", data=body or None, headers=headers)
         async with request as response:
             raw = (await response.read()).decode()
@@ -124,8 +124,10 @@ class Pair:
         if signature is not None:
             key = _key_of(raw, signature)
             found["signed-with"] = key
-        kept = {name: _timeless(value) for name, value in found.items() if name not in _HTTP_HEADERS}
-        return Answer(response.status, kept, _timeless(raw.replace(origin, "<origin>")), signature)
+        kept = {name: _without_timestamps(value) for name, value in found.items() if name not in _HTTP_HEADERS}
+        return AdapterResponse(
+            response.status, kept, _without_timestamps(raw.replace(origin, "<origin>")), signature
+        )
 
 
 def _key_of(body: str, signature: str) -> str:
@@ -145,7 +147,7 @@ def _key_of(body: str, signature: str) -> str:
     return "none of ours"
 
 
-def _timeless(text: str) -> str:
+def _without_timestamps(text: str) -> str:
     return re.sub(r"dur=\d+", "dur=…", text)
 
 
@@ -171,9 +173,9 @@ def signed(body: bytes, key: str = SIGNING_KEY, at: int | None = None) -> dict[s
 
 
 @asynccontextmanager
-async def running_pair(
+async def run_pair(
     *, production: bool, fallback_key: str | None = None, signing_key: str = SIGNING_KEY, **options: Any
-) -> AsyncIterator[Pair]:
+) -> AsyncIterator[AdapterPair]:
     """Both adapters, each with its own client. The SDK takes a fallback key from the environment only."""
     registered: list[dict[str, Any]] = []
     async with contextlib.AsyncExitStack() as stack:
@@ -193,13 +195,13 @@ async def running_pair(
 
         ours_client, theirs_client = client(), client()
         app = web.Application()
-        serve(app, ours_client, functions_of(ours_client), **options)
+        serve(app, ours_client, create_functions(ours_client), **options)
         ours = await stack.enter_async_context(_aiohttp(app))
         other = fastapi.FastAPI()
-        inngest.fast_api.serve(other, theirs_client, functions_of(theirs_client), **options)
+        inngest.fast_api.serve(other, theirs_client, create_functions(theirs_client), **options)
         theirs = await stack.enter_async_context(_uvicorn(other))
         session = await stack.enter_async_context(aiohttp.ClientSession())
-        yield Pair(ours, theirs, session, registered)
+        yield AdapterPair(ours, theirs, session, registered)
 
 
 @asynccontextmanager

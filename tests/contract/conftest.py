@@ -2,16 +2,16 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.contract.environment import World
-from tests.contract.servers import SPEED, available, running
+from tests.contract.environment import ContractEnvironment
+from tests.contract.servers import SPEED, available_servers, run_server
 
 
-@pytest.fixture(scope="session", params=available())
-async def world(request: pytest.FixtureRequest) -> AsyncIterator[World]:
-    async with running(request.param) as server:
-        world = World(server, speed=SPEED.get(request.param, 1.0))
+@pytest.fixture(scope="session", params=available_servers())
+async def environment(request: pytest.FixtureRequest) -> AsyncIterator[ContractEnvironment]:
+    async with run_server(request.param) as server:
+        environment = ContractEnvironment(server, speed=SPEED.get(request.param, 1.0))
         try:
-            await world.start_app()
-            yield world
+            await environment.start_app()
+            yield environment
         finally:
-            await world.close()
+            await environment.close()

@@ -11,15 +11,15 @@ from inngest.connect._internal import connect_pb2 as pb
 from yarl import URL
 
 from inngest_functions.connect import Connection
-from sandbox.inngest.keys import Keys
-from services.core.background import Background
-from tests.contract.environment import World, until
+from sandbox.inngest.keys import ServerKeys
+from services.core.background import BackgroundTasks
+from tests.contract.environment import ContractEnvironment, wait_until
 
 Kind = pb.GatewayMessageType
 READY = pb.ConnectionStatus.READY
 
 
-class Line:
+class GatewayProxy:
     """A TCP line to the gateway, which can be cut and mended."""
 
     def __init__(self, gateway: URL) -> None:
@@ -32,17 +32,17 @@ class Line:
     def url(self) -> str:
         return str(self._gateway.with_host("127.0.0.1").with_port(self._port))
 
-    async def mend(self) -> None:
-        self._server = await asyncio.start_server(self._carry, "127.0.0.1", self._port)
+    async def restore(self) -> None:
+        self._server = await asyncio.start_server(self._forward, "127.0.0.1", self._port)
         self._port = int(self._server.sockets[0].getsockname()[1])
 
-    def cut(self) -> None:
+    def drop(self) -> None:
         if self._server is not None:
             self._server.close()
         for end in self._ends:
             end.transport.abort()
 
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         ends = {writer}
         with suppress(ConnectionError):
             there, back = await asyncio.open_connection(self._gateway.host, self._gateway.port)
@@ -61,27 +61,27 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
     writer.close()
 
 
-class ConnectWorld(World):
+class ConnectEnvironment(ContractEnvironment):
     """The world's functions behind connections, and not a port."""
 
-    def __init__(self, server: str, *, speed: float = 1.0, keys: Keys | None = None) -> None:
+    def __init__(self, server: str, *, speed: float = 1.0, keys: ServerKeys | None = None) -> None:
         super().__init__(server, speed=speed, keys=keys)
-        self._background = Background()
+        self._background = BackgroundTasks()
         self._connections: list[Connection] = []
-        self.lines: list[Line] = []
+        self.lines: list[GatewayProxy] = []
 
     @property
     def connection(self) -> Connection:
         return self._connections[-1]
 
     @property
-    def line(self) -> Line:
+    def proxy(self) -> GatewayProxy:
         return self.lines[-1]
 
     async def start_app(self) -> None:
         """One more worker."""
-        line = Line(await self.gateway())
-        await line.mend()
+        line = GatewayProxy(await self.gateway())
+        await line.restore()
         self.lines.append(line)
         connection = Connection(self.client, self._functions, gateway_url=line.url)
         self._connections.append(connection)
@@ -94,8 +94,8 @@ class ConnectWorld(World):
         The real one may take up to the next heartbeat, 10 s later: the first one, when it comes while the
         connection is made ready, takes the readiness back.
         """
-        await until(lambda: true(self.connection.connected))
-        await until(self._routable)
+        await wait_until(lambda: wait_until_true(self.connection.connected))
+        await wait_until(self._routable)
 
     async def _routable(self) -> bool:
         url = f"{self.server}/v0/connect/envs/00000000-0000-4000-b000-000000000000/conns"
@@ -108,7 +108,7 @@ class ConnectWorld(World):
         return any(one["id"] == connection_id and one.get("status") == READY for one in known)
 
     async def lost(self) -> None:
-        await until(lambda: true(not self.connection.connected))
+        await wait_until(lambda: wait_until_true(not self.connection.connected))
 
     async def gateway(self) -> URL:
         return URL((await self.told()).gateway_endpoint)
@@ -126,15 +126,15 @@ class ConnectWorld(World):
             await connection.close(10)
         await self._background.drain(10)
         for line in self.lines:
-            line.cut()
+            line.drop()
         await super().close()
 
-    async def does(self, this: str, *steps: str, seconds: float = 30) -> None:
+    async def wait_until(self, this: str, *steps: str, seconds: float = 30) -> None:
         """Wait until a job has done exactly that."""
-        await until(lambda: true(self.book.done[this] == list(steps)), seconds=seconds)
+        await wait_until(lambda: wait_until_true(self.book.done[this] == list(steps)), seconds=seconds)
 
 
-async def true(condition: bool) -> bool:
+async def wait_until_true(condition: bool) -> bool:
     """A condition of this process's own, for until()."""
     return condition
 
@@ -152,40 +152,44 @@ class RawWorker:
     async def send_bytes(self, kind: Any, payload: bytes) -> None:
         await self._socket.send_bytes(pb.ConnectMessage(kind=kind, payload=payload).SerializeToString())
 
-    async def hears(self, kind: Any) -> bytes:
+    async def receive(self, kind: Any) -> bytes:
         message = pb.ConnectMessage.FromString(await self._socket.receive_bytes(timeout=10))
         assert message.kind == kind, Kind.Name(message.kind)
         return bytes(message.payload)
 
-    async def is_hung_up_on(self) -> tuple[int | None, str]:
+    async def assert_disconnected(self) -> tuple[int | None, str]:
         frame = await self._socket.receive(timeout=10)
         assert frame.type is aiohttp.WSMsgType.CLOSE
         return self._socket.close_code, str(frame.extra)
 
     async def connect(self) -> None:
         await self.send(Kind.WORKER_CONNECT, self.hello)
-        ready = pb.GatewayConnectionReadyData.FromString(await self.hears(Kind.GATEWAY_CONNECTION_READY))
+        ready = pb.GatewayConnectionReadyData.FromString(await self.receive(Kind.GATEWAY_CONNECTION_READY))
         assert ready.heartbeat_interval == "10s"
         assert ready.extend_lease_interval[-1] == "s"
 
-    async def takes(self) -> Any:
+    async def accept_call(self) -> Any:
         """The next call, acknowledged."""
-        call = pb.GatewayExecutorRequestData.FromString(await self.hears(Kind.GATEWAY_EXECUTOR_REQUEST))
+        call = pb.GatewayExecutorRequestData.FromString(await self.receive(Kind.GATEWAY_EXECUTOR_REQUEST))
         await self.send(Kind.WORKER_REQUEST_ACK, pb.WorkerRequestAckData(request_id=call.request_id))
         return call
 
-    async def extends(self, call: Any, lease_id: str) -> str:
+    async def extend_lease(self, call: Any, lease_id: str) -> str:
         """The new lease id, empty when it was refused."""
         asked = pb.WorkerRequestExtendLeaseData(request_id=call.request_id, lease_id=lease_id)
         await self.send(Kind.WORKER_REQUEST_EXTEND_LEASE, asked)
-        ack = pb.WorkerRequestExtendLeaseAckData.FromString(await self.hears(Kind.WORKER_REQUEST_EXTEND_LEASE_ACK))
+        ack = pb.WorkerRequestExtendLeaseAckData.FromString(
+            await self.receive(Kind.WORKER_REQUEST_EXTEND_LEASE_ACK)
+        )
         return str(ack.new_lease_id)
 
 
 @asynccontextmanager
-async def raw_worker(world: ConnectWorld, app: str = "raw", **settings: Any) -> AsyncIterator[RawWorker]:
+async def raw_worker(
+    environment: ConnectEnvironment, app: str = "raw", **settings: Any
+) -> AsyncIterator[RawWorker]:
     """An app of one function, which `settings` may change."""
-    told = await world.told()
+    told = await environment.told()
     step = {
         "id": "step",
         "name": "step",
@@ -202,7 +206,7 @@ async def raw_worker(world: ConnectWorld, app: str = "raw", **settings: Any) -> 
         sdk_version="0.5.19",
     )
     protocols = ("v0.connect.inngest.com",)
-    async with world.session.ws_connect(told.gateway_endpoint, protocols=protocols) as socket:
+    async with environment.session.ws_connect(told.gateway_endpoint, protocols=protocols) as socket:
         worker = RawWorker(socket, hello)
-        assert await worker.hears(Kind.GATEWAY_HELLO) == b""
+        assert await worker.receive(Kind.GATEWAY_HELLO) == b""
         yield worker

@@ -10,23 +10,23 @@ import inngest
 from aiohttp import web
 
 from inngest_functions.serve import serve
-from sandbox.inngest import Keys
+from sandbox.inngest import ServerKeys
 from tests.contract.flow_functions import flow_functions
-from tests.contract.functions import Book, all_functions
+from tests.contract.functions import CallLog, all_functions
 
-PATIENCE = 30.0
-ENDED = {"Completed", "Failed", "Cancelled"}
+TIMEOUT = 30.0
+END_STATES = {"Completed", "Failed", "Cancelled"}
 
 
-class World:
+class ContractEnvironment:
     """An app that registers at a server, and ways to send and look."""
 
-    def __init__(self, server: str, *, speed: float = 1.0, keys: Keys | None = None) -> None:
+    def __init__(self, server: str, *, speed: float = 1.0, keys: ServerKeys | None = None) -> None:
         """`speed` is how many times faster time passes at the server; with `keys` it is a production server."""
         self.server = server
         self.speed = speed
         self.keys = keys
-        self.book = Book()
+        self.book = CallLog()
         self.client = inngest.Inngest(
             app_id=f"contract-{uuid.uuid4().hex[:8]}",
             api_base_url=server,
@@ -107,25 +107,25 @@ class World:
         async with self.session.get(f"{self.server}{path}?asked={self._asked}", headers=bearer) as response:
             return (await response.json(content_type=None))["data"]
 
-    async def ended(self, event_id: str, *, seconds: float = PATIENCE) -> dict[str, Any]:
+    async def wait_for_run_end(self, event_id: str, *, seconds: float = TIMEOUT) -> dict[str, Any]:
         """The one run that an event started, once it is over."""
         found: list[dict[str, Any]] = []
 
         async def over() -> bool:
             found[:] = await self.runs(event_id)
-            return bool(found) and all(run["status"] in ENDED and run["ended_at"] for run in found)
+            return bool(found) and all(run["status"] in END_STATES and run["ended_at"] for run in found)
 
-        await until(over, seconds=seconds)
+        await wait_until(over, seconds=seconds)
         assert len(found) == 1
         return found[0]
 
 
-def job() -> str:
+def new_job_id() -> str:
     """A name that no other test uses."""
     return uuid.uuid4().hex
 
 
-async def until(condition: Callable[[], Awaitable[bool]], *, seconds: float = PATIENCE) -> None:
+async def wait_until(condition: Callable[[], Awaitable[bool]], *, seconds: float = TIMEOUT) -> None:
     """Wait for a condition."""
     async with asyncio.timeout(seconds):
         while not await condition():  # noqa: ASYNC110  # asks a server, which sets no event of ours

@@ -7,23 +7,23 @@ from typing import Any
 
 import inngest
 
-from tests.contract.functions import Book, note_failures
+from tests.contract.functions import CallLog, record_failures
 
 SECOND = timedelta(seconds=1)
 MINUTE = timedelta(minutes=1)
 
 
-def flow_functions(client: inngest.Inngest, book: Book) -> list[inngest.Function[Any]]:
+def flow_functions(client: inngest.Inngest, call_log: CallLog) -> list[inngest.Function[Any]]:
     """Everything below."""
     makers = (batch_functions, paced_functions, queued_functions, timed_functions, dropping_functions)
-    return [function for make in makers for function in make(client, book)]
+    return [function for make in makers for function in make(client, call_log)]
 
 
 def _job(ctx: inngest.Context) -> str:
     return str(ctx.event.data["job"])
 
 
-def batch_functions(client: inngest.Inngest, book: Book) -> list[inngest.Function[Any]]:
+def batch_functions(client: inngest.Inngest, call_log: CallLog) -> list[inngest.Function[Any]]:
     """Functions that take many events at once."""
 
     @client.create_function(
@@ -35,7 +35,7 @@ def batch_functions(client: inngest.Inngest, book: Book) -> list[inngest.Functio
     )
     async def batch(ctx: inngest.Context) -> dict[str, Any]:
         jobs = [str(event.data["job"]) for event in ctx.events]
-        noted = await ctx.step.run("note", book.note, str(ctx.event.data["group"]), f"{len(jobs)}")
+        noted = await ctx.step.run("note", call_log.record, str(ctx.event.data["group"]), f"{len(jobs)}")
         return {
             "first": _job(ctx),
             "jobs": jobs,
@@ -48,7 +48,7 @@ def batch_functions(client: inngest.Inngest, book: Book) -> list[inngest.Functio
         trigger=inngest.TriggerEvent(event="contract/bad-batch"),
         batch_events=inngest.Batch(max_size=2, timeout=MINUTE),
         retries=0,
-        on_failure=note_failures(book),
+        on_failure=record_failures(call_log),
     )
     async def bad_batch(ctx: inngest.Context) -> None:
         raise ValueError("a bad batch")
@@ -56,7 +56,7 @@ def batch_functions(client: inngest.Inngest, book: Book) -> list[inngest.Functio
     return [batch, bad_batch]
 
 
-def paced_functions(client: inngest.Inngest, book: Book) -> list[inngest.Function[Any]]:
+def paced_functions(client: inngest.Inngest, call_log: CallLog) -> list[inngest.Function[Any]]:
     """Functions that may begin only so often."""
 
     @client.create_function(
@@ -65,7 +65,7 @@ def paced_functions(client: inngest.Inngest, book: Book) -> list[inngest.Functio
         throttle=inngest.Throttle(limit=1, period=2 * SECOND, burst=1, key="event.data.group"),
     )
     async def throttled(ctx: inngest.Context) -> float:
-        await ctx.step.run("note", book.note, str(ctx.event.data["group"]), _job(ctx))
+        await ctx.step.run("note", call_log.record, str(ctx.event.data["group"]), _job(ctx))
         return await ctx.step.run("when", _now)
 
     @client.create_function(
@@ -74,7 +74,7 @@ def paced_functions(client: inngest.Inngest, book: Book) -> list[inngest.Functio
         debounce=inngest.Debounce(period=SECOND, key="event.data.group"),
     )
     async def settled(ctx: inngest.Context) -> str:
-        return await ctx.step.run("note", book.note, str(ctx.event.data["group"]), _job(ctx))
+        return await ctx.step.run("note", call_log.record, str(ctx.event.data["group"]), _job(ctx))
 
     return [throttled, settled]
 
@@ -83,13 +83,13 @@ async def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
-def queued_functions(client: inngest.Inngest, book: Book) -> list[inngest.Function[Any]]:
+def queued_functions(client: inngest.Inngest, call_log: CallLog) -> list[inngest.Function[Any]]:
     """Functions that let one run in at a time, or one run at all."""
 
     async def hold(ctx: inngest.Context) -> None:
         async def inside() -> str:
-            name = await book.note(str(ctx.event.data["group"]), _job(ctx))
-            await book.gates[_job(ctx)].wait()
+            name = await call_log.record(str(ctx.event.data["group"]), _job(ctx))
+            await call_log.gates[_job(ctx)].wait()
             return name
 
         await ctx.step.run("hold", inside)
@@ -131,7 +131,7 @@ def queued_functions(client: inngest.Inngest, book: Book) -> list[inngest.Functi
     return [ordered, unordered, only_first, only_last]
 
 
-def timed_functions(client: inngest.Inngest, book: Book) -> list[inngest.Function[Any]]:
+def timed_functions(client: inngest.Inngest, call_log: CallLog) -> list[inngest.Function[Any]]:
     """Functions that are given up when they take too long."""
 
     @client.create_function(
@@ -139,12 +139,12 @@ def timed_functions(client: inngest.Inngest, book: Book) -> list[inngest.Functio
         trigger=inngest.TriggerEvent(event="contract/starts-in-time"),
         concurrency=[inngest.Concurrency(limit=1)],
         timeouts=inngest.Timeouts(start=SECOND),
-        on_failure=note_failures(book),
+        on_failure=record_failures(call_log),
     )
     async def starts_in_time(ctx: inngest.Context) -> str:
         async def inside() -> str:
-            name = await book.note(str(ctx.event.data["group"]), _job(ctx))
-            await book.gates[name].wait()
+            name = await call_log.record(str(ctx.event.data["group"]), _job(ctx))
+            await call_log.gates[name].wait()
             return name
 
         return await ctx.step.run("inside", inside)
@@ -153,12 +153,12 @@ def timed_functions(client: inngest.Inngest, book: Book) -> list[inngest.Functio
         fn_id="ends-in-time",
         trigger=inngest.TriggerEvent(event="contract/ends-in-time"),
         timeouts=inngest.Timeouts(finish=5 * SECOND),
-        on_failure=note_failures(book),
+        on_failure=record_failures(call_log),
     )
     async def ends_in_time(ctx: inngest.Context) -> str:
-        await ctx.step.run("before", book.note, _job(ctx), "before")
+        await ctx.step.run("before", call_log.record, _job(ctx), "before")
         await ctx.step.sleep("long", timedelta(seconds=int(str(ctx.event.data["seconds"]))))
-        return await ctx.step.run("after", book.note, _job(ctx), "after")
+        return await ctx.step.run("after", call_log.record, _job(ctx), "after")
 
     @client.create_function(fn_id="late", trigger=inngest.TriggerEvent(event="contract/late"))
     async def late(ctx: inngest.Context) -> float:
@@ -167,7 +167,7 @@ def timed_functions(client: inngest.Inngest, book: Book) -> list[inngest.Functio
     return [starts_in_time, ends_in_time, late]
 
 
-def dropping_functions(client: inngest.Inngest, book: Book) -> list[inngest.Function[Any]]:
+def dropping_functions(client: inngest.Inngest, call_log: CallLog) -> list[inngest.Function[Any]]:
     """Functions that do not run for every event, and one that runs for none."""
 
     @client.create_function(
@@ -176,11 +176,11 @@ def dropping_functions(client: inngest.Inngest, book: Book) -> list[inngest.Func
         rate_limit=inngest.RateLimit(limit=1, period=MINUTE, key="event.data.group"),
     )
     async def rarely(ctx: inngest.Context) -> str:
-        return await ctx.step.run("note", book.note, str(ctx.event.data["group"]), _job(ctx))
+        return await ctx.step.run("note", call_log.record, str(ctx.event.data["group"]), _job(ctx))
 
     @client.create_function(fn_id="by-the-clock", trigger=inngest.TriggerCron(cron="* * * * *"))
     async def by_the_clock(ctx: inngest.Context) -> str:
         cron = str(ctx.event.data["cron"])
-        return await ctx.step.run("note", book.note, "by-the-clock", f"{ctx.event.name} {cron}")
+        return await ctx.step.run("note", call_log.record, "by-the-clock", f"{ctx.event.name} {cron}")
 
     return [rarely, by_the_clock]

@@ -14,7 +14,7 @@ MEBIBYTE = 1024 * 1024
 
 
 @dataclass(slots=True)
-class Book:
+class CallLog:
     """What happened, by job. Functions run in this process, so tests may look and hold steps back."""
 
     done: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
@@ -22,22 +22,22 @@ class Book:
     bodies: list[int] = field(default_factory=list)
     """Lengths of the request bodies that the app received."""
     gates: dict[str, asyncio.Event] = field(default_factory=lambda: defaultdict(asyncio.Event))
-    inside: Counter[str] = field(default_factory=Counter)
-    most: Counter[str] = field(default_factory=Counter)
+    running: Counter[str] = field(default_factory=Counter)
+    max_running: Counter[str] = field(default_factory=Counter)
 
-    async def note(self, job: str, what: str) -> str:
+    async def record(self, job: str, what: str) -> str:
         """Write down that something was done."""
         self.done[job].append(what)
         return what
 
-    async def occupy(self, user: str) -> None:
+    async def run_exclusively(self, user: str) -> None:
         """Be inside for a moment, counting how many are."""
-        self.inside[user] += 1
-        self.most[user] = max(self.most[user], self.inside[user])
+        self.running[user] += 1
+        self.max_running[user] = max(self.max_running[user], self.running[user])
         await asyncio.sleep(0.05)
-        self.inside[user] -= 1
+        self.running[user] -= 1
 
-    async def fail(self, job: str, error: Exception) -> None:
+    async def record_and_fail(self, job: str, error: Exception) -> None:
         """Write down the try, then raise."""
         self.done[job].append("try")
         raise error
@@ -47,42 +47,42 @@ def _job(ctx: inngest.Context) -> str:
     return str(ctx.event.data["job"])
 
 
-def all_functions(client: inngest.Inngest, book: Book) -> list[inngest.Function[Any]]:
+def all_functions(client: inngest.Inngest, call_log: CallLog) -> list[inngest.Function[Any]]:
     """Everything below."""
     makers = (step_functions, calling_functions, failing_functions, waiting_functions, limited_functions)
-    return [function for make in makers for function in make(client, book)]
+    return [function for make in makers for function in make(client, call_log)]
 
 
-def step_functions(client: inngest.Inngest, book: Book) -> list[inngest.Function[Any]]:
+def step_functions(client: inngest.Inngest, call_log: CallLog) -> list[inngest.Function[Any]]:
     """Functions made of steps alone."""
 
     @client.create_function(fn_id="hello", trigger=inngest.TriggerEvent(event="contract/hello"), retries=3)
     async def hello(ctx: inngest.Context) -> dict[str, Any]:
         job = _job(ctx)
-        await ctx.step.run("log-incoming-event", book.note, job, "log")
-        greeting = await ctx.step.run("generate-greeting", book.note, job, "Hello, Ada! 👋")
-        await ctx.step.run("prepare-result", book.note, job, "prepare")
-        await ctx.step.run("log-completion", book.note, job, "completion")
+        await ctx.step.run("log-incoming-event", call_log.record, job, "log")
+        greeting = await ctx.step.run("generate-greeting", call_log.record, job, "Hello, Ada! 👋")
+        await ctx.step.run("prepare-result", call_log.record, job, "prepare")
+        await ctx.step.run("log-completion", call_log.record, job, "completion")
         return {"message": greeting, "eventData": dict(ctx.event.data)}
 
     @client.create_function(fn_id="nap", trigger=inngest.TriggerEvent(event="contract/nap"))
     async def nap(ctx: inngest.Context) -> str:
-        await ctx.step.run("before", book.note, _job(ctx), "before")
+        await ctx.step.run("before", call_log.record, _job(ctx), "before")
         await ctx.step.sleep("nap", timedelta(seconds=1))
-        return await ctx.step.run("after", book.note, _job(ctx), "after")
+        return await ctx.step.run("after", call_log.record, _job(ctx), "after")
 
     @client.create_function(fn_id="parallel", trigger=inngest.TriggerEvent(event="contract/parallel"))
     async def parallel(ctx: inngest.Context) -> list[str]:
         job = _job(ctx)
-        steps = tuple(partial(ctx.step.run, name, book.note, job, name) for name in ("a", "b", "c"))
+        steps = tuple(partial(ctx.step.run, name, call_log.record, job, name) for name in ("a", "b", "c"))
         found = await ctx.group.parallel(steps)
-        last = await ctx.step.run("last", book.note, job, "last")
+        last = await ctx.step.run("last", call_log.record, job, "last")
         return [*found, last]
 
     return [hello, nap, parallel]
 
 
-def calling_functions(client: inngest.Inngest, book: Book) -> list[inngest.Function[Any]]:
+def calling_functions(client: inngest.Inngest, call_log: CallLog) -> list[inngest.Function[Any]]:
     """Functions that call others, carry much, or are cut off."""
 
     @client.create_function(fn_id="child", trigger=inngest.TriggerEvent(event="contract/never"), retries=0)
@@ -102,8 +102,10 @@ def calling_functions(client: inngest.Inngest, book: Book) -> list[inngest.Funct
 
     @client.create_function(fn_id="big", trigger=inngest.TriggerEvent(event="contract/big"))
     async def big(ctx: inngest.Context) -> dict[str, Any]:
-        first = await ctx.step.run("first", book.note, _job(ctx), "x" * int(str(ctx.event.data["step_bytes"])))
-        await ctx.step.run("second", book.note, _job(ctx), "second")
+        first = await ctx.step.run(
+            "first", call_log.record, _job(ctx), "x" * int(str(ctx.event.data["step_bytes"]))
+        )
+        await ctx.step.run("second", call_log.record, _job(ctx), "second")
         text = str(ctx.event.data["text"])
         return {"event": len(text), "events": len(ctx.events), "step": len(first)}
 
@@ -112,33 +114,33 @@ def calling_functions(client: inngest.Inngest, book: Book) -> list[inngest.Funct
         job = _job(ctx)
 
         async def hold() -> str:
-            book.done[job].append("second")
-            await book.gates[job].wait()
+            call_log.done[job].append("second")
+            await call_log.gates[job].wait()
             return "second"
 
-        await ctx.step.run("first", book.note, job, "first")
+        await ctx.step.run("first", call_log.record, job, "first")
         await ctx.step.run("second", hold)
-        return await ctx.step.run("third", book.note, job, "third")
+        return await ctx.step.run("third", call_log.record, job, "third")
 
     return [child, parent, big, restarted]
 
 
-def note_failures(book: Book) -> Callable[[inngest.Context], Awaitable[None]]:
+def record_failures(call_log: CallLog) -> Callable[[inngest.Context], Awaitable[None]]:
     """An on-failure handler that writes down what it is told, by the job of the first event."""
 
     async def on_failure(ctx: inngest.Context) -> None:
         data: Any = ctx.event.data
-        book.failures[data["event"]["data"]["job"]] = data
+        call_log.failures[data["event"]["data"]["job"]] = data
 
     return on_failure
 
 
-def failing_functions(client: inngest.Inngest, book: Book) -> list[inngest.Function[Any]]:
+def failing_functions(client: inngest.Inngest, call_log: CallLog) -> list[inngest.Function[Any]]:
     """Functions that fail, each in its way."""
-    on_failure = note_failures(book)
+    on_failure = record_failures(call_log)
 
     async def fails(ctx: inngest.Context, error: Exception) -> None:
-        await ctx.step.run("fail", book.fail, _job(ctx), error)
+        await ctx.step.run("fail", call_log.record_and_fail, _job(ctx), error)
 
     @client.create_function(
         fn_id="flaky", trigger=inngest.TriggerEvent(event="contract/flaky"), retries=1, on_failure=on_failure
@@ -154,7 +156,7 @@ def failing_functions(client: inngest.Inngest, book: Book) -> list[inngest.Funct
 
     @client.create_function(fn_id="later", trigger=inngest.TriggerEvent(event="contract/later"), retries=1)
     async def later(ctx: inngest.Context) -> int:
-        await book.note(_job(ctx), "try")
+        await call_log.record(_job(ctx), "try")
         if ctx.attempt == 0:
             raise inngest.RetryAfterError("not yet", timedelta(seconds=1))
         return ctx.attempt
@@ -164,18 +166,18 @@ def failing_functions(client: inngest.Inngest, book: Book) -> list[inngest.Funct
         try:
             await fails(ctx, ValueError("caught in time"))
         except inngest.StepError as error:
-            return await ctx.step.run("report", book.note, _job(ctx), error.message)
+            return await ctx.step.run("report", call_log.record, _job(ctx), error.message)
         return "unreachable"
 
     return [flaky, hopeless, later, caught]
 
 
-def waiting_functions(client: inngest.Inngest, book: Book) -> list[inngest.Function[Any]]:
+def waiting_functions(client: inngest.Inngest, call_log: CallLog) -> list[inngest.Function[Any]]:
     """Functions that an event wakes or ends."""
 
     @client.create_function(fn_id="wait", trigger=inngest.TriggerEvent(event="contract/wait"))
     async def wait(ctx: inngest.Context) -> object:
-        await ctx.step.run("asked", book.note, _job(ctx), "asked")
+        await ctx.step.run("asked", call_log.record, _job(ctx), "asked")
         answer = await ctx.step.wait_for_event(
             "answer",
             event="contract/answer",
@@ -188,24 +190,24 @@ def waiting_functions(client: inngest.Inngest, book: Book) -> list[inngest.Funct
         fn_id="cancellable",
         trigger=inngest.TriggerEvent(event="contract/cancellable"),
         cancel=[inngest.Cancel(event="contract/cancel", if_exp="event.data.job == async.data.job")],
-        on_failure=note_failures(book),
+        on_failure=record_failures(call_log),
     )
     async def cancellable(ctx: inngest.Context) -> str:
-        await ctx.step.run("before", book.note, _job(ctx), "before")
+        await ctx.step.run("before", call_log.record, _job(ctx), "before")
         await ctx.step.sleep("long", timedelta(seconds=60))
-        return await ctx.step.run("after", book.note, _job(ctx), "after")
+        return await ctx.step.run("after", call_log.record, _job(ctx), "after")
 
     return [wait, cancellable]
 
 
-def limited_functions(client: inngest.Inngest, book: Book) -> list[inngest.Function[Any]]:
+def limited_functions(client: inngest.Inngest, call_log: CallLog) -> list[inngest.Function[Any]]:
     """Functions that may not run too often or too many at once."""
 
     @client.create_function(
         fn_id="once", trigger=inngest.TriggerEvent(event="contract/once"), idempotency="event.data.job"
     )
     async def once(ctx: inngest.Context) -> str:
-        return await ctx.step.run("only", book.note, _job(ctx), "only")
+        return await ctx.step.run("only", call_log.record, _job(ctx), "only")
 
     @client.create_function(
         fn_id="crowd",
@@ -213,6 +215,6 @@ def limited_functions(client: inngest.Inngest, book: Book) -> list[inngest.Funct
         concurrency=[inngest.Concurrency(limit=1, key="event.data.user"), inngest.Concurrency(limit=5)],
     )
     async def crowd(ctx: inngest.Context) -> None:
-        await ctx.step.run("in", book.occupy, str(ctx.event.data["user"]))
+        await ctx.step.run("in", call_log.run_exclusively, str(ctx.event.data["user"]))
 
     return [once, crowd]

@@ -10,39 +10,41 @@ from tempfile import TemporaryDirectory
 
 import aiohttp
 
-from sandbox.inngest import InngestStand, Keys, Pace
+from sandbox.inngest import Clock, InngestServer, ServerKeys
 
 STAND_IN = "stand-in"
-RUNNING = "INNGEST_DEV_URL"
-BINARY = "INNGEST_CLI"
+DEV_SERVER = "INNGEST_DEV_URL"
+CLI_BINARY = "INNGEST_CLI"
 SPEED = {STAND_IN: 4.0}
 """How many times faster time passes at a server; where it is not named, as on every clock."""
 
 
-def available() -> list[str]:
+def available_servers() -> list[str]:
     """The servers of this machine, by name."""
-    return [STAND_IN, *(name for name in (RUNNING, BINARY) if os.environ.get(name))]
+    return [STAND_IN, *(name for name in (DEV_SERVER, CLI_BINARY) if os.environ.get(name))]
 
 
 @asynccontextmanager
-async def running(name: str, keys: Keys | None = None) -> AsyncIterator[str]:
+async def run_server(name: str, keys: ServerKeys | None = None) -> AsyncIterator[str]:
     """A running server's URL: a dev server, or with keys one for production."""
     if name == STAND_IN:
-        stand = InngestStand(pace=Pace(retry_delays=(0.2, 0.4, 0.8), lease=16.0, speed=SPEED[STAND_IN]), keys=keys)
-        await stand.start()
+        server = InngestServer(
+            clock=Clock(retry_delays=(0.2, 0.4, 0.8), lease_seconds=16.0, speed=SPEED[STAND_IN]), keys=keys
+        )
+        await server.start()
         try:
-            yield stand.url
+            yield server.url
         finally:
-            await stand.close()
-    elif name == RUNNING:
-        yield os.environ[RUNNING].rstrip("/")
+            await server.close()
+    elif name == DEV_SERVER:
+        yield os.environ[DEV_SERVER].rstrip("/")
     else:
-        async with _binary(os.environ[BINARY], keys) as url:
+        async with _binary(os.environ[CLI_BINARY], keys) as url:
             yield url
 
 
 @asynccontextmanager
-async def _binary(path: str, keys: Keys | None) -> AsyncIterator[str]:
+async def _binary(path: str, keys: ServerKeys | None) -> AsyncIterator[str]:
     port, *inner = _free_ports(4)
     flags = ["--port", str(port), "--retry-interval", "1", "--tick", "50"]
     if keys is None:

@@ -13,12 +13,12 @@ from aiohttp import web
 from inngest_functions.client import create_client
 from inngest_functions.events import HELLO
 from inngest_functions.functions.hello_world import create_hello_function
-from inngest_functions.hello import say_hello
+from inngest_functions.hello import run_hello
 from inngest_functions.runs import RunFailed, wait_for_run
 from inngest_functions.serve import serve
 from inngest_functions.settings import InngestSettings
 from services.hello import Hello, HelloEnvironment, greeting
-from tests.contract.environment import World
+from tests.contract.environment import ContractEnvironment
 from tests.support.inngest_kit import (
     all_of,
     has_correct_language,
@@ -29,7 +29,7 @@ from tests.support.inngest_kit import (
 )
 
 SECONDS = 30.0
-UNLUCKY = "Unlucky"
+FAILING_NAME = "Unlucky"
 
 
 class Greeter:
@@ -39,7 +39,7 @@ class Greeter:
         self.failed = 0
 
     def __call__(self, hello: Hello) -> str:
-        if hello.name == UNLUCKY:
+        if hello.name == FAILING_NAME:
             self.failed += 1
             raise RuntimeError("no greeting comes to mind")
         return greeting(hello)
@@ -51,15 +51,15 @@ def greeter() -> Greeter:
 
 
 @pytest.fixture(scope="module")
-async def client(world: World, greeter: Greeter) -> AsyncIterator[inngest.Inngest]:
+async def client(environment: ContractEnvironment, greeter: Greeter) -> AsyncIterator[inngest.Inngest]:
     """Of an app that serves hello world alone, registered at the server."""
-    client = create_client(InngestSettings(inngest_base_url=world.server))
+    client = create_client(InngestSettings(inngest_base_url=environment.server))
     app = web.Application()
     serve(app, client, [create_hello_function(client, HelloEnvironment(), greeter)])
     runner = web.AppRunner(app, shutdown_timeout=0.01)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    async with world.session.put(f"http://127.0.0.1:{runner.addresses[0][1]}/api/inngest") as response:
+    async with environment.session.put(f"http://127.0.0.1:{runner.addresses[0][1]}/api/inngest") as response:
         assert response.status == 200, await response.text()
     yield client
     await runner.cleanup()
@@ -87,22 +87,22 @@ def documented(result: dict[str, Any], name: str, language: str) -> None:
 
 @pytest.mark.parametrize("language", ["en", "ru", "es", "fr", "eo"])
 async def test_sent_by_the_client(client: inngest.Inngest, language: str) -> None:
-    result = await say_hello(client, "Гуру", language, seconds=SECONDS)
+    result = await run_hello(client, "Гуру", language, seconds=SECONDS)
     documented(result.model_dump(mode="json", by_alias=True), "Гуру", language)
 
 
-async def test_sent_by_the_command_line(client: inngest.Inngest, world: World) -> None:
+async def test_sent_by_the_command_line(client: inngest.Inngest, environment: ContractEnvironment) -> None:
     command = (sys.executable, "-m", "inngest_functions.hello", "--name", "Гуру", "--language", "ru")
-    said = await output_of(*command, INNGEST_BASE_URL=world.server, PYTHONIOENCODING="utf-8")
+    said = await output_of(*command, INNGEST_BASE_URL=environment.server, PYTHONIOENCODING="utf-8")
     documented(json.loads(said), "Гуру", "ru")
     assert json.loads(said)["message"] == "Привет, Гуру! 🕉️"
 
 
 @pytest.mark.parametrize("language", ["en", "ru", "es", "fr"])
-async def test_sent_by_curl(client: inngest.Inngest, world: World, language: str) -> None:
+async def test_sent_by_curl(client: inngest.Inngest, environment: ContractEnvironment, language: str) -> None:
     body = json.dumps({"name": HELLO, "data": {"name": "Ann", "language": language}})
     sent = await output_of(
-        "/usr/bin/env", "curl", "-sS", "-X", "POST", f"{world.server}/e/any-key", "-H",
+        "/usr/bin/env", "curl", "-sS", "-X", "POST", f"{environment.server}/e/any-key", "-H",
         "Content-Type: application/json", "-d", body, PATH="/usr/bin:/bin:/usr/local/bin"
     )  # fmt: skip
     (event_id,) = json.loads(sent)["ids"]
@@ -110,9 +110,9 @@ async def test_sent_by_curl(client: inngest.Inngest, world: World, language: str
 
 
 async def test_a_step_that_keeps_failing_is_retried_three_times_then_handled(
-    client: inngest.Inngest, greeter: Greeter, world: World
+    client: inngest.Inngest, greeter: Greeter, environment: ContractEnvironment
 ) -> None:
     before = greeter.failed
     with pytest.raises(RunFailed, match="no greeting comes to mind"):
-        await say_hello(client, UNLUCKY, "en", seconds=SECONDS)
+        await run_hello(client, FAILING_NAME, "en", seconds=SECONDS)
     assert greeter.failed == before + 4

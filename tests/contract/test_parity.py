@@ -22,10 +22,10 @@ from tests.contract.adapter_pair import (
     FOREIGN_KEY,
     PATH,
     SIGNING_KEY,
-    Pair,
+    AdapterPair,
     call,
-    functions_of,
-    running_pair,
+    create_functions,
+    run_pair,
     signed,
 )
 
@@ -62,36 +62,36 @@ CALLS = [
 
 
 @pytest.fixture(scope="module")
-async def dev() -> AsyncIterator[Pair]:
-    async with running_pair(production=False) as pair:
+async def dev() -> AsyncIterator[AdapterPair]:
+    async with run_pair(production=False) as pair:
         yield pair
 
 
 @pytest.fixture(scope="module")
-async def production() -> AsyncIterator[Pair]:
-    async with running_pair(production=True, fallback_key=FALLBACK_KEY) as pair:
+async def production() -> AsyncIterator[AdapterPair]:
+    async with run_pair(production=True, fallback_key=FALLBACK_KEY) as pair:
         yield pair
 
 
 @pytest.mark.parametrize(("path", "body", "status"), CALLS)
-async def test_calls_in_dev_mode(dev: Pair, path: str, body: bytes, status: int) -> None:
-    answer = await dev.same("POST", path, body)
+async def test_calls_in_dev_mode(dev: AdapterPair, path: str, body: bytes, status: int) -> None:
+    answer = await dev.assert_same("POST", path, body)
     assert answer.status == status
     assert answer.signature is None
-    assert await dev.same("POST", path, body, signed(body, FOREIGN_KEY)) == answer
+    assert await dev.assert_same("POST", path, body, signed(body, FOREIGN_KEY)) == answer
 
 
 @pytest.mark.parametrize(("path", "body", "status"), CALLS)
-async def test_calls_in_production(production: Pair, path: str, body: bytes, status: int) -> None:
-    heard = await production.same("POST", path, body, signed(body))
+async def test_calls_in_production(production: AdapterPair, path: str, body: bytes, status: int) -> None:
+    heard = await production.assert_same("POST", path, body, signed(body))
     assert heard.status == status
     assert heard.headers["signed-with"] == SIGNING_KEY
-    refused = await production.same("POST", path, body)
+    refused = await production.assert_same("POST", path, body)
     assert (refused.status, json.loads(refused.body)) == (401, {"message": "Unauthorized"})
     assert "x-inngest-sdk" not in refused.headers
 
 
-async def test_every_wrong_signature_is_refused_alike(production: Pair) -> None:
+async def test_every_wrong_signature_is_refused_alike(production: AdapterPair) -> None:
     path, body = call("plain")
     good = signed(body)[SIGNATURE]
     for wrong in (
@@ -105,56 +105,56 @@ async def test_every_wrong_signature_is_refused_alike(production: Pair) -> None:
         "nonsense",
         "s=",
     ):
-        answer = await production.same("POST", path, body, {SIGNATURE: wrong})
+        answer = await production.assert_same("POST", path, body, {SIGNATURE: wrong})
         assert (answer.status, json.loads(answer.body)) == (401, {"message": "Unauthorized"}), wrong
     for broken in (b"no json", b'{"ctx": ', b"\xff\xfe"):
-        answer = await production.same("POST", path, broken, {SIGNATURE: good})
+        answer = await production.assert_same("POST", path, broken, {SIGNATURE: good})
         assert answer.status == 401
 
 
-async def test_a_signature_has_no_age_in_this_sdk(production: Pair) -> None:
+async def test_a_signature_has_no_age_in_this_sdk(production: AdapterPair) -> None:
     """It takes any timestamp that is signed (net._validate_sig of 0.5.19), under FastAPI as here."""
     path, body = call("plain")
-    answer = await production.same("POST", path, body, signed(body, at=LONG_AGO))
+    answer = await production.assert_same("POST", path, body, signed(body, at=LONG_AGO))
     assert answer.status == 200
 
 
-async def test_the_fallback_key_is_heard_and_answered_with(production: Pair) -> None:
+async def test_the_fallback_key_is_heard_and_answered_with(production: AdapterPair) -> None:
     path, body = call("plain")
-    answer = await production.same("POST", path, body, signed(body, FALLBACK_KEY))
+    answer = await production.assert_same("POST", path, body, signed(body, FALLBACK_KEY))
     assert (answer.status, answer.headers["signed-with"]) == (200, FALLBACK_KEY)
-    async with running_pair(production=True) as pair:
-        answer = await pair.same("POST", path, body, signed(body, FALLBACK_KEY))
+    async with run_pair(production=True) as pair:
+        answer = await pair.assert_same("POST", path, body, signed(body, FALLBACK_KEY))
         assert answer.status == 401
 
 
 @pytest.mark.parametrize("broken", [b"no json", b'{"ctx": ', b"", b"\xff\xfe"])
-async def test_bodies_that_are_no_json(dev: Pair, broken: bytes) -> None:
-    answer = await dev.same("POST", call("plain")[0], broken)
+async def test_bodies_that_are_no_json(dev: AdapterPair, broken: bytes) -> None:
+    answer = await dev.assert_same("POST", call("plain")[0], broken)
     assert answer.status == 500
 
 
-async def test_four_mebibytes_and_more(dev: Pair, production: Pair) -> None:
+async def test_four_mebibytes_and_more(dev: AdapterPair, production: AdapterPair) -> None:
     path, body = call("one-step", text="x" * (4 * 1024 * 1024))
     for pair in (dev, production):
-        answer = await pair.same("POST", path, body, signed(body))
+        answer = await pair.assert_same("POST", path, body, signed(body))
         assert answer.status == 206
         (step,) = json.loads(answer.body)
         assert step["data"] == str(4 * 1024 * 1024)
 
 
 @pytest.mark.parametrize("kind", ["dev", "cloud", "other", None])
-async def test_introspection(dev: Pair, production: Pair, kind: str | None) -> None:
+async def test_introspection(dev: AdapterPair, production: AdapterPair, kind: str | None) -> None:
     named = {} if kind is None else {"x-inngest-server-kind": kind}
     for pair, right in ((dev, "dev"), (production, "cloud")):
-        heard = await pair.same("GET", PATH, b"", signed(b"") | named)
+        heard = await pair.assert_same("GET", PATH, b"", signed(b"") | named)
         assert heard.status == (200 if kind in (right, "other", None) else 403)
-        plain = await pair.same("GET", PATH, b"", named)
+        plain = await pair.assert_same("GET", PATH, b"", named)
         assert plain.status == (401 if pair is production else heard.status)
 
 
-async def test_introspection_shows_no_secret(dev: Pair, production: Pair) -> None:
-    shown = await production.same("GET", PATH, b"", signed(b""))
+async def test_introspection_shows_no_secret(dev: AdapterPair, production: AdapterPair) -> None:
+    shown = await production.assert_same("GET", PATH, b"", signed(b""))
     body = json.loads(shown.body)
     allowed = {
         "event_key_hash": transforms.hash_event_key(EVENT_KEY),
@@ -163,15 +163,15 @@ async def test_introspection_shows_no_secret(dev: Pair, production: Pair) -> Non
     }
     assert {name: body[name] for name in allowed} == allowed
     texts = [shown.body, str(shown.headers | {"signed-with": ""})]
-    unsigned = await production.same("GET", PATH)
-    texts += [unsigned.body, str(unsigned.headers), (await dev.same("GET", PATH)).body]
+    unsigned = await production.assert_same("GET", PATH)
+    texts += [unsigned.body, str(unsigned.headers), (await dev.assert_same("GET", PATH)).body]
     for secret in (EVENT_KEY, SIGNING_KEY, FALLBACK_KEY):
         bare = secret.removeprefix("signkey-test-")
         assert not [text for text in texts if bare in text]
     assert not [text for text in texts[1:] for digest in allowed.values() if digest in text]
 
 
-async def test_sync(dev: Pair, production: Pair) -> None:
+async def test_sync(dev: AdapterPair, production: AdapterPair) -> None:
     for pair in (dev, production):
         for headers in ({}, signed(b""), {SIGNATURE: "nonsense"}):
             ours, theirs = await _registrations(pair, f"{PATH}?deployId=sync-7", headers)
@@ -183,36 +183,36 @@ async def test_sync(dev: Pair, production: Pair) -> None:
             assert ours["headers"].get("authorization") == (bearer if pair is production else None)
 
 
-async def test_sync_from_the_wrong_kind_of_server(dev: Pair, production: Pair) -> None:
-    assert (await dev.same("PUT", PATH, b"", {"x-inngest-server-kind": "cloud"})).status == 400
-    assert (await production.same("PUT", PATH, b"", {"x-inngest-server-kind": "dev"})).status == 400
+async def test_sync_from_the_wrong_kind_of_server(dev: AdapterPair, production: AdapterPair) -> None:
+    assert (await dev.assert_same("PUT", PATH, b"", {"x-inngest-server-kind": "cloud"})).status == 400
+    assert (await production.assert_same("PUT", PATH, b"", {"x-inngest-server-kind": "dev"})).status == 400
 
 
-async def test_in_band_sync(dev: Pair, production: Pair) -> None:
+async def test_in_band_sync(dev: AdapterPair, production: AdapterPair) -> None:
     body = b'{"url": "https://example.com/api/inngest?x=1"}'
     in_band = {"x-inngest-sync-kind": "in_band"}
-    heard = await production.same("PUT", PATH, body, in_band | signed(body))
+    heard = await production.assert_same("PUT", PATH, body, in_band | signed(body))
     answer = json.loads(heard.body)
     assert (heard.status, heard.headers["x-inngest-sync-kind"]) == (200, "in_band")
     assert (answer["url"], len(answer["functions"])) == ("https://example.com/api/inngest", 6)
     for refused in (in_band, in_band | signed(body, FOREIGN_KEY)):
-        assert (await production.same("PUT", PATH, body, refused)).status == 401
-    empty = await production.same("PUT", PATH, b"{}", in_band | signed(b"{}"))
+        assert (await production.assert_same("PUT", PATH, body, refused)).status == 401
+    empty = await production.assert_same("PUT", PATH, b"{}", in_band | signed(b"{}"))
     assert empty.status == 500
-    assert (await dev.same("PUT", PATH, body, in_band)).headers["x-inngest-sync-kind"] == "out_of_band"
+    assert (await dev.assert_same("PUT", PATH, body, in_band)).headers["x-inngest-sync-kind"] == "out_of_band"
 
 
 async def test_a_rotated_key_registers_with_the_fallback() -> None:
-    async with running_pair(production=True, signing_key=FOREIGN_KEY, fallback_key=SIGNING_KEY) as pair:
+    async with run_pair(production=True, signing_key=FOREIGN_KEY, fallback_key=SIGNING_KEY) as pair:
         ours, theirs = await _registrations(pair, PATH)
         assert ours == theirs
         assert ours["headers"]["authorization"] == f"Bearer {transforms.hash_signing_key(SIGNING_KEY)}"
 
 
 async def test_unsigned_sync_can_be_forbidden() -> None:
-    async with running_pair(production=True, enable_unauthed_sync=False) as pair:
-        assert (await pair.same("PUT", PATH)).status == 401
-        assert (await pair.same("PUT", PATH, b"", signed(b""))).status == 200
+    async with run_pair(production=True, enable_unauthed_sync=False) as pair:
+        assert (await pair.assert_same("PUT", PATH)).status == 401
+        assert (await pair.assert_same("PUT", PATH, b"", signed(b""))).status == 200
 
 
 async def test_the_address_that_is_registered() -> None:
@@ -221,8 +221,8 @@ async def test_the_address_that_is_registered() -> None:
         "serve_path": "/hooks/inngest",
         "public_path": "/outside",
     }
-    async with running_pair(production=False, **options) as pair:
-        assert (await pair.same("GET", "/hooks/inngest")).status == 200
+    async with run_pair(production=False, **options) as pair:
+        assert (await pair.assert_same("GET", "/hooks/inngest")).status == 200
         ours, theirs = await _registrations(pair, "/hooks/inngest")
         assert ours == theirs
         assert ours["body"]["url"] == "https://bot.example.com/outside"
@@ -230,20 +230,20 @@ async def test_the_address_that_is_registered() -> None:
 
 @pytest.mark.parametrize("is_production", [False, True])
 async def test_streaming(is_production: bool) -> None:
-    async with running_pair(production=is_production, streaming=const.Streaming.FORCE) as pair:
+    async with run_pair(production=is_production, streaming=const.Streaming.FORCE) as pair:
         for path, body, status in (CALLS[0], CALLS[2], CALLS[3], CALLS[7]):
-            answer = await pair.same("POST", path, body, signed(body))
+            answer = await pair.assert_same("POST", path, body, signed(body))
             assert answer.status == 201
             assert json.loads(answer.body)["status"] == status
         for path, body, status in (CALLS[9], CALLS[8]):  # refused before the call, or not an async function
-            answer = await pair.same("POST", path, body, signed(body))
+            answer = await pair.assert_same("POST", path, body, signed(body))
             assert answer.status == status
         path, body = call("plain")
-        assert (await pair.same("POST", path, body)).status == (401 if is_production else 201)
-        assert (await pair.same("GET", PATH)).status == (401 if is_production else 200)
+        assert (await pair.assert_same("POST", path, body)).status == (401 if is_production else 201)
+        assert (await pair.assert_same("GET", PATH)).status == (401 if is_production else 200)
 
 
-async def test_other_methods_are_refused(dev: Pair, production: Pair) -> None:
+async def test_other_methods_are_refused(dev: AdapterPair, production: AdapterPair) -> None:
     for pair in (dev, production):
         for method in ("HEAD", "DELETE", "PATCH", "OPTIONS"):
             ours, theirs = await pair.ask(method, PATH)
@@ -255,15 +255,15 @@ def test_production_without_a_key_starts_with_neither(monkeypatch: pytest.Monkey
     monkeypatch.delenv("INNGEST_SIGNING_KEY", raising=False)
     client = inngest.Inngest(app_id="pair", is_production=True)
     with pytest.raises(errors.SigningKeyMissingError):
-        serve(web.Application(), client, functions_of(client))
+        serve(web.Application(), client, create_functions(client))
     with pytest.raises(errors.SigningKeyMissingError):
-        inngest.fast_api.serve(FastAPI(), client, functions_of(client))
+        inngest.fast_api.serve(FastAPI(), client, create_functions(client))
 
 
-async def _registrations(pair: Pair, path: str, headers: dict[str, str] | None = None) -> tuple[Any, Any]:
+async def _registrations(pair: AdapterPair, path: str, headers: dict[str, str] | None = None) -> tuple[Any, Any]:
     """What each adapter registered, with its own origin left out."""
     pair.registered.clear()
-    assert (await pair.same("PUT", path, b"", headers or {})).status == 200
+    assert (await pair.assert_same("PUT", path, b"", headers or {})).status == 200
     assert len(pair.registered) == 2
     ours, theirs = (
         json.loads(json.dumps(made).replace(origin, "<origin>"))

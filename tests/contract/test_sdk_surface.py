@@ -130,7 +130,7 @@ SURFACE: list[Callable[[], None]] = [
 ]
 
 
-class _MoreToGive(comm_lib.CommRequest):
+class _ExtendedRequest(comm_lib.CommRequest):
     tenant: str
 
 
@@ -160,13 +160,13 @@ def _with_context(self: object, req: object, context: object) -> None: ...
 def _serve_with_more(app: object, client: object, functions: object, *, timeout: int) -> None: ...
 
 
-MOVES: dict[str, tuple[object, str, object]] = {
+SDK_CHANGES: dict[str, tuple[object, str, object]] = {
     "another version": (const, "VERSION", "0.6.0"),
     "the handler is made of other things": (comm_lib.CommHandler, "__init__", _with_more),
     "post is not async": (comm_lib.CommHandler, "post", comm_lib.CommHandler.get_sync),
     "put takes more": (comm_lib.CommHandler, "put", _with_context),
     "get is async": (comm_lib.CommHandler, "get_sync", comm_lib.CommHandler.post),
-    "a request must say more": (comm_lib, "CommRequest", _MoreToGive),
+    "a request must say more": (comm_lib, "CommRequest", _ExtendedRequest),
     "a response streams otherwise": (comm_lib, "CommResponse", _OtherResponse),
     "errors are formed otherwise": (comm_lib.CommResponse, "from_error", lambda *_: comm_lib.CommResponse()),
     "the path comes from elsewhere": (config_lib, "get_serve_path", lambda _: None),
@@ -178,11 +178,11 @@ MOVES: dict[str, tuple[object, str, object]] = {
 }
 
 
-@pytest.mark.parametrize("move", MOVES)
+@pytest.mark.parametrize("move", SDK_CHANGES)
 def test_a_move_is_noticed(monkeypatch: pytest.MonkeyPatch, move: str) -> None:
     """The tests above hold now, and one of them fails for every move."""
     assert _failing() == []
-    where, name, other = MOVES[move]
+    where, name, other = SDK_CHANGES[move]
     monkeypatch.setattr(where, name, other)
     assert _failing(), move
 

@@ -12,52 +12,57 @@ import inngest
 import pytest
 from inngest._internal import errors
 
-from sandbox.inngest import Keys
-from tests.contract.environment import World, job
+from sandbox.inngest import ServerKeys
+from tests.contract.environment import ContractEnvironment, new_job_id
 from tests.contract.functions import MEBIBYTE
-from tests.contract.servers import RUNNING, SPEED, available, running
+from tests.contract.servers import DEV_SERVER, SPEED, available_servers, run_server
 
-KEYS = Keys(event_keys=("event-key-of-the-test", "another-event-key"), signing_key="ab" * 32)
+KEYS = ServerKeys(event_keys=("event-key-of-the-test", "another-event-key"), signing_key="ab" * 32)
 NEXT_KEY = "cd" * 32
-SERVERS = [name for name in available() if name != RUNNING]
+SERVERS = [name for name in available_servers() if name != DEV_SERVER]
 
 
 @asynccontextmanager
-async def _app(url: str, keys: Keys, *, speed: float = 1.0) -> AsyncIterator[World]:
-    world = World(url, speed=speed, keys=keys)
+async def _app(url: str, keys: ServerKeys, *, speed: float = 1.0) -> AsyncIterator[ContractEnvironment]:
+    environment = ContractEnvironment(url, speed=speed, keys=keys)
     try:
-        await world.start_app()
-        yield world
+        await environment.start_app()
+        yield environment
     finally:
-        await world.close()
+        await environment.close()
 
 
 @pytest.fixture(scope="module", params=SERVERS)
-async def production(request: pytest.FixtureRequest) -> AsyncIterator[World]:
-    async with running(request.param, KEYS) as url, _app(url, KEYS, speed=SPEED.get(request.param, 1.0)) as world:
-        yield world
+async def production(request: pytest.FixtureRequest) -> AsyncIterator[ContractEnvironment]:
+    async with (
+        run_server(request.param, KEYS) as url,
+        _app(url, KEYS, speed=SPEED.get(request.param, 1.0)) as environment,
+    ):
+        yield environment
 
 
-async def test_a_run_of_many_steps_with_every_call_signed(production: World) -> None:
-    this = job()
-    run = await production.ended(await production.send("hello", job=this))
+async def test_a_run_of_many_steps_with_every_call_signed(production: ContractEnvironment) -> None:
+    this = new_job_id()
+    run = await production.wait_for_run_end(await production.send("hello", job=this))
     assert (run["status"], run["output"]["eventData"]) == ("Completed", {"job": this})
-    waiting = job()
+    waiting = new_job_id()
     event_id = await production.send("wait", job=waiting, seconds=1)
-    assert (await production.ended(event_id))["status"] == "Completed"
+    assert (await production.wait_for_run_end(event_id))["status"] == "Completed"
 
 
-async def test_events_and_steps_are_fetched_with_the_key(production: World) -> None:
+async def test_events_and_steps_are_fetched_with_the_key(production: ContractEnvironment) -> None:
     production.book.bodies.clear()
     size = 5 * MEBIBYTE // 2
-    run = await production.ended(await production.send("big", job=job(), step_bytes=2 * MEBIBYTE, text="x" * size))
+    run = await production.wait_for_run_end(
+        await production.send("big", job=new_job_id(), step_bytes=2 * MEBIBYTE, text="x" * size)
+    )
     assert run["output"] == {"event": size, "events": 1, "step": 2 * MEBIBYTE}
     assert max(production.book.bodies) < 3 * MEBIBYTE
 
 
-async def test_the_app_hears_nobody_without_the_key(production: World) -> None:
+async def test_the_app_hears_nobody_without_the_key(production: ContractEnvironment) -> None:
     url = f"{production.app_url}?fnId={production.client.app_id}-hello&stepId=step"
-    stranger = Keys((), NEXT_KEY)
+    stranger = ServerKeys((), NEXT_KEY)
     for headers in ({}, {"x-inngest-signature": stranger.sign(b"{}")}):
         async with production.session.post(url, data=b"{}", headers=headers) as response:
             assert (response.status, await response.json()) == (401, {"message": "Unauthorized"})
@@ -65,7 +70,7 @@ async def test_the_app_hears_nobody_without_the_key(production: World) -> None:
             assert response.status == 401
 
 
-async def test_the_server_takes_events_with_its_keys_alone(production: World) -> None:
+async def test_the_server_takes_events_with_its_keys_alone(production: ContractEnvironment) -> None:
     event = {"name": "contract/nobody"}
     for key in KEYS.event_keys:
         async with production.session.post(f"{production.server}/e/{key}", json=event) as response:
@@ -92,14 +97,16 @@ async def test_the_server_takes_events_with_its_keys_alone(production: World) ->
         ("POST", "/v0/connect/start"),
     ],
 )
-async def test_the_api_answers_nobody_without_the_key(production: World, method: str, path: str) -> None:
+async def test_the_api_answers_nobody_without_the_key(
+    production: ContractEnvironment, method: str, path: str
+) -> None:
     for bearer in ({}, {"Authorization": "Bearer strange"}, {"Authorization": KEYS.signing_key}):
         async with production.session.request(method, f"{production.server}{path}", headers=bearer) as response:
             assert (response.status, await response.text()) == (401, "Authentication failed\n")
             assert response.headers["x-inngest-server-kind"] == "cloud"
 
 
-async def test_health_and_what_a_dev_server_alone_tells(production: World) -> None:
+async def test_health_and_what_a_dev_server_alone_tells(production: ContractEnvironment) -> None:
     async with production.session.get(f"{production.server}/health") as response:
         assert response.status == 200
     for key in (KEYS.signing_key, f"signkey-prod-{KEYS.signing_key}"):
@@ -113,13 +120,15 @@ async def test_health_and_what_a_dev_server_alone_tells(production: World) -> No
 @pytest.mark.parametrize("name", SERVERS)
 async def test_a_key_is_changed_in_the_app_first(name: str) -> None:
     """The app has the next key already, the server still the old one, which is the app's fallback."""
-    rotated = Keys(KEYS.event_keys, NEXT_KEY)
-    async with running(name, KEYS) as url:
+    rotated = ServerKeys(KEYS.event_keys, NEXT_KEY)
+    async with run_server(name, KEYS) as url:
         with mock.patch.dict(os.environ, {"INNGEST_SIGNING_KEY_FALLBACK": KEYS.signing_key}):
-            async with _app(url, rotated) as world:
-                world.keys = KEYS  # we ask the server ourselves with its own
+            async with _app(url, rotated) as environment:
+                environment.keys = KEYS  # we ask the server ourselves with its own
                 size = 5 * MEBIBYTE // 2
-                run = await world.ended(await world.send("big", job=job(), step_bytes=10, text="x" * size))
+                run = await environment.wait_for_run_end(
+                    await environment.send("big", job=new_job_id(), step_bytes=10, text="x" * size)
+                )
                 assert run["output"] == {"event": size, "events": 1, "step": 10}
         with pytest.raises(AssertionError, match="registration_failed"):
             async with _app(url, rotated):

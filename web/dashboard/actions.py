@@ -5,14 +5,14 @@ from typing import cast
 
 from aiohttp import web
 
-from services.admin.admin_actions import CannotIntervene, Interventions
+from services.admin.admin_actions import ActionConflict, AdminActions
 from services.admin.dashboard_auth import Session
-from services.jobs.routing import MODES, Mode, Plans
+from services.jobs.routing import MODES, Mode, PlanRouter
 from storage.jobs.jobs import Job
 from web.dashboard.access import Access
-from web.dashboard.pages import Pages, job_id_in
+from web.dashboard.pages import Pages, job_id_from
 
-CONFLICTS = {
+CONFLICT_TEXTS = {
     "unknown": "There is no such order.",
     "errand": "Nobody ordered this: it is an errand of the house, and ends by itself.",
     "not_failed": "Only an order that failed or was stopped can be made again.",
@@ -27,75 +27,75 @@ _FOLLOW = "follow"
 
 
 class Actions:
-    def __init__(self, access: Access, pages: Pages, plans: Plans, interventions: Interventions) -> None:
+    def __init__(self, access: Access, pages: Pages, plans: PlanRouter, admin_actions: AdminActions) -> None:
         self._access = access
         self._pages = pages
         self._plans = plans
-        self._interventions = interventions
+        self._admin_actions = admin_actions
 
     async def set_mode(self, request: web.Request) -> web.Response:
         """`mode` is auto, a, b, or, for one `service`, follow."""
-        session = await self._access.admit_action(request)
+        session = await self._access.authenticate_action(request)
         form = await request.post()
         mode, service = str(form.get("mode", "")), str(form.get("service", "")) or None
         known = mode in MODES or (mode == _FOLLOW and service is not None)
         if not known or (service is not None and service not in self._plans.services):
-            words = "There is no such mode or service."
-            return self._pages.notice(request, HTTPStatus.BAD_REQUEST, "Not done", words)
+            text = "There is no such mode or service."
+            return self._pages.notice(request, HTTPStatus.BAD_REQUEST, "Not done", text)
         wanted = None if mode == _FOLLOW else cast("Mode", mode)
         await self._plans.set_mode(wanted, service=service, changed_by=session.admin_id)
         if "application/json" in request.headers.get("Accept", ""):
             return web.json_response({"said": "Switched, in every process"})
-        return _see("/dashboard")
+        return _redirect("/dashboard")
 
     async def retry(self, request: web.Request) -> web.Response:
-        session = await self._access.admit_action(request)
+        session = await self._access.authenticate_action(request)
         try:
-            job = await self._interventions.retry(job_id_in(request), session.admin_id)
-        except CannotIntervene as error:
+            job = await self._admin_actions.retry(job_id_from(request), session.admin_id)
+        except ActionConflict as error:
             return await self._conflict(request, session, error)
-        return _see_job(job, "retry")
+        return _redirect_to_job(job, "retry")
 
     async def cancel(self, request: web.Request) -> web.Response:
-        session = await self._access.admit_action(request)
+        session = await self._access.authenticate_action(request)
         try:
-            job = await self._interventions.cancel(job_id_in(request), session.admin_id)
-        except CannotIntervene as error:
+            job = await self._admin_actions.cancel(job_id_from(request), session.admin_id)
+        except ActionConflict as error:
             return await self._conflict(request, session, error)
-        return _see_job(job, "cancel")
+        return _redirect_to_job(job, "cancel")
 
     async def refund(self, request: web.Request) -> web.Response:
-        session = await self._access.admit_action(request)
-        job_id = job_id_in(request)
+        session = await self._access.authenticate_action(request)
+        job_id = job_id_from(request)
         try:
-            refund = await self._interventions.refund(job_id, session.admin_id)
-        except CannotIntervene as error:
+            refund = await self._admin_actions.refund(job_id, session.admin_id)
+        except ActionConflict as error:
             return await self._conflict(request, session, error)
-        return _see(f"/dashboard/jobs/{job_id}?done={'refund' if refund.told else 'refund_untold'}")
+        return _redirect(f"/dashboard/jobs/{job_id}?done={'refund' if refund.notified else 'refund_untold'}")
 
-    async def leave(self, request: web.Request) -> web.Response:
-        await self._access.admit_action(request)
+    async def logout(self, request: web.Request) -> web.Response:
+        await self._access.authenticate_action(request)
         response = self._pages.notice(
             request, HTTPStatus.OK, "Signed out", "This browser has forgotten your visit.", ask_bot=True
         )
         self._access.forget_cookie(response)
         return response
 
-    async def _conflict(self, request: web.Request, session: Session, error: CannotIntervene) -> web.Response:
+    async def _conflict(self, request: web.Request, session: Session, error: ActionConflict) -> web.Response:
         """The story as it stands, and why nothing was done."""
-        return await self._pages.show_job(
+        return await self._pages.render_job(
             request,
             session,
-            job_id_in(request),
+            job_id_from(request),
             status=HTTPStatus.CONFLICT,
-            conflict=CONFLICTS[error.conflict],
+            conflict=CONFLICT_TEXTS[error.conflict],
             conflict_job=error.job,
         )
 
 
-def _see(place: str) -> web.Response:
-    return web.Response(status=HTTPStatus.SEE_OTHER, headers={"Location": place})
+def _redirect(location: str) -> web.Response:
+    return web.Response(status=HTTPStatus.SEE_OTHER, headers={"Location": location})
 
 
-def _see_job(job: Job, done: str) -> web.Response:
-    return _see(f"/dashboard/jobs/{job.id}?done={done}")
+def _redirect_to_job(job: Job, done: str) -> web.Response:
+    return _redirect(f"/dashboard/jobs/{job.id}?done={done}")

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from services.broadcast.progress import Progress
+from services.broadcast.progress import BroadcastProgress
 
 
-def tell_broadcast(progress: Progress | None) -> dict[str, Any]:
+def broadcast_section(progress: BroadcastProgress | None) -> dict[str, Any]:
     """Empty where there was never one. Times are seconds since 1970."""
     if progress is None:
         return {}
@@ -16,10 +16,10 @@ def tell_broadcast(progress: Progress | None) -> dict[str, Any]:
         "task": broadcast.task,
         "state": broadcast.state,
         "paid": broadcast.paid,
-        "total": counts.total if sends else counts.unrevised + counts.revised + counts.refused,
-        "done": counts.sent if sends else counts.revised,
-        "left": progress.left,
-        "failed": counts.failed if sends else counts.refused,
+        "total": counts.total if sends else counts.edits_waiting + counts.edits_done + counts.edits_refused,
+        "done": counts.sent if sends else counts.edits_done,
+        "left": progress.remaining,
+        "failed": counts.failed if sends else counts.edits_refused,
         "blocked": counts.blocked,
         "unknown": counts.unknown,
         "rate": round(counts.rate, 1) if broadcast.state == "running" else None,

@@ -7,12 +7,12 @@ from services.core.i18n import DEFAULT_LANGUAGE, Texts
 from services.generation.registry import SERVICES
 
 
-class Named(TypedDict):
+class ServiceName(TypedDict):
     emoji: str
     name: str
 
 
-def service_names(texts: Texts) -> dict[str, Named]:
+def service_names(texts: Texts) -> dict[str, ServiceName]:
     """Every service by its id."""
     return {
         spec.id: {"emoji": spec.emoji, "name": texts.t(DEFAULT_LANGUAGE, f"service.{spec.id}.name")}
@@ -20,7 +20,7 @@ def service_names(texts: Texts) -> dict[str, Named]:
     }
 
 
-def lasting(seconds: float | None) -> str:
+def format_duration(seconds: float | None) -> str:
     """A length of time as people say it."""
     if seconds is None:
         return "–"
@@ -37,13 +37,13 @@ def lasting(seconds: float | None) -> str:
     return f"{hours} h {minutes} min" if minutes else f"{hours} h"
 
 
-def clock(at: datetime) -> str:
+def format_time(at: datetime) -> str:
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def stars(amount: int) -> str:
+def format_credits(amount: int) -> str:
     return f"{amount:,} ⭐".replace(",", "\N{NARROW NO-BREAK SPACE}")
 
 
-def counted(count: int, one: str, many: str) -> str:
+def pluralize(count: int, one: str, many: str) -> str:
     return f"{count} {one if count == 1 else many}"

@@ -8,23 +8,23 @@ from uuid import UUID
 
 from services.admin.admin_actions import refund_key, retry_key
 from services.generation.registry import SERVICES
-from services.messaging.app_context import Studio
-from storage.jobs.jobs import Job, get_job, get_job_by_order
+from services.messaging.app_context import AppContext
+from storage.jobs.jobs import Job, get_job, get_job_by_order_key
 from storage.reports.job_detail import (
     JobEvent,
-    JobFacts,
-    LedgerMove,
-    StepTaken,
+    JobExtras,
+    LedgerTransfer,
+    StepRecord,
+    get_job_extras,
     job_events,
-    job_facts,
-    ledger_moves,
-    steps_taken,
+    job_steps,
+    ledger_transfers,
 )
-from web.dashboard.formatting import lasting, stars
-from web.dashboard.message_preview import Seen, what_was_seen
-from web.dashboard.redaction import discreet, shown
+from web.dashboard.formatting import format_credits, format_duration
+from web.dashboard.message_preview import MessagePreview, preview_messages
+from web.dashboard.redaction import redact, redacted_json
 
-_EVENTS = {
+_EVENT_TITLES = {
     "accepted": "Accepted",
     "fell_back": "Fell back to Plan B: Inngest is away",
     "begun": "Begun",
@@ -33,173 +33,188 @@ _EVENTS = {
     "stopped": "Stopped",
     "ended": "Ended",
 }
-_MOVES = {
+_TRANSFER_TITLES = {
     "hold": "set aside",
     "capture": "paid",
     "release": "released",
     "refund_job": "given back by an admin",
 }
-_LOOKS = ("pause-", "poll-")
-_FOLDED_FROM = 5
+_POLL_STEPS = ("pause-", "poll-")
+_FOLD_MIN = 5
 """That many looks at the provider in a row, and more, are folded into one line."""
 
 
 @dataclass(frozen=True)
-class Line:
+class DetailEntry:
     """Something that happened. `after` is the time since the order, `took` its length, where it has one; `folded`
     are the lines that it stands for."""
 
     kind: str
     title: str
     at: datetime
-    after: str
+    elapsed: str
     plan: str = ""
     epoch: int | None = None
     took: str = ""
     result: str = ""
     trouble: bool = False
-    folded: tuple["Line", ...] = ()
+    folded: tuple["DetailEntry", ...] = ()
 
 
 @dataclass(frozen=True)
-class Story:
+class OrderDetail:
     job: Job
-    facts: JobFacts
-    lines: list[Line]
-    moves: list[LedgerMove]
-    seen: list[Seen]
-    words: list[str]
+    facts: JobExtras
+    entries: list[DetailEntry]
+    transfers: list[LedgerTransfer]
+    messages: list[MessagePreview]
+    prompts: list[str]
     inputs: str
-    older: Job | None = None
+    repeats: Job | None = None
     """The order that this one repeats."""
-    newer: list[Job] = field(default_factory=list)
+    repeated_by: list[Job] = field(default_factory=list)
     """The orders that repeat this one."""
 
     @property
     def waited(self) -> str:
-        return lasting((self.job.started_at - self.job.created_at).total_seconds()) if self.job.started_at else "–"
+        return (
+            format_duration((self.job.started_at - self.job.created_at).total_seconds())
+            if self.job.started_at
+            else "–"
+        )
 
     @property
     def took(self) -> str:
         if not self.job.started_at or not self.job.ended_at:
             return "–"
-        return lasting((self.job.ended_at - self.job.started_at).total_seconds())
+        return format_duration((self.job.ended_at - self.job.started_at).total_seconds())
 
     @property
     def refunded(self) -> bool:
-        return any(move.kind == "refund_job" for move in self.moves)
+        return any(move.kind == "refund_job" for move in self.transfers)
 
     @property
     def actions(self) -> list[str]:
         """What an admin can do about it now."""
-        if self.job.errand or self.job.service not in SERVICES:
+        if self.job.internal or self.job.service not in SERVICES:
             return []
         if not self.job.ended:
             return [] if self.job.cancel_requested else ["cancel"]
         if self.job.state == "succeeded":
             return ["refund"] if self.job.price and not self.refunded else []
-        return [] if any(job.order_key == retry_key(self.job.id) for job in self.newer) else ["retry"]
+        return [] if any(job.order_key == retry_key(self.job.id) for job in self.repeated_by) else ["retry"]
 
 
-async def read_story(studio: Studio, job_id: UUID) -> Story | None:
+async def load_order_detail(app_context: AppContext, job_id: UUID) -> OrderDetail | None:
     """None where there is no such job."""
-    db = studio.db
-    job, facts = await get_job(db, job_id), await job_facts(db, job_id)
+    db = app_context.db
+    job, facts = await get_job(db, job_id), await get_job_extras(db, job_id)
     if job is None or facts is None:
         return None
-    steps, events = await steps_taken(db, job_id), await job_events(db, job_id)
-    moves = await ledger_moves(db, [f"hold:{job.id}", f"settle:{job.id}", refund_key(job.id)])
-    newer = [await get_job_by_order(db, key) for key in (retry_key(job.id), f"again:{job.id}")]
+    steps, events = await job_steps(db, job_id), await job_events(db, job_id)
+    transfers = await ledger_transfers(db, [f"hold:{job.id}", f"settle:{job.id}", refund_key(job.id)])
+    repeated_by = [await get_job_by_order_key(db, key) for key in (retry_key(job.id), f"again:{job.id}")]
     spec = SERVICES.get(job.service)
-    return Story(
+    return OrderDetail(
         job,
         facts,
-        fold(_lines(job, steps, events, moves)),
-        moves,
-        await what_was_seen(studio, job, facts, steps, moves),
-        spec.words(job.inputs) if spec else [],
-        shown(job.inputs),
-        older=await _older(studio, job),
-        newer=[each for each in newer if each is not None],
+        fold_polls(_entries(job, steps, events, transfers)),
+        transfers,
+        await preview_messages(app_context, job, facts, steps, transfers),
+        spec.prompts(job.inputs) if spec else [],
+        redacted_json(job.inputs),
+        repeats=await _repeated_order(app_context, job),
+        repeated_by=[each for each in repeated_by if each is not None],
     )
 
 
-async def _older(studio: Studio, job: Job) -> Job | None:
+async def _repeated_order(app_context: AppContext, job: Job) -> Job | None:
     what, _, number = job.order_key.partition(":")
     try:
-        return await get_job(studio.db, UUID(number)) if what in ("retry", "again") else None
+        return await get_job(app_context.db, UUID(number)) if what in ("retry", "again") else None
     except ValueError:
         return None
 
 
-def _lines(
-    job: Job, steps: Sequence[StepTaken], events: Iterable[JobEvent], moves: Iterable[LedgerMove]
-) -> list[Line]:
+def _entries(
+    job: Job, steps: Sequence[StepRecord], events: Iterable[JobEvent], transfers: Iterable[LedgerTransfer]
+) -> list[DetailEntry]:
     """Everything in the order in which it happened."""
-    lines = [_event(job, event) for event in events] + [_move(job, move) for move in moves]
+    entries = [_event_entry(job, event) for event in events] + [_transfer_entry(job, move) for move in transfers]
     before = job.started_at or job.created_at
-    for step in sorted(steps, key=lambda step: step.ended_at or step.begun_at):
-        lines.append(_step(job, step, before))
+    for step in sorted(steps, key=lambda step: step.ended_at or step.started_at):
+        entries.append(_step_entry(job, step, before))
         before = step.ended_at or before
     rank = {"event": 0, "step": 1, "move": 2}
-    return sorted(lines, key=lambda line: (line.at, rank[line.kind]))
+    return sorted(entries, key=lambda line: (line.at, rank[line.kind]))
 
 
-def _event(job: Job, event: JobEvent) -> Line:
+def _event_entry(job: Job, event: JobEvent) -> DetailEntry:
     # The trigger's clock goes on inside a transaction; the row's own times are those of the other lines.
     exact = {"accepted": job.created_at, "ended": job.ended_at}.get(event.kind)
-    title = _EVENTS[event.kind]
+    title = _EVENT_TITLES[event.kind]
     if event.detail:
         title += f": {event.detail}" if event.kind == "ended" else f" {event.detail}"
     trouble = event.kind in ("fell_back", "taken_over") or (event.kind == "ended" and "failed" in event.detail)
-    return _line(job, "event", title, exact or event.at, plan=event.plan, epoch=event.epoch, trouble=trouble)
+    return _entry(job, "event", title, exact or event.at, plan=event.plan, epoch=event.epoch, trouble=trouble)
 
 
-def _step(job: Job, step: StepTaken, before: datetime) -> Line:
+def _step_entry(job: Job, step: StepRecord, before: datetime) -> DetailEntry:
     """Only a step that must not be asked for twice is written down when it begins; of the others it is known that
     they began after the one before had ended."""
     if step.ended_at is None:
         took = "nobody wrote down its end"
-    elif step.begun_at < step.ended_at:
-        took = lasting((step.ended_at - step.begun_at).total_seconds())
+    elif step.started_at < step.ended_at:
+        took = format_duration((step.ended_at - step.started_at).total_seconds())
     else:
-        took = f"≤ {lasting((step.ended_at - before).total_seconds())}"
+        took = f"≤ {format_duration((step.ended_at - before).total_seconds())}"
     outcome = step.result if isinstance(step.result, dict) else {}
     failed = "failure" in outcome
     value: Any = outcome.get("failure") if failed else outcome.get("value")
-    result = "" if value is None else shown(value)
-    at = step.begun_at if step.ended_at is None or step.begun_at < step.ended_at else step.ended_at
+    result = "" if value is None else redacted_json(value)
+    at = step.started_at if step.ended_at is None or step.started_at < step.ended_at else step.ended_at
     trouble = failed or step.ended_at is None
-    return _line(
+    return _entry(
         job, "step", step.step, at, plan=step.plan, epoch=step.epoch, took=took, result=result, trouble=trouble
     )
 
 
-def _move(job: Job, move: LedgerMove) -> Line:
-    what = _MOVES.get(move.kind, move.kind)
-    return _line(job, "move", f"{stars(move.stars)} {what}", move.at, result=f"{move.source} → {move.target}")
+def _transfer_entry(job: Job, transfer: LedgerTransfer) -> DetailEntry:
+    what = _TRANSFER_TITLES.get(transfer.kind, transfer.kind)
+    return _entry(
+        job,
+        "move",
+        f"{format_credits(transfer.credits)} {what}",
+        transfer.at,
+        result=f"{transfer.source} → {transfer.target}",
+    )
 
 
-def _line(job: Job, kind: str, title: str, at: datetime, **more: Any) -> Line:
-    after = max(0.0, (at - job.created_at).total_seconds())
-    return Line(kind, discreet(title), at, f"+{lasting(after)}", **more)
+def _entry(job: Job, kind: str, title: str, at: datetime, **more: Any) -> DetailEntry:
+    elapsed = max(0.0, (at - job.created_at).total_seconds())
+    return DetailEntry(kind, redact(title), at, f"+{format_duration(elapsed)}", **more)
 
 
-def fold(lines: Sequence[Line]) -> list[Line]:
+def fold_polls(entries: Sequence[DetailEntry]) -> list[DetailEntry]:
     """A long work is looked at a hundred times: of many looks in a row the last stays, the others are folded."""
-    told: list[Line] = []
-    looks: list[Line] = []
-    for line in [*lines, None]:
-        if line is not None and line.kind == "step" and line.title.startswith(_LOOKS) and not line.trouble:
-            looks.append(line)
+    folded: list[DetailEntry] = []
+    polls: list[DetailEntry] = []
+    for entry in [*entries, None]:
+        if (
+            entry is not None
+            and entry.kind == "step"
+            and entry.title.startswith(_POLL_STEPS)
+            and not entry.trouble
+        ):
+            polls.append(entry)
             continue
-        if len(looks) >= _FOLDED_FROM:
-            first, *_, last = looks
-            title = f"{len(looks) - 1} looks at the provider"
-            told.append(Line("looks", title, first.at, first.after, folded=tuple(looks[:-1])))
-            looks = [last]
-        told.extend(looks)
-        looks = []
-        if line is not None:
-            told.append(line)
-    return told
+        if len(polls) >= _FOLD_MIN:
+            first, *_, last = polls
+            title = f"{len(polls) - 1} looks at the provider"
+            folded.append(DetailEntry("looks", title, first.at, first.elapsed, folded=tuple(polls[:-1])))
+            polls = [last]
+        folded.extend(polls)
+        polls = []
+        if entry is not None:
+            folded.append(entry)
+    return folded

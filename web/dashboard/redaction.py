@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 _URL = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s\"'<>\\]+", re.IGNORECASE)
-_DATA = re.compile(r"\bdata:[\w/+.-]+[;,][^\s\"'<>\\]+", re.IGNORECASE)
+_DATA_URL = re.compile(r"\bdata:[\w/+.-]+[;,][^\s\"'<>\\]+", re.IGNORECASE)
 _SECRET = re.compile(
     r"\b\d{6,}:[\w-]{10,}"  # a bot's token
     r"|\b(?:r8_|sk-|sk_|xi-|whsec_|signkey-|Bearer\s+|Token\s+)[\w.\-]{6,}"
@@ -14,44 +14,48 @@ _SECRET = re.compile(
     re.IGNORECASE,
 )
 _SECRET_NAME = re.compile(r"token|secret|password|authorization|api_?key|signature|cookie", re.IGNORECASE)
-_HIDDEN = "…"
-_LONGEST_WORD = 120
-_LONGEST = 600
-_MOST_ITEMS = 12
+_ELLIPSIS = "…"
+_MAX_STRING_CHARS = 120
+_MAX_CHARS = 600
+_MAX_ITEMS = 12
 
 
-def discreet(text: str) -> str:
+def redact(text: str) -> str:
     """The text without secrets; of an address, only where it leads."""
-    text = _DATA.sub("data:…", text)
-    text = _URL.sub(lambda found: _place(found.group()), text)
-    return _SECRET.sub(_HIDDEN, text)
+    text = _DATA_URL.sub("data:…", text)
+    text = _URL.sub(lambda found: _redact_url(found.group()), text)
+    return _SECRET.sub(_ELLIPSIS, text)
 
 
-def shown(value: Any) -> str:
+def redacted_json(value: Any) -> str:
     """A value of the journal as a few lines of JSON."""
-    text = json.dumps(_short(value), ensure_ascii=False, indent=1, default=str)
-    return text if len(text) <= _LONGEST else text[: _LONGEST - 1].rstrip() + _HIDDEN
+    text = json.dumps(_redact_value(value), ensure_ascii=False, indent=1, default=str)
+    return text if len(text) <= _MAX_CHARS else text[: _MAX_CHARS - 1].rstrip() + _ELLIPSIS
 
 
-def _short(value: Any) -> Any:
+def _redact_value(value: Any) -> Any:
     if isinstance(value, str):
-        text = discreet(value)
-        return text if len(text) <= _LONGEST_WORD else f"{text[:_LONGEST_WORD]}{_HIDDEN} ({len(value)} characters)"
+        text = redact(value)
+        return (
+            text
+            if len(text) <= _MAX_STRING_CHARS
+            else f"{text[:_MAX_STRING_CHARS]}{_ELLIPSIS} ({len(value)} characters)"
+        )
     if isinstance(value, dict):
         return {
-            discreet(str(name)): _HIDDEN if _SECRET_NAME.search(str(name)) and each else _short(each)
+            redact(str(name)): _ELLIPSIS if _SECRET_NAME.search(str(name)) and each else _redact_value(each)
             for name, each in value.items()
         }
     if isinstance(value, list | tuple):
-        more = [f"{_HIDDEN} {len(value) - _MOST_ITEMS} more"] if len(value) > _MOST_ITEMS else []
-        return [_short(each) for each in value[:_MOST_ITEMS]] + more
+        more = [f"{_ELLIPSIS} {len(value) - _MAX_ITEMS} more"] if len(value) > _MAX_ITEMS else []
+        return [_redact_value(each) for each in value[:_MAX_ITEMS]] + more
     return value
 
 
-def _place(url: str) -> str:
+def _redact_url(url: str) -> str:
     try:
         parts = urlsplit(url)
         host = parts.hostname
     except ValueError:
-        return _HIDDEN
-    return f"{parts.scheme}://{host}/{_HIDDEN}" if host else f"{parts.scheme}:{_HIDDEN}"
+        return _ELLIPSIS
+    return f"{parts.scheme}://{host}/{_ELLIPSIS}" if host else f"{parts.scheme}:{_ELLIPSIS}"

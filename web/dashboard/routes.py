@@ -9,18 +9,18 @@ import jinja2
 from aiohttp import web
 from loguru import logger
 
-from services.admin.admin_actions import Interventions
-from services.admin.dashboard_auth import Door, NotLetIn
-from services.dispatch import Dispatcher
-from storage.pool import DATABASE_AWAY
-from web.dashboard.access import PATH, Access, ActionRefused, is_loopback, place
+from services.admin.admin_actions import AdminActions
+from services.admin.dashboard_auth import AccessDenied, DashboardAuth
+from services.dispatch import OrderDispatcher
+from storage.pool import DATABASE_UNAVAILABLE
+from web.dashboard.access import PATH, Access, ActionRefused, is_loopback, route_path
 from web.dashboard.actions import Actions
-from web.dashboard.formatting import clock, lasting, stars
-from web.dashboard.live_snapshot import Board, Health
+from web.dashboard.formatting import format_credits, format_duration, format_time
+from web.dashboard.live_snapshot import LiveSnapshot, ReadHealth
 from web.dashboard.pages import Pages
 from web.dashboard.stream import Stream
 
-_WEB = Path(__file__).resolve().parent.parent
+_WEB_DIR = Path(__file__).resolve().parent.parent
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
@@ -39,22 +39,31 @@ class Dashboard:
     loopback the dashboard is open to whoever is on this machine."""
 
     def __init__(
-        self, dispatcher: Dispatcher, door: Door, health: Health, *, sandbox_host: str | None = None
+        self,
+        dispatcher: OrderDispatcher,
+        auth: DashboardAuth,
+        health: ReadHealth,
+        *,
+        sandbox_host: str | None = None,
     ) -> None:
         admins = dispatcher.studio.admins
-        here = sandbox_host is not None and is_loopback(sandbox_host)
-        self._access = Access(door, open_to=min(admins) if here and admins else None)
-        self._pages = Pages(dispatcher, door, self._access)
-        self._actions = Actions(self._access, self._pages, dispatcher.plans, Interventions(dispatcher))
-        self._stream = Stream(self._access, Board(dispatcher, health))
+        on_loopback = sandbox_host is not None and is_loopback(sandbox_host)
+        self._access = Access(auth, anonymous_admin_id=min(admins) if on_loopback and admins else None)
+        self._pages = Pages(dispatcher, auth, self._access)
+        self._actions = Actions(self._access, self._pages, dispatcher.plans, AdminActions(dispatcher))
+        self._stream = Stream(self._access, LiveSnapshot(dispatcher, health))
 
     def add_routes(self, app: web.Application) -> None:
-        app.add_subapp(PATH, self._create())
+        app.add_subapp(PATH, self._build_app())
 
-    def _create(self) -> web.Application:
-        app = web.Application(middlewares=[self._say_what_is_wrong])
-        templates = jinja2.FileSystemLoader(_WEB / "templates")
-        filters: dict[str, Callable[..., str]] = {"lasting": lasting, "clock": clock, "stars": stars}
+    def _build_app(self) -> web.Application:
+        app = web.Application(middlewares=[self._handle_errors])
+        templates = jinja2.FileSystemLoader(_WEB_DIR / "templates")
+        filters: dict[str, Callable[..., str]] = {
+            "lasting": format_duration,
+            "clock": format_time,
+            "stars": format_credits,
+        }
         aiohttp_jinja2.setup(
             app, loader=templates, autoescape=True, filters=filters, trim_blocks=True, lstrip_blocks=True
         )
@@ -62,11 +71,11 @@ class Dashboard:
         app.add_routes(
             [
                 web.get("", pages.live),
-                web.get("/", _without_slash),
-                web.get("/stream", self._stream.watch),
-                web.get("/enter/{token}", pages.enter),
-                web.post("/enter/{token}", pages.come_in),
-                web.post("/leave", actions.leave),
+                web.get("/", _redirect_without_slash),
+                web.get("/stream", self._stream.serve),
+                web.get("/enter/{token}", pages.login_page),
+                web.post("/enter/{token}", pages.login),
+                web.post("/leave", actions.logout),
                 web.post("/mode", actions.set_mode),
                 web.get("/jobs", pages.jobs),
                 web.get("/jobs/{job}", pages.job),
@@ -75,32 +84,32 @@ class Dashboard:
                 web.post("/jobs/{job}/refund", actions.refund),
             ]
         )
-        app.router.add_static("/static", _WEB / "static" / "dashboard")
+        app.router.add_static("/static", _WEB_DIR / "static" / "dashboard")
         app.on_response_prepare.append(_add_headers)
-        app.on_shutdown.append(self._stream.stop)
+        app.on_shutdown.append(self._stream.close)
         return app
 
     @web.middleware
-    async def _say_what_is_wrong(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def _handle_errors(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         notice = self._pages.notice
         try:
             response = await handler(request)
-        except NotLetIn as why:
-            return self._pages.closed(request, why)
+        except AccessDenied as why:
+            return self._pages.access_denied(request, why)
         except ActionRefused:
-            words = "This did not come from a page of the dashboard that is still open. Reload it and try again."
-            return notice(request, 403, "Not done", words)
+            text = "This did not come from a page of the dashboard that is still open. Reload it and try again."
+            return notice(request, 403, "Not done", text)
         except web.HTTPNotFound:
             return notice(request, 404, "Nothing here", "There is no such page, or no such order.")
-        except (*DATABASE_AWAY, asyncpg.PostgresError) as error:
-            logger.warning("{} cannot be shown: {}", place(request), error)
-            words = "The database cannot be reached just now. Orders that were accepted are safe in it."
-            return notice(request, 503, "One moment", words)
-        self._access.remember(request, response)
+        except (*DATABASE_UNAVAILABLE, asyncpg.PostgresError) as error:
+            logger.warning("{} cannot be shown: {}", route_path(request), error)
+            text = "The database cannot be reached just now. Orders that were accepted are safe in it."
+            return notice(request, 503, "One moment", text)
+        self._access.attach_new_session(request, response)
         return response
 
 
-async def _without_slash(request: web.Request) -> web.Response:
+async def _redirect_without_slash(request: web.Request) -> web.Response:
     raise web.HTTPPermanentRedirect(PATH)
 
 

@@ -7,51 +7,51 @@ from datetime import datetime
 from urllib.parse import urlencode
 from uuid import UUID
 
-from storage.reports.dashboard import JobLine
-from storage.reports.job_detail import Search
+from storage.reports.dashboard import JobSummary
+from storage.reports.job_detail import JobSearch
 
-PAGE = 25
+PAGE_SIZE = 25
 STATES = ("queued", "running", "succeeded", "failed", "cancelled")
 _HEX = 32
-_MOST_DIGITS = 18
+_MAX_USER_ID_DIGITS = 18
 """A user id of Telegram's fits into 52 bits, ours into 63."""
 _FIELDS = ("q", "service", "state", "plan")
 
 
 @dataclass(frozen=True)
-class Asked:
+class SearchRequest:
     """The search as it was asked for. `search` is None where the words fit no order at all."""
 
-    words: Mapping[str, str]
-    search: Search | None
+    fields: Mapping[str, str]
+    search: JobSearch | None
 
-    def page_after(self, last: JobLine) -> str:
+    def next_page_query(self, last: JobSummary) -> str:
         """The query of the page that goes on after this line."""
-        return urlencode({**self.words, "older": f"{last.created_at.isoformat()}_{last.id}"})
+        return urlencode({**self.fields, "older": f"{last.created_at.isoformat()}_{last.id}"})
 
     @property
-    def first_page(self) -> str:
-        return urlencode(self.words)
+    def first_page_query(self) -> str:
+        return urlencode(self.fields)
 
 
-def read_search(query: Mapping[str, str]) -> Asked:
-    words = {name: value for name in _FIELDS if (value := query.get(name, "").strip())}
-    typed = words.get("q", "")
-    ids, user_id = ids_beginning(typed), _user_id(typed)
+def parse_search(query: Mapping[str, str]) -> SearchRequest:
+    fields = {name: value for name in _FIELDS if (value := query.get(name, "").strip())}
+    typed = fields.get("q", "")
+    ids, user_id = id_range_for_prefix(typed), _user_id(typed)
     if typed and ids is None and user_id is None:
-        return Asked(words, None)
-    search = Search(
+        return SearchRequest(fields, None)
+    search = JobSearch(
         ids=ids,
         user_id=user_id,
-        service=words.get("service"),
-        state=words.get("state"),
-        plan=words.get("plan"),
-        older_than=_place(query.get("older", "")),
+        service=fields.get("service"),
+        state=fields.get("state"),
+        plan=fields.get("plan"),
+        older_than=_parse_cursor(query.get("older", "")),
     )
-    return Asked(words, search)
+    return SearchRequest(fields, search)
 
 
-def ids_beginning(typed: str) -> tuple[UUID, UUID] | None:
+def id_range_for_prefix(typed: str) -> tuple[UUID, UUID] | None:
     """The first and the last job id that begin so, with or without dashes."""
     digits = typed.replace("-", "").lower()
     if not re.fullmatch(f"[0-9a-f]{{1,{_HEX}}}", digits):
@@ -60,14 +60,14 @@ def ids_beginning(typed: str) -> tuple[UUID, UUID] | None:
 
 
 def _user_id(typed: str) -> int | None:
-    return int(typed) if re.fullmatch(f"[0-9]{{1,{_MOST_DIGITS}}}", typed) else None
+    return int(typed) if re.fullmatch(f"[0-9]{{1,{_MAX_USER_ID_DIGITS}}}", typed) else None
 
 
-def _place(older: str) -> tuple[datetime, UUID] | None:
+def _parse_cursor(cursor: str) -> tuple[datetime, UUID] | None:
     """Where a page begins; the first one for what is no place."""
-    at, _, job_id = older.partition("_")
+    at, _, job_id = cursor.partition("_")
     try:
-        moment = datetime.fromisoformat(at)
-        return (moment, UUID(job_id)) if moment.tzinfo else None
+        created_at = datetime.fromisoformat(at)
+        return (created_at, UUID(job_id)) if created_at.tzinfo else None
     except ValueError:
         return None

@@ -5,23 +5,23 @@ from datetime import datetime
 from typing import Any, TypedDict
 
 from services.core.i18n import DEFAULT_LANGUAGE, Texts
-from storage.reports.dashboard import Moment
-from storage.settings import Change
-from web.dashboard.formatting import Named, counted, lasting
-from web.dashboard.redaction import discreet
+from storage.reports.dashboard import TimelineEvent
+from storage.settings import SettingChange
+from web.dashboard.formatting import ServiceName, format_duration, pluralize
+from web.dashboard.redaction import redact
 
-_MODES = {
+_MODE_TITLES = {
     "auto": "auto: A, and B while Inngest is away",
     "a": "A: Inngest alone",
     "b": "B: inline alone",
     None: "as all the others",
 }
-_NAMED = 3
-_FACTS = 4
-_LONGEST_FACT = 80
+_MAX_SERVICES = 3
+_MAX_FACTS = 4
+_MAX_FACT_CHARS = 80
 
 
-class Line(TypedDict):
+class TimelineEntry(TypedDict):
     """`at` is in seconds since 1970; `jobs` are the ids of orders to look at."""
 
     kind: str
@@ -31,61 +31,68 @@ class Line(TypedDict):
     jobs: list[str]
 
 
-def tell_moments(
-    moments: Iterable[Moment], changes: Iterable[Change], names: Mapping[str, Named], texts: Texts
-) -> list[Line]:
+def timeline_entries(
+    events: Iterable[TimelineEvent],
+    changes: Iterable[SettingChange],
+    names: Mapping[str, ServiceName],
+    texts: Texts,
+) -> list[TimelineEntry]:
     """Newest first."""
-    lines = [_moment(moment, names, texts) for moment in moments] + [_change(change, names) for change in changes]
-    return sorted(lines, key=lambda line: line["at"], reverse=True)
+    entries = [_event_entry(moment, names, texts) for moment in events] + [
+        _mode_change_entry(change, names) for change in changes
+    ]
+    return sorted(entries, key=lambda line: line["at"], reverse=True)
 
 
-def _moment(moment: Moment, names: Mapping[str, Named], texts: Texts) -> Line:
-    if moment.kind == "fell_back":
-        title = f"{counted(moment.count, 'order', 'orders')} fell back to Plan B"
-    elif moment.kind == "taken_over":
-        title = f"{counted(moment.count, 'job was', 'jobs were')} taken over"
+def _event_entry(event: TimelineEvent, names: Mapping[str, ServiceName], texts: Texts) -> TimelineEntry:
+    if event.kind == "fell_back":
+        title = f"{pluralize(event.count, 'order', 'orders')} fell back to Plan B"
+    elif event.kind == "taken_over":
+        title = f"{pluralize(event.count, 'job was', 'jobs were')} taken over"
     else:
-        return _incident(moment, texts)
-    more = [f"and {len(moment.services) - _NAMED} more"] if len(moment.services) > _NAMED else []
-    services = ", ".join([_name(service, names) for service in moment.services[:_NAMED]] + more)
-    return _line(moment.kind, moment.at, title, services, [str(job_id) for job_id in moment.job_ids])
+        return _incident_entry(event, texts)
+    more = [f"and {len(event.services) - _MAX_SERVICES} more"] if len(event.services) > _MAX_SERVICES else []
+    services = ", ".join([_service_label(service, names) for service in event.services[:_MAX_SERVICES]] + more)
+    return _entry(event.kind, event.at, title, services, [str(job_id) for job_id in event.job_ids])
 
 
-def _incident(moment: Moment, texts: Texts) -> Line:
-    what = moment.kind.removeprefix("incident ")
-    key = f"incident.{what}.title"
-    name = texts.t(DEFAULT_LANGUAGE, key) if texts.has(key) else what.replace("_", " ")
-    if moment.closed_at is None:
+def _incident_entry(event: TimelineEvent, texts: Texts) -> TimelineEntry:
+    incident_kind = event.kind.removeprefix("incident ")
+    key = f"incident.{incident_kind}.title"
+    name = texts.t(DEFAULT_LANGUAGE, key) if texts.has_key(key) else incident_kind.replace("_", " ")
+    if event.closed_at is None:
         end = "still open"
     else:
-        end = f"over after {lasting((moment.closed_at - moment.at).total_seconds())}"
-    facts = [_fact(name, value) for name, value in moment.facts.items() if name != "since" and _is_plain(value)]
-    kind = "incident" if moment.closed_at is None else "incident over"
-    return _line(kind, moment.at, f"Incident: {name}", " · ".join([end, *facts[:_FACTS]]), [])
+        end = f"over after {format_duration((event.closed_at - event.at).total_seconds())}"
+    facts = [
+        _format_fact(name, value) for name, value in event.facts.items() if name != "since" and _is_plain(value)
+    ]
+    kind = "incident" if event.closed_at is None else "incident over"
+    return _entry(kind, event.at, f"Incident: {name}", " · ".join([end, *facts[:_MAX_FACTS]]), [])
 
 
 def _is_plain(value: Any) -> bool:
     return isinstance(value, str | int | float) and not isinstance(value, bool) and value != ""
 
 
-def _fact(name: str, value: Any) -> str:
-    text = discreet(str(value))
-    text = text if len(text) <= _LONGEST_FACT else f"{text[:_LONGEST_FACT]}…"
+def _format_fact(name: str, value: Any) -> str:
+    text = redact(str(value))
+    text = text if len(text) <= _MAX_FACT_CHARS else f"{text[:_MAX_FACT_CHARS]}…"
     return text if name == "why" else f"{name.replace('_', ' ')}: {text}"
 
 
-def _change(change: Change, names: Mapping[str, Named]) -> Line:
+def _mode_change_entry(change: SettingChange, names: Mapping[str, ServiceName]) -> TimelineEntry:
     service = change.key.partition(":")[2]
     who = f"set by {change.changed_by}" if change.changed_by else "set without a name"
-    mode = _MODES.get(None if change.value is None else str(change.value), "unknown")
-    title = f"{_name(service, names) if service else 'All services'}: mode {mode}"
-    return _line("mode", change.changed_at, title, who, [])
+    mode = _MODE_TITLES.get(None if change.value is None else str(change.value), "unknown")
+    title = f"{_service_label(service, names) if service else 'All services'}: mode {mode}"
+    return _entry("mode", change.changed_at, title, who, [])
 
 
-def _name(service: str, names: Mapping[str, Named]) -> str:
+def _service_label(service: str, names: Mapping[str, ServiceName]) -> str:
     known = names.get(service)
     return f"{known['emoji']} {known['name']}" if known else service
 
 
-def _line(kind: str, at: datetime, title: str, detail: str, jobs: list[str]) -> Line:
+def _entry(kind: str, at: datetime, title: str, detail: str, jobs: list[str]) -> TimelineEntry:
     return {"kind": kind, "at": at.timestamp(), "title": title, "detail": detail, "jobs": jobs}

@@ -5,18 +5,18 @@ import io
 import av
 import numpy as np
 
-from providers.offline.video.encoding import Sound, blocks
+from providers.offline.video.encoding import AudioSamples, split_into_frames
 from providers.protocols import ErrorKind, ProviderError
 
 OPUS_RATE = 48_000
-OPUS_BLOCK = 960
+OPUS_FRAME_SIZE = 960
 
 
 TEXT_TAG = "spoken_text"
 """The comment of our own voice notes that says what they speak."""
 
 
-def voice_note(sound: Sound, rate: int, text: str = "") -> bytes:
+def encode_voice_note(sound: AudioSamples, rate: int, text: str = "") -> bytes:
     """OGG/Opus with one channel, as Telegram's voice notes are; `text` is written into its comments."""
     file = io.BytesIO()
     with av.open(file, "w", format="ogg") as container:
@@ -25,13 +25,13 @@ def voice_note(sound: Sound, rate: int, text: str = "") -> bytes:
         stream = container.add_stream("libopus", rate=OPUS_RATE, layout="mono")
         stream.bit_rate = 32_000
         stream.options = {"compression_level": "1"}  # ten minutes of speech in 3 s instead of 15
-        for block in blocks(resampled(sound, rate, OPUS_RATE), OPUS_BLOCK, OPUS_RATE):
+        for block in split_into_frames(resample(sound, rate, OPUS_RATE), OPUS_FRAME_SIZE, OPUS_RATE):
             container.mux(stream.encode(block))
         container.mux(stream.encode(None))
     return file.getvalue()
 
 
-def text_of(note: bytes) -> str:
+def read_spoken_text(note: bytes) -> str:
     """The text in the comments of a sound file, empty where there is none; BAD_INPUT where it is no sound."""
     try:
         with av.open(io.BytesIO(note), "r") as container:
@@ -43,13 +43,13 @@ def text_of(note: bytes) -> str:
     return next((value for name, value in told.items() if name.lower() == TEXT_TAG), "")
 
 
-def heard(data: bytes, rate: int, longest: float = 120.0) -> Sound:
+def decode_audio(data: bytes, rate: int, max_seconds: float = 120.0) -> AudioSamples:
     """The sound of an audio or video file, at most `longest` seconds of it, one channel.
 
     ProviderError (BAD_INPUT) where the file has no sound that can be read.
     """
     resampler = av.AudioResampler(format="flt", layout="mono", rate=rate)
-    parts: list[Sound] = []
+    parts: list[AudioSamples] = []
     count = 0
     try:
         with av.open(io.BytesIO(data), "r") as container:
@@ -59,35 +59,35 @@ def heard(data: bytes, rate: int, longest: float = 120.0) -> Sound:
                 for piece in resampler.resample(frame):
                     parts.append(piece.to_ndarray().reshape(-1).astype(np.float32))
                     count += parts[-1].size
-                if count > longest * rate:
+                if count > max_seconds * rate:
                     break
     except (av.FFmpegError, ValueError) as error:
         raise ProviderError(ErrorKind.BAD_INPUT, f"offline: unreadable sound ({type(error).__name__})") from error
     if not count:
         raise ProviderError(ErrorKind.BAD_INPUT, "offline: a file without sound")
-    return np.concatenate(parts)[: int(longest * rate)]
+    return np.concatenate(parts)[: int(max_seconds * rate)]
 
 
-def resampled(sound: Sound, rate: int, wanted: int) -> Sound:
+def resample(sound: AudioSamples, rate: int, wanted: int) -> AudioSamples:
     """The same sound at another rate."""
     if rate == wanted:
         return sound
     resampler = av.AudioResampler(format="flt", layout="mono", rate=wanted)
     parts = [
         piece.to_ndarray().reshape(-1).astype(np.float32)
-        for block in [*_packed(sound, rate), None]
+        for block in [*_to_frames(sound, rate), None]
         for piece in resampler.resample(block)
     ]
     return np.concatenate(parts)
 
 
-def _packed(sound: Sound, rate: int) -> list[av.AudioFrame]:
+def _to_frames(sound: AudioSamples, rate: int) -> list[av.AudioFrame]:
     frame = av.AudioFrame.from_ndarray(sound.reshape(1, -1).astype(np.float32), format="flt", layout="mono")
     frame.sample_rate = rate
     return [frame]
 
 
-def loudness(sound: Sound, rate: int, fps: float) -> Sound:
+def loudness(sound: AudioSamples, rate: int, fps: float) -> AudioSamples:
     """How loud each frame of a film is, 0 to 1, rising fast and falling slowly as a mouth does."""
     size = max(1, round(rate / fps))
     count = -(-len(sound) // size)
@@ -97,7 +97,7 @@ def loudness(sound: Sound, rate: int, fps: float) -> Sound:
     top = float(np.percentile(loud, 95)) if count else 0.0
     if top < 1e-4:
         return np.zeros(count, np.float32)
-    level: Sound = np.clip((loud / top - 0.12) / 0.88, 0, 1) ** np.float32(0.7)
+    level: AudioSamples = np.clip((loud / top - 0.12) / 0.88, 0, 1) ** np.float32(0.7)
     for number in range(1, count):
         level[number] = max(level[number], level[number - 1] * 0.62)
     return level

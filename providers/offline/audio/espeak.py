@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from providers.offline.video.encoding import Sound
+from providers.offline.video.encoding import AudioSamples
 from providers.protocols import ErrorKind, ProviderError
 
 # From espeak-ng's speak_lib.h.
 SYNCHRONOUS = 2
 DONT_EXIT = 0x8000
 CHARS_UTF8 = 1
-RATE, PITCH, RANGE = 1, 3, 4
-LONGEST_PATH = 150
+RATE, PITCH, PITCH_RANGE = 1, 3, 4
+MAX_PATH_LENGTH = 150
 """Characters that espeak-ng has room for in the path of its data."""
 
 _lock = threading.Lock()
@@ -31,7 +31,7 @@ class _Engine:
     def __init__(self) -> None:
         loader: Any = importlib.import_module("espeakng_loader")  # it has no types
         data = Path(loader.get_data_path())
-        if len(str(data)) > LONGEST_PATH:
+        if len(str(data)) > MAX_PATH_LENGTH:
             raise ProviderError(ErrorKind.FAILED, "offline: espeak-ng's data lies in too long a path")
         self._library: Any = ctypes.CDLL(loader.get_library_path())
         self.rate = int(
@@ -39,25 +39,25 @@ class _Engine:
         )
         if self.rate <= 0:
             raise ProviderError(ErrorKind.FAILED, "offline: espeak-ng did not start")
-        self._heard: list[Sound] = []
-        self._callback: Callable[..., int] = _callback_type(self._hear)
+        self._samples: list[AudioSamples] = []
+        self._callback: Callable[..., int] = _callback_type(self._collect_samples)
         self._library.espeak_SetSynthCallback(self._callback)
 
-    def say(self, text: str, voice: str, speed: int, pitch: int, liveliness: int) -> Sound:
-        self._heard = []
+    def synthesize(self, text: str, voice: str, speed: int, pitch: int, pitch_range: int) -> AudioSamples:
+        self._samples = []
         if self._library.espeak_SetVoiceByName(voice.encode()) != 0:
             raise ProviderError(ErrorKind.NOT_FOUND, f"offline: espeak-ng has no voice {voice}")
-        for parameter, value in ((RATE, speed), (PITCH, pitch), (RANGE, liveliness)):
+        for parameter, value in ((RATE, speed), (PITCH, pitch), (PITCH_RANGE, pitch_range)):
             self._library.espeak_SetParameter(parameter, value, 0)
         spoken = text.encode() + b"\0"
         self._library.espeak_Synth(spoken, ctypes.c_size_t(len(spoken)), 0, 0, 0, CHARS_UTF8, None, None)
         self._library.espeak_Synchronize()
-        return np.concatenate(self._heard) if self._heard else np.zeros(0, np.float32)
+        return np.concatenate(self._samples) if self._samples else np.zeros(0, np.float32)
 
-    def _hear(self, samples: Any, count: int, _events: Any) -> int:
+    def _collect_samples(self, samples: Any, count: int, _events: Any) -> int:
         if samples and count > 0:
             part = np.ctypeslib.as_array(samples, (count,)).astype(np.float32)
-            self._heard.append(part / np.float32(32768))
+            self._samples.append(part / np.float32(32768))
         return 0
 
 
@@ -66,7 +66,7 @@ def _engine() -> _Engine:
     return _Engine()
 
 
-def say(text: str, voice: str, speed: int, pitch: int, liveliness: int) -> tuple[Sound, int]:
+def synthesize(text: str, voice: str, speed: int, pitch: int, pitch_range: int) -> tuple[AudioSamples, int]:
     """Samples from -1 to 1, and how many of them a second.
 
     `voice` is espeak-ng's name, such as `ru+f3`; `speed` is in words a minute; `pitch` and `liveliness`
@@ -74,4 +74,4 @@ def say(text: str, voice: str, speed: int, pitch: int, liveliness: int) -> tuple
     """
     with _lock:
         engine = _engine()
-        return engine.say(text, voice, speed, pitch, liveliness), engine.rate
+        return engine.synthesize(text, voice, speed, pitch, pitch_range), engine.rate

@@ -5,16 +5,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from providers.offline.audio.codec import heard, voice_note
-from providers.offline.audio.espeak import say
-from providers.offline.video.encoding import Sound
+from providers.offline.audio.codec import decode_audio, encode_voice_note
+from providers.offline.audio.espeak import synthesize
+from providers.offline.video.encoding import AudioSamples
 from providers.protocols import ErrorKind, ProviderError
 
-LANGUAGES = {"en": "en-us", "ru": "ru", "es": "es", "fr": "fr"}
+ESPEAK_LANGUAGES = {"en": "en-us", "ru": "ru", "es": "es", "fr": "fr"}
 """Our languages as espeak-ng names them."""
 MALE_PITCH, FEMALE_PITCH = 110.0, 200.0
 """Hertz: about where espeak-ng's male and female voices speak with its pitch at 50."""
-LONGEST_TEXT = 10_000
+MAX_TEXT_LENGTH = 10_000
 
 
 @dataclass(frozen=True)
@@ -24,10 +24,10 @@ class Timbre:
     variant: str
     speed: int = 155
     pitch: int = 50
-    liveliness: int = 50
+    pitch_range: int = 50
 
 
-STOCK: dict[str, Timbre] = {
+STOCK_VOICES: dict[str, Timbre] = {
     "anna": Timbre("f2", 160, 52, 60),
     "maria": Timbre("f5", 145, 40, 50),
     "alice": Timbre("f3", 170, 62, 65),
@@ -44,17 +44,17 @@ def speak(text: str, language: str, voice: Timbre) -> bytes:
     The text also lies in the note's comments, where OfflineTranscription reads it.
     A text without a single word raises ProviderError (BAD_INPUT).
     """
-    if not re.search(r"\w", text) or len(text) > LONGEST_TEXT:
+    if not re.search(r"\w", text) or len(text) > MAX_TEXT_LENGTH:
         raise ProviderError(ErrorKind.BAD_INPUT, "offline: nothing to say, or too much")
-    spoken = LANGUAGES.get(language_of(text, language), LANGUAGES["en"])
+    spoken = ESPEAK_LANGUAGES.get(detect_language(text, language), ESPEAK_LANGUAGES["en"])
     name = f"{spoken}+{voice.variant}"
-    sound, rate = say(text.replace("\0", " "), name, voice.speed, voice.pitch, voice.liveliness)
+    sound, rate = synthesize(text.replace("\0", " "), name, voice.speed, voice.pitch, voice.pitch_range)
     if not sound.size:
         raise ProviderError(ErrorKind.FAILED, "offline: espeak-ng said nothing")
-    return voice_note(_even(sound), rate, text)
+    return encode_voice_note(_normalize(sound), rate, text)
 
 
-def language_of(text: str, language: str) -> str:
+def detect_language(text: str, language: str) -> str:
     """Russian for Cyrillic and not Russian for Latin letters, whatever language was asked for."""
     cyrillic = len(re.findall(r"[а-яё]", text, re.IGNORECASE))
     latin = len(re.findall(r"[a-zà-ÿ]", text, re.IGNORECASE))
@@ -63,13 +63,13 @@ def language_of(text: str, language: str) -> str:
     return "en" if language == "ru" and latin else language
 
 
-def voice_like(*samples: bytes) -> Timbre:
+def match_voice(*samples: bytes) -> Timbre:
     """A voice as high and as lively as the one in the samples: the offline stand-in for a clone.
 
     Its variants are none of the stock voices', so that it never sounds like one of them.
     """
     rate = 8000
-    found = [_pitches(heard(sample, rate, longest=30), rate) for sample in samples]
+    found = [_detect_pitches(decode_audio(sample, rate, max_seconds=30), rate) for sample in samples]
     pitches = np.concatenate([*found, np.zeros(0, np.float32)])
     if not len(pitches):
         raise ProviderError(ErrorKind.BAD_INPUT, "offline: no voice can be heard in the samples")
@@ -83,7 +83,7 @@ def voice_like(*samples: bytes) -> Timbre:
     return Timbre(variants[which], 150 + int(middle) % 25, pitch, int(np.clip(25 + 220 * spread, 20, 95)))
 
 
-def _pitches(sound: Sound, rate: int) -> Sound:
+def _detect_pitches(sound: AudioSamples, rate: int) -> AudioSamples:
     """The pitch in hertz of every 40 ms that have one, by autocorrelation."""
     size = rate // 25
     low, high = rate // 350, rate // 70
@@ -101,7 +101,7 @@ def _pitches(sound: Sound, rate: int) -> Sound:
     return np.array(found, np.float32)
 
 
-def _even(sound: Sound) -> Sound:
+def _normalize(sound: AudioSamples) -> AudioSamples:
     """At one loudness, with a breath before and after."""
     peak = max(float(np.abs(sound).max()), 1e-4)
     quiet = np.zeros(2205, np.float32)

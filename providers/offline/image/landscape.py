@@ -10,9 +10,9 @@ from PIL import Image, ImageDraw, ImageFont
 from providers.offline.scenery.canvas import Canvas
 from providers.offline.scenery.noise import fractal
 from providers.offline.scenery.scenes import paint_scene
-from providers.offline.scenery.theme import read
+from providers.offline.scenery.theme import parse_theme
 
-SIZES = {
+IMAGE_SIZES = {
     "1:1": (1024, 1024),
     "16:9": (1344, 768),
     "9:16": (768, 1344),
@@ -26,30 +26,30 @@ SIZES = {
     "5:4": (1088, 896),
 }
 """Width and height in pixels: about a megapixel, in steps of 64, as FLUX makes them."""
-MARK = "offline"
+WATERMARK = "offline"
 
 
 def paint(prompt: str, seed: int, aspect: str = "1:1") -> bytes:
     """A PNG that follows from the prompt, the seed and the aspect ratio alone."""
-    width, height = SIZES[aspect]
-    return encoded(picture(prompt, seed, width, height))
+    width, height = IMAGE_SIZES[aspect]
+    return encode_png(render_landscape(prompt, seed, width, height))
 
 
-def picture(prompt: str, seed: int, width: int, height: int, *, mark: bool = True) -> Image.Image:
+def render_landscape(prompt: str, seed: int, width: int, height: int, *, watermark: bool = True) -> Image.Image:
     """The same as an image of any size, at least 64 by 64 pixels."""
     words = " ".join(prompt.lower().split())
     number = int.from_bytes(hashlib.sha256(words.encode()).digest()[:8])
     by_prompt = np.random.default_rng(number)
     by_seed = np.random.default_rng([number, seed & 0xFFFFFFFFFFFF])
     canvas = Canvas(width, height, by_seed, fractal(by_seed))
-    paint_scene(canvas, read(words, by_prompt, by_seed))
+    paint_scene(canvas, parse_theme(words, by_prompt, by_seed))
     image = Image.fromarray((np.clip(canvas.rgb, 0, 1) * 255 + 0.5).astype(np.uint8))
-    if mark:
-        sign(image)
+    if watermark:
+        add_watermark(image)
     return image
 
 
-def encoded(image: Image.Image) -> bytes:
+def encode_png(image: Image.Image) -> bytes:
     file = io.BytesIO()
     image.save(file, "PNG", compress_level=1)
     return file.getvalue()
@@ -60,16 +60,16 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
 
 
-def sign(image: Image.Image) -> None:
+def add_watermark(image: Image.Image) -> None:
     """The honest mark in the corner of a picture (RGB, or brightness alone): no model made this."""
     size = max(12, min(image.size) // 56)
     font = _font(size)
     x, y = image.width - size // 2 - 2, image.height - size // 3
     if image.mode == "RGB":
         pen = ImageDraw.Draw(image, "RGBA")
-        pen.text((x + 1, y + 1), MARK, (0, 0, 0, 110), font, anchor="rs")
-        pen.text((x, y), MARK, (255, 255, 255, 150), font, anchor="rs")
+        pen.text((x + 1, y + 1), WATERMARK, (0, 0, 0, 110), font, anchor="rs")
+        pen.text((x, y), WATERMARK, (255, 255, 255, 150), font, anchor="rs")
         return
     pen = ImageDraw.Draw(image)
-    pen.text((x + 1, y + 1), MARK, 60, font, anchor="rs")
-    pen.text((x, y), MARK, 205, font, anchor="rs")
+    pen.text((x + 1, y + 1), WATERMARK, 60, font, anchor="rs")
+    pen.text((x, y), WATERMARK, 205, font, anchor="rs")

@@ -7,9 +7,9 @@ from PIL import Image
 
 from providers.offline.scenery.noise import Array
 
-SIDE = 160
+ANALYSIS_SIZE = 160
 """The picture is looked at this small."""
-TALLER = 1.3
+FACE_ASPECT_RATIO = 1.3
 """A face is so much taller than wide."""
 
 
@@ -25,15 +25,15 @@ class Mouth:
 def find_mouth(image: Image.Image) -> Mouth:
     """The likely mouth; where no face is seen, where one would be in a portrait."""
     small = image.copy()
-    small.thumbnail((SIDE, SIDE))
+    small.thumbnail((ANALYSIS_SIZE, ANALYSIS_SIZE))
     scale = image.width / small.width
-    left, top, wide = _face(_skin(small))
-    x, y = left + wide / 2, top + wide * TALLER * 0.77
-    x, y = _lips(small, x, y, wide)
+    left, top, wide = _locate_face(_skin_mask(small))
+    x, y = left + wide / 2, top + wide * FACE_ASPECT_RATIO * 0.77
+    x, y = _refine_mouth(small, x, y, wide)
     return Mouth(x * scale, y * scale, wide * 0.38 * scale)
 
 
-def _lips(image: Image.Image, x: float, y: float, wide: float) -> tuple[float, float]:
+def _refine_mouth(image: Image.Image, x: float, y: float, wide: float) -> tuple[float, float]:
     """The middle of what is redder than the skin about a guessed mouth; the guess where nothing is."""
     left, right = max(0, int(x - wide * 0.32)), min(image.width, int(x + wide * 0.32) + 1)
     top, bottom = max(0, int(y - wide * 0.28)), min(image.height, int(y + wide * 0.34) + 1)
@@ -50,24 +50,24 @@ def _lips(image: Image.Image, x: float, y: float, wide: float) -> tuple[float, f
     return left + across + 0.5, top + down + 0.5
 
 
-def _skin(image: Image.Image) -> Array:
+def _skin_mask(image: Image.Image) -> Array:
     """1 where the colour is that of skin, of any lightness, and 0 elsewhere."""
     bright, blue, red = (np.asarray(part, np.int16) for part in image.convert("YCbCr").split())
     skin: Array = ((bright > 40) & (blue > 77) & (blue < 128) & (red > 135) & (red < 175)).astype(np.float32)
     return skin
 
 
-def _face(skin: Array) -> tuple[float, float, float]:
+def _locate_face(skin: Array) -> tuple[float, float, float]:
     """Left, top and width of the upright box that is fullest of skin, against what is around it."""
     height, width = skin.shape
     sums = np.pad(skin, ((1, 0), (1, 0))).cumsum(0).cumsum(1)
     best, found = 0.22, (width / 2 - min(width, height) * 0.21, height * 0.42 - min(width, height) * 0.27, 0.0)
     found = (found[0], found[1], min(width, height) * 0.42)
     for part in (0.22, 0.28, 0.35, 0.43, 0.52, 0.62):
-        wide = int(min(width, height / TALLER) * part)
-        high, edge = int(wide * TALLER), max(2, wide // 4)
-        inside = _boxes(sums, wide, high)
-        around = _boxes(sums, wide + 2 * edge, high + edge)
+        wide = int(min(width, height / FACE_ASPECT_RATIO) * part)
+        high, edge = int(wide * FACE_ASPECT_RATIO), max(2, wide // 4)
+        inside = _box_sums(sums, wide, high)
+        around = _box_sums(sums, wide + 2 * edge, high + edge)
         if min(*inside.shape, *around.shape) < 1:
             continue
         rows, columns = around.shape
@@ -81,7 +81,7 @@ def _face(skin: Array) -> tuple[float, float, float]:
     return found
 
 
-def _boxes(sums: Array, wide: int, high: int) -> Array:
+def _box_sums(sums: Array, wide: int, high: int) -> Array:
     """The sum of every box of this size, by its upper left corner."""
     boxes: Array = sums[high:, wide:] - sums[:-high, wide:] - sums[high:, :-wide] + sums[:-high, :-wide]
     return boxes

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from providers.offline.scenery.canvas import Canvas, colour, mix
+from providers.offline.scenery.canvas import Canvas, blend, parse_color
 from providers.offline.scenery.noise import Array
 from providers.offline.scenery.palette import Palette
 
@@ -34,7 +34,7 @@ def _building(
     if right - left < 6 or size < 12:
         return
     rng = canvas.rng
-    shade = mix(palette.haze, mix(palette.near, palette.sky[0], 0.25), 0.25 + 0.72 * depth)
+    shade = blend(palette.haze, blend(palette.near, palette.sky[0], 0.25), 0.25 + 0.72 * depth)
     part = canvas.rgb[top : top + size, left:right]
     fade = np.linspace(1.0, 0.86, right - left, dtype=np.float32)[None, :, None]
     part[...] = shade * fade * (1 + 0.10 * float(rng.uniform(-1, 1)))
@@ -68,7 +68,7 @@ def _windows(
     share = (0.12 + 0.5 * palette.dark) * float(rng.uniform(0.5, 1.1))
     lit = rng.random((down, across)) < share
     choices = NEON if neon and rng.random() < 0.5 else WINDOWS
-    shade = colour(choices[int(rng.integers(len(choices)))])
+    shade = parse_color(choices[int(rng.integers(len(choices)))])
     strong = rng.uniform(0.45, 1.0, (down, across)) * (0.35 + 0.65 * palette.dark) * (0.35 + 0.65 * depth)
     inside = max(2, step // 2)
     light = np.zeros((down, step + 2, across, step), np.float32)
@@ -83,7 +83,7 @@ def _windows(
 def _sign(canvas: Canvas, x: int, top: int, size: int) -> None:
     """A vertical tube of neon and its glow."""
     rng = canvas.rng
-    shade = colour(NEON[int(rng.integers(len(NEON)))])
+    shade = parse_color(NEON[int(rng.integers(len(NEON)))])
     long = int(size * float(rng.uniform(0.2, 0.5)))
     reach = 16
     left, right = max(0, x - reach), min(canvas.width, x + reach)
@@ -98,4 +98,6 @@ def _sign(canvas: Canvas, x: int, top: int, size: int) -> None:
 def _mist(canvas: Canvas, palette: Palette, ground: int, tall: float, strong: float) -> None:
     top = max(0, int(ground - tall))
     rise = np.linspace(0, 1, ground - top, dtype=np.float32)[:, None] ** 2 * strong
-    canvas.cover(top, np.broadcast_to(rise, (ground - top, canvas.width)), mix(palette.haze, palette.sky[3], 0.5))
+    canvas.blend_over(
+        top, np.broadcast_to(rise, (ground - top, canvas.width)), blend(palette.haze, palette.sky[3], 0.5)
+    )

@@ -8,23 +8,23 @@ from PIL import Image, ImageDraw
 from providers.offline.scenery.canvas import Canvas
 from providers.offline.scenery.noise import Array
 
-SCALE = 2
+SUPERSAMPLING = 2
 Pen = ImageDraw.ImageDraw
 Point = tuple[float, float]
-At = Callable[..., list[Point]]
+ToPixels = Callable[..., list[Point]]
 
 
-def silhouette(canvas: Canvas, top: int, bottom: int, draw: Callable[[Pen, At], None]) -> Array:
+def draw_silhouette(canvas: Canvas, top: int, bottom: int, draw: Callable[[Pen, ToPixels], None]) -> Array:
     """How much each pixel of the rows from `top` to `bottom` is covered by what `draw` draws.
 
     `draw` gets a pen and a function that turns picture coordinates into the pen's.
     """
     height = max(1, bottom - top)
-    image = Image.new("L", (canvas.width * SCALE, height * SCALE))
+    image = Image.new("L", (canvas.width * SUPERSAMPLING, height * SUPERSAMPLING))
 
     def at(*points: Point) -> list[Point]:
-        return [(x * SCALE, (y - top) * SCALE) for x, y in points]
+        return [(x * SUPERSAMPLING, (y - top) * SUPERSAMPLING) for x, y in points]
 
     draw(ImageDraw.Draw(image), at)
-    small = image.reduce(SCALE)
+    small = image.reduce(SUPERSAMPLING)
     return np.asarray(small, np.float32) / 255

@@ -36,7 +36,7 @@ def sample(tile: Array, across: Array, down: Array) -> Array:
     return found
 
 
-def line(rng: Rng, width: int, waves: float, roughness: float, *, smooth: bool, octaves: int = 7) -> Array:
+def ridge_line(rng: Rng, width: int, waves: float, roughness: float, *, smooth: bool, octaves: int = 7) -> Array:
     """A line of heights from 0 to 1: `waves` large bumps, each octave `roughness` as high as the last."""
     at = np.linspace(0, 1, width, dtype=np.float32)
     heights = np.zeros(width, np.float32)
@@ -56,7 +56,7 @@ def line(rng: Rng, width: int, waves: float, roughness: float, *, smooth: bool, 
     return heights
 
 
-def smoothed(heights: Array, window: int) -> Array:
+def smooth_heights(heights: Array, window: int) -> Array:
     """A moving average over `window` points, as long as what was given."""
     if window < 2:
         return heights
@@ -67,13 +67,13 @@ def smoothed(heights: Array, window: int) -> Array:
     return averages[start : start + heights.size].astype(np.float32)
 
 
-def resized(picture: Array, width: int, height: int) -> Array:
+def resize(picture: Array, width: int, height: int) -> Array:
     """A one-channel picture at another size."""
     image = Image.fromarray(picture).resize((width, height), Image.Resampling.BICUBIC)
     return np.asarray(image, np.float32)
 
 
-def step(low: float, high: float, value: Array) -> Array:
+def smoothstep(low: float, high: float, value: Array) -> Array:
     """0 below `low`, 1 above `high`, smooth between."""
     part: Array = np.clip((value - low) / (high - low), 0, 1)
     return part * part * (3 - 2 * part)

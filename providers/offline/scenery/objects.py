@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from providers.offline.scenery.canvas import Canvas, colour, mix
-from providers.offline.scenery.drawing import At, Pen, silhouette
+from providers.offline.scenery.canvas import Canvas, blend, parse_color
+from providers.offline.scenery.drawing import Pen, ToPixels, draw_silhouette
 from providers.offline.scenery.noise import Array
 from providers.offline.scenery.palette import Palette
 
@@ -15,7 +15,7 @@ def paint_boat(canvas: Canvas, palette: Palette, line: float, size: float) -> No
     rng = canvas.rng
     x = canvas.width * float(rng.uniform(0.25, 0.75))
 
-    def draw(pen: Pen, at: At, flip: int = 1) -> None:
+    def draw(pen: Pen, at: ToPixels, flip: int = 1) -> None:
         def up(*points: tuple[float, float]) -> list[tuple[float, float]]:
             return at(*((x + dx * size, line - flip * dy * size) for dx, dy in points))
 
@@ -24,10 +24,10 @@ def paint_boat(canvas: Canvas, palette: Palette, line: float, size: float) -> No
         pen.polygon(up((0.06, 0.2), (0.06, 1.1), (0.45, 0.22)), fill=240)
 
     top, bottom = max(0, int(line - size * 1.4)), min(canvas.height, int(line + size * 1.4))
-    mirrored = silhouette(canvas, top, bottom, lambda pen, at: draw(pen, at, -1))
+    mirrored = draw_silhouette(canvas, top, bottom, lambda pen, at: draw(pen, at, -1))
     rows = np.arange(top, bottom)[:, None]
-    canvas.cover(top, mirrored * (rows > line) * 0.4, palette.near)
-    canvas.cover(top, silhouette(canvas, top, bottom, draw), mix(palette.near, palette.light, 0.08))
+    canvas.blend_over(top, mirrored * (rows > line) * 0.4, palette.near)
+    canvas.blend_over(top, draw_silhouette(canvas, top, bottom, draw), blend(palette.near, palette.light, 0.08))
 
 
 def paint_birds(canvas: Canvas, palette: Palette, horizon: int) -> None:
@@ -35,7 +35,7 @@ def paint_birds(canvas: Canvas, palette: Palette, horizon: int) -> None:
     rng = canvas.rng
     x, y = canvas.width * float(rng.uniform(0.2, 0.7)), horizon * float(rng.uniform(0.3, 0.6))
 
-    def draw(pen: Pen, at: At) -> None:
+    def draw(pen: Pen, at: ToPixels) -> None:
         for _ in range(int(rng.integers(6, 13))):
             bx, by = x + float(rng.normal(0, canvas.width * 0.07)), y + float(rng.normal(0, horizon * 0.06))
             span = canvas.width * float(rng.uniform(0.007, 0.015))
@@ -44,7 +44,7 @@ def paint_birds(canvas: Canvas, palette: Palette, horizon: int) -> None:
             wing += [(bx + span * 0.4, by - lift * 1.05), (bx + span, by - lift)]
             pen.line(at(*wing), fill=255, width=3, joint="curve")
 
-    canvas.cover(0, silhouette(canvas, 0, horizon, draw) * 0.85, palette.near)
+    canvas.blend_over(0, draw_silhouette(canvas, 0, horizon, draw) * 0.85, palette.near)
 
 
 def paint_balloons(canvas: Canvas, palette: Palette, horizon: int) -> None:
@@ -55,15 +55,17 @@ def paint_balloons(canvas: Canvas, palette: Palette, horizon: int) -> None:
         size = min(canvas.width, canvas.height) * float(rng.uniform(0.03, 0.085))
         x = canvas.width * float(rng.uniform(0.1, 0.9))
         y = horizon * float(rng.uniform(0.15, 0.75))
-        one, two = (mix(colour(shades[int(n)]), palette.haze, 0.3) for n in rng.choice(len(shades), 2, False))
+        one, two = (
+            blend(parse_color(shades[int(n)]), palette.haze, 0.3) for n in rng.choice(len(shades), 2, False)
+        )
         dim = np.float32(1 - 0.5 * palette.dark)
         for number, shade in enumerate((one, two, one)):
             wide = (1.0, 0.62, 0.26)[number]
-            _balloon(canvas, x, y, size, wide, shade * dim)
+            _paint_balloon(canvas, x, y, size, wide, shade * dim)
 
 
-def _balloon(canvas: Canvas, x: float, y: float, size: float, wide: float, shade: Array) -> None:
-    def draw(pen: Pen, at: At) -> None:
+def _paint_balloon(canvas: Canvas, x: float, y: float, size: float, wide: float, shade: Array) -> None:
+    def draw(pen: Pen, at: ToPixels) -> None:
         points = []
         for turn in np.linspace(0, 2 * math.pi, 48):
             drop = math.sin(turn)
@@ -74,7 +76,7 @@ def _balloon(canvas: Canvas, x: float, y: float, size: float, wide: float, shade
             pen.rectangle(at((x - size * 0.14, y + size * 1.5), (x + size * 0.14, y + size * 1.7)), fill=255)
 
     top, bottom = max(0, int(y - size * 1.1)), min(canvas.height, int(y + size * 1.8))
-    canvas.cover(top, silhouette(canvas, top, bottom, draw), shade)
+    canvas.blend_over(top, draw_silhouette(canvas, top, bottom, draw), shade)
 
 
 def paint_cabin(canvas: Canvas, palette: Palette, ground: Array, size: float) -> None:
@@ -82,7 +84,7 @@ def paint_cabin(canvas: Canvas, palette: Palette, ground: Array, size: float) ->
     x = int(canvas.width * float(canvas.rng.uniform(0.25, 0.75)))
     foot = float(ground[x]) + size * 0.1
 
-    def house(pen: Pen, at: At) -> None:
+    def house(pen: Pen, at: ToPixels) -> None:
         pen.rectangle(at((x - size * 0.5, foot - size * 0.55), (x + size * 0.5, foot + size * 0.3)), fill=255)
         pen.polygon(
             at((x - size * 0.66, foot - size * 0.5), (x, foot - size), (x + size * 0.66, foot - size * 0.5)),
@@ -90,22 +92,22 @@ def paint_cabin(canvas: Canvas, palette: Palette, ground: Array, size: float) ->
         )
         pen.rectangle(at((x + size * 0.24, foot - size * 1.0), (x + size * 0.36, foot - size * 0.6)), fill=255)
 
-    def window(pen: Pen, at: At) -> None:
+    def window(pen: Pen, at: ToPixels) -> None:
         for left in (-0.3, 0.08):
             pen.rectangle(
                 at((x + left * size, foot - size * 0.38), (x + (left + 0.22) * size, foot - size * 0.12)), fill=255
             )
 
     top, bottom = max(0, int(foot - size * 1.1)), min(canvas.height, int(foot + size * 0.3))
-    canvas.cover(top, silhouette(canvas, top, bottom, house), palette.near)
-    canvas.cover(top, silhouette(canvas, top, bottom, window), colour("ffd27a"))
+    canvas.blend_over(top, draw_silhouette(canvas, top, bottom, house), palette.near)
+    canvas.blend_over(top, draw_silhouette(canvas, top, bottom, window), parse_color("ffd27a"))
 
 
 def paint_tower(canvas: Canvas, palette: Palette, ground: float, size: float, *, castle: bool) -> None:
     """A castle on a rock, or a lighthouse with its beam."""
     x = canvas.width * float(canvas.rng.choice([0.3, 0.7]))
 
-    def draw_castle(pen: Pen, at: At) -> None:
+    def draw_castle(pen: Pen, at: ToPixels) -> None:
         for aside, wide, tall in (
             (-0.42, 0.13, 0.6),
             (-0.2, 0.16, 0.85),
@@ -120,10 +122,10 @@ def paint_tower(canvas: Canvas, palette: Palette, ground: float, size: float, *,
                 at((left - size * 0.03, high), ((left + right) / 2, peak), (right + size * 0.03, high)), fill=255
             )
         pen.rectangle(at((x - size * 0.45, ground - size * 0.34), (x + size * 0.52, ground + 4)), fill=255)
-        _rock(pen, at, x, ground - size * 0.05, size * 0.95, size * 0.9)
+        _draw_rock(pen, at, x, ground - size * 0.05, size * 0.95, size * 0.9)
 
-    def draw_lighthouse(pen: Pen, at: At) -> None:
-        _rock(pen, at, x, ground - size * 0.06, size * 0.5, size * 0.09)
+    def draw_lighthouse(pen: Pen, at: ToPixels) -> None:
+        _draw_rock(pen, at, x, ground - size * 0.06, size * 0.5, size * 0.09)
         pen.polygon(
             at(
                 (x - size * 0.11, ground + 4),
@@ -147,14 +149,14 @@ def paint_tower(canvas: Canvas, palette: Palette, ground: float, size: float, *,
     draw = draw_castle if castle else draw_lighthouse
     top = max(0, int(ground - size * 1.6))
     bottom = min(canvas.height, int(ground + (size * 0.9 if castle else 2)))
-    canvas.cover(top, silhouette(canvas, top, bottom, draw), mix(palette.near, palette.haze, 0.1))
+    canvas.blend_over(top, draw_silhouette(canvas, top, bottom, draw), blend(palette.near, palette.haze, 0.1))
     lamps = [(0.05, 0.8), (-0.2, 0.55), (0.3, 0.5), (0.07, 0.55)] if castle else [(0.0, 1.08)]
     for aside, high in lamps:
         reach = size * (0.05 if castle else 0.5)
         _lamp(canvas, x + aside * size, ground - high * size, reach)
 
 
-def _rock(pen: Pen, at: At, x: float, top: float, wide: float, tall: float) -> None:
+def _draw_rock(pen: Pen, at: ToPixels, x: float, top: float, wide: float, tall: float) -> None:
     """A steep, uneven hill under a building."""
     outline = [(-1.0, 1.0), (-0.82, 0.62), (-0.7, 0.55), (-0.58, 0.12), (-0.2, 0.0), (0.35, 0.02), (0.6, 0.1)]
     outline += [(0.7, 0.48), (0.86, 0.6), (1.0, 1.0)]
@@ -169,4 +171,4 @@ def _lamp(canvas: Canvas, x: float, y: float, reach: float) -> None:
     down = (np.arange(top, bottom, dtype=np.float32)[:, None] - y) / reach
     glow = np.clip(np.exp(-np.hypot(across, down) * 5) * 1.3, 0, 1)
     rows = canvas.rgb[top:bottom, left:right]
-    rows += glow[..., None] * (colour("ffe2a0") - rows)
+    rows += glow[..., None] * (parse_color("ffe2a0") - rows)

@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from providers.offline.scenery.canvas import colour, mix, shifted
+from providers.offline.scenery.canvas import blend, parse_color, shift_hue
 from providers.offline.scenery.noise import Array, Rng
 
 Hour = Literal["dawn", "day", "sunset", "dusk", "night", "fog"]
@@ -26,12 +26,12 @@ class Palette:
 
     @property
     def haze(self) -> Array:
-        return mix(self.sky[3], self.sky[1], 0.35)
+        return blend(self.sky[3], self.sky[1], 0.35)
 
 
 def _palette(sky: str, light: str, near: str, cloud: str, dark: float) -> Palette:
-    top, middle, low, horizon = (colour(code) for code in sky.split())
-    return Palette((top, middle, low, horizon), colour(light), colour(near), colour(cloud), dark)
+    top, middle, low, horizon = (parse_color(code) for code in sky.split())
+    return Palette((top, middle, low, horizon), parse_color(light), parse_color(near), parse_color(cloud), dark)
 
 
 PALETTES: dict[Hour, tuple[Palette, ...]] = {
@@ -68,23 +68,23 @@ PALETTES: dict[Hour, tuple[Palette, ...]] = {
 }
 
 
-def choose(rng: Rng, hour: Hour, tint: float | None) -> Palette:
+def choose_palette(rng: Rng, hour: Hour, tint: float | None) -> Palette:
     """One of an hour's palettes, turned a little by the seed, and towards a hue where one was asked for."""
     choices = PALETTES[hour]
     chosen = choices[int(rng.integers(len(choices)))]
     turn = float(rng.uniform(-0.018, 0.018))
     if tint is None:
-        return _turned(chosen, lambda shade: shifted(shade, turn))
-    wash = shifted(np.array([1.0, 0.25, 0.25], np.float32), tint)
+        return _map_colors(chosen, lambda shade: shift_hue(shade, turn))
+    wash = shift_hue(np.array([1.0, 0.25, 0.25], np.float32), tint)
 
     def washed(shade: Array) -> Array:
         brightness = float(shade.mean()) * 1.25
-        return np.clip(mix(shade, wash * np.float32(brightness), 0.5), 0, 1)
+        return np.clip(blend(shade, wash * np.float32(brightness), 0.5), 0, 1)
 
-    return _turned(chosen, washed)
+    return _map_colors(chosen, washed)
 
 
-def _turned(palette: Palette, change: Callable[[Array], Array]) -> Palette:
+def _map_colors(palette: Palette, change: Callable[[Array], Array]) -> Palette:
     top, middle, low, horizon = (change(shade) for shade in palette.sky)
     return replace(
         palette,

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from providers.offline.scenery.canvas import Canvas, colour, mix, shifted
-from providers.offline.scenery.noise import Array, resized, sample, step
-from providers.offline.scenery.sky import Light, paint_stars
+from providers.offline.scenery.canvas import Canvas, blend, parse_color, shift_hue
+from providers.offline.scenery.noise import Array, resize, sample, smoothstep
+from providers.offline.scenery.sky import LightSource, paint_stars
 
 NEBULAE = (
     ("1a0b3a", "8a2f9e", "ff6fae", "2ad1ff"),
@@ -25,12 +25,12 @@ PLANETS = (
 def paint_space(canvas: Canvas, tint: float | None) -> Array:
     """Fill the canvas; returns the colour of the nearest dark, for what stands before it."""
     rng = canvas.rng
-    dark, middle, bright, other = (colour(code) for code in NEBULAE[int(rng.integers(len(NEBULAE)))])
+    dark, middle, bright, other = (parse_color(code) for code in NEBULAE[int(rng.integers(len(NEBULAE)))])
     if tint is not None:
-        wash = shifted(np.array([1.0, 0.3, 0.3], np.float32), tint)
-        middle, bright = mix(middle, wash, 0.6), mix(bright, wash, 0.5)
+        wash = shift_hue(np.array([1.0, 0.3, 0.3], np.float32), tint)
+        middle, bright = blend(middle, wash, 0.6), blend(bright, wash, 0.5)
     _nebula(canvas, dark * np.float32(0.35), middle, bright, other)
-    light = Light(-canvas.width * 0.4, -canvas.height * 0.3, 1, moon=False)
+    light = LightSource(-canvas.width * 0.4, -canvas.height * 0.3, 1, moon=False)
     paint_stars(canvas, canvas.height * 2, light, many=False)
     short = min(canvas.width, canvas.height)
     x = canvas.width * float(rng.choice([rng.uniform(0.25, 0.4), rng.uniform(0.6, 0.75)]))
@@ -70,14 +70,14 @@ def _nebula(canvas: Canvas, dark: Array, middle: Array, bright: Array, other: Ar
     grid_x = np.linspace(-1, 1, width, dtype=np.float32)[None, :]
     grid_y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
     band = np.exp(-(((grid_y + lean * grid_x) / 0.75) ** 2))
-    thick = step(-0.7, 2.4, one + 0.9 * band) * (0.35 + 0.65 * band)
-    core = step(0.9, 2.8, one + 0.5 * two + 0.8 * band)
-    veil = step(0.5, 2.4, two) * band * 0.5
+    thick = smoothstep(-0.7, 2.4, one + 0.9 * band) * (0.35 + 0.65 * band)
+    core = smoothstep(0.9, 2.8, one + 0.5 * two + 0.8 * band)
+    veil = smoothstep(0.5, 2.4, two) * band * 0.5
     rgb = dark + thick[..., None] * (middle - dark)
     rgb += core[..., None] * (bright - rgb) * 0.85
     rgb += veil[..., None] * (other - rgb) * 0.7
     canvas.rgb = np.stack(
-        [resized(np.ascontiguousarray(rgb[..., part]), canvas.width, canvas.height) for part in range(3)], -1
+        [resize(np.ascontiguousarray(rgb[..., part]), canvas.width, canvas.height) for part in range(3)], -1
     )
 
 
@@ -95,7 +95,7 @@ def _planet(canvas: Canvas, x: float, y: float, radius: float, turn: float) -> N
     tilted = down * np.cos(turn) - across * np.sin(turn)
     swirl = sample(canvas.grain, across * 0.16 + 3 + 0 * down, tilted * 0.24 + 3)
     bands = np.sin(tilted * float(rng.uniform(7, 13)) + swirl * 0.9)
-    bright, shadow = (colour(code) for code in PLANETS[int(rng.integers(len(PLANETS)))])
+    bright, shadow = (parse_color(code) for code in PLANETS[int(rng.integers(len(PLANETS)))])
     part = 0.5 + 0.28 * bands + 0.2 * swirl
     shade = shadow + np.clip(part, 0, 1)[..., None] * (bright - shadow)
     shade = shade * (0.03 + 1.1 * light**0.9)[..., None]
@@ -112,9 +112,9 @@ def _rings(canvas: Canvas, x: float, y: float, radius: float, turn: float, shade
     along = across * np.cos(turn) + down * np.sin(turn)
     over = (down * np.cos(turn) - across * np.sin(turn)) / 0.26
     distance = np.sqrt(along**2 + over**2)
-    inside = step(1.32, 1.38, distance) * (1 - step(2.05, 2.15, distance))
+    inside = smoothstep(1.32, 1.38, distance) * (1 - smoothstep(2.05, 2.15, distance))
     gaps = 0.55 + 0.45 * np.sin(distance * 38) * np.sin(distance * 17)
     half = (over > 0) if front else (over <= 0)
     shadow = np.where((along > 0.2) & (np.abs(over) < 1.9) & ~half, 0.35, 1.0) if not front else 1.0
     alpha = (inside * gaps * half * 0.75 * shadow).astype(np.float32)
-    canvas.cover(0, alpha, mix(shade, colour("fff4e0"), 0.55))
+    canvas.blend_over(0, alpha, blend(shade, parse_color("fff4e0"), 0.55))

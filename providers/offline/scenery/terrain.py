@@ -4,14 +4,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from providers.offline.scenery.canvas import Canvas, mix
-from providers.offline.scenery.noise import Array, line, sample, smoothed, step
+from providers.offline.scenery.canvas import Canvas, blend
+from providers.offline.scenery.noise import Array, ridge_line, sample, smooth_heights, smoothstep
 from providers.offline.scenery.palette import Palette
-from providers.offline.scenery.sky import Light
+from providers.offline.scenery.sky import LightSource
 
 
 @dataclass(frozen=True)
-class Look:
+class TerrainStyle:
     """How a range of land is drawn."""
 
     shade: Array
@@ -31,20 +31,22 @@ class Look:
     """How much of its colour it keeps at night: snow keeps most."""
 
 
-def heights(canvas: Canvas, crest: float, tall: float, waves: float, roughness: float, *, smooth: bool) -> Array:
+def ridge_heights(
+    canvas: Canvas, crest: float, tall: float, waves: float, roughness: float, *, smooth: bool
+) -> Array:
     """The row of the upper edge at every column; `crest` is the row of its highest point."""
-    bumps = line(canvas.rng, canvas.width, waves * canvas.width / 1024, roughness, smooth=smooth)
+    bumps = ridge_line(canvas.rng, canvas.width, waves * canvas.width / 1024, roughness, smooth=smooth)
     return (crest + tall * (1 - bumps)).astype(np.float32)
 
 
-def paint_range(
+def paint_ridge(
     canvas: Canvas,
     palette: Palette,
-    light: Light,
+    light: LightSource,
     edge: Array,
     bottom: int,
     depth: float,
-    look: Look,
+    look: TerrainStyle,
     *,
     trees: Array | None = None,
 ) -> None:
@@ -63,27 +65,27 @@ def paint_range(
     cover = np.clip(below + 0.5, 0, 1)
     span = max(1.0, float(bottom - edge.min()))
     lit = _relief(canvas, light, slope, below, look)
-    own = mix(look.shade, palette.near, palette.dark * (1 - look.bright))
-    near = mix(palette.haze, own, 0.18 + 0.82 * depth)
-    dark = mix(near, mix(palette.near, palette.sky[0], 0.3), (0.25 + 0.45 * depth) * (1 - 0.6 * look.bright))
-    sunlight = mix(palette.light, palette.sky[2], 0.8 if light.moon else 0.15)
+    own = blend(look.shade, palette.near, palette.dark * (1 - look.bright))
+    near = blend(palette.haze, own, 0.18 + 0.82 * depth)
+    dark = blend(near, blend(palette.near, palette.sky[0], 0.3), (0.25 + 0.45 * depth) * (1 - 0.6 * look.bright))
+    sunlight = blend(palette.light, palette.sky[2], 0.8 if light.moon else 0.15)
     bright = near + (sunlight - near) * np.float32(0.36 * (1 - 0.5 * palette.dark))
     shade: Array = dark + lit[..., None] * (bright - dark)
     if look.snow > 0:
-        shade = _snowed(canvas, palette, shade, below, lit, span * look.snow, depth)
+        shade = _add_snow(canvas, palette, shade, below, lit, span * look.snow, depth)
     foot = np.clip((rows - edge.mean()) / max(1.0, bottom - float(edge.mean())), 0, 1)
     mist = (look.mist * (1 - 0.6 * depth) * foot**1.4)[..., None]
-    shade += mist * (mix(palette.haze, palette.sky[3], 0.35) - shade)
-    canvas.cover(top, cover, shade)
+    shade += mist * (blend(palette.haze, palette.sky[3], 0.35) - shade)
+    canvas.blend_over(top, cover, shade)
 
 
-def _relief(canvas: Canvas, light: Light, edge: Array, below: Array, look: Look) -> Array:
+def _relief(canvas: Canvas, light: LightSource, edge: Array, below: Array, look: TerrainStyle) -> Array:
     """0 in shadow, 1 in the light: by the slope of the edge above, carried down along ragged lines."""
     width = canvas.width
     columns = np.arange(width, dtype=np.float32)
     fine, broad = (16, 7) if look.soft else (90, 22)
-    slope = np.gradient(smoothed(edge, max(3, width // fine))) + 0.7 * np.gradient(
-        smoothed(edge, max(9, width // broad))
+    slope = np.gradient(smooth_heights(edge, max(3, width // fine))) + 0.7 * np.gradient(
+        smooth_heights(edge, max(9, width // broad))
     )
     facing = np.tanh((columns - light.x) / (0.16 * width))
     slope = slope / max(float(slope.std()), 0.02)
@@ -100,14 +102,14 @@ def _relief(canvas: Canvas, light: Light, edge: Array, below: Array, look: Look)
     return np.clip(lit, 0, 1.2)
 
 
-def _snowed(
+def _add_snow(
     canvas: Canvas, palette: Palette, shade: Array, below: Array, lit: Array, reach: float, depth: float
 ) -> Array:
     columns = np.arange(canvas.width, dtype=np.float32)[None, :] / 300
     ragged = sample(canvas.grain, columns + 0 * below, np.maximum(below, 0) / 420)
-    snow = step(-0.25, 0.35, 1 - np.maximum(below, 0) / reach + 0.45 * ragged)
-    white = mix(palette.light, palette.haze, 0.45 - 0.3 * depth) * np.float32(1 - 0.35 * palette.dark)
-    blue = mix(palette.sky[1], white, 0.35)
+    snow = smoothstep(-0.25, 0.35, 1 - np.maximum(below, 0) / reach + 0.45 * ragged)
+    white = blend(palette.light, palette.haze, 0.45 - 0.3 * depth) * np.float32(1 - 0.35 * palette.dark)
+    blue = blend(palette.sky[1], white, 0.35)
     covered = blue + np.clip(lit * 1.25 - 0.2, 0, 1)[..., None] * (white - blue)
     result: Array = shade + snow[..., None] * (covered - shade)
     return result

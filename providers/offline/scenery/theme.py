@@ -109,7 +109,7 @@ TINTS = {
     r"purple|violet|lilac|фиолет\w*|сирен\w*|лилов\w*": 0.76,
     r"pink|magenta|cherry|sakura|розов\w*|сакур\w*": 0.92,
 }
-USUAL: dict[Subject, tuple[Hour, ...]] = {
+DEFAULT_HOURS: dict[Subject, tuple[Hour, ...]] = {
     "mountains": ("dawn", "sunset", "dusk", "day", "night"),
     "lake": ("dawn", "sunset", "dusk", "day", "night"),
     "sea": ("sunset", "day", "dawn", "dusk"),
@@ -134,31 +134,31 @@ class Theme:
     """A hue in turns, where a colour was named."""
 
 
-def read(prompt: str, by_prompt: Rng, by_seed: Rng) -> Theme:
+def parse_theme(prompt: str, by_prompt: Rng, by_seed: Rng) -> Theme:
     """The first subject, hour and colour that the prompt names.
 
     A subject that it leaves open follows from the prompt alone, an hour from the seed too.
     """
-    named = first_named(SUBJECTS, prompt)
-    subject: Subject = named if named is not None else _any(by_prompt, tuple(SUBJECTS))
+    named = find_first(SUBJECTS, prompt)
+    subject: Subject = named if named is not None else _pick(by_prompt, tuple(SUBJECTS))
     clear: dict[Hour, str] = {hour: words for hour, words in HOURS.items() if hour != "fog"}
-    told = first_named(clear, prompt) or first_named(
+    told = find_first(clear, prompt) or find_first(
         HOURS, prompt
     )  # a storm may come at any hour; alone, it is grey
-    hour: Hour = told if told is not None and subject != "space" else _any(by_seed, USUAL[subject])
-    extras = frozenset(name for name, words in EXTRAS.items() if _place(words, prompt) is not None)
-    return Theme(subject, hour, extras, first_named({hue: words for words, hue in TINTS.items()}, prompt))
+    hour: Hour = told if told is not None and subject != "space" else _pick(by_seed, DEFAULT_HOURS[subject])
+    extras = frozenset(name for name, words in EXTRAS.items() if _find(words, prompt) is not None)
+    return Theme(subject, hour, extras, find_first({hue: words for words, hue in TINTS.items()}, prompt))
 
 
-def _place(words: str, prompt: str) -> int | None:
+def _find(words: str, prompt: str) -> int | None:
     found = re.search(rf"(?<!\w)(?:{words})(?!\w)", prompt, re.IGNORECASE)
     return found.start() if found else None
 
 
-def first_named(table: dict[Name, str], prompt: str) -> Name | None:
-    places = {name: place for name, words in table.items() if (place := _place(words, prompt)) is not None}
+def find_first(table: dict[Name, str], prompt: str) -> Name | None:
+    places = {name: place for name, words in table.items() if (place := _find(words, prompt)) is not None}
     return min(places, key=lambda name: places[name]) if places else None
 
 
-def _any(rng: Rng, choices: tuple[Name, ...]) -> Name:
+def _pick(rng: Rng, choices: tuple[Name, ...]) -> Name:
     return choices[int(rng.integers(len(choices)))]

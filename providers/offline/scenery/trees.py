@@ -5,13 +5,13 @@ import math
 
 import numpy as np
 
-from providers.offline.scenery.canvas import Canvas, colour, mix
-from providers.offline.scenery.drawing import At, Pen, Point, silhouette
+from providers.offline.scenery.canvas import Canvas, blend, parse_color
+from providers.offline.scenery.drawing import Pen, Point, ToPixels, draw_silhouette
 from providers.offline.scenery.noise import Array
 from providers.offline.scenery.palette import Palette
 
 
-def wooded(canvas: Canvas, edge: Array, tall: float, density: float) -> Array:
+def tree_line(canvas: Canvas, edge: Array, tall: float, density: float) -> Array:
     """The same edge with the tips of a far forest on it; `tall` is a tree's height in pixels."""
     rng, width = canvas.rng, canvas.width
     grown = edge.copy()
@@ -40,22 +40,22 @@ def paint_pines(
     bottom = min(canvas.height, int(max(feet)) + 6)
     trees = sorted(zip(side * width, feet, sizes, strict=True), key=lambda tree: tree[1])
 
-    def draw(pen: Pen, at: At) -> None:
+    def draw(pen: Pen, at: ToPixels) -> None:
         for x, foot, size in trees:
-            _pine(pen, at, float(x), foot + 3, float(size), rng)
+            _draw_pine(pen, at, float(x), foot + 3, float(size), rng)
 
-    cover = silhouette(canvas, top, bottom, draw)
-    shade = mix(palette.near, palette.haze, 0.04)
+    cover = draw_silhouette(canvas, top, bottom, draw)
+    shade = blend(palette.near, palette.haze, 0.04)
     if snowy:
         rows = np.roll(cover, 3, axis=0)
         snow = np.clip(cover - rows, 0, 1)
-        canvas.cover(top, cover, shade)
-        canvas.cover(top, snow * 0.8, mix(palette.light, palette.haze, 0.4))
+        canvas.blend_over(top, cover, shade)
+        canvas.blend_over(top, snow * 0.8, blend(palette.light, palette.haze, 0.4))
         return
-    canvas.cover(top, cover, shade)
+    canvas.blend_over(top, cover, shade)
 
 
-def _pine(pen: Pen, at: At, x: float, foot: float, size: float, rng: np.random.Generator) -> None:
+def _draw_pine(pen: Pen, at: ToPixels, x: float, foot: float, size: float, rng: np.random.Generator) -> None:
     wide = size * float(rng.uniform(0.16, 0.23))
     tiers = max(6, int(size / 13))
     pen.polygon(at((x - size * 0.012, foot), (x, foot - size), (x + size * 0.012, foot)), fill=255)
@@ -76,7 +76,7 @@ def paint_palms(canvas: Canvas, palette: Palette, foot: float, tall: float, on_l
     """A few palms leaning in from one side."""
     rng = canvas.rng
 
-    def draw(pen: Pen, at: At) -> None:
+    def draw(pen: Pen, at: ToPixels) -> None:
         for number in range(3):
             out = canvas.width * (0.05 + 0.09 * number + float(rng.uniform(-0.02, 0.02)))
             size = tall * float(rng.uniform(0.7, 1.0))
@@ -86,13 +86,13 @@ def paint_palms(canvas: Canvas, palette: Palette, foot: float, tall: float, on_l
             thick = size * 0.02
             for (x0, y0), (x1, y1) in itertools.pairwise(trunk):
                 pen.line(at((x0, y0), (x1, y1)), fill=255, width=max(3, int(thick * 2)))
-            _crown(pen, at, trunk[-1], size * 0.42, rng)
+            _draw_palm_crown(pen, at, trunk[-1], size * 0.42, rng)
 
     top = max(0, int(foot - tall * 1.35))
-    canvas.cover(top, silhouette(canvas, top, min(canvas.height, int(foot) + 4), draw), palette.near)
+    canvas.blend_over(top, draw_silhouette(canvas, top, min(canvas.height, int(foot) + 4), draw), palette.near)
 
 
-def _crown(pen: Pen, at: At, crown: Point, reach: float, rng: np.random.Generator) -> None:
+def _draw_palm_crown(pen: Pen, at: ToPixels, crown: Point, reach: float, rng: np.random.Generator) -> None:
     x, y = crown
     parts = np.linspace(0, 1, 22)
     for turn in np.linspace(-0.25, math.pi + 0.25, 10):
@@ -120,8 +120,8 @@ def paint_flowers(canvas: Canvas, palette: Palette, first: int, kinds: list[Arra
         x, y = int(rng.uniform(0, canvas.width)), int(first + span * near)
         size = 1 + int(near * near * 11 * float(rng.uniform(0.5, 1.1)))
         shade = kinds[int(rng.integers(len(kinds)))]
-        bright = mix(shade, palette.near, palette.dark * 0.75) * np.float32(rng.uniform(0.75, 1.1))
-        bright = mix(bright, palette.haze, 0.3 * (1 - near))
+        bright = blend(shade, palette.near, palette.dark * 0.75) * np.float32(rng.uniform(0.75, 1.1))
+        bright = blend(bright, palette.haze, 0.3 * (1 - near))
         part = canvas.rgb[max(0, y - size) : y + 1, max(0, x - size // 2) : x + size // 2 + 1]
         part += 0.85 * (np.clip(bright, 0, 1) - part)
 
@@ -131,11 +131,13 @@ def paint_grass(canvas: Canvas, palette: Palette, ground: Array, tall: float, co
     rng = canvas.rng
     top = max(0, int(ground.min() - tall * 1.2))
 
-    def draw(pen: Pen, at: At) -> None:
+    def draw(pen: Pen, at: ToPixels) -> None:
         for x in rng.uniform(0, canvas.width, count):
             foot = float(ground[min(canvas.width - 1, int(x))]) + 4
             size = tall * float(rng.uniform(0.3, 1.0))
             lean = size * float(rng.uniform(-0.35, 0.35))
             pen.polygon(at((x - 1.6, foot), (x + lean, foot - size), (x + 1.6, foot)), fill=255)
 
-    canvas.cover(top, silhouette(canvas, top, canvas.height, draw), mix(palette.near, colour("203018"), 0.15))
+    canvas.blend_over(
+        top, draw_silhouette(canvas, top, canvas.height, draw), blend(palette.near, parse_color("203018"), 0.15)
+    )

@@ -2,14 +2,14 @@
 
 import numpy as np
 
-from providers.offline.scenery.canvas import Canvas, mix
-from providers.offline.scenery.noise import Array, sample, step
+from providers.offline.scenery.canvas import Canvas, blend
+from providers.offline.scenery.noise import Array, sample, smoothstep
 from providers.offline.scenery.palette import Palette
-from providers.offline.scenery.sky import Light
+from providers.offline.scenery.sky import LightSource
 
 
 def paint_water(
-    canvas: Canvas, palette: Palette, light: Light, shore: int, *, waves: float, own: Array | None = None
+    canvas: Canvas, palette: Palette, light: LightSource, shore: int, *, waves: float, own: Array | None = None
 ) -> None:
     """Fill the rows from `shore` down. `waves` is 0 for a mirror and 1 for the open sea."""
     count = canvas.height - shore
@@ -25,14 +25,14 @@ def paint_water(
     row = np.clip(source, 0, shore - 1).astype(np.int32)
     column = np.clip(aside, 0, canvas.width - 1).astype(np.int32)
     water = canvas.rgb[row, column]
-    deep = mix(palette.near, palette.sky[0], 0.55) if own is None else mix(own, palette.near, palette.dark)
+    deep = blend(palette.near, palette.sky[0], 0.55) if own is None else blend(own, palette.near, palette.dark)
     depth = (0.14 + (0.34 + 0.16 * waves) * near**0.8)[..., None]
     water += depth * (deep - water)
     water *= (1 + 0.1 * (0.3 + waves) * ripples)[..., None]
     canvas.rgb[shore:] = np.clip(water, 0, 1)
     _glitter(canvas, palette, light, shore, ripples, near, columns)
     edge = np.exp(-down / 3.0) * 0.25 + 0 * columns
-    canvas.cover(shore, edge.astype(np.float32), palette.sky[3])
+    canvas.blend_over(shore, edge.astype(np.float32), palette.sky[3])
 
 
 def _ripples(canvas: Canvas, columns: Array, near: Array) -> Array:
@@ -46,12 +46,12 @@ def _ripples(canvas: Canvas, columns: Array, near: Array) -> Array:
 
 
 def _glitter(
-    canvas: Canvas, palette: Palette, light: Light, shore: int, ripples: Array, near: Array, columns: Array
+    canvas: Canvas, palette: Palette, light: LightSource, shore: int, ripples: Array, near: Array, columns: Array
 ) -> None:
     x, y = int(np.clip(light.x, 0, canvas.width - 1)), int(max(light.y, 0))
     if y >= shore or canvas.rgb[y, x].mean() < 0.72 * palette.light.mean():
         return  # below the horizon, or behind a mountain
     wide = canvas.width * (0.035 + 0.10 * near)
     path = np.exp(-(((columns - light.x) / wide) ** 2))
-    sparks = step(0.35, 1.3, ripples) * path * (0.9 - 0.45 * near)
-    canvas.shine(shore, np.clip(sparks * (0.6 if light.moon else 0.9), 0, 1).astype(np.float32), palette.light)
+    sparks = smoothstep(0.35, 1.3, ripples) * path * (0.9 - 0.45 * near)
+    canvas.add_light(shore, np.clip(sparks * (0.6 if light.moon else 0.9), 0, 1).astype(np.float32), palette.light)

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from providers.offline.scenery.canvas import Canvas, colour, mix
-from providers.offline.scenery.drawing import At, Pen, silhouette
+from providers.offline.scenery.canvas import Canvas, blend, parse_color
+from providers.offline.scenery.drawing import Pen, ToPixels, draw_silhouette
 from providers.offline.scenery.palette import Palette
 
 
@@ -11,26 +11,26 @@ def paint_snowfall(canvas: Canvas) -> None:
     """Flakes near and far."""
     rng = canvas.rng
 
-    def draw(pen: Pen, at: At) -> None:
+    def draw(pen: Pen, at: ToPixels) -> None:
         for _ in range(int(700 * canvas.width * canvas.height / 1e6)):
             x, y = float(rng.uniform(0, canvas.width)), float(rng.uniform(0, canvas.height))
             size = 0.7 + 3.2 * float(rng.random()) ** 5
             pen.ellipse(at((x - size, y - size), (x + size, y + size)), fill=int(rng.uniform(90, 235)))
 
-    canvas.cover(0, silhouette(canvas, 0, canvas.height, draw), colour("fbfdff"))
+    canvas.blend_over(0, draw_silhouette(canvas, 0, canvas.height, draw), parse_color("fbfdff"))
 
 
 def paint_rain(canvas: Canvas) -> None:
     """Slanting streaks."""
     rng = canvas.rng
 
-    def draw(pen: Pen, at: At) -> None:
+    def draw(pen: Pen, at: ToPixels) -> None:
         for _ in range(int(650 * canvas.width * canvas.height / 1e6)):
             x, y = float(rng.uniform(-40, canvas.width)), float(rng.uniform(-40, canvas.height))
             long = float(rng.uniform(14, 46))
             pen.line(at((x, y), (x + long * 0.22, y + long)), fill=int(rng.uniform(25, 95)), width=2)
 
-    canvas.cover(0, silhouette(canvas, 0, canvas.height, draw), colour("e8f0f4"))
+    canvas.blend_over(0, draw_silhouette(canvas, 0, canvas.height, draw), parse_color("e8f0f4"))
 
 
 def paint_mist(canvas: Canvas, palette: Palette, row: int, thick: float, strong: float) -> None:
@@ -42,10 +42,10 @@ def paint_mist(canvas: Canvas, palette: Palette, row: int, thick: float, strong:
     wide = 61
     across = np.convolve(np.pad(across, wide // 2, mode="edge"), np.ones(wide) / wide, "valid").astype(np.float32)
     alpha = np.clip(alpha * across[None, :], 0, 1).astype(np.float32)
-    canvas.cover(0, alpha, mix(palette.haze, palette.sky[3], 0.5))
+    canvas.blend_over(0, alpha, blend(palette.haze, palette.sky[3], 0.5))
 
 
-def finish(canvas: Canvas) -> None:
+def apply_finish(canvas: Canvas) -> None:
     """Darker corners, and a breath of grain against banding."""
     across = np.linspace(-1, 1, canvas.width, dtype=np.float32)[None, :]
     down = np.linspace(-1, 1, canvas.height, dtype=np.float32)[:, None]

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image
 
-from providers.offline.image.landscape import picture, sign
-from providers.offline.image.loading import filling, opened
-from providers.offline.scenery.noise import Array, fractal, step
-from providers.offline.video.encoding import FPS, Planes, film, planes
+from providers.offline.image.landscape import add_watermark, render_landscape
+from providers.offline.image.loading import crop_to_fill, open_image
+from providers.offline.scenery.noise import Array, fractal, smoothstep
+from providers.offline.video.encoding import FPS, Planes, encode_mp4, to_planes
 
-SIZES = {
+VIDEO_SIZES = {
     "16:9": (1280, 720),
     "9:16": (720, 1280),
     "1:1": (960, 960),
@@ -20,15 +20,15 @@ SIZES = {
     "21:9": (1344, 576),
     "9:21": (576, 1344),
 }
-ROOM = 1.22
+CAMERA_MARGIN = 1.22
 """How much larger than the frame the picture is, for the camera to move in."""
-LONGEST = 10.0
+MAX_VIDEO_SECONDS = 10.0
 """Seconds."""
 
 Box = tuple[float, float, float, float]
 
 
-def shoot(
+def render_video(
     prompt: str,
     seed: int,
     *,
@@ -42,17 +42,23 @@ def shoot(
     It starts from the picture `start` (a landscape of the prompt where there is none) and melts into
     `end` where that is given. A `start` that is no picture raises ProviderError (BAD_INPUT).
     """
-    width, height = SIZES[aspect]
-    large = (round(width * ROOM / 4) * 4, round(height * ROOM / 4) * 4)
-    first = planes(filling(opened(start), *large) if start else picture(prompt, seed, *large, mark=False))
-    last = planes(filling(opened(end), *large)) if end else None
+    width, height = VIDEO_SIZES[aspect]
+    large = (round(width * CAMERA_MARGIN / 4) * 4, round(height * CAMERA_MARGIN / 4) * 4)
+    first = to_planes(
+        crop_to_fill(open_image(start), *large)
+        if start
+        else render_landscape(prompt, seed, *large, watermark=False)
+    )
+    last = to_planes(crop_to_fill(open_image(end), *large)) if end else None
     rng = np.random.default_rng(seed & 0xFFFFFFFF)
-    count = max(1, round(min(seconds, LONGEST) * FPS))
-    views = _views(rng, large, (width, height), count)
-    return film(_frames(first, last, views, (width, height), rng), width, height)
+    count = max(1, round(min(seconds, MAX_VIDEO_SECONDS) * FPS))
+    views = _camera_path(rng, large, (width, height), count)
+    return encode_mp4(_render_frames(first, last, views, (width, height), rng), width, height)
 
 
-def _views(rng: np.random.Generator, large: tuple[int, int], frame: tuple[int, int], count: int) -> list[Box]:
+def _camera_path(
+    rng: np.random.Generator, large: tuple[int, int], frame: tuple[int, int], count: int
+) -> list[Box]:
     """What the camera sees in each frame: a slow, eased move and zoom."""
     turn, inward = float(rng.uniform(0, 2 * math.pi)), bool(rng.random() < 0.6)
     views = []
@@ -68,20 +74,20 @@ def _views(rng: np.random.Generator, large: tuple[int, int], frame: tuple[int, i
     return views
 
 
-def _frames(
+def _render_frames(
     first: Planes, last: Planes | None, views: list[Box], size: tuple[int, int], rng: np.random.Generator
 ) -> Iterator[Planes]:
     melt = fractal(rng, 2.0, 256)[:144, :256]
     for number, view in enumerate(views):
-        frame = _seen(first, view, size)
+        frame = _crop(first, view, size)
         if last is not None:
             part = number / max(1, len(views) - 1)
-            frame = _melted(frame, _seen(last, view, size), melt, part)
-        sign(frame[0])
+            frame = _dissolve(frame, _crop(last, view, size), melt, part)
+        add_watermark(frame[0])
         yield frame
 
 
-def _seen(picture: Planes, view: Box, size: tuple[int, int]) -> Planes:
+def _crop(picture: Planes, view: Box, size: tuple[int, int]) -> Planes:
     bright, blue, red = picture
     half_size = (size[0] // 2, size[1] // 2)
     half_view = (view[0] / 2, view[1] / 2, view[2] / 2, view[3] / 2)
@@ -93,11 +99,11 @@ def _seen(picture: Planes, view: Box, size: tuple[int, int]) -> Planes:
     )
 
 
-def _melted(one: Planes, other: Planes, melt: Array, part: float) -> Planes:
+def _dissolve(one: Planes, other: Planes, melt: Array, part: float) -> Planes:
     """`other` shows through in soft spots that grow until they are all of the frame."""
     level = 6.0 * (part - 0.5) / 0.76
-    spots = np.ascontiguousarray(step(-0.9, 0.9, level - melt).astype(np.float32) * 255)
-    masks = [_mask(spots, plane.size) for plane in one[:2]]
+    spots = np.ascontiguousarray(smoothstep(-0.9, 0.9, level - melt).astype(np.float32) * 255)
+    masks = [_resize_mask(spots, plane.size) for plane in one[:2]]
     return (
         Image.composite(other[0], one[0], masks[0]),
         Image.composite(other[1], one[1], masks[1]),
@@ -105,6 +111,6 @@ def _melted(one: Planes, other: Planes, melt: Array, part: float) -> Planes:
     )
 
 
-def _mask(spots: Array, size: tuple[int, int]) -> Image.Image:
+def _resize_mask(spots: Array, size: tuple[int, int]) -> Image.Image:
     small = Image.fromarray(spots.astype(np.uint8))
     return small.resize(size, Image.Resampling.BILINEAR)

@@ -14,20 +14,20 @@ from PIL import Image
 
 FPS = 15
 """Few, so that a sandbox on two cores makes five seconds of 720p in about one of its own."""
-SOUND_RATE = 44_100
+AUDIO_RATE = 44_100
 BT709 = 1
-LIMITED = 1
+LIMITED_RANGE = 1
 
 Planes = tuple[Image.Image, Image.Image, Image.Image]
 """A picture as H.264 keeps it: brightness, and two colour differences at half the size.
 
 Scaling and mixing these costs half of what it costs in red, green and blue.
 """
-Sound = npt.NDArray[np.float32]
+AudioSamples = npt.NDArray[np.float32]
 """One channel, -1 to 1, SOUND_RATE samples a second."""
 
 
-def planes(image: Image.Image) -> Planes:
+def to_planes(image: Image.Image) -> Planes:
     """An RGB picture, whose width and height are multiples of 4, as planes."""
     frame = av.VideoFrame.from_ndarray(np.asarray(image), format="rgb24")
     both = frame.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709).to_ndarray()
@@ -36,7 +36,7 @@ def planes(image: Image.Image) -> Planes:
     return Image.fromarray(both[:height]), Image.fromarray(halves[0]), Image.fromarray(halves[1])
 
 
-def film(frames: Iterable[Planes], width: int, height: int, sound: Sound | None = None) -> bytes:
+def encode_mp4(frames: Iterable[Planes], width: int, height: int, sound: AudioSamples | None = None) -> bytes:
     """An MP4 of frames of this size (multiples of 4), FPS a second, with or without sound."""
     # The index can only be moved to the front of a real file.
     with tempfile.TemporaryDirectory(prefix="film-") as folder:
@@ -47,24 +47,24 @@ def film(frames: Iterable[Planes], width: int, height: int, sound: Sound | None 
             picture.options = {"preset": "ultrafast", "crf": "26", "threads": "2"}
             context = picture.codec_context
             context.colorspace = context.color_primaries = context.color_trc = BT709
-            context.color_range = LIMITED
-            voice = container.add_stream("aac", rate=SOUND_RATE, layout="mono") if sound is not None else None
+            context.color_range = LIMITED_RANGE
+            voice = container.add_stream("aac", rate=AUDIO_RATE, layout="mono") if sound is not None else None
             for frame in frames:
-                container.mux(picture.encode(_frame(frame, width)))
+                container.mux(picture.encode(_to_video_frame(frame, width)))
             container.mux(picture.encode(None))
             if voice is not None and sound is not None:
-                for block in blocks(sound, 1024, SOUND_RATE):
+                for block in split_into_frames(sound, 1024, AUDIO_RATE):
                     container.mux(voice.encode(block))
                 container.mux(voice.encode(None))
         return path.read_bytes()
 
 
-def _frame(frame: Planes, width: int) -> av.VideoFrame:
+def _to_video_frame(frame: Planes, width: int) -> av.VideoFrame:
     together = np.concatenate([np.asarray(plane).reshape(-1, width) for plane in frame])
     return av.VideoFrame.from_ndarray(together, format="yuv420p")
 
 
-def blocks(sound: npt.NDArray[Any], size: int, rate: int) -> Iterable[av.AudioFrame]:
+def split_into_frames(sound: npt.NDArray[Any], size: int, rate: int) -> Iterable[av.AudioFrame]:
     """The sound in blocks of `size` samples, the last one filled up with silence."""
     for start in range(0, len(sound), size):
         part = np.zeros((1, size), np.float32)

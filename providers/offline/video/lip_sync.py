@@ -8,47 +8,47 @@ import av
 import numpy as np
 from PIL import Image
 
-from providers.media_type import media_type
-from providers.offline.audio.codec import heard, loudness
-from providers.offline.image.landscape import sign
-from providers.offline.image.loading import filling, opened
+from providers.media_type import detect_media_type
+from providers.offline.audio.codec import decode_audio, loudness
+from providers.offline.image.landscape import add_watermark
+from providers.offline.image.loading import crop_to_fill, open_image
 from providers.offline.image.mouth_detection import Mouth, find_mouth
-from providers.offline.scenery.noise import Array, step
-from providers.offline.video.encoding import FPS, SOUND_RATE, Planes, film, planes
+from providers.offline.scenery.noise import Array, smoothstep
+from providers.offline.video.encoding import AUDIO_RATE, FPS, Planes, encode_mp4, to_planes
 from providers.protocols import ErrorKind, ProviderError
 
-SIDE = 768
+MAX_SIDE = 768
 """The longer side of the film, in pixels."""
-LONGEST = 60.0
+MAX_AUDIO_SECONDS = 60.0
 """Seconds of sound that are used."""
-MOST_FRAMES = 10 * FPS
+MAX_FRAMES = 10 * FPS
 """Frames of a video that are used; a longer sound plays them back and forth."""
 
-MOUTHS = 16
+MOUTH_POSITIONS = 16
 """How many ways a mouth is open; a photo needs no more drawings than that."""
 
 
-def talk(face: bytes, sound: bytes) -> bytes:
+def animate_face(face: bytes, sound: bytes) -> bytes:
     """An MP4 of the photo or video `face` that says `sound`.
 
     ProviderError (BAD_INPUT) where the one has no picture or the other no sound.
     """
-    heard_sound = heard(sound, SOUND_RATE, LONGEST)
-    levels = loudness(heard_sound, SOUND_RATE, FPS)
-    pictures = _pictures(face)
+    heard_sound = decode_audio(sound, AUDIO_RATE, MAX_AUDIO_SECONDS)
+    levels = loudness(heard_sound, AUDIO_RATE, FPS)
+    pictures = _decode_face_frames(face)
     width, height = pictures[0].size
-    return film(_frames(pictures, levels), width, height, heard_sound)
+    return encode_mp4(_render_frames(pictures, levels), width, height, heard_sound)
 
 
-def check_face(face: bytes) -> None:
+def validate_face(face: bytes) -> None:
     """Raise ProviderError (BAD_INPUT) where `talk` would find no picture."""
-    _pictures(face, most=1)
+    _decode_face_frames(face, most=1)
 
 
-def _pictures(face: bytes, most: int = MOST_FRAMES) -> list[Image.Image]:
-    kind = media_type(face)
+def _decode_face_frames(face: bytes, most: int = MAX_FRAMES) -> list[Image.Image]:
+    kind = detect_media_type(face)
     if not kind.startswith("video/"):
-        return [_sized(opened(face))]
+        return [_resize(open_image(face))]
     pictures: list[Image.Image] = []
     try:
         with av.open(io.BytesIO(face), "r") as container:
@@ -57,7 +57,7 @@ def _pictures(face: bytes, most: int = MOST_FRAMES) -> list[Image.Image]:
             rate = float(container.streams.video[0].average_rate or FPS)
             for number, frame in enumerate(container.decode(video=0)):
                 while len(pictures) <= number * FPS / rate and len(pictures) < most:
-                    pictures.append(_sized(Image.fromarray(frame.to_ndarray(format="rgb24"))))
+                    pictures.append(_resize(Image.fromarray(frame.to_ndarray(format="rgb24"))))
                 if len(pictures) >= most:
                     break
     except (av.FFmpegError, ValueError) as error:
@@ -67,26 +67,26 @@ def _pictures(face: bytes, most: int = MOST_FRAMES) -> list[Image.Image]:
     return pictures
 
 
-def _sized(image: Image.Image) -> Image.Image:
-    scale = SIDE / max(image.size)
+def _resize(image: Image.Image) -> Image.Image:
+    scale = MAX_SIDE / max(image.size)
     width, height = (max(64, round(side * scale / 4) * 4) for side in image.size)
-    return filling(image.convert("RGB"), width, height)
+    return crop_to_fill(image.convert("RGB"), width, height)
 
 
-def _frames(pictures: list[Image.Image], levels: Array) -> Iterator[Planes]:
+def _render_frames(pictures: list[Image.Image], levels: Array) -> Iterator[Planes]:
     mouth = find_mouth(pictures[0])
     drawn: dict[int, Planes] = {}
     back_and_forth = itertools.cycle([*pictures, *pictures[-2:0:-1]])
     for level, picture in zip(levels, back_and_forth, strict=False):
-        opened_by = round(float(level) * MOUTHS)
+        opened_by = round(float(level) * MOUTH_POSITIONS)
         if len(pictures) > 1 or opened_by not in drawn:
-            frame = _opened_mouth(picture, mouth, opened_by / MOUTHS)
-            sign(frame)
-            drawn[opened_by] = planes(frame)
+            frame = _open_mouth(picture, mouth, opened_by / MOUTH_POSITIONS)
+            add_watermark(frame)
+            drawn[opened_by] = to_planes(frame)
         yield drawn[opened_by]
 
 
-def _opened_mouth(picture: Image.Image, mouth: Mouth, level: float) -> Image.Image:
+def _open_mouth(picture: Image.Image, mouth: Mouth, level: float) -> Image.Image:
     """Lips drawn apart, the jaw moved down, and the dark between them; all fading out into the face."""
     frame = picture.copy()
     wide = mouth.width
@@ -107,15 +107,15 @@ def _opened_mouth(picture: Image.Image, mouth: Mouth, level: float) -> Image.Ima
     moved = np.where(down > 0, -np.maximum(lower, 0.6 * jaw) * (1 - below) ** 1.5, 0)
     above = np.clip((-down - upper) / (0.6 * wide), 0, 1)
     moved = np.where(down < 0, upper * (1 - above) ** 1.5, moved)
-    shifted = _shifted(part, moved)
+    shifted = _shift_rows(part, moved)
     inside = np.clip(np.minimum(down + upper, lower - down) / 2.5 + 0.3, 0, 1) * (lips > 0)
-    shifted += inside[..., None] * (_inside(down, upper, gap) - shifted)
+    shifted += inside[..., None] * (_mouth_interior(down, upper, gap) - shifted)
     result = Image.fromarray(np.clip(shifted, 0, 255).astype(np.uint8))
-    frame.paste(result, (left, top), Image.fromarray(_feather(part.shape[1], part.shape[0])))
+    frame.paste(result, (left, top), Image.fromarray(_feathered_mask(part.shape[1], part.shape[0])))
     return frame
 
 
-def _shifted(part: Array, moved: Array) -> Array:
+def _shift_rows(part: Array, moved: Array) -> Array:
     """Each pixel taken from `moved` rows further down."""
     height, width = part.shape[:2]
     source = np.clip(np.arange(height, dtype=np.float32)[:, None] + moved, 0, height - 1.001)
@@ -126,15 +126,15 @@ def _shifted(part: Array, moved: Array) -> Array:
     return taken
 
 
-def _inside(down: Array, upper: Array, gap: float) -> Array:
+def _mouth_interior(down: Array, upper: Array, gap: float) -> Array:
     """Upper teeth, and below them the dark."""
     dark, teeth = np.array([58, 18, 22], np.float32), np.array([226, 214, 204], np.float32)
-    white = (1 - step(0.16, 0.3, (down + upper) / max(gap, 1)))[..., None] * min(1.0, gap / 12)
+    white = (1 - smoothstep(0.16, 0.3, (down + upper) / max(gap, 1)))[..., None] * min(1.0, gap / 12)
     return dark + white * (teeth - dark)
 
 
-def _feather(width: int, height: int) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]":
+def _feathered_mask(width: int, height: int) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint8]]":
     across = np.minimum(np.arange(width), np.arange(width)[::-1]) / max(1, width * 0.22)
     down = np.minimum(np.arange(height), np.arange(height)[::-1]) / max(1, height * 0.16)
-    soft = step(0, 1, across)[None, :] * step(0, 1, down)[:, None]
+    soft = smoothstep(0, 1, across)[None, :] * smoothstep(0, 1, down)[:, None]
     return (soft * 255).astype(np.uint8)

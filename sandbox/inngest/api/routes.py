@@ -13,24 +13,24 @@ from aiohttp.typedefs import Handler, Middleware
 from loguru import logger
 from pydantic import ValidationError
 
-from sandbox.inngest.api.status_page import render
+from sandbox.inngest.api.status_page import render_page
 from sandbox.inngest.connect.endpoints import api_routes
 from sandbox.inngest.engine.engine import Engine
 from sandbox.inngest.engine.runs import Run, function_uuid
 from sandbox.inngest.events import EventError, read_events, ulid
 from sandbox.inngest.functions.config import FunctionConfig, Registration
-from sandbox.inngest.functions.validation import problems
-from sandbox.inngest.keys import Keys
+from sandbox.inngest.functions.validation import validation_errors
+from sandbox.inngest.keys import ServerKeys
 
 VERSION: Final = "stand-in"
 _ULID_LENGTH: Final = 26
-_GUARDED: Final = ("/dev", "/fn/", "/v0/", "/v1/")
+_GUARDED_PATHS: Final = ("/dev", "/fn/", "/v0/", "/v1/")
 _MAX_BODY_BYTES: Final = 256 * 1024 * 1024
 
 
 def build_app(engine: Engine) -> web.Application:
     """The web application over an engine."""
-    app = web.Application(client_max_size=_MAX_BODY_BYTES, middlewares=[_guard(engine.keys)])
+    app = web.Application(client_max_size=_MAX_BODY_BYTES, middlewares=[_require_key(engine.keys)])
     routes = Routes(engine)
     app.add_routes(
         [
@@ -54,24 +54,24 @@ def build_app(engine: Engine) -> web.Application:
     return app
 
 
-def _guard(keys: Keys | None) -> Middleware:
+def _require_key(keys: ServerKeys | None) -> Middleware:
     """Says which kind of server this is, and lets a production server's API be used with its key alone."""
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         response: web.StreamResponse
         bearer = request.headers.get("authorization", "")
-        if keys is not None and request.path.startswith(_GUARDED) and not keys.admits(bearer):
+        if keys is not None and request.path.startswith(_GUARDED_PATHS) and not keys.is_authorized(bearer):
             response = web.Response(text="Authentication failed\n", status=401)
         else:
             response = await handler(request)
-        response.headers["x-inngest-server-kind"] = _kind(keys)
+        response.headers["x-inngest-server-kind"] = _server_kind(keys)
         return response
 
     return guard
 
 
-def _kind(keys: Keys | None) -> str:
+def _server_kind(keys: ServerKeys | None) -> str:
     return "dev" if keys is None else "cloud"
 
 
@@ -82,7 +82,7 @@ class Routes:
         self._engine = engine
 
     async def page(self, _: web.Request) -> web.Response:
-        return web.Response(text=render(self._engine), content_type="text/html")
+        return web.Response(text=render_page(self._engine), content_type="text/html")
 
     async def health(self, _: web.Request) -> web.Response:
         return web.json_response({"status": 200, "message": "OK"})
@@ -91,7 +91,7 @@ class Routes:
         """What runs here, a dev server alone says that. ``standIn`` is this server's own field."""
         if self._engine.keys is not None:
             return web.Response(text="404 page not found\n", status=404)
-        functions = [_function(function) for function in self._engine.functions.values()]
+        functions = [_function_json(function) for function in self._engine.functions.values()]
         return web.json_response(
             {
                 "version": VERSION,
@@ -113,22 +113,22 @@ class Routes:
         try:
             events = read_events(await request.read(), request.headers.get("x-inngest-event-id-seed"))
         except EventError as error:
-            return _text({"ids": [""], "status": 400, "error": str(error)}, 400)
+            return _text_response({"ids": [""], "status": 400, "error": str(error)}, 400)
         for event in events:
-            self._engine.accept(event)
-        return _text({"ids": [event.internal_id for event in events], "status": 200}, 200)
+            self._engine.handle_event(event)
+        return _text_response({"ids": [event.internal_id for event in events], "status": 200}, 200)
 
     async def register(self, request: web.Request) -> web.Response:
         expected = request.headers.get("x-inngest-expected-server-kind")
-        kind = _kind(self._engine.keys)
+        kind = _server_kind(self._engine.keys)
         if expected not in (None, "", kind):
-            return _problem(f"Expected server kind {kind}, got {expected}", 400)
+            return _plain_error(f"Expected server kind {kind}, got {expected}", 400)
         try:
             registration = Registration.model_validate_json(await request.read())
         except ValidationError as error:
-            return _problem(f"Invalid request: {error}", 400)
+            return _plain_error(f"Invalid request: {error}", 400)
         for function in registration.functions:
-            if found := problems(function):
+            if found := validation_errors(function):
                 logger.error("Inngest stand-in: {} is invalid: {}", function.id, "; ".join(found))
                 refused = {"error": "At least one function is invalid", "data": None, "status": 400}
                 return web.json_response(refused, status=400)
@@ -136,74 +136,78 @@ class Routes:
         return web.json_response({"ok": True, "modified": modified, "sync_id": ulid()})
 
     async def remove(self, request: web.Request) -> web.Response:
-        self._engine.forget(request.query.get("url", ""))
+        self._engine.remove_app(request.query.get("url", ""))
         return web.json_response({"ok": True})
 
     async def batch(self, request: web.Request) -> web.Response:
-        run = self._run(request)
+        run = self._find_run(request)
         events = [] if run is None else [event.payload() for event in run.events]
-        return _gone(request) if run is None else web.json_response(events)
+        return _run_gone(request) if run is None else web.json_response(events)
 
     async def actions(self, request: web.Request) -> web.Response:
-        run = self._run(request)
-        return _gone(request) if run is None else web.json_response(run.steps)
+        run = self._find_run(request)
+        return _run_gone(request) if run is None else web.json_response(run.steps)
 
     async def list_events(self, request: web.Request) -> web.Response:
         name, asked = request.query.get("name"), request.query.get("limit", "")
         limit = int(asked) if asked.isdecimal() else 20
         found = [event for event in reversed(self._engine.events.values()) if name in (None, event.name)]
-        return _data([_event(self._engine, event.internal_id) for event in found[:limit]])
+        return _data_response([_event_json(self._engine, event.internal_id) for event in found[:limit]])
 
     async def event(self, request: web.Request) -> web.Response:
         event_id = request.match_info["id"]
         if len(event_id) != _ULID_LENGTH:
-            return _refused(f"Invalid event ID: {event_id}", 400)
+            return _api_error(f"Invalid event ID: {event_id}", 400)
         if event_id not in self._engine.events:
-            return _refused("Event not found", 404)
-        return _data(_event(self._engine, event_id))
+            return _api_error("Event not found", 404)
+        return _data_response(_event_json(self._engine, event_id))
 
     async def event_runs(self, request: web.Request) -> web.Response:
         event_id = request.match_info["id"]
         if len(event_id) != _ULID_LENGTH:
-            return _refused(f"Invalid event ID: {event_id}", 400)
-        return _data([run.shown() for run in self._engine.event_runs.get(event_id, [])])
+            return _api_error(f"Invalid event ID: {event_id}", 400)
+        return _data_response([run.to_json() for run in self._engine.event_runs.get(event_id, [])])
 
     async def run(self, request: web.Request) -> web.Response:
         run_id = request.match_info["id"]
         if len(run_id) != _ULID_LENGTH:
-            return _refused(f"Invalid run ID: {run_id}", 400)
-        run = self._run(request)
-        return _refused(f"Unable to load function run: {run_id}", 500) if run is None else _data(run.shown())
+            return _api_error(f"Invalid run ID: {run_id}", 400)
+        run = self._find_run(request)
+        return (
+            _api_error(f"Unable to load function run: {run_id}", 500)
+            if run is None
+            else _data_response(run.to_json())
+        )
 
     async def cancel(self, request: web.Request) -> web.Response:
-        run = self._run(request)
+        run = self._find_run(request)
         if run is None:
-            return _refused(f"Unable to load function run: {request.match_info['id']}", 404)
-        self._engine.cancel(run.id)
+            return _api_error(f"Unable to load function run: {request.match_info['id']}", 404)
+        self._engine.cancel_run(run.id)
         return web.Response(content_type="application/json")
 
     async def functions(self, request: web.Request) -> web.Response:
         """The functions of an app. The real server wraps this one in nothing, too."""
         app = self._engine.apps.get(request.match_info["name"])
         if app is None:
-            return _refused("App not found", 404)
+            return _api_error("App not found", 404)
         return web.json_response(
             [
                 {
                     "internal_id": function_uuid(function.id),
                     "id": function.id,
                     "name": function.name,
-                    "config": _function(function),
+                    "config": _function_json(function),
                 }
                 for function in app.functions
             ]
         )
 
-    def _run(self, request: web.Request) -> Run | None:
+    def _find_run(self, request: web.Request) -> Run | None:
         return self._engine.runs.get(request.match_info["id"])
 
 
-def _function(function: FunctionConfig) -> dict[str, Any]:
+def _function_json(function: FunctionConfig) -> dict[str, Any]:
     return {
         "id": function_uuid(function.id),
         "fv": 1,
@@ -222,7 +226,7 @@ def _function(function: FunctionConfig) -> dict[str, Any]:
     }
 
 
-def _event(engine: Engine, internal_id: str) -> dict[str, Any]:
+def _event_json(engine: Engine, internal_id: str) -> dict[str, Any]:
     event = engine.events[internal_id]
     received = datetime.fromtimestamp(event.received, UTC).isoformat()
     return {
@@ -236,22 +240,22 @@ def _event(engine: Engine, internal_id: str) -> dict[str, Any]:
     }
 
 
-def _data(data: object) -> web.Response:
+def _data_response(data: object) -> web.Response:
     return web.json_response({"data": data, "metadata": {"fetched_at": datetime.now(UTC).isoformat()}})
 
 
-def _text(body: dict[str, Any], status: int) -> web.Response:
+def _text_response(body: dict[str, Any], status: int) -> web.Response:
     return web.Response(text=json.dumps(body) + "\n", status=status, content_type="text/plain")
 
 
-def _problem(message: str, status: int) -> web.Response:
+def _plain_error(message: str, status: int) -> web.Response:
     return web.json_response({"error": message}, status=status)
 
 
-def _refused(message: str, status: int) -> web.Response:
+def _api_error(message: str, status: int) -> web.Response:
     return web.json_response({"error": message, "data": None, "status": status})
 
 
-def _gone(request: web.Request) -> web.Response:
+def _run_gone(request: web.Request) -> web.Response:
     message = f"runtime state is no longer available for runID: {request.match_info['id']}"
     return web.json_response({"error": message, "data": None, "status": 410}, status=410)

@@ -17,7 +17,7 @@ class SyncError(Exception):
     """An app did not register."""
 
 
-async def sync(engine: Engine, url: str) -> None:
+async def sync_app(engine: Engine, url: str) -> None:
     """Ask the app at the URL to register its functions.
 
     Raises:
@@ -37,7 +37,7 @@ async def sync(engine: Engine, url: str) -> None:
         raise SyncError(f"unreachable: {type(error).__name__} {error}".strip()) from error
 
 
-async def poll(engine: Engine, url: str, interval: float) -> None:
+async def keep_synced(engine: Engine, url: str, interval: float) -> None:
     """Ask the app again and again, so that new functions and a restarted app are found. Never ends.
 
     Args:
@@ -50,14 +50,14 @@ async def poll(engine: Engine, url: str, interval: float) -> None:
     while True:
         pause = interval
         try:
-            await sync(engine, url)
+            await sync_app(engine, url)
             engine.apps.pop(url, None)
         except SyncError as error:
-            known = [app for app in engine.apps.values() if app.url == url] or [placeholder]
-            for app in known:
+            apps = [app for app in engine.apps.values() if app.url == url] or [placeholder]
+            for app in apps:
                 if app.error is None:
                     logger.warning("Inngest stand-in: {} did not register: {}", url, error)
                 app.error = str(error)
-            if placeholder in known:
+            if placeholder in apps:
                 pause = min(interval, _UNSYNCED_SECONDS)
         await asyncio.sleep(pause)

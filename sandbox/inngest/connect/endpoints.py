@@ -19,7 +19,7 @@ from yarl import URL
 from sandbox.inngest.connect.gateway import Gateway, Worker
 from sandbox.inngest.events import ulid
 from sandbox.inngest.functions.config import FunctionConfig, Registration
-from sandbox.inngest.functions.validation import problems
+from sandbox.inngest.functions.validation import validation_errors
 
 _PROTOCOL: Final = "v0.connect.inngest.com"
 _PATH: Final = "/v0/connect"
@@ -29,26 +29,26 @@ _HEARTBEAT_SECONDS: Final = 10  # consts.ConnectWorkerHeartbeatInterval
 _MISSED_HEARTBEATS: Final = 5
 _ULID_LENGTH: Final = 26
 _FUNCTIONS: Final = TypeAdapter(tuple[FunctionConfig, ...])
-_Shape = TypeVar("_Shape", bound=Message)
+_MessageT = TypeVar("_MessageT", bound=Message)
 
 
-class _Refused(Exception):
+class _ConnectionRejected(Exception):
     """What a worker said will not do. Holds the close code and the server's word for it."""
 
-    def __init__(self, word: str, code: WSCloseCode = WSCloseCode.POLICY_VIOLATION) -> None:
-        super().__init__(word)
+    def __init__(self, reason: str, code: WSCloseCode = WSCloseCode.POLICY_VIOLATION) -> None:
+        super().__init__(reason)
         self.code = code
 
 
-def build_gateway(gateway: Gateway) -> web.Application:
+def build_gateway_app(gateway: Gateway) -> web.Application:
     """The web application on the gateway's own port."""
-    door = _Door(gateway)
+    endpoints = _GatewayEndpoints(gateway)
     app = web.Application()
     app.add_routes(
         [
-            web.get(_PATH, door.connect),
-            web.post("/maintenance/drain", door.drain),
-            web.post("/maintenance/activate", door.activate),
+            web.get(_PATH, endpoints.connect),
+            web.post("/maintenance/drain", endpoints.drain),
+            web.post("/maintenance/activate", endpoints.activate),
         ]
     )
     return app
@@ -56,22 +56,22 @@ def build_gateway(gateway: Gateway) -> web.Application:
 
 def api_routes(gateway: Gateway) -> list[web.RouteDef]:
     """What workers ask of the API's port."""
-    door = _Door(gateway)
+    endpoints = _GatewayEndpoints(gateway)
     return [
-        web.post(f"{_PATH}/start", door.start),
-        web.post(f"{_PATH}/flush", door.flush),
-        web.get(f"{_PATH}/envs/{{id}}/conns", door.connections),
+        web.post(f"{_PATH}/start", endpoints.start),
+        web.post(f"{_PATH}/flush", endpoints.flush),
+        web.get(f"{_PATH}/envs/{{id}}/conns", endpoints.connections),
     ]
 
 
-class _Door:
+class _GatewayEndpoints:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
 
     async def start(self, request: web.Request) -> web.Response:
         """Tells a worker where to connect."""
         endpoint = URL.build(scheme="ws", host=request.url.host or "", port=self._gateway.port, path=_PATH)
-        return _protobuf(
+        return _protobuf_response(
             pb.StartResponse(
                 connection_id=ulid(),
                 gateway_endpoint=str(endpoint),
@@ -84,13 +84,13 @@ class _Door:
         """Takes an answer whose connection was lost."""
         body = await request.read()
         if not body:
-            return _refusal("missing request body")
+            return _error_response("missing request body")
         try:
             response = pb.SDKResponse.FromString(body)
         except DecodeError:
-            return _refusal("could not unmarshal request")
-        self._gateway.answer(response)
-        return _protobuf(pb.FlushResponse(request_id=response.request_id))
+            return _error_response("could not unmarshal request")
+        self._gateway.receive_reply(response)
+        return _protobuf_response(pb.FlushResponse(request_id=response.request_id))
 
     async def connections(self, _: web.Request) -> web.Response:
         """Who is connected; the real server says more of each."""
@@ -98,7 +98,7 @@ class _Door:
             {
                 "id": worker.connection_id,
                 "instance_id": worker.instance_id,
-                "status": pb.ConnectionStatus.DRAINING if worker.left.done() else pb.ConnectionStatus.READY,
+                "status": pb.ConnectionStatus.DRAINING if worker.unavailable.done() else pb.ConnectionStatus.READY,
             }
             for worker in self._gateway.workers
         ]
@@ -118,7 +118,7 @@ class _Door:
         await socket.prepare(request)
         try:
             await self._serve(socket)
-        except _Refused as refusal:
+        except _ConnectionRejected as refusal:
             await socket.close(code=refusal.code, message=str(refusal).encode())
         except (ConnectionError, TimeoutError):
             pass  # the worker is gone, or silent: its calls wait for their leases
@@ -126,42 +126,44 @@ class _Door:
 
     async def _serve(self, socket: web.WebSocketResponse) -> None:
         if self._gateway.draining:
-            raise _Refused("connect_gateway_closing", WSCloseCode.GOING_AWAY)
-        worker = await self._greet(socket)
+            raise _ConnectionRejected("connect_gateway_closing", WSCloseCode.GOING_AWAY)
+        worker = await self._handshake(socket)
         ready = pb.GatewayConnectionReadyData(
             heartbeat_interval=f"{_HEARTBEAT_SECONDS}s",
             extend_lease_interval=f"{self._gateway.extend_lease_seconds}s",
         )
         await worker.send(pb.GatewayMessageType.GATEWAY_CONNECTION_READY, ready.SerializeToString())
         with self._gateway.connected(worker):
-            while (message := await _receive(socket, _HEARTBEAT_SECONDS * _MISSED_HEARTBEATS)) is not None:
+            while (message := await _receive_message(socket, _HEARTBEAT_SECONDS * _MISSED_HEARTBEATS)) is not None:
                 await self._handle(worker, message)
 
-    async def _greet(self, socket: web.WebSocketResponse) -> Worker:
+    async def _handshake(self, socket: web.WebSocketResponse) -> Worker:
         await socket.send_bytes(pb.ConnectMessage(kind=pb.GatewayMessageType.GATEWAY_HELLO).SerializeToString())
         try:
-            message = await _receive(socket, _HELLO_SECONDS)
+            message = await _receive_message(socket, _HELLO_SECONDS)
         except TimeoutError:
-            raise _Refused("connect_worker_hello_timeout") from None
+            raise _ConnectionRejected("connect_worker_hello_timeout") from None
         if message is None:
             raise ConnectionError
         if message.kind != pb.GatewayMessageType.WORKER_CONNECT:
-            raise _Refused("connect_worker_hello_invalid_msg")
-        hello = _parse(pb.WorkerConnectRequestData, message.payload, "connect_worker_hello_invalid_payload")
+            raise _ConnectionRejected("connect_worker_hello_invalid_msg")
+        hello = _decode(pb.WorkerConnectRequestData, message.payload, "connect_worker_hello_invalid_payload")
         if len(hello.connection_id) != _ULID_LENGTH or not hello.instance_id or not hello.apps:
-            raise _Refused("connect_worker_hello_invalid_payload")
+            raise _ConnectionRejected("connect_worker_hello_invalid_payload")
         if hello.auth_data.session_token != self._gateway.session_token:
-            raise _Refused("connect_authentication_failed")
+            raise _ConnectionRejected("connect_authentication_failed")
         worker = Worker(hello.connection_id, hello.instance_id, {}, socket)
         for app in hello.apps:
-            await self._sync(worker, hello, app)
+            await self._register_app(worker, hello, app)
         return worker
 
-    async def _sync(self, worker: Worker, hello: pb.WorkerConnectRequestData, app: pb.AppConfiguration) -> None:
+    async def _register_app(
+        self, worker: Worker, hello: pb.WorkerConnectRequestData, app: pb.AppConfiguration
+    ) -> None:
         try:
             functions = json.loads(app.functions)
         except ValueError:
-            raise _Refused("connect_internal_error", WSCloseCode.INTERNAL_ERROR) from None
+            raise _ConnectionRejected("connect_internal_error", WSCloseCode.INTERNAL_ERROR) from None
         try:
             registration = Registration(
                 appname=app.app_name,
@@ -170,18 +172,18 @@ class _Door:
                 framework=hello.framework,
                 functions=_FUNCTIONS.validate_python(functions),
             )
-            wrong = [
+            errors = [
                 f"{function.id}: {problem}"
                 for function in registration.functions
-                for problem in problems(function)
+                for problem in validation_errors(function)
             ]
         except ValidationError as error:
-            wrong = [str(error)]
-        if wrong:
-            logger.error("Inngest stand-in: {} is invalid: {}", app.app_name, "; ".join(wrong))
-            told = pb.SystemError(message="At least one function is invalid")
-            await worker.send(pb.GatewayMessageType.SYNC_FAILED, told.SerializeToString())
-            raise _Refused("")
+            errors = [str(error)]
+        if errors:
+            logger.error("Inngest stand-in: {} is invalid: {}", app.app_name, "; ".join(errors))
+            system_error = pb.SystemError(message="At least one function is invalid")
+            await worker.send(pb.GatewayMessageType.SYNC_FAILED, system_error.SerializeToString())
+            raise _ConnectionRejected("")
         self._gateway.register(registration)
         worker.apps |= {function.id: app.app_name for function in registration.functions}
 
@@ -190,37 +192,37 @@ class _Door:
             case pb.GatewayMessageType.WORKER_HEARTBEAT:
                 await worker.send(pb.GatewayMessageType.GATEWAY_HEARTBEAT)
             case pb.GatewayMessageType.WORKER_PAUSE:
-                worker.leave()
+                worker.mark_unavailable()
             case pb.GatewayMessageType.WORKER_REQUEST_ACK:
-                word = "connect_worker_request_ack_invalid_payload"
-                ack = _parse(pb.WorkerRequestAckData, message.payload, word)
+                reason = "connect_worker_request_ack_invalid_payload"
+                ack = _decode(pb.WorkerRequestAckData, message.payload, reason)
                 self._gateway.acknowledge(ack.request_id)
             case pb.GatewayMessageType.WORKER_REQUEST_EXTEND_LEASE:
                 await self._extend(worker, message.payload)
             case pb.GatewayMessageType.WORKER_REPLY:
-                word, code = "connect_internal_error", WSCloseCode.INTERNAL_ERROR
-                response = _parse(pb.SDKResponse, message.payload, word, code)
-                self._gateway.answer(response)
-                heard = pb.WorkerReplyAckData(request_id=response.request_id)
-                await worker.send(pb.GatewayMessageType.WORKER_REPLY_ACK, heard.SerializeToString())
+                reason, code = "connect_internal_error", WSCloseCode.INTERNAL_ERROR
+                response = _decode(pb.SDKResponse, message.payload, reason, code)
+                self._gateway.receive_reply(response)
+                reply_ack = pb.WorkerReplyAckData(request_id=response.request_id)
+                await worker.send(pb.GatewayMessageType.WORKER_REPLY_ACK, reply_ack.SerializeToString())
 
     async def _extend(self, worker: Worker, payload: bytes) -> None:
-        word = "connect_worker_request_extend_lease_invalid_payload"
-        asked = _parse(pb.WorkerRequestExtendLeaseData, payload, word)
-        if len(asked.lease_id) != _ULID_LENGTH:
-            raise _Refused(word)
+        reason = "connect_worker_request_extend_lease_invalid_payload"
+        request = _decode(pb.WorkerRequestExtendLeaseData, payload, reason)
+        if len(request.lease_id) != _ULID_LENGTH:
+            raise _ConnectionRejected(reason)
         ack = pb.WorkerRequestExtendLeaseAckData(
-            request_id=asked.request_id,
-            account_id=asked.account_id,
-            env_id=asked.env_id,
-            app_id=asked.app_id,
-            function_slug=asked.function_slug,
-            new_lease_id=self._gateway.extend(asked.request_id, asked.lease_id),
+            request_id=request.request_id,
+            account_id=request.account_id,
+            env_id=request.env_id,
+            app_id=request.app_id,
+            function_slug=request.function_slug,
+            new_lease_id=self._gateway.extend(request.request_id, request.lease_id),
         )
         await worker.send(pb.GatewayMessageType.WORKER_REQUEST_EXTEND_LEASE_ACK, ack.SerializeToString())
 
 
-async def _receive(socket: web.WebSocketResponse, seconds: float) -> pb.ConnectMessage | None:
+async def _receive_message(socket: web.WebSocketResponse, seconds: float) -> pb.ConnectMessage | None:
     """The next message; None once the worker has hung up.
 
     Raises:
@@ -231,21 +233,21 @@ async def _receive(socket: web.WebSocketResponse, seconds: float) -> pb.ConnectM
         frame = await socket.receive()
     if frame.type is not WSMsgType.BINARY:
         return None
-    return _parse(pb.ConnectMessage, frame.data, "failed to unmarshal Protobuf", WSCloseCode.INVALID_TEXT)
+    return _decode(pb.ConnectMessage, frame.data, "failed to unmarshal Protobuf", WSCloseCode.INVALID_TEXT)
 
 
-def _parse(
-    shape: type[_Shape], data: bytes, word: str, code: WSCloseCode = WSCloseCode.POLICY_VIOLATION
-) -> _Shape:
+def _decode(
+    message_type: type[_MessageT], data: bytes, reason: str, code: WSCloseCode = WSCloseCode.POLICY_VIOLATION
+) -> _MessageT:
     try:
-        return shape.FromString(data)
+        return message_type.FromString(data)
     except DecodeError:
-        raise _Refused(word, code) from None
+        raise _ConnectionRejected(reason, code) from None
 
 
-def _protobuf(message: Message) -> web.Response:
+def _protobuf_response(message: Message) -> web.Response:
     return web.Response(body=message.SerializeToString(), content_type="application/octet-stream")
 
 
-def _refusal(words: str) -> web.Response:
-    return web.Response(text=json.dumps({"error": words, "data": None, "status": 400}) + "\n", status=400)
+def _error_response(message: str) -> web.Response:
+    return web.Response(text=json.dumps({"error": message, "data": None, "status": 400}) + "\n", status=400)

@@ -17,16 +17,16 @@ from typing import Any, Final
 from aiohttp import web
 from inngest.connect._internal import connect_pb2 as pb
 
-from sandbox.inngest.clock import Pace
+from sandbox.inngest.clock import Clock
 from sandbox.inngest.events import ulid
 from sandbox.inngest.functions.config import Registration
 
-_FORWARDS: Final = 3
-_GRACE: Final = 1 / 24  # of a lease: consts.ConnectWorkerRequestGracePeriod is 5 s of 2 minutes
-_DRAIN_LOOKS: Final = 10  # one a second, for the replacement of a draining connection
+_MAX_FORWARDS: Final = 3
+_LEASE_GRACE: Final = 1 / 24  # of a lease: consts.ConnectWorkerRequestGracePeriod is 5 s of 2 minutes
+_DRAIN_CHECKS: Final = 10  # one a second, for the replacement of a draining connection
 
 
-class NoReply(Exception):
+class NoWorkerReply(Exception):
     """No worker answered; the text is the server's own."""
 
 
@@ -43,13 +43,13 @@ class Worker:
     apps: dict[str, str]
     """The app's name, by function id."""
     socket: web.WebSocketResponse
-    left: asyncio.Future[None] = field(default_factory=_future)
+    unavailable: asyncio.Future[None] = field(default_factory=_future)
     """Done when it takes no more calls: paused, told to go elsewhere, or gone."""
 
-    def leave(self) -> None:
+    def mark_unavailable(self) -> None:
         """Give it no more calls."""
-        if not self.left.done():
-            self.left.set_result(None)
+        if not self.unavailable.done():
+            self.unavailable.set_result(None)
 
     async def send(self, kind: pb.GatewayMessageType, payload: bytes = b"") -> None:
         """Raises ConnectionError when the line is cut."""
@@ -73,12 +73,12 @@ class Gateway:
         register: Takes over an app's functions.
     """
 
-    def __init__(self, pace: Pace, register: Callable[[Registration], bool]) -> None:
+    def __init__(self, clock: Clock, register: Callable[[Registration], bool]) -> None:
         self.register = register
         self.session_token = secrets.token_urlsafe()
         self.port = 0
         self.draining = False
-        self._pace = pace
+        self._clock = clock
         self.workers: set[Worker] = set()
         self._calls: dict[str, _Call] = {}
 
@@ -89,7 +89,7 @@ class Gateway:
 
     @property
     def _lease_seconds(self) -> float:
-        return self._pace.lease / self._pace.speed
+        return self._clock.lease_seconds / self._clock.speed
 
     @contextmanager
     def connected(self, worker: Worker) -> Iterator[None]:
@@ -99,13 +99,13 @@ class Gateway:
             yield
         finally:
             self.workers.discard(worker)
-            worker.leave()
+            worker.mark_unavailable()
 
     async def drain(self) -> None:
         """Send every worker elsewhere and take no new ones until activate()."""
         self.draining = True
         for worker in list(self.workers):
-            worker.leave()
+            worker.mark_unavailable()
             with suppress(ConnectionError):  # gone already
                 await worker.send(pb.GatewayMessageType.GATEWAY_CLOSING)
 
@@ -124,14 +124,14 @@ class Gateway:
         request.lease_id = call.lease_id
         try:
             await self._forward(request, call)
-        except NoReply:
+        except NoWorkerReply:
             del self._calls[request.request_id]
             raise
-        grace = self._lease_seconds * _GRACE
+        grace = self._lease_seconds * _LEASE_GRACE
         while not call.reply.done() and (left := call.lease_ends + grace - time.monotonic()) > 0:
             await asyncio.wait({call.reply}, timeout=left)
         if not call.reply.done():  # the call stays known: a late worker may still extend and answer
-            raise NoReply("connect_worker_stopped_responding: The worker stopped responding to the request.")
+            raise NoWorkerReply("connect_worker_stopped_responding: The worker stopped responding to the request.")
         return call.reply.result()
 
     def acknowledge(self, request_id: str) -> None:
@@ -153,14 +153,14 @@ class Gateway:
         call.lease_ends = time.monotonic() + self._lease_seconds
         return call.lease_id
 
-    def answer(self, response: pb.SDKResponse) -> None:
+    def receive_reply(self, response: pb.SDKResponse) -> None:
         """A worker has done the call; nobody may wait for it any more."""
         call = self._calls.pop(response.request_id, None)
         if call is not None and not call.reply.done():
             call.reply.set_result(response)
 
     async def _forward(self, request: pb.GatewayExecutorRequestData, call: _Call) -> None:
-        for _ in range(_FORWARDS):
+        for _ in range(_MAX_FORWARDS):
             worker = await self._route(request.function_slug)
             request.app_name = worker.apps[request.function_slug]
             try:
@@ -168,20 +168,20 @@ class Gateway:
             except ConnectionError:
                 continue
             await asyncio.wait(
-                {call.acked, worker.left},
-                timeout=self._lease_seconds * (1 + _GRACE),
+                {call.acked, worker.unavailable},
+                timeout=self._lease_seconds * (1 + _LEASE_GRACE),
                 return_when=asyncio.FIRST_COMPLETED,
             )
             if call.acked.done():
                 return
-        raise NoReply("failed to route request to gateway")
+        raise NoWorkerReply("failed to route request to gateway")
 
     async def _route(self, function_id: str) -> Worker:
-        for _ in range(_DRAIN_LOOKS):
-            having = [worker for worker in self.workers if function_id in worker.apps]
-            if ready := [worker for worker in having if not worker.left.done()]:
+        for _ in range(_DRAIN_CHECKS):
+            candidates = [worker for worker in self.workers if function_id in worker.apps]
+            if ready := [worker for worker in candidates if not worker.unavailable.done()]:
                 return random.choice(ready)
-            if not having:
+            if not candidates:
                 break
-            await asyncio.sleep(1 / self._pace.speed)
-        raise NoReply("connect_no_healthy_connection: Could not find a healthy connection")
+            await asyncio.sleep(1 / self._clock.speed)
+        raise NoWorkerReply("connect_no_healthy_connection: Could not find a healthy connection")

@@ -11,21 +11,21 @@ from typing import Any, Final, Protocol
 
 from loguru import logger
 
-from sandbox.inngest.background import Tasks
-from sandbox.inngest.clock import Pace
+from sandbox.inngest.background import BackgroundTasks
+from sandbox.inngest.clock import Clock
 from sandbox.inngest.engine.runs import Run
 from sandbox.inngest.events import Event
 from sandbox.inngest.functions.config import FunctionConfig
-from sandbox.inngest.functions.durations import seconds
-from sandbox.inngest.functions.expressions import ExpressionError, evaluate, is_true
-from sandbox.inngest.rate_limits import Rate, Seen
+from sandbox.inngest.functions.durations import parse_duration
+from sandbox.inngest.functions.expressions import ExpressionError, evaluate, is_expression_true
+from sandbox.inngest.rate_limits import RateLimiter, RecentKeys
 
 _DEBOUNCE_BUFFER: Final = 1.05  # debouncer.newDebounce enqueues this long after the period
-_DEBOUNCE_LEAST: Final = 1.0
+_MIN_DEBOUNCE: Final = 1.0
 _MAX_PRIORITY: Final = 12 * 60 * 60  # consts.PriorityFactorMax
 
 
-class Begin(Protocol):
+class StartRun(Protocol):
     """Begins a run."""
 
     def __call__(self, function: FunctionConfig, events: tuple[Event, ...], priority: int) -> Run: ...
@@ -48,61 +48,67 @@ class _Debounce:
 class Admission:
     """Keeps batches, debounces, rate limits, singletons and the memory of what came before."""
 
-    def __init__(self, pace: Pace, tasks: Tasks, begin: Begin, cancel: Callable[[str], bool]) -> None:
-        self._pace, self._tasks = pace, tasks
-        self._begin, self._cancel = begin, cancel
-        self._rates = Rate()
-        self._seen = Seen()
+    def __init__(
+        self, clock: Clock, tasks: BackgroundTasks, start_run: StartRun, cancel: Callable[[str], bool]
+    ) -> None:
+        self._clock, self._tasks = clock, tasks
+        self._start_run, self._cancel = start_run, cancel
+        self._rates = RateLimiter()
+        self._recent_events = RecentKeys()
         self._batches: dict[str, _Batch] = {}
         self._debounces: dict[str, _Debounce] = {}
         self._singletons: dict[str, Run] = {}
 
-    def offer(self, function: FunctionConfig, event: Event) -> bool:
+    def handle_event(self, function: FunctionConfig, event: Event) -> bool:
         """Take an event that triggers a function. False when it is too much for the function's rate limit."""
         try:
-            if function.batch_events and is_true(function.batch_events.if_, _names(event)):
-                self._gather(function, event)
+            if function.batch_events and is_expression_true(
+                function.batch_events.if_, _expression_variables(event)
+            ):
+                self._add_to_batch(function, event)
                 return True
         except ExpressionError as error:
             logger.error("Inngest stand-in: {} gathers no batch: {}", function.id, error)
             return True
-        return self.admit(function, event)
+        return self.handle_unbatched_event(function, event)
 
-    def admit(self, function: FunctionConfig, event: Event) -> bool:
+    def handle_unbatched_event(self, function: FunctionConfig, event: Event) -> bool:
         """The same without a batch."""
         try:
-            if self._seen.holds(_event_key(function, event), self._pace.now()):
+            if self._recent_events.contains(_event_key(function, event), self._clock.now()):
                 return True
-            if self._limited(function, event):
+            if self._is_rate_limited(function, event):
                 return False
             if function.debounce:
-                self._settle(function, event)
+                self._restart_debounce(function, event)
             else:
-                self._admit(function, (event,), _event_key(function, event))
+                self._begin_run(function, (event,), _event_key(function, event))
         except ExpressionError as error:
             logger.error("Inngest stand-in: {} is not started: {}", function.id, error)
         return True
 
-    def _limited(self, function: FunctionConfig, event: Event) -> bool:
-        limit = function.hard_limit
+    def _is_rate_limited(self, function: FunctionConfig, event: Event) -> bool:
+        limit = function.effective_rate_limit
         if limit is None:
             return False
-        value = evaluate(limit.key, _names(event)) if limit.key else None
+        value = evaluate(limit.key, _expression_variables(event)) if limit.key else None
         if value is False:
             return False
-        key, now, period = f"{function.id} {value!r}", self._pace.now(), seconds(limit.period)
+        key, now, period = f"{function.id} {value!r}", self._clock.now(), parse_duration(limit.period)
         if self._rates.wait(key, limit=limit.limit, period=period, burst=limit.limit // 10, now=now) > 0:
             return True
-        self._rates.take(key, limit=limit.limit, period=period, now=now)
+        self._rates.consume(key, limit=limit.limit, period=period, now=now)
         return False
 
-    def _gather(self, function: FunctionConfig, event: Event) -> None:
+    def _add_to_batch(self, function: FunctionConfig, event: Event) -> None:
         settings = function.batch_events
         assert settings is not None  # noqa: S101  # told to the type checker only
-        key = f"{function.id} {evaluate(settings.key, _names(event)) if settings.key else None!r}"
+        key = f"{function.id} {evaluate(settings.key, _expression_variables(event)) if settings.key else None!r}"
         batch = self._batches.get(key)
         if batch is None:
-            timer = self._tasks.start(self._after(seconds(settings.timeout), lambda: self._run_batch(key)))
+            timer = self._tasks.start(
+                self._call_after(parse_duration(settings.timeout), lambda: self._run_batch(key))
+            )
             batch = self._batches[key] = _Batch(function, [], timer)
         if all(event.internal_id != other.internal_id for other in batch.events):
             batch.events.append(event)
@@ -112,61 +118,63 @@ class Admission:
 
     def _run_batch(self, key: str) -> None:
         batch = self._batches.pop(key)
-        self._admit(batch.function, tuple(batch.events), None)
+        self._begin_run(batch.function, tuple(batch.events), None)
 
-    def _settle(self, function: FunctionConfig, event: Event) -> None:
+    def _restart_debounce(self, function: FunctionConfig, event: Event) -> None:
         settings = function.debounce
         assert settings is not None  # noqa: S101  # told to the type checker only
-        key = f"{function.id} {evaluate(settings.key, _names(event)) if settings.key else None!r}"
-        now, length = self._pace.now(), seconds(settings.period)
-        ends = now + seconds(settings.timeout) if settings.timeout else None
+        key = f"{function.id} {evaluate(settings.key, _expression_variables(event)) if settings.key else None!r}"
+        now, length = self._clock.now(), parse_duration(settings.period)
+        ends = now + parse_duration(settings.timeout) if settings.timeout else None
         if known := self._debounces.get(key):
             if known.event.ts > event.ts:
                 return  # what came late is older than what is kept
             known.timer.cancel()
             ends = known.ends
         if ends is not None:
-            length = max(_DEBOUNCE_LEAST, min(length, ends - now))
+            length = max(_MIN_DEBOUNCE, min(length, ends - now))
 
         def run() -> None:
             del self._debounces[key]
-            self._admit(function, (event,), None)
+            self._begin_run(function, (event,), None)
 
-        timer = self._tasks.start(self._after(length + _DEBOUNCE_BUFFER, run))
+        timer = self._tasks.start(self._call_after(length + _DEBOUNCE_BUFFER, run))
         self._debounces[key] = _Debounce(event, ends, timer)
 
-    def _admit(self, function: FunctionConfig, events: tuple[Event, ...], once: str | None) -> None:
-        single = self._singleton(function, events[0])
+    def _begin_run(self, function: FunctionConfig, events: tuple[Event, ...], dedup_key: str | None) -> None:
+        single = self._singleton_key(function, events[0])
         if single is not None and (running := self._singletons.get(single)) is not None and not running.ended:
             if function.singleton is None or function.singleton.mode == "skip":
                 return
             self._cancel(running.id)
-        if once is not None:
-            self._seen.add(once, self._pace.now())
-        run = self._begin(function, events, _priority(function, events[0]))
+        if dedup_key is not None:
+            self._recent_events.add(dedup_key, self._clock.now())
+        run = self._start_run(function, events, _priority(function, events[0]))
         if single is not None:
             self._singletons[single] = run
 
-    def _singleton(self, function: FunctionConfig, event: Event) -> str | None:
+    def _singleton_key(self, function: FunctionConfig, event: Event) -> str | None:
         if function.singleton is None:
             return None
         try:
-            value = evaluate(function.singleton.key, _names(event)) if function.singleton.key else None
+            value = (
+                evaluate(function.singleton.key, _expression_variables(event)) if function.singleton.key else None
+            )
         except ExpressionError as error:
             logger.warning("Inngest stand-in: {} runs as no singleton: {}", function.id, error)
             return None
         return None if value is False else f"{function.id} {value!r}"
 
-    async def _after(self, length: float, act: Callable[[], None]) -> None:
-        await self._pace.wait(length)
-        act()
+    async def _call_after(self, length: float, callback: Callable[[], None]) -> None:
+        await self._clock.sleep(length)
+        callback()
 
 
 def _event_key(function: FunctionConfig, event: Event) -> str:
     return f"event {function.id} {event.id}"
 
 
-def _names(event: Event) -> dict[str, Any]:
+def _expression_variables(event: Event) -> dict[str, Any]:
     return {"event": event.payload()}
 
 
@@ -179,7 +187,7 @@ def _priority(function: FunctionConfig, event: Event) -> int:
     if function.priority is None or function.priority.run is None:
         return 0
     try:
-        value = evaluate(function.priority.run, {"event": _doubles(event.payload())})
+        value = evaluate(function.priority.run, {"event": _with_float_numbers(event.payload())})
     except ExpressionError as error:
         logger.warning("Inngest stand-in: no priority for {}: {}", function.id, error)
         return 0
@@ -189,12 +197,12 @@ def _priority(function: FunctionConfig, event: Event) -> int:
     return max(-_MAX_PRIORITY, min(_MAX_PRIORITY, value))
 
 
-def _doubles(value: Any) -> Any:
+def _with_float_numbers(value: Any) -> Any:
     match value:
         case dict():
-            return {key: _doubles(item) for key, item in value.items()}
+            return {key: _with_float_numbers(item) for key, item in value.items()}
         case list():
-            return [_doubles(item) for item in value]
+            return [_with_float_numbers(item) for item in value]
         case int() if not isinstance(value, bool):
             return float(value)
         case _:

@@ -8,21 +8,30 @@ from typing import Any, Final
 
 from loguru import logger
 
-from sandbox.inngest.background import Tasks
-from sandbox.inngest.clock import Pace
+from sandbox.inngest.background import BackgroundTasks
+from sandbox.inngest.clock import Clock
 from sandbox.inngest.connect.gateway import Gateway
 from sandbox.inngest.engine.admission import Admission
 from sandbox.inngest.engine.execution import Execution
-from sandbox.inngest.engine.function_caller import Caller
+from sandbox.inngest.engine.function_caller import FunctionCaller
 from sandbox.inngest.engine.runs import Run, RunStatus
-from sandbox.inngest.events import CANCELLED, CRON, FAILED, FINISHED, INTERNAL_FIELD, INVOKED, Event, internal
+from sandbox.inngest.events import (
+    CANCELLED,
+    CRON,
+    FAILED,
+    FINISHED,
+    INTERNAL_FIELD,
+    INVOKED,
+    Event,
+    internal_event,
+)
 from sandbox.inngest.functions.config import FunctionConfig, Registration
-from sandbox.inngest.functions.cron import next_run
-from sandbox.inngest.functions.expressions import ExpressionError, is_true
-from sandbox.inngest.keys import Keys
-from sandbox.inngest.rate_limits import Capacity
+from sandbox.inngest.functions.cron import next_cron_time
+from sandbox.inngest.functions.expressions import ExpressionError, is_expression_true
+from sandbox.inngest.keys import ServerKeys
+from sandbox.inngest.rate_limits import ConcurrencyLimiter
 
-KEPT: Final = 10_000
+MAX_KEPT: Final = 10_000
 """How many events and ended runs are remembered."""
 
 
@@ -36,31 +45,31 @@ class App:
     error: str | None = None
     functions: tuple[FunctionConfig, ...] = ()
     synced_at: datetime | None = None
-    crons: list[asyncio.Task[None]] = field(default_factory=list)
+    cron_tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
 
 class Engine:
     """Everything the stand-in knows, in memory."""
 
-    def __init__(self, pace: Pace, keys: Keys | None = None) -> None:
-        self.pace = pace
+    def __init__(self, clock: Clock, keys: ServerKeys | None = None) -> None:
+        self.clock = clock
         self.keys = keys
         """Of a production server; None at a dev server."""
-        self.tasks = Tasks()
-        self.capacity = Capacity(pace)
-        self.gateway = Gateway(pace, self.register)
-        self.caller = Caller(self.gateway, keys)
-        self.alive = asyncio.Event()
+        self.tasks = BackgroundTasks()
+        self.concurrency = ConcurrencyLimiter(clock)
+        self.gateway = Gateway(clock, self.register)
+        self.caller = FunctionCaller(self.gateway, keys)
+        self.executor_running = asyncio.Event()
         """Cleared while the executor is dead: events are accepted, no function is called."""
-        self.alive.set()
+        self.executor_running.set()
         self.apps: dict[str, App] = {}
         self.functions: dict[str, FunctionConfig] = {}
         self.events: dict[str, Event] = {}
         self.runs: dict[str, Run] = {}
         self.event_runs: dict[str, list[Run]] = {}
-        self._active: dict[str, Execution] = {}
-        self._invoked: dict[str, tuple[Execution, str]] = {}
-        self._admission = Admission(pace, self.tasks, self.begin, self.cancel)
+        self._executions: dict[str, Execution] = {}
+        self._invokers: dict[str, tuple[Execution, str]] = {}
+        self._admission = Admission(clock, self.tasks, self.start_run, self.cancel_run)
 
     async def close(self) -> None:
         """Stop all work at once, as if the process were killed."""
@@ -80,10 +89,10 @@ class Engine:
             self.functions.pop(function.id, None)
         app.functions = registration.functions
         self.functions |= {function.id: function for function in registration.functions}
-        for task in app.crons:
+        for task in app.cron_tasks:
             task.cancel()
-        app.crons = [
-            self.tasks.start(self._tick(function, trigger.cron))
+        app.cron_tasks = [
+            self.tasks.start(self._run_cron(function, trigger.cron))
             for function in registration.functions
             for trigger in function.triggers
             if trigger.cron
@@ -91,66 +100,66 @@ class Engine:
         logger.info("Inngest stand-in: {} registered {} functions", app.name, len(app.functions))
         return True
 
-    def forget(self, url: str) -> None:
+    def remove_app(self, url: str) -> None:
         """Drop an app and its functions."""
         for key, app in list(self.apps.items()):
             if app.url == url:
                 for function in app.functions:
                     self.functions.pop(function.id, None)
-                for task in app.crons:
+                for task in app.cron_tasks:
                     task.cancel()
                 del self.apps[key]
 
-    def accept(self, event: Event) -> None:
+    def handle_event(self, event: Event) -> None:
         """Take an event: start functions, resume waits, cancel runs."""
         self.events[event.internal_id] = event
-        waiting = list(self._active.values())
+        waiting = list(self._executions.values())
         for function in list(self.functions.values()):
-            if self._triggers(function, event):
-                self._admission.offer(function, event)
+            if self._is_triggered_by(function, event):
+                self._admission.handle_event(function, event)
         for execution in waiting:
             execution.on_event(event)
         if event.name == FINISHED:
             self._resume_invoker(event)
-        self._forget_old()
+        self._prune()
 
-    def begin(self, function: FunctionConfig, events: tuple[Event, ...], priority: int) -> Run:
+    def start_run(self, function: FunctionConfig, events: tuple[Event, ...], priority: int) -> Run:
         """Start a run: now, or at the time of an event that lies ahead."""
         run = Run(function, events, priority)
         self.runs[run.id] = run
         self.event_runs.setdefault(run.event.internal_id, []).append(run)
-        self._active[run.id] = Execution(run, self)
+        self._executions[run.id] = Execution(run, self)
         ahead = run.event.ts / 1000 - time.time() if len(events) == 1 else 0.0
-        self._active[run.id].begin(max(0.0, ahead, -priority))
+        self._executions[run.id].start(max(0.0, ahead, -priority))
         return run
 
-    def cancel(self, run_id: str) -> bool:
+    def cancel_run(self, run_id: str) -> bool:
         """Cancel a run; False when it is not under way."""
-        if (execution := self._active.get(run_id)) is None:
+        if (execution := self._executions.get(run_id)) is None:
             return False
         execution.finish(RunStatus.CANCELLED)
         return True
 
-    def invoke(self, execution: Execution, step_id: str, opts: dict[str, Any]) -> None:
+    def invoke_function(self, execution: Execution, step_id: str, opts: dict[str, Any]) -> None:
         """Start a function for a step that waits for its result."""
         correlation = f"{execution.run.id}.{step_id}"
-        self._invoked[correlation] = (execution, step_id)
+        self._invokers[correlation] = (execution, step_id)
         payload = opts.get("payload") or {}
         hidden = {"fn_id": opts.get("function_id"), "correlation_id": correlation}
-        event = internal(INVOKED, (payload.get("data") or {}) | {INTERNAL_FIELD: hidden})
+        event = internal_event(INVOKED, (payload.get("data") or {}) | {INTERNAL_FIELD: hidden})
         self.events[event.internal_id] = event
         function = self.functions.get(str(opts.get("function_id")))
-        if function is not None and self._admission.offer(function, event):
+        if function is not None and self._admission.handle_event(function, event):
             return
         reason = f"could not find function with ID: {opts.get('function_id')}"
         if function is not None:
             reason = "invoked function is rate limited"
         error = {"name": "Error", "message": reason}
-        self.accept(internal(FINISHED, {"correlation_id": correlation, "error": error}))
+        self.handle_event(internal_event(FINISHED, {"correlation_id": correlation, "error": error}))
 
-    def finished(self, run: Run, outcome: dict[str, Any]) -> None:
+    def on_run_finished(self, run: Run, outcome: dict[str, Any]) -> None:
         """Tell the others that a run ended: whoever invoked it, and functions that listen for failures."""
-        self._active.pop(run.id, None)
+        self._executions.pop(run.id, None)
         if run.event.name in {FINISHED, FAILED}:
             return
         events = [event.payload() for event in run.events]
@@ -166,13 +175,13 @@ class Engine:
         for invoker in invokers or [{}]:
             if correlation := invoker.get("correlation_id"):
                 data = data | {"correlation_id": correlation}
-            self.accept(internal(FINISHED, data))
-        also = {RunStatus.FAILED: FAILED, RunStatus.CANCELLED: CANCELLED}.get(run.status)
-        if also is not None:
-            self.accept(internal(also, data, run.id))
+            self.handle_event(internal_event(FINISHED, data))
+        status_event = {RunStatus.FAILED: FAILED, RunStatus.CANCELLED: CANCELLED}.get(run.status)
+        if status_event is not None:
+            self.handle_event(internal_event(status_event, data, run.id))
 
     def _resume_invoker(self, event: Event) -> None:
-        waiting = self._invoked.pop(event.data.get("correlation_id", ""), None)
+        waiting = self._invokers.pop(event.data.get("correlation_id", ""), None)
         if waiting is None:
             return
         execution, step_id = waiting
@@ -182,7 +191,7 @@ class Engine:
                 return
         execution.resume(step_id, event.payload())  # cancelled: the real server gives the bare event too
 
-    def _triggers(self, function: FunctionConfig, event: Event) -> bool:
+    def _is_triggered_by(self, function: FunctionConfig, event: Event) -> bool:
         for trigger in function.triggers:
             name = trigger.event
             if name is None or not (
@@ -190,25 +199,25 @@ class Engine:
             ):
                 continue
             try:
-                if is_true(trigger.expression, {"event": event.payload()}):
+                if is_expression_true(trigger.expression, {"event": event.payload()}):
                     return True
             except ExpressionError as error:
                 logger.error("Inngest stand-in: trigger of {}: {}", function.id, error)
         return False
 
-    async def _tick(self, function: FunctionConfig, expression: str) -> None:
+    async def _run_cron(self, function: FunctionConfig, expression: str) -> None:
         while True:
-            due = next_run(expression, datetime.now(UTC))
+            due = next_cron_time(expression, datetime.now(UTC))
             await asyncio.sleep((due - datetime.now(UTC)).total_seconds())
-            event = internal(CRON, {"cron": expression})
+            event = internal_event(CRON, {"cron": expression})
             self.events[event.internal_id] = event
-            self._admission.admit(function, event)
+            self._admission.handle_unbatched_event(function, event)
 
-    def _forget_old(self) -> None:
-        while len(self.events) > KEPT:
+    def _prune(self) -> None:
+        while len(self.events) > MAX_KEPT:
             self.event_runs.pop(next(iter(self.events)), None)
             del self.events[next(iter(self.events))]
-        if len(self.runs) > 2 * KEPT:
-            ended = [run.id for run in self.runs.values() if run.ended][:KEPT]
+        if len(self.runs) > 2 * MAX_KEPT:
+            ended = [run.id for run in self.runs.values() if run.ended][:MAX_KEPT]
             for run_id in ended:
                 del self.runs[run_id]

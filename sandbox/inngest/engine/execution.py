@@ -13,17 +13,17 @@ from typing import Any, Final, Protocol
 
 from loguru import logger
 
-from sandbox.inngest.background import Tasks
-from sandbox.inngest.clock import Pace
-from sandbox.inngest.engine.function_caller import Caller, Reply
+from sandbox.inngest.background import BackgroundTasks
+from sandbox.inngest.clock import Clock
+from sandbox.inngest.engine.function_caller import FunctionCaller, FunctionReply
 from sandbox.inngest.engine.runs import Run, RunStatus
 from sandbox.inngest.events import Event
 from sandbox.inngest.functions.config import FunctionConfig
-from sandbox.inngest.functions.durations import seconds, seconds_until
-from sandbox.inngest.functions.expressions import ExpressionError, evaluate, is_true
-from sandbox.inngest.rate_limits import Capacity, Gate, Slot
+from sandbox.inngest.functions.durations import parse_duration, seconds_until
+from sandbox.inngest.functions.expressions import ExpressionError, evaluate, is_expression_true
+from sandbox.inngest.rate_limits import ConcurrencyLimit, ConcurrencyLimiter, ThrottleLimit
 
-__all__ = ["Execution", "Host", "Pace"]
+__all__ = ["Clock", "Execution", "ExecutionHost"]
 
 _YEAR: Final = "366d"
 _INVOKE_TIMEOUT: Final = {
@@ -32,29 +32,29 @@ _INVOKE_TIMEOUT: Final = {
 }
 
 
-class Host(Protocol):
+class ExecutionHost(Protocol):
     """What a run needs of the engine around it."""
 
-    pace: Pace
-    tasks: Tasks
-    capacity: Capacity
-    caller: Caller
-    alive: asyncio.Event
+    clock: Clock
+    tasks: BackgroundTasks
+    concurrency: ConcurrencyLimiter
+    caller: FunctionCaller
+    executor_running: asyncio.Event
     functions: dict[str, FunctionConfig]
 
-    def invoke(self, execution: "Execution", step_id: str, opts: dict[str, Any]) -> None: ...
+    def invoke_function(self, execution: "Execution", step_id: str, opts: dict[str, Any]) -> None: ...
 
-    def finished(self, run: Run, outcome: dict[str, Any]) -> None: ...
+    def on_run_finished(self, run: Run, outcome: dict[str, Any]) -> None: ...
 
 
 @dataclass(slots=True)
-class _Item:
+class _PendingCall:
     """A call to make: of one planned step, or of the function to find what comes next."""
 
     step_id: str | None = None
     attempt: int = 0
-    refused_since: float | None = None
-    refusals: int = 0
+    unreachable_since: float | None = None
+    unreachable_count: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,41 +62,43 @@ class _Wait:
     event: str
     expression: str | None
     timer: asyncio.Task[None]
-    race: bool
+    is_race: bool
 
 
 class Execution:
     """Drives one run."""
 
-    def __init__(self, run: Run, host: Host) -> None:
+    def __init__(self, run: Run, host: ExecutionHost) -> None:
         self.run = run
         self._host = host
         self._tasks: set[asyncio.Task[None]] = set()
-        self._calling: set[asyncio.Task[None]] = set()
-        self._planned: set[str] = set()
+        self._calls_in_progress: set[asyncio.Task[None]] = set()
+        self._planned_steps: set[str] = set()
         self._waits: dict[str, _Wait] = {}
-        self._gate = _gate(run)
-        self._slots = tuple(_slot(run, limit.scope, limit.key, limit.limit) for limit in run.function.concurrency)
+        self._throttle = _throttle_limit(run)
+        self._concurrency_limits = tuple(
+            _concurrency_limit(run, limit.scope, limit.key, limit.limit) for limit in run.function.concurrency
+        )
 
-    def begin(self, delay: float) -> None:
+    def start(self, delay: float) -> None:
         """Make the first call after ``delay`` seconds."""
         timeouts = self.run.function.timeouts
         if timeouts and timeouts.start and not self.run.function.batch_events:
-            self._start(self._cancel_if_late(seconds(timeouts.start), started=False))
-        self._enqueue(_Item(), delay)
+            self._start_task(self._cancel_on_timeout(parse_duration(timeouts.start), started=False))
+        self._enqueue(_PendingCall(), delay)
 
     def on_event(self, event: Event) -> None:
         """Resume what waits for the event; cancel the run if its settings say so."""
         names = {"event": self.run.event.payload(), "async": event.payload()}
         for step_id, wait in list(self._waits.items()):
-            if wait.event == event.name and self._holds(wait.expression, names):
+            if wait.event == event.name and self._matches(wait.expression, names):
                 self.resume(step_id, event.payload())
         if event.internal_id == self.run.event.internal_id:
             return
         for cancel in self.run.function.cancel:
             age = (datetime.now(UTC) - self.run.created_at).total_seconds()
-            current = cancel.timeout is None or age <= seconds(cancel.timeout)
-            if current and cancel.event == event.name and self._holds(cancel.if_, names):
+            current = cancel.timeout is None or age <= parse_duration(cancel.timeout)
+            if current and cancel.event == event.name and self._matches(cancel.if_, names):
                 self.finish(RunStatus.CANCELLED)
                 return
 
@@ -106,7 +108,7 @@ class Execution:
             return
         if wait.timer is not asyncio.current_task():
             wait.timer.cancel()
-        self._save(step_id, result, status, race=wait.race)
+        self._save_step(step_id, result, status, race=wait.is_race)
 
     def finish(self, status: RunStatus, output: Any = None, outcome: dict[str, Any] | None = None) -> None:
         """End the run. A call under way is left to end by itself, and its answer is dropped."""
@@ -114,148 +116,148 @@ class Execution:
             return
         self.run.status, self.run.output, self.run.ended_at = status, output, datetime.now(UTC)
         self._waits.clear()
-        for task in self._tasks - self._calling - {asyncio.current_task()}:
+        for task in self._tasks - self._calls_in_progress - {asyncio.current_task()}:
             task.cancel()
         logger.debug("Inngest stand-in: run {} of {} is {}", self.run.id, self.run.function.id, status)
-        self._host.finished(self.run, outcome or {})
+        self._host.on_run_finished(self.run, outcome or {})
 
-    def _start(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+    def _start_task(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = self._host.tasks.start(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
-    def _enqueue(self, item: _Item, delay: float = 0.0) -> None:
-        self._start(self._work(item, delay))
+    def _enqueue(self, call: _PendingCall, delay: float = 0.0) -> None:
+        self._start_task(self._run_call(call, delay))
 
-    async def _pass(self, duration: float) -> None:
-        await self._host.pace.wait(duration)
+    async def _sleep_for(self, duration: float) -> None:
+        await self._host.clock.sleep(duration)
 
-    async def _cancel_if_late(self, limit: float, *, started: bool) -> None:
-        await self._pass(limit)
+    async def _cancel_on_timeout(self, limit: float, *, started: bool) -> None:
+        await self._sleep_for(limit)
         if started or self.run.started_at is None:
             self.finish(RunStatus.CANCELLED)
 
-    async def _work(self, item: _Item, delay: float) -> None:
-        again: float | None = delay
-        while again is not None:
-            await self._pass(again)
-            reply = await self._call(item)
+    async def _run_call(self, call: _PendingCall, delay: float) -> None:
+        next_delay: float | None = delay
+        while next_delay is not None:
+            await self._sleep_for(next_delay)
+            reply = await self._call(call)
             if self.run.ended:
                 return
-            again = self._settle(item, reply)
+            next_delay = self._handle_reply(call, reply)
 
-    async def _call(self, item: _Item) -> Reply:
-        gate = self._gate if self.run.started_at is None else None
-        async with self._host.capacity.hold(self._slots, self.run.rank, gate):
-            await self._host.alive.wait()
+    async def _call(self, call: _PendingCall) -> FunctionReply:
+        throttle = self._throttle if self.run.started_at is None else None
+        async with self._host.concurrency.acquire(self._concurrency_limits, self.run.rank, throttle):
+            await self._host.executor_running.wait()
             # The app may have registered again since, from another address or with other settings.
             self.run.function = self._host.functions.get(self.run.function.id, self.run.function)
             if self.run.started_at is None:
                 self.run.started_at, self.run.status = datetime.now(UTC), RunStatus.RUNNING
                 timeouts = self.run.function.timeouts
                 if timeouts and timeouts.finish:
-                    self._start(self._cancel_if_late(seconds(timeouts.finish), started=True))
+                    self._start_task(self._cancel_on_timeout(parse_duration(timeouts.finish), started=True))
             task = asyncio.current_task()
             assert task is not None  # noqa: S101  # told to the type checker only
-            self._calling.add(task)
+            self._calls_in_progress.add(task)
             try:
-                return await self._host.caller.call(self.run, item.step_id, item.attempt)
+                return await self._host.caller.call(self.run, call.step_id, call.attempt)
             finally:
-                self._calling.discard(task)
+                self._calls_in_progress.discard(task)
 
-    def _settle(self, item: _Item, reply: Reply) -> float | None:
+    def _handle_reply(self, call: _PendingCall, reply: FunctionReply) -> float | None:
         """Act on an answer. Gives the seconds until the same call must be made again, if it must."""
         if reply.unreachable is not None:
-            item.refused_since = item.refused_since or time.monotonic()
-            waited = (time.monotonic() - item.refused_since) * self._host.pace.speed
-            if waited < self._host.pace.unreachable_limit:
-                if item.refusals == 0:
+            call.unreachable_since = call.unreachable_since or time.monotonic()
+            waited = (time.monotonic() - call.unreachable_since) * self._host.clock.speed
+            if waited < self._host.clock.unreachable_seconds:
+                if call.unreachable_count == 0:
                     logger.warning("Inngest stand-in: {}: {}", self.run.function.id, reply.unreachable)
-                item.refusals += 1
-                return self._host.pace.retry_delay(item.refusals - 1)
-        item.refused_since, item.refusals = None, 0
+                call.unreachable_count += 1
+                return self._host.clock.retry_delay(call.unreachable_count - 1)
+        call.unreachable_since, call.unreachable_count = None, 0
         if reply.error is None and reply.status == 206:
-            return self._apply(item, reply)
+            return self._apply_ops(call, reply)
         if reply.error is None:
             self.finish(RunStatus.COMPLETED, reply.body, {"result": reply.body})
             return None
-        if not reply.no_retry and (delay := self._retry(item, reply)) is not None:
+        if not reply.no_retry and (delay := self._retry_delay(call, reply)) is not None:
             return delay
         error = reply.standard_error()
         output = reply.body or error
         self.finish(RunStatus.FAILED, output, {"error": error, "result": output})
         return None
 
-    def _retry(self, item: _Item, reply: Reply) -> float | None:
-        if item.attempt + 1 >= self.run.function.max_attempts:
+    def _retry_delay(self, call: _PendingCall, reply: FunctionReply) -> float | None:
+        if call.attempt + 1 >= self.run.function.max_attempts:
             return None
-        item.attempt += 1
+        call.attempt += 1
         if reply.retry_after is not None:
             return reply.retry_after
-        return self._host.pace.retry_delay(item.attempt - 1)
+        return self._host.clock.retry_delay(call.attempt - 1)
 
-    def _apply(self, item: _Item, reply: Reply) -> float | None:
+    def _apply_ops(self, call: _PendingCall, reply: FunctionReply) -> float | None:
         ops = [op for op in reply.ops if op["op"] != "None"]
         if len(ops) > 1:
-            self.run.force_plan = True
+            self.run.must_plan_steps = True
             if any(op["op"] == "StepPlanned" for op in ops):
                 self.run.pending |= {op["id"] for op in ops} - self.run.steps.keys()
         if not ops:
-            return self._host.pace.retry_delay(0)
+            return self._host.clock.retry_delay(0)
         # Waits first, so that an event sent by a step beside them is not missed.
         ops.sort(key=lambda op: op["op"] != "WaitForEvent")
-        again: float | None = None
+        next_delay: float | None = None
         for op in ops:
             if self.run.ended:
                 return None
-            delay = self._op(item, op, reply)
-            again = delay if delay is not None else again
-        return again
+            delay = self._apply_op(call, op, reply)
+            next_delay = delay if delay is not None else next_delay
+        return next_delay
 
-    def _op(self, item: _Item, op: dict[str, Any], reply: Reply) -> float | None:
+    def _apply_op(self, call: _PendingCall, op: dict[str, Any], reply: FunctionReply) -> float | None:
         step_id, name, kind = op["id"], op.get("displayName") or op.get("name") or op["id"], op["op"]
         race = (op.get("opts") or {}).get("parallelMode") == "race"
         if kind in {"StepRun", "StepError", "StepFailed"}:
-            record = self.run.record(step_id, name, "StepRun", "Running")
-            record.attempts = item.attempt + 1
+            record = self.run.record_step(step_id, name, "StepRun", "Running")
+            record.attempts = call.attempt + 1
             retriable = kind == "StepError" and not reply.no_retry
-            if retriable and (delay := self._retry(item, reply)) is not None:
+            if retriable and (delay := self._retry_delay(call, reply)) is not None:
                 record.status = "Retrying"
                 return delay
             failed = kind != "StepRun"
-            memo = {"error": op.get("error")} if failed else {"data": op.get("data")}
-            self._save(step_id, memo, "Failed" if failed else "Completed", race=race)
-        elif step_id not in self._planned:
-            self._planned.add(step_id)
-            self._plan(op, step_id, name, race=race)
+            result = {"error": op.get("error")} if failed else {"data": op.get("data")}
+            self._save_step(step_id, result, "Failed" if failed else "Completed", race=race)
+        elif step_id not in self._planned_steps:
+            self._planned_steps.add(step_id)
+            self._plan_step(op, step_id, name, race=race)
         return None
 
-    def _plan(self, op: dict[str, Any], step_id: str, name: str, *, race: bool) -> None:
+    def _plan_step(self, op: dict[str, Any], step_id: str, name: str, *, race: bool) -> None:
         opts: dict[str, Any] = op.get("opts") or {}
         match op["op"]:
             case "StepPlanned":
-                self.run.record(step_id, name, "StepRun", "Planned")
-                self._enqueue(_Item(step_id))
+                self.run.record_step(step_id, name, "StepRun", "Planned")
+                self._enqueue(_PendingCall(step_id))
             case "Sleep":
-                self.run.record(step_id, name, "Sleep", "Sleeping")
+                self.run.record_step(step_id, name, "Sleep", "Sleeping")
                 length = seconds_until(opts.get("duration") or op["name"], datetime.now(UTC))
-                self._start(self._sleep(step_id, length, race=race))
+                self._start_task(self._sleep_step(step_id, length, race=race))
             case "WaitForEvent":
-                self.run.record(step_id, name, "WaitForEvent", "Waiting")
-                self._wait(step_id, opts.get("event") or op["name"], opts.get("if"), opts, None, race=race)
+                self.run.record_step(step_id, name, "WaitForEvent", "Waiting")
+                self._start_wait(step_id, opts.get("event") or op["name"], opts.get("if"), opts, None, race=race)
             case "InvokeFunction":
-                self.run.record(step_id, name, "InvokeFunction", "Invoking")
-                self._wait(step_id, "", None, opts, {"error": _INVOKE_TIMEOUT}, race=race)
-                self._host.invoke(self, step_id, opts)
+                self.run.record_step(step_id, name, "InvokeFunction", "Invoking")
+                self._start_wait(step_id, "", None, opts, {"error": _INVOKE_TIMEOUT}, race=race)
+                self._host.invoke_function(self, step_id, opts)
             case other:
                 self._fail("Error", f"unknown opcode: {other}")
 
-    async def _sleep(self, step_id: str, length: float, *, race: bool) -> None:
-        await self._pass(length)
-        self._save(step_id, None, "Completed", race=race)
+    async def _sleep_step(self, step_id: str, length: float, *, race: bool) -> None:
+        await self._sleep_for(length)
+        self._save_step(step_id, None, "Completed", race=race)
 
-    def _wait(
+    def _start_wait(
         self,
         step_id: str,
         event: str,
@@ -267,55 +269,55 @@ class Execution:
     ) -> None:
         if expression is not None:
             try:
-                is_true(expression, {"event": self.run.event.payload(), "async": {}})
+                is_expression_true(expression, {"event": self.run.event.payload(), "async": {}})
             except ExpressionError as error:
                 self._fail("InvalidExpression", f"Wait for event If expression failed to compile: {error}")
                 return
         length = seconds_until(opts.get("timeout") or _YEAR, datetime.now(UTC))
-        timer = self._start(self._time_out(step_id, length, on_timeout))
+        timer = self._start_task(self._time_out_wait(step_id, length, on_timeout))
         self._waits[step_id] = _Wait(event, expression, timer, race)
 
-    async def _time_out(self, step_id: str, length: float, result: Any) -> None:
-        await self._pass(length)
+    async def _time_out_wait(self, step_id: str, length: float, result: Any) -> None:
+        await self._sleep_for(length)
         self.resume(step_id, result, "TimedOut")
 
-    def _save(self, step_id: str, memo: Any, status: str, *, race: bool) -> None:
+    def _save_step(self, step_id: str, result: Any, status: str, *, race: bool) -> None:
         if self.run.ended or step_id in self.run.steps:
             return
-        self.run.steps[step_id] = memo
-        self.run.records[step_id].status = status
-        self.run.records[step_id].ended_at = datetime.now(UTC)
+        self.run.steps[step_id] = result
+        self.run.step_records[step_id].status = status
+        self.run.step_records[step_id].ended_at = datetime.now(UTC)
         self.run.pending.discard(step_id)
         if race or not self.run.pending:
-            self.run.force_plan = False
-            self._enqueue(_Item())
+            self.run.must_plan_steps = False
+            self._enqueue(_PendingCall())
 
     def _fail(self, name: str, message: str) -> None:
         error = {"error": name, "name": name, "message": message}
         self.finish(RunStatus.FAILED, error, {"error": error, "result": error})
 
-    def _holds(self, expression: str | None, names: dict[str, Any]) -> bool:
+    def _matches(self, expression: str | None, names: dict[str, Any]) -> bool:
         try:
-            return is_true(expression, names)
+            return is_expression_true(expression, names)
         except ExpressionError as error:
             logger.warning("Inngest stand-in: {} in {}: {}", expression, self.run.function.id, error)
             return False
 
 
-def _slot(run: Run, scope: str, key: str | None, limit: int) -> Slot:
+def _concurrency_limit(run: Run, scope: str, key: str | None, limit: int) -> ConcurrencyLimit:
     owner = run.function.id if scope == "fn" else scope
-    return f"{owner}" if key is None else f"{owner}:{key}:{_value_of(run, key)!r}", limit
+    return f"{owner}" if key is None else f"{owner}:{key}:{_evaluate_key(run, key)!r}", limit
 
 
-def _gate(run: Run) -> Gate | None:
+def _throttle_limit(run: Run) -> ThrottleLimit | None:
     throttle = run.function.throttle
     if throttle is None:
         return None
-    key = f"{run.function.id}:{_value_of(run, throttle.key)!r}" if throttle.key else run.function.id
-    return Gate(key, max(throttle.limit, 1), seconds(throttle.period), throttle.at_once)
+    key = f"{run.function.id}:{_evaluate_key(run, throttle.key)!r}" if throttle.key else run.function.id
+    return ThrottleLimit(key, max(throttle.limit, 1), parse_duration(throttle.period), throttle.extra_burst)
 
 
-def _value_of(run: Run, key: str) -> object:
+def _evaluate_key(run: Run, key: str) -> object:
     try:
         return evaluate(key, {"event": run.event.payload()})
     except ExpressionError as error:

@@ -15,10 +15,10 @@ from urllib.parse import parse_qs, urlsplit
 import aiohttp
 from inngest.connect._internal import connect_pb2 as pb
 
-from sandbox.inngest.connect.gateway import Gateway, NoReply
+from sandbox.inngest.connect.gateway import Gateway, NoWorkerReply
 from sandbox.inngest.engine.runs import Run, function_uuid
 from sandbox.inngest.events import ulid
-from sandbox.inngest.keys import Keys
+from sandbox.inngest.keys import ServerKeys
 
 MAX_REQUEST_BYTES: Final = 4 * 1024 * 1024  # consts.MaxSDKRequestBodySize
 _CALL_SECONDS: Final = 2 * 60 * 60  # consts.MaxFunctionTimeout
@@ -30,7 +30,7 @@ _CONNECT_STATUS: Final = {
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class FunctionReply:
     """What came of a call."""
 
     status: int = 0
@@ -62,10 +62,10 @@ class Reply:
         return {"error": self.error, "name": "Error", "message": self.error} | text
 
 
-class Caller:
+class FunctionCaller:
     """Calls functions. One connection a call, as an app may be restarted between two of them."""
 
-    def __init__(self, gateway: Gateway, keys: Keys | None = None) -> None:
+    def __init__(self, gateway: Gateway, keys: ServerKeys | None = None) -> None:
         self._gateway = gateway
         self._keys = keys
         self._session: aiohttp.ClientSession | None = None
@@ -86,7 +86,7 @@ class Caller:
             )
         return self._session
 
-    async def call(self, run: Run, step_id: str | None, attempt: int) -> Reply:
+    async def call(self, run: Run, step_id: str | None, attempt: int) -> FunctionReply:
         """Call a run's function once and read the answer."""
         request_id = ulid()
         headers = {
@@ -104,11 +104,11 @@ class Caller:
             headers["x-inngest-signature"] = self._keys.sign(body)
         try:
             async with self.session.post(url, data=body, headers=headers) as response:
-                return _read(response.status, dict(response.headers), await response.read())
+                return _read_reply(response.status, dict(response.headers), await response.read())
         except (aiohttp.ClientError, TimeoutError) as error:
-            return Reply(unreachable=f"Unable to reach SDK URL: {type(error).__name__} {error}".strip())
+            return FunctionReply(unreachable=f"Unable to reach SDK URL: {type(error).__name__} {error}".strip())
 
-    async def _call_worker(self, run: Run, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
+    async def _call_worker(self, run: Run, url: str, headers: Mapping[str, str], body: bytes) -> FunctionReply:
         query = parse_qs(urlsplit(url).query)
         request = pb.GatewayExecutorRequestData(
             request_id=headers["x-request-id"],
@@ -123,11 +123,11 @@ class Caller:
         )
         try:
             answer = await self._gateway.call(request)
-        except NoReply as error:
-            return Reply(unreachable=str(error))
+        except NoWorkerReply as error:
+            return FunctionReply(unreachable=str(error))
         told = {"x-inngest-sdk": answer.sdk_version, "retry-after": answer.retry_after}
         told["x-inngest-no-retry"] = "true" if answer.no_retry else "false"
-        return _read(_CONNECT_STATUS[answer.status], told, answer.body)
+        return _read_reply(_CONNECT_STATUS[answer.status], told, answer.body)
 
 
 def _request_body(run: Run, attempt: int, request_id: str) -> bytes:
@@ -142,7 +142,7 @@ def _request_body(run: Run, attempt: int, request_id: str) -> bytes:
         "stack": {"stack": list(run.steps), "current": len(run.steps)},
         "qi_id": "",
         "request_id": request_id,
-        "disable_immediate_execution": run.force_plan,
+        "disable_immediate_execution": run.must_plan_steps,
         "use_api": False,
     }
     request = {
@@ -154,49 +154,49 @@ def _request_body(run: Run, attempt: int, request_id: str) -> bytes:
         "version": 2,
         "use_api": False,
     }
-    body = _dump(request)
+    body = _encode_json(request)
     if len(body) > MAX_REQUEST_BYTES:
         small = {"events": [], "steps": {}, "use_api": True, "ctx": context | {"use_api": True}}
-        body = _dump(request | small)
+        body = _encode_json(request | small)
     return body
 
 
-def _dump(value: object) -> bytes:
+def _encode_json(value: object) -> bytes:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode()
 
 
-def _read(status: int, raw_headers: dict[str, str], raw: bytes) -> Reply:
+def _read_reply(status: int, raw_headers: dict[str, str], raw: bytes) -> FunctionReply:
     headers = {name.lower(): value for name, value in raw_headers.items()}
-    body = _parse(raw)
+    body = _decode_json(raw)
     if status == 201:  # a streamed answer: spaces to keep the line open, then the real one wrapped
         if not isinstance(body, dict) or "status" not in body:
-            return Reply(status=502, body=body)
+            return FunctionReply(status=502, body=body)
         status = int(body["status"])
         headers |= {name.lower(): value for name, value in (body.get("headers") or {}).items()}
         inner = body.get("body")
-        body = _parse(inner.encode()) if isinstance(inner, str) else inner
+        body = _decode_json(inner.encode()) if isinstance(inner, str) else inner
     if status == 206:
         ops = body if isinstance(body, list) else [body]
         if not all(isinstance(op, dict) and "op" in op for op in ops):
-            return Reply(status=502, body="error reading generator opcode response")
-    return Reply(
+            return FunctionReply(status=502, body="error reading generator opcode response")
+    return FunctionReply(
         status=status,
         body=body,
         no_retry=headers.get("x-inngest-no-retry") == "true",
-        retry_after=_retry_after(headers.get("retry-after")),
+        retry_after=_parse_retry_after(headers.get("retry-after")),
         is_sdk="x-inngest-sdk" in headers,
         ops=ops if status == 206 else [],
     )
 
 
-def _parse(raw: bytes) -> Any:
+def _decode_json(raw: bytes) -> Any:
     try:
         return json.loads(raw) if raw.strip() else None
     except ValueError:
         return raw.decode(errors="replace")
 
 
-def _retry_after(text: str | None) -> float | None:
+def _parse_retry_after(text: str | None) -> float | None:
     if not text:
         return None
     if text.isdecimal() and len(text) <= 7:

@@ -50,10 +50,10 @@ class Run:
     ended_at: datetime | None = None
     output: Any = None
     steps: dict[str, Any] = field(default_factory=dict)
-    records: dict[str, StepRecord] = field(default_factory=dict)
+    step_records: dict[str, StepRecord] = field(default_factory=dict)
     pending: set[str] = field(default_factory=set)
     """Steps of a parallel group that have not ended; the function is called again after the last."""
-    force_plan: bool = False
+    must_plan_steps: bool = False
     """Whether the SDK must name its next step before running it."""
 
     @property
@@ -71,15 +71,15 @@ class Run:
         """Whether it is over."""
         return self.ended_at is not None
 
-    def record(self, step_id: str, name: str, op: str, status: str) -> StepRecord:
+    def record_step(self, step_id: str, name: str, op: str, status: str) -> StepRecord:
         """Note what a step is doing."""
-        found = self.records.setdefault(step_id, StepRecord(step_id, name, op, status))
+        found = self.step_records.setdefault(step_id, StepRecord(step_id, name, op, status))
         found.status = status
         if status in {"Completed", "Failed", "TimedOut"}:
             found.ended_at = datetime.now(UTC)
         return found
 
-    def shown(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """The run as GET /v1/runs/{id} gives it."""
         started = self.started_at or self.created_at
         return {

@@ -12,29 +12,29 @@ DEFAULT_RETRIES: Final = 4
 MAX_RETRIES: Final = 20
 
 
-class _Shape(BaseModel):
+class _Model(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True, populate_by_name=True)
 
 
-class Trigger(_Shape):
+class Trigger(_Model):
     event: str | None = None
     expression: str | None = None
     cron: str | None = None
 
 
-class Concurrency(_Shape):
+class Concurrency(_Model):
     limit: int
     key: str | None = None
     scope: str = "fn"
 
 
-class Cancel(_Shape):
+class CancelOn(_Model):
     event: str
     if_: str | None = Field(default=None, alias="if")
     timeout: str | None = None
 
 
-class RateLimit(_Shape):
+class RateLimit(_Model):
     limit: int
     period: str
     key: str | None = None
@@ -44,53 +44,53 @@ class Throttle(RateLimit):
     burst: int = 0
 
     @property
-    def at_once(self) -> int:
+    def extra_burst(self) -> int:
         """How many may begin beside the first: ``acquire.lua`` counts the limit and the burst, less one."""
         return max(self.limit, 1) + self.burst - 1
 
 
-class Batch(_Shape):
+class Batch(_Model):
     max_size: int = Field(alias="maxSize")
     timeout: str = ""
     key: str | None = None
     if_: str | None = Field(default=None, alias="if")
 
 
-class Debounce(_Shape):
+class Debounce(_Model):
     period: str
     key: str | None = None
     timeout: str | None = None
 
 
-class Singleton(_Shape):
+class Singleton(_Model):
     mode: Literal["skip", "cancel"]
     key: str | None = None
 
 
-class Priority(_Shape):
+class Priority(_Model):
     run: str | None = None
 
 
-class Timeouts(_Shape):
+class Timeouts(_Model):
     start: str | None = None
     finish: str | None = None
 
 
-class Retries(_Shape):
+class Retries(_Model):
     attempts: int
 
 
-class Runtime(_Shape):
+class Runtime(_Model):
     url: str
 
 
-class Step(_Shape):
+class Step(_Model):
     id: str
     runtime: Runtime
     retries: Retries | None = None
 
 
-class FunctionConfig(_Shape):
+class FunctionConfig(_Model):
     """One function. ``id`` is the app's id and the function's own, joined by a hyphen."""
 
     id: str
@@ -98,7 +98,7 @@ class FunctionConfig(_Shape):
     triggers: tuple[Trigger, ...] = ()
     steps: dict[str, Step]
     concurrency: tuple[Concurrency, ...] = ()
-    cancel: tuple[Cancel, ...] = ()
+    cancel: tuple[CancelOn, ...] = ()
     idempotency: str | None = None
     rate_limit: RateLimit | None = Field(default=None, alias="rateLimit")
     throttle: Throttle | None = None
@@ -122,7 +122,7 @@ class FunctionConfig(_Shape):
         return 1 + min(MAX_RETRIES, DEFAULT_RETRIES if retries is None else retries.attempts)
 
     @property
-    def hard_limit(self) -> RateLimit | None:
+    def effective_rate_limit(self) -> RateLimit | None:
         """What drops events: idempotency is a rate limit of one a day (``SDKFunction.Function``)."""
         if self.idempotency is None:
             return self.rate_limit
@@ -136,7 +136,7 @@ class FunctionConfig(_Shape):
         return urlunsplit(parts._replace(query=urlencode(query)))
 
 
-class Registration(_Shape):
+class Registration(_Model):
     """The body of POST /fn/register."""
 
     appname: str = Field(min_length=1)

@@ -4,7 +4,7 @@ import re
 from datetime import datetime
 from typing import Final
 
-_SECONDS: Final = {
+_UNIT_SECONDS: Final = {
     "w": 604_800.0,
     "d": 86_400.0,
     "h": 3_600.0,
@@ -18,7 +18,7 @@ _SECONDS: Final = {
 _PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ms|us|µs|ns|w|d|h|m|s)")
 
 
-def seconds(text: str) -> float:
+def parse_duration(text: str) -> float:
     """Seconds in a duration.
 
     Raises:
@@ -27,7 +27,7 @@ def seconds(text: str) -> float:
     parts = _PART.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
         raise ValueError(f"not a duration: {text!r}")
-    return sum(float(number) * _SECONDS[unit] for number, unit in parts)
+    return sum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts)
 
 
 def seconds_until(text: str, now: datetime) -> float:
@@ -39,5 +39,5 @@ def seconds_until(text: str, now: datetime) -> float:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        return seconds(text)
+        return parse_duration(text)
     return max(0.0, (moment - now).total_seconds())

@@ -19,11 +19,11 @@ _Operator = Callable[[Any, Any], Any]
 _TOKEN: Final = re.compile(
     r"""(?P<text>"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')|(?P<op>&&|\|\||!=|!)|(?P<word>[A-Za-z_]\w*)"""
 )
-_PIECE: Final = re.compile(r"""(?:"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|.)""", re.DOTALL)
+_SPLIT: Final = re.compile(r"""(?:"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|.)""", re.DOTALL)
 _CLOSING: Final = {"(": ")", "[": "]"}
 _OPERATORS: Final = {"&&": " and ", "||": " or ", "!": " not ", "!=": "!="}
 # async is a keyword of Python, the others are CEL's constants
-_WORDS: Final = {"async": "async_", "true": "True", "false": "False", "null": "None"}
+_RENAMED_WORDS: Final = {"async": "async_", "true": "True", "false": "False", "null": "None"}
 _BINARY: Final[dict[type[ast.AST], _Operator]] = {
     ast.Add: operator.add,
     ast.Sub: operator.sub,
@@ -58,20 +58,20 @@ class ExpressionError(ValueError):
 
 
 @lru_cache(maxsize=1024)
-def _parse(expression: str) -> ast.expr:
+def _parse_expression(expression: str) -> ast.expr:
     def rename(match: re.Match[str]) -> str:
         if word := match["word"]:
-            return _WORDS.get(word, word)
+            return _RENAMED_WORDS.get(word, word)
         return match["text"] or _OPERATORS[match["op"]]
 
     try:
-        text, _ = _without_choices(iter(_PIECE.findall(_TOKEN.sub(rename, expression))))
+        text, _ = _expand_ternaries(iter(_SPLIT.findall(_TOKEN.sub(rename, expression))))
         return ast.parse(text.strip(), mode="eval").body
     except SyntaxError as error:
         raise ExpressionError(f"cannot read the expression {expression!r}") from error
 
 
-def _without_choices(pieces: Iterator[str], ends: str = "") -> tuple[str, str]:
+def _expand_ternaries(pieces: Iterator[str], ends: str = "") -> tuple[str, str]:
     """Text up to one of the ends, with every ``a ? b : c`` as ``((b) if (a) else (c))``; and the end met.
 
     Raises:
@@ -81,11 +81,11 @@ def _without_choices(pieces: Iterator[str], ends: str = "") -> tuple[str, str]:
     for piece in pieces:
         end = piece
         if piece == "?":
-            chosen, _ = _without_choices(pieces, ":")
-            other, end = _without_choices(pieces, f"{ends},")
+            chosen, _ = _expand_ternaries(pieces, ":")
+            other, end = _expand_ternaries(pieces, f"{ends},")
             text = f"(({chosen}) if ({text}) else ({other}))"
         if end in _CLOSING:
-            inner, closing = _without_choices(pieces, _CLOSING[end])
+            inner, closing = _expand_ternaries(pieces, _CLOSING[end])
             text += f"{end}{inner}{closing}"
         elif end and end in ends:
             return before + text, end
@@ -98,30 +98,30 @@ def _without_choices(pieces: Iterator[str], ends: str = "") -> tuple[str, str]:
     return before + text, ""
 
 
-def check(expression: str) -> None:
+def validate_expression(expression: str) -> None:
     """See that an expression can be read.
 
     Raises:
         ExpressionError: When it cannot.
     """
-    _parse(expression)
+    _parse_expression(expression)
 
 
-def evaluate(expression: str, names: Mapping[str, Any]) -> Any:
+def evaluate(expression: str, variables: Mapping[str, Any]) -> Any:
     """The value of an expression, with ``names`` (``event``, ``async``) as its variables.
 
     Raises:
         ExpressionError: When the expression is not in the part of CEL read here.
     """
-    tree = _parse(expression)
-    scope = {_WORDS.get(name, name): value for name, value in names.items()}
+    tree = _parse_expression(expression)
+    scope = {_RENAMED_WORDS.get(name, name): value for name, value in variables.items()}
     try:
-        return _value(tree, scope)
+        return _evaluate_node(tree, scope)
     except (TypeError, ArithmeticError, re.error) as error:
         raise ExpressionError(f"cannot evaluate {expression!r}: {error}") from error
 
 
-def is_true(expression: str | None, names: Mapping[str, Any]) -> bool:
+def is_expression_true(expression: str | None, variables: Mapping[str, Any]) -> bool:
     """Whether an expression holds. No expression holds always; comparing what cannot be compared does not.
 
     Raises:
@@ -129,62 +129,62 @@ def is_true(expression: str | None, names: Mapping[str, Any]) -> bool:
     """
     if expression is None:
         return True
-    _parse(expression)
+    _parse_expression(expression)
     try:
-        return evaluate(expression, names) is True
+        return evaluate(expression, variables) is True
     except ExpressionError:
         return False
 
 
-def _value(node: ast.expr, scope: Mapping[str, Any]) -> Any:
+def _evaluate_node(node: ast.expr, scope: Mapping[str, Any]) -> Any:
     match node:
         case ast.Constant(value=value):
             return value
         case ast.Name(id=name):
             return scope.get(name)
         case ast.List(elts=items):
-            return [_value(item, scope) for item in items]
+            return [_evaluate_node(item, scope) for item in items]
         case ast.Attribute(value=owner, attr=field):
-            return _field(_value(owner, scope), field)
+            return _get_field(_evaluate_node(owner, scope), field)
         case ast.Subscript(value=owner, slice=key):
-            return _field(_value(owner, scope), _value(key, scope))
+            return _get_field(_evaluate_node(owner, scope), _evaluate_node(key, scope))
         case ast.Call():
-            return _call(node, scope)
+            return _evaluate_call(node, scope)
         case _:
-            return _operation(node, scope)
+            return _evaluate_operator(node, scope)
 
 
-def _operation(node: ast.expr, scope: Mapping[str, Any]) -> Any:
+def _evaluate_operator(node: ast.expr, scope: Mapping[str, Any]) -> Any:
     match node:
         case ast.IfExp(test=test, body=body, orelse=orelse):
-            return _value(body if _value(test, scope) is True else orelse, scope)
+            return _evaluate_node(body if _evaluate_node(test, scope) is True else orelse, scope)
         case ast.BoolOp(op=ast.And(), values=values):
-            return all(_value(value, scope) is True for value in values)
+            return all(_evaluate_node(value, scope) is True for value in values)
         case ast.BoolOp(op=ast.Or(), values=values):
-            return any(_value(value, scope) is True for value in values)
+            return any(_evaluate_node(value, scope) is True for value in values)
         case ast.UnaryOp(op=ast.Not(), operand=operand):
-            return _value(operand, scope) is not True
+            return _evaluate_node(operand, scope) is not True
         case ast.UnaryOp(op=ast.USub(), operand=operand):
-            return -_value(operand, scope)
+            return -_evaluate_node(operand, scope)
         case ast.BinOp(left=left, op=op, right=right) if type(op) in _BINARY:
-            return _BINARY[type(op)](_value(left, scope), _value(right, scope))
+            return _BINARY[type(op)](_evaluate_node(left, scope), _evaluate_node(right, scope))
         case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in _BINARY:
-            return _BINARY[type(op)](_value(left, scope), _value(right, scope))
+            return _BINARY[type(op)](_evaluate_node(left, scope), _evaluate_node(right, scope))
         case _:
             raise ExpressionError(f"not read here: {ast.unparse(node)}")
 
 
-def _call(node: ast.Call, scope: Mapping[str, Any]) -> Any:
+def _evaluate_call(node: ast.Call, scope: Mapping[str, Any]) -> Any:
     match node:
         case ast.Call(func=ast.Name(id=name), args=[argument]) if name in _FUNCTIONS:
-            return _FUNCTIONS[name](_value(argument, scope))
+            return _FUNCTIONS[name](_evaluate_node(argument, scope))
         case ast.Call(func=ast.Attribute(value=owner, attr=name), args=[argument]) if name in _METHODS:
-            return _METHODS[name](_value(owner, scope), _value(argument, scope))
+            return _METHODS[name](_evaluate_node(owner, scope), _evaluate_node(argument, scope))
         case _:
             raise ExpressionError(f"not read here: {ast.unparse(node)}")
 
 
-def _field(owner: Any, key: Any) -> Any:
+def _get_field(owner: Any, key: Any) -> Any:
     if isinstance(owner, Mapping):
         return owner.get(key)
     if isinstance(owner, list) and isinstance(key, int) and 0 <= key < len(owner):

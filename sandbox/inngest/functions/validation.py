@@ -9,21 +9,21 @@ from datetime import UTC, datetime
 from typing import Final
 
 from sandbox.inngest.functions.config import FunctionConfig
-from sandbox.inngest.functions.cron import next_run
-from sandbox.inngest.functions.durations import seconds
-from sandbox.inngest.functions.expressions import check
-from sandbox.inngest.rate_limits import DAY
+from sandbox.inngest.functions.cron import next_cron_time
+from sandbox.inngest.functions.durations import parse_duration
+from sandbox.inngest.functions.expressions import validate_expression
+from sandbox.inngest.rate_limits import DAY_SECONDS
 
 _MAX_CONCURRENCY: Final = 2
 _MAX_CANCEL: Final = 5
 
 
-def problems(function: FunctionConfig) -> list[str]:
+def validation_errors(function: FunctionConfig) -> list[str]:
     """What is wrong with a function's settings, in our words; empty when they are taken."""
-    return [*_alone(function), *_unreadable(function)]
+    return [*_limit_errors(function), *_syntax_errors(function)]
 
 
-def _alone(function: FunctionConfig) -> Iterator[str]:
+def _limit_errors(function: FunctionConfig) -> Iterator[str]:
     if len(function.concurrency) > _MAX_CONCURRENCY:
         yield f"over {_MAX_CONCURRENCY} concurrency limits"
     if len(function.cancel) > _MAX_CANCEL:
@@ -38,19 +38,23 @@ def _alone(function: FunctionConfig) -> Iterator[str]:
         yield "a rate limit of nothing"
 
 
-def _unreadable(function: FunctionConfig) -> Iterator[str]:
+def _syntax_errors(function: FunctionConfig) -> Iterator[str]:
     """Durations, expressions and crons that cannot be read or are out of bounds."""
     reads: list[tuple[Callable[[str], object], str | None]] = []
     if batch := function.batch_events:
-        reads += [(_length(1, DAY), batch.timeout), (check, batch.key), (check, batch.if_)]
+        reads += [
+            (_duration_between(1, DAY_SECONDS), batch.timeout),
+            (validate_expression, batch.key),
+            (validate_expression, batch.if_),
+        ]
     if debounce := function.debounce:
-        reads += [(_length(1, 7 * DAY), debounce.period), (check, debounce.key)]
+        reads += [(_duration_between(1, 7 * DAY_SECONDS), debounce.period), (validate_expression, debounce.key)]
     if limit := function.rate_limit:
-        reads += [(_length(0, DAY), limit.period), (check, limit.key)]
+        reads += [(_duration_between(0, DAY_SECONDS), limit.period), (validate_expression, limit.key)]
     if priority := function.priority:
-        reads.append((check, priority.run))
-    reads += [(check, cancel.if_) for cancel in function.cancel]
-    reads += [(_cron, trigger.cron) for trigger in function.triggers]
+        reads.append((validate_expression, priority.run))
+    reads += [(validate_expression, cancel.if_) for cancel in function.cancel]
+    reads += [(_check_cron, trigger.cron) for trigger in function.triggers]
     for read, text in reads:
         try:
             if text is not None:
@@ -59,13 +63,13 @@ def _unreadable(function: FunctionConfig) -> Iterator[str]:
             yield str(error)
 
 
-def _length(least: float, most: float) -> Callable[[str], None]:
+def _duration_between(minimum: float, maximum: float) -> Callable[[str], None]:
     def read(text: str) -> None:
-        if not least <= seconds(text) <= most:
-            raise ValueError(f"{text} is not between {least} and {most} seconds")
+        if not minimum <= parse_duration(text) <= maximum:
+            raise ValueError(f"{text} is not between {minimum} and {maximum} seconds")
 
     return read
 
 
-def _cron(expression: str) -> None:
-    next_run(expression, datetime.now(UTC))
+def _check_cron(expression: str) -> None:
+    next_cron_time(expression, datetime.now(UTC))

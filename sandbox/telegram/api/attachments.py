@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from aiogram.types import InputFile
 from aiohttp import ClientError
 
-from sandbox.telegram.api.call import Call
+from sandbox.telegram.api.call import ApiCall
 from sandbox.telegram.errors import ApiError, bad_request
 from sandbox.telegram.state.files import StoredFile
 
@@ -16,10 +16,16 @@ PHOTO_LIMIT = 10 * 1024 * 1024
 URL_PHOTO_LIMIT = 5 * 1024 * 1024
 URL_FILE_LIMIT = 20 * 1024 * 1024
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
-_NAMES = {"photo": "Photo", "video": "Video", "animation": "Animation", "audio": "Audio", "voice": "VoiceNote"}
+_TYPE_NAMES = {
+    "photo": "Photo",
+    "video": "Video",
+    "animation": "Animation",
+    "audio": "Audio",
+    "voice": "VoiceNote",
+}
 
 
-async def resolve(call: Call, kind: str, value: str | InputFile | None) -> StoredFile:
+async def resolve_file(call: ApiCall, kind: str, value: str | InputFile | None) -> StoredFile:
     """The stored file that a media field means; ``ApiError`` in Telegram's words otherwise."""
     if not isinstance(value, str) or not value:
         raise bad_request(f"there is no {kind} in the request")
@@ -27,13 +33,13 @@ async def resolve(call: Call, kind: str, value: str | InputFile | None) -> Store
         upload = call.uploads.get(value.removeprefix("attach://"))
         if upload is None:
             raise bad_request(f"there is no {kind} in the request")
-        return keep(call, kind, upload.data, upload.file_name, upload.content_type)
+        return store_upload(call, kind, upload.data, upload.file_name, upload.content_type)
     if value.startswith(("http://", "https://")):
         return await _download(call, kind, value)
-    return _known(call, kind, value)
+    return _find_file(call, kind, value)
 
 
-def keep(call: Call, kind: str, data: bytes, name: str, declared: str | None = None) -> StoredFile:
+def store_upload(call: ApiCall, kind: str, data: bytes, name: str, declared_type: str | None = None) -> StoredFile:
     """Keep uploaded bytes, checked as Telegram checks that kind."""
     if not data:
         raise bad_request("file must be non-empty")
@@ -41,13 +47,13 @@ def keep(call: Call, kind: str, data: bytes, name: str, declared: str | None = N
         raise bad_request(
             f"file of size {len(data)} bytes is too big for a photo; the maximum size is {PHOTO_LIMIT} bytes"
         )
-    stored = call.world.files.add(call.bot.id, kind, data, name, declared)
+    stored = call.state.files.add(call.bot.id, kind, data, name, declared_type)
     if kind == "photo":
-        _check_picture(stored)
+        _check_photo(stored)
     return stored
 
 
-def _check_picture(stored: StoredFile) -> None:
+def _check_photo(stored: StoredFile) -> None:
     if not stored.mime_type.startswith("image/") or stored.width == 0:
         raise bad_request("IMAGE_PROCESS_FAILED")
     longer, shorter = max(stored.width, stored.height), max(1, min(stored.width, stored.height))
@@ -55,19 +61,18 @@ def _check_picture(stored: StoredFile) -> None:
         raise bad_request("PHOTO_INVALID_DIMENSIONS")
 
 
-def _known(call: Call, kind: str, file_id: str) -> StoredFile:
-    stored = call.world.files.find(file_id)
+def _find_file(call: ApiCall, kind: str, file_id: str) -> StoredFile:
+    stored = call.state.files.find(file_id)
     if stored is None or stored.bot_id != call.bot.id:
         raise bad_request("wrong file identifier/HTTP URL specified")
     same = {kind, "document", "animation" if kind == "video" else kind}
     if stored.kind not in same and kind != "document":
-        raise bad_request(
-            f"can't use file of type {_NAMES.get(stored.kind, 'Document')} as {_NAMES.get(kind, 'Document')}"
-        )
+        actual, wanted = (_TYPE_NAMES.get(each, "Document") for each in (stored.kind, kind))
+        raise bad_request(f"can't use file of type {actual} as {wanted}")
     return stored
 
 
-async def _download(call: Call, kind: str, url: str) -> StoredFile:
+async def _download(call: ApiCall, kind: str, url: str) -> StoredFile:
     """Telegram fetches addresses itself; this stand reaches only this machine."""
     failed = bad_request("failed to get HTTP URL content")
     if urlsplit(url).hostname not in _LOOPBACK:
@@ -85,49 +90,49 @@ async def _download(call: Call, kind: str, url: str) -> StoredFile:
         raise failed from error
     if len(data) > limit:
         raise failed
-    return keep(call, kind, data, urlsplit(url).path.rpartition("/")[2] or "file", declared)
+    return store_upload(call, kind, data, urlsplit(url).path.rpartition("/")[2] or "file", declared)
 
 
-def as_media(kind: str, stored: StoredFile, options: Any = None) -> Json:
+def media_content(kind: str, stored: StoredFile, source: Any = None) -> Json:
     """The part of a ``Message`` that shows a file; ``options`` are the method's or media's fields."""
     base: Json = {"file_id": stored.file_id, "file_unique_id": stored.unique_id, "file_size": stored.size}
-    width = getattr(options, "width", None) or stored.width
-    height = getattr(options, "height", None) or stored.height
-    duration = _seconds(getattr(options, "duration", None)) or stored.duration
-    named = {**base, "mime_type": stored.mime_type, "file_name": stored.name}
+    width = getattr(source, "width", None) or stored.width
+    height = getattr(source, "height", None) or stored.height
+    duration = _to_seconds(getattr(source, "duration", None)) or stored.duration
+    with_name = {**base, "mime_type": stored.mime_type, "file_name": stored.name}
     match kind:
         case "photo":
             content: Json = {"photo": [{**base, "width": width or 1, "height": height or 1}]}
         case "video":
-            content = {"video": {**named, "width": width, "height": height, "duration": duration}}
+            content = {"video": {**with_name, "width": width, "height": height, "duration": duration}}
         case "animation":
             content = {
-                "animation": {**named, "width": width, "height": height, "duration": duration},
-                "document": named,
+                "animation": {**with_name, "width": width, "height": height, "duration": duration},
+                "document": with_name,
             }
         case "audio":
-            tags = {name: getattr(options, name, None) for name in ("performer", "title")}
-            content = {"audio": {**named, "duration": duration, **{k: v for k, v in tags.items() if v}}}
+            tags = {name: getattr(source, name, None) for name in ("performer", "title")}
+            content = {"audio": {**with_name, "duration": duration, **{k: v for k, v in tags.items() if v}}}
         case "voice":
             content = {"voice": {**base, "mime_type": stored.mime_type, "duration": duration}}
         case "video_note":
             content = {"video_note": {**base, "length": width or 240, "duration": duration}}
         case "sticker":
-            content = {"sticker": sticker(base, stored)}
+            content = {"sticker": sticker_content(base, stored)}
         case "document":
-            content = {"document": named}
+            content = {"document": with_name}
         case _:
             raise ApiError(400, f"Bad Request: unknown media kind {kind}")
-    if getattr(options, "has_spoiler", None):
+    if getattr(source, "has_spoiler", None):
         content["has_media_spoiler"] = True
     return content
 
 
-def sticker(base: Json, stored: StoredFile) -> Json:
+def sticker_content(base: Json, stored: StoredFile) -> Json:
     """Telegram's ``Sticker``."""
     shape = {"width": stored.width or 512, "height": stored.height or 512}
     return {**base, **shape, "type": "regular", "is_animated": False, "is_video": False}
 
 
-def _seconds(value: Any) -> int:
+def _to_seconds(value: Any) -> int:
     return int(value.total_seconds()) if hasattr(value, "total_seconds") else int(value or 0)

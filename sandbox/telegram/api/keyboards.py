@@ -10,30 +10,30 @@ from sandbox.telegram.errors import bad_request
 
 Json = dict[str, Any]
 
-CALLBACK_DATA_BYTES = 64
-MOST_BUTTONS = 100
+MAX_CALLBACK_DATA_BYTES = 64
+MAX_BUTTONS = 100
 _URL = re.compile(r"(?i)((https?|tg|ton)://\S+|[\w\-]+(\.[\w\-]+)+(/\S*)?)")
 
 
-def inline_markup(markup: object) -> Json | None:
+def parse_inline_keyboard(markup: object) -> Json | None:
     """An inline keyboard as it is shown, or None; ``ApiError`` 400 for buttons Telegram refuses."""
     if not isinstance(markup, InlineKeyboardMarkup):
         return None
-    rows = [[_button(button) for button in row] for row in markup.inline_keyboard if row]
-    if sum(len(row) for row in rows) > MOST_BUTTONS:
+    rows = [[_parse_button(button) for button in row] for row in markup.inline_keyboard if row]
+    if sum(len(row) for row in rows) > MAX_BUTTONS:
         raise bad_request("reply markup is too long")
     return {"inline_keyboard": rows} if rows else None
 
 
-def _button(button: BaseModel) -> Json:
-    shown = {name: _plain(value) for name, value in button if value is not None}
+def _parse_button(button: BaseModel) -> Json:
+    shown = {name: _to_json(value) for name, value in button if value is not None}
     if not shown["text"]:
         raise bad_request("inline keyboard button text must be non-empty")
     style = {"text", "style", "icon_custom_emoji_id"}
     if not any(value not in ("", None) for name, value in shown.items() if name not in style):
         raise bad_request("can't parse inline keyboard button: Text buttons are unallowed in the inline keyboard")
     data = shown.get("callback_data")
-    if data is not None and len(data.encode()) > CALLBACK_DATA_BYTES:
+    if data is not None and len(data.encode()) > MAX_CALLBACK_DATA_BYTES:
         raise bad_request("BUTTON_DATA_INVALID")
     url = shown.get("url")
     if url is not None and not _URL.fullmatch(url):
@@ -41,11 +41,11 @@ def _button(button: BaseModel) -> Json:
     return shown
 
 
-def _plain(value: Any) -> Any:
+def _to_json(value: Any) -> Any:
     return value.model_dump(exclude_none=True, mode="json") if isinstance(value, BaseModel) else value
 
 
-def reply_keyboard(markup: object) -> Json | None:
+def parse_reply_keyboard(markup: object) -> Json | None:
     """A keyboard, its removal or a forced reply, as the person's side keeps it."""
     if markup is None or isinstance(markup, InlineKeyboardMarkup) or not isinstance(markup, BaseModel):
         return None

@@ -26,7 +26,7 @@ METHODS: dict[str, type[AnyMethod]] = {
 }
 
 _MEDIA_FIELDS = ("photo", "video", "audio", "voice", "document", "animation")
-_ARRAYS = {"media": "InputMedia", "prices": "labeled prices", "commands": "BotCommand"}
+_ARRAY_ITEM_NAMES = {"media": "InputMedia", "prices": "labeled prices", "commands": "BotCommand"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,20 +37,20 @@ class Upload:
     file_name: str
     content_type: str | None
 
-    def view(self) -> Json:
+    def to_json(self) -> Json:
         """What the outbox keeps of it."""
         return {"file_name": self.file_name, "size": len(self.data)}
 
 
 @dataclass(slots=True)
-class Inbound:
+class ApiRequest:
     """A request's parameters, still as they came, and its files."""
 
     params: Json
     uploads: dict[str, Upload]
 
 
-async def read_request(request: web.Request) -> Inbound:
+async def read_request(request: web.Request) -> ApiRequest:
     """Parameters of a GET or POST: query, form, multipart or JSON; 413 past 50 MB of files."""
     params: Json = dict(request.query)
     uploads: dict[str, Upload] = {}
@@ -64,7 +64,7 @@ async def read_request(request: web.Request) -> Inbound:
             params.update(
                 {name: value for name, value in (await request.post()).items() if isinstance(value, str)}
             )
-    return Inbound(params, uploads)
+    return ApiRequest(params, uploads)
 
 
 def _json_object(body: bytes) -> Json:
@@ -120,21 +120,21 @@ def _is_structured(annotation: Any) -> bool:
     return inspect.isclass(annotation) and issubclass(annotation, BaseModel)
 
 
-def build_method(cls: type[AnyMethod], params: Json) -> tuple[AnyMethod, Json]:
+def parse_method(cls: type[AnyMethod], params: Json) -> tuple[AnyMethod, Json]:
     """The checked method and its parameters with JSON texts decoded; ``ApiError`` 400 if wrong."""
     structured = _structured_fields(cls)
     decoded: Json = {}
     for name, value in params.items():
         if value == "" and name != "text":
             continue
-        decoded[name] = _decode(name, value) if isinstance(value, str) and name in structured else value
+        decoded[name] = _decode_json_field(name, value) if isinstance(value, str) and name in structured else value
     try:
         return cls.model_validate(decoded), decoded
     except ValidationError as error:
-        raise _refusal(error) from error
+        raise _to_api_error(error) from error
 
 
-def _decode(name: str, text: str) -> Any:
+def _decode_json_field(name: str, text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError as error:
@@ -142,7 +142,7 @@ def _decode(name: str, text: str) -> Any:
         raise bad_request(f"can't parse {what} JSON object") from error
 
 
-def _refusal(error: ValidationError) -> ApiError:
+def _to_api_error(error: ValidationError) -> ApiError:
     """Telegram's words for the first thing that is wrong with a request."""
     first = error.errors(include_url=False, include_context=False)[0]
     name, missing = str(first["loc"][0]) if first["loc"] else "", first["type"] == "missing"
@@ -155,14 +155,14 @@ def _refusal(error: ValidationError) -> ApiError:
             return bad_request(f"there is no {name} in the request")
         return bad_request(f'parameter "{name}" is required')
     if name == "reply_markup":
-        return _markup_refusal(error)
-    if name in _ARRAYS and len(first["loc"]) == 1:
-        return bad_request(f"expected an Array of {_ARRAYS[name]}")
+        return _to_markup_error(error)
+    if name in _ARRAY_ITEM_NAMES and len(first["loc"]) == 1:
+        return bad_request(f"expected an Array of {_ARRAY_ITEM_NAMES[name]}")
     where = ".".join(str(part) for part in first["loc"])
     return bad_request(f"can't parse parameter {where}: {first['msg']}")
 
 
-def _markup_refusal(error: ValidationError) -> ApiError:
+def _to_markup_error(error: ValidationError) -> ApiError:
     for problem in error.errors(include_url=False, include_context=False):
         if problem["type"] == "missing" and problem["loc"][-1] == "text":
             return bad_request("can't parse inline keyboard button: Can't find field \"text\"")

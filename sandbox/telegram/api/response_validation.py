@@ -7,28 +7,28 @@ from pydantic import TypeAdapter
 
 from sandbox.telegram.api.requests import AnyMethod
 
-_MOST_SHAPES = 20_000
+_MAX_SHAPES = 20_000
 _NESTED = (dict, list)
 
 
-class AnswerCheck:
+class ResponseValidator:
     """Checks answers; a shape that was right before costs a look-up only."""
 
     def __init__(self) -> None:
         self._adapters: dict[type[AnyMethod], TypeAdapter[Any]] = {}
-        self._right: set[Hashable] = set()
+        self._valid_shapes: set[Hashable] = set()
 
-    def check(self, cls: type[AnyMethod], result: Any) -> None:
+    def validate(self, cls: type[AnyMethod], result: Any) -> None:
         """Raise pydantic's ``ValidationError`` for an answer that aiogram could not read."""
         shape = (cls, _shape(result))
-        if shape in self._right:
+        if shape in self._valid_shapes:
             return
         adapter = self._adapters.get(cls)
         if adapter is None:
             adapter = self._adapters[cls] = TypeAdapter(cls.__returning__)
         adapter.validate_python(result)
-        if len(self._right) < _MOST_SHAPES:
-            self._right.add(shape)
+        if len(self._valid_shapes) < _MAX_SHAPES:
+            self._valid_shapes.add(shape)
 
 
 def _shape(value: Any) -> Hashable:

@@ -13,42 +13,42 @@ from typing import Any
 
 from aiohttp import ClientError, ClientSession, ClientTimeout
 
-from sandbox.telegram.background import Background
+from sandbox.telegram.background import BackgroundTasks
 from sandbox.telegram.state.bots import WebhookConfig
-from sandbox.telegram.state.update_queue import Pending, UpdateQueue
+from sandbox.telegram.state.update_queue import PendingUpdate, UpdateQueue
 
 Json = dict[str, Any]
 Execute = Callable[[int, str, Json], Awaitable[None]]
 
 FIRST_RETRY_SECONDS = 0.2
-LAST_RETRY_SECONDS = 15.0
-ANSWER_SECONDS = 60.0
-_NEVER_IN_ANSWER = ("deletewebhook", "setwebhook", "close", "logout")
+MAX_RETRY_SECONDS = 15.0
+RESPONSE_TIMEOUT_SECONDS = 60.0
+_FORBIDDEN_IN_REPLY = ("deletewebhook", "setwebhook", "close", "logout")
 
 
 class WebhookDelivery:
     """One bot's webhook."""
 
-    def __init__(self, queue: UpdateQueue, background: Background, execute: Execute) -> None:
+    def __init__(self, queue: UpdateQueue, background: BackgroundTasks, execute: Execute) -> None:
         self._queue = queue
         self._background = background
         self._execute = execute
         self._config: WebhookConfig | None = None
         self._session: ClientSession | None = None
-        self._lanes: dict[int, deque[Pending]] = {}
-        self._slots = asyncio.Semaphore(40)
+        self._lanes: dict[int, deque[PendingUpdate]] = {}
+        self._connections = asyncio.Semaphore(40)
         self._generation = 0
         self.last_error: tuple[int, str] | None = None
-        queue.on_put = self._offer
+        queue.on_put = self._enqueue
 
     def start(self, config: WebhookConfig, session: ClientSession) -> None:
         """Deliver to this address from now on, beginning with what waits."""
         self.stop()
         self._config, self._session = config, session
-        self._slots = asyncio.Semaphore(max(1, config.max_connections))
+        self._connections = asyncio.Semaphore(max(1, config.max_connections))
         self.last_error = None
         for pending in self._queue.pending():
-            self._offer(pending)
+            self._enqueue(pending)
 
     def stop(self) -> None:
         """Deliver nothing more; updates wait for ``getUpdates`` or another webhook."""
@@ -56,7 +56,7 @@ class WebhookDelivery:
         self._config = None
         self._lanes = {}
 
-    def _offer(self, pending: Pending) -> None:
+    def _enqueue(self, pending: PendingUpdate) -> None:
         if self._config is None:
             return
         lane = self._lanes.get(pending.lane)
@@ -64,9 +64,9 @@ class WebhookDelivery:
             lane.append(pending)
             return
         self._lanes[pending.lane] = deque((pending,))
-        self._background.spawn(self._run(pending.lane, self._generation), f"webhook lane {pending.lane}")
+        self._background.spawn(self._run_lane(pending.lane, self._generation), f"webhook lane {pending.lane}")
 
-    async def _run(self, key: int, generation: int) -> None:
+    async def _run_lane(self, key: int, generation: int) -> None:
         while generation == self._generation:
             lane = self._lanes[key]
             if not lane:
@@ -75,20 +75,20 @@ class WebhookDelivery:
             if await self._deliver(lane[0], generation) and generation == self._generation:
                 lane.popleft()
 
-    async def _deliver(self, pending: Pending, generation: int) -> bool:
+    async def _deliver(self, pending: PendingUpdate, generation: int) -> bool:
         """Send one update until it is taken; False when the webhook changed meanwhile."""
         body = json.dumps(pending.update).encode()
         pause = 0.0
         while generation == self._generation and self._config is not None:
-            async with self._slots:
+            async with self._connections:
                 problem, answer = await self._post(self._config, body)
             if problem is None:
                 self._queue.confirm(pending)
                 if answer:
-                    await self._execute_answer(answer)
+                    await self._execute_reply(answer)
                 return True
             self.last_error = (int(time.time()), problem)
-            pause = min(max(pause * 2, FIRST_RETRY_SECONDS), LAST_RETRY_SECONDS)
+            pause = min(max(pause * 2, FIRST_RETRY_SECONDS), MAX_RETRY_SECONDS)
             await asyncio.sleep(pause)
         return False
 
@@ -99,7 +99,7 @@ class WebhookDelivery:
         if self._session is None:
             return "Connection refused", b""
         try:
-            timeout = ClientTimeout(total=ANSWER_SECONDS)
+            timeout = ClientTimeout(total=RESPONSE_TIMEOUT_SECONDS)
             async with self._session.post(config.url, data=body, headers=headers, timeout=timeout) as answer:
                 content = await answer.read()
                 if 200 <= answer.status <= 299:
@@ -110,7 +110,7 @@ class WebhookDelivery:
         except (ClientError, OSError) as error:
             return f"Connection failed: {error}", b""
 
-    async def _execute_answer(self, content: bytes) -> None:
+    async def _execute_reply(self, content: bytes) -> None:
         """Telegram carries out one method that a bot puts into its answer."""
         try:
             call = json.loads(content)
@@ -119,5 +119,5 @@ class WebhookDelivery:
         if not isinstance(call, dict) or not isinstance(call.get("method"), str):
             return
         method = str(call.pop("method"))
-        if method.lower() not in _NEVER_IN_ANSWER and not method.lower().startswith("get"):
+        if method.lower() not in _FORBIDDEN_IN_REPLY and not method.lower().startswith("get"):
             await self._execute(self._queue.bot.id, method, call)

@@ -8,22 +8,29 @@ from aiohttp import web
 from pydantic import BaseModel, Field, ValidationError
 
 from sandbox.telegram.api.bot_api import BotApi
-from sandbox.telegram.control.http import json_answer, read_body, read_form
-from sandbox.telegram.control.payments import PayOrder, pay
-from sandbox.telegram.control.subscriptions import RenewOrder, renew
-from sandbox.telegram.control.user_actions import BlockOrder, MessageOrder, TapOrder, block, tap, write
-from sandbox.telegram.control.views import Views
-from sandbox.telegram.errors import SimError
-from sandbox.telegram.state.faults import FaultOrder
-from sandbox.telegram.state.rate_limits import LimitsOrder
-from sandbox.telegram.state.server_state import World
+from sandbox.telegram.control.http import json_response, read_body, read_form
+from sandbox.telegram.control.payments import PayInvoiceAction, pay_invoice
+from sandbox.telegram.control.subscriptions import RenewSubscriptionAction, renew_subscription
+from sandbox.telegram.control.user_actions import (
+    BlockBotAction,
+    PressButtonAction,
+    SendMessageAction,
+    press_button,
+    send_message,
+    set_blocked,
+)
+from sandbox.telegram.control.views import StateViews
+from sandbox.telegram.errors import ControlApiError
+from sandbox.telegram.state.faults import FaultSpec
+from sandbox.telegram.state.rate_limits import RateLimitSettings
+from sandbox.telegram.state.server_state import ServerState
 from sandbox.telegram.state.update_queue import lane_of
 
 Json = dict[str, Any]
 Route = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-class PersonNote(BaseModel):
+class UpsertUserRequest(BaseModel):
     """Body of ``POST sim/people``; ``started`` opens the chat as ``/start`` would, without an update."""
 
     id: int = Field(gt=0)
@@ -35,7 +42,7 @@ class PersonNote(BaseModel):
     bot: int | None = None
 
 
-class InjectedUpdate(BaseModel):
+class InjectUpdateRequest(BaseModel):
     """Body of ``POST sim/update``: a raw ``Update``; the same id may come often."""
 
     update: Json
@@ -43,7 +50,7 @@ class InjectedUpdate(BaseModel):
     bot: int | None = None
 
 
-class RepeatOrder(BaseModel):
+class RepeatUpdateRequest(BaseModel):
     """Body of ``POST sim/repeat``: deliver an update again."""
 
     update_id: int
@@ -51,19 +58,19 @@ class RepeatOrder(BaseModel):
     bot: int | None = None
 
 
-class DiceOrder(BaseModel):
+class SetDiceRequest(BaseModel):
     """Body of ``POST sim/dice``: what the next dice show."""
 
     values: list[int]
 
 
-class Sim:
+class ControlApi:
     """Routes of the person's side."""
 
-    def __init__(self, world: World, api: BotApi) -> None:
-        self.world = world
+    def __init__(self, state: ServerState, api: BotApi) -> None:
+        self.state = state
         self.api = api
-        self.views = Views(world)
+        self.views = StateViews(state)
 
     def add_routes(self, router: web.UrlDispatcher, prefix: str) -> None:
         """Put the routes under ``{prefix}/sim``."""
@@ -77,7 +84,7 @@ class Sim:
             "block": self.block,
             "update": self.update,
             "repeat": self.repeat,
-            "people": self.add_person,
+            "people": self.upsert_user,
             "dice": self.dice,
             "limits": self.limits,
         }
@@ -86,85 +93,89 @@ class Sim:
             "invoice/{slug}": self.views.invoice,
             "outbox": self.views.outbox,
             "file/{file_id}": self.views.file,
-            "state": self.views.state,
-            "people": self.views.people,
+            "state": self.views.server_state,
+            "people": self.views.users,
         }
         for path, route in posts.items():
-            router.add_post(f"{prefix}/sim/{path}", self._guarded(route))
+            router.add_post(f"{prefix}/sim/{path}", self._with_errors(route))
         for path, route in gets.items():
-            router.add_get(f"{prefix}/sim/{path}", self._guarded(route))
-        router.add_delete(f"{prefix}/sim/fault", self._guarded(self.clear_faults))
+            router.add_get(f"{prefix}/sim/{path}", self._with_errors(route))
+        router.add_delete(f"{prefix}/sim/fault", self._with_errors(self.clear_faults))
 
-    def _guarded(self, route: Route) -> Route:
+    def _with_errors(self, route: Route) -> Route:
         async def guarded(request: web.Request) -> web.StreamResponse:
             try:
                 return await route(request)
-            except SimError as error:
-                return json_answer({"error": str(error)}, error.status)
+            except ControlApiError as error:
+                return json_response({"error": str(error)}, error.status)
             except ValidationError as error:
                 first = error.errors(include_url=False, include_context=False)[0]
                 where = ".".join(str(part) for part in first["loc"])
-                return json_answer({"error": f"{where}: {first['msg']}" if where else first["msg"]}, 400)
+                return json_response({"error": f"{where}: {first['msg']}" if where else first["msg"]}, 400)
             finally:
-                self.world.store.commit()
+                self.state.store.commit()
 
         return guarded
 
     async def message(self, request: web.Request) -> web.StreamResponse:
         fields, upload = await read_form(request)
-        return json_answer(write(self.world, MessageOrder.model_validate(fields), upload))
+        return json_response(send_message(self.state, SendMessageAction.model_validate(fields), upload))
 
     async def callback(self, request: web.Request) -> web.StreamResponse:
-        return json_answer(tap(self.world, await read_body(request, TapOrder)))
+        return json_response(press_button(self.state, await read_body(request, PressButtonAction)))
 
     async def pay(self, request: web.Request) -> web.StreamResponse:
-        return json_answer(await pay(self.world, self.api.checkouts, await read_body(request, PayOrder)))
+        return json_response(
+            await pay_invoice(self.state, self.api.checkouts, await read_body(request, PayInvoiceAction))
+        )
 
     async def renew(self, request: web.Request) -> web.StreamResponse:
-        return json_answer(renew(self.world, await read_body(request, RenewOrder)))
+        return json_response(renew_subscription(self.state, await read_body(request, RenewSubscriptionAction)))
 
     async def block(self, request: web.Request) -> web.StreamResponse:
-        return json_answer(block(self.world, await read_body(request, BlockOrder)))
+        return json_response(set_blocked(self.state, await read_body(request, BlockBotAction)))
 
     async def dice(self, request: web.Request) -> web.StreamResponse:
-        self.world.dice.extend((await read_body(request, DiceOrder)).values)
-        return json_answer({"next": self.world.dice})
+        self.state.next_dice.extend((await read_body(request, SetDiceRequest)).values)
+        return json_response({"next": self.state.next_dice})
 
     async def update(self, request: web.Request) -> web.StreamResponse:
-        order = await read_body(request, InjectedUpdate)
-        bot = self.world.chosen_bot(order.bot)
-        queue, update = self.world.queues[bot.id], order.update
-        for _ in range(order.times):
+        body = await read_body(request, InjectUpdateRequest)
+        bot = self.state.resolve_bot(body.bot)
+        queue, update = self.state.queues[bot.id], body.update
+        for _ in range(body.times):
             update = {"update_id": queue.inject(update, lane_of(update)), **update}
-        return json_answer({"update_id": update["update_id"], "times": order.times})
+        return json_response({"update_id": update["update_id"], "times": body.times})
 
     async def repeat(self, request: web.Request) -> web.StreamResponse:
-        order = await read_body(request, RepeatOrder)
-        bot = self.world.chosen_bot(order.bot)
-        if not self.world.queues[bot.id].repeat(order.update_id, order.times):
-            raise SimError(f"no update {order.update_id} was ever queued", 404)
-        return json_answer({"update_id": order.update_id, "times": order.times})
+        body = await read_body(request, RepeatUpdateRequest)
+        bot = self.state.resolve_bot(body.bot)
+        if not self.state.queues[bot.id].repeat(body.update_id, body.times):
+            raise ControlApiError(f"no update {body.update_id} was ever queued", 404)
+        return json_response({"update_id": body.update_id, "times": body.times})
 
     async def fault(self, request: web.Request) -> web.StreamResponse:
-        self.world.faults.add(await read_body(request, FaultOrder))
-        return json_answer({"faults": self.world.faults.state()})
+        self.state.faults.add(await read_body(request, FaultSpec))
+        return json_response({"faults": self.state.faults.snapshot()})
 
     async def limits(self, request: web.Request) -> web.StreamResponse:
-        self.world.limits.set(await read_body(request, LimitsOrder))
-        return json_answer(self.world.limits.state())
+        self.state.limits.set(await read_body(request, RateLimitSettings))
+        return json_response(self.state.limits.snapshot())
 
     async def clear_faults(self, _request: web.Request) -> web.StreamResponse:
-        return json_answer({"cleared": self.world.faults.clear()})
+        return json_response({"cleared": self.state.faults.clear()})
 
     async def reset(self, _request: web.Request) -> web.StreamResponse:
-        self.world.reset()
-        return json_answer({"reset": True})
+        self.state.reset()
+        return json_response({"reset": True})
 
-    async def add_person(self, request: web.Request) -> web.StreamResponse:
-        note = await read_body(request, PersonNote)
-        person = self.world.person(note.id, note.model_dump(exclude={"id", "started", "bot"}, exclude_none=True))
-        if note.started:
-            chat = self.world.chat(self.world.chosen_bot(note.bot).id, person.id)
+    async def upsert_user(self, request: web.Request) -> web.StreamResponse:
+        body = await read_body(request, UpsertUserRequest)
+        user = self.state.get_or_create_user(
+            body.id, body.model_dump(exclude={"id", "started", "bot"}, exclude_none=True)
+        )
+        if body.started:
+            chat = self.state.get_or_create_chat(self.state.resolve_bot(body.bot).id, user.id)
             chat.started = True
-            self.world.save_chat(chat)
-        return json_answer({"person": asdict(person)})
+            self.state.save_chat(chat)
+        return json_response({"person": asdict(user)})

@@ -7,21 +7,21 @@ from aiohttp import BodyPartReader, web
 from pydantic import BaseModel
 
 from sandbox.telegram.api.requests import Upload, read_part
-from sandbox.telegram.errors import SimError
+from sandbox.telegram.errors import ControlApiError
 
 Json = dict[str, Any]
 Model = TypeVar("Model", bound=BaseModel)
 
-PERSON_UPLOAD_LIMIT = 200 * 1024 * 1024
+USER_UPLOAD_LIMIT = 200 * 1024 * 1024
 
 
-def json_answer(body: Json, status: int = 200) -> web.Response:
+def json_response(body: Json, status: int = 200) -> web.Response:
     """A JSON answer."""
     content = json.dumps(body, ensure_ascii=False).encode()
     return web.Response(status=status, body=content, content_type="application/json")
 
 
-def query_number(request: web.Request, name: str) -> int | None:
+def query_int(request: web.Request, name: str) -> int | None:
     """A number in the query, or None."""
     text = request.query.get(name)
     if text in (None, ""):
@@ -29,15 +29,15 @@ def query_number(request: web.Request, name: str) -> int | None:
     try:
         return int(text or "")
     except ValueError as error:
-        raise SimError(f"{name} must be a number") from error
+        raise ControlApiError(f"{name} must be a number") from error
 
 
-def path_number(request: web.Request, name: str) -> int:
+def path_int(request: web.Request, name: str) -> int:
     """A number in the path."""
     try:
         return int(request.match_info[name])
     except ValueError as error:
-        raise SimError(f"{name} must be a number", 404) from error
+        raise ControlApiError(f"{name} must be a number", 404) from error
 
 
 async def read_body(request: web.Request, model: type[Model]) -> Model:
@@ -46,10 +46,10 @@ async def read_body(request: web.Request, model: type[Model]) -> Model:
     try:
         fields = json.loads(text or "{}")
     except ValueError as error:
-        raise SimError("the body is no JSON") from error
+        raise ControlApiError("the body is no JSON") from error
     if not isinstance(fields, dict):
-        raise SimError("the body must be a JSON object")
-    if (bot := query_number(request, "bot")) is not None:
+        raise ControlApiError("the body must be a JSON object")
+    if (bot := query_int(request, "bot")) is not None:
         fields.setdefault("bot", bot)
     return model.model_validate(fields)
 
@@ -64,16 +64,16 @@ async def read_form(request: web.Request) -> tuple[Json, Upload | None]:
     while (part := await reader.next()) is not None:
         if not isinstance(part, BodyPartReader) or part.name is None:
             continue
-        data, size = await read_part(part, PERSON_UPLOAD_LIMIT)
-        if size > PERSON_UPLOAD_LIMIT:
-            raise SimError(f"a file of {size} bytes is too big for this stand", 413)
+        data, size = await read_part(part, USER_UPLOAD_LIMIT)
+        if size > USER_UPLOAD_LIMIT:
+            raise ControlApiError(f"a file of {size} bytes is too big for this stand", 413)
         if part.filename is None:
             fields[part.name] = data.decode()
         elif upload is not None:
-            raise SimError("one file a message")
+            raise ControlApiError("one file a message")
         else:
             upload = Upload(data, part.filename, part.headers.get("Content-Type"))
-    if (bot := query_number(request, "bot")) is not None:
+    if (bot := query_int(request, "bot")) is not None:
         fields.setdefault("bot", bot)
     if isinstance(fields.get("extra"), str):
         fields["extra"] = json.loads(fields["extra"])

@@ -8,17 +8,17 @@ from sandbox.telegram.text.formatting import to_html
 
 Json = dict[str, Any]
 
-_KINDS = ("photo", "video", "animation", "audio", "voice", "video_note", "sticker", "document")
+_MEDIA_KINDS = ("photo", "video", "animation", "audio", "voice", "video_note", "sticker", "document")
 _MEDIA_FIELDS = (
     *("file_id", "width", "height", "duration", "mime_type"),
     *("file_name", "title", "performer", "emoji"),
 )
-_SERVICE = ("successful_payment", "refunded_payment", "location", "contact", "pinned_message")
+_SERVICE_FIELDS = ("successful_payment", "refunded_payment", "location", "contact", "pinned_message")
 
 
-def media_of(message: Json) -> list[Json]:
+def list_media(message: Json) -> list[Json]:
     """The files a message shows: kind, ids, size in bytes, pixels, seconds."""
-    for kind in _KINDS:
+    for kind in _MEDIA_KINDS:
         part = message.get(kind)
         if part is not None:
             shown = part[-1] if kind == "photo" else part
@@ -38,10 +38,10 @@ def media_of(message: Json) -> list[Json]:
     return []
 
 
-def view(entry: Entry) -> Json:
+def entry_json(entry: Entry) -> Json:
     """One message of the transcript."""
     message = entry.message
-    shown: Json = {
+    body: Json = {
         "message_id": entry.id,
         "version": entry.version,
         "from": "bot" if entry.by_bot else "person",
@@ -49,10 +49,10 @@ def view(entry: Entry) -> Json:
         "date": message["date"],
         "text": message.get("text"),
         "caption": message.get("caption"),
-        "html": _html(message),
-        "media": media_of(message),
+        "html": _message_html(message),
+        "media": list_media(message),
         "media_group_id": message.get("media_group_id"),
-        "keyboard": [[_button(button) for button in row] for row in entry.rows()],
+        "keyboard": [[_button(button) for button in row] for row in entry.button_rows()],
         "reply_keyboard": entry.reply_keyboard,
         "edited": entry.edits > 0,
         "edits": entry.edits,
@@ -60,16 +60,16 @@ def view(entry: Entry) -> Json:
         "reply_to": message.get("reply_to_message", {}).get("message_id"),
         "reactions": entry.reactions,
         "dice": message.get("dice"),
-        "invoice": invoice_view(entry.invoice) if entry.invoice else None,
+        "invoice": invoice_json(entry.invoice) if entry.invoice else None,
         "forwarded": "forward_origin" in message,
     }
-    for name in _SERVICE:
+    for name in _SERVICE_FIELDS:
         if name in message:
-            shown[name] = message[name]
-    return shown
+            body[name] = message[name]
+    return body
 
 
-def _html(message: Json) -> str | None:
+def _message_html(message: Json) -> str | None:
     if message.get("text") is not None:
         return to_html(message["text"], message.get("entities"))
     if message.get("caption") is not None:
@@ -81,23 +81,23 @@ def _button(button: Json) -> Json:
     return {"text": button["text"], **{name: value for name, value in button.items() if name != "text"}}
 
 
-def invoice_view(invoice: Json) -> Json:
+def invoice_json(invoice: Json) -> Json:
     """What a person sees of an invoice before they pay it."""
     known = ("title", "description", "amount", "photo_url", "subscription_period")
     return {**{name: invoice.get(name) for name in known}, "paid": bool(invoice.get("paid"))}
 
 
-def as_text(chat: Chat) -> str:
+def transcript_text(chat: Chat) -> str:
     """The transcript for reading, oldest first."""
     title = chat.description.get("title") or chat.description.get("first_name")
     lines = [f"chat {chat.id} · {title}"]
     for entry in chat.entries.values():
-        lines.extend(_lines(entry))
+        lines.extend(_entry_lines(entry))
     return "\n".join(lines) + "\n"
 
 
-def _lines(entry: Entry) -> list[str]:
-    shown = view(entry)
+def _entry_lines(entry: Entry) -> list[str]:
+    shown = entry_json(entry)
     who = "bot" if entry.by_bot else f"{shown['user']['first_name']} ({shown['user']['id']})"
     marks = " (deleted)" if entry.deleted else f" (edited {entry.edits}×)" if entry.edits else ""
     at = time.strftime("%H:%M:%S", time.gmtime(shown["date"]))

@@ -6,25 +6,25 @@ from typing import Any
 from aiogram.types import Message
 from pydantic import BaseModel, Field, ValidationError
 
-from sandbox.telegram.api.attachments import as_media
+from sandbox.telegram.api.attachments import media_content
 from sandbox.telegram.api.requests import Upload
-from sandbox.telegram.errors import SimError
+from sandbox.telegram.errors import ControlApiError
 from sandbox.telegram.state.bots import BotAccount
 from sandbox.telegram.state.chats import Chat, Entry
-from sandbox.telegram.state.server_state import World
-from sandbox.telegram.state.users import DEFAULT_PERSON_ID, Person
-from sandbox.telegram.text.formatting import with_detected
+from sandbox.telegram.state.server_state import ServerState
+from sandbox.telegram.state.users import DEFAULT_USER_ID, User
+from sandbox.telegram.text.formatting import add_detected_entities
 
 Json = dict[str, Any]
 
 UPLOAD_KINDS = ("photo", "voice", "audio", "video", "document", "animation", "video_note", "sticker")
-_PIXEL = bytes.fromhex("524946461a000000574542505650384c0d0000002f00000010071011118888fe0700")
+_BLANK_STICKER = bytes.fromhex("524946461a000000574542505650384c0d0000002f00000010071011118888fe0700")
 
 
-class PersonOrder(BaseModel):
+class UserAction(BaseModel):
     """Who acts, and towards which bot."""
 
-    user_id: int = Field(DEFAULT_PERSON_ID, gt=0)
+    user_id: int = Field(DEFAULT_USER_ID, gt=0)
     chat_id: int | None = None
     bot: int | None = None
     first_name: str | None = None
@@ -33,7 +33,7 @@ class PersonOrder(BaseModel):
     language_code: str | None = None
 
 
-class MessageOrder(PersonOrder):
+class SendMessageAction(UserAction):
     """Body of ``POST sim/message``. ``extra`` holds further fields of Telegram's ``Message``."""
 
     text: str | None = None
@@ -47,7 +47,7 @@ class MessageOrder(PersonOrder):
     extra: Json = Field(default_factory=dict)
 
 
-class TapOrder(PersonOrder):
+class PressButtonAction(UserAction):
     """Body of ``POST sim/callback``: a button by its label, or any data on a message."""
 
     label: str | None = None
@@ -56,103 +56,103 @@ class TapOrder(PersonOrder):
     times: int = Field(1, ge=1, le=1000)
 
 
-class BlockOrder(PersonOrder):
+class BlockBotAction(UserAction):
     """Body of ``POST sim/block``."""
 
     blocked: bool = True
 
 
-def who_and_where(world: World, order: PersonOrder) -> tuple[BotAccount, Person, Chat]:
+def resolve_participants(state: ServerState, action: UserAction) -> tuple[BotAccount, User, Chat]:
     """The bot, the person and the chat an order means."""
-    bot = world.chosen_bot(order.bot)
-    known = order.model_dump(include={"first_name", "last_name", "username", "language_code"}, exclude_none=True)
-    person = world.person(order.user_id, known)
-    title = getattr(order, "chat_title", None)
-    return bot, person, world.chat(bot.id, order.chat_id or person.id, title)
+    bot = state.resolve_bot(action.bot)
+    known = action.model_dump(include={"first_name", "last_name", "username", "language_code"}, exclude_none=True)
+    user = state.get_or_create_user(action.user_id, known)
+    title = getattr(action, "chat_title", None)
+    return bot, user, state.get_or_create_chat(bot.id, action.chat_id or user.id, title)
 
 
-def write(world: World, order: MessageOrder, upload: Upload | None) -> Json:
+def send_message(state: ServerState, action: SendMessageAction, upload: Upload | None) -> Json:
     """A person writes or sends a file; what the bot is told."""
-    bot, person, chat = who_and_where(world, order)
+    bot, user, chat = resolve_participants(state, action)
     if chat.blocked:
-        raise SimError("the bot is blocked in this chat: unblock it first", 409)
-    content = _content(world, bot, order, upload)
-    if order.reply_to is not None:
-        content["reply_to_message"] = _find(chat, order.reply_to).message
+        raise ControlApiError("the bot is blocked in this chat: unblock it first", 409)
+    content = _build_content(state, bot, action, upload)
+    if action.reply_to is not None:
+        content["reply_to_message"] = _get_entry(chat, action.reply_to).message
     if not chat.started:
         chat.started = True
-        world.save_chat(chat)
-    entry = world.add_entry(chat, content, sender=person.user(), by_bot=False)
-    _check(entry)
-    _leave_one_time_keyboard(world, chat)
-    update_id = world.queues[bot.id].put("message", entry.message, chat.id)
+        state.save_chat(chat)
+    entry = state.add_entry(chat, content, sender=user.to_telegram_user(), by_bot=False)
+    _validate_message(entry)
+    _hide_one_time_keyboard(state, chat)
+    update_id = state.queues[bot.id].put("message", entry.message, chat.id)
     return {"update_id": update_id, "chat_id": chat.id, "version": chat.version, "message": entry.message}
 
 
-def _content(world: World, bot: BotAccount, order: MessageOrder, upload: Upload | None) -> Json:
-    content: Json = dict(order.extra)
-    if order.media_group_id:
-        content["media_group_id"] = order.media_group_id
-    if upload is not None or order.sticker is not None:
-        kind = "sticker" if order.sticker is not None else order.kind or "document"
+def _build_content(state: ServerState, bot: BotAccount, action: SendMessageAction, upload: Upload | None) -> Json:
+    content: Json = dict(action.extra)
+    if action.media_group_id:
+        content["media_group_id"] = action.media_group_id
+    if upload is not None or action.sticker is not None:
+        kind = "sticker" if action.sticker is not None else action.kind or "document"
         if kind not in UPLOAD_KINDS:
-            raise SimError(f"kind must be one of {', '.join(UPLOAD_KINDS)}")
-        upload = upload or Upload(_PIXEL, "sticker.webp", "image/webp")
-        stored = world.files.add(bot.id, kind, upload.data, upload.file_name, upload.content_type)
-        content.update(as_media(kind, stored, order))
-        if order.sticker:
-            content["sticker"]["emoji"] = order.sticker
-        content.update(_with_entities("caption", order.caption or order.text))
+            raise ControlApiError(f"kind must be one of {', '.join(UPLOAD_KINDS)}")
+        upload = upload or Upload(_BLANK_STICKER, "sticker.webp", "image/webp")
+        stored = state.files.add(bot.id, kind, upload.data, upload.file_name, upload.content_type)
+        content.update(media_content(kind, stored, action))
+        if action.sticker:
+            content["sticker"]["emoji"] = action.sticker
+        content.update(_text_content("caption", action.caption or action.text))
     else:
-        content.update(_with_entities("text", order.text))
+        content.update(_text_content("text", action.text))
     if not content:
-        raise SimError("a message needs text, a file, a sticker or extra")
+        raise ControlApiError("a message needs text, a file, a sticker or extra")
     return content
 
 
-def _with_entities(field: str, text: str | None) -> Json:
+def _text_content(field: str, text: str | None) -> Json:
     if not text:
         return {}
-    entities = with_detected(text, [])
+    entities = add_detected_entities(text, [])
     name = "entities" if field == "text" else "caption_entities"
     return {field: text, **({name: entities} if entities else {})}
 
 
-def _check(entry: Entry) -> None:
+def _validate_message(entry: Entry) -> None:
     """A bot must be able to read what a person's request has made up."""
     try:
         Message.model_validate(entry.message)
     except ValidationError as error:
-        raise SimError(f"that makes no Telegram message: {error}") from error
+        raise ControlApiError(f"that makes no Telegram message: {error}") from error
 
 
-def _leave_one_time_keyboard(world: World, chat: Chat) -> None:
+def _hide_one_time_keyboard(state: ServerState, chat: Chat) -> None:
     keyboard = chat.reply_keyboard
     if keyboard and (keyboard.get("one_time_keyboard") or "force_reply" in keyboard):
         chat.reply_keyboard = None
-        world.save_chat(chat)
+        state.save_chat(chat)
 
 
-def tap(world: World, order: TapOrder) -> Json:
+def press_button(state: ServerState, action: PressButtonAction) -> Json:
     """A person taps an inline button, maybe several times at once."""
-    bot, person, chat = who_and_where(world, order)
-    entry, data = _button(chat, order)
-    update_ids, tap_ids = [], []
-    for _ in range(order.times):
-        noted = world.add_tap(bot.id, chat.id, person.id)
+    bot, user, chat = resolve_participants(state, action)
+    entry, data = _find_button(chat, action)
+    update_ids, callback_ids = [], []
+    for _ in range(action.times):
+        callback = state.add_callback(bot.id, chat.id, user.id)
         query = {
-            "id": noted.id,
-            "from": person.user(),
+            "id": callback.id,
+            "from": user.to_telegram_user(),
             "chat_instance": str(abs(chat.id) * 7919),
-            "message": _seen(chat, entry),
+            "message": _callback_message(chat, entry),
             "data": data,
         }
-        update_ids.append(world.queues[bot.id].put("callback_query", query, chat.id))
-        tap_ids.append(noted.id)
+        update_ids.append(state.queues[bot.id].put("callback_query", query, chat.id))
+        callback_ids.append(callback.id)
     return {
         "update_id": update_ids[0],
         "update_ids": update_ids,
-        "callback_query_ids": tap_ids,
+        "callback_query_ids": callback_ids,
         "chat_id": chat.id,
         "version": chat.version,
         "data": data,
@@ -160,60 +160,62 @@ def tap(world: World, order: TapOrder) -> Json:
     }
 
 
-def _seen(chat: Chat, entry: Entry) -> Json:
+def _callback_message(chat: Chat, entry: Entry) -> Json:
     if entry.deleted:
         return {"chat": chat.description, "message_id": entry.id, "date": 0}
     return entry.message
 
 
-def _button(chat: Chat, order: TapOrder) -> tuple[Entry, str]:
-    if order.data is not None and order.message_id is not None:
-        return _find(chat, order.message_id), order.data
-    if order.label is None and order.data is None:
-        raise SimError("a tap needs label or data")
-    entries = [_find(chat, order.message_id)] if order.message_id is not None else list(chat.newest())
-    wanted = (order.label or "").strip().casefold()
+def _find_button(chat: Chat, action: PressButtonAction) -> tuple[Entry, str]:
+    if action.data is not None and action.message_id is not None:
+        return _get_entry(chat, action.message_id), action.data
+    if action.label is None and action.data is None:
+        raise ControlApiError("a tap needs label or data")
+    entries = (
+        [_get_entry(chat, action.message_id)] if action.message_id is not None else list(chat.newest_entries())
+    )
+    wanted = (action.label or "").strip().casefold()
     for matches in (lambda label: label == wanted, lambda label: wanted in label):
         for entry in entries:
-            for button in (button for row in entry.rows() for button in row):
-                if order.data is not None and button.get("callback_data") == order.data:
-                    return entry, order.data
-                if order.data is None and matches(button["text"].strip().casefold()):
-                    return entry, _data_of(button)
-    raise SimError(f"no button {order.label or order.data!r} in chat {chat.id}", 404)
+            for button in (button for row in entry.button_rows() for button in row):
+                if action.data is not None and button.get("callback_data") == action.data:
+                    return entry, action.data
+                if action.data is None and matches(button["text"].strip().casefold()):
+                    return entry, _callback_data(button)
+    raise ControlApiError(f"no button {action.label or action.data!r} in chat {chat.id}", 404)
 
 
-def _data_of(button: Json) -> str:
+def _callback_data(button: Json) -> str:
     data = button.get("callback_data")
     if data is None:
         kind = next((name for name in button if name != "text"), "nothing")
-        raise SimError(f"the button {button['text']!r} is no callback button but {kind}", 409)
+        raise ControlApiError(f"the button {button['text']!r} is no callback button but {kind}", 409)
     return str(data)
 
 
-def _find(chat: Chat, message_id: int) -> Entry:
+def _get_entry(chat: Chat, message_id: int) -> Entry:
     entry = chat.entries.get(message_id)
     if entry is None:
-        raise SimError(f"no message {message_id} in chat {chat.id}", 404)
+        raise ControlApiError(f"no message {message_id} in chat {chat.id}", 404)
     return entry
 
 
-def block(world: World, order: BlockOrder) -> Json:
+def set_blocked(state: ServerState, action: BlockBotAction) -> Json:
     """A person blocks or unblocks a bot; the bot hears it as ``my_chat_member``."""
-    bot, person, chat = who_and_where(world, order)
-    if chat.blocked == order.blocked:
+    bot, user, chat = resolve_participants(state, action)
+    if chat.blocked == action.blocked:
         return {"blocked": chat.blocked, "update_id": None, "version": chat.version}
-    chat.blocked = order.blocked
-    chat.changed()
-    world.save_chat(chat)
-    gone = {"status": "kicked", "user": bot.user(), "until_date": 0}
-    there = {"status": "member", "user": bot.user()}
+    chat.blocked = action.blocked
+    chat.bump_version()
+    state.save_chat(chat)
+    blocked_member = {"status": "kicked", "user": bot.to_telegram_user(), "until_date": 0}
+    active_member = {"status": "member", "user": bot.to_telegram_user()}
     change = {
         "chat": chat.description,
-        "from": person.user(),
+        "from": user.to_telegram_user(),
         "date": int(time.time()),
-        "old_chat_member": there if order.blocked else gone,
-        "new_chat_member": gone if order.blocked else there,
+        "old_chat_member": active_member if action.blocked else blocked_member,
+        "new_chat_member": blocked_member if action.blocked else active_member,
     }
-    update_id = world.queues[bot.id].put("my_chat_member", change, chat.id)
+    update_id = state.queues[bot.id].put("my_chat_member", change, chat.id)
     return {"blocked": chat.blocked, "update_id": update_id, "version": chat.version}

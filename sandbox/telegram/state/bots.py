@@ -23,7 +23,7 @@ class WebhookConfig:
     ip_address: str | None = None
 
 
-def bot_id_of(token: str) -> int:
+def parse_bot_id(token: str) -> int:
     """The bot's id; raises ``ApiError`` 401 for a token that none could have."""
     match = _TOKEN.fullmatch(token)
     if match is None:
@@ -51,12 +51,12 @@ class BotAccount:
     allowed_updates: list[str] | None = None
     next_update_id: int = field(default_factory=first_update_id)
 
-    def user(self) -> Json:
+    def to_telegram_user(self) -> Json:
         """Telegram's ``User`` in messages."""
         name = self.names.get("") or "Diptych sandbox"
         return {"id": self.id, "is_bot": True, "first_name": name, "username": self.username}
 
-    def record(self) -> Json:
+    def to_record(self) -> Json:
         """What the store keeps."""
         kept = {name: getattr(self, name) for name in self.__slots__}
         if self.webhook is not None:

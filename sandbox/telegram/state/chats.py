@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from sandbox.telegram.condition import Notice
+from sandbox.telegram.condition import Condition
 
 Json = dict[str, Any]
 
@@ -31,11 +31,11 @@ class Entry:
         """The message's id in its chat."""
         return int(self.message["message_id"])
 
-    def record(self) -> Json:
+    def to_record(self) -> Json:
         """What the store keeps."""
         return {name: getattr(self, name) for name in self.__slots__}
 
-    def rows(self) -> list[list[Json]]:
+    def button_rows(self) -> list[list[Json]]:
         """The rows of the message's inline keyboard."""
         markup: Json = self.message.get("reply_markup") or {}
         rows: list[list[Json]] = markup.get("inline_keyboard", [])
@@ -43,7 +43,7 @@ class Entry:
 
 
 @dataclass(slots=True)
-class Event:
+class CallbackAnswer:
     """Something a person sees for a moment: the answer to a tap."""
 
     version: int
@@ -67,10 +67,10 @@ class Chat:
     version: int = 0
     pinned: list[int] = field(default_factory=list)
     entries: dict[int, Entry] = field(default_factory=dict)
-    events: deque[Event] = field(default_factory=lambda: deque(maxlen=50))
+    callback_answers: deque[CallbackAnswer] = field(default_factory=lambda: deque(maxlen=50))
     action: str | None = None
     action_ends: float = 0.0
-    notice: Notice = field(default_factory=Notice)
+    condition: Condition = field(default_factory=Condition)
 
     @property
     def key(self) -> str:
@@ -82,23 +82,23 @@ class Chat:
         """Whether this is a person's own chat with the bot."""
         return self.id > 0
 
-    def record(self) -> Json:
+    def to_record(self) -> Json:
         """What the store keeps, without the transcript."""
         kept = ("bot_id", "id", "description", "started", "blocked", "reply_keyboard", "version", "pinned")
         return {name: getattr(self, name) for name in kept}
 
-    def changed(self) -> int:
+    def bump_version(self) -> int:
         """Count a change, wake who waits for it, and return the new version."""
         self.version += 1
-        self.notice.notify()
+        self.condition.notify()
         return self.version
 
-    def live_entry(self, message_id: int | None) -> Entry | None:
+    def find_entry(self, message_id: int | None) -> Entry | None:
         """A message that exists and was not deleted."""
         entry = self.entries.get(message_id or 0)
         return None if entry is None or entry.deleted else entry
 
-    def newest(self) -> Iterator[Entry]:
+    def newest_entries(self) -> Iterator[Entry]:
         """Messages that exist, newest first."""
         return (entry for entry in reversed(self.entries.values()) if not entry.deleted)
 
@@ -109,4 +109,4 @@ class Chat:
     def show_action(self, action: str) -> None:
         """A chat action lasts five seconds or until the next message."""
         self.action, self.action_ends = action, time.monotonic() + ACTION_SECONDS
-        self.changed()
+        self.bump_version()

@@ -23,7 +23,7 @@ _DESCRIPTIONS = {
 }
 
 
-class FaultOrder(BaseModel, extra="forbid"):
+class FaultSpec(BaseModel, extra="forbid"):
     """Body of ``POST sim/fault``.
 
     ``hang`` answers that many seconds late; ``after`` carries the call out and then fails, which is
@@ -42,7 +42,7 @@ class FaultOrder(BaseModel, extra="forbid"):
     chat_id: int | None = None
 
     @model_validator(mode="after")
-    def _does_something(self) -> "FaultOrder":
+    def _has_effect(self) -> "FaultSpec":
         if self.code is None and not self.hang and not self.drop:
             raise ValueError("a fault needs code, hang or drop")
         return self
@@ -52,20 +52,20 @@ class FaultOrder(BaseModel, extra="forbid"):
 class Fault:
     """An order and how often it still applies."""
 
-    order: FaultOrder
-    left: int
+    spec: FaultSpec
+    remaining: int
 
     def error(self) -> ApiError | None:
         """The refusal that is answered, if the fault is one."""
-        order = self.order
-        if order.code is None:
+        spec = self.spec
+        if spec.code is None:
             return None
-        if order.code == 429:
-            retry_after = order.retry_after if order.retry_after is not None else 1
+        if spec.code == 429:
+            retry_after = spec.retry_after if spec.retry_after is not None else 1
             default = f"Too Many Requests: retry after {retry_after}"
-            return ApiError(429, order.description or default, retry_after=retry_after)
-        default = _DESCRIPTIONS.get(order.code, f"Error {order.code}")
-        return ApiError(order.code, order.description or default, retry_after=order.retry_after)
+            return ApiError(429, spec.description or default, retry_after=retry_after)
+        default = _DESCRIPTIONS.get(spec.code, f"Error {spec.code}")
+        return ApiError(spec.code, spec.description or default, retry_after=spec.retry_after)
 
 
 class Faults:
@@ -74,9 +74,9 @@ class Faults:
     def __init__(self) -> None:
         self._faults: list[Fault] = []
 
-    def add(self, order: FaultOrder) -> None:
+    def add(self, spec: FaultSpec) -> None:
         """Put an order in force."""
-        self._faults.append(Fault(order, order.times))
+        self._faults.append(Fault(spec, spec.times))
 
     def clear(self) -> int:
         """Take all orders back; how many were in force."""
@@ -90,17 +90,17 @@ class Faults:
             return None
         name = method.lower()
         for fault in self._faults:
-            order = fault.order
-            if order.method != "*" and order.method.lower() != name:
+            spec = fault.spec
+            if spec.method != "*" and spec.method.lower() != name:
                 continue
-            if order.chat_id is not None and str(params.get("chat_id")) != str(order.chat_id):
+            if spec.chat_id is not None and str(params.get("chat_id")) != str(spec.chat_id):
                 continue
-            fault.left -= 1
-            if fault.left <= 0:
+            fault.remaining -= 1
+            if fault.remaining <= 0:
                 self._faults.remove(fault)
             return fault
         return None
 
-    def state(self) -> list[Json]:
+    def snapshot(self) -> list[Json]:
         """What is in force, for ``sim/state``."""
-        return [{**f.order.model_dump(exclude_none=True), "left": f.left} for f in self._faults]
+        return [{**f.spec.model_dump(exclude_none=True), "left": f.remaining} for f in self._faults]

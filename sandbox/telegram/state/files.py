@@ -6,12 +6,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from sandbox.telegram.state.media_info import MediaFacts, inspect
+from sandbox.telegram.state.media_info import MediaInfo, read_media_info
 from sandbox.telegram.state.store import Store
 
 Json = dict[str, Any]
 
-_MARKS = {
+_FILE_ID_PREFIXES = {
     "photo": "AgACAgIAAxk",
     "video": "BAACAgIAAxk",
     "animation": "CgACAgIAAxk",
@@ -58,7 +58,7 @@ class StoredFile:
         return f"{_FOLDERS.get(self.kind, 'documents')}/file_{self.number}{suffix}"
 
 
-class FileShelf:
+class FileStore:
     """Files by ``file_id`` and by the path of ``getFile``."""
 
     def __init__(self, store: Store, folder: Path | None) -> None:
@@ -71,27 +71,27 @@ class FileShelf:
         for _, record in store.load("file"):
             self._index(StoredFile(**record))
 
-    def add(self, bot_id: int, kind: str, data: bytes, name: str, declared: str | None = None) -> StoredFile:
+    def add(self, bot_id: int, kind: str, data: bytes, name: str, declared_type: str | None = None) -> StoredFile:
         """Keep bytes as a new file of a bot."""
-        facts = inspect(data, name, declared)
-        return self._keep(bot_id, kind, data, name, facts)
+        info = read_media_info(data, name, declared_type)
+        return self._save(bot_id, kind, data, name, info)
 
-    def _keep(self, bot_id: int, kind: str, data: bytes, name: str, facts: MediaFacts) -> StoredFile:
+    def _save(self, bot_id: int, kind: str, data: bytes, name: str, info: MediaInfo) -> StoredFile:
         unique = f"AgAD{secrets.token_urlsafe(9)}"
         stored = StoredFile(
-            file_id=f"{_MARKS.get(kind, 'BQACAgIAAxk')}{secrets.token_urlsafe(36)}",
+            file_id=f"{_FILE_ID_PREFIXES.get(kind, 'BQACAgIAAxk')}{secrets.token_urlsafe(36)}",
             unique_id=unique,
             bot_id=bot_id,
             kind=kind,
             size=len(data),
             name=name,
-            mime_type=facts.mime_type,
-            width=facts.width,
-            height=facts.height,
-            duration=facts.duration,
+            mime_type=info.mime_type,
+            width=info.width,
+            height=info.height,
+            duration=info.duration,
             number=len(self._by_id),
         )
-        self.location(stored).write_bytes(data)
+        self.disk_path(stored).write_bytes(data)
         self._index(stored)
         self._store.save("file", stored.file_id, asdict(stored))
         return stored
@@ -104,11 +104,11 @@ class FileShelf:
         """The file with this id, if there is one."""
         return self._by_id.get(file_id)
 
-    def at(self, bot_id: int, path: str) -> StoredFile | None:
+    def find_by_path(self, bot_id: int, path: str) -> StoredFile | None:
         """The file that a bot may download at this path."""
         return self._by_path.get((bot_id, path))
 
-    def location(self, stored: StoredFile) -> Path:
+    def disk_path(self, stored: StoredFile) -> Path:
         """Where the bytes are on this machine."""
         return self._folder / stored.unique_id
 
@@ -118,7 +118,7 @@ class FileShelf:
     def clear(self) -> None:
         """Forget all files."""
         for stored in self._by_id.values():
-            self.location(stored).unlink(missing_ok=True)
+            self.disk_path(stored).unlink(missing_ok=True)
         self._by_id.clear()
         self._by_path.clear()
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class MediaFacts:
+class MediaInfo:
     """Facts about a file; zero where unknown. ``duration`` is in whole seconds."""
 
     mime_type: str
@@ -25,64 +25,64 @@ class MediaFacts:
         return self.mime_type in ("image/png", "image/jpeg", "image/gif", "image/webp") and self.width > 0
 
 
-def inspect(data: bytes, file_name: str, declared: str | None = None) -> MediaFacts:
+def read_media_info(data: bytes, file_name: str, declared_type: str | None = None) -> MediaInfo:
     """Facts from the bytes, falling back to the name and to what the sender declared."""
     for signature, offset, reader in _READERS:
         if data.startswith(signature, offset):
             with contextlib.suppress(struct.error, IndexError):  # cut off: its name must do
                 return reader(data)
     guessed = mimetypes.guess_type(file_name)[0]
-    if declared in (None, "", "application/octet-stream"):
-        declared = None
-    mime_type = (declared or guessed or "application/octet-stream").partition(";")[0]
-    return MediaFacts(mime_type)
+    if declared_type in (None, "", "application/octet-stream"):
+        declared_type = None
+    mime_type = (declared_type or guessed or "application/octet-stream").partition(";")[0]
+    return MediaInfo(mime_type)
 
 
-def _png(data: bytes) -> MediaFacts:
+def _png(data: bytes) -> MediaInfo:
     if len(data) < 24:
-        return MediaFacts("image/png")
+        return MediaInfo("image/png")
     width, height = struct.unpack(">II", data[16:24])
-    return MediaFacts("image/png", width, height)
+    return MediaInfo("image/png", width, height)
 
 
-def _gif(data: bytes) -> MediaFacts:
+def _gif(data: bytes) -> MediaInfo:
     width, height = struct.unpack("<HH", data[6:10])
-    return MediaFacts("image/gif", width, height)
+    return MediaInfo("image/gif", width, height)
 
 
-def _jpeg(data: bytes) -> MediaFacts:
+def _jpeg(data: bytes) -> MediaInfo:
     position = 2
     while position + 9 < len(data) and data[position] == 0xFF:
         marker = data[position + 1]
         length = int.from_bytes(data[position + 2 : position + 4], "big")
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
             height, width = struct.unpack(">HH", data[position + 5 : position + 9])
-            return MediaFacts("image/jpeg", width, height)
+            return MediaInfo("image/jpeg", width, height)
         position += 2 + length
-    return MediaFacts("image/jpeg")
+    return MediaInfo("image/jpeg")
 
 
-def _riff(data: bytes) -> MediaFacts:
+def _riff(data: bytes) -> MediaInfo:
     if data[8:12] == b"WAVE":
         rate = int.from_bytes(data[28:32], "little")
-        return MediaFacts("audio/wav", duration=round(len(data) / rate) if rate else 0)
+        return MediaInfo("audio/wav", duration=round(len(data) / rate) if rate else 0)
     if data[8:12] != b"WEBP":
-        return MediaFacts("application/octet-stream")
+        return MediaInfo("application/octet-stream")
     kind = data[12:16]
     if kind == b"VP8X":
-        return MediaFacts(
+        return MediaInfo(
             "image/webp",
             int.from_bytes(data[24:27], "little") + 1,
             int.from_bytes(data[27:30], "little") + 1,
         )
     if kind == b"VP8L":
         bits = int.from_bytes(data[21:25], "little")
-        return MediaFacts("image/webp", (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
+        return MediaInfo("image/webp", (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
     width, height = struct.unpack("<HH", data[26:30])
-    return MediaFacts("image/webp", width & 0x3FFF, height & 0x3FFF)
+    return MediaInfo("image/webp", width & 0x3FFF, height & 0x3FFF)
 
 
-def _mp4(data: bytes) -> MediaFacts:
+def _mp4(data: bytes) -> MediaInfo:
     width = height = duration = 0
     movie = data.find(b"mvhd")
     if movie >= 0:
@@ -98,28 +98,28 @@ def _mp4(data: bytes) -> MediaFacts:
         width, height = max(width, size[0] >> 16), max(height, size[1] >> 16)
         track = data.find(b"tkhd", track + 4)
     kind = "video/mp4" if width else "audio/mp4"
-    return MediaFacts(kind, width, height, max(duration, 1) if movie >= 0 else 0)
+    return MediaInfo(kind, width, height, max(duration, 1) if movie >= 0 else 0)
 
 
-def _ogg(data: bytes) -> MediaFacts:
+def _ogg(data: bytes) -> MediaInfo:
     rate = 48_000
     vorbis = data.find(b"\x01vorbis", 0, 200)
     if vorbis >= 0:
         rate = int.from_bytes(data[vorbis + 12 : vorbis + 16], "little") or rate
     last = data.rfind(b"OggS")
     granule = int.from_bytes(data[last + 6 : last + 14], "little", signed=True)
-    return MediaFacts("audio/ogg", duration=max(1, round(granule / rate)))
+    return MediaInfo("audio/ogg", duration=max(1, round(granule / rate)))
 
 
-def _mp3(data: bytes) -> MediaFacts:
+def _mp3(data: bytes) -> MediaInfo:
     position = 0
     if data.startswith(b"ID3") and len(data) > 10:
         position = 10 + sum(byte << shift for byte, shift in zip(data[6:10], (21, 14, 7, 0), strict=True))
     rates = (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 0)
     if len(data) > position + 3 and data[position] == 0xFF:
         rate = rates[data[position + 2] >> 4] * 1000
-        return MediaFacts("audio/mpeg", duration=round((len(data) - position) * 8 / rate) if rate else 0)
-    return MediaFacts("audio/mpeg")
+        return MediaInfo("audio/mpeg", duration=round((len(data) - position) * 8 / rate) if rate else 0)
+    return MediaInfo("audio/mpeg")
 
 
 _READERS = (

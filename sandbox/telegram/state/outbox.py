@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sandbox.telegram.condition import Notice
+from sandbox.telegram.condition import Condition
 
 Json = dict[str, Any]
 
-KEPT_CALLS = 20_000
+MAX_CALLS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class OutboxCall:
     body: bytes
     took: float
 
-    def view(self) -> Json:
+    def to_json(self) -> Json:
         """The JSON of the person's side; ``answer`` is the result, or the whole refusal."""
         shown = {name: getattr(self, name) for name in self.__slots__ if name != "body"}
         answer = json.loads(self.body)
@@ -40,15 +40,15 @@ class Outbox:
     """The newest calls; older ones are dropped past 20,000."""
 
     def __init__(self) -> None:
-        self._calls: deque[OutboxCall] = deque(maxlen=KEPT_CALLS)
+        self._calls: deque[OutboxCall] = deque(maxlen=MAX_CALLS)
         self.seq = 0
-        self.notice = Notice()
+        self.condition = Condition()
 
     def add(self, time: float, bot: int, method: str, params: Json, status: int, body: bytes, took: float) -> None:
         """Note a call with its answer."""
         self.seq += 1
         self._calls.append(OutboxCall(self.seq, time, bot, method, params, status, body, took))
-        self.notice.notify()
+        self.condition.notify()
 
     def calls(self, method: str | None = None, since: int = 0, bot: int | None = None) -> Iterator[OutboxCall]:
         """Calls after ``since``, oldest first, of one method and one bot if asked."""
@@ -63,4 +63,4 @@ class Outbox:
     def clear(self) -> None:
         """Forget all calls; numbers go on counting."""
         self._calls.clear()
-        self.notice.notify()
+        self.condition.notify()

@@ -66,27 +66,27 @@ class Payments:
         self.payments[payment.charge_id] = payment
         self._store.save("payment", payment.charge_id, asdict(payment))
 
-    def subscribe(self, payment: Payment, period: int) -> Subscription:
+    def start_subscription(self, payment: Payment, period: int) -> Subscription:
         """Begin a subscription with its first payment."""
         until = payment.date + period
         who = (payment.bot_id, payment.user_id)
-        begun = Subscription(payment.charge_id, *who, payment.amount, payment.payload, period, until)
-        self.save_subscription(begun)
-        return begun
+        subscription = Subscription(payment.charge_id, *who, payment.amount, payment.payload, period, until)
+        self.save_subscription(subscription)
+        return subscription
 
     def save_subscription(self, subscription: Subscription) -> None:
         """Keep a subscription, new or changed."""
         self.subscriptions[subscription.charge_id] = subscription
         self._store.save("subscription", subscription.charge_id, asdict(subscription))
 
-    def link(self, bot_id: int, invoice: Json) -> InvoiceLink:
+    def create_link(self, bot_id: int, invoice: Json) -> InvoiceLink:
         """Make a link to an invoice."""
         link = InvoiceLink(f"${secrets.token_urlsafe(12)}", bot_id, invoice)
         self.links[link.slug] = link
         self._store.save("invoice", link.slug, asdict(link))
         return link
 
-    def of_bot(self, bot_id: int) -> list[Payment]:
+    def list_for_bot(self, bot_id: int) -> list[Payment]:
         """A bot's payments, oldest first."""
         return sorted((p for p in self.payments.values() if p.bot_id == bot_id), key=lambda p: p.date)
 

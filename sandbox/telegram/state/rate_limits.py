@@ -18,14 +18,18 @@ from sandbox.telegram.errors import ApiError
 
 Json = dict[str, Any]
 
-_COUNTED = ("send", "copy", "forward", "edit")
-_NOT_COUNTED = ("sendchataction",)
-_ALBUMS = {"copymessages": "message_ids", "forwardmessages": "message_ids", "sendmediagroup": "media"}
+_LIMITED_PREFIXES = ("send", "copy", "forward", "edit")
+_UNLIMITED_METHODS = ("sendchataction",)
+_MULTI_MESSAGE_METHODS = {
+    "copymessages": "message_ids",
+    "forwardmessages": "message_ids",
+    "sendmediagroup": "media",
+}
 """Methods that send several messages, and the field that holds them."""
-_ANSWERED_AT_ONCE = ("getupdates",)
+_METHODS_WITHOUT_LATENCY = ("getupdates",)
 
 
-class LimitsOrder(BaseModel, extra="forbid"):
+class RateLimitSettings(BaseModel, extra="forbid"):
     """Body of ``POST sim/limits``: messages a second in all, with ``allow_paid_broadcast``, and in one chat;
     ``latency`` in seconds, half of it before a call is carried out. Without a number there is no limit."""
 
@@ -49,47 +53,51 @@ class _Bucket:
         return max(0.0, (self.level + weight - size) / rate)
 
 
-class Limits:
+class RateLimits:
     """What is in force."""
 
     def __init__(self) -> None:
-        self.order = LimitsOrder()
+        self.settings = RateLimitSettings()
         self.refused = 0
         self._buckets: dict[tuple[int, str], _Bucket] = {}
 
-    def set(self, order: LimitsOrder) -> None:
+    def set(self, settings: RateLimitSettings) -> None:
         """Put an order in force, with empty buckets."""
-        self.order = order
+        self.settings = settings
         self.refused = 0
         self._buckets.clear()
 
-    def state(self) -> Json:
+    def snapshot(self) -> Json:
         """What is in force, and how often it was broken since."""
-        return {**self.order.model_dump(), "refused": self.refused}
+        return {**self.settings.model_dump(), "refused": self.refused}
 
-    async def travel(self, name: str) -> None:
+    async def simulate_latency(self, name: str) -> None:
         """Half of a call's latency."""
-        if self.order.latency and name.lower() not in _ANSWERED_AT_ONCE:
-            await asyncio.sleep(self.order.latency / 2)
+        if self.settings.latency and name.lower() not in _METHODS_WITHOUT_LATENCY:
+            await asyncio.sleep(self.settings.latency / 2)
 
-    def admit(self, bot_id: int, method: AnyMethod) -> None:
+    def check(self, bot_id: int, method: AnyMethod) -> None:
         """Count a call; ``ApiError`` 429 where it breaks a limit."""
         name = method.__api_method__.lower()
-        if not name.startswith(_COUNTED) or name in _NOT_COUNTED:
+        if not name.startswith(_LIMITED_PREFIXES) or name in _UNLIMITED_METHODS:
             return
-        order, now, taken = self.order, time.monotonic(), list[tuple[_Bucket, float]]()
+        settings, now, charges = self.settings, time.monotonic(), list[tuple[_Bucket, float]]()
         paid = bool(getattr(method, "allow_paid_broadcast", None))
-        in_all = order.paid_per_second if paid else order.per_second
-        weight = float(len(getattr(method, _ALBUMS[name]))) if name in _ALBUMS else 1.0
-        if order.per_second is not None and in_all is not None:
-            taken.append((self._room(bot_id, "paid" if paid else "all", in_all, weight, now), weight))
-        if order.per_chat is not None:
+        total_rate = settings.paid_per_second if paid else settings.per_second
+        weight = (
+            float(len(getattr(method, _MULTI_MESSAGE_METHODS[name]))) if name in _MULTI_MESSAGE_METHODS else 1.0
+        )
+        if settings.per_second is not None and total_rate is not None:
+            charges.append(
+                (self._bucket_with_room(bot_id, "paid" if paid else "all", total_rate, weight, now), weight)
+            )
+        if settings.per_chat is not None:
             chat = str(getattr(method, "chat_id", ""))
-            taken.append((self._room(bot_id, chat, order.per_chat, 1.0, now), 1.0))
-        for bucket, part in taken:
+            charges.append((self._bucket_with_room(bot_id, chat, settings.per_chat, 1.0, now), 1.0))
+        for bucket, part in charges:
             bucket.level += part
 
-    def _room(self, bot_id: int, key: str, rate: float, weight: float, now: float) -> _Bucket:
+    def _bucket_with_room(self, bot_id: int, key: str, rate: float, weight: float, now: float) -> _Bucket:
         bucket = self._buckets.setdefault((bot_id, key), _Bucket())
         wait = bucket.wait(rate, max(rate, weight), weight, now)
         if wait > 1e-9:

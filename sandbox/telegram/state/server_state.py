@@ -6,17 +6,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from sandbox.telegram.errors import SimError
+from sandbox.telegram.errors import ControlApiError
 from sandbox.telegram.state.bots import BotAccount
-from sandbox.telegram.state.chats import Chat, Entry, Event
+from sandbox.telegram.state.chats import CallbackAnswer, Chat, Entry
 from sandbox.telegram.state.faults import Faults
-from sandbox.telegram.state.files import FileShelf
+from sandbox.telegram.state.files import FileStore
 from sandbox.telegram.state.outbox import Outbox
 from sandbox.telegram.state.payments import Payments
-from sandbox.telegram.state.rate_limits import Limits
+from sandbox.telegram.state.rate_limits import RateLimits
 from sandbox.telegram.state.store import Store
 from sandbox.telegram.state.update_queue import UpdateQueue
-from sandbox.telegram.state.users import Person, made_up_name
+from sandbox.telegram.state.users import User, default_name
 
 Json = dict[str, Any]
 
@@ -24,7 +24,7 @@ BOT_USERNAME = "diptych_sandbox_bot"
 
 
 @dataclass(slots=True)
-class Tap:
+class PendingCallback:
     """A tap on an inline button that the bot has not answered."""
 
     id: str
@@ -33,29 +33,29 @@ class Tap:
     user_id: int
 
 
-class World:
+class ServerState:
     """The stand's memory, written through to the store."""
 
     def __init__(self, data_dir: Path | None) -> None:
         self.store = Store(data_dir)
-        self.files = FileShelf(self.store, data_dir / "files" if data_dir else None)
+        self.files = FileStore(self.store, data_dir / "files" if data_dir else None)
         self.payments = Payments(self.store)
         self.faults = Faults()
-        self.limits = Limits()
+        self.limits = RateLimits()
         self.outbox = Outbox()
-        self.people: dict[int, Person] = {}
+        self.users: dict[int, User] = {}
         self.bots: dict[int, BotAccount] = {}
         self.queues: dict[int, UpdateQueue] = {}
         self.chats: dict[tuple[int, int], Chat] = {}
-        self.taps: dict[str, Tap] = {}
-        self.dice: list[int] = []
+        self.pending_callbacks: dict[str, PendingCallback] = {}
+        self.next_dice: list[int] = []
         self._last_message_ids: dict[int, int] = {}
-        self._first_version = 0
+        self._initial_version = 0
         self._restore()
 
     def _restore(self) -> None:
         for _, record in self.store.load("person"):
-            self.people[record["id"]] = Person(**record)
+            self.users[record["id"]] = User(**record)
         for _, record in self.store.load("bot"):
             bot = BotAccount.restore(record)
             self.bots[bot.id] = bot
@@ -63,22 +63,22 @@ class World:
         for _, record in self.store.load("chat"):
             chat = Chat(**record)
             self.chats[chat.bot_id, chat.id] = chat
-        for (bot_id, chat_id, message_id), record in self._by_number("message"):
+        for (bot_id, chat_id, message_id), record in self._load_in_order("message"):
             entry = Entry(**record)
             chat = self.chats[bot_id, chat_id]
             chat.entries[message_id] = entry
             chat.version = max(chat.version, entry.version)
             self._last_message_ids[bot_id] = max(self._last_message_ids.get(bot_id, 0), message_id)
-        for (bot_id, seq), record in self._by_number("update"):
+        for (bot_id, seq), record in self._load_in_order("update"):
             self.queues[bot_id].restore(seq, record)
         for _, record in self.store.load("tap"):
-            self.taps[record["id"]] = Tap(**record)
+            self.pending_callbacks[record["id"]] = PendingCallback(**record)
 
-    def _by_number(self, kind: str) -> list[tuple[tuple[int, ...], Json]]:
+    def _load_in_order(self, kind: str) -> list[tuple[tuple[int, ...], Json]]:
         records = [(tuple(int(part) for part in key.split(":")), record) for key, record in self.store.load(kind)]
         return sorted(records, key=lambda pair: pair[0])
 
-    def bot(self, bot_id: int) -> BotAccount:
+    def get_or_create_bot(self, bot_id: int) -> BotAccount:
         """The bot with this id, known from now on."""
         bot = self.bots.get(bot_id)
         if bot is None:
@@ -86,54 +86,54 @@ class World:
             bot = BotAccount(bot_id, BOT_USERNAME if not others else f"diptych_sandbox{others + 1}_bot")
             self.bots[bot_id] = bot
             self.queues[bot_id] = UpdateQueue(bot, self.store)
-            self.store.save("bot", bot_id, bot.record())
+            self.store.save("bot", bot_id, bot.to_record())
         return bot
 
-    def chosen_bot(self, bot_id: int | None) -> BotAccount:
+    def resolve_bot(self, bot_id: int | None) -> BotAccount:
         """The bot a person's request means: the named one, or the first that called."""
         if bot_id is not None:
             if bot_id not in self.bots:
-                raise SimError(f"no bot {bot_id} has called this stand", 404)
+                raise ControlApiError(f"no bot {bot_id} has called this stand", 404)
             return self.bots[bot_id]
         if not self.bots:
-            raise SimError("no bot has called this stand yet", 409)
+            raise ControlApiError("no bot has called this stand yet", 409)
         return next(iter(self.bots.values()))
 
-    def person(self, person_id: int, known: Json | None = None) -> Person:
+    def get_or_create_user(self, user_id: int, known: Json | None = None) -> User:
         """The person with this id, made up if new, and brought up to date."""
-        person = self.people.get(person_id)
-        new = person is None
-        if person is None:
-            person = self.people[person_id] = Person(person_id, made_up_name(person_id))
-        if person.update(known or {}) or new:
-            self.store.save("person", person_id, asdict(person))
-            self._rename_chats(person)
-        return person
+        user = self.users.get(user_id)
+        new = user is None
+        if user is None:
+            user = self.users[user_id] = User(user_id, default_name(user_id))
+        if user.update(known or {}) or new:
+            self.store.save("person", user_id, asdict(user))
+            self._update_private_chats(user)
+        return user
 
-    def _rename_chats(self, person: Person) -> None:
+    def _update_private_chats(self, user: User) -> None:
         for bot_id in self.bots:
-            chat = self.chats.get((bot_id, person.id))
+            chat = self.chats.get((bot_id, user.id))
             if chat is not None:
-                chat.description = person.private_chat()
+                chat.description = user.to_telegram_chat()
                 self.save_chat(chat)
 
-    def chat(self, bot_id: int, chat_id: int, title: str | None = None) -> Chat:
+    def get_or_create_chat(self, bot_id: int, chat_id: int, title: str | None = None) -> Chat:
         """The chat of a bot with a person or a group, made if new."""
         chat = self.chats.get((bot_id, chat_id))
         if chat is None:
             if chat_id > 0:
-                description = self.person(chat_id).private_chat()
+                description = self.get_or_create_user(chat_id).to_telegram_chat()
             else:
                 kind = "supergroup" if str(chat_id).startswith("-100") else "group"
                 description = {"id": chat_id, "type": kind, "title": title or f"Group {abs(chat_id)}"}
-            chat = Chat(bot_id, chat_id, description, version=self._first_version)
+            chat = Chat(bot_id, chat_id, description, version=self._initial_version)
             self.chats[bot_id, chat_id] = chat
             self.save_chat(chat)
         return chat
 
     def save_chat(self, chat: Chat) -> None:
         """Write a chat's own record."""
-        self.store.save("chat", chat.key, chat.record())
+        self.store.save("chat", chat.key, chat.to_record())
 
     def new_message_id(self, bot_id: int) -> int:
         """The next message id; a bot's chats share one count, as private chats do in Telegram."""
@@ -159,48 +159,52 @@ class World:
 
     def save_entry(self, chat: Chat, entry: Entry) -> None:
         """Count a message as changed and write it."""
-        entry.version = chat.changed()
-        self.store.save("message", f"{chat.key}:{entry.id}", entry.record())
+        entry.version = chat.bump_version()
+        self.store.save("message", f"{chat.key}:{entry.id}", entry.to_record())
 
-    def add_tap(self, bot_id: int, chat_id: int, user_id: int) -> Tap:
+    def add_callback(self, bot_id: int, chat_id: int, user_id: int) -> PendingCallback:
         """Note a tap that the bot is to answer."""
-        tap = Tap(str(secrets.randbelow(9 * 10**17) + 10**17), bot_id, chat_id, user_id)
-        self.taps[tap.id] = tap
-        self.store.save("tap", tap.id, asdict(tap))
-        return tap
+        callback = PendingCallback(str(secrets.randbelow(9 * 10**17) + 10**17), bot_id, chat_id, user_id)
+        self.pending_callbacks[callback.id] = callback
+        self.store.save("tap", callback.id, asdict(callback))
+        return callback
 
-    def take_tap(self, bot_id: int, tap_id: str) -> Tap | None:
+    def take_callback(self, bot_id: int, callback_id: str) -> PendingCallback | None:
         """The unanswered tap with this id, answered from now on."""
-        tap = self.taps.get(tap_id)
-        if tap is None or tap.bot_id != bot_id:
+        callback = self.pending_callbacks.get(callback_id)
+        if callback is None or callback.bot_id != bot_id:
             return None
-        del self.taps[tap_id]
-        self.store.delete("tap", tap_id)
-        return tap
+        del self.pending_callbacks[callback_id]
+        self.store.delete("tap", callback_id)
+        return callback
 
-    def show_event(self, chat: Chat, tap: Tap, text: str, *, alert: bool, url: str | None) -> None:
+    def show_callback_answer(
+        self, chat: Chat, callback: PendingCallback, text: str, *, alert: bool, url: str | None
+    ) -> None:
         """Show a person the bot's answer to their tap."""
-        chat.events.append(Event(chat.version + 1, tap.user_id, text, alert, url, tap.id))
-        chat.changed()
+        chat.callback_answers.append(
+            CallbackAnswer(chat.version + 1, callback.user_id, text, alert, url, callback.id)
+        )
+        chat.bump_version()
 
     def reset(self) -> None:
         """Forget everything but the bots; ids go on counting, so that nothing comes twice."""
         self.store.clear()
         for chat in self.chats.values():
-            self._first_version = max(self._first_version, chat.changed())
+            self._initial_version = max(self._initial_version, chat.bump_version())
         for queue in self.queues.values():
-            queue.forget()
+            queue.clear()
         self.chats.clear()
-        self.people.clear()
-        self.taps.clear()
-        self.dice.clear()
+        self.users.clear()
+        self.pending_callbacks.clear()
+        self.next_dice.clear()
         self.files.clear()
         self.payments.clear()
         self.faults.clear()
-        self.limits = Limits()
+        self.limits = RateLimits()
         self.outbox.clear()
         for bot in self.bots.values():
-            self.store.save("bot", bot.id, bot.record())
+            self.store.save("bot", bot.id, bot.to_record())
 
     def close(self) -> None:
         """Write and close."""

@@ -5,17 +5,17 @@ from typing import Any
 
 Json = dict[str, Any]
 
-DEFAULT_PERSON_ID = 1001
+DEFAULT_USER_ID = 1001
 _NAMES = ("Alex", "Maria", "Omar", "Léa", "Kenji", "Nina", "Tomás", "Ada")
 
 
-def made_up_name(person_id: int) -> str:
+def default_name(user_id: int) -> str:
     """A name for a person of whom only the id is known."""
-    return _NAMES[(person_id - DEFAULT_PERSON_ID) % len(_NAMES)]
+    return _NAMES[(user_id - DEFAULT_USER_ID) % len(_NAMES)]
 
 
 @dataclass(slots=True)
-class Person:
+class User:
     """One person; their private chat with a bot has the person's id."""
 
     id: int
@@ -24,17 +24,17 @@ class Person:
     username: str | None = None
     language_code: str | None = "en"
 
-    def user(self) -> Json:
+    def to_telegram_user(self) -> Json:
         """Telegram's ``User``."""
-        return {**self.fields(), "is_bot": False}
+        return {**self.known_fields(), "is_bot": False}
 
-    def private_chat(self) -> Json:
+    def to_telegram_chat(self) -> Json:
         """Telegram's ``Chat`` of the private chat with this person."""
-        chat = {**self.fields(), "type": "private"}
+        chat = {**self.known_fields(), "type": "private"}
         chat.pop("language_code", None)
         return chat
 
-    def fields(self) -> Json:
+    def known_fields(self) -> Json:
         """What is known of the person."""
         return {name: value for name, value in asdict(self).items() if value is not None}
 

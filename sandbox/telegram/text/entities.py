@@ -28,9 +28,9 @@ _ENTITY_OF_TAG = {
     "blockquote": "blockquote",
     "tg-emoji": "custom_emoji",
 }
-_CHARACTER = re.compile(r"&(#x[0-9a-fA-F]{1,6}|#[0-9]{1,7}|lt|gt|amp|quot);?")
+_CHARACTER_REFERENCE = re.compile(r"&(#x[0-9a-fA-F]{1,6}|#[0-9]{1,7}|lt|gt|amp|quot);?")
 _ATTRIBUTE = re.compile(r"""\s*([^\s=>]+)\s*(?:=\s*("[^"]*"|'[^']*'|[\w.\-]*))?""")
-_ORDER = {"blockquote": 0, "expandable_blockquote": 0, "pre": 1, "code": 2, "text_link": 3}
+_NESTING_ORDER = {"blockquote": 0, "expandable_blockquote": 0, "pre": 1, "code": 2, "text_link": 3}
 
 
 class EntityError(ValueError):
@@ -38,7 +38,7 @@ class EntityError(ValueError):
 
 
 @dataclass(slots=True)
-class _Open:
+class _OpenTag:
     tag: str
     argument: str
     offset: int
@@ -53,7 +53,7 @@ def utf16_length(text: str) -> int:
 
 def sort_entities(entities: list[Json]) -> list[Json]:
     """Outer entities first, as Telegram returns them."""
-    return sorted(entities, key=lambda e: (e["offset"], -e["length"], _ORDER.get(e["type"], 9)))
+    return sorted(entities, key=lambda e: (e["offset"], -e["length"], _NESTING_ORDER.get(e["type"], 9)))
 
 
 def parse_html(source: str) -> tuple[str, list[Json]]:
@@ -66,31 +66,31 @@ def parse_html(source: str) -> tuple[str, list[Json]]:
 class _HtmlParser:
     def __init__(self, source: str) -> None:
         self.source = source
-        self.plain: list[str] = []
+        self.chunks: list[str] = []
         self.length = 0
-        self.open: list[_Open] = []
+        self.open_tags: list[_OpenTag] = []
         self.entities: list[Json] = []
 
     def parse(self) -> tuple[str, list[Json]]:
         position = 0
         while (tag := self.source.find("<", position)) >= 0:
-            self._literal(self.source[position:tag])
+            self._add_text(self.source[position:tag])
             position = self._end_tag(tag) if self.source.startswith("</", tag) else self._start_tag(tag)
-        self._literal(self.source[position:])
-        if self.open:
-            raise EntityError(f'Can\'t find end tag corresponding to start tag "{self.open[-1].tag}"')
+        self._add_text(self.source[position:])
+        if self.open_tags:
+            raise EntityError(f'Can\'t find end tag corresponding to start tag "{self.open_tags[-1].tag}"')
         for entity in self.entities:
             if entity["type"] == "code":
                 entity.pop("language", None)
-        return "".join(self.plain), sort_entities(self.entities)
+        return "".join(self.chunks), sort_entities(self.entities)
 
-    def _literal(self, text: str) -> None:
+    def _add_text(self, text: str) -> None:
         if text:
-            text = _CHARACTER.sub(_character, text)
-            self.plain.append(text)
+            text = _CHARACTER_REFERENCE.sub(_decode_character, text)
+            self.chunks.append(text)
             self.length += utf16_length(text)
 
-    def _at(self, position: int) -> str:
+    def _offset_text(self, position: int) -> str:
         return f"at byte offset {len(self.source[:position].encode())}"
 
     def _start_tag(self, begin: int) -> int:
@@ -98,10 +98,10 @@ class _HtmlParser:
         while name_end < len(self.source) and not self.source[name_end].isspace() and self.source[name_end] != ">":
             name_end += 1
         if name_end >= len(self.source):
-            raise EntityError(f"Unclosed start tag {self._at(begin)}")
+            raise EntityError(f"Unclosed start tag {self._offset_text(begin)}")
         tag = self.source[begin + 1 : name_end].lower()
         if tag not in _ENTITY_OF_TAG:
-            raise EntityError(f'Unsupported start tag "{tag}" {self._at(begin)}')
+            raise EntityError(f'Unsupported start tag "{tag}" {self._offset_text(begin)}')
         attributes, end = self._attributes(tag, begin, name_end)
         argument = {
             "a": attributes.get("href", ""),
@@ -110,8 +110,8 @@ class _HtmlParser:
             "tg-emoji": attributes.get("emoji-id", ""),
         }.get(tag, "")
         if tag == "span" and argument != "tg-spoiler":
-            raise EntityError(f'Tag "span" must have class "tg-spoiler" {self._at(begin)}')
-        self.open.append(_Open(tag, argument, self.length, len(self.plain), "expandable" in attributes))
+            raise EntityError(f'Tag "span" must have class "tg-spoiler" {self._offset_text(begin)}')
+        self.open_tags.append(_OpenTag(tag, argument, self.length, len(self.chunks), "expandable" in attributes))
         return end
 
     def _attributes(self, tag: str, begin: int, position: int) -> tuple[dict[str, str], int]:
@@ -120,12 +120,12 @@ class _HtmlParser:
             while position < len(self.source) and self.source[position].isspace():
                 position += 1
             if position >= len(self.source):
-                raise EntityError(f"Unclosed start tag {self._at(begin)}")
+                raise EntityError(f"Unclosed start tag {self._offset_text(begin)}")
             if self.source[position] == ">":
                 return found, position + 1
             match = _ATTRIBUTE.match(self.source, position)
             if match is None:
-                raise EntityError(f'Empty attribute name in the tag "{tag}" {self._at(begin)}')
+                raise EntityError(f'Empty attribute name in the tag "{tag}" {self._offset_text(begin)}')
             value = match.group(2) or ""
             if value[:1] in ("'", '"'):
                 value = html.unescape(value[1:-1])
@@ -133,28 +133,28 @@ class _HtmlParser:
             position = match.end()
 
     def _end_tag(self, begin: int) -> int:
-        if not self.open:
-            raise EntityError(f"Unexpected end tag {self._at(begin)}")
+        if not self.open_tags:
+            raise EntityError(f"Unexpected end tag {self._offset_text(begin)}")
         end = re.compile(r"([^\s>]*)\s*>").match(self.source, begin + 2)
         if end is None:
-            raise EntityError(f"Unclosed end tag {self._at(begin)}")
-        name, opened = end.group(1).lower(), self.open.pop()
+            raise EntityError(f"Unclosed end tag {self._offset_text(begin)}")
+        name, opened = end.group(1).lower(), self.open_tags.pop()
         if name and name != opened.tag:
             raise EntityError(
-                f'Unmatched end tag {self._at(begin)}, expected "</{opened.tag}>", found "</{name}>"'
+                f'Unmatched end tag {self._offset_text(begin)}, expected "</{opened.tag}>", found "</{name}>"'
             )
         if self.length > opened.offset:
             self._close(opened)
         return end.end()
 
-    def _close(self, opened: _Open) -> None:
+    def _close(self, opened: _OpenTag) -> None:
         entity: Json = {
             "type": _ENTITY_OF_TAG[opened.tag],
             "offset": opened.offset,
             "length": self.length - opened.offset,
         }
         if opened.tag == "a":
-            url = link_target(opened.argument or "".join(self.plain[opened.start :]))
+            url = normalize_link(opened.argument or "".join(self.chunks[opened.start :]))
             if url is None:
                 return
             entity["url"] = url
@@ -164,13 +164,13 @@ class _HtmlParser:
             entity["custom_emoji_id"] = opened.argument
         elif opened.tag == "blockquote" and opened.expandable:
             entity["type"] = "expandable_blockquote"
-        elif opened.tag in ("pre", "code") and self._joins_code(opened, entity):
+        elif opened.tag in ("pre", "code") and self._merge_into_pre(opened, entity):
             return
         elif opened.tag == "code" and opened.argument:
             entity["language"] = opened.argument
         self.entities.append(entity)
 
-    def _joins_code(self, opened: _Open, entity: Json) -> bool:
+    def _merge_into_pre(self, opened: _OpenTag, entity: Json) -> bool:
         """``<pre><code class="language-x">`` is one entity with a language."""
         last = self.entities[-1] if self.entities else None
         if opened.tag != "pre" or last is None or last["type"] != "code" or "language" not in last:
@@ -181,7 +181,7 @@ class _HtmlParser:
         return True
 
 
-def link_target(url: str) -> str | None:
+def normalize_link(url: str) -> str | None:
     """The address Telegram would keep for a link, or None where it drops the link."""
     url = url.strip()
     if re.match(r"(?i)(https?|tg|ton|tonsite)://\S", url) or re.match(r"(?i)(mailto|tel):\S", url):
@@ -191,7 +191,7 @@ def link_target(url: str) -> str | None:
     return None
 
 
-def _character(match: re.Match[str]) -> str:
+def _decode_character(match: re.Match[str]) -> str:
     name = match.group(1)
     if not name.startswith("#"):
         return {"lt": "<", "gt": ">", "amp": "&", "quot": '"'}[name]

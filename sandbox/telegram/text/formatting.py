@@ -10,7 +10,7 @@ from aiogram.types import MessageEntity
 from aiogram.utils.text_decorations import HtmlDecoration
 
 from sandbox.telegram.errors import bad_request
-from sandbox.telegram.text.entities import EntityError, link_target, parse_html, sort_entities, utf16_length
+from sandbox.telegram.text.entities import EntityError, normalize_link, parse_html, sort_entities, utf16_length
 from sandbox.telegram.text.markdown import parse_markdown, parse_markdown_v2
 
 Json = dict[str, Any]
@@ -19,7 +19,7 @@ TEXT_LIMIT = 4096
 CAPTION_LIMIT = 1024
 
 _PARSERS = {"html": parse_html, "markdown": parse_markdown, "markdownv2": parse_markdown_v2}
-_FOUND = re.compile(
+_DETECTED = re.compile(
     r"(?P<url>https?://[^\s<>\"]*[^\s<>\".,!?;:)\]}]|t\.me/\w[\w/+\-]*)"
     r"|(?P<email>[\w.+\-]+@[\w\-]+\.[a-zA-Z]{2,})"
     r"|(?<![\w/@])(?P<mention>@[a-zA-Z]\w{3,31})\b"
@@ -28,14 +28,16 @@ _FOUND = re.compile(
 )
 
 
-def plain_value(value: Any) -> Any:
+def unwrap_default(value: Any) -> Any:
     """A field of an aiogram method, without aiogram's placeholder for a bot's default."""
     return None if isinstance(value, Default) else value
 
 
-def format_text(text: str, parse_mode: object, entities: Sequence[MessageEntity] | None) -> tuple[str, list[Json]]:
+def parse_formatted_text(
+    text: str, parse_mode: object, entities: Sequence[MessageEntity] | None
+) -> tuple[str, list[Json]]:
     """Plain text and entities of what a bot has sent; raises ``ApiError`` as Telegram does."""
-    mode = plain_value(parse_mode)
+    mode = unwrap_default(parse_mode)
     found: list[Json]
     if mode and str(mode).lower() != "none":
         parser = _PARSERS.get(str(mode).lower())
@@ -48,16 +50,16 @@ def format_text(text: str, parse_mode: object, entities: Sequence[MessageEntity]
     else:
         found = [e.model_dump(exclude_none=True, exclude_defaults=True) for e in entities or ()]
     text, found = _trim(text, found)
-    return text, with_detected(text, found)
+    return text, add_detected_entities(text, found)
 
 
-def require_text(
+def parse_message_text(
     text: str, parse_mode: object, entities: Sequence[MessageEntity] | None
 ) -> tuple[str, list[Json]]:
     """A message's text: not empty, at most 4096 UTF-16 units after parsing."""
     if not text:
         raise bad_request("message text is empty")
-    plain, found = format_text(text, parse_mode, entities)
+    plain, found = parse_formatted_text(text, parse_mode, entities)
     if not plain:
         raise bad_request("text must be non-empty")
     if utf16_length(plain) > TEXT_LIMIT:
@@ -65,32 +67,34 @@ def require_text(
     return plain, found
 
 
-def checked_caption(
+def parse_caption(
     caption: str | None, parse_mode: object, entities: Sequence[MessageEntity] | None
 ) -> tuple[str, list[Json]]:
     """A caption, maybe empty: at most 1024 UTF-16 units after parsing."""
     if not caption:
         return "", []
-    plain, found = format_text(caption, parse_mode, entities)
+    plain, found = parse_formatted_text(caption, parse_mode, entities)
     if utf16_length(plain) > CAPTION_LIMIT:
         raise bad_request("message caption is too long")
     return plain, found
 
 
-def with_detected(text: str, entities: list[Json]) -> list[Json]:
+def add_detected_entities(text: str, entities: list[Json]) -> list[Json]:
     """Entities with the links, commands, mentions, hashtags and addresses that Telegram marks itself."""
     found: list[Json] = []
-    for match in _FOUND.finditer(text):
+    for match in _DETECTED.finditer(text):
         kind = match.lastgroup or ""
         offset, length = utf16_length(text[: match.start()]), utf16_length(match.group())
         if not any(
-            e["offset"] < offset + length and offset < e["offset"] + e["length"] for e in entities if _fixed(e)
+            e["offset"] < offset + length and offset < e["offset"] + e["length"]
+            for e in entities
+            if _blocks_detection(e)
         ):
             found.append({"type": kind, "offset": offset, "length": length})
     return sort_entities(entities + found) if found else entities
 
 
-def _fixed(entity: Json) -> bool:
+def _blocks_detection(entity: Json) -> bool:
     return entity["type"] in ("code", "pre", "text_link", "text_mention", "custom_emoji")
 
 
@@ -117,7 +121,7 @@ class _SafeHtml(HtmlDecoration):
     """HTML that a page may put in as it is: attributes escaped, only harmless links."""
 
     def link(self, value: str, link: str) -> str:
-        target = link_target(link)
+        target = normalize_link(link)
         if target is None:
             return value
         return f'<a href="{escape(target)}" target="_blank" rel="noreferrer noopener">{value}</a>'
@@ -142,10 +146,10 @@ class _SafeHtml(HtmlDecoration):
 
 
 _DECORATION = _SafeHtml()
-_AFTER_BLOCK = re.compile(r"(</(?:blockquote|pre)>)\n")
+_NEWLINE_AFTER_BLOCK = re.compile(r"(</(?:blockquote|pre)>)\n")
 
 
 def to_html(text: str, entities: list[Json] | None) -> str:
     """Safe HTML of a text with entities; line breaks stay line breaks."""
     html = _DECORATION.unparse(text, [MessageEntity.model_validate(e) for e in entities or ()])
-    return _AFTER_BLOCK.sub(r"\1", html)
+    return _NEWLINE_AFTER_BLOCK.sub(r"\1", html)

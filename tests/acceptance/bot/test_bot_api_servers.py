@@ -6,7 +6,7 @@ import aiohttp
 import pytest
 
 from bot.telegram.webhook import SECRET_HEADER
-from tests.support.environments.environment import Message, Stage, labels, until, words
+from tests.support.environments.environment import Environment, Message, button_labels, message_text, wait_until
 from tests.support.processes.bot_process import BotProcess
 
 SECOND_TOKEN = "2000000002:acceptance-tests-only"
@@ -28,66 +28,66 @@ async def post(url: str, body: Any, **headers: str) -> int:
         return answer.status
 
 
-async def secret_of(stage: Stage, bot: BotProcess) -> str:
+async def secret_of(environment: Environment, bot: BotProcess) -> str:
     async def look() -> list[dict[str, Any]]:
-        return await stage.telegram.calls("setWebhook")
+        return await environment.telegram.api_calls("setWebhook")
 
-    (call,) = await until(look, what="the webhook is set")
+    (call,) = await wait_until(look, what="the webhook is set")
     assert call["params"]["url"] == f"{bot.url}/telegram/main"
     return str(call["params"]["secret_token"])
 
 
-async def test_it_polls_the_server_it_is_given(stage: Stage) -> None:
-    bot = await stage.start_bot()
-    ann = stage.person()
-    await ann.quick_order()
-    await ann.sees("Done · 1 ⭐")
-    methods = {call["method"] for call in await stage.telegram.calls()}
+async def test_it_polls_the_server_it_is_given(environment: Environment) -> None:
+    bot = await environment.start_bot()
+    ann = environment.user()
+    await ann.order_by_prompt()
+    await ann.wait_for_text("Done · 1 ⭐")
+    methods = {call["method"] for call in await environment.telegram.api_calls()}
     assert {"deleteWebhook", "getUpdates"} <= methods
     assert "setWebhook" not in methods
     assert await post(f"{bot.url}/telegram/main", UPDATE) == 404, "nobody may post what is polled"
-    assert stage.settings["BOT_TOKEN"] not in bot.tail(1_000_000)
+    assert environment.settings["BOT_TOKEN"] not in bot.log_tail(1_000_000)
 
 
 @pytest.mark.parametrize("given", ["", "a-secret_of-ours"], ids=["derived secret", "given secret"])
-async def test_a_webhook_takes_updates_only_with_its_secret(stage: Stage, given: str) -> None:
-    bot = await stage.start_bot(webhook=True, TELEGRAM_WEBHOOK_SECRET=given)
-    secret = await secret_of(stage, bot)
+async def test_a_webhook_takes_updates_only_with_its_secret(environment: Environment, given: str) -> None:
+    bot = await environment.start_bot(webhook=True, TELEGRAM_WEBHOOK_SECRET=given)
+    secret = await secret_of(environment, bot)
     assert secret == given or (not given and len(secret) >= 32)
-    assert secret not in bot.tail(1_000_000)
+    assert secret not in bot.log_tail(1_000_000)
     url = f"{bot.url}/telegram/main"
     wrong = [{}, {SECRET_HEADER: ""}, {SECRET_HEADER: "wrong"}, {SECRET_HEADER: secret[:-1]}, {SECRET_HEADER: "ü"}]
     assert [await post(url, UPDATE, **headers) for headers in wrong] == [401] * len(wrong)
     assert await post(f"{bot.url}/telegram/nobody", UPDATE, **{SECRET_HEADER: secret}) == 404
     assert await post(url, {"no": "update"}, **{SECRET_HEADER: secret}) == 400
     assert await post(url, ["no", "update"], **{SECRET_HEADER: secret}) == 400
-    assert not await stage.db.fetch("SELECT FROM users"), "nothing happened"
-    assert not await stage.db.fetch("SELECT FROM updates")
+    assert not await environment.db.fetch("SELECT FROM users"), "nothing happened"
+    assert not await environment.db.fetch("SELECT FROM updates")
 
-    ann = stage.person()
-    await ann.quick_order()
-    await ann.sees("Done · 1 ⭐")
-    assert not await stage.telegram.calls("getUpdates")
+    ann = environment.user()
+    await ann.order_by_prompt()
+    await ann.wait_for_text("Done · 1 ⭐")
+    assert not await environment.telegram.api_calls("getUpdates")
 
 
-async def test_a_body_that_is_no_json_is_refused_and_the_process_goes_on(stage: Stage) -> None:
-    bot = await stage.start_bot(webhook=True)
-    headers = {SECRET_HEADER: await secret_of(stage, bot)}
+async def test_a_body_that_is_no_json_is_refused_and_the_process_goes_on(environment: Environment) -> None:
+    bot = await environment.start_bot(webhook=True)
+    headers = {SECRET_HEADER: await secret_of(environment, bot)}
     async with aiohttp.ClientSession(headers=headers) as session:
         for body in (b"", b"{", b"\xff\xfe", b"[" * 50_000):
             async with session.post(f"{bot.url}/telegram/main", data=body) as answer:
                 assert answer.status == 400, body[:10]
-    ann = stage.person()
-    await ann.say("/start")
-    await ann.sees("Hello, Ann!")
+    ann = environment.user()
+    await ann.send_text("/start")
+    await ann.wait_for_text("Hello, Ann!")
 
 
 @pytest.mark.parametrize("webhook", [False, True], ids=["polling", "webhook"])
-async def test_each_bot_answers_its_own_jobs(stage: Stage, webhook: bool) -> None:
-    telegram = stage.telegram
+async def test_each_bot_answers_its_own_jobs(environment: Environment, webhook: bool) -> None:
+    telegram = environment.telegram
     await telegram.call("GET", f"/bot{SECOND_TOKEN}/getMe")
-    bots = f"first:{stage.settings['BOT_TOKEN']},second:{SECOND_TOKEN}"
-    await stage.start_bot(webhook=webhook, BOT_TOKEN="", BOTS=bots)
+    bots = f"first:{environment.settings['BOT_TOKEN']},second:{SECOND_TOKEN}"
+    await environment.start_bot(webhook=webhook, BOT_TOKEN="", BOTS=bots)
 
     async def messages(bot: int) -> list[Message]:
         chat = await telegram.call("GET", "/sim/chat/1001", bot=str(bot))
@@ -96,20 +96,24 @@ async def test_each_bot_answers_its_own_jobs(stage: Stage, webhook: bool) -> Non
 
     async def sees(bot: int, text: str) -> Message:
         async def look() -> Message | None:
-            fitting = (m for m in await messages(bot) if text in words(m) or any(text in b for b in labels(m)))
+            fitting = (
+                m
+                for m in await messages(bot)
+                if text in message_text(m) or any(text in b for b in button_labels(m))
+            )
             return next(fitting, None)
 
-        found: Message = await until(look, what=f"bot {bot} says {text}")
+        found: Message = await wait_until(look, what=f"bot {bot} says {text}")
         return found
 
-    ann = stage.person()
+    ann = environment.user()
     for bot, prompt in ((FIRST, "a red fox"), (SECOND, "a blue owl")):
-        await ann.send(text=prompt, bot=bot)
+        await ann.send_message(text=prompt, bot=bot)
     for bot in (FIRST, SECOND):
         await sees(bot, "Create · 1 ⭐")
     for bot in (SECOND, FIRST):
         await ann.tap("Create", bot=bot)
-    jobs = await stage.ended_jobs(2)
+    jobs = await environment.wait_for_ended_jobs(2)
     assert {(job["bot_name"], job["inputs"]["prompt"]) for job in jobs} == {
         ("first", "a red fox"),
         ("second", "a blue owl"),
@@ -117,6 +121,6 @@ async def test_each_bot_answers_its_own_jobs(stage: Stage, webhook: bool) -> Non
     for bot, prompt in ((FIRST, "a red fox"), (SECOND, "a blue owl")):
         await sees(bot, "Done · 1 ⭐")
         (picture,) = [message for message in await messages(bot) if message["media"]]
-        assert prompt in words(picture)
-    await ann.send(text="/balance", bot=SECOND)
+        assert prompt in message_text(picture)
+    await ann.send_message(text="/balance", bot=SECOND)
     await sees(SECOND, "You have 98 Stars")

@@ -6,31 +6,31 @@ import pytest
 
 from storage.money.ledger import Balance, check_ledger, get_balance
 from storage.users.users import get_user
-from tests.support.environments.environment import Person, PlanName, Stage, until, words
+from tests.support.environments.environment import Environment, PlanName, SandboxUser, message_text, wait_until
 
 
 @pytest.fixture
-async def ann(request: pytest.FixtureRequest, stage: Stage) -> Person:
+async def ann(request: pytest.FixtureRequest, environment: Environment) -> SandboxUser:
     """On Plan A, unless the test says B."""
     plan: PlanName = getattr(request, "param", "A")
     if plan == "B":
-        await stage.inngest.unplug()
-    await stage.start_bot(ready=plan == "A")
-    return stage.person()
+        await environment.inngest.close_ports()
+    await environment.start_bot(ready=plan == "A")
+    return environment.user()
 
 
-async def refused(stage: Stage, status: int) -> list[dict[str, Any]]:
-    return [call for call in await stage.telegram.calls() if call["status"] == status]
+async def refused(environment: Environment, status: int) -> list[dict[str, Any]]:
+    return [call for call in await environment.telegram.api_calls() if call["status"] == status]
 
 
-async def one_picture_for_one_star(stage: Stage, person: Person) -> None:
-    jobs = await stage.ended_jobs()
+async def one_picture_for_one_star(environment: Environment, user: SandboxUser) -> None:
+    jobs = await environment.wait_for_ended_jobs()
     assert [job["state"] for job in jobs] == ["succeeded"]
-    await person.sees("Done · 1 ⭐")
-    assert len(await person.photos()) == 1
-    assert stage.replicate.asked == 1
-    assert await get_balance(stage.db, person.id) == Balance(99, 0)
-    assert (await check_ledger(stage.db)).right
+    await user.wait_for_text("Done · 1 ⭐")
+    assert len(await user.photo_messages()) == 1
+    assert environment.replicate.creation_attempts == 1
+    assert await get_balance(environment.db, user.id) == Balance(99, 0)
+    assert (await check_ledger(environment.db)).is_consistent
 
 
 @pytest.mark.parametrize(
@@ -38,19 +38,21 @@ async def one_picture_for_one_star(stage: Stage, person: Person) -> None:
     [("A", "sendPhoto"), ("A", "editMessageText"), ("B", "answerCallbackQuery")],
     indirect=["ann"],
 )
-async def test_retry_after_is_obeyed_by_every_call(stage: Stage, ann: Person, method: str) -> None:
+async def test_retry_after_is_obeyed_by_every_call(
+    environment: Environment, ann: SandboxUser, method: str
+) -> None:
     """But for those that send nothing to a chat: asking for updates, and answering before a payment."""
-    await ann.write_card()
-    await stage.telegram.fault(method=method, code=429, retry_after=1)
+    await ann.open_card_by_prompt()
+    await environment.telegram.add_fault(method=method, code=429, retry_after=1)
     await ann.tap("Create")
-    await one_picture_for_one_star(stage, ann)
-    (call,) = await refused(stage, 429)
+    await one_picture_for_one_star(environment, ann)
+    (call,) = await refused(environment, 429)
     assert call["method"] == method
-    again = [each for each in await stage.telegram.calls(method) if each["seq"] > call["seq"]]
+    again = [each for each in await environment.telegram.api_calls(method) if each["seq"] > call["seq"]]
     assert again, "the refused call was made again"
     during = [
         each["method"]
-        for each in await stage.telegram.calls()
+        for each in await environment.telegram.api_calls()
         if call["seq"] < each["seq"]
         and call["time"] < each["time"] < call["time"] + 0.95
         and each["method"] != "getUpdates"
@@ -59,12 +61,14 @@ async def test_retry_after_is_obeyed_by_every_call(stage: Stage, ann: Person, me
 
 
 @pytest.mark.parametrize("ann", ["B"], indirect=True)
-async def test_a_wait_that_is_asked_for_twice_is_waited_for_twice(stage: Stage, ann: Person) -> None:
-    await ann.write_card()
-    await stage.telegram.fault(method="sendPhoto", code=429, retry_after=1, times=2)
+async def test_a_wait_that_is_asked_for_twice_is_waited_for_twice(
+    environment: Environment, ann: SandboxUser
+) -> None:
+    await ann.open_card_by_prompt()
+    await environment.telegram.add_fault(method="sendPhoto", code=429, retry_after=1, times=2)
     await ann.tap("Create")
-    await one_picture_for_one_star(stage, ann)
-    assert len(await refused(stage, 429)) == 2
+    await one_picture_for_one_star(environment, ann)
+    assert len(await refused(environment, 429)) == 2
 
 
 @pytest.mark.parametrize(
@@ -74,97 +78,105 @@ async def test_a_wait_that_is_asked_for_twice_is_waited_for_twice(stage: Stage, 
     ids=["500", "connection lost"],
 )
 async def test_a_telegram_that_fails_for_a_while_gets_the_picture_afterwards(
-    stage: Stage, ann: Person, fault: dict[str, Any]
+    environment: Environment, ann: SandboxUser, fault: dict[str, Any]
 ) -> None:
-    await ann.write_card()
-    await stage.telegram.fault(method="sendPhoto", times=2, **fault)
+    await ann.open_card_by_prompt()
+    await environment.telegram.add_fault(method="sendPhoto", times=2, **fault)
     await ann.tap("Create")
-    await one_picture_for_one_star(stage, ann)
+    await one_picture_for_one_star(environment, ann)
 
 
-async def test_neither_progress_nor_a_taps_answer_is_worth_failing_for(stage: Stage, ann: Person) -> None:
-    await ann.write_card()
+async def test_neither_progress_nor_a_taps_answer_is_worth_failing_for(
+    environment: Environment, ann: SandboxUser
+) -> None:
+    await ann.open_card_by_prompt()
     for code in (400, 500, 403):
-        await stage.telegram.fault(method="editMessageText", code=code)
-    await stage.telegram.fault(method="answerCallbackQuery", code=400, description="Bad Request: query is too old")
+        await environment.telegram.add_fault(method="editMessageText", code=code)
+    await environment.telegram.add_fault(
+        method="answerCallbackQuery", code=400, description="Bad Request: query is too old"
+    )
     await ann.tap("Create")
-    await ann.sees("balance 99 ⭐")
-    (job,) = await stage.ended_jobs()
+    await ann.wait_for_text("balance 99 ⭐")
+    (job,) = await environment.wait_for_ended_jobs()
     assert job["state"] == "succeeded"
-    assert len(await ann.photos()) == 1
+    assert len(await ann.photo_messages()) == 1
 
 
-async def test_a_picture_that_telegram_refuses_is_paid_back(stage: Stage, ann: Person) -> None:
-    await ann.write_card()
+async def test_a_picture_that_telegram_refuses_is_paid_back(environment: Environment, ann: SandboxUser) -> None:
+    await ann.open_card_by_prompt()
     refusal = "Bad Request: PHOTO_INVALID_DIMENSIONS"
-    await stage.telegram.fault(method="sendPhoto", code=400, description=refusal, times=1)
+    await environment.telegram.add_fault(method="sendPhoto", code=400, description=refusal, times=1)
     await ann.tap("Create")
-    said = await ann.sees(ann.said("failure.delivery"))
-    assert ann.said("failure.returned", 1) in words(said)
-    (job,) = await stage.ended_jobs()
+    said = await ann.wait_for_text(ann.text("failure.delivery"))
+    assert ann.text("failure.returned", 1) in message_text(said)
+    (job,) = await environment.wait_for_ended_jobs()
     assert (job["state"], job["failure"]) == ("failed", "failure.delivery")
-    assert await get_balance(stage.db, ann.id) == Balance(100, 0)
-    assert not [m for m in await ann.from_bot() if "PHOTO_INVALID" in words(m)]
+    assert await get_balance(environment.db, ann.id) == Balance(100, 0)
+    assert not [m for m in await ann.bot_messages() if "PHOTO_INVALID" in message_text(m)]
 
 
-async def test_a_person_who_blocks_the_bot_is_left_alone_until_they_come_back(stage: Stage, ann: Person) -> None:
-    await ann.write_card()
-    await stage.telegram.fault(method="sendPhoto", code=403)
+async def test_a_person_who_blocks_the_bot_is_left_alone_until_they_come_back(
+    environment: Environment, ann: SandboxUser
+) -> None:
+    await ann.open_card_by_prompt()
+    await environment.telegram.add_fault(method="sendPhoto", code=403)
     await ann.tap("Create")
-    (job,) = await stage.ended_jobs()
+    (job,) = await environment.wait_for_ended_jobs()
     assert job["state"] in ("succeeded", "failed", "cancelled")
-    user = await get_user(stage.db, ann.id)
+    user = await get_user(environment.db, ann.id)
     assert user
     assert not user.active
-    assert (await get_balance(stage.db, ann.id)).held == 0
-    assert (await check_ledger(stage.db)).right
+    assert (await get_balance(environment.db, ann.id)).held == 0
+    assert (await check_ledger(environment.db)).is_consistent
 
-    await ann.say("/start")
-    await ann.sees(ann.said("start.back", name="Ann"))
-    user = await get_user(stage.db, ann.id)
+    await ann.send_text("/start")
+    await ann.wait_for_text(ann.text("start.back", name="Ann"))
+    user = await get_user(environment.db, ann.id)
     assert user
     assert user.active
 
 
-async def test_blocking_and_unblocking_is_heard(stage: Stage) -> None:
+async def test_blocking_and_unblocking_is_heard(environment: Environment) -> None:
     async def active() -> bool:
-        user = await get_user(stage.db, 1001)
+        user = await get_user(environment.db, 1001)
         return user is not None and user.active
 
     async def inactive() -> bool:
         return not await active()
 
-    await stage.start_bot(ready=False)
-    ann = stage.person()
-    await ann.say("/start")
-    await ann.sees("Hello, Ann!")
+    await environment.start_bot(ready=False)
+    ann = environment.user()
+    await ann.send_text("/start")
+    await ann.wait_for_text("Hello, Ann!")
     for blocked, heard in ((True, inactive), (False, active)):
-        await stage.telegram.call("POST", "/sim/block", {"user_id": 1001, "blocked": blocked})
-        await until(heard, what=f"the bot knows that blocked is {blocked}")
+        await environment.telegram.call("POST", "/sim/block", {"user_id": 1001, "blocked": blocked})
+        await wait_until(heard, what=f"the bot knows that blocked is {blocked}")
 
 
-async def test_a_failed_order_of_somebody_who_has_gone_ends_too(stage: Stage, ann: Person) -> None:
-    stage.replicate.knobs.outcome = "fail"
-    await ann.write_card()
-    await stage.telegram.fault(method="sendMessage", code=400, description="Bad Request: chat not found")
+async def test_a_failed_order_of_somebody_who_has_gone_ends_too(
+    environment: Environment, ann: SandboxUser
+) -> None:
+    environment.replicate.behaviour.outcome = "fail"
+    await ann.open_card_by_prompt()
+    await environment.telegram.add_fault(method="sendMessage", code=400, description="Bad Request: chat not found")
     await ann.tap("Create")
-    (job,) = await stage.ended_jobs()
+    (job,) = await environment.wait_for_ended_jobs()
     assert (job["state"], job["failure"]) == ("failed", "failure.provider")
-    assert await get_balance(stage.db, ann.id) == Balance(100, 0)
+    assert await get_balance(environment.db, ann.id) == Balance(100, 0)
 
 
-async def test_a_handler_whose_answer_fails_says_so(stage: Stage) -> None:
-    await stage.start_bot(ready=False)
-    ann = stage.person()
-    await stage.telegram.fault(method="sendMessage", code=500)
-    await ann.say("/start")
-    await ann.sees(ann.said("failure.handler"))
+async def test_a_handler_whose_answer_fails_says_so(environment: Environment) -> None:
+    await environment.start_bot(ready=False)
+    ann = environment.user()
+    await environment.telegram.add_fault(method="sendMessage", code=500)
+    await ann.send_text("/start")
+    await ann.wait_for_text(ann.text("failure.handler"))
 
 
-async def test_a_telegram_that_does_not_answer_updates_is_asked_again(stage: Stage) -> None:
-    await stage.telegram.fault(method="getUpdates", code=500)
-    await stage.telegram.fault(method="getUpdates", code=429, retry_after=1)
-    await stage.start_bot(ready=False)
-    ann = stage.person()
-    await ann.say("/start")
-    await ann.sees("Hello, Ann!")
+async def test_a_telegram_that_does_not_answer_updates_is_asked_again(environment: Environment) -> None:
+    await environment.telegram.add_fault(method="getUpdates", code=500)
+    await environment.telegram.add_fault(method="getUpdates", code=429, retry_after=1)
+    await environment.start_bot(ready=False)
+    ann = environment.user()
+    await ann.send_text("/start")
+    await ann.wait_for_text("Hello, Ann!")

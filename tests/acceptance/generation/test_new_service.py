@@ -8,9 +8,16 @@ import pytest
 
 from storage.money.ledger import Balance, check_ledger, get_balance
 from storage.pool import Pool
-from tests.support.environments.environment import PlanName, labels, until, words
-from tests.support.environments.offline import STARS, Guest, OfflineStage, ended_job_of, has_button, photo
-from tests.support.processes.bot_process import ROOT, Forge
+from tests.support.environments.environment import PlanName, button_labels, message_text, wait_until
+from tests.support.environments.offline import (
+    WELCOME_CREDITS,
+    ConversationUser,
+    OfflineEnvironment,
+    has_button,
+    make_photo,
+    wait_for_latest_job,
+)
+from tests.support.processes.bot_process import ROOT, ProcessPool
 
 ECHO_IMAGE = '''
 """The same picture once more."""
@@ -54,7 +61,7 @@ TEXTS = {
     "go_on": "🪞 Echo it",
     "price": "3 ⭐",
 }
-WITH_ONE_MORE = """
+STARTUP_CODE = """
 from pathlib import Path
 from tests.support.processes.bot_process import import_ours_anew
 import_ours_anew()
@@ -66,7 +73,9 @@ services.core.i18n.Texts.__init__.__defaults__ = (Path({locales!r}),)
 
 
 @pytest.fixture
-async def stage(db: Pool, dsn: str, tmp_path: Path, forge: Forge) -> AsyncIterator[OfflineStage]:
+async def environment(
+    db: Pool, dsn: str, tmp_path: Path, process_pool: ProcessPool
+) -> AsyncIterator[OfflineEnvironment]:
     services, locales = tmp_path / "more_services", tmp_path / "locales"
     services.mkdir()
     (services / "echo_image.py").write_text(ECHO_IMAGE, encoding="utf-8")
@@ -74,57 +83,59 @@ async def stage(db: Pool, dsn: str, tmp_path: Path, forge: Forge) -> AsyncIterat
     for catalogue in locales.glob("*/LC_MESSAGES/*.po"):
         texts = "".join(f'\nmsgid "service.echo_image.{key}"\nmsgstr "{text}"\n' for key, text in TEXTS.items())
         catalogue.write_text(catalogue.read_text(encoding="utf-8") + texts, encoding="utf-8")
-    first = WITH_ONE_MORE.format(services=str(services), locales=str(locales))
-    stage = OfflineStage(db, dsn, tmp_path, forge, first=first)
-    await stage.open()
-    yield stage
-    await stage.close()
+    first = STARTUP_CODE.format(services=str(services), locales=str(locales))
+    environment = OfflineEnvironment(db, dsn, tmp_path, process_pool, startup_code=first)
+    await environment.open()
+    yield environment
+    await environment.close()
 
 
-async def test_a_twelfth_service_is_one_file(stage: OfflineStage) -> None:
-    bot = await stage.start_bot()
-    ann = stage.guest(1001)
-    await ann.says("/menu")
+async def test_a_twelfth_service_is_one_file(environment: OfflineEnvironment) -> None:
+    bot = await environment.start_bot()
+    ann = environment.conversation_user(1001)
+    await ann.send_text_and_wait("/menu")
     services = [
-        label for label in labels(await ann.last()) if not label.startswith(("🕘", "🧬 Models", "🎙 Voices"))
+        label
+        for label in button_labels(await ann.last_message())
+        if not label.startswith(("🕘", "🧬 Models", "🎙 Voices"))
     ]
     assert services[1] == "🪞 Echo", "where its spec has put it"
-    await ann.says("/price")
-    assert "🪞 Echo — 3 ⭐" in words(await ann.last())
-    await ann.says("/help")
-    assert "🪞 Echo — the same picture once more" in words(await ann.last())
+    await ann.send_text_and_wait("/price")
+    assert "🪞 Echo — 3 ⭐" in message_text(await ann.last_message())
+    await ann.send_text_and_wait("/help")
+    assert "🪞 Echo — the same picture once more" in message_text(await ann.last_message())
 
     spent = 0
     for plan in ("A", "B"):
         if plan == "B":
-            await stage.inngest.close()
-            await _plan_a_is_closed(stage)
+            await environment.inngest.close()
+            await _plan_a_is_closed(environment)
         spent += 3
-        await _ordered(stage, ann, plan, spent)
-        assert f"on plan {plan} ended: succeeded" in bot.tail()
+        await _ordered(environment, ann, plan, spent)
+        assert f"on plan {plan} ended: succeeded" in bot.log_tail()
 
-    await ann.sends("photo", "another.png", photo((40, 70, 200)))
-    assert has_button(await ann.last(), "Echo"), "offered for a photo out of the blue"
+    await ann.upload_and_wait("photo", "another.png", make_photo((40, 70, 200)))
+    assert has_button(await ann.last_message(), "Echo"), "offered for a photo out of the blue"
 
 
-async def _ordered(stage: OfflineStage, ann: Guest, plan: PlanName, spent: int) -> None:
-    picture = photo((30, 160, 60))
-    await ann.begin("🪞 Echo")
-    assert "Which picture shall come back?" in words(await ann.last())
-    await ann.sends("photo", "green.png", picture)
-    assert "What shall be said with it?" in words(await ann.last())
-    await ann.says("once more")
-    result = await ann.create(3)
-    assert await ann.content(result) == picture
-    assert {"🔁 Again · 3 ⭐", "✏️ New words", "🌀 Animate"} <= set(labels(result))
-    job = await ended_job_of(stage, ann.id)
+async def _ordered(environment: OfflineEnvironment, ann: ConversationUser, plan: PlanName, spent: int) -> None:
+    picture = make_photo((30, 160, 60))
+    await ann.open_service("🪞 Echo")
+    assert "Which picture shall come back?" in message_text(await ann.last_message())
+    await ann.upload_and_wait("photo", "green.png", picture)
+    assert "What shall be said with it?" in message_text(await ann.last_message())
+    await ann.send_text_and_wait("once more")
+    result = await ann.confirm_order(3)
+    assert await ann.download_media(result) == picture
+    assert {"🔁 Again · 3 ⭐", "✏️ New words", "🌀 Animate"} <= set(button_labels(result))
+    job = await wait_for_latest_job(environment, ann.id)
     assert (job["service"], job["state"], job["plan"], job["price"]) == ("echo_image", "succeeded", plan, 3)
-    assert await get_balance(stage.db, ann.id) == Balance(STARS - spent, 0)
-    assert (await check_ledger(stage.db)).right
+    assert await get_balance(environment.db, ann.id) == Balance(WELCOME_CREDITS - spent, 0)
+    assert (await check_ledger(environment.db)).is_consistent
 
 
-async def _plan_a_is_closed(stage: OfflineStage) -> None:
+async def _plan_a_is_closed(environment: OfflineEnvironment) -> None:
     async def look() -> bool:
-        return bool((await stage.health(stage.bots[0]))["inngest"] != "ok")
+        return bool((await environment.health(environment.bots[0]))["inngest"] != "ok")
 
-    await until(look, what="plan A is closed")
+    await wait_until(look, what="plan A is closed")

@@ -3,91 +3,91 @@
 import aiohttp
 import pytest
 
-from sandbox.inngest.engine.execution import Pace
-from sandbox.inngest.server import InngestStand
+from sandbox.inngest.engine.execution import Clock
+from sandbox.inngest.server import InngestServer
 from storage.money.ledger import Balance, check_ledger, get_balance
-from tests.support.environments.environment import Stage, until
-from tests.support.processes.database_breakpoint import breakpoint_at
+from tests.support.environments.environment import Environment, wait_until
+from tests.support.processes.database_breakpoint import set_breakpoint
 
 
 @pytest.fixture
-async def stage(stage: Stage) -> Stage:
+async def environment(environment: Environment) -> Environment:
     """Bots connect, and hold leases so long that Plan B does not come between a run's two connections."""
-    await stage.inngest.close()
-    stage.inngest = InngestStand(pace=Pace(retry_delays=(0.2, 0.5), lease=3.0))
-    await stage.inngest.start()
-    stage.settings |= {
-        "INNGEST_BASE_URL": stage.inngest.url,
+    await environment.inngest.close()
+    environment.inngest = InngestServer(clock=Clock(retry_delays=(0.2, 0.5), lease_seconds=3.0))
+    await environment.inngest.start()
+    environment.settings |= {
+        "INNGEST_BASE_URL": environment.inngest.url,
         "INNGEST_TRANSPORT": "connect",
         "JOB_LEASE_SECONDS": "20",
     }
-    return stage
+    return environment
 
 
-async def ended_once(stage: Stage) -> set[str]:
+async def ended_once(environment: Environment) -> set[str]:
     """Wait for the one order's good end. Gives the plans that did its steps."""
-    ann = stage.person()
-    (job,) = await stage.ended_jobs()
+    ann = environment.user()
+    (job,) = await environment.wait_for_ended_jobs()
     assert job["state"] == "succeeded"
-    await ann.sees("Done · 1 ⭐")
-    assert len(await ann.photos()) == 1, "delivered once"
-    assert stage.replicate.asked == 1, "the provider was asked once"
-    assert await get_balance(stage.db, ann.id) == Balance(99, 0), "charged once"
-    assert (await check_ledger(stage.db)).right
-    return {row["plan"] for row in await stage.db.fetch("SELECT plan FROM journal")}
+    await ann.wait_for_text("Done · 1 ⭐")
+    assert len(await ann.photo_messages()) == 1, "delivered once"
+    assert environment.replicate.creation_attempts == 1, "the provider was asked once"
+    assert await get_balance(environment.db, ann.id) == Balance(99, 0), "charged once"
+    assert (await check_ledger(environment.db)).is_consistent
+    return {row["plan"] for row in await environment.db.fetch("SELECT plan FROM journal")}
 
 
-async def test_an_order_runs_on_plan_a_while_the_gateway_is_restarted(stage: Stage) -> None:
-    bot = await stage.start_bot()
-    ann = stage.person()
-    await ann.open_card()
+async def test_an_order_runs_on_plan_a_while_the_gateway_is_restarted(environment: Environment) -> None:
+    bot = await environment.start_bot()
+    ann = environment.user()
+    await ann.open_order_card()
     for place in ("step start-1", "step deliver"):
-        async with breakpoint_at(stage.db, place) as stopped:
+        async with set_breakpoint(environment.db, place) as stopped:
             if place == "step start-1":
                 await ann.tap("Create")
-            await stopped.reached()
-            await stage.inngest.unplug_gateway()
-        await stage.inngest.plug_gateway()
-    assert await ended_once(stage) == {"A"}
-    assert "on plan A ended: succeeded" in bot.tail()
+            await stopped.wait_until_reached()
+            await environment.inngest.close_gateway_port()
+        await environment.inngest.open_gateway_port()
+    assert await ended_once(environment) == {"A"}
+    assert "on plan A ended: succeeded" in bot.log_tail()
 
 
-async def test_nothing_of_the_bot_is_called(stage: Stage) -> None:
-    bot = await stage.start_bot()
-    assert stage.inngest.engine.apps["diptych"].url.startswith("ws://connect")
+async def test_nothing_of_the_bot_is_called(environment: Environment) -> None:
+    bot = await environment.start_bot()
+    assert environment.inngest.engine.apps["diptych"].url.startswith("ws://connect")
     async with aiohttp.ClientSession(bot.url) as session:
         for method in ("GET", "POST", "PUT"):
             async with session.request(method, "/api/inngest") as response:
                 assert response.status == 404
 
 
-async def test_an_order_is_taken_over_while_the_gateway_stays_away(stage: Stage) -> None:
-    bot = await stage.start_bot(JOB_LEASE_SECONDS="1")
-    ann = stage.person()
-    await ann.open_card()
-    async with breakpoint_at(stage.db, "step start-1") as stopped:
+async def test_an_order_is_taken_over_while_the_gateway_stays_away(environment: Environment) -> None:
+    bot = await environment.start_bot(JOB_LEASE_SECONDS="1")
+    ann = environment.user()
+    await ann.open_order_card()
+    async with set_breakpoint(environment.db, "step start-1") as stopped:
         await ann.tap("Create")
-        await stopped.reached()
-        await stage.inngest.unplug_gateway()
-    assert await ended_once(stage) == {"A", "B"}
+        await stopped.wait_until_reached()
+        await environment.inngest.close_gateway_port()
+    assert await ended_once(environment) == {"A", "B"}
 
     async def away() -> bool:
-        return bool((await stage.health(bot))["plan"]["text_to_image"] == "B")
+        return bool((await environment.health(bot))["plan"]["text_to_image"] == "B")
 
-    await until(away, what="new orders go to plan B")
-    await stage.inngest.plug_gateway()
-    await stage.plan_a_is_open(bot)
-    await ended_once(stage)
+    await wait_until(away, what="new orders go to plan B")
+    await environment.inngest.open_gateway_port()
+    await environment.wait_for_plan_a(bot)
+    await ended_once(environment)
 
 
 @pytest.mark.parametrize("end", ["told to stop", "told to stop in a step that does not end", "killed"])
-async def test_an_order_goes_on_in_the_next_process(stage: Stage, end: str) -> None:
-    bot = await stage.start_bot()
-    ann = stage.person()
-    await ann.open_card()
-    async with breakpoint_at(stage.db, "step pause-1") as stopped:
+async def test_an_order_goes_on_in_the_next_process(environment: Environment, end: str) -> None:
+    bot = await environment.start_bot()
+    ann = environment.user()
+    await ann.open_order_card()
+    async with set_breakpoint(environment.db, "step pause-1") as stopped:
         await ann.tap("Create")
-        await stopped.reached()
+        await stopped.wait_until_reached()
         if end == "killed":
             await bot.kill()
         elif end != "told to stop":
@@ -95,4 +95,4 @@ async def test_an_order_goes_on_in_the_next_process(stage: Stage, end: str) -> N
     if end == "told to stop":
         assert await bot.terminate() == 0
     await bot.start()
-    assert await ended_once(stage) == {"A"}
+    assert await ended_once(environment) == {"A"}

@@ -10,11 +10,11 @@ import pytest
 
 pytest.importorskip("espeakng_loader")
 
-from bench.chaos.environment import open_stage
+from bench.chaos.environment import open_environment
 from bench.chaos.experiment import run
-from bench.chaos.faults import Kind, schedule
-from bench.chaos.users import wishes
-from tests.support.processes.bot_process import Forge
+from bench.chaos.faults import FaultKind, schedule
+from bench.chaos.users import plan_orders
+from tests.support.processes.bot_process import ProcessPool
 
 ORDERS, SECONDS = 50, 12.0
 PACE = 3.0
@@ -22,18 +22,25 @@ PACE = 3.0
 
 
 async def test_orders_end_once_while_processes_inngest_and_postgres_are_killed(
-    tmp_path: Path, forge: Forge
+    tmp_path: Path, process_pool: ProcessPool
 ) -> None:
     seed = int(os.environ.get("CHAOS_SEED", "1"))
     settings = {"JOB_LEASE_SECONDS": "2", "PLAN_A_START_TIMEOUT": "3"}
-    async with open_stage(tmp_path, forge, offline=False, **settings) as stage:
-        wanted = wishes(seed, ORDERS, SECONDS * 0.8, offline=False)
+    async with open_environment(tmp_path, process_pool, offline=False, **settings) as environment:
+        wanted = plan_orders(seed, ORDERS, SECONDS * 0.8, offline=False)
         harms = schedule(seed, SECONDS, pace=PACE)
-        report = await run(stage, harms, wanted, settle=30.0, patience=6.0)
-        told = f"CHAOS_SEED={seed}\n{report.table()}\n\n{await report.stories()}"
+        report = await run(environment, harms, wanted, settle=30.0, retry_after=6.0)
+        told = f"CHAOS_SEED={seed}\n{report.table()}\n\n{await report.describe_orders()}"
 
-    assert report.verdict.kept, told
-    assert len(report.evidence.jobs) >= ORDERS - len(report.given_up), told
-    assert len(report.given_up) < ORDERS / 10, told
-    for kind in (Kind.KILL, Kind.INNGEST_KILL, Kind.POSTGRES_KILL, Kind.TELEGRAM, Kind.PROVIDER, Kind.MODE):
-        assert report.chaos.done[kind], f"nothing was done to it: {kind}\n{told}"
+    assert report.verdict.all_held, told
+    assert len(report.evidence.jobs) >= ORDERS - len(report.abandoned), told
+    assert len(report.abandoned) < ORDERS / 10, told
+    for kind in (
+        FaultKind.KILL,
+        FaultKind.INNGEST_KILL,
+        FaultKind.POSTGRES_KILL,
+        FaultKind.TELEGRAM,
+        FaultKind.PROVIDER,
+        FaultKind.MODE,
+    ):
+        assert report.injector.counts[kind], f"nothing was done to it: {kind}\n{told}"

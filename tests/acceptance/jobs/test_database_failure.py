@@ -8,12 +8,12 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from bench.chaos.environment import ChaosStage, LastingPostgres, open_stage
+from bench.chaos.environment import ChaosEnvironment, RestartablePostgres, open_environment
 from storage.jobs.jobs import Job, claim_job, claim_next_job, renew_lease
 from storage.migrations import migrate
-from storage.pool import DATABASE_AWAY, create_pool
-from tests.support.environments.environment import until
-from tests.support.processes.bot_process import Forge
+from storage.pool import DATABASE_UNAVAILABLE, create_pool
+from tests.support.environments.environment import wait_until
+from tests.support.processes.bot_process import ProcessPool
 from tests.support.test_data.factories import add_job, add_user
 
 LEASE = 1.5
@@ -22,20 +22,20 @@ STOPS_WITHIN = 20.0
 
 
 @pytest.fixture
-async def stage(tmp_path: Path, forge: Forge) -> AsyncIterator[ChaosStage]:
-    async with open_stage(tmp_path, forge, offline=False) as stage:
-        yield stage
+async def environment(tmp_path: Path, process_pool: ProcessPool) -> AsyncIterator[ChaosEnvironment]:
+    async with open_environment(tmp_path, process_pool, offline=False) as environment:
+        yield environment
 
 
-async def test_a_process_ends_when_told_to_though_its_database_is_dead(stage: ChaosStage) -> None:
-    bot = await stage.start_bot()
-    await stage.postgres.kill()
+async def test_a_process_ends_when_told_to_though_its_database_is_dead(environment: ChaosEnvironment) -> None:
+    bot = await environment.start_bot()
+    await environment.postgres.kill()
     async with asyncio.timeout(STOPS_WITHIN):
         await bot.terminate()
 
 
 async def test_whatever_was_committed_outlives_a_kill_and_every_error_is_known(tmp_path: Path) -> None:
-    postgres = LastingPostgres(tmp_path / "postgres")
+    postgres = RestartablePostgres(tmp_path / "postgres")
     await postgres.start()
     db = await create_pool(postgres.dsn, size=8)
     errors: list[BaseException] = []
@@ -57,11 +57,11 @@ async def test_whatever_was_committed_outlives_a_kill_and_every_error_is_known(t
         async with asyncio.TaskGroup() as group:
             for worker in range(8):
                 group.create_task(insert(worker))
-            await until(some_are_committed, what="some are committed")
+            await wait_until(some_are_committed, what="some are committed")
             await postgres.kill()
         assert len(errors) == 8
-        assert [error for error in errors if not isinstance(error, DATABASE_AWAY)] == []
-        await postgres.begin_again()
+        assert [error for error in errors if not isinstance(error, DATABASE_UNAVAILABLE)] == []
+        await postgres.restart()
         connection = await asyncpg.connect(postgres.dsn)
         kept = {row["number"] for row in await connection.fetch("SELECT number FROM written")}
         await connection.close()
@@ -74,7 +74,7 @@ async def test_whatever_was_committed_outlives_a_kill_and_every_error_is_known(t
 
 async def test_after_a_restart_of_the_database_a_runner_has_time_to_come_back(tmp_path: Path) -> None:
     """Its lease ran out because it could not be renewed, not because it died: it is not taken over at once."""
-    postgres = LastingPostgres(tmp_path / "postgres")
+    postgres = RestartablePostgres(tmp_path / "postgres")
     await postgres.start()
     db = await create_pool(postgres.dsn)
     try:
@@ -85,20 +85,20 @@ async def test_after_a_restart_of_the_database_a_runner_has_time_to_come_back(tm
         assert job
         await postgres.kill()
         away = asyncio.get_running_loop().create_task(asyncio.sleep(LEASE))
-        await asyncio.gather(away, postgres.begin_again())
+        await asyncio.gather(away, postgres.restart())
 
         async def take_over() -> Job | None:
-            with suppress(*DATABASE_AWAY):  # a connection from before
-                return await claim_next_job(db, "another", seconds=LEASE, per_person=2, take_over=[])
+            with suppress(*DATABASE_UNAVAILABLE):  # a connection from before
+                return await claim_next_job(db, "another", seconds=LEASE, per_user_limit=2, takeover_services=[])
             return None
 
         over = "SELECT lease_until <= now() FROM jobs WHERE id = $1"
         fresh = await asyncpg.connect(postgres.dsn)
         assert await fresh.fetchval(over, job.id)
-        assert await claim_next_job(fresh, "another", seconds=60, per_person=2, take_over=[]) is None
+        assert await claim_next_job(fresh, "another", seconds=60, per_user_limit=2, takeover_services=[]) is None
         assert await renew_lease(fresh, job.id, job.epoch, seconds=0.1), "the runner is back"
         await fresh.close()
-        taken = await until(take_over, what="the runner is gone for good: another has the job")
+        taken = await wait_until(take_over, what="the runner is gone for good: another has the job")
         assert taken.epoch == job.epoch + 1
     finally:
         db.terminate()

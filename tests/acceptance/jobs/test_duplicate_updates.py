@@ -3,86 +3,88 @@
 import pytest
 
 from storage.money.ledger import Balance, check_ledger, get_balance
-from tests.support.environments.environment import Message, Person, Stage, until, words
+from tests.support.environments.environment import Environment, Message, SandboxUser, message_text, wait_until
 
 
 @pytest.fixture(params=["polling", "webhook"])
-async def ann(request: pytest.FixtureRequest, stage: Stage) -> Person:
-    await stage.start_bot(webhook=request.param == "webhook")
-    return stage.person()
+async def ann(request: pytest.FixtureRequest, environment: Environment) -> SandboxUser:
+    await environment.start_bot(webhook=request.param == "webhook")
+    return environment.user()
 
 
-async def repeat(person: Person, update_id: int, times: int = 2) -> None:
+async def repeat(user: SandboxUser, update_id: int, times: int = 2) -> None:
     """Bring an update that was there before again, and wait until the bot has been through it."""
-    await person.telegram.call("POST", "/sim/repeat", {"update_id": update_id, "times": times})
-    await last_word(person)
+    await user.telegram.call("POST", "/sim/repeat", {"update_id": update_id, "times": times})
+    await last_word(user)
 
 
-async def last_word(person: Person) -> None:
+async def last_word(user: SandboxUser) -> None:
     """One person's updates are handled in order: once this one is answered, so are those before it."""
-    sent = await person.say("/language")
-    await person.sees(person.said("language.ask"), after=sent["message"]["message_id"])
+    sent = await user.send_text("/language")
+    await user.wait_for_text(user.text("language.ask"), after=sent["message"]["message_id"])
 
 
-async def holding(person: Person, text: str) -> list[Message]:
-    return [message for message in await person.from_bot() if text in words(message)]
+async def holding(user: SandboxUser, text: str) -> list[Message]:
+    return [message for message in await user.bot_messages() if text in message_text(message)]
 
 
-async def done_once(stage: Stage, person: Person, *, jobs: int = 1) -> None:
-    assert len(await stage.ended_jobs(jobs)) == jobs
-    await until(lambda: _photos(person, jobs), what="the pictures are there")
-    assert len(await stage.jobs()) == jobs
-    kinds = await stage.db.fetch("SELECT kind, count(*) FROM ledger_transactions GROUP BY kind")
+async def done_once(environment: Environment, user: SandboxUser, *, jobs: int = 1) -> None:
+    assert len(await environment.wait_for_ended_jobs(jobs)) == jobs
+    await wait_until(lambda: _photos(user, jobs), what="the pictures are there")
+    assert len(await environment.jobs()) == jobs
+    kinds = await environment.db.fetch("SELECT kind, count(*) FROM ledger_transactions GROUP BY kind")
     assert {row["kind"]: row["count"] for row in kinds} == {"welcome": 1, "hold": jobs, "capture": jobs}
-    assert await get_balance(stage.db, person.id) == Balance(100 - jobs, 0)
-    assert stage.replicate.asked == jobs
-    assert len(await person.photos()) == jobs
-    assert (await check_ledger(stage.db)).right
+    assert await get_balance(environment.db, user.id) == Balance(100 - jobs, 0)
+    assert environment.replicate.creation_attempts == jobs
+    assert len(await user.photo_messages()) == jobs
+    assert (await check_ledger(environment.db)).is_consistent
 
 
-async def _photos(person: Person, count: int) -> bool:
-    return len(await person.photos()) >= count
+async def _photos(user: SandboxUser, count: int) -> bool:
+    return len(await user.photo_messages()) >= count
 
 
-async def test_an_update_that_comes_three_times_does_its_work_once(stage: Stage, ann: Person) -> None:
-    start = await ann.say("/start")
-    await ann.sees("Hello, Ann!")
+async def test_an_update_that_comes_three_times_does_its_work_once(
+    environment: Environment, ann: SandboxUser
+) -> None:
+    start = await ann.send_text("/start")
+    await ann.wait_for_text("Hello, Ann!")
     await repeat(ann, start["update_id"])
     assert len(await holding(ann, "Hello, Ann!")) == 1
 
-    prompt = await ann.say("a red fox")
-    await ann.can_tap("Create")
+    prompt = await ann.send_text("a red fox")
+    await ann.wait_for_button("Create")
     await repeat(ann, prompt["update_id"])
     assert len(await holding(ann, "Price: 1 ⭐")) == 1
 
     tap = await ann.tap("Create")
     await repeat(ann, tap["update_id"])
-    await done_once(stage, ann)
+    await done_once(environment, ann)
     await repeat(ann, tap["update_id"])
-    await done_once(stage, ann)
-    answers = await stage.telegram.calls("answerCallbackQuery")
+    await done_once(environment, ann)
+    answers = await environment.telegram.api_calls("answerCallbackQuery")
     assert [call["params"]["callback_query_id"] for call in answers] == tap["callback_query_ids"]
 
 
-async def test_five_taps_at_once_are_one_order(stage: Stage, ann: Person) -> None:
-    await ann.write_card()
+async def test_five_taps_at_once_are_one_order(environment: Environment, ann: SandboxUser) -> None:
+    await ann.open_card_by_prompt()
     await ann.tap("Create", times=5)
     await last_word(ann)
-    await done_once(stage, ann)
-    assert (await stage.telegram.toasts()).count(ann.said("stale.ordered")) == 4
+    await done_once(environment, ann)
+    assert (await environment.telegram.toasts()).count(ann.text("stale.ordered")) == 4
 
-    result = await ann.can_tap("Again · 1 ⭐")
+    result = await ann.wait_for_button("Again · 1 ⭐")
     await ann.tap("Again · 1 ⭐", message_id=result["message_id"], times=5)
     await last_word(ann)
-    await done_once(stage, ann, jobs=2)
-    assert not await holding(ann, ann.said("order.accepting"))
+    await done_once(environment, ann, jobs=2)
+    assert not await holding(ann, ann.text("order.accepting"))
 
 
-async def test_updates_of_a_stopped_bot_wait_and_are_done_once_when_it_is_back(stage: Stage) -> None:
-    bot = await stage.start_bot()
-    ann = stage.person()
-    await ann.write_card()
+async def test_updates_of_a_stopped_bot_wait_and_are_done_once_when_it_is_back(environment: Environment) -> None:
+    bot = await environment.start_bot()
+    ann = environment.user()
+    await ann.open_card_by_prompt()
     await bot.terminate()
     await ann.tap("Create", times=3)
     await bot.start()
-    await done_once(stage, ann)
+    await done_once(environment, ann)

@@ -8,10 +8,10 @@ from urllib.parse import urlsplit, urlunsplit
 import pytest
 
 from storage.money.ledger import Balance, check_ledger, get_balance
-from tests.support.environments.environment import Stage, until, words
+from tests.support.environments.environment import Environment, message_text, wait_until
 from tests.support.fake_providers.replicate_server import closed_port
 from tests.support.processes.bot_process import BotProcess
-from tests.support.processes.database_breakpoint import breakpoint_at
+from tests.support.processes.database_breakpoint import set_breakpoint
 
 # Not the one that holds the breakpoint, nor our own.
 DROP_CONNECTIONS = """
@@ -28,120 +28,125 @@ async def restart(bot: BotProcess, how: signal.Signals) -> None:
     await bot.start()
 
 
-async def test_a_conversation_goes_on_where_it_stood(stage: Stage) -> None:
-    bot = await stage.start_bot()
-    ann = stage.person()
-    await ann.say("/start")
-    await ann.can_tap("Text to image")
+async def test_a_conversation_goes_on_where_it_stood(environment: Environment) -> None:
+    bot = await environment.start_bot()
+    ann = environment.user()
+    await ann.send_text("/start")
+    await ann.wait_for_button("Text to image")
     await ann.tap("Text to image")
-    await ann.can_tap("FLUX schnell")
+    await ann.wait_for_button("FLUX schnell")
     await ann.tap("FLUX schnell")
-    await ann.can_tap("FLUX dev · 4 ⭐")
+    await ann.wait_for_button("FLUX dev · 4 ⭐")
     await ann.tap("FLUX dev · 4 ⭐")
-    await ann.can_tap("🤖 FLUX dev")
+    await ann.wait_for_button("🤖 FLUX dev")
     await restart(bot, signal.SIGKILL)  # while words are asked for
 
-    await ann.say("a red fox")
-    card = await ann.sees("Price: 4 ⭐")
-    assert "a red fox" in words(card)
+    await ann.send_text("a red fox")
+    card = await ann.wait_for_text("Price: 4 ⭐")
+    assert "a red fox" in message_text(card)
     await ann.tap("📐 1:1")
-    await ann.can_tap("21:9")
+    await ann.wait_for_button("21:9")
     await restart(bot, signal.SIGTERM)  # while a size is chosen
 
     await ann.tap("21:9")
-    await ann.can_tap("📐 21:9")
+    await ann.wait_for_button("📐 21:9")
     await restart(bot, signal.SIGKILL)  # while the card is open
 
     await ann.tap("Create · 4 ⭐")
-    await ann.sees("balance 96 ⭐")
-    (job,) = await stage.ended_jobs()
+    await ann.wait_for_text("balance 96 ⭐")
+    (job,) = await environment.wait_for_ended_jobs()
     chosen = {"model": "flux-dev", "prompt": "a red fox", "size": "21:9", "count": "1"}
     assert job["inputs"] == chosen
     await restart(bot, signal.SIGTERM)
     await ann.tap("Other size")
-    await ann.can_tap("✓ 21:9")
+    await ann.wait_for_button("✓ 21:9")
 
 
-async def test_the_language_chosen_outlives_a_restart_and_telegrams_own(stage: Stage) -> None:
-    bot = await stage.start_bot()
-    boris = stage.person(1002, language_code="ru-RU", first_name="Борис")
-    await boris.say("/balance")
-    await boris.sees("У вас 100 звёзд")
-    await boris.say("/language")
-    await boris.can_tap("English")
+async def test_the_language_chosen_outlives_a_restart_and_telegrams_own(environment: Environment) -> None:
+    bot = await environment.start_bot()
+    boris = environment.user(1002, language_code="ru-RU", first_name="Борис")
+    await boris.send_text("/balance")
+    await boris.wait_for_text("У вас 100 звёзд")
+    await boris.send_text("/language")
+    await boris.wait_for_button("English")
     await boris.tap("English")
-    await boris.sees("English it is")
+    await boris.wait_for_text("English it is")
     await restart(bot, signal.SIGTERM)
-    await boris.say("/start")
-    await boris.sees("Hello, Борис!")
-    await boris.say("/balance")
-    await boris.sees("You have 100 Stars")
+    await boris.send_text("/start")
+    await boris.wait_for_text("Hello, Борис!")
+    await boris.send_text("/balance")
+    await boris.wait_for_text("You have 100 Stars")
 
-    ann = stage.person(language_code="pt-br")
-    await ann.say("/language")
-    await ann.can_tap("Русский")
+    ann = environment.user(language_code="pt-br")
+    await ann.send_text("/language")
+    await ann.wait_for_button("Русский")
     await ann.tap("Русский")
-    await ann.sees("Теперь говорим по-русски")
+    await ann.wait_for_text("Теперь говорим по-русски")
     await restart(bot, signal.SIGKILL)
-    await ann.say("/help")
-    await ann.sees("Выберите услугу")
+    await ann.send_text("/help")
+    await ann.wait_for_text("Выберите услугу")
 
 
-async def test_an_order_in_russian_is_russian_to_its_end(stage: Stage) -> None:
-    await stage.start_bot(WELCOME_CREDITS="22")
-    boris = stage.person(language_code="ru", first_name="Борис")
-    await boris.say("/balance")
-    await boris.sees("У вас 22 звезды")
-    await boris.quick_order("рыжая лиса")
-    await boris.sees("Готово · 1 ⭐")
-    picture = await boris.sees("баланс 21 ⭐")
-    assert "рыжая лиса" in words(picture)
-    await boris.can_tap("Ещё раз · 1 ⭐")
-    await boris.say("/balance")
-    await boris.sees("У вас 21 звезда")
+async def test_an_order_in_russian_is_russian_to_its_end(environment: Environment) -> None:
+    await environment.start_bot(WELCOME_CREDITS="22")
+    boris = environment.user(language_code="ru", first_name="Борис")
+    await boris.send_text("/balance")
+    await boris.wait_for_text("У вас 22 звезды")
+    await boris.order_by_prompt("рыжая лиса")
+    await boris.wait_for_text("Готово · 1 ⭐")
+    picture = await boris.wait_for_text("баланс 21 ⭐")
+    assert "рыжая лиса" in message_text(picture)
+    await boris.wait_for_button("Ещё раз · 1 ⭐")
+    await boris.send_text("/balance")
+    await boris.wait_for_text("У вас 21 звезда")
 
 
 @pytest.mark.parametrize("place", ["step deliver", "end"])
 async def test_a_database_that_drops_its_connections_in_the_middle_costs_nobody_anything(
-    stage: Stage, place: str
+    environment: Environment, place: str
 ) -> None:
     """PostgreSQL restarts while a job's write is under way: the process lives on and ends the job."""
-    await stage.inngest.unplug()
-    await stage.start_bot(ready=False)
-    ann = stage.person()
-    async with breakpoint_at(stage.db, place) as stopped:
-        await ann.quick_order()
-        await stopped.reached()
-        await stage.db.execute("DELETE FROM breakpoints")
-        await stage.db.execute(DROP_CONNECTIONS)
-    (job,) = await stage.ended_jobs(seconds=8)
+    await environment.inngest.close_ports()
+    await environment.start_bot(ready=False)
+    ann = environment.user()
+    async with set_breakpoint(environment.db, place) as stopped:
+        await ann.order_by_prompt()
+        await stopped.wait_until_reached()
+        await environment.db.execute("DELETE FROM breakpoints")
+        await environment.db.execute(DROP_CONNECTIONS)
+    (job,) = await environment.wait_for_ended_jobs(seconds=8)
     assert job["state"] == "succeeded"
-    await ann.sees("Done · 1 ⭐")
-    assert len(await ann.photos()) == 1
-    assert stage.replicate.asked == 1
-    assert await get_balance(stage.db, ann.id) == Balance(99, 0)
-    assert (await check_ledger(stage.db)).right
+    await ann.wait_for_text("Done · 1 ⭐")
+    assert len(await ann.photo_messages()) == 1
+    assert environment.replicate.creation_attempts == 1
+    assert await get_balance(environment.db, ann.id) == Balance(99, 0)
+    assert (await check_ledger(environment.db)).is_consistent
 
 
-async def test_settings_that_lead_nowhere_stop_the_start_with_one_line(stage: Stage) -> None:
+async def test_settings_that_lead_nowhere_stop_the_start_with_one_line(environment: Environment) -> None:
     for name, value in (
         ("DATABASE_URL", f"postgresql://nobody@127.0.0.1:{closed_port()}/nothing"),
-        ("DATABASE_URL", stage.dsn.rpartition("/")[0] + "/nothing"),
+        ("DATABASE_URL", environment.dsn.rpartition("/")[0] + "/nothing"),
         ("DATABASE_URL", "not an address"),
         ("PLAN_B_SLOTS", "0"),
         ("BOT_TOKEN", "nonsense"),
     ):
-        bot = BotProcess(stage.forge, stage.folder, {**stage.settings, name: value}, name=f"{name}-{len(value)}")
+        bot = BotProcess(
+            environment.forge,
+            environment.folder,
+            {**environment.settings, name: value},
+            name=f"{name}-{len(value)}",
+        )
         with pytest.raises(AssertionError, match="the bot ended"):
             await bot.start()
         assert await bot.wait() == 1
-        lines = bot.tail().splitlines()
+        lines = bot.log_tail().splitlines()
         assert len(lines) == 1, lines
         assert name in lines[0]
         assert value not in lines[0] or name == "PLAN_B_SLOTS"
 
 
-class Wire:
+class DatabaseProxy:
     """Between the bot and PostgreSQL: `down` makes it behave as while the server restarts."""
 
     def __init__(self, dsn: str) -> None:
@@ -158,10 +163,10 @@ class Wire:
 
     async def close(self) -> None:
         self._listener.close()
-        self.drop()
+        self.drop_connections()
         await self._listener.wait_closed()
 
-    def drop(self) -> None:
+    def drop_connections(self) -> None:
         for writer in self._writers:
             writer.transport.abort()
 
@@ -174,11 +179,11 @@ class Wire:
         there_reader, there = await asyncio.open_connection(self._server.hostname, self._server.port)
         self._writers |= {writer, there}
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._pump(reader, there))
-            group.create_task(self._pump(there_reader, writer))
+            group.create_task(self._forward(reader, there))
+            group.create_task(self._forward(there_reader, writer))
         self._writers -= {writer, there}
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError):
             while data := await reader.read(65536):
                 writer.write(data)
@@ -197,37 +202,39 @@ class Wire:
         await writer.drain()
 
 
-async def test_what_people_write_while_the_database_is_away_is_done_afterwards(stage: Stage) -> None:
-    wire = Wire(stage.dsn)
-    bot = await stage.start_bot(DATABASE_URL=await wire.start())
+async def test_what_people_write_while_the_database_is_away_is_done_afterwards(environment: Environment) -> None:
+    wire = DatabaseProxy(environment.dsn)
+    bot = await environment.start_bot(DATABASE_URL=await wire.start())
     try:
-        ann = stage.person()
-        await ann.write_card()
-        await until(lambda: _all_done(stage), what="the words' update is done; else it would come again")
+        ann = environment.user()
+        await ann.open_card_by_prompt()
+        await wait_until(
+            lambda: _all_done(environment), what="the words' update is done; else it would come again"
+        )
         wire.down = "refuses"
-        wire.drop()
-        await until(lambda: _away(stage, bot), what="the bot sees that the database is away")
+        wire.drop_connections()
+        await wait_until(lambda: _away(environment, bot), what="the bot sees that the database is away")
         wire.down = "starting up"
         tap = await ann.tap("Create")
-        await until(lambda: _tried(bot, tap["update_id"]), what="the bot has tried to handle the tap")
-        assert not await stage.jobs()
+        await wait_until(lambda: _tried(bot, tap["update_id"]), what="the bot has tried to handle the tap")
+        assert not await environment.jobs()
         wire.down = ""
-        (job,) = await stage.ended_jobs()
+        (job,) = await environment.wait_for_ended_jobs()
         assert job["state"] == "succeeded"
-        await ann.sees("Done · 1 ⭐")
-        assert len(await ann.photos()) == 1
+        await ann.wait_for_text("Done · 1 ⭐")
+        assert len(await ann.photo_messages()) == 1
     finally:
         await bot.kill()
         await wire.close()
 
 
-async def _all_done(stage: Stage) -> bool:
-    return not await stage.db.fetchval("SELECT count(*) FROM updates WHERE done_at IS NULL")
+async def _all_done(environment: Environment) -> bool:
+    return not await environment.db.fetchval("SELECT count(*) FROM updates WHERE done_at IS NULL")
 
 
-async def _away(stage: Stage, bot: BotProcess) -> bool:
-    return str((await stage.health(bot))["database"]).startswith("away")
+async def _away(environment: Environment, bot: BotProcess) -> bool:
+    return str((await environment.health(bot))["database"]).startswith("away")
 
 
 async def _tried(bot: BotProcess, update_id: int) -> bool:
-    return f"update {update_id}" in bot.tail(100_000)
+    return f"update {update_id}" in bot.log_tail(100_000)

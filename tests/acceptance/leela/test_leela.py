@@ -9,217 +9,233 @@ import asyncpg
 import pytest
 
 from storage.pool import create_pool
-from tests.support.environments.environment import Message, Person, Stage, labels, until, words
-from tests.support.processes.bot_process import Forge
-from tests.support.processes.database_breakpoint import breakpoint_at
+from tests.support.environments.environment import (
+    Environment,
+    Message,
+    SandboxUser,
+    button_labels,
+    message_text,
+    wait_until,
+)
+from tests.support.processes.bot_process import ProcessPool
+from tests.support.processes.database_breakpoint import set_breakpoint
 
 REPORT = "I think of my brother, whom I have not called since the winter, and of the door that I left open."
 QUESTION = "One question to take along"
 
 
 @pytest.fixture(scope="module", params=["A", "B"])
-async def house(
-    request: pytest.FixtureRequest, postgres: str, forge: Forge, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Stage]:
+async def environment(
+    request: pytest.FixtureRequest,
+    postgres: str,
+    process_pool: ProcessPool,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AsyncIterator[Environment]:
     """One bot on one plan for all of this module; each test has people of its own."""
     name = f"test_{secrets.token_hex(6)}"
     admin = await asyncpg.connect(postgres)
     await admin.execute(f"CREATE DATABASE {name} TEMPLATE template")
     dsn = urlunsplit(urlsplit(postgres)._replace(path=f"/{name}"))
     db = await create_pool(dsn, size=5)
-    stage = Stage(db, dsn, tmp_path_factory.mktemp("leela"), forge)
-    await stage.open()
-    stage.settings["LEELA_DICE_SECONDS"] = "0"
+    environment = Environment(db, dsn, tmp_path_factory.mktemp("leela"), process_pool)
+    await environment.open()
+    environment.settings["LEELA_DICE_SECONDS"] = "0"
     try:
         if request.param == "B":
-            await stage.inngest.close()
-        await stage.start_bot(ready=request.param == "A")
-        yield stage
+            await environment.inngest.close()
+        await environment.start_bot(ready=request.param == "A")
+        yield environment
     finally:
-        await stage.close()
+        await environment.close()
         await db.close()
         await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
         await admin.close()
 
 
 @pytest.fixture
-def plan(house: Stage, request: pytest.FixtureRequest) -> str:
+def plan(environment: Environment, request: pytest.FixtureRequest) -> str:
     return str(request.node.callspec.params["house"])
 
 
-async def last_id(person: Person) -> int:
-    return max((int(m["message_id"]) for m in await person.messages()), default=0)
+async def last_id(user: SandboxUser) -> int:
+    return max((int(m["message_id"]) for m in await user.messages()), default=0)
 
 
-async def begin(person: Person) -> Message:
-    await person.say("/game")
-    return await person.sees("The board has 72 squares")
+async def begin(user: SandboxUser) -> Message:
+    await user.send_text("/game")
+    return await user.wait_for_text("The board has 72 squares")
 
 
-async def roll(house: Stage, person: Person, value: int, **tap: Any) -> Message:
+async def roll(environment: Environment, user: SandboxUser, value: int, **tap: Any) -> Message:
     """Throw the die, and give the board that shows the move."""
-    before = await last_id(person)
-    await house.telegram.call("POST", "/sim/dice", {"values": [value]})
-    await person.tap("🎲 Roll", **tap)
-    return await person.sees(f"🎲 {value} · ", after=before)
+    before = await last_id(user)
+    await environment.telegram.call("POST", "/sim/dice", {"values": [value]})
+    await user.tap("🎲 Roll", **tap)
+    return await user.wait_for_text(f"🎲 {value} · ", after=before)
 
 
-async def tell(person: Person, text: str = REPORT) -> Message:
+async def tell(user: SandboxUser, text: str = REPORT) -> Message:
     """Write a report, and give the reply to it."""
-    before = await last_id(person)
-    await person.say(text)
-    return await person.sees(QUESTION, after=before)
+    before = await last_id(user)
+    await user.send_text(text)
+    return await user.wait_for_text(QUESTION, after=before)
 
 
-async def rolled(house: Stage, person: Person) -> list[tuple[int, int, str]]:
-    rows = await house.db.fetch(
+async def rolled(environment: Environment, user: SandboxUser) -> list[tuple[int, int, str]]:
+    rows = await environment.db.fetch(
         "SELECT roll, square, direction FROM leela_moves m JOIN leela_games g ON g.id = m.game_id "
         "WHERE g.user_id = $1 ORDER BY g.started_at, m.number",
-        person.id,
+        user.id,
     )
     return [(row["roll"], row["square"], row["direction"]) for row in rows]
 
 
-async def dice_of(person: Person) -> list[int]:
-    return [m["dice"]["value"] for m in await person.from_bot() if m["dice"]]
+async def dice_of(user: SandboxUser) -> list[int]:
+    return [m["dice"]["value"] for m in await user.bot_messages() if m["dice"]]
 
 
 @pytest.mark.long
-async def test_a_whole_game_from_the_first_six_to_the_home_square(house: Stage, plan: str) -> None:
-    ann = house.person(5001)
+async def test_a_whole_game_from_the_first_six_to_the_home_square(environment: Environment, plan: str) -> None:
+    ann = environment.user(5001)
     await begin(ann)
-    waits = await roll(house, ann, 3)
-    assert "the piece waits on 68" in words(waits)
-    assert "🎲 Roll" in labels(waits)
-    entered = await roll(house, ann, 6)
-    assert "enters the game on 6" in words(entered)
-    assert "6. Delusion" in words(entered)
-    assert "at least 50 characters" in words(entered)
-    assert "🎲 Roll" not in labels(entered)
+    waits = await roll(environment, ann, 3)
+    assert "the piece waits on 68" in message_text(waits)
+    assert "🎲 Roll" in button_labels(waits)
+    entered = await roll(environment, ann, 6)
+    assert "enters the game on 6" in message_text(entered)
+    assert "6. Delusion" in message_text(entered)
+    assert "at least 50 characters" in message_text(entered)
+    assert "🎲 Roll" not in button_labels(entered)
     for value, square in ((4, 23), (4, 41), (4, 67)):
         reply = await tell(ann)
-        assert "I think of my brother" in words(reply)
-        assert "🎲 Roll" in labels(reply)
-        assert f"up to {square}" in words(await roll(house, ann, value))
+        assert "I think of my brother" in message_text(reply)
+        assert "🎲 Roll" in button_labels(reply)
+        assert f"up to {square}" in message_text(await roll(environment, ann, value))
     await tell(ann)
-    won = await roll(house, ann, 1)
-    assert "You are home" in words(won)
-    assert await rolled(house, ann) == [
+    won = await roll(environment, ann, 1)
+    assert "You are home" in message_text(won)
+    assert await rolled(environment, ann) == [
         *((3, 68, "stop"), (6, 6, "step"), (4, 23, "arrow"), (4, 41, "arrow"), (4, 67, "arrow"), (1, 68, "win"))
     ]
     await ann.tap("My path")
-    await ann.sees("68 → 6 → 10 🏹 23 → 27 🏹 41 → 45 🏹 67 → 68")
-    assert len(await ann.photos()) == 8
+    await ann.wait_for_text("68 → 6 → 10 🏹 23 → 27 🏹 41 → 45 🏹 67 → 68")
+    assert len(await ann.photo_messages()) == 8
     before = await last_id(ann)
     await ann.tap("New game")
-    await ann.sees("The board has 72 squares", after=before)
-    steps = await house.db.fetch("SELECT state, plan, errand FROM jobs WHERE user_id = $1", ann.id)
+    await ann.wait_for_text("The board has 72 squares", after=before)
+    steps = await environment.db.fetch("SELECT state, plan, errand FROM jobs WHERE user_id = $1", ann.id)
     assert len(steps) == 10
     assert {(row["state"], row["plan"], row["errand"]) for row in steps} == {("succeeded", plan, True)}
 
 
-async def test_no_roll_before_report_and_reply_and_none_twice(house: Stage) -> None:
-    ann = house.person(5002)
+async def test_no_roll_before_report_and_reply_and_none_twice(environment: Environment) -> None:
+    ann = environment.user(5002)
     intro = await begin(ann)
-    await roll(house, ann, 6, times=5)
+    await roll(environment, ann, 6, times=5)
     await ann.tap("🎲 Roll", message_id=intro["message_id"])
-    await until(lambda: toasted(house, "First write what this square touches in you"), what="the tap is answered")
-    assert await rolled(house, ann) == [(6, 6, "step")]
+    await wait_until(
+        lambda: toasted(environment, "First write what this square touches in you"), what="the tap is answered"
+    )
+    assert await rolled(environment, ann) == [(6, 6, "step")]
     assert await dice_of(ann) == [6]
 
-    await ann.say("Too short.")
-    await ann.sees("40 characters are still missing")
-    await ann.say("a  " * 25)
-    await ann.sees("1 character is still missing")
+    await ann.send_text("Too short.")
+    await ann.wait_for_text("40 characters are still missing")
+    await ann.send_text("a  " * 25)
+    await ann.wait_for_text("1 character is still missing")
     await tell(ann)
-    await roll(house, ann, 2)
-    assert await rolled(house, ann) == [(6, 6, "step"), (2, 8, "step")]
+    await roll(environment, ann, 2)
+    assert await rolled(environment, ann) == [(6, 6, "step"), (2, 8, "step")]
 
 
-async def toasted(house: Stage, text: str) -> bool:
-    return text in await house.telegram.toasts()
+async def toasted(environment: Environment, text: str) -> bool:
+    return text in await environment.telegram.toasts()
 
 
-async def test_two_people_play_side_by_side(house: Stage) -> None:
-    ann, boris = house.person(5003), house.person(5004, first_name="Борис", language_code="ru")
+async def test_two_people_play_side_by_side(environment: Environment) -> None:
+    ann, boris = environment.user(5003), environment.user(5004, first_name="Борис", language_code="ru")
     await begin(ann)
-    await boris.say("/game")
-    await boris.sees("На доске 72 клетки")
-    await house.telegram.call("POST", "/sim/dice", {"values": [6, 6]})
+    await boris.send_text("/game")
+    await boris.wait_for_text("На доске 72 клетки")
+    await environment.telegram.call("POST", "/sim/dice", {"values": [6, 6]})
     await ann.tap("🎲 Roll")
     await boris.tap("🎲 Бросить")
-    await ann.sees("6. Delusion")
-    await boris.sees("6. Заблуждение")
-    await boris.say("Вспоминаю прошлую осень и то, как долго я не решался позвонить отцу.")
-    await ann.say(REPORT)
-    assert "my brother" in words(await ann.sees(QUESTION))
-    assert "позвонить отцу" in words(await boris.sees("Вопрос с собой"))
-    await roll(house, ann, 4)
-    assert await rolled(house, ann) == [(6, 6, "step"), (4, 23, "arrow")]
-    assert await rolled(house, boris) == [(6, 6, "step")]
+    await ann.wait_for_text("6. Delusion")
+    await boris.wait_for_text("6. Заблуждение")
+    await boris.send_text("Вспоминаю прошлую осень и то, как долго я не решался позвонить отцу.")
+    await ann.send_text(REPORT)
+    assert "my brother" in message_text(await ann.wait_for_text(QUESTION))
+    assert "позвонить отцу" in message_text(await boris.wait_for_text("Вопрос с собой"))
+    await roll(environment, ann, 4)
+    assert await rolled(environment, ann) == [(6, 6, "step"), (4, 23, "arrow")]
+    assert await rolled(environment, boris) == [(6, 6, "step")]
 
 
-async def test_begin_anew_is_asked_first_and_an_open_game_is_resumed(house: Stage) -> None:
-    ann = house.person(5005)
+async def test_begin_anew_is_asked_first_and_an_open_game_is_resumed(environment: Environment) -> None:
+    ann = environment.user(5005)
     await begin(ann)
-    await roll(house, ann, 6)
-    await ann.say("/menu")
-    await ann.can_tap("Text to image")
+    await roll(environment, ann, 6)
+    await ann.send_text("/menu")
+    await ann.wait_for_button("Text to image")
     before = await last_id(ann)
-    await ann.say("/game")
-    again = await ann.sees("Your game goes on here", after=before)
-    assert "6. Delusion" in words(again)
+    await ann.send_text("/game")
+    again = await ann.wait_for_text("Your game goes on here", after=before)
+    assert "6. Delusion" in message_text(again)
     await ann.tap("Begin anew")
-    await ann.can_tap("Yes, a new game")
+    await ann.wait_for_button("Yes, a new game")
     before = await last_id(ann)
     await ann.tap("No, go on")
-    await ann.sees("Your game goes on here", after=before)
+    await ann.wait_for_text("Your game goes on here", after=before)
     await ann.tap("Yes, a new game")
-    await ann.sees("The board has 72 squares", after=before)
-    games = await house.db.fetch(
+    await ann.wait_for_text("The board has 72 squares", after=before)
+    games = await environment.db.fetch(
         "SELECT moves, ended_at IS NULL AS open FROM leela_games WHERE user_id = $1 ORDER BY started_at", ann.id
     )
     assert [(row["moves"], row["open"]) for row in games] == [(1, False), (0, True)]
-    await roll(house, ann, 5)
+    await roll(environment, ann, 5)
 
 
-async def test_words_against_the_rules_are_asked_for_again_and_despair_is_met_kindly(house: Stage) -> None:
-    ann = house.person(5006)
+async def test_words_against_the_rules_are_asked_for_again_and_despair_is_met_kindly(
+    environment: Environment,
+) -> None:
+    ann = environment.user(5006)
     await begin(ann)
-    await roll(house, ann, 6)
-    await ann.say(f"{REPORT} #refuse")
-    refused = await ann.sees("they go against the rules")
+    await roll(environment, ann, 6)
+    await ann.send_text(f"{REPORT} #refuse")
+    refused = await ann.wait_for_text("they go against the rules")
     kept = "SELECT count(report) FROM leela_moves m JOIN leela_games g ON g.id = m.game_id WHERE g.user_id = $1"
-    assert await house.db.fetchval(kept, ann.id) == 0
-    await ann.say(f"{REPORT} Some nights I think of suicide.")
-    cared = await ann.sees("you need not carry it alone", after=refused["message_id"])
-    assert "🎲 Roll" in labels(cared)
-    await roll(house, ann, 4)
+    assert await environment.db.fetchval(kept, ann.id) == 0
+    await ann.send_text(f"{REPORT} Some nights I think of suicide.")
+    cared = await ann.wait_for_text("you need not carry it alone", after=refused["message_id"])
+    assert "🎲 Roll" in button_labels(cared)
+    await roll(environment, ann, 4)
 
 
 @pytest.mark.parametrize(("place", "user_id"), [("step dice", 5011), ("step move", 5012), ("step deliver", 5013)])
-async def test_killed_anywhere_the_game_goes_on(house: Stage, plan: str, place: str, user_id: int) -> None:
-    ann = house.person(user_id)
+async def test_killed_anywhere_the_game_goes_on(
+    environment: Environment, plan: str, place: str, user_id: int
+) -> None:
+    ann = environment.user(user_id)
     dice = 2 if place == "step dice" else 1
     await begin(ann)
     if place == "step deliver":
-        await roll(house, ann, 6)
-    async with breakpoint_at(house.db, place) as stopped:
+        await roll(environment, ann, 6)
+    async with set_breakpoint(environment.db, place) as stopped:
         if place == "step deliver":
-            await ann.say(REPORT)
+            await ann.send_text(REPORT)
         else:
-            await house.telegram.call("POST", "/sim/dice", {"values": [6] * dice})
+            await environment.telegram.call("POST", "/sim/dice", {"values": [6] * dice})
             await ann.tap("🎲 Roll")
-        await stopped.reached()
-        await house.bots[-1].kill()
-        await stopped.lose_write()
-    await house.start_bot(ready=plan == "A")
+        await stopped.wait_until_reached()
+        await environment.bots[-1].kill()
+        await stopped.drop_connection()
+    await environment.start_bot(ready=plan == "A")
     if place != "step deliver":
-        await ann.sees("6. Delusion")
-        await ann.say(REPORT)
-    await ann.sees(QUESTION)
-    assert len([m for m in await ann.from_bot() if QUESTION in words(m)]) == 1
-    assert await rolled(house, ann) == [(6, 6, "step")]
-    note = [m for m in await ann.from_bot() if "If you saw two dice" in words(m)]
+        await ann.wait_for_text("6. Delusion")
+        await ann.send_text(REPORT)
+    await ann.wait_for_text(QUESTION)
+    assert len([m for m in await ann.bot_messages() if QUESTION in message_text(m)]) == 1
+    assert await rolled(environment, ann) == [(6, 6, "step")]
+    note = [m for m in await ann.bot_messages() if "If you saw two dice" in message_text(m)]
     assert (len(await dice_of(ann)), len(note)) == (dice, dice - 1)
-    await ann.can_tap("🎲 Roll")
+    await ann.wait_for_button("🎲 Roll")

@@ -2,33 +2,33 @@
 
 import aiohttp
 
-from tests.support.environments.environment import Stage, until
+from tests.support.environments.environment import Environment, wait_until
 from tests.support.processes.bot_process import BotProcess
-from tests.support.test_data.metric_samples import Samples
+from tests.support.test_data.metric_samples import MetricSamples
 
 
-async def read(bot: BotProcess) -> Samples:
+async def read(bot: BotProcess) -> MetricSamples:
     async with aiohttp.ClientSession() as session, session.get(f"{bot.url}/metrics") as response:
         assert response.status == 200
-        return Samples(await response.text())
+        return MetricSamples(await response.text())
 
 
-async def test_orders_on_both_plans_move_the_numbers_once_each(stage: Stage) -> None:
-    bot = await stage.start_bot()
-    ann = stage.person()
-    await ann.quick_order()
-    await stage.ended_jobs(1)
-    await stage.set_mode("b")
-    await until(lambda: goes_to(stage, bot, "B"), what="the mode is obeyed")
-    await stage.telegram.fault(method="sendPhoto", code=429, retry_after=1)
-    await ann.quick_order("a castle")
-    await stage.ended_jobs(2)
+async def test_orders_on_both_plans_move_the_numbers_once_each(environment: Environment) -> None:
+    bot = await environment.start_bot()
+    ann = environment.user()
+    await ann.order_by_prompt()
+    await environment.wait_for_ended_jobs(1)
+    await environment.set_mode("b")
+    await wait_until(lambda: goes_to(environment, bot, "B"), what="the mode is obeyed")
+    await environment.telegram.add_fault(method="sendPhoto", code=429, retry_after=1)
+    await ann.order_by_prompt("a castle")
+    await environment.wait_for_ended_jobs(2)
 
-    async def counted() -> Samples | None:
+    async def counted() -> MetricSamples | None:
         samples = await read(bot)
         return samples if samples.get("diptych_jobs_ended_total") == 2 else None
 
-    samples = await until(counted, what="both ends are counted")
+    samples = await wait_until(counted, what="both ends are counted")
     for plan in ("A", "B"):
         about = {"service": "text_to_image", "plan": plan}
         assert samples.get("diptych_jobs_ended_total", end="succeeded", **about) == 1
@@ -45,16 +45,16 @@ async def test_orders_on_both_plans_move_the_numbers_once_each(stage: Stage) -> 
     assert (samples.get("diptych_loop_lag_seconds_count") or 0) > 0
 
 
-async def goes_to(stage: Stage, bot: BotProcess, plan: str) -> bool:
-    return bool((await stage.health(bot))["plan"]["text_to_image"] == plan)
+async def goes_to(environment: Environment, bot: BotProcess, plan: str) -> bool:
+    return bool((await environment.health(bot))["plan"]["text_to_image"] == plan)
 
 
-async def test_an_admin_hears_that_inngest_is_away(stage: Stage) -> None:
-    await stage.start_bot(ADMIN_IDS="7", ALERT_QUIET_HOURS="0-23", METRICS_TOKEN="t0ken")
-    admin = stage.person(7)
-    await admin.say("/start")
-    await stage.inngest.unplug()
-    message = await admin.sees("Inngest is away")
+async def test_an_admin_hears_that_inngest_is_away(environment: Environment) -> None:
+    await environment.start_bot(ADMIN_IDS="7", ALERT_QUIET_HOURS="0-23", METRICS_TOKEN="t0ken")
+    admin = environment.user(7)
+    await admin.send_text("/start")
+    await environment.inngest.close_ports()
+    message = await admin.wait_for_text("Inngest is away")
     assert "orders run on Plan B at once" in message["text"]
-    async with aiohttp.ClientSession() as session, session.get(f"{stage.bots[0].url}/metrics") as response:
+    async with aiohttp.ClientSession() as session, session.get(f"{environment.bots[0].url}/metrics") as response:
         assert response.status == 401

@@ -7,28 +7,28 @@ import aiohttp
 import pytest
 
 from storage.money.ledger import Balance, get_balance
-from tests.support.environments.environment import PlanName, Stage, until
+from tests.support.environments.environment import Environment, PlanName, wait_until
 from tests.support.fake_providers.replicate_trainings import WEBHOOK_SECRET, signed_headers
 from tests.support.processes.bot_process import BotProcess
 
 
 @pytest.fixture(params=["A", "B"])
-async def plan(request: pytest.FixtureRequest, stage: Stage) -> PlanName:
+async def plan(request: pytest.FixtureRequest, environment: Environment) -> PlanName:
     name: PlanName = request.param
     if name == "B":
-        await stage.inngest.close()
+        await environment.inngest.close()
     return name
 
 
 @pytest.fixture
-async def bot(stage: Stage, plan: PlanName) -> BotProcess:
+async def bot(environment: Environment, plan: PlanName) -> BotProcess:
     """A bot that Replicate can reach, so that it waits for the webhook and looks seldom by itself."""
-    bot = BotProcess(stage.forge, stage.folder, stage.settings)
+    bot = BotProcess(environment.forge, environment.folder, environment.settings)
     bot.settings["PUBLIC_URL"] = bot.url
-    stage.bots.append(bot)
+    environment.bots.append(bot)
     await bot.start()
     if plan == "A":
-        await stage.plan_a_is_open(bot)
+        await environment.wait_for_plan_a(bot)
     return bot
 
 
@@ -39,17 +39,19 @@ async def _post(bot: BotProcess, body: bytes, headers: dict[str, str]) -> int:
 
 
 async def test_good_ones_finish_the_job_once_and_bad_ones_change_nothing(
-    stage: Stage, plan: PlanName, bot: BotProcess
+    environment: Environment, plan: PlanName, bot: BotProcess
 ) -> None:
-    stage.replicate.knobs.seconds = 3600
-    ann = stage.person()
-    await ann.order()
+    environment.replicate.behaviour.seconds = 3600
+    ann = environment.user()
+    await ann.order_from_menu()
 
     async def started() -> list[object]:
-        return list(await stage.db.fetch("SELECT 1 FROM journal WHERE step = 'start-1' AND ended_at IS NOT NULL"))
+        return list(
+            await environment.db.fetch("SELECT 1 FROM journal WHERE step = 'start-1' AND ended_at IS NOT NULL")
+        )
 
-    await until(started, what="the prediction is written down")
-    (prediction,) = stage.replicate.predictions
+    await wait_until(started, what="the prediction is written down")
+    (prediction,) = environment.replicate.predictions
     body = json.dumps({"id": prediction.id, "status": "succeeded"}).encode()
     now = datetime.now(UTC)
 
@@ -60,15 +62,15 @@ async def test_good_ones_finish_the_job_once_and_bad_ones_change_nothing(
     assert await _post(bot, body, {}) == 401, "no signature at all"
     unknown = json.dumps({"id": "somebody-elses"}).encode()
     assert await _post(bot, unknown, signed_headers(unknown, WEBHOOK_SECRET, now)) == 404
-    (job,) = await stage.jobs()
+    (job,) = await environment.jobs()
     assert job["ended_at"] is None
 
     prediction.seconds = 0
     for _ in range(3):
         assert await _post(bot, body, signed_headers(body, WEBHOOK_SECRET, datetime.now(UTC))) == 200
-    (job,) = await stage.ended_jobs(seconds=10)  # sooner than it would look by itself
+    (job,) = await environment.wait_for_ended_jobs(seconds=10)  # sooner than it would look by itself
     assert (job["state"], job["plan"]) == ("succeeded", plan)
-    await ann.sees("Done · 1 ⭐")
-    assert len(await ann.photos()) == 1
-    assert await get_balance(stage.db, ann.id) == Balance(99, 0)
+    await ann.wait_for_text("Done · 1 ⭐")
+    assert len(await ann.photo_messages()) == 1
+    assert await get_balance(environment.db, ann.id) == Balance(99, 0)
     assert await _post(bot, body, signed_headers(body, WEBHOOK_SECRET, datetime.now(UTC))) == 200, "after the end"

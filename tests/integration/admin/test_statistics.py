@@ -9,22 +9,22 @@ from typing import Any, cast
 
 import pytest
 
-from services.generation.costs import cost_of
+from services.generation.costs import order_cost_usd
 from services.ledger import credits as ledger
 from services.ledger.proof import main as check_by_hand
-from services.ledger.proof import prove_ledger
-from services.messaging.app_context import Studio
-from services.monitoring.stats import gather_stats
-from services.monitoring.stats_image import draw
+from services.ledger.proof import verify_ledger
+from services.messaging.app_context import AppContext
+from services.monitoring.stats import collect_stats
+from services.monitoring.stats_image import render_stats_image
 from storage.incidents import open_incidents
-from storage.jobs.jobs import State, claim_job, end_job
-from storage.money.ledger import move
+from storage.jobs.jobs import JobState, claim_job, end_job
+from storage.money.ledger import transfer
 from storage.pool import Pool
 from tests.support.environments.environment import TEXTS
 from tests.support.test_data.factories import add_job, add_user
 
 
-async def end(db: Pool, state: State, **job: Any) -> None:
+async def end(db: Pool, state: JobState, **job: Any) -> None:
     """An order that ended like this just now."""
     made = await add_job(db, **job)
     claimed = await claim_job(db, made.id, "runner", "B", seconds=30)
@@ -37,10 +37,12 @@ async def end(db: Pool, state: State, **job: Any) -> None:
 
 async def test_the_table_has_the_right_sums_and_the_picture_is_a_png(db: Pool) -> None:
     for user_id in (1, 2):
-        await add_user(db, user_id, stars=0)
+        await add_user(db, user_id, credits=0)
     for key, user_id, stars in (("charge:a", 1, 500), ("charge:b", 2, 100)):
-        await move(db, key=key, kind="topup", user_id=user_id, source="stars", target="available", amount=stars)
-    await move(db, key="refund:b", kind="refund", user_id=2, source="available", target="stars", amount=60)
+        await transfer(
+            db, key=key, kind="topup", user_id=user_id, source="stars", target="available", amount=stars
+        )
+    await transfer(db, key="refund:b", kind="refund", user_id=2, source="available", target="stars", amount=60)
     pictures = {"model": "flux-dev", "prompt": "x", "size": "1:1", "count": "3"}
     film = {"model": "kling-1.6-pro", "prompt": "x", "size": "1:1", "seconds": "10"}
     await end(db, "succeeded", user_id=1, price=12, inputs=pictures)
@@ -50,7 +52,7 @@ async def test_the_table_has_the_right_sums_and_the_picture_is_a_png(db: Pool) -
     await end(db, "cancelled", user_id=2, price=4)
     await add_job(db, 1, price=0, errand=True)
     await db.execute("UPDATE jobs SET ended_at = ended_at - interval '1 day' WHERE service = 'speech'")
-    stats = await gather_stats(db, "month")
+    stats = await collect_stats(db, "month")
     rows = list(csv.DictReader(io.StringIO(stats.csv)))
     assert len(rows) == 31
     *days, total = rows
@@ -65,13 +67,13 @@ async def test_the_table_has_the_right_sums_and_the_picture_is_a_png(db: Pool) -
     }  # fmt: skip
     assert {name: Decimal(total[name]) for name in expected} == {k: Decimal(v) for k, v in expected.items()}
     assert (days[-1]["succeeded"], days[-2]["succeeded"]) == ("2", "1")
-    assert [(ends.service, ends.succeeded, ends.failed, ends.cancelled) for ends in stats.services] == [
+    assert [(ends.service, ends.succeeded, ends.failed, ends.cancelled) for ends in stats.service_outcomes] == [
         ("text_to_image", 1, 1, 1), ("speech", 1, 0, 0), ("text_to_video", 1, 0, 0),
     ]  # fmt: skip
-    picture = draw(stats)
+    picture = render_stats_image(stats)
     assert picture[:8] == b"\x89PNG\r\n\x1a\n"
-    nothing = await gather_stats(db, "today", datetime.now(UTC) + timedelta(days=40))
-    assert (len(nothing.lines), nothing.total.margin) == (24, Decimal())
+    nothing = await collect_stats(db, "today", datetime.now(UTC) + timedelta(days=40))
+    assert (len(nothing.rows), nothing.total.margin) == (24, Decimal())
 
 
 @pytest.mark.parametrize(
@@ -86,21 +88,21 @@ async def test_the_table_has_the_right_sums_and_the_picture_is_a_png(db: Pool) -
     ],
 )
 def test_what_an_order_costs_us(service: str, values: dict[str, str], usd: str) -> None:
-    assert cost_of(service, values, stars=2) == Decimal(usd)
+    assert order_cost_usd(service, values, price=2) == Decimal(usd)
 
 
 # ---------------------------------------------------------------- the check
 async def test_the_check_says_what_is_wrong_and_raises_an_incident(
     db: Pool, dsn: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    studio = Studio(db, {}, TEXTS, cast("Any", None))
+    studio = AppContext(db, {}, TEXTS, cast("Any", None))
     await add_user(db)
-    await prove_ledger(studio, datetime.now(UTC))
+    await verify_ledger(studio, datetime.now(UTC))
     assert await open_incidents(db) == {}
     assert await asyncio.to_thread(check_by_hand, ["check", "--dsn", dsn]) == 0
     assert "The ledger is right." in capsys.readouterr().out
     await db.execute("UPDATE balances SET available = available + 1")
-    await prove_ledger(studio, datetime.now(UTC))
+    await verify_ledger(studio, datetime.now(UTC))
     assert (await open_incidents(db))["ledger"].facts["wrong_balances"] == 1
     assert await asyncio.to_thread(check_by_hand, ["check", "--dsn", dsn]) == 1
     printed = capsys.readouterr().out

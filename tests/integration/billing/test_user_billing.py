@@ -7,23 +7,23 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from services.billing.invitations import Invitation, take_invitation
-from services.billing.promo_codes import NewPromo, create, redeem
+from services.billing.invitations import InvitationOutcome, accept_invitation
+from services.billing.promo_codes import NewPromoCode, create_promo_code, redeem_promo_code
 from services.billing.referrals import invite_payload, reward_inviter
-from services.billing.subscriptions import refusal, tell_ends
-from services.core.errors import Refused
-from services.core.formatting import day, short_day
+from services.billing.subscriptions import send_subscription_reminders, subscription_refusal_key
+from services.core.errors import InvalidRequest
+from services.core.formatting import format_day, format_short_day
 from services.core.i18n import Texts
 from services.ledger import credits as ledger
-from services.messaging.app_context import Studio
+from services.messaging.app_context import AppContext
 from services.notifications.notices import Notice
-from storage.money.ledger import Balance, check_ledger, get_balance, move
-from storage.money.payments import add_charge
+from storage.money.ledger import Balance, check_ledger, get_balance, transfer
+from storage.money.payments import add_payment
 from storage.money.subscriptions import renew_subscription
 from storage.money.topups import add_topup, mark_paid
 from storage.pool import Pool
-from storage.reports.account_statement import StatementPage, statement
-from storage.users.referrals import Invited, count_invited
+from storage.reports.account_statement import StatementPage, get_statement
+from storage.users.referrals import ReferralCounts, count_referrals
 from tests.support.environments.environment import TEXTS
 from tests.support.test_data.factories import add_job, add_user
 
@@ -31,65 +31,71 @@ NOW = datetime(2026, 8, 13, 12, tzinfo=UTC)
 
 
 @pytest.fixture
-def studio(db: Pool) -> Studio:
-    return Studio(db, {}, Texts(), cast("Any", None))
+def app_context(db: Pool) -> AppContext:
+    return AppContext(db, {}, Texts(), cast("Any", None))
 
 
 # ---------------------------------------------------------------- promo codes
 
 
-async def refusal_of(studio: Studio, code: str, user_id: int) -> str:
-    with pytest.raises(Refused) as refused:
-        await redeem(studio, code, user_id)
+async def refusal_of(app_context: AppContext, code: str, user_id: int) -> str:
+    with pytest.raises(InvalidRequest) as refused:
+        await redeem_promo_code(app_context, code, user_id)
     return refused.value.key
 
 
-async def make(studio: Studio, code: str = "SPRING", *, stars: int = 30, uses: int = 3) -> None:
-    await create(studio, NewPromo.parse([code, str(stars), str(uses), "30d"]), 7)
+async def make(app_context: AppContext, code: str = "SPRING", *, stars: int = 30, uses: int = 3) -> None:
+    await create_promo_code(app_context, NewPromoCode.parse([code, str(stars), str(uses), "30d"]), 7)
 
 
-async def test_a_code_with_three_uses_that_twenty_race_for_is_given_to_three(studio: Studio, db: Pool) -> None:
-    people = [await add_user(db, 2000 + number, stars=0) for number in range(20)]
-    await make(studio)
-    results = await asyncio.gather(*(redeem(studio, "spring", each) for each in people), return_exceptions=True)
+async def test_a_code_with_three_uses_that_twenty_race_for_is_given_to_three(
+    app_context: AppContext, db: Pool
+) -> None:
+    people = [await add_user(db, 2000 + number, credits=0) for number in range(20)]
+    await make(app_context)
+    results = await asyncio.gather(
+        *(redeem_promo_code(app_context, "spring", each) for each in people), return_exceptions=True
+    )
     assert sorted(result for result in results if isinstance(result, int)) == [30, 30, 30]
-    assert {e.key for e in results if isinstance(e, Refused)} == {"promo.used_up"}
+    assert {e.key for e in results if isinstance(e, InvalidRequest)} == {"promo.used_up"}
     assert sum([(await get_balance(db, each)).available for each in people]) == 90
     assert await db.fetchval("SELECT array[used, (SELECT count(*) FROM promo_redemptions)] FROM promo_codes") == [
         3,
         3,
     ]
-    assert (await check_ledger(db)).right
+    assert (await check_ledger(db)).is_consistent
 
 
-async def test_twenty_times_at_once_by_one_person_is_once(studio: Studio, db: Pool) -> None:
-    await add_user(db, stars=0)
-    await make(studio, uses=100)
-    results = await asyncio.gather(*(redeem(studio, "SPRING", 1001) for _ in range(20)), return_exceptions=True)
+async def test_twenty_times_at_once_by_one_person_is_once(app_context: AppContext, db: Pool) -> None:
+    await add_user(db, credits=0)
+    await make(app_context, uses=100)
+    results = await asyncio.gather(
+        *(redeem_promo_code(app_context, "SPRING", 1001) for _ in range(20)), return_exceptions=True
+    )
     assert [result for result in results if isinstance(result, int)] == [30]
-    assert await refusal_of(studio, "spring", 1001) == "promo.yours_already"
+    assert await refusal_of(app_context, "spring", 1001) == "promo.yours_already"
     assert await get_balance(db, 1001) == Balance(30, 0)
     assert await db.fetchval("SELECT used FROM promo_codes") == 1
     assert await db.fetchval("SELECT true FROM ledger_transactions WHERE key = 'promo:SPRING:1001'")
 
 
-async def test_why_a_code_gives_nothing(studio: Studio, db: Pool) -> None:
+async def test_why_a_code_gives_nothing(app_context: AppContext, db: Pool) -> None:
     await add_user(db)
-    await make(studio, "LATE")
+    await make(app_context, "LATE")
     await db.execute("UPDATE promo_codes SET until = now() - interval '1 second'")
-    assert await refusal_of(studio, "LATE", 1001) == "promo.over"
+    assert await refusal_of(app_context, "LATE", 1001) == "promo.over"
     for nonsense in ("NOSUCH", "", "a b", "\x00", "x" * 500, "ПРИВЕТ"):
-        assert await refusal_of(studio, nonsense, 1001) == "promo.unknown"
-    with pytest.raises(Refused, match=r"promo\.exists"):
-        await make(studio, "late")
+        assert await refusal_of(app_context, nonsense, 1001) == "promo.unknown"
+    with pytest.raises(InvalidRequest, match=r"promo\.exists"):
+        await make(app_context, "late")
     assert await get_balance(db, 1001) == Balance(100, 0)
 
 
 def test_what_an_admin_writes_of_a_new_code() -> None:
-    made = NewPromo.parse(["spring", "50", "10", "2026-08-13"], now=NOW)
-    assert (made.code, made.credits, made.uses) == ("SPRING", 50, 10)
-    assert made.until == datetime(2026, 8, 13, 23, 59, 59, 999999, tzinfo=UTC), "the whole day"
-    assert NewPromo.parse(["A-1", "1", "1", "30d"], now=NOW).until == NOW + timedelta(days=30)
+    made = NewPromoCode.parse(["spring", "50", "10", "2026-08-13"], now=NOW)
+    assert (made.code, made.credits, made.max_uses) == ("SPRING", 50, 10)
+    assert made.expires_at == datetime(2026, 8, 13, 23, 59, 59, 999999, tzinfo=UTC), "the whole day"
+    assert NewPromoCode.parse(["A-1", "1", "1", "30d"], now=NOW).expires_at == NOW + timedelta(days=30)
 
 
 @pytest.mark.parametrize(
@@ -112,10 +118,10 @@ def test_what_an_admin_writes_of_a_new_code() -> None:
 )
 def test_what_is_wrong_with_a_new_code(words: str, key: str) -> None:
     if not key:
-        assert NewPromo.parse(words.split(), now=NOW)
+        assert NewPromoCode.parse(words.split(), now=NOW)
         return
-    with pytest.raises(Refused) as refused:
-        NewPromo.parse(words.split(), now=NOW)
+    with pytest.raises(InvalidRequest) as refused:
+        NewPromoCode.parse(words.split(), now=NOW)
     assert refused.value.key == key
     assert "{" not in TEXTS.t("en", key, **refused.value.params)
 
@@ -124,49 +130,58 @@ def test_what_is_wrong_with_a_new_code(words: str, key: str) -> None:
 
 
 async def test_a_new_person_is_invited_once_and_the_first_payment_is_rewarded_once(
-    studio: Studio, db: Pool
+    app_context: AppContext, db: Pool
 ) -> None:
     for user_id in (1001, 1002, 1003):
-        await add_user(db, user_id, stars=0)
-    assert await take_invitation(studio, 1002, invite_payload(1001)) is Invitation.TAKEN
-    assert await take_invitation(studio, 1002, invite_payload(1001)) is Invitation.LATE
-    assert await take_invitation(studio, 1002, invite_payload(1003)) is Invitation.LATE
-    assert await count_invited(db, 1001) == Invited(came=1, rewarded=0)
-    rewards = await asyncio.gather(*(reward_inviter(studio, 1002) for _ in range(5)))
+        await add_user(db, user_id, credits=0)
+    assert await accept_invitation(app_context, 1002, invite_payload(1001)) is InvitationOutcome.ACCEPTED
+    assert await accept_invitation(app_context, 1002, invite_payload(1001)) is InvitationOutcome.TOO_LATE
+    assert await accept_invitation(app_context, 1002, invite_payload(1003)) is InvitationOutcome.TOO_LATE
+    assert await count_referrals(db, 1001) == ReferralCounts(invited=1, rewarded=0)
+    rewards = await asyncio.gather(*(reward_inviter(app_context, 1002) for _ in range(5)))
     assert len([reward for reward in rewards if reward]) == 1
-    assert await count_invited(db, 1001) == Invited(came=1, rewarded=1)
-    assert await count_invited(db, 1003) == Invited(came=0, rewarded=0)
+    assert await count_referrals(db, 1001) == ReferralCounts(invited=1, rewarded=1)
+    assert await count_referrals(db, 1003) == ReferralCounts(invited=0, rewarded=0)
     assert await get_balance(db, 1001) == Balance(20, 0)
 
 
-async def test_own_links_loops_strangers_and_old_customers_give_nothing(studio: Studio, db: Pool) -> None:
+async def test_own_links_loops_strangers_and_old_customers_give_nothing(app_context: AppContext, db: Pool) -> None:
     for user_id in (1001, 1002, 1003, 1004, 1005):
         await add_user(db, user_id)
-    assert await take_invitation(studio, 1001, invite_payload(1001)) is Invitation.OWN
-    assert await take_invitation(studio, 1002, invite_payload(1001)) is Invitation.TAKEN
-    assert await take_invitation(studio, 1001, invite_payload(1002)) is Invitation.LATE
-    assert await take_invitation(studio, 1003, invite_payload(1002)) is Invitation.TAKEN
-    assert await take_invitation(studio, 1001, invite_payload(1003)) is Invitation.LATE, "a loop of three"
+    assert await accept_invitation(app_context, 1001, invite_payload(1001)) is InvitationOutcome.OWN_LINK
+    assert await accept_invitation(app_context, 1002, invite_payload(1001)) is InvitationOutcome.ACCEPTED
+    assert await accept_invitation(app_context, 1001, invite_payload(1002)) is InvitationOutcome.TOO_LATE
+    assert await accept_invitation(app_context, 1003, invite_payload(1002)) is InvitationOutcome.ACCEPTED
+    assert await accept_invitation(app_context, 1001, invite_payload(1003)) is InvitationOutcome.TOO_LATE, (
+        "a loop of three"
+    )
     await add_job(db, 1004)
-    assert await take_invitation(studio, 1004, invite_payload(1001)) is Invitation.LATE, "has ordered"
-    await add_charge(db, "stx1", topup_id=None, user_id=1005, bot_name="main", stars=1, recurring=False)
-    assert await take_invitation(studio, 1005, invite_payload(1001)) is Invitation.LATE, "has paid"
-    assert await take_invitation(studio, 1001, invite_payload(4040)) is Invitation.LATE, "nobody of that id"
+    assert await accept_invitation(app_context, 1004, invite_payload(1001)) is InvitationOutcome.TOO_LATE, (
+        "has ordered"
+    )
+    await add_payment(db, "stx1", topup_id=None, user_id=1005, bot_name="main", stars=1, recurring=False)
+    assert await accept_invitation(app_context, 1005, invite_payload(1001)) is InvitationOutcome.TOO_LATE, (
+        "has paid"
+    )
+    assert await accept_invitation(app_context, 1001, invite_payload(4040)) is InvitationOutcome.TOO_LATE, (
+        "nobody of that id"
+    )
     for payload in (None, "", "ref_", "ref_zz", "ref_-1", "ref_" + "f" * 60, "promo"):
-        assert await take_invitation(studio, 1001, payload) is Invitation.NONE
+        assert await accept_invitation(app_context, 1001, payload) is InvitationOutcome.NONE
     assert await db.fetchval("SELECT array_agg(id ORDER BY id) FROM users WHERE invited_by IS NOT NULL") == [
         1002,
         1003,
     ]
 
 
-async def test_two_who_take_each_others_link_at_once_close_no_loop(studio: Studio, db: Pool) -> None:
+async def test_two_who_take_each_others_link_at_once_close_no_loop(app_context: AppContext, db: Pool) -> None:
     for round_ in range(5):
         ann, bob = 2000 + round_, 3000 + round_
         await add_user(db, ann)
         await add_user(db, bob)
         both = await asyncio.gather(
-            take_invitation(studio, ann, invite_payload(bob)), take_invitation(studio, bob, invite_payload(ann))
+            accept_invitation(app_context, ann, invite_payload(bob)),
+            accept_invitation(app_context, bob, invite_payload(ann)),
         )
         assert sorted(one.value for one in both) == ["late", "taken"]
 
@@ -175,16 +190,16 @@ async def test_two_who_take_each_others_link_at_once_close_no_loop(studio: Studi
 
 
 async def page(db: Pool, number: int = 0, size: int = 10) -> StatementPage:
-    return await statement(db, 1001, page=number, size=size)
+    return await get_statement(db, 1001, page=number, size=size)
 
 
 async def test_the_lines_sum_to_the_balance_and_an_order_is_one_line(db: Pool) -> None:
-    await add_user(db, stars=10)
+    await add_user(db, credits=10)
     made, failed, open_ = [await add_job(db, price=price) for price in (4, 3, 2)]
     await ledger.capture(db, made)
     await ledger.release(db, failed)
     refund = {"key": f"refund:{made.id}", "kind": "refund_job", "source": "revenue", "target": "available"}
-    await move(db, **refund, user_id=1001, amount=4, job_id=made.id)
+    await transfer(db, **refund, user_id=1001, amount=4, job_id=made.id)
     found = await page(db)
     assert [(line.kind, line.settled, line.amount, line.balance) for line in found.lines] == [
         ("refund_job", None, 4, 8),
@@ -198,13 +213,15 @@ async def test_the_lines_sum_to_the_balance_and_an_order_is_one_line(db: Pool) -
 
 
 async def test_a_subscription_a_refund_and_a_debt_in_the_statement(db: Pool) -> None:
-    await add_user(db, stars=0)
+    await add_user(db, credits=0)
     topup_id = await subscribed(db, "stx1")
-    await move(db, key="charge:stx1", kind="topup", user_id=1001, source="stars", target="available", amount=150)
-    await add_charge(db, "stx1", topup_id=topup_id, user_id=1001, bot_name="main", stars=150, recurring=False)
+    await transfer(
+        db, key="charge:stx1", kind="topup", user_id=1001, source="stars", target="available", amount=150
+    )
+    await add_payment(db, "stx1", topup_id=topup_id, user_id=1001, bot_name="main", stars=150, recurring=False)
     await ledger.give_bonus(db, key="subscription:stx1", kind="subscription_bonus", user_id=1001, amount=30)
     await ledger.capture(db, await add_job(db, price=100))
-    assert await ledger.take_back(db, "stx1", 1001, 150) == 100, "the bonus goes back as well"
+    assert await ledger.claw_back(db, "stx1", 1001, 150) == 100, "the bonus goes back as well"
     await ledger.give_bonus(db, key="grant:1", kind="grant", user_id=1001, amount=100)
     assert await ledger.settle_debt(db, "x", 1001) == 100
     found = (await page(db)).lines
@@ -217,13 +234,13 @@ async def test_a_subscription_a_refund_and_a_debt_in_the_statement(db: Pool) -> 
         ("subscription_bonus", 30, 0, 180),
         ("topup", 150, 0, 150),
     ]
-    assert [line.subscription for line in found] == [None, None, None, None, None, "light", "light"]
+    assert [line.tier for line in found] == [None, None, None, None, None, "light", "light"]
     assert (await get_balance(db, 1001)) == Balance(0, 0)
 
 
 async def test_pages_of_the_statement(db: Pool) -> None:
-    await add_user(db, stars=1)
-    await add_user(db, 1002, stars=5)
+    await add_user(db, credits=1)
+    await add_user(db, 1002, credits=5)
     for number in range(11):
         await ledger.give_bonus(db, key=f"grant:{number}", kind="grant", user_id=1001, amount=1)
     first, second = await page(db), await page(db, 1)
@@ -237,10 +254,10 @@ async def test_pages_of_the_statement(db: Pool) -> None:
 
 async def subscribed(db: Pool, charge_id: str, *, days: float = 2, user_id: int = 1001) -> UUID:
     topup_id = uuid4()
-    await add_topup(db, topup_id, user_id=user_id, bot_name="main", stars=150, subscription="light")
+    await add_topup(db, topup_id, user_id=user_id, bot_name="main", stars=150, tier="light")
     await mark_paid(db, topup_id, charge_id)
     await renew_subscription(
-        db, topup_id, user_id=user_id, bot_name="main", plan="light", charge_id=charge_id,
+        db, topup_id, user_id=user_id, bot_name="main", tier="light", charge_id=charge_id,
         expires_at=datetime.now(UTC) + timedelta(days=days), discount=5,
     )  # fmt: skip
     return topup_id
@@ -249,26 +266,26 @@ async def subscribed(db: Pool, charge_id: str, *, days: float = 2, user_id: int 
 async def test_one_subscription_at_a_time(db: Pool) -> None:
     await add_user(db)
     offer, pack = uuid4(), uuid4()
-    await add_topup(db, offer, user_id=1001, bot_name="main", stars=450, subscription="studio")
+    await add_topup(db, offer, user_id=1001, bot_name="main", stars=450, tier="studio")
     await add_topup(db, pack, user_id=1001, bot_name="main", stars=50)
-    assert await refusal(db, 1001, f"{offer.hex}.x") is None
+    assert await subscription_refusal_key(db, 1001, f"{offer.hex}.x") is None
     running = await subscribed(db, "stx1")
-    assert await refusal(db, 1001, f"{offer.hex}.x") == "subscription.one_at_a_time"
-    assert await refusal(db, 1001, f"{pack.hex}.x") is None
-    assert await refusal(db, 1001, "nonsense") is None
+    assert await subscription_refusal_key(db, 1001, f"{offer.hex}.x") == "subscription.one_at_a_time"
+    assert await subscription_refusal_key(db, 1001, f"{pack.hex}.x") is None
+    assert await subscription_refusal_key(db, 1001, "nonsense") is None
     await db.execute("UPDATE subscriptions SET expires_at = now() - interval '1 second'")
-    assert await refusal(db, 1001, f"{offer.hex}.x") is None
-    assert await refusal(db, 1001, f"{running.hex}.x") == "subscription.old_link"
+    assert await subscription_refusal_key(db, 1001, f"{offer.hex}.x") is None
+    assert await subscription_refusal_key(db, 1001, f"{running.hex}.x") == "subscription.old_link"
 
 
 async def told(db: Pool, user_id: int) -> list[str]:
     """What this person will be told, as the notification's errand says it."""
     rows = await db.fetch("SELECT inputs FROM jobs WHERE errand AND user_id = $1 ORDER BY created_at", user_id)
     notices = [Notice.model_validate(row["inputs"]["notice"]) for row in rows]
-    return ["\n".join(line.text(Texts(), "en") for line in notice.lines) for notice in notices]
+    return ["\n".join(line.render(Texts(), "en") for line in notice.lines) for notice in notices]
 
 
-async def test_what_comes_within_three_days_is_told_once(studio: Studio, db: Pool) -> None:
+async def test_what_comes_within_three_days_is_told_once(app_context: AppContext, db: Pool) -> None:
     for user_id in (1001, 1002, 1003):
         await add_user(db, user_id)
     renews = await subscribed(db, "stx1")
@@ -276,7 +293,7 @@ async def test_what_comes_within_three_days_is_told_once(studio: Studio, db: Poo
     await subscribed(db, "stx3", user_id=1003, days=4)
     await db.execute("UPDATE subscriptions SET cancelled = true WHERE id = $1", ends)
     for _ in range(2):
-        await tell_ends(studio, NOW)
+        await send_subscription_reminders(app_context, NOW)
     (first,), (second,) = await told(db, 1001), await told(db, 1002)
     assert "<b>Light</b> renews on" in first
     assert "takes 150 Stars" in first
@@ -285,7 +302,7 @@ async def test_what_comes_within_three_days_is_told_once(studio: Studio, db: Poo
 
     next_month = datetime.now(UTC) + timedelta(days=2, hours=5)
     await db.execute("UPDATE subscriptions SET expires_at = $2 WHERE id = $1", renews, next_month)
-    await tell_ends(studio, NOW)
+    await send_subscription_reminders(app_context, NOW)
     assert len(await told(db, 1001)) == 2, "and again before the next one"
 
 
@@ -299,9 +316,9 @@ async def test_what_comes_within_three_days_is_told_once(studio: Studio, db: Poo
 def test_days_in_words(language: str, long: str, this_year: str, last_year: str) -> None:
     before = datetime(2025, 12, 31, 23, 59, tzinfo=UTC)
     shown = [
-        day(language, NOW),
-        short_day(language, NOW, today=NOW.date()),
-        short_day(language, before, today=NOW.date()),
+        format_day(language, NOW),
+        format_short_day(language, NOW, today=NOW.date()),
+        format_short_day(language, before, today=NOW.date()),
     ]
     assert [each.replace("\N{NO-BREAK SPACE}", " ") for each in shown] == [long, this_year, last_year]
 

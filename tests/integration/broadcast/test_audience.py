@@ -4,8 +4,8 @@ from uuid import uuid4
 
 import pytest
 
-from storage.messaging.broadcast_recipients import Group, add_recipients, claim_recipients, count_audience
-from storage.messaging.broadcasts import add_broadcast, start_broadcast, stop_broadcast, take_broadcast
+from storage.messaging.broadcast_recipients import AudienceFilter, add_recipients, claim_recipients, count_audience
+from storage.messaging.broadcasts import add_broadcast, claim_broadcast, start_broadcast, stop_broadcast
 from storage.pool import Pool
 from tests.support.test_data.factories import add_job, add_user
 
@@ -34,17 +34,17 @@ async def people(db: Pool) -> Pool:
 @pytest.mark.parametrize(
     ("group", "who"),
     [
-        (Group("main"), [1, 2, 7, 8, 9]),
-        (Group("other"), [3]),
-        (Group("main", language="ru"), [1]),
-        (Group("main", active_days=7), [1, 7, 8, 9]),
-        (Group("main", orders="paid"), [7]),
-        (Group("main", orders="never"), [1, 2, 7, 9]),
-        (Group("main", active_days=7, orders="never"), [1, 7, 9]),
-        (Group("main", languages=["ru"]), [1]),
+        (AudienceFilter("main"), [1, 2, 7, 8, 9]),
+        (AudienceFilter("other"), [3]),
+        (AudienceFilter("main", language="ru"), [1]),
+        (AudienceFilter("main", active_days=7), [1, 7, 8, 9]),
+        (AudienceFilter("main", orders="paid"), [7]),
+        (AudienceFilter("main", orders="never"), [1, 2, 7, 9]),
+        (AudienceFilter("main", active_days=7, orders="never"), [1, 7, 9]),
+        (AudienceFilter("main", languages=["ru"]), [1]),
     ],
 )
-async def test_each_audience(people: Pool, group: Group, who: list[int]) -> None:
+async def test_each_audience(people: Pool, group: AudienceFilter, who: list[int]) -> None:
     assert await count_audience(people, group) == len(who)
     broadcast = await add_broadcast(people, uuid4(), 9, "main")
     async with people.acquire() as connection:
@@ -63,9 +63,9 @@ async def test_a_claim_keeps_its_limit_whatever_the_plan(db: Pool) -> None:
     broadcast, runner = await add_broadcast(db, uuid4(), 1, "main"), uuid4()
     async with db.acquire() as connection, connection.transaction():
         await start_broadcast(connection, broadcast.id)
-        await add_recipients(connection, broadcast.id, Group("main"), versions=["*"], fallback="*")
+        await add_recipients(connection, broadcast.id, AudienceFilter("main"), versions=["*"], fallback="*")
     assert await claim_recipients(db, broadcast.id, runner, after=0, limit=1) == [], "nobody took the broadcast"
-    await take_broadcast(db, broadcast.id, 1, runner)
+    await claim_broadcast(db, broadcast.id, 1, runner)
     await db.execute("UPDATE broadcast_recipients SET state = 'sent' WHERE user_id <= 160")
     await db.execute("ANALYZE")
     for number in range(161, 171):

@@ -9,13 +9,13 @@ from storage.jobs.jobs import (
     claim_next_job,
     end_job,
     get_job,
-    hand_over_job,
     insert_job,
     move_to_plan_b,
-    queue_place,
+    queue_position,
+    release_job,
     renew_lease,
 )
-from storage.jobs.journal import begin_step, end_step, read_journal
+from storage.jobs.journal import finish_step, read_journal, start_step
 from storage.pool import Pool
 from tests.support.test_data.factories import add_job, add_user, new_job
 
@@ -53,10 +53,12 @@ async def test_the_same_holder_renews_and_keeps_its_epoch(db: Pool) -> None:
 
 async def test_a_job_that_inngest_has_is_left_alone_until_its_time_is_over(db: Pool) -> None:
     job = await add_job(db, plan="A", start_within=30)
-    assert await claim_next_job(db, "b", seconds=10, per_person=2, take_over=ALL) is None
+    assert await claim_next_job(db, "b", seconds=10, per_user_limit=2, takeover_services=ALL) is None
     await _lapse(db)
-    assert await claim_next_job(db, "b", seconds=10, per_person=2, take_over=[]) is None, "mode a: never"
-    taken = await claim_next_job(db, "b", seconds=10, per_person=2, take_over=ALL)
+    assert await claim_next_job(db, "b", seconds=10, per_user_limit=2, takeover_services=[]) is None, (
+        "mode a: never"
+    )
+    taken = await claim_next_job(db, "b", seconds=10, per_user_limit=2, takeover_services=ALL)
     assert taken
     assert (taken.id, taken.plan, taken.epoch) == (job.id, "B", 1)
     assert await claim_job(db, job.id, "run-1", "A", seconds=10) is None, "the run comes too late"
@@ -66,18 +68,18 @@ async def test_after_a_take_over_the_old_epoch_writes_nothing(db: Pool) -> None:
     job = await add_job(db)
     old = await claim_job(db, job.id, "old", "B", seconds=10)
     await _lapse(db)
-    new = await claim_next_job(db, "new", seconds=0.1, per_person=2, take_over=ALL)
+    new = await claim_next_job(db, "new", seconds=0.1, per_user_limit=2, takeover_services=ALL)
     assert old
     assert new
     assert new.epoch == old.epoch + 1
     assert not await renew_lease(db, job.id, old.epoch, seconds=10)
-    assert await begin_step(db, job.id, "s", old.epoch) is None
-    assert not await end_step(db, job.id, "s", old.epoch, {"value": 1})
+    assert await start_step(db, job.id, "s", old.epoch) is None
+    assert not await finish_step(db, job.id, "s", old.epoch, {"value": 1})
     assert await end_job(db, job.id, old.epoch, "succeeded", failure=None, result={}) is None
-    await hand_over_job(db, job.id, old.epoch)
+    await release_job(db, job.id, old.epoch)
     current = await get_job(db, job.id)
     assert current
-    assert current.holder == "new"
+    assert current.worker_id == "new"
     assert await read_journal(db, job.id) == {}
 
 
@@ -85,10 +87,10 @@ async def test_a_step_ends_once_and_keeps_when_it_first_began(db: Pool) -> None:
     job = await add_job(db)
     claimed = await claim_job(db, job.id, "me", "B", seconds=10)
     assert claimed
-    begun = await begin_step(db, job.id, "s", claimed.epoch)
-    assert await begin_step(db, job.id, "s", claimed.epoch) == begun
-    assert await end_step(db, job.id, "s", claimed.epoch, {"value": 1})
-    assert not await end_step(db, job.id, "s", claimed.epoch, {"value": 2})
+    begun = await start_step(db, job.id, "s", claimed.epoch)
+    assert await start_step(db, job.id, "s", claimed.epoch) == begun
+    assert await finish_step(db, job.id, "s", claimed.epoch, {"value": 1})
+    assert not await finish_step(db, job.id, "s", claimed.epoch, {"value": 2})
     assert (await read_journal(db, job.id))["s"].result == {"value": 1}
 
 
@@ -99,14 +101,14 @@ async def test_an_ended_job_is_nobodys(db: Pool) -> None:
     assert await end_job(db, job.id, claimed.epoch, "failed", failure="failure.provider", result=None)
     await _lapse(db)
     assert await claim_job(db, job.id, "me", "B", seconds=10) is None
-    assert await claim_next_job(db, "b", seconds=10, per_person=2, take_over=ALL) is None
+    assert await claim_next_job(db, "b", seconds=10, per_user_limit=2, takeover_services=ALL) is None
 
 
 async def test_the_oldest_waits_least_and_nobody_has_more_than_their_share(db: Pool) -> None:
     await add_user(db, 2002)
     mine = [await add_job(db) for _ in range(3)]
     theirs = await add_job(db, 2002)
-    taken = [await claim_next_job(db, "b", seconds=10, per_person=2, take_over=ALL) for _ in range(4)]
+    taken = [await claim_next_job(db, "b", seconds=10, per_user_limit=2, takeover_services=ALL) for _ in range(4)]
     assert [job.id if job else None for job in taken] == [mine[0].id, mine[1].id, theirs.id, None]
 
 
@@ -117,7 +119,7 @@ async def test_many_claimers_never_get_the_same_job(db: Pool) -> None:
 
     async def take(name: str) -> list[str]:
         taken = []
-        while job := await claim_next_job(db, name, seconds=10, per_person=2, take_over=ALL):
+        while job := await claim_next_job(db, name, seconds=10, per_user_limit=2, takeover_services=ALL):
             taken.append(str(job.id))
         return taken
 
@@ -127,15 +129,15 @@ async def test_many_claimers_never_get_the_same_job(db: Pool) -> None:
 
 async def test_the_place_in_the_queue_counts_those_before(db: Pool) -> None:
     first, second = await add_job(db), await add_job(db)
-    assert (await queue_place(db, first.id), await queue_place(db, second.id)) == (1, 2)
+    assert (await queue_position(db, first.id), await queue_position(db, second.id)) == (1, 2)
     await claim_job(db, first.id, "me", "B", seconds=10)
-    assert (await queue_place(db, first.id), await queue_place(db, second.id)) == (None, 1)
+    assert (await queue_position(db, first.id), await queue_position(db, second.id)) == (None, 1)
 
 
 async def test_a_job_that_inngest_did_not_take_goes_to_plan_b_at_once(db: Pool) -> None:
     job = await add_job(db, plan="A", start_within=30)
     await move_to_plan_b(db, [job.id])
-    taken = await claim_next_job(db, "b", seconds=10, per_person=2, take_over=[])
+    taken = await claim_next_job(db, "b", seconds=10, per_user_limit=2, takeover_services=[])
     assert taken
     assert taken.id == job.id
 
@@ -147,6 +149,6 @@ async def test_who_has_paid_goes_before_those_who_came_a_little_earlier(db: Pool
     later = await add_job(db, 1002)
     long_ago = await add_job(db)
     await db.execute("UPDATE jobs SET created_at = now() - interval '10 minutes' WHERE id = $1", long_ago.id)
-    assert [await queue_place(db, job.id) for job in (long_ago, later, early)] == [1, 2, 3]
-    taken = [await claim_next_job(db, "b", seconds=10, per_person=3, take_over=ALL) for _ in range(3)]
+    assert [await queue_position(db, job.id) for job in (long_ago, later, early)] == [1, 2, 3]
+    taken = [await claim_next_job(db, "b", seconds=10, per_user_limit=3, takeover_services=ALL) for _ in range(3)]
     assert [job.id for job in taken if job] == [long_ago.id, later.id, early.id]

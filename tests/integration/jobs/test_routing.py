@@ -6,13 +6,13 @@ from datetime import UTC, datetime
 
 import pytest
 
-from services.core.background import Background
+from services.core.background import BackgroundTasks
 from services.hello import HelloResult
-from services.job_kinds import JOBS
-from services.jobs.routing import NoPlanA, PlanAAway, Plans
+from services.job_kinds import JOB_KINDS
+from services.jobs.routing import InngestUnavailable, NoPlanA, PlanRouter
 from storage.jobs.jobs import Job
 from storage.pool import Pool
-from tests.support.environments.environment import until
+from tests.support.environments.environment import wait_until
 
 SERVICE = "text_to_image"
 
@@ -23,16 +23,16 @@ class FakePlanA:
     state: str = "ok"
     since: datetime = datetime(2026, 1, 1, tzinfo=UTC)
 
-    async def runs_something(self) -> bool:
+    async def check_runs(self) -> bool:
         raise AssertionError("nothing is doubted here")
 
     async def send(self, jobs: Sequence[Job]) -> None:
         raise AssertionError("nothing is sent here")
 
-    async def prediction_finished(self, prediction_id: str, job: Job) -> None:
+    async def send_prediction_finished(self, prediction_id: str, job: Job) -> None:
         raise AssertionError("nothing is predicted here")
 
-    async def cancelled(self, job: Job) -> None:
+    async def send_cancellation(self, job: Job) -> None:
         raise AssertionError("nothing is cancelled here")
 
     async def hello(self, name: str, language: str) -> HelloResult:
@@ -45,8 +45,8 @@ def inngest() -> FakePlanA:
 
 
 @pytest.fixture
-def plans(db: Pool, inngest: FakePlanA) -> Plans:
-    return Plans(db, inngest, list(JOBS))
+def plans(db: Pool, inngest: FakePlanA) -> PlanRouter:
+    return PlanRouter(db, inngest, list(JOB_KINDS))
 
 
 @pytest.mark.parametrize(
@@ -61,20 +61,20 @@ def plans(db: Pool, inngest: FakePlanA) -> Plans:
     ],
 )
 async def test_the_table_of_modes(
-    plans: Plans, inngest: FakePlanA, mode: str, healthy: bool, plan: str, waits: bool
+    plans: PlanRouter, inngest: FakePlanA, mode: str, healthy: bool, plan: str, waits: bool
 ) -> None:
     await plans.set_mode(mode)  # type: ignore[arg-type]
     inngest.healthy = healthy
-    assert (plans.choose(SERVICE), plans.waits(SERVICE)) == (plan, waits)
-    assert (SERVICE in plans.may_take_over()) == (mode != "a")
+    assert (plans.choose_plan(SERVICE), plans.waits_for_inngest(SERVICE)) == (plan, waits)
+    assert (SERVICE in plans.takeover_services()) == (mode != "a")
 
 
-async def test_with_nothing_set_the_mode_is_auto(plans: Plans) -> None:
+async def test_with_nothing_set_the_mode_is_auto(plans: PlanRouter) -> None:
     await plans.load()
     assert plans.mode(SERVICE) == "auto"
 
 
-async def test_a_services_own_mode_wins_until_it_is_taken_back(plans: Plans) -> None:
+async def test_a_services_own_mode_wins_until_it_is_taken_back(plans: PlanRouter) -> None:
     await plans.set_mode("a")
     await plans.set_mode("b", service=SERVICE)
     assert (plans.mode(SERVICE), plans.mode("another")) == ("b", "a")
@@ -82,9 +82,9 @@ async def test_a_services_own_mode_wins_until_it_is_taken_back(plans: Plans) -> 
     assert plans.mode(SERVICE) == "a"
 
 
-async def test_a_mode_outlives_the_process_and_nonsense_is_no_mode(db: Pool, plans: Plans) -> None:
+async def test_a_mode_outlives_the_process_and_nonsense_is_no_mode(db: Pool, plans: PlanRouter) -> None:
     await plans.set_mode("b")
-    later = Plans(db, NoPlanA(), list(JOBS))
+    later = PlanRouter(db, NoPlanA(), list(JOB_KINDS))
     await later.load()
     assert later.mode(SERVICE) == "b"
     await db.execute("UPDATE settings SET value = $1", "nonsense")
@@ -94,43 +94,43 @@ async def test_a_mode_outlives_the_process_and_nonsense_is_no_mode(db: Pool, pla
 
 async def test_without_inngest_nothing_can_be_sent() -> None:
     assert not NoPlanA().healthy
-    with pytest.raises(PlanAAway):
+    with pytest.raises(InngestUnavailable):
         await NoPlanA().send([])
 
 
 @pytest.fixture
-async def listening(db: Pool) -> AsyncIterator[Plans]:
+async def listening(db: Pool) -> AsyncIterator[PlanRouter]:
     """Another process's plans."""
-    background, plans = Background(), Plans(db, FakePlanA(), list(JOBS))
-    background.keep(plans.listen, "settings")
+    background, plans = BackgroundTasks(), PlanRouter(db, FakePlanA(), list(JOB_KINDS))
+    background.run_forever(plans.listen, "settings")
     yield plans
     await background.drain(0)
 
 
-async def heard(plans: Plans, mode: str) -> None:
+async def wait_for_mode(plans: PlanRouter, mode: str) -> None:
     async def look() -> bool:
         return plans.mode(SERVICE) == mode
 
-    await until(look, seconds=5, what=f"the other process hears of mode {mode}")
+    await wait_until(look, seconds=5, what=f"the other process hears of mode {mode}")
 
 
-async def test_a_change_reaches_every_process_at_once(plans: Plans, listening: Plans) -> None:
+async def test_a_change_reaches_every_process_at_once(plans: PlanRouter, listening: PlanRouter) -> None:
     await plans.set_mode("b")
-    await heard(listening, "b")
+    await wait_for_mode(listening, "b")
     await plans.set_mode("a", service=SERVICE)
-    await heard(listening, "a")
+    await wait_for_mode(listening, "a")
     await plans.set_mode(None, service=SERVICE)
     await plans.set_mode(None)
-    await heard(listening, "auto")
+    await wait_for_mode(listening, "auto")
 
 
 async def test_a_change_made_while_the_connection_was_lost_is_heard(
-    db: Pool, plans: Plans, listening: Plans
+    db: Pool, plans: PlanRouter, listening: PlanRouter
 ) -> None:
     await plans.set_mode("b")
-    await heard(listening, "b")
+    await wait_for_mode(listening, "b")
     listeners = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND query ILIKE 'LISTEN%'"
     for row in await db.fetch(listeners):
         await db.execute("SELECT pg_terminate_backend($1)", row["pid"])
     await plans.set_mode("a")
-    await heard(listening, "a")
+    await wait_for_mode(listening, "a")

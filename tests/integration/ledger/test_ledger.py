@@ -7,14 +7,14 @@ import pytest
 
 from services.ledger import credits as ledger
 from storage.jobs.jobs import claim_job, end_job
-from storage.money.ledger import Balance, NotEnoughCredits, check_ledger, get_balance, ledger_totals, move
+from storage.money.ledger import Balance, BalanceTooLow, check_ledger, get_balance, ledger_totals, transfer
 from storage.pool import Pool
 from tests.support.test_data.factories import add_job, add_user, new_job
 
 
 async def test_a_new_person_gets_the_welcome_credits_once(db: Pool) -> None:
-    await add_user(db, stars=25)
-    await ledger.welcome(db, 1001, 25)
+    await add_user(db, credits=25)
+    await ledger.give_welcome_credits(db, 1001, 25)
     assert await get_balance(db, 1001) == Balance(25, 0)
     assert await ledger_totals(db) == {"available": 25, "bonuses": -25}
 
@@ -38,16 +38,16 @@ async def test_a_release_gives_everything_back(db: Pool) -> None:
 
 
 async def test_more_than_there_is_cannot_be_held(db: Pool) -> None:
-    await add_user(db, stars=3)
-    with pytest.raises(NotEnoughCredits):
+    await add_user(db, credits=3)
+    with pytest.raises(BalanceTooLow):
         await ledger.hold(db, new_job())
     assert await get_balance(db, 1001) == Balance(3, 0)
 
 
 async def test_many_at_once_cannot_spend_the_same_star_twice(db: Pool) -> None:
-    await add_user(db, stars=10)
+    await add_user(db, credits=10)
     results = await asyncio.gather(*(ledger.hold(db, new_job()) for _ in range(20)), return_exceptions=True)
-    assert sum(isinstance(result, NotEnoughCredits) for result in results) == 18
+    assert sum(isinstance(result, BalanceTooLow) for result in results) == 18
     assert await get_balance(db, 1001) == Balance(2, 8)
 
 
@@ -55,7 +55,7 @@ async def test_the_same_move_from_many_tasks_happens_once(db: Pool) -> None:
     await add_user(db)
     results = await asyncio.gather(
         *(
-            move(db, key="k", kind="test", user_id=1001, source="available", target="held", amount=7)
+            transfer(db, key="k", kind="test", user_id=1001, source="available", target="held", amount=7)
             for _ in range(10)
         )
     )
@@ -106,13 +106,13 @@ async def test_the_database_refuses_to_rewrite_history(db: Pool, statement: str)
     await add_user(db)
     with pytest.raises(asyncpg.PostgresError):
         await db.execute(statement)
-    assert (await check_ledger(db)).right
+    assert (await check_ledger(db)).is_consistent
 
 
 async def test_the_check_sees_what_is_wrong(db: Pool) -> None:
     await add_user(db)
     job = await add_job(db)
-    assert (await check_ledger(db)).right
+    assert (await check_ledger(db)).is_consistent
     claimed = await claim_job(db, job.id, "me", "B", seconds=10)
     assert claimed
     await end_job(db, job.id, claimed.epoch, "succeeded", failure=None, result={})

@@ -9,34 +9,34 @@ from typing import Any, cast
 import pytest
 
 from bot.telegram.bots import create_bots
-from inngest_functions.functions.scheduled_tasks import create_chore_function
+from inngest_functions.functions.scheduled_tasks import create_scheduled_task_function
 from services.billing.payments import Payments
-from services.billing.reconciliation import reconcile, reconcile_stars
-from services.core.background import Background
+from services.billing.reconciliation import reconcile_payments, run_daily_reconciliation
+from services.core.background import BackgroundTasks
 from services.core.i18n import Texts
-from services.job_kinds import JOBS
-from services.jobs.routing import Plans
-from services.maintenance.scheduled_tasks import CHORES, Chore, keep_chores, perform
-from services.messaging.app_context import Studio
-from services.monitoring.daily_summary import send_summary
+from services.job_kinds import JOB_KINDS
+from services.jobs.routing import PlanRouter
+from services.maintenance.scheduled_tasks import SCHEDULED_TASKS, ScheduledTask, run_scheduler, run_task
+from services.messaging.app_context import AppContext
+from services.monitoring.daily_summary import send_daily_summary
 from storage.money.ledger import check_ledger, get_balance
 from storage.pool import Pool
-from tests.support.environments.environment import BOT_TOKEN, Person, TelegramStand, until
-from tests.support.inngest_kit import RecordingClient, StepDouble, build_event, run_function
+from tests.support.environments.environment import BOT_TOKEN, SandboxTelegram, SandboxUser, wait_until
+from tests.support.inngest_kit import FakeStep, RecordingClient, build_event, run_function
 from tests.support.test_data.factories import add_user
 
 ADMIN = 7
 
 
 @dataclass
-class Work:
+class RecordedTask:
     """What a chore does here: counts, waits if told to, fails if told to."""
 
     done: list[datetime] = field(default_factory=list)
     fail: int = 0
     may_end: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def __call__(self, studio: Studio, slot: datetime) -> None:
+    async def __call__(self, app_context: AppContext, slot: datetime) -> None:
         await self.may_end.wait()
         if self.fail:
             self.fail -= 1
@@ -45,31 +45,31 @@ class Work:
 
 
 @dataclass
-class Inngest:
+class FakeInngest:
     healthy: bool = False
 
 
 @pytest.fixture
-def work() -> Work:
-    work = Work()
+def recorded_task() -> RecordedTask:
+    work = RecordedTask()
     work.may_end.set()
     return work
 
 
 @pytest.fixture
-def chore(work: Work) -> Chore:
-    return Chore("sweep", work, "hour")
+def task(recorded_task: RecordedTask) -> ScheduledTask:
+    return ScheduledTask("sweep", recorded_task, "hour")
 
 
 @pytest.fixture
-def studio(db: Pool) -> Studio:
-    return Studio(db, {}, Texts(), cast("Any", None))
+def app_context(db: Pool) -> AppContext:
+    return AppContext(db, {}, Texts(), cast("Any", None))
 
 
-async def keep(studio: Studio, chore: Chore, inngest: Inngest) -> AsyncIterator[None]:
-    background = Background()
-    plans = Plans(studio.db, cast("Any", inngest), list(JOBS))
-    background.keep(lambda: keep_chores(studio, plans, [chore]), "chores")
+async def scheduler(app_context: AppContext, chore: ScheduledTask, inngest: FakeInngest) -> AsyncIterator[None]:
+    background = BackgroundTasks()
+    plans = PlanRouter(app_context.db, cast("Any", inngest), list(JOB_KINDS))
+    background.run_forever(lambda: run_scheduler(app_context, plans, [chore]), "chores")
     yield
     await background.drain(0)
 
@@ -79,7 +79,7 @@ def at(text: str) -> datetime:
 
 
 @pytest.mark.parametrize(
-    ("chore", "now", "slot", "cron"),
+    ("task", "now", "slot", "cron"),
     [
         (("hour", 7, 0), "2026-03-01T10:06:59", "2026-03-01T09:07", "7 * * * *"),
         (("hour", 7, 0), "2026-03-01T10:07:00", "2026-03-01T10:07", "7 * * * *"),
@@ -88,70 +88,82 @@ def at(text: str) -> datetime:
         (("day", 20, 4), "2026-03-01T23:00:00", "2026-03-01T04:20", "20 4 * * *"),
     ],
 )
-def test_when_a_chore_is_due(chore: Any, now: str, slot: str, cron: str, work: Work) -> None:
-    every, minute, hour = chore
-    made = Chore("sweep", work, every, minute=minute, hour=hour)
-    assert (made.slot(at(now)), made.cron) == (at(slot), cron)
+def test_when_a_scheduled_task_is_due(
+    task: Any, now: str, slot: str, cron: str, recorded_task: RecordedTask
+) -> None:
+    every, minute, hour = task
+    made = ScheduledTask("sweep", recorded_task, every, minute=minute, hour=hour)
+    assert (made.last_due_at(at(now)), made.cron) == (at(slot), cron)
 
 
-async def test_two_plans_and_ten_processes_do_it_once(studio: Studio, chore: Chore, work: Work) -> None:
-    slot = chore.slot()
-    did = await asyncio.gather(*(perform(studio, chore, slot, plan) for plan in ("A", "B") * 5))
+async def test_two_plans_and_ten_processes_do_it_once(
+    app_context: AppContext, task: ScheduledTask, recorded_task: RecordedTask
+) -> None:
+    slot = task.last_due_at()
+    did = await asyncio.gather(*(run_task(app_context, task, slot, plan) for plan in ("A", "B") * 5))
     assert did.count(True) == 1
-    assert work.done == [slot]
-    assert not await perform(studio, chore, slot, "B"), "a slot that is done stays done"
+    assert recorded_task.done == [slot]
+    assert not await run_task(app_context, task, slot, "B"), "a slot that is done stays done"
 
 
-async def test_one_that_failed_can_be_had_by_another_at_once(studio: Studio, chore: Chore, work: Work) -> None:
-    work.fail = 1
+async def test_one_that_failed_can_be_had_by_another_at_once(
+    app_context: AppContext, task: ScheduledTask, recorded_task: RecordedTask
+) -> None:
+    recorded_task.fail = 1
     with pytest.raises(RuntimeError):
-        await perform(studio, chore, chore.slot(), "A")
-    assert await perform(studio, chore, chore.slot(), "B")
+        await run_task(app_context, task, task.last_due_at(), "A")
+    assert await run_task(app_context, task, task.last_due_at(), "B")
 
 
-async def test_one_whose_process_died_is_had_again_after_its_claim(studio: Studio, chore: Chore, db: Pool) -> None:
-    slot = chore.slot()
+async def test_one_whose_process_died_is_had_again_after_its_claim(
+    app_context: AppContext, task: ScheduledTask, db: Pool
+) -> None:
+    slot = task.last_due_at()
     await db.execute("INSERT INTO chores VALUES ('sweep', $1, 'A', now() + interval '1 minute')", slot)
-    assert not await perform(studio, chore, slot, "B")
+    assert not await run_task(app_context, task, slot, "B")
     await db.execute("UPDATE chores SET claimed_until = now() - interval '1 second'")
-    assert await perform(studio, chore, slot, "B")
+    assert await run_task(app_context, task, slot, "B")
 
 
-async def due(studio: Studio, chore: Chore) -> None:
+async def due_tasks(app_context: AppContext, chore: ScheduledTask) -> None:
     """As if the chore had been known before its last slot, and not done since."""
-    await studio.db.execute("DELETE FROM chores")
-    earlier = chore.slot() - timedelta(hours=1)
-    await studio.db.execute("INSERT INTO chores VALUES ($1, $2, 'B', now(), now())", chore.id, earlier)
+    await app_context.db.execute("DELETE FROM chores")
+    earlier = chore.last_due_at() - timedelta(hours=1)
+    await app_context.db.execute("INSERT INTO chores VALUES ($1, $2, 'B', now(), now())", chore.id, earlier)
 
 
-async def test_a_process_does_it_while_inngest_is_away(studio: Studio, chore: Chore, work: Work) -> None:
-    await due(studio, chore)
-    async for _ in keep(studio, chore, Inngest(healthy=False)):
-        await until(lambda: _true(work.done == [chore.slot()]), what="the chore is done")
+async def test_a_process_does_it_while_inngest_is_unavailable(
+    app_context: AppContext, task: ScheduledTask, recorded_task: RecordedTask
+) -> None:
+    await due_tasks(app_context, task)
+    async for _ in scheduler(app_context, task, FakeInngest(healthy=False)):
+        await wait_until(lambda: _true(recorded_task.done == [task.last_due_at()]), what="the chore is done")
 
 
 async def test_a_healthy_inngest_has_its_time_first(
-    studio: Studio, chore: Chore, work: Work, monkeypatch: pytest.MonkeyPatch
+    app_context: AppContext, task: ScheduledTask, recorded_task: RecordedTask, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is freshly due is left to it; its cron function does the work, and then nobody else."""
-    await due(studio, chore)
-    monkeypatch.setattr("services.maintenance.scheduled_tasks._INNGEST_HAS", timedelta(hours=2))
-    monkeypatch.setattr("services.maintenance.scheduled_tasks._LOOK_EVERY", 0.01)
-    inngest = Inngest(healthy=True)
-    async for _ in keep(studio, chore, inngest):
+    await due_tasks(app_context, task)
+    monkeypatch.setattr("services.maintenance.scheduled_tasks._INNGEST_GRACE", timedelta(hours=2))
+    monkeypatch.setattr("services.maintenance.scheduled_tasks._POLL_SECONDS", 0.01)
+    inngest = FakeInngest(healthy=True)
+    async for _ in scheduler(app_context, task, inngest):
         client = RecordingClient()
-        step = StepDouble()
-        function = create_chore_function(client, studio, chore)
+        step = FakeStep()
+        function = create_scheduled_task_function(client, app_context, task)
         end = await run_function(function, build_event("demo/hello.world"), step)
-        assert end.output == {"slot": chore.slot().isoformat(), "done": True}
+        assert end.output == {"slot": task.last_due_at().isoformat(), "done": True}
         inngest.healthy = False
-    assert work.done == [chore.slot()]
+    assert recorded_task.done == [task.last_due_at()]
 
 
-async def test_a_first_start_is_late_for_nothing(studio: Studio, chore: Chore, work: Work) -> None:
-    async for _ in keep(studio, chore, Inngest()):
-        await until(lambda: _fetch(studio.db, "SELECT count(*) FROM chores"), what="the chore is met")
-    assert work.done == []
+async def test_a_first_start_is_late_for_nothing(
+    app_context: AppContext, task: ScheduledTask, recorded_task: RecordedTask
+) -> None:
+    async for _ in scheduler(app_context, task, FakeInngest()):
+        await wait_until(lambda: _fetch(app_context.db, "SELECT count(*) FROM chores"), what="the chore is met")
+    assert recorded_task.done == []
 
 
 async def _true(value: bool) -> bool:
@@ -162,50 +174,50 @@ async def _fetch(db: Pool, query: str) -> bool:
     return bool(await db.fetchval(query))
 
 
-def test_every_chore_has_a_name_of_its_own() -> None:
-    assert len({chore.id for chore in CHORES}) == len(CHORES)
+def test_scheduled_task_names_are_unique() -> None:
+    assert len({chore.id for chore in SCHEDULED_TASKS}) == len(SCHEDULED_TASKS)
 
 
 # ---------------------------------------------------------------- what they do
 
 
 @pytest.fixture
-async def telegram(studio: Studio) -> AsyncIterator[TelegramStand]:
-    stand = TelegramStand()
-    await stand.start()
-    yield stand
-    await stand.close()
+async def telegram(app_context: AppContext) -> AsyncIterator[SandboxTelegram]:
+    server = SandboxTelegram()
+    await server.start()
+    yield server
+    await server.close()
 
 
 @pytest.fixture
-async def open_studio(studio: Studio, telegram: TelegramStand) -> AsyncIterator[Studio]:
+async def open_studio(app_context: AppContext, telegram: SandboxTelegram) -> AsyncIterator[AppContext]:
     bots = create_bots({"main": BOT_TOKEN}, telegram.url)
     for bot in bots.values():
         await bot.get_me()
     for user_id in (1001, ADMIN):
-        await Person(telegram, user_id).say("/start")
-    yield replace(studio, bots=bots, admins=frozenset({ADMIN}))
+        await SandboxUser(telegram, user_id).send_text("/start")
+    yield replace(app_context, bots=bots, admins=frozenset({ADMIN}))
     for bot in bots.values():
         await bot.session.close()
 
 
-async def test_the_summary_counts_the_day(open_studio: Studio, telegram: TelegramStand, db: Pool) -> None:
+async def test_the_summary_counts_the_day(open_studio: AppContext, telegram: SandboxTelegram, db: Pool) -> None:
     await add_user(db)
-    await send_summary(open_studio, datetime.now(UTC) + timedelta(seconds=5))
-    (message,) = await Person(telegram, ADMIN).from_bot()
+    await send_daily_summary(open_studio, datetime.now(UTC) + timedelta(seconds=5))
+    (message,) = await SandboxUser(telegram, ADMIN).bot_messages()
     assert "People: 1 new, 0 ordered" in message["text"]
 
 
 async def test_a_payment_whose_update_was_lost_is_credited_once(
-    open_studio: Studio, telegram: TelegramStand, db: Pool
+    open_studio: AppContext, telegram: SandboxTelegram, db: Pool
 ) -> None:
-    await add_user(db, stars=0)
+    await add_user(db, credits=0)
     await Payments(open_studio).send_invoice(user_id=1001, bot_name="main", chat_id=1001, language="en", stars=100)
-    (invoice,) = await telegram.calls("sendInvoice")
+    (invoice,) = await telegram.api_calls("sendInvoice")
     telegram.pay_without_update(1001, 100, invoice["params"]["payload"])
-    await reconcile_stars(open_studio, datetime.now(UTC))
+    await run_daily_reconciliation(open_studio, datetime.now(UTC))
     assert (await get_balance(db, 1001)).available == 100
-    assert "Missing in the ledger: 1" in (await Person(telegram, ADMIN).from_bot())[-1]["text"]
-    again = await reconcile(open_studio)
-    assert (again.payments, again.credited, again.unknown) == (1, 0, 0)
-    assert (await check_ledger(db)).right
+    assert "Missing in the ledger: 1" in (await SandboxUser(telegram, ADMIN).bot_messages())[-1]["text"]
+    again = await reconcile_payments(open_studio)
+    assert (again.payments, again.credited, again.unknown_users) == (1, 0, 0)
+    assert (await check_ledger(db)).is_consistent

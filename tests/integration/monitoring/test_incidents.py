@@ -6,159 +6,166 @@ from typing import Any, cast
 from aiogram.types import PreCheckoutQuery, User
 
 from services.billing.payments import Payments
-from storage.incidents import Told, begin_to_tell, claim_telling
-from tests.support.environments.incidents import ANN, BORIS, PERSON, House, Inngest
+from storage.incidents import AdminMessage, claim_notification, record_send_attempt
+from tests.support.environments.incidents import ADMIN_EN, ADMIN_RU, USER, FakeInngest, IncidentSimulation
 from tests.support.test_data.factories import add_job, add_user
 
 
-async def test_ten_minutes_of_flapping_are_one_message_and_edits(house: House) -> None:
-    house.start()
-    house.start()
-    await house.look()
-    told = house.clock()
+async def test_ten_minutes_of_flapping_are_one_message_and_edits(simulation: IncidentSimulation) -> None:
+    simulation.start_process()
+    simulation.start_process()
+    await simulation.check_once()
+    told = simulation.clock()
     for round_ in range(30):  # away and back every 10 s
-        house.inngest.become(False, f"away: ConnectTimeout {round_}")
-        await house.fall_back()
-        await house.pass_time(10)
-        house.inngest.become(True)
-        await house.pass_time(10)
-    passed = (house.clock() - told).total_seconds()
+        simulation.inngest.set_health(False, f"away: ConnectTimeout {round_}")
+        await simulation.add_fallbacks()
+        await simulation.advance(10)
+        simulation.inngest.set_health(True)
+        await simulation.advance(10)
+    passed = (simulation.clock() - told).total_seconds()
     assert passed == 600
-    for admin in (ANN, BORIS):
-        assert len(await house.sent(admin)) == 1
-        assert 1 <= len(await house.edits(admin)) <= passed / 15
-    assert await house.open() == ["fallback"]
-    await house.calm()
-    assert (await house.count(), await house.open()) == (1, [])
-    last = (await house.edits())[-1]
+    for admin in (ADMIN_EN, ADMIN_RU):
+        assert len(await simulation.sent_messages(admin)) == 1
+        assert 1 <= len(await simulation.edited_texts(admin)) <= passed / 15
+    assert await simulation.open_incident_kinds() == ["fallback"]
+    await simulation.wait_until_resolved()
+    assert (await simulation.count_incidents(), await simulation.open_incident_kinds()) == (1, [])
+    last = (await simulation.edited_texts())[-1]
     assert last.startswith("🟢 <b>Over: Inngest is away</b>")
     assert "30 orders fell back" in last
     assert "0 on Plan A, 30 on Plan B" in last
-    assert (await house.edits(BORIS))[-1].startswith("🟢 <b>Позади: Inngest недоступен</b>")
-    edits = len(await house.edits())
-    await house.calm()
-    assert len(await house.edits()) == edits, "nothing more is said of what is over"
+    assert (await simulation.edited_texts(ADMIN_RU))[-1].startswith("🟢 <b>Позади: Inngest недоступен</b>")
+    edits = len(await simulation.edited_texts())
+    await simulation.wait_until_resolved()
+    assert len(await simulation.edited_texts()) == edits, "nothing more is said of what is over"
 
 
-async def test_trouble_after_the_calm_is_a_new_incident(house: House) -> None:
-    house.start()
-    await house.look()
+async def test_trouble_after_the_calm_is_a_new_incident(simulation: IncidentSimulation) -> None:
+    simulation.start_process()
+    await simulation.check_once()
     for _ in range(2):
-        house.inngest.become(False)
-        await house.look()
-        house.inngest.become(True)
-        await house.calm()
-    assert await house.count() == 2
-    assert len(await house.sent()) == 2
+        simulation.inngest.set_health(False)
+        await simulation.check_once()
+        simulation.inngest.set_health(True)
+        await simulation.wait_until_resolved()
+    assert await simulation.count_incidents() == 2
+    assert len(await simulation.sent_messages()) == 2
 
 
-async def test_many_processes_that_see_it_at_once_make_one(house: House) -> None:
+async def test_many_processes_that_see_it_at_once_make_one(simulation: IncidentSimulation) -> None:
     for _ in range(5):
-        house.start()
-    await house.look()
-    house.inngest.become(False)
-    await house.look()
-    await house.look()
-    assert await house.count() == 1
-    assert (len(await house.sent(ANN)), len(await house.sent(BORIS))) == (1, 1)
-    house.inngest.become(True)
-    await house.calm()
-    assert (len(await house.sent(ANN)), len(await house.edits(ANN))) == (1, 2), "quiet, then over"
+        simulation.start_process()
+    await simulation.check_once()
+    simulation.inngest.set_health(False)
+    await simulation.check_once()
+    await simulation.check_once()
+    assert await simulation.count_incidents() == 1
+    assert (len(await simulation.sent_messages(ADMIN_EN)), len(await simulation.sent_messages(ADMIN_RU))) == (1, 1)
+    simulation.inngest.set_health(True)
+    await simulation.wait_until_resolved()
+    assert (len(await simulation.sent_messages(ADMIN_EN)), len(await simulation.edited_texts(ADMIN_EN))) == (
+        1,
+        2,
+    ), "quiet, then over"
 
 
-async def test_one_process_that_still_sees_it_keeps_it_open(house: House) -> None:
-    house.start()
-    other = house.start()
-    await house.look()
-    away = Inngest(house.clock)
-    away.become(False)
+async def test_one_process_that_still_sees_it_keeps_it_open(simulation: IncidentSimulation) -> None:
+    simulation.start_process()
+    other = simulation.start_process()
+    await simulation.check_once()
+    away = FakeInngest(simulation.clock)
+    away.set_health(False)
     other.plans.plan_a = cast("Any", away)
-    await house.pass_time(300, step=20)
-    assert await house.open() == ["fallback"]
-    away.become(True)
-    await house.calm()
-    assert await house.open() == []
+    await simulation.advance(300, step=20)
+    assert await simulation.open_incident_kinds() == ["fallback"]
+    away.set_health(True)
+    await simulation.wait_until_resolved()
+    assert await simulation.open_incident_kinds() == []
 
 
 # ---------------------------------------------------------------- tellers that die
 
 
-async def opened_but_not_told(house: House) -> int:
+async def opened_but_not_told(simulation: IncidentSimulation) -> int:
     """The incident that a process has opened before it died."""
-    first = house.start()
-    await house.look()
-    house.inngest.become(False)
-    house.clock.forward(5)
-    await first.incidents.look()
-    house.processes.clear()
-    return int(await house.db.fetchval("SELECT id FROM incidents"))
+    first = simulation.start_process()
+    await simulation.check_once()
+    simulation.inngest.set_health(False)
+    simulation.clock.advance(5)
+    await first.incidents.run_due_checks()
+    simulation.processes.clear()
+    return int(await simulation.db.fetchval("SELECT id FROM incidents"))
 
 
-async def test_one_that_died_after_opening_it_is_told_by_another_once(house: House) -> None:
-    await opened_but_not_told(house)
-    house.start()
-    house.start()
-    await house.look()
-    assert (len(await house.sent(ANN)), len(await house.sent(BORIS))) == (1, 1)
+async def test_one_that_died_after_opening_it_is_told_by_another_once(simulation: IncidentSimulation) -> None:
+    await opened_but_not_told(simulation)
+    simulation.start_process()
+    simulation.start_process()
+    await simulation.check_once()
+    assert (len(await simulation.sent_messages(ADMIN_EN)), len(await simulation.sent_messages(ADMIN_RU))) == (1, 1)
 
 
-async def test_one_that_died_with_the_claim_is_followed_when_the_claim_has_run_out(house: House) -> None:
-    incident_id = await opened_but_not_told(house)
-    now = house.clock()
-    assert await claim_telling(house.db, incident_id, now, now + timedelta(seconds=45))
-    house.start()
-    await house.pass_time(40)
-    assert await house.sent() == []
-    await house.pass_time(10)
-    assert len(await house.sent()) == 1
+async def test_one_that_died_with_the_claim_is_followed_when_the_claim_has_run_out(
+    simulation: IncidentSimulation,
+) -> None:
+    incident_id = await opened_but_not_told(simulation)
+    now = simulation.clock()
+    assert await claim_notification(simulation.db, incident_id, now, now + timedelta(seconds=45))
+    simulation.start_process()
+    await simulation.advance(40)
+    assert await simulation.sent_messages() == []
+    await simulation.advance(10)
+    assert len(await simulation.sent_messages()) == 1
 
 
-async def test_one_that_died_before_its_message_left_is_followed_too(house: House) -> None:
-    incident_id = await opened_but_not_told(house)
-    now = house.clock()
-    incident = await claim_telling(house.db, incident_id, now, now + timedelta(seconds=45))
+async def test_one_that_died_before_its_message_left_is_followed_too(simulation: IncidentSimulation) -> None:
+    incident_id = await opened_but_not_told(simulation)
+    now = simulation.clock()
+    incident = await claim_notification(simulation.db, incident_id, now, now + timedelta(seconds=45))
     assert incident
-    trying = Told("main", unanswered=1, tried_at=now.isoformat())
-    assert await begin_to_tell(house.db, incident, ANN, trying)
-    house.start()
-    await house.pass_time(120)
-    assert (len(await house.sent(ANN)), len(await house.sent(BORIS))) == (1, 1)
+    trying = AdminMessage("main", unanswered=1, tried_at=now.isoformat())
+    assert await record_send_attempt(simulation.db, incident, ADMIN_EN, trying)
+    simulation.start_process()
+    await simulation.advance(120)
+    assert (len(await simulation.sent_messages(ADMIN_EN)), len(await simulation.sent_messages(ADMIN_RU))) == (1, 1)
 
 
-async def test_a_teller_whose_claim_has_run_out_sends_nothing(house: House) -> None:
-    incident_id = await opened_but_not_told(house)
-    now = house.clock()
-    slow = await claim_telling(house.db, incident_id, now, now + timedelta(seconds=45))
+async def test_a_teller_whose_claim_has_run_out_sends_nothing(simulation: IncidentSimulation) -> None:
+    incident_id = await opened_but_not_told(simulation)
+    now = simulation.clock()
+    slow = await claim_notification(simulation.db, incident_id, now, now + timedelta(seconds=45))
     assert slow
-    house.start()
-    await house.pass_time(60)
-    assert not await begin_to_tell(house.db, slow, ANN, Told("main", unanswered=1, tried_at=now.isoformat()))
+    simulation.start_process()
+    await simulation.advance(60)
+    assert not await record_send_attempt(
+        simulation.db, slow, ADMIN_EN, AdminMessage("main", unanswered=1, tried_at=now.isoformat())
+    )
 
 
-async def test_a_process_that_was_just_started_does_not_call_it_over(house: House) -> None:
+async def test_a_process_that_was_just_started_does_not_call_it_over(simulation: IncidentSimulation) -> None:
     """It cannot know that it was calm while nobody looked."""
-    await opened_but_not_told(house)
-    house.clock.forward(3600)
-    house.inngest.become(True)
-    house.start()
-    await house.pass_time(100)
-    assert await house.open() == ["fallback"]
-    await house.calm()
-    assert await house.open() == []
-    assert (len(await house.sent()), (await house.edits())[-1][0]) == (1, "🟢")
+    await opened_but_not_told(simulation)
+    simulation.clock.advance(3600)
+    simulation.inngest.set_health(True)
+    simulation.start_process()
+    await simulation.advance(100)
+    assert await simulation.open_incident_kinds() == ["fallback"]
+    await simulation.wait_until_resolved()
+    assert await simulation.open_incident_kinds() == []
+    assert (len(await simulation.sent_messages()), (await simulation.edited_texts())[-1][0]) == (1, "🟢")
 
 
 # ---------------------------------------------------------------- each kind
 
 
-async def test_a_fallback_says_why_how_many_and_what_people_notice(house: House) -> None:
-    process = house.start()
-    await house.look()
-    house.inngest.become(False, "away: Server error for https://inn.gs/e/s3cr3t-event-key")
-    await house.fall_back(2)
+async def test_a_fallback_says_why_how_many_and_what_people_notice(simulation: IncidentSimulation) -> None:
+    process = simulation.start_process()
+    await simulation.check_once()
+    simulation.inngest.set_health(False, "away: Server error for https://inn.gs/e/s3cr3t-event-key")
+    await simulation.add_fallbacks(2)
     await process.plans.set_mode("a", service="speech")
-    await house.look()
-    text = (await house.sent())[0]["text"]
+    await simulation.check_once()
+    text = (await simulation.sent_messages())[0]["text"]
     assert "2 orders fell back to Plan B" in text
     assert "nothing, as orders run on Plan B at once" in text
     assert "in mode A: their orders wait" in text
@@ -166,124 +173,131 @@ async def test_a_fallback_says_why_how_many_and_what_people_notice(house: House)
     assert "s3cr3t" not in text
     await process.plans.set_mode("b")
     await process.plans.set_mode(None, service="speech")
-    await house.calm()
-    assert "Inngest is still away, but the mode is B now" in (await house.edits())[-1]
+    await simulation.wait_until_resolved()
+    assert "Inngest is still away, but the mode is B now" in (await simulation.edited_texts())[-1]
 
 
-async def test_an_inngest_that_nobody_misses_is_no_incident(house: House) -> None:
-    house.inngest.become(False)
-    process = house.start()
-    await house.pass_time(60)
-    assert await house.open() == [], "it was never there, and nothing fell back"
-    await house.fall_back()
-    await house.look()
-    assert await house.open() == ["fallback"]
+async def test_an_inngest_that_nobody_misses_is_no_incident(simulation: IncidentSimulation) -> None:
+    simulation.inngest.set_health(False)
+    process = simulation.start_process()
+    await simulation.advance(60)
+    assert await simulation.open_incident_kinds() == [], "it was never there, and nothing fell back"
+    await simulation.add_fallbacks()
+    await simulation.check_once()
+    assert await simulation.open_incident_kinds() == ["fallback"]
     await process.plans.set_mode("b")
-    await house.calm()
-    assert await house.open() == [], "nothing is to run on it"
+    await simulation.wait_until_resolved()
+    assert await simulation.open_incident_kinds() == [], "nothing is to run on it"
 
 
 async def fail_at_provider(
-    house: House, failed: int, succeeded: int = 0, failure: str = "failure.provider"
+    simulation: IncidentSimulation, failed: int, succeeded: int = 0, failure: str = "failure.provider"
 ) -> None:
     for number in range(failed + succeeded):
-        job = await add_job(house.db, price=0)
-        await house.end(job.id, *(("failed", failure) if number < failed else ("succeeded", None)))
+        job = await add_job(simulation.db, price=0)
+        await simulation.end_job(job.id, *(("failed", failure) if number < failed else ("succeeded", None)))
 
 
-async def test_a_provider_that_fails(house: House) -> None:
-    house.start()
-    await fail_at_provider(house, 4, 0)
-    await fail_at_provider(house, 9, 0, "failure.moderation")
-    await house.pass_time(30)
-    assert await house.open() == [], "four of thirteen are too few, and refused words are nobody's failure"
-    await fail_at_provider(house, 1, 7)
-    await house.pass_time(15)
-    assert await house.open() == []
-    await fail_at_provider(house, 3)
-    await house.pass_time(15)
-    assert await house.open() == ["provider"]
-    text = (await house.sent())[0]["text"]
+async def test_a_provider_that_fails(simulation: IncidentSimulation) -> None:
+    simulation.start_process()
+    await fail_at_provider(simulation, 4, 0)
+    await fail_at_provider(simulation, 9, 0, "failure.moderation")
+    await simulation.advance(30)
+    assert await simulation.open_incident_kinds() == [], (
+        "four of thirteen are too few, and refused words are nobody's failure"
+    )
+    await fail_at_provider(simulation, 1, 7)
+    await simulation.advance(15)
+    assert await simulation.open_incident_kinds() == []
+    await fail_at_provider(simulation, 3)
+    await simulation.advance(15)
+    assert await simulation.open_incident_kinds() == ["provider"]
+    text = (await simulation.sent_messages())[0]["text"]
     assert "8 of 24 failed at a provider" in text
     assert "Text to image: 8 of 24" in text
-    await house.pass_time(900, step=30)
-    assert await house.open() == []
-    assert (await house.edits())[-1].startswith("🟢 <b>Over: A provider is failing")
+    await simulation.advance(900, step=30)
+    assert await simulation.open_incident_kinds() == []
+    assert (await simulation.edited_texts())[-1].startswith("🟢 <b>Over: A provider is failing")
 
 
-async def test_a_queue_that_grows(house: House) -> None:
-    house.start()
-    await add_user(house.db, 1002)
+async def test_a_queue_that_grows(simulation: IncidentSimulation) -> None:
+    simulation.start_process()
+    await add_user(simulation.db, 1002)
     for _ in range(3):
-        waiting = await add_job(house.db)
-        await house.db.execute("UPDATE jobs SET created_at = $2 WHERE id = $1", waiting.id, house.clock())
+        waiting = await add_job(simulation.db)
+        await simulation.db.execute(
+            "UPDATE jobs SET created_at = $2 WHERE id = $1", waiting.id, simulation.clock()
+        )
     for _ in range(2):  # who has as many running as a person may have waits for themselves
-        await add_job(house.db, 1002)
-    await house.db.execute(
+        await add_job(simulation.db, 1002)
+    await simulation.db.execute(
         "UPDATE jobs SET state = 'running', lease_until = now() + interval '1 hour' WHERE user_id = 1002"
     )
-    own = await add_job(house.db, 1002)
-    await house.db.execute(
-        "UPDATE jobs SET created_at = $2 WHERE id = $1", own.id, house.clock() - timedelta(hours=1)
+    own = await add_job(simulation.db, 1002)
+    await simulation.db.execute(
+        "UPDATE jobs SET created_at = $2 WHERE id = $1", own.id, simulation.clock() - timedelta(hours=1)
     )
-    await house.pass_time(120)
-    assert await house.open() == []
-    await house.look()
-    assert await house.open() == ["queue"]
-    assert "3 orders wait, the oldest for 2 min." in (await house.sent())[0]["text"]
-    await house.db.execute("UPDATE jobs SET state = 'running' WHERE user_id = $1", PERSON)
-    await house.calm()
-    assert await house.open() == []
+    await simulation.advance(120)
+    assert await simulation.open_incident_kinds() == []
+    await simulation.check_once()
+    assert await simulation.open_incident_kinds() == ["queue"]
+    assert "3 orders wait, the oldest for 2 min." in (await simulation.sent_messages())[0]["text"]
+    await simulation.db.execute("UPDATE jobs SET state = 'running' WHERE user_id = $1", USER)
+    await simulation.wait_until_resolved()
+    assert await simulation.open_incident_kinds() == []
 
 
-async def test_orders_that_wait_for_inngest_are_one_incident_and_not_two(house: House) -> None:
-    process = house.start()
+async def test_orders_that_wait_for_inngest_are_one_incident_and_not_two(simulation: IncidentSimulation) -> None:
+    process = simulation.start_process()
     await process.plans.set_mode("a")
-    await house.look()
-    house.inngest.become(False)
-    job = await add_job(house.db, plan="A")
-    await house.db.execute("INSERT INTO outbox (job_id) VALUES ($1)", job.id)
-    await house.db.execute("UPDATE jobs SET created_at = $1", house.clock())
-    await house.pass_time(300, step=20)
-    assert await house.open() == ["fallback"]
-    assert "1 order waits to be sent to Inngest" in (await house.edits() or [(await house.sent())[0]["text"]])[-1]
+    await simulation.check_once()
+    simulation.inngest.set_health(False)
+    job = await add_job(simulation.db, plan="A")
+    await simulation.db.execute("INSERT INTO outbox (job_id) VALUES ($1)", job.id)
+    await simulation.db.execute("UPDATE jobs SET created_at = $1", simulation.clock())
+    await simulation.advance(300, step=20)
+    assert await simulation.open_incident_kinds() == ["fallback"]
+    assert (
+        "1 order waits to be sent to Inngest"
+        in (await simulation.edited_texts() or [(await simulation.sent_messages())[0]["text"]])[-1]
+    )
 
 
-async def test_a_ledger_that_is_wrong(house: House) -> None:
-    house.start()
-    await house.look()
-    await house.db.execute("UPDATE balances SET available = available + 1 WHERE user_id = $1", PERSON)
-    await house.pass_time(600, step=20)
-    assert await house.open() == ["ledger"]
-    (message,) = await house.sent()
+async def test_a_ledger_that_is_wrong(simulation: IncidentSimulation) -> None:
+    simulation.start_process()
+    await simulation.check_once()
+    await simulation.db.execute("UPDATE balances SET available = available + 1 WHERE user_id = $1", USER)
+    await simulation.advance(600, step=20)
+    assert await simulation.open_incident_kinds() == ["ledger"]
+    (message,) = await simulation.sent_messages()
     assert "Wrong balances: 1" in message["text"]
-    await house.db.execute("UPDATE balances SET available = available - 1 WHERE user_id = $1", PERSON)
-    await house.pass_time(300, step=20)
-    assert await house.open() == []
-    assert len(await house.sent()) == 1
+    await simulation.db.execute("UPDATE balances SET available = available - 1 WHERE user_id = $1", USER)
+    await simulation.advance(300, step=20)
+    assert await simulation.open_incident_kinds() == []
+    assert len(await simulation.sent_messages()) == 1
 
 
-async def test_payments_that_are_not_confirmed(house: House) -> None:
-    house.start()
-    payments = Payments(house.studio)
+async def test_payments_that_are_not_confirmed(simulation: IncidentSimulation) -> None:
+    simulation.start_process()
+    payments = Payments(simulation.app_context)
     for stars in (100, 250):
-        await payments.send_invoice(user_id=PERSON, bot_name="main", chat_id=PERSON, language="en", stars=stars)
-    for call in await house.telegram.calls("sendInvoice"):
-        assert await payments.check(question(call["params"]), "main") is None
-    assert await house.db.fetchval("SELECT count(*) FROM topups WHERE checked_at IS NOT NULL") == 2
-    await house.db.execute("UPDATE topups SET checked_at = $1", house.clock())
-    await house.pass_time(270, step=30)
-    assert await house.open() == []
-    await house.pass_time(60, step=30)
-    assert "2 payments, 350 ⭐ in all" in (await house.sent())[0]["text"]
-    await house.db.execute("UPDATE topups SET paid_at = now()")
-    await house.calm()
-    assert (await house.open(), (await house.edits())[-1][0]) == ([], "🟢")
+        await payments.send_invoice(user_id=USER, bot_name="main", chat_id=USER, language="en", stars=stars)
+    for call in await simulation.telegram.api_calls("sendInvoice"):
+        assert await payments.validate_checkout(question(call["params"]), "main") is None
+    assert await simulation.db.fetchval("SELECT count(*) FROM topups WHERE checked_at IS NOT NULL") == 2
+    await simulation.db.execute("UPDATE topups SET checked_at = $1", simulation.clock())
+    await simulation.advance(270, step=30)
+    assert await simulation.open_incident_kinds() == []
+    await simulation.advance(60, step=30)
+    assert "2 payments, 350 ⭐ in all" in (await simulation.sent_messages())[0]["text"]
+    await simulation.db.execute("UPDATE topups SET paid_at = now()")
+    await simulation.wait_until_resolved()
+    assert (await simulation.open_incident_kinds(), (await simulation.edited_texts())[-1][0]) == ([], "🟢")
 
 
 def question(invoice: dict[str, Any]) -> PreCheckoutQuery:
     stars = 100 if "100" in invoice["title"] else 250
-    person = User(id=PERSON, is_bot=False, first_name="Ann")
+    person = User(id=USER, is_bot=False, first_name="Ann")
     return PreCheckoutQuery(
         id="1", from_user=person, currency="XTR", total_amount=stars, invoice_payload=invoice["payload"]
     )

@@ -4,26 +4,26 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from providers.elevenlabs.voices import LARGEST_SAMPLE, ElevenLabsVoices
+from providers.elevenlabs.voices import MAX_SAMPLE_BYTES, ElevenLabsVoices
 from providers.protocols import ErrorKind, ProviderError, Voice
-from tests.support.fake_providers.elevenlabs_server import KEY, STOCK, ElevenLabsStand
+from tests.support.fake_providers.elevenlabs_server import KEY, STOCK_VOICES, FakeElevenLabs
 from tests.support.fake_providers.replicate_server import closed_port
-from tests.support.test_data.audio import beep, length_and_loudness
+from tests.support.test_data.audio import beep, duration_and_loudness
 
-RACHEL = next(iter(STOCK))
-
-
-@pytest.fixture
-async def stand() -> AsyncIterator[ElevenLabsStand]:
-    stand = ElevenLabsStand()
-    await stand.start()
-    yield stand
-    await stand.close()
+RACHEL = next(iter(STOCK_VOICES))
 
 
 @pytest.fixture
-async def elevenlabs(stand: ElevenLabsStand) -> AsyncIterator[ElevenLabsVoices]:
-    provider = ElevenLabsVoices(KEY, stand.url, timeout=2)
+async def server() -> AsyncIterator[FakeElevenLabs]:
+    server = FakeElevenLabs()
+    await server.start()
+    yield server
+    await server.close()
+
+
+@pytest.fixture
+async def elevenlabs(server: FakeElevenLabs) -> AsyncIterator[ElevenLabsVoices]:
+    provider = ElevenLabsVoices(KEY, server.url, timeout=2)
     yield provider
     await provider.close()
 
@@ -36,23 +36,23 @@ async def refusal(elevenlabs: ElevenLabsVoices, text: str = "Hello", voice_id: s
     return caught.value
 
 
-async def test_a_voice_note(stand: ElevenLabsStand, elevenlabs: ElevenLabsVoices) -> None:
+async def test_a_voice_note(server: FakeElevenLabs, elevenlabs: ElevenLabsVoices) -> None:
     note = await elevenlabs.speak("Тихое озеро между гор", RACHEL, "ru")
-    seconds, loud = length_and_loudness(note)
+    seconds, loud = duration_and_loudness(note)
     assert seconds > 0.5
     assert loud > 0.1
-    assert stand.spoken == [
+    assert server.speech_requests == [
         {"voice": RACHEL, "text": "Тихое озеро между гор", "model_id": "eleven_multilingual_v2"}
     ]
-    assert stand.requests[0][1].endswith("?output_format=opus_48000_64")
+    assert server.requests[0][1].endswith("?output_format=opus_48000_64")
 
 
 async def test_a_clone_from_bytes_to_speech_to_deletion(
-    stand: ElevenLabsStand, elevenlabs: ElevenLabsVoices
+    server: FakeElevenLabs, elevenlabs: ElevenLabsVoices
 ) -> None:
     voice_id = await elevenlabs.clone("job 17", {"file_1.oga": beep(1.0), "b.ogg": beep(0.5)})
-    assert stand.samples[voice_id] == [("file_1.ogg", "audio/ogg", beep(1.0)), ("b.ogg", "audio/ogg", beep(0.5))]
-    assert Voice(voice_id, "job 17", own=True) in await elevenlabs.voices()
+    assert server.samples[voice_id] == [("file_1.ogg", "audio/ogg", beep(1.0)), ("b.ogg", "audio/ogg", beep(0.5))]
+    assert Voice(voice_id, "job 17", cloned=True) in await elevenlabs.list_voices()
     await elevenlabs.speak("Hello", voice_id, "en")
     await elevenlabs.delete(voice_id)
     await elevenlabs.delete(voice_id)
@@ -60,27 +60,27 @@ async def test_a_clone_from_bytes_to_speech_to_deletion(
 
 
 async def test_a_clone_whose_answer_was_lost_is_found_and_never_made_twice(
-    stand: ElevenLabsStand, elevenlabs: ElevenLabsVoices
+    server: FakeElevenLabs, elevenlabs: ElevenLabsVoices
 ) -> None:
     await elevenlabs.clone("job 1", {"a.ogg": beep(0.5)})
-    stand.knobs.lose_next_answer = 1
+    server.behaviour.drop_next_responses = 1
     with pytest.raises(ProviderError) as caught:
         await elevenlabs.clone("job 17", {"a.ogg": beep(0.5)})
     assert caught.value.kind is ErrorKind.OVERLOADED
-    assert [request[0] for request in stand.requests] == ["POST", "POST"]
-    assert await elevenlabs.find_voice("job 17") == list(stand.voices)[-1]
-    assert await elevenlabs.find_voice("job 1") == list(stand.voices)[-2]
+    assert [request[0] for request in server.requests] == ["POST", "POST"]
+    assert await elevenlabs.find_voice("job 17") == list(server.voices)[-1]
+    assert await elevenlabs.find_voice("job 1") == list(server.voices)[-2]
     assert await elevenlabs.find_voice("job") is None
     assert await elevenlabs.find_voice("Rachel") is None
 
 
-async def test_voices_come_from_all_pages(stand: ElevenLabsStand, elevenlabs: ElevenLabsVoices) -> None:
-    stand.knobs.page = 2
+async def test_voices_come_from_all_pages(server: FakeElevenLabs, elevenlabs: ElevenLabsVoices) -> None:
+    server.behaviour.max_page_size = 2
     for number in range(4):
         await elevenlabs.clone(f"voice {number}", {"a.ogg": beep(0.5)})
-    voices = await elevenlabs.voices()
+    voices = await elevenlabs.list_voices()
     assert len(voices) == 6
-    assert {voice.name for voice in voices if not voice.own} == set(STOCK.values())
+    assert {voice.name for voice in voices if not voice.cloned} == set(STOCK_VOICES.values())
     assert await elevenlabs.find_voice("voice 0") is not None
 
 
@@ -104,29 +104,29 @@ async def test_voices_come_from_all_pages(stand: ElevenLabsStand, elevenlabs: El
     ],
 )
 async def test_a_refusal_is_mapped_and_asked_once(
-    stand: ElevenLabsStand, elevenlabs: ElevenLabsVoices, status: int, code: str, kind: ErrorKind
+    server: FakeElevenLabs, elevenlabs: ElevenLabsVoices, status: int, code: str, kind: ErrorKind
 ) -> None:
-    stand.refuse(status, code, retry_after=9, times=0)
+    server.fail_next(status, code, retry_after=9, times=0)
     error = await refusal(elevenlabs)
     assert error.kind is kind
     assert error.retry_after == (9 if status in {429, 503} else None)
-    assert len(stand.requests) == 1
+    assert len(server.requests) == 1
 
 
-async def test_every_question_is_asked_once(stand: ElevenLabsStand, elevenlabs: ElevenLabsVoices) -> None:
-    stand.refuse(500, times=0)
+async def test_every_question_is_asked_once(server: FakeElevenLabs, elevenlabs: ElevenLabsVoices) -> None:
+    server.fail_next(500, times=0)
     for call in (
         lambda: elevenlabs.clone("x", {"a.ogg": beep(0.5)}),
-        elevenlabs.voices,
+        elevenlabs.list_voices,
         lambda: elevenlabs.find_voice("x"),
         lambda: elevenlabs.delete(RACHEL),
         elevenlabs.check,
     ):
-        stand.requests.clear()
+        server.requests.clear()
         with pytest.raises(ProviderError) as caught:
             await call()
         assert caught.value.kind is ErrorKind.OVERLOADED
-        assert len(stand.requests) == 1
+        assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize(
@@ -139,29 +139,29 @@ async def test_every_question_is_asked_once(stand: ElevenLabsStand, elevenlabs: 
     ],
 )
 async def test_what_is_not_even_asked(
-    stand: ElevenLabsStand, elevenlabs: ElevenLabsVoices, text: str, voice_id: str, kind: ErrorKind
+    server: FakeElevenLabs, elevenlabs: ElevenLabsVoices, text: str, voice_id: str, kind: ErrorKind
 ) -> None:
     assert (await refusal(elevenlabs, text, voice_id)).kind is kind
-    for samples in ({}, {"a.ogg": bytes(LARGEST_SAMPLE + 1)}):
+    for samples in ({}, {"a.ogg": bytes(MAX_SAMPLE_BYTES + 1)}):
         with pytest.raises(ProviderError):
             await elevenlabs.clone("x", samples)
-    assert stand.requests == []
+    assert server.requests == []
 
 
-async def test_speech_that_is_no_voice_note(stand: ElevenLabsStand, elevenlabs: ElevenLabsVoices) -> None:
-    stand.knobs.speech = b"ID3 an mp3"
+async def test_speech_that_is_no_voice_note(server: FakeElevenLabs, elevenlabs: ElevenLabsVoices) -> None:
+    server.behaviour.speech = b"ID3 an mp3"
     assert (await refusal(elevenlabs)).kind is ErrorKind.FAILED
 
 
-async def test_a_wrong_key_a_silent_server_and_a_closed_port(stand: ElevenLabsStand) -> None:
-    stranger = ElevenLabsVoices("sk_wrong", stand.url)
+async def test_a_wrong_key_a_silent_server_and_a_closed_port(server: FakeElevenLabs) -> None:
+    stranger = ElevenLabsVoices("sk_wrong", server.url)
     with pytest.raises(ProviderError) as caught:
         await stranger.check()
     assert caught.value.kind is ErrorKind.FAILED
     await stranger.close()
-    stand.knobs.hang = True
+    server.behaviour.hang = True
     for address, kind in (
-        (stand.url, ErrorKind.TIMED_OUT),
+        (server.url, ErrorKind.TIMED_OUT),
         (f"http://127.0.0.1:{closed_port()}", ErrorKind.OVERLOADED),
     ):
         provider = ElevenLabsVoices(KEY, address, timeout=0.3)

@@ -6,30 +6,30 @@ from collections.abc import AsyncIterator
 import pytest
 from PIL import Image
 
-from providers.openai.text import LONGEST, OpenAIText
-from providers.openai.vision import LARGEST, OpenAIVision
+from providers.openai.text import MAX_PROMPT_LENGTH, OpenAIText
+from providers.openai.vision import MAX_IMAGE_BYTES, OpenAIVision
 from providers.protocols import ErrorKind, ProviderError
-from tests.support.fake_providers.openai_server import KEY, OpenAIStand
+from tests.support.fake_providers.openai_server import KEY, FakeOpenAI
 
 
 @pytest.fixture
-async def stand() -> AsyncIterator[OpenAIStand]:
-    stand = OpenAIStand()
-    await stand.start()
-    yield stand
-    await stand.close()
+async def server() -> AsyncIterator[FakeOpenAI]:
+    server = FakeOpenAI()
+    await server.start()
+    yield server
+    await server.close()
 
 
 @pytest.fixture
-async def vision(stand: OpenAIStand) -> AsyncIterator[OpenAIVision]:
-    provider = OpenAIVision(KEY, stand.url, model="gpt-see", timeout=2)
+async def vision(server: FakeOpenAI) -> AsyncIterator[OpenAIVision]:
+    provider = OpenAIVision(KEY, server.url, model="gpt-see", timeout=2)
     yield provider
     await provider.close()
 
 
 @pytest.fixture
-async def text(stand: OpenAIStand) -> AsyncIterator[OpenAIText]:
-    provider = OpenAIText(KEY, stand.url, model="gpt-write", timeout=2)
+async def text(server: FakeOpenAI) -> AsyncIterator[OpenAIText]:
+    provider = OpenAIText(KEY, server.url, model="gpt-write", timeout=2)
     yield provider
     await provider.close()
 
@@ -41,18 +41,20 @@ def photo(kind: str) -> bytes:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
-async def test_the_picture_goes_out_as_bytes(stand: OpenAIStand, vision: OpenAIVision, kind: str) -> None:
+async def test_the_picture_goes_out_as_bytes(server: FakeOpenAI, vision: OpenAIVision, kind: str) -> None:
     assert await vision.describe(photo(kind)) == f"A {kind} picture of 40 by 30, in soft light"
-    path, body = stand.questions[0]
+    path, body = server.requests[0]
     assert (path, body["model"]) == ("/chat/completions", "gpt-see")
 
 
-@pytest.mark.parametrize("image", [b"text renamed .jpg", b"%PDF-1.7", b"\x89PNG\r\n\x1a\n" + bytes(LARGEST)])
-async def test_what_is_no_picture_is_not_even_sent(stand: OpenAIStand, vision: OpenAIVision, image: bytes) -> None:
+@pytest.mark.parametrize(
+    "image", [b"text renamed .jpg", b"%PDF-1.7", b"\x89PNG\r\n\x1a\n" + bytes(MAX_IMAGE_BYTES)]
+)
+async def test_what_is_no_picture_is_not_even_sent(server: FakeOpenAI, vision: OpenAIVision, image: bytes) -> None:
     with pytest.raises(ProviderError) as caught:
         await vision.describe(image)
     assert caught.value.kind is ErrorKind.BAD_INPUT
-    assert stand.questions == []
+    assert server.requests == []
 
 
 async def test_a_broken_picture_is_the_persons_fault(vision: OpenAIVision) -> None:
@@ -61,28 +63,28 @@ async def test_a_broken_picture_is_the_persons_fault(vision: OpenAIVision) -> No
     assert caught.value.kind is ErrorKind.BAD_INPUT
 
 
-async def test_a_prompt_is_improved(stand: OpenAIStand, text: OpenAIText) -> None:
+async def test_a_prompt_is_improved(server: FakeOpenAI, text: OpenAIText) -> None:
     assert await text.improve("озеро", "ru") == "озеро, in soft light"
-    body = stand.questions[0][1]
+    body = server.requests[0][1]
     assert body["model"] == "gpt-write"
     assert body["messages"][-1] == {"role": "user", "content": "озеро"}
     assert "Russian" in body["messages"][0]["content"]
-    stand.knobs.reply = "слово " * 400
+    server.behaviour.reply = "слово " * 400
     longest = await text.improve("озеро", "ru")
-    assert LONGEST - 10 < len(longest) <= LONGEST
+    assert MAX_PROMPT_LENGTH - 10 < len(longest) <= MAX_PROMPT_LENGTH
     assert longest.endswith("слово")
     with pytest.raises(ProviderError) as caught:
         await text.improve("  ", "ru")
     assert caught.value.kind is ErrorKind.BAD_INPUT
 
 
-async def test_refused_and_empty_answers(stand: OpenAIStand, text: OpenAIText, vision: OpenAIVision) -> None:
-    stand.knobs.refuses = True
+async def test_refused_and_empty_answers(server: FakeOpenAI, text: OpenAIText, vision: OpenAIVision) -> None:
+    server.behaviour.refuses = True
     for call in (text.improve("x", "en"), vision.describe(photo("PNG"))):
         with pytest.raises(ProviderError) as caught:
             await call
         assert caught.value.kind is ErrorKind.MODERATION
-    stand.knobs.refuses, stand.knobs.reply = False, " \n "
+    server.behaviour.refuses, server.behaviour.reply = False, " \n "
     with pytest.raises(ProviderError) as caught:
         await text.improve("x", "en")
     assert caught.value.kind is ErrorKind.FAILED
@@ -100,19 +102,19 @@ async def test_refused_and_empty_answers(stand: OpenAIStand, text: OpenAIText, v
     ],
 )
 async def test_a_refusal_is_mapped_and_asked_once(
-    stand: OpenAIStand, text: OpenAIText, status: int, code: str | None, kind: ErrorKind
+    server: FakeOpenAI, text: OpenAIText, status: int, code: str | None, kind: ErrorKind
 ) -> None:
-    stand.refuse(status, code=code, retry_after=7, times=0)
+    server.fail_next(status, code=code, retry_after=7, times=0)
     with pytest.raises(ProviderError) as caught:
         await text.improve("a lake", "en")
     assert caught.value.kind is kind
     assert caught.value.retry_after == (7 if status in {429, 503} else None)
-    assert len(stand.questions) == 1
+    assert len(server.requests) == 1
 
 
-async def test_a_server_that_never_answers(stand: OpenAIStand) -> None:
-    stand.knobs.hang = True
-    provider = OpenAIVision(KEY, stand.url, timeout=0.2)
+async def test_a_server_that_never_answers(server: FakeOpenAI) -> None:
+    server.behaviour.hang = True
+    provider = OpenAIVision(KEY, server.url, timeout=0.2)
     with pytest.raises(ProviderError) as caught:
         await provider.describe(photo("PNG"))
     assert caught.value.kind is ErrorKind.TIMED_OUT

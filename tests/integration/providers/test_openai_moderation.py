@@ -6,31 +6,31 @@ import pytest
 
 from providers.openai.moderation import OpenAIModeration
 from providers.protocols import ErrorKind, ProviderError
-from tests.support.fake_providers.openai_server import KEY, OpenAIStand
+from tests.support.fake_providers.openai_server import KEY, FakeOpenAI
 from tests.support.fake_providers.replicate_server import closed_port
 
 
 @pytest.fixture
-async def stand() -> AsyncIterator[OpenAIStand]:
-    stand = OpenAIStand()
-    await stand.start()
-    yield stand
-    await stand.close()
+async def server() -> AsyncIterator[FakeOpenAI]:
+    server = FakeOpenAI()
+    await server.start()
+    yield server
+    await server.close()
 
 
 @pytest.fixture
-async def moderation(stand: OpenAIStand) -> AsyncIterator[OpenAIModeration]:
-    provider = OpenAIModeration(KEY, stand.url, timeout=2)
+async def moderation(server: FakeOpenAI) -> AsyncIterator[OpenAIModeration]:
+    provider = OpenAIModeration(KEY, server.url, timeout=2)
     yield provider
     await provider.close()
 
 
-async def test_a_verdict(stand: OpenAIStand, moderation: OpenAIModeration) -> None:
-    stand.knobs.flagged_words = {"бомба": "illicit/violent"}
+async def test_a_verdict(server: FakeOpenAI, moderation: OpenAIModeration) -> None:
+    server.behaviour.flagged_words = {"бомба": "illicit/violent"}
     assert (await moderation.moderate("a quiet lake")).allowed
     verdict = await moderation.moderate("бомба")
     assert (verdict.allowed, verdict.categories) == (False, ("illicit/violent",))
-    assert stand.asked == ["a quiet lake", "бомба"]
+    assert server.moderated_texts == ["a quiet lake", "бомба"]
 
 
 @pytest.mark.parametrize(
@@ -45,25 +45,25 @@ async def test_a_verdict(stand: OpenAIStand, moderation: OpenAIModeration) -> No
     ],
 )
 async def test_a_refusal_is_mapped_and_asked_once(
-    stand: OpenAIStand,
+    server: FakeOpenAI,
     moderation: OpenAIModeration,
     status: int,
     code: str | None,
     kind: ErrorKind,
     wait: float | None,
 ) -> None:
-    stand.refuse(status, code=code, retry_after=wait, times=0, message=f"Incorrect API key provided: {KEY}")
+    server.fail_next(status, code=code, retry_after=wait, times=0, message=f"Incorrect API key provided: {KEY}")
     with pytest.raises(ProviderError) as caught:
         await moderation.moderate("a lake")
     assert (caught.value.kind, caught.value.retry_after) == (kind, wait)
     assert KEY not in str(caught.value)
     assert caught.value.__suppress_context__
-    assert len(stand.asked) == 1
+    assert len(server.moderated_texts) == 1
 
 
-async def test_a_server_that_never_answers(stand: OpenAIStand) -> None:
-    stand.knobs.hang = True
-    provider = OpenAIModeration(KEY, stand.url, timeout=0.2)
+async def test_a_server_that_never_answers(server: FakeOpenAI) -> None:
+    server.behaviour.hang = True
+    provider = OpenAIModeration(KEY, server.url, timeout=0.2)
     with pytest.raises(ProviderError) as caught:
         await provider.moderate("a lake")
     assert caught.value.kind is ErrorKind.TIMED_OUT

@@ -16,22 +16,22 @@ from PIL import Image
 
 from providers.protocols import ErrorKind, Prediction, PredictionRequest, ProviderError
 from providers.replicate.predictions import ReplicateProvider
-from tests.support.fake_providers.replicate_server import TOKEN, ReplicateStand, StandPrediction, closed_port
+from tests.support.fake_providers.replicate_server import TOKEN, FakePrediction, FakeReplicate, closed_port
 
 MODEL = "black-forest-labs/flux-schnell"
 
 
 @pytest.fixture
-async def stand() -> AsyncIterator[ReplicateStand]:
-    stand = ReplicateStand()
-    await stand.start()
-    yield stand
-    await stand.close()
+async def server() -> AsyncIterator[FakeReplicate]:
+    server = FakeReplicate()
+    await server.start()
+    yield server
+    await server.close()
 
 
 @pytest.fixture
-async def replicate(stand: ReplicateStand) -> AsyncIterator[ReplicateProvider]:
-    provider = ReplicateProvider(TOKEN, stand.url, timeout=2)
+async def replicate(server: FakeReplicate) -> AsyncIterator[ReplicateProvider]:
+    provider = ReplicateProvider(TOKEN, server.url, timeout=2)
     yield provider
     await provider.close()
 
@@ -61,30 +61,30 @@ async def refusal(replicate: ReplicateProvider) -> ProviderError:
     return caught.value
 
 
-async def test_a_picture_from_start_to_bytes(stand: ReplicateStand, replicate: ReplicateProvider) -> None:
+async def test_a_picture_from_start_to_bytes(server: FakeReplicate, replicate: ReplicateProvider) -> None:
     prediction = await ended(replicate, await replicate.start(request()))
     assert prediction.status == "succeeded"
     assert len(prediction.outputs) == 2
     picture = Image.open(io.BytesIO(await replicate.fetch(prediction.outputs[0])))
     assert picture.size == (64, 64)
-    assert stand.asked == 1
-    assert stand.requests[0][:2] == ("POST", f"/v1/models/{MODEL}/predictions")
+    assert server.creation_attempts == 1
+    assert server.requests[0][:2] == ("POST", f"/v1/models/{MODEL}/predictions")
 
 
-async def test_a_versioned_model_goes_by_its_version(stand: ReplicateStand, replicate: ReplicateProvider) -> None:
+async def test_a_versioned_model_goes_by_its_version(server: FakeReplicate, replicate: ReplicateProvider) -> None:
     asked = request(model="acme/model:abc123")
     prediction_id = await replicate.start(asked)
-    assert stand.requests[0][:2] == ("POST", "/v1/predictions")
-    assert stand.predictions[0].version == "abc123"
+    assert server.requests[0][:2] == ("POST", "/v1/predictions")
+    assert server.predictions[0].version == "abc123"
     assert await replicate.find(asked, datetime.now(UTC)) == prediction_id
     assert await replicate.find(request(model="acme/model:other"), datetime.now(UTC)) is None
 
 
-async def test_queued_then_running_with_percent(stand: ReplicateStand, replicate: ReplicateProvider) -> None:
-    stand.knobs.seconds = 100
+async def test_queued_then_running_with_percent(server: FakeReplicate, replicate: ReplicateProvider) -> None:
+    server.behaviour.seconds = 100
     prediction_id = await replicate.start(request())
     assert (await replicate.get(prediction_id)).status == "queued"
-    stand.predictions[0].created_at -= timedelta(seconds=40)
+    server.predictions[0].created_at -= timedelta(seconds=40)
     running = await replicate.get(prediction_id)
     assert (running.status, running.percent) == ("running", 40)
 
@@ -94,9 +94,9 @@ async def test_queued_then_running_with_percent(stand: ReplicateStand, replicate
     [("fail", ErrorKind.FAILED), ("nsfw", ErrorKind.MODERATION), ("aborted", ErrorKind.TIMED_OUT)],
 )
 async def test_a_prediction_that_fails(
-    stand: ReplicateStand, replicate: ReplicateProvider, outcome: str, kind: ErrorKind
+    server: FakeReplicate, replicate: ReplicateProvider, outcome: str, kind: ErrorKind
 ) -> None:
-    stand.knobs.outcome = [outcome]  # type: ignore[list-item]
+    server.behaviour.outcome = [outcome]  # type: ignore[list-item]
     prediction = await ended(replicate, await replicate.start(request()))
     assert (prediction.status, prediction.error) == ("failed", kind)
     assert prediction.error_detail
@@ -118,18 +118,18 @@ async def test_a_prediction_that_fails(
     ],
 )
 async def test_a_refusal_is_mapped_and_asked_once(
-    stand: ReplicateStand, replicate: ReplicateProvider, status: int, detail: str, kind: ErrorKind
+    server: FakeReplicate, replicate: ReplicateProvider, status: int, detail: str, kind: ErrorKind
 ) -> None:
-    stand.fault(status, detail=detail, times=0)
+    server.fail_next(status, detail=detail, times=0)
     assert (await refusal(replicate)).kind is kind
-    assert stand.asked == 1
+    assert server.creation_attempts == 1
 
 
 @pytest.mark.parametrize("method", ["start", "get", "find", "check"])
 async def test_a_429_surfaces_at_once_with_its_time(
-    stand: ReplicateStand, replicate: ReplicateProvider, method: str
+    server: FakeReplicate, replicate: ReplicateProvider, method: str
 ) -> None:
-    stand.fault(429, retry_after=33, times=0)
+    server.fail_next(429, retry_after=33, times=0)
     calls = {
         "start": lambda: replicate.start(request()),
         "get": lambda: replicate.get("x"),
@@ -139,30 +139,30 @@ async def test_a_429_surfaces_at_once_with_its_time(
     with pytest.raises(ProviderError) as caught:
         await calls[method]()
     assert (caught.value.kind, caught.value.retry_after) == (ErrorKind.RATE_LIMITED, 33)
-    assert len(stand.requests) == 1
+    assert len(server.requests) == 1
 
 
-async def test_a_429_that_says_its_time_only_in_words(stand: ReplicateStand, replicate: ReplicateProvider) -> None:
-    stand.fault(429, detail="Request was throttled. Your rate limit resets in ~30s.")
+async def test_a_429_that_says_its_time_only_in_words(server: FakeReplicate, replicate: ReplicateProvider) -> None:
+    server.fail_next(429, detail="Request was throttled. Your rate limit resets in ~30s.")
     assert (await refusal(replicate)).retry_after == 30
 
 
-async def test_a_lost_answer_is_found_again(stand: ReplicateStand, replicate: ReplicateProvider) -> None:
+async def test_a_lost_answer_is_found_again(server: FakeReplicate, replicate: ReplicateProvider) -> None:
     before = datetime.now(UTC)
     await replicate.start(request(seed=1))
-    stand.knobs.lose_next_answer = 1
+    server.behaviour.drop_next_responses = 1
     assert (await refusal(replicate)).kind is ErrorKind.OVERLOADED
     await replicate.start(request(seed=2))
-    assert stand.asked == 3
-    assert await replicate.find(request(seed=7), before) == stand.predictions[1].id
+    assert server.creation_attempts == 3
+    assert await replicate.find(request(seed=7), before) == server.predictions[1].id
     assert await replicate.find(request(seed=8), before) is None
 
 
-async def test_a_server_that_never_answers(stand: ReplicateStand) -> None:
-    stand.knobs.hang_before_answer = True
-    provider = ReplicateProvider(TOKEN, stand.url, timeout=0.2)
+async def test_a_server_that_never_answers(server: FakeReplicate) -> None:
+    server.behaviour.hang_before_response = True
+    provider = ReplicateProvider(TOKEN, server.url, timeout=0.2)
     assert (await refusal(provider)).kind is ErrorKind.TIMED_OUT
-    assert await provider.find(request(), datetime.now(UTC)) == stand.predictions[0].id
+    assert await provider.find(request(), datetime.now(UTC)) == server.predictions[0].id
     await provider.close()
 
 
@@ -173,38 +173,38 @@ async def test_a_closed_port() -> None:
 
 
 async def test_find_walks_the_pages_at_home_and_stops_at_the_time(
-    stand: ReplicateStand, replicate: ReplicateProvider
+    server: FakeReplicate, replicate: ReplicateProvider
 ) -> None:
     now = datetime.now(UTC)
     given = {"prompt": "a lake", "num_outputs": 1}
     for number in range(250):
         age = timedelta(seconds=250 - number)
-        stand.predictions.append(
-            StandPrediction(str(number), MODEL, "hidden", given | {"seed": number}, "succeed", now - age, 0)
+        server.predictions.append(
+            FakePrediction(str(number), MODEL, "hidden", given | {"seed": number}, "succeed", now - age, 0)
         )
     assert await replicate.find(request(seed=40), now - timedelta(seconds=220)) == "40"
-    assert [path for _, path, _ in stand.requests] == [
+    assert [path for _, path, _ in server.requests] == [
         "/v1/predictions",
         "/v1/predictions?cursor=100",
         "/v1/predictions?cursor=200",
     ]
-    stand.requests.clear()
+    server.requests.clear()
     assert await replicate.find(request(seed=-1), now) is None
-    assert len(stand.requests) == 2
+    assert len(server.requests) == 2
 
 
 async def test_find_reads_past_a_prediction_that_was_aborted(
-    stand: ReplicateStand, replicate: ReplicateProvider
+    server: FakeReplicate, replicate: ReplicateProvider
 ) -> None:
-    stand.knobs.outcome = ["succeed", "aborted"]
-    stand.knobs.seconds = 0
+    server.behaviour.outcome = ["succeed", "aborted"]
+    server.behaviour.seconds = 0
     prediction_id = await replicate.start(request(seed=1))
     await replicate.start(request(seed=2))
     assert await replicate.find(request(seed=1), datetime.now(UTC)) == prediction_id
 
 
 async def test_a_model_without_a_seed_is_found_by_its_whole_input(
-    stand: ReplicateStand, replicate: ReplicateProvider
+    server: FakeReplicate, replicate: ReplicateProvider
 ) -> None:
     first = PredictionRequest("image", MODEL, {"prompt": "a", "style": "x"}, 1)
     prediction_id = await replicate.start(first)
@@ -213,20 +213,20 @@ async def test_a_model_without_a_seed_is_found_by_its_whole_input(
     assert await replicate.find(other, datetime.now(UTC)) is None
 
 
-async def test_files_go_out_as_bytes(stand: ReplicateStand, replicate: ReplicateProvider) -> None:
+async def test_files_go_out_as_bytes(server: FakeReplicate, replicate: ReplicateProvider) -> None:
     small = b"\x89PNG\r\n\x1a\n" + b"s" * 100
     large = b"\xff\xd8\xff" + b"l" * 300_000
     await replicate.start(request(files={"image": small, "last_frame": large}))
-    given = stand.predictions[0].input
+    given = server.predictions[0].input
     head, _, body = given["image"].partition(",")
     assert (head, base64.b64decode(body)) == ("data:image/png;base64", small)
-    name, kind, data = stand.files[given["last_frame"].rpartition("/")[2]]
+    name, kind, data = server.files[given["last_frame"].rpartition("/")[2]]
     assert (name, kind, data) == ("last_frame.jpeg", "image/jpeg", large)
-    assert stand.asked == 1
+    assert server.creation_attempts == 1
 
 
 async def test_without_a_seed_a_prediction_is_known_by_its_files(
-    stand: ReplicateStand, replicate: ReplicateProvider
+    server: FakeReplicate, replicate: ReplicateProvider
 ) -> None:
     """A lip-sync has no words: another person's must never be taken for it."""
 
@@ -238,26 +238,26 @@ async def test_without_a_seed_a_prediction_is_known_by_its_files(
     ids = [await replicate.start(one) for one in asked]
     assert [await replicate.find(one, datetime.now(UTC)) for one in asked] == ids
     assert await replicate.find(lip_sync(other_photo, b"OggS2"), datetime.now(UTC)) is None
-    stand.files.clear()
+    server.files.clear()
     assert await replicate.find(asked[0], datetime.now(UTC)) is None
 
 
-async def test_cancel(stand: ReplicateStand, replicate: ReplicateProvider) -> None:
-    stand.knobs.seconds = 100
+async def test_cancel(server: FakeReplicate, replicate: ReplicateProvider) -> None:
+    server.behaviour.seconds = 100
     prediction_id = await replicate.start(request())
     await replicate.cancel(prediction_id)
     assert (await replicate.get(prediction_id)).status == "cancelled"
-    stand.fault(422, path="/cancel", detail="already ended")
+    server.fail_next(422, path="/cancel", detail="already ended")
     await replicate.cancel(prediction_id)
     with pytest.raises(ProviderError) as caught:
         await replicate.cancel("unknown")
     assert caught.value.kind is ErrorKind.NOT_FOUND
 
 
-async def test_check(stand: ReplicateStand, replicate: ReplicateProvider) -> None:
+async def test_check(server: FakeReplicate, replicate: ReplicateProvider) -> None:
     await replicate.check()
-    assert stand.requests == [("GET", "/v1/account", True)]
-    stranger = ReplicateProvider("r8_wrong", stand.url)
+    assert server.requests == [("GET", "/v1/account", True)]
+    stranger = ReplicateProvider("r8_wrong", server.url)
     with pytest.raises(ProviderError) as caught:
         await stranger.check()
     assert caught.value.kind is ErrorKind.FAILED
@@ -266,7 +266,7 @@ async def test_check(stand: ReplicateStand, replicate: ReplicateProvider) -> Non
 
 
 async def test_the_token_goes_to_the_api_and_to_nobody_else(
-    stand: ReplicateStand, replicate: ReplicateProvider
+    server: FakeReplicate, replicate: ReplicateProvider
 ) -> None:
     seen: list[str | None] = []
 
@@ -285,7 +285,7 @@ async def test_the_token_goes_to_the_api_and_to_nobody_else(
     assert seen == [None]
     prediction = await ended(replicate, await replicate.start(request()))
     await replicate.fetch(prediction.outputs[0])
-    assert stand.requests[-1][2]
+    assert server.requests[-1][2]
 
 
 async def test_the_stand_as_a_process_of_its_own() -> None:

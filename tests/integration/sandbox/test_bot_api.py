@@ -33,29 +33,29 @@ from aiogram.types import (
 from aiohttp import ClientSession
 from PIL import Image
 
-from sandbox.telegram.client import SimClient
-from sandbox.telegram.serving import serving
+from sandbox.telegram.client import ControlApiClient
+from sandbox.telegram.serving import running_server
 
 TOKEN = "4242:stand-test"
-PERSON = 1001
+USER = 1001
 
 
 @dataclass
-class Stage:
+class BotApiSandbox:
     url: str
     bot: Bot
-    person: SimClient
+    person: ControlApiClient
     http: ClientSession
 
 
 @pytest.fixture
-async def stage() -> AsyncIterator[Stage]:
-    async with serving() as (_, url):
+async def sandbox() -> AsyncIterator[BotApiSandbox]:
+    async with running_server() as (_, url):
         bot = Bot(TOKEN, session=AiohttpSession(api=TelegramAPIServer.from_base(url)))
-        async with SimClient(url) as person, ClientSession() as http:
+        async with ControlApiClient(url) as person, ClientSession() as http:
             await bot.get_me()
             await person.message("/start")
-            yield Stage(url, bot, person, http)
+            yield BotApiSandbox(url, bot, person, http)
         await close_at_once(bot)
 
 
@@ -76,109 +76,111 @@ def button(text: str, **action: Any) -> InlineKeyboardMarkup:
     return InlineKeyboardMarkup(inline_keyboard=[[InlineKeyboardButton(text=text, **action)]])
 
 
-async def test_a_message_with_entities_and_a_keyboard(stage: Stage) -> None:
-    sent = await stage.bot.send_message(
-        PERSON, "<b>hi</b> there", parse_mode="HTML", reply_markup=button("Go", callback_data="x" * 64)
+async def test_a_message_with_entities_and_a_keyboard(sandbox: BotApiSandbox) -> None:
+    sent = await sandbox.bot.send_message(
+        USER, "<b>hi</b> there", parse_mode="HTML", reply_markup=button("Go", callback_data="x" * 64)
     )
     assert sent.text == "hi there"
     assert sent.html_text == "<b>hi</b> there"
-    shown = (await stage.person.chat())["messages"][-1]
+    shown = (await sandbox.person.chat())["messages"][-1]
     assert (shown["from"], shown["html"]) == ("bot", "<b>hi</b> there")
     assert shown["keyboard"] == [[{"text": "Go", "callback_data": "x" * 64}]]
 
 
-async def test_media_come_back_as_they_went(stage: Stage) -> None:
-    sent = await stage.bot.send_photo(PERSON, picture(), caption="<i>c</i>", parse_mode="HTML")
+async def test_media_come_back_as_they_went(sandbox: BotApiSandbox) -> None:
+    sent = await sandbox.bot.send_photo(USER, picture(), caption="<i>c</i>", parse_mode="HTML")
     assert sent.photo is not None
     assert (sent.photo[-1].width, sent.photo[-1].height, sent.caption) == (64, 48, "c")
-    stream = await stage.bot.download(sent.photo[-1].file_id)
+    stream = await sandbox.bot.download(sent.photo[-1].file_id)
     assert stream is not None
     assert stream.read() == picture().data
-    again = await stage.bot.send_photo(PERSON, sent.photo[-1].file_id)
+    again = await sandbox.bot.send_photo(USER, sent.photo[-1].file_id)
     assert again.photo == sent.photo
-    media = (await stage.person.chat())["messages"][-1]["media"][0]
-    async with stage.http.get(f"{stage.url}/sim/file/{media['file_id']}", headers={"Range": "bytes=0-3"}) as part:
+    media = (await sandbox.person.chat())["messages"][-1]["media"][0]
+    async with sandbox.http.get(
+        f"{sandbox.url}/sim/file/{media['file_id']}", headers={"Range": "bytes=0-3"}
+    ) as part:
         assert (part.status, await part.read()) == (206, b"\x89PNG")
 
 
-async def test_other_media(stage: Stage) -> None:
+async def test_other_media(sandbox: BotApiSandbox) -> None:
     data = BufferedInputFile(b"data", "f.bin")
-    assert (await stage.bot.send_video(PERSON, data, width=4, height=3, duration=2)).video is not None
-    assert (await stage.bot.send_voice(PERSON, data, duration=2)).voice is not None
-    assert (await stage.bot.send_animation(PERSON, data)).animation is not None
-    audio = (await stage.bot.send_audio(PERSON, data, title="t", performer="p")).audio
+    assert (await sandbox.bot.send_video(USER, data, width=4, height=3, duration=2)).video is not None
+    assert (await sandbox.bot.send_voice(USER, data, duration=2)).voice is not None
+    assert (await sandbox.bot.send_animation(USER, data)).animation is not None
+    audio = (await sandbox.bot.send_audio(USER, data, title="t", performer="p")).audio
     assert audio is not None
     assert (audio.title, audio.performer) == ("t", "p")
-    document = (await stage.bot.send_document(PERSON, data)).document
+    document = (await sandbox.bot.send_document(USER, data)).document
     assert document is not None
     assert (document.file_name, document.file_size) == ("f.bin", 4)
 
 
-async def test_an_album_is_one_group(stage: Stage) -> None:
-    album = await stage.bot.send_media_group(
-        PERSON, [InputMediaPhoto(media=picture(), caption="a") for _ in range(3)]
+async def test_an_album_is_one_group(sandbox: BotApiSandbox) -> None:
+    album = await sandbox.bot.send_media_group(
+        USER, [InputMediaPhoto(media=picture(), caption="a") for _ in range(3)]
     )
     assert len({message.media_group_id for message in album}) == 1
     assert [message.caption for message in album] == ["a"] * 3
 
 
-async def test_edits(stage: Stage) -> None:
-    sent = await stage.bot.send_message(PERSON, "one", reply_markup=button("Go", callback_data="go"))
-    edited = await stage.bot.edit_message_text("two", chat_id=PERSON, message_id=sent.message_id)
+async def test_edits(sandbox: BotApiSandbox) -> None:
+    sent = await sandbox.bot.send_message(USER, "one", reply_markup=button("Go", callback_data="go"))
+    edited = await sandbox.bot.edit_message_text("two", chat_id=USER, message_id=sent.message_id)
     assert not isinstance(edited, bool)
     assert (edited.text, edited.reply_markup) == ("two", None)
-    await stage.bot.edit_message_reply_markup(
-        chat_id=PERSON, message_id=sent.message_id, reply_markup=button("More", url="https://a.b")
+    await sandbox.bot.edit_message_reply_markup(
+        chat_id=USER, message_id=sent.message_id, reply_markup=button("More", url="https://a.b")
     )
-    shown = (await stage.person.chat())["messages"][-1]
+    shown = (await sandbox.person.chat())["messages"][-1]
     assert (shown["text"], shown["edited"], shown["edits"]) == ("two", True, 1)
-    photo = await stage.bot.send_photo(PERSON, picture(), caption="c")
-    await stage.bot.edit_message_caption(chat_id=PERSON, message_id=photo.message_id, caption="d")
+    photo = await sandbox.bot.send_photo(USER, picture(), caption="c")
+    await sandbox.bot.edit_message_caption(chat_id=USER, message_id=photo.message_id, caption="d")
     media = InputMediaPhoto(media=picture(32, 32), caption="e")
-    await stage.bot.edit_message_media(media, chat_id=PERSON, message_id=photo.message_id)
-    shown = (await stage.person.chat())["messages"][-1]
+    await sandbox.bot.edit_message_media(media, chat_id=USER, message_id=photo.message_id)
+    shown = (await sandbox.person.chat())["messages"][-1]
     assert (shown["caption"], shown["media"][0]["width"]) == ("e", 32)
 
 
-async def test_the_rest_of_what_a_chat_can_do(stage: Stage) -> None:
-    bot = stage.bot
-    one = await bot.send_message(PERSON, "one", reply_parameters=ReplyParameters(message_id=1))
+async def test_the_rest_of_what_a_chat_can_do(sandbox: BotApiSandbox) -> None:
+    bot = sandbox.bot
+    one = await bot.send_message(USER, "one", reply_parameters=ReplyParameters(message_id=1))
     assert one.reply_to_message is not None
     assert one.reply_to_message.text == "/start"
-    assert (await bot.copy_message(PERSON, PERSON, one.message_id)).message_id == one.message_id + 1
-    assert (await bot.forward_message(PERSON, PERSON, one.message_id)).forward_origin is not None
-    dice = (await bot.send_dice(PERSON)).dice
+    assert (await bot.copy_message(USER, USER, one.message_id)).message_id == one.message_id + 1
+    assert (await bot.forward_message(USER, USER, one.message_id)).forward_origin is not None
+    dice = (await bot.send_dice(USER)).dice
     assert dice is not None
     assert 1 <= dice.value <= 6
-    await stage.person.post("dice", values=[6, 2])
-    thrown = [(await bot.send_dice(PERSON)).dice for _ in range(2)]
+    await sandbox.person.post("dice", values=[6, 2])
+    thrown = [(await bot.send_dice(USER)).dice for _ in range(2)]
     assert [d.value for d in thrown if d] == [6, 2]
-    assert await bot.send_chat_action(PERSON, "typing")
-    assert (await stage.person.chat())["action"] == "typing"
-    assert await bot.pin_chat_message(PERSON, one.message_id)
-    assert await bot.set_message_reaction(PERSON, 1, [ReactionTypeEmoji(emoji="👍")])
-    chat = await stage.person.chat()
+    assert await bot.send_chat_action(USER, "typing")
+    assert (await sandbox.person.chat())["action"] == "typing"
+    assert await bot.pin_chat_message(USER, one.message_id)
+    assert await bot.set_message_reaction(USER, 1, [ReactionTypeEmoji(emoji="👍")])
+    chat = await sandbox.person.chat()
     assert (chat["pinned"], chat["messages"][0]["reactions"]) == ([one.message_id], ["👍"])
-    assert (await bot.get_chat(PERSON)).type == "private"
-    assert (await bot.get_chat_member(PERSON, PERSON)).status == "member"
-    assert await bot.delete_message(PERSON, one.message_id)
-    assert await bot.delete_messages(PERSON, [1, 999])
-    assert [m["deleted"] for m in (await stage.person.chat())["messages"][:2]] == [True, True]
+    assert (await bot.get_chat(USER)).type == "private"
+    assert (await bot.get_chat_member(USER, USER)).status == "member"
+    assert await bot.delete_message(USER, one.message_id)
+    assert await bot.delete_messages(USER, [1, 999])
+    assert [m["deleted"] for m in (await sandbox.person.chat())["messages"][:2]] == [True, True]
 
 
-async def test_profile_and_commands(stage: Stage) -> None:
-    bot = stage.bot
+async def test_profile_and_commands(sandbox: BotApiSandbox) -> None:
+    bot = sandbox.bot
     await bot.set_my_name("Diptych")
     await bot.set_my_description("All of it")
     await bot.set_my_short_description("Short")
     assert (await bot.get_me()).first_name == "Diptych"
     assert (await bot.get_my_short_description()).short_description == "Short"
     await bot.set_my_commands([BotCommand(command="menu", description="All")])
-    scope = BotCommandScopeChat(chat_id=PERSON)
+    scope = BotCommandScopeChat(chat_id=USER)
     await bot.set_my_commands([BotCommand(command="menu", description="Alle")], scope=scope)
-    assert (await stage.person.chat())["commands"] == [{"command": "menu", "description": "Alle"}]
+    assert (await sandbox.person.chat())["commands"] == [{"command": "menu", "description": "Alle"}]
     await bot.delete_my_commands(scope=scope)
-    assert (await stage.person.chat())["commands"] == [{"command": "menu", "description": "All"}]
+    assert (await sandbox.person.chat())["commands"] == [{"command": "menu", "description": "All"}]
     assert [c.command for c in await bot.get_my_commands()] == ["menu"]
 
 
@@ -187,137 +189,137 @@ LONG = "x" * 4097
 STARS = [LabeledPrice(label="l", amount=5)]
 INVOICE: dict[str, Any] = {"title": "t", "description": "d", "payload": "p", "currency": "XTR", "prices": STARS}
 REFUSED: list[tuple[Request, str]] = [
-    (lambda b: b.send_message(PERSON, LONG), "message is too long"),
-    (lambda b: b.send_message(PERSON, "<b>a", parse_mode="HTML"), "can't parse entities: Can't find end tag"),
-    (lambda b: b.send_photo(PERSON, picture(), caption="x" * 1025), "message caption is too long"),
+    (lambda b: b.send_message(USER, LONG), "message is too long"),
+    (lambda b: b.send_message(USER, "<b>a", parse_mode="HTML"), "can't parse entities: Can't find end tag"),
+    (lambda b: b.send_photo(USER, picture(), caption="x" * 1025), "message caption is too long"),
     (
-        lambda b: b.send_message(PERSON, "x", reply_markup=button("a", callback_data="é" * 33)),
+        lambda b: b.send_message(USER, "x", reply_markup=button("a", callback_data="é" * 33)),
         "BUTTON_DATA_INVALID",
     ),
-    (lambda b: b.send_message(PERSON, "x", reply_markup=button("a")), "Text buttons are unallowed in the inline"),
+    (lambda b: b.send_message(USER, "x", reply_markup=button("a")), "Text buttons are unallowed in the inline"),
     (lambda b: b.send_message(777, "x"), "chat not found"),
     (lambda b: b.send_message("@nobody", "x"), "chat not found"),
-    (lambda b: b.send_photo(PERSON, "nonsense"), "wrong file identifier/HTTP URL specified"),
-    (lambda b: b.send_photo(PERSON, BufferedInputFile(b"text", "a.png")), "IMAGE_PROCESS_FAILED"),
-    (lambda b: b.send_photo(PERSON, picture(2100, 100)), "PHOTO_INVALID_DIMENSIONS"),
-    (lambda b: b.send_photo(PERSON, BufferedInputFile(b"\0" * 10_485_761, "a.png")), "is too big for a photo"),
-    (lambda b: b.send_photo(PERSON, BufferedInputFile(b"", "a.png")), "file must be non-empty"),
-    (lambda b: b.send_media_group(PERSON, [InputMediaPhoto(media=picture())]), "media group must include 2-10"),
+    (lambda b: b.send_photo(USER, "nonsense"), "wrong file identifier/HTTP URL specified"),
+    (lambda b: b.send_photo(USER, BufferedInputFile(b"text", "a.png")), "IMAGE_PROCESS_FAILED"),
+    (lambda b: b.send_photo(USER, picture(2100, 100)), "PHOTO_INVALID_DIMENSIONS"),
+    (lambda b: b.send_photo(USER, BufferedInputFile(b"\0" * 10_485_761, "a.png")), "is too big for a photo"),
+    (lambda b: b.send_photo(USER, BufferedInputFile(b"", "a.png")), "file must be non-empty"),
+    (lambda b: b.send_media_group(USER, [InputMediaPhoto(media=picture())]), "media group must include 2-10"),
     (
-        lambda b: b.send_media_group(PERSON, [InputMediaPhoto(media=picture())] * 11),
+        lambda b: b.send_media_group(USER, [InputMediaPhoto(media=picture())] * 11),
         "too many messages to send as an album",
     ),
     (
-        lambda b: b.send_media_group(PERSON, [InputMediaPhoto(media=picture()), InputMediaAudio(media=picture())]),
+        lambda b: b.send_media_group(USER, [InputMediaPhoto(media=picture()), InputMediaAudio(media=picture())]),
         "can't use the media of the specified type in the album",
     ),
-    (lambda b: b.edit_message_text("x", chat_id=PERSON, message_id=99), "message to edit not found"),
-    (lambda b: b.edit_message_text("x", chat_id=PERSON, message_id=1), "message can't be edited"),
-    (lambda b: b.delete_message(PERSON, 99), "message to delete not found"),
+    (lambda b: b.edit_message_text("x", chat_id=USER, message_id=99), "message to edit not found"),
+    (lambda b: b.edit_message_text("x", chat_id=USER, message_id=1), "message can't be edited"),
+    (lambda b: b.delete_message(USER, 99), "message to delete not found"),
     (
         lambda b: b.answer_callback_query("123"),
         "query is too old and response timeout expired or query ID is invalid",
     ),
     (lambda b: b.get_file("nonsense"), "wrong file_id or the file is temporarily unavailable"),
     (
-        lambda b: b.send_message(PERSON, "x", reply_parameters=ReplyParameters(message_id=99)),
+        lambda b: b.send_message(USER, "x", reply_parameters=ReplyParameters(message_id=99)),
         "message to be replied",
     ),
-    (lambda b: b.send_chat_action(PERSON, "dancing"), "wrong parameter action in request"),
-    (lambda b: b.send_invoice(PERSON, **{**INVOICE, "prices": STARS * 2}), "STARS_INVOICE_INVALID"),
-    (lambda b: b.send_invoice(PERSON, **INVOICE, provider_token="x"), "STARS_INVOICE_INVALID"),
-    (lambda b: b.send_invoice(PERSON, **{**INVOICE, "payload": "p" * 129}), "INVOICE_PAYLOAD_INVALID"),
-    (lambda b: b.send_invoice(PERSON, **{**INVOICE, "currency": "USD"}), "PAYMENT_PROVIDER_INVALID"),
-    (lambda b: b.refund_star_payment(PERSON, "none"), "CHARGE_NOT_FOUND"),
+    (lambda b: b.send_chat_action(USER, "dancing"), "wrong parameter action in request"),
+    (lambda b: b.send_invoice(USER, **{**INVOICE, "prices": STARS * 2}), "STARS_INVOICE_INVALID"),
+    (lambda b: b.send_invoice(USER, **INVOICE, provider_token="x"), "STARS_INVOICE_INVALID"),
+    (lambda b: b.send_invoice(USER, **{**INVOICE, "payload": "p" * 129}), "INVOICE_PAYLOAD_INVALID"),
+    (lambda b: b.send_invoice(USER, **{**INVOICE, "currency": "USD"}), "PAYMENT_PROVIDER_INVALID"),
+    (lambda b: b.refund_star_payment(USER, "none"), "CHARGE_NOT_FOUND"),
     (lambda b: b.set_my_commands([BotCommand(command="Menü", description="d")]), "BOT_COMMAND_INVALID"),
 ]
 
 
 @pytest.mark.parametrize(("request_", "words"), REFUSED, ids=[words for _, words in REFUSED])
-async def test_refusals(stage: Stage, request_: Request, words: str) -> None:
-    before = len((await stage.person.chat())["messages"])
+async def test_refusals(sandbox: BotApiSandbox, request_: Request, words: str) -> None:
+    before = len((await sandbox.person.chat())["messages"])
     with pytest.raises(TelegramBadRequest) as raised:
-        await request_(stage.bot)
+        await request_(sandbox.bot)
     assert words in raised.value.message
     assert raised.value.message.startswith("Bad Request: ")
-    assert len((await stage.person.chat())["messages"]) == before
+    assert len((await sandbox.person.chat())["messages"]) == before
 
 
-async def test_an_edit_that_changes_nothing(stage: Stage) -> None:
-    sent = await stage.bot.send_message(PERSON, "same")
+async def test_an_edit_that_changes_nothing(sandbox: BotApiSandbox) -> None:
+    sent = await sandbox.bot.send_message(USER, "same")
     with pytest.raises(TelegramBadRequest, match="message is not modified: specified new message content"):
-        await stage.bot.edit_message_text(
-            "<b></b>same ", chat_id=PERSON, message_id=sent.message_id, parse_mode="HTML"
+        await sandbox.bot.edit_message_text(
+            "<b></b>same ", chat_id=USER, message_id=sent.message_id, parse_mode="HTML"
         )
     keyboard = ReplyKeyboardMarkup(keyboard=[[KeyboardButton(text="k")]])
-    with_keys = await stage.bot.send_message(PERSON, "keys", reply_markup=keyboard)
+    with_keys = await sandbox.bot.send_message(USER, "keys", reply_markup=keyboard)
     with pytest.raises(TelegramBadRequest, match="message can't be edited"):
-        await stage.bot.edit_message_text("x", chat_id=PERSON, message_id=with_keys.message_id)
-    photo = await stage.bot.send_photo(PERSON, picture())
+        await sandbox.bot.edit_message_text("x", chat_id=USER, message_id=with_keys.message_id)
+    photo = await sandbox.bot.send_photo(USER, picture())
     with pytest.raises(TelegramBadRequest, match="there is no text in the message to edit"):
-        await stage.bot.edit_message_text("x", chat_id=PERSON, message_id=photo.message_id)
+        await sandbox.bot.edit_message_text("x", chat_id=USER, message_id=photo.message_id)
 
 
-async def test_a_person_who_blocked_or_never_started(stage: Stage) -> None:
-    await stage.person.post("people", id=2002)
+async def test_a_person_who_blocked_or_never_started(sandbox: BotApiSandbox) -> None:
+    await sandbox.person.post("people", id=2002)
     with pytest.raises(TelegramForbiddenError, match="bot can't initiate conversation with a user"):
-        await stage.bot.send_message(2002, "x")
-    assert (await stage.person.post("block", user_id=PERSON))["blocked"]
+        await sandbox.bot.send_message(2002, "x")
+    assert (await sandbox.person.post("block", user_id=USER))["blocked"]
     with pytest.raises(TelegramForbiddenError, match="Forbidden: bot was blocked by the user"):
-        await stage.bot.send_message(PERSON, "x")
-    await stage.person.post("block", user_id=PERSON, blocked=False)
-    await stage.bot.send_message(PERSON, "x")
+        await sandbox.bot.send_message(USER, "x")
+    await sandbox.person.post("block", user_id=USER, blocked=False)
+    await sandbox.bot.send_message(USER, "x")
 
 
-async def test_uploads_over_fifty_megabytes(stage: Stage) -> None:
+async def test_uploads_over_fifty_megabytes(sandbox: BotApiSandbox) -> None:
     with pytest.raises(TelegramEntityTooLarge, match="Request Entity Too Large"):
-        await stage.bot.send_document(PERSON, BufferedInputFile(bytes(50 * 1024 * 1024 + 1), "big"))
-    sent = await stage.bot.send_document(PERSON, BufferedInputFile(bytes(20 * 1024 * 1024 + 1), "big"))
+        await sandbox.bot.send_document(USER, BufferedInputFile(bytes(50 * 1024 * 1024 + 1), "big"))
+    sent = await sandbox.bot.send_document(USER, BufferedInputFile(bytes(20 * 1024 * 1024 + 1), "big"))
     assert sent.document is not None
     with pytest.raises(TelegramBadRequest, match="Bad Request: file is too big"):
-        await stage.bot.get_file(sent.document.file_id)
+        await sandbox.bot.get_file(sent.document.file_id)
 
 
-async def test_what_is_unknown_is_never_a_fake_success(stage: Stage) -> None:
+async def test_what_is_unknown_is_never_a_fake_success(sandbox: BotApiSandbox) -> None:
     with pytest.raises(TelegramServerError, match="does not carry out sendVenue"):
-        await stage.bot.send_venue(PERSON, 1, 2, "t", "a")
-    async with stage.http.get(f"{stage.url}/bot{TOKEN}/sendNonsense") as answer:
+        await sandbox.bot.send_venue(USER, 1, 2, "t", "a")
+    async with sandbox.http.get(f"{sandbox.url}/bot{TOKEN}/sendNonsense") as answer:
         assert await answer.json() == {
             "ok": False,
             "error_code": 404,
             "description": "Not Found: method not found",
         }
-    stranger = Bot("0042:token", session=stage.bot.session)
+    stranger = Bot("0042:token", session=sandbox.bot.session)
     with pytest.raises(TelegramUnauthorizedError, match="Unauthorized"):
         await stranger.get_me()
-    async with stage.http.get(f"{stage.url}/file/bot{TOKEN}/photos/none.png") as answer:
+    async with sandbox.http.get(f"{sandbox.url}/file/bot{TOKEN}/photos/none.png") as answer:
         assert answer.status == 404
 
 
-async def test_a_file_of_another_bot_is_unknown(stage: Stage) -> None:
-    other = Bot("4343:other", session=stage.bot.session)
+async def test_a_file_of_another_bot_is_unknown(sandbox: BotApiSandbox) -> None:
+    other = Bot("4343:other", session=sandbox.bot.session)
     await other.get_me()
-    await stage.person.message("/start", bot=4343)
-    sent = await stage.bot.send_photo(PERSON, picture())
+    await sandbox.person.message("/start", bot=4343)
+    sent = await sandbox.bot.send_photo(USER, picture())
     assert sent.photo is not None
     with pytest.raises(TelegramBadRequest, match="wrong file identifier"):
-        await other.send_photo(PERSON, sent.photo[0].file_id)
-    assert len((await stage.person.chat(bot=4343))["messages"]) == 1
+        await other.send_photo(USER, sent.photo[0].file_id)
+    assert len((await sandbox.person.chat(bot=4343))["messages"]) == 1
 
 
 @pytest.mark.parametrize("way", ["query", "form", "json", "multipart"])
-async def test_plain_http(stage: Stage, way: str) -> None:
-    url = f"{stage.url}/bot{TOKEN}/SENDmessage"
+async def test_plain_http(sandbox: BotApiSandbox, way: str) -> None:
+    url = f"{sandbox.url}/bot{TOKEN}/SENDmessage"
     markup = '{"inline_keyboard":[[{"text":"Go","callback_data":"go"}]]}'
-    fields = {"chat_id": str(PERSON), "text": "plain", "reply_markup": markup, "unknown": "ignored"}
+    fields = {"chat_id": str(USER), "text": "plain", "reply_markup": markup, "unknown": "ignored"}
     if way == "query":
-        answer = await stage.http.get(url, params=fields)
+        answer = await sandbox.http.get(url, params=fields)
     elif way == "json":
-        answer = await stage.http.post(url, json={"chat_id": PERSON, "text": "plain", "reply_markup": markup})
+        answer = await sandbox.http.post(url, json={"chat_id": USER, "text": "plain", "reply_markup": markup})
     elif way == "form":
-        answer = await stage.http.post(url, data=fields)
+        answer = await sandbox.http.post(url, data=fields)
     else:
-        answer = await stage.http.post(url, data={**fields, "file": io.BytesIO(b"not used")})
+        answer = await sandbox.http.post(url, data={**fields, "file": io.BytesIO(b"not used")})
     body = await answer.json()
     assert body["ok"], body
     assert body["result"]["reply_markup"]["inline_keyboard"][0][0]["callback_data"] == "go"
@@ -342,6 +344,6 @@ async def test_plain_http(stage: Stage, way: str) -> None:
         ),
     ],
 )
-async def test_malformed_requests(stage: Stage, method: str, fields: dict[str, str], words: str) -> None:
-    async with stage.http.post(f"{stage.url}/bot{TOKEN}/{method}", data=fields) as answer:
+async def test_malformed_requests(sandbox: BotApiSandbox, method: str, fields: dict[str, str], words: str) -> None:
+    async with sandbox.http.post(f"{sandbox.url}/bot{TOKEN}/{method}", data=fields) as answer:
         assert (answer.status, (await answer.json())["description"]) == (400, words)

@@ -26,7 +26,7 @@ from aiogram.types import (
 from PIL import Image
 from playwright.async_api import Browser, Page, async_playwright, expect
 
-from sandbox.telegram.serving import serving
+from sandbox.telegram.serving import running_server
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 ARGUMENTS = (
@@ -83,23 +83,23 @@ def _bot(dispatcher: Dispatcher) -> None:
 
 
 @dataclass
-class Stage:
+class ChatPageSandbox:
     url: str
     browser: Browser
-    problems: list[str]
+    console_errors: list[str]
 
     async def open(self, fragment: str = "", width: int = 390) -> Page:
         context = await self.browser.new_context(viewport={"width": width, "height": 844})
         page = await context.new_page()
-        page.on("pageerror", lambda error: self.problems.append(str(error)))
-        page.on("console", lambda line: self.problems.append(line.text) if line.type == "error" else None)
+        page.on("pageerror", lambda error: self.console_errors.append(str(error)))
+        page.on("console", lambda line: self.console_errors.append(line.text) if line.type == "error" else None)
         await page.goto(f"{self.url}/{fragment}")
         return page
 
 
 @pytest.fixture
-async def stage() -> AsyncIterator[Stage]:
-    async with serving() as (_, url), async_playwright() as playwright:
+async def sandbox() -> AsyncIterator[ChatPageSandbox]:
+    async with running_server() as (_, url), async_playwright() as playwright:
         bot = Bot("4242:page-test", session=AiohttpSession(api=TelegramAPIServer.from_base(url)))
         dispatcher = Dispatcher()
         _bot(dispatcher)
@@ -108,16 +108,16 @@ async def stage() -> AsyncIterator[Stage]:
         async with asyncio.TaskGroup() as group:
             polling = group.create_task(dispatcher.start_polling(bot, handle_signals=False, polling_timeout=5))
             browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(ARGUMENTS))
-            stage = Stage(url, browser, [])
-            yield stage
+            sandbox = ChatPageSandbox(url, browser, [])
+            yield sandbox
             await browser.close()
             await dispatcher.stop_polling()
             await polling
-        assert stage.problems == []
+        assert sandbox.console_errors == []
 
 
-async def test_a_whole_conversation(stage: Stage) -> None:
-    page = await stage.open()
+async def test_a_whole_conversation(sandbox: ChatPageSandbox) -> None:
+    page = await sandbox.open()
     await expect(page.locator("#bot-name")).to_have_text("Diptych")
     await page.click("#start")
     welcome = page.locator(".message[data-from=bot] .text").first
@@ -146,8 +146,8 @@ async def test_a_whole_conversation(stage: Stage) -> None:
     await expect(page.locator(".keyboard button:text-is('Receipt')")).to_be_visible()
 
 
-async def test_writing_files_voices_and_people(stage: Stage) -> None:
-    page = await stage.open()
+async def test_writing_files_voices_and_people(sandbox: ChatPageSandbox) -> None:
+    page = await sandbox.open()
     await page.click("#start")
     await page.click("#commands")
     await expect(page.locator("#command-list")).to_contain_text("/menu")
@@ -171,8 +171,8 @@ async def test_writing_files_voices_and_people(stage: Stage) -> None:
     await expect(page.locator(".message")).to_have_count(0)
 
 
-async def test_the_calls_are_beside_the_chat(stage: Stage) -> None:
-    page = await stage.open(width=1280)
+async def test_the_calls_are_beside_the_chat(sandbox: ChatPageSandbox) -> None:
+    page = await sandbox.open(width=1280)
     await page.click("#start")
     call = page.locator(".call[data-method=sendMessage]").first
     await call.locator("button").click()
@@ -180,7 +180,7 @@ async def test_the_calls_are_beside_the_chat(stage: Stage) -> None:
     await page.click("#faults summary")
     await page.click("#fault-form [data-code='403']")
     await expect(page.locator("#fault-state")).to_contain_text("403")
-    narrow = await stage.open()
+    narrow = await sandbox.open()
     await expect(narrow.locator("#calls")).to_be_hidden()
     await narrow.click("#toggle-calls")
     await expect(narrow.locator("#calls")).to_be_visible()

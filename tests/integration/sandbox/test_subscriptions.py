@@ -11,16 +11,16 @@ from aiogram.client.telegram import TelegramAPIServer
 from aiogram.exceptions import TelegramBadRequest
 from aiogram.types import LabeledPrice, SuccessfulPayment, TransactionPartnerUser
 
-from sandbox.telegram.client import SimClient
-from sandbox.telegram.errors import SimError
-from sandbox.telegram.serving import serving
+from sandbox.telegram.client import ControlApiClient
+from sandbox.telegram.errors import ControlApiError
+from sandbox.telegram.serving import running_server
 
 MONTH = 2_592_000
 
 
 @dataclass
-class Stage:
-    person: SimClient
+class SubscriptionSandbox:
+    person: ControlApiClient
     bot: Bot
 
     async def subscribe(self) -> SuccessfulPayment:
@@ -48,46 +48,46 @@ def receipt(answer: dict[str, object]) -> SuccessfulPayment:
 
 
 @pytest.fixture
-async def stage() -> AsyncIterator[Stage]:
-    async with serving() as (_, url), SimClient(url) as person:
+async def sandbox() -> AsyncIterator[SubscriptionSandbox]:
+    async with running_server() as (_, url), ControlApiClient(url) as person:
         bot = Bot("4242:stand-test", AiohttpSession(api=TelegramAPIServer.from_base(url)))
         await bot.get_me()
         await person.message("/start")
-        yield Stage(person, bot)
+        yield SubscriptionSandbox(person, bot)
         await bot.session.close()
 
 
-async def test_a_month_passes_and_its_stars_are_taken_without_a_question(stage: Stage) -> None:
-    first = await stage.subscribe()
+async def test_a_month_passes_and_its_stars_are_taken_without_a_question(sandbox: SubscriptionSandbox) -> None:
+    first = await sandbox.subscribe()
     assert (first.is_recurring, first.is_first_recurring) == (True, True)
     assert first.subscription_expiration_date is not None
-    second = receipt(await stage.person.post("subscription/renew", user_id=1001))
+    second = receipt(await sandbox.person.post("subscription/renew", user_id=1001))
     assert (second.is_recurring, second.is_first_recurring) == (True, None)
     assert second.subscription_expiration_date == first.subscription_expiration_date + MONTH
     assert (second.invoice_payload, second.total_amount) == ("sub", 200)
     assert second.telegram_payment_charge_id != first.telegram_payment_charge_id
-    updates = await stage.bot.get_updates(timeout=5)
+    updates = await sandbox.bot.get_updates(timeout=5)
     assert [bool(update.pre_checkout_query) for update in updates].count(True) == 1, "only the first was asked for"
-    listed = (await stage.bot.get_star_transactions()).transactions
+    listed = (await sandbox.bot.get_star_transactions()).transactions
     periods = [t.source.subscription_period for t in listed if isinstance(t.source, TransactionPartnerUser)]
     assert periods == [MONTH, MONTH]
 
 
-async def test_a_cancelled_subscription_is_not_renewed_until_it_goes_on(stage: Stage) -> None:
-    charge = (await stage.subscribe()).telegram_payment_charge_id
-    assert await stage.bot.edit_user_star_subscription(1001, charge, is_canceled=True)
-    with pytest.raises(SimError, match="cancelled"):
-        await stage.person.post("subscription/renew", user_id=1001)
-    assert await stage.bot.edit_user_star_subscription(1001, charge, is_canceled=False)
-    assert (await stage.person.post("subscription/renew", user_id=1001))["paid"]
+async def test_a_cancelled_subscription_is_not_renewed_until_it_goes_on(sandbox: SubscriptionSandbox) -> None:
+    charge = (await sandbox.subscribe()).telegram_payment_charge_id
+    assert await sandbox.bot.edit_user_star_subscription(1001, charge, is_canceled=True)
+    with pytest.raises(ControlApiError, match="cancelled"):
+        await sandbox.person.post("subscription/renew", user_id=1001)
+    assert await sandbox.bot.edit_user_star_subscription(1001, charge, is_canceled=False)
+    assert (await sandbox.person.post("subscription/renew", user_id=1001))["paid"]
 
 
-async def test_what_there_is_not_cannot_be_renewed_cancelled_or_looked_at(stage: Stage) -> None:
-    with pytest.raises(SimError, match="no such subscription"):
-        await stage.person.post("subscription/renew", user_id=1001)
-    with pytest.raises(SimError, match="no such invoice"):
-        await stage.person.get("invoice/$nothing")
-    charge = (await stage.subscribe()).telegram_payment_charge_id
+async def test_what_there_is_not_cannot_be_renewed_cancelled_or_looked_at(sandbox: SubscriptionSandbox) -> None:
+    with pytest.raises(ControlApiError, match="no such subscription"):
+        await sandbox.person.post("subscription/renew", user_id=1001)
+    with pytest.raises(ControlApiError, match="no such invoice"):
+        await sandbox.person.get("invoice/$nothing")
+    charge = (await sandbox.subscribe()).telegram_payment_charge_id
     for user_id, name in ((1002, charge), (1001, "stx-unknown")):
         with pytest.raises(TelegramBadRequest, match="CHARGE_NOT_FOUND"):
-            await stage.bot.edit_user_star_subscription(user_id, name, is_canceled=True)
+            await sandbox.bot.edit_user_star_subscription(user_id, name, is_canceled=True)

@@ -13,10 +13,10 @@ import pytest
 from aiohttp import ClientSession
 
 from sandbox.telegram.__main__ import main
-from sandbox.telegram.client import SimClient
+from sandbox.telegram.client import ControlApiClient
 from sandbox.telegram.control.user_actions import UPLOAD_KINDS
-from sandbox.telegram.errors import SimError
-from sandbox.telegram.serving import serving
+from sandbox.telegram.errors import ControlApiError
+from sandbox.telegram.serving import running_server
 
 TOKEN = "4242:stand-test"
 PNG = bytes.fromhex(
@@ -26,9 +26,9 @@ PNG = bytes.fromhex(
 
 
 @dataclass
-class Stage:
+class UserActionSandbox:
     url: str
-    person: SimClient
+    person: ControlApiClient
     http: ClientSession
 
     async def call(self, method: str, **params: Any) -> dict[str, Any]:
@@ -56,15 +56,15 @@ class Stage:
 
 
 @pytest.fixture
-async def stage() -> AsyncIterator[Stage]:
-    async with serving() as (_, url), SimClient(url) as person, ClientSession() as http:
-        stage = Stage(url, person, http)
-        await stage.result("getMe")
-        yield stage
+async def sandbox() -> AsyncIterator[UserActionSandbox]:
+    async with running_server() as (_, url), ControlApiClient(url) as person, ClientSession() as http:
+        sandbox = UserActionSandbox(url, person, http)
+        await sandbox.result("getMe")
+        yield sandbox
 
 
-async def test_people_are_who_they_say(stage: Stage) -> None:
-    sent = await stage.person.message("hi", user_id=7, first_name="Zoë", username="zoe", language_code="fr")
+async def test_people_are_who_they_say(sandbox: UserActionSandbox) -> None:
+    sent = await sandbox.person.message("hi", user_id=7, first_name="Zoë", username="zoe", language_code="fr")
     assert sent["message"]["from"] == {
         "id": 7,
         "first_name": "Zoë",
@@ -72,152 +72,152 @@ async def test_people_are_who_they_say(stage: Stage) -> None:
         "language_code": "fr",
         "is_bot": False,
     }
-    await stage.person.message("again", user_id=7)
-    people = (await stage.person.get("people"))["people"]
+    await sandbox.person.message("again", user_id=7)
+    people = (await sandbox.person.get("people"))["people"]
     assert [(person["id"], person["language_code"]) for person in people] == [(7, "fr")]
 
 
-async def test_a_group(stage: Stage) -> None:
-    sent = await stage.person.message("hello all", chat_id=-100500, chat_title="Friends")
+async def test_a_group(sandbox: UserActionSandbox) -> None:
+    sent = await sandbox.person.message("hello all", chat_id=-100500, chat_title="Friends")
     assert sent["message"]["chat"] == {"id": -100500, "type": "supergroup", "title": "Friends"}
-    await stage.result("sendMessage", chat_id=-100500, text="hi")
-    assert [m["from"] for m in (await stage.person.chat(-100500))["messages"]] == ["person", "bot"]
+    await sandbox.result("sendMessage", chat_id=-100500, text="hi")
+    assert [m["from"] for m in (await sandbox.person.chat(-100500))["messages"]] == ["person", "bot"]
 
 
 @pytest.mark.parametrize("kind", UPLOAD_KINDS)
-async def test_people_send_files(stage: Stage, kind: str) -> None:
-    sent = await stage.person.upload(kind, PNG, "a.png", caption="look")
-    message = await stage.next_update("message")
+async def test_people_send_files(sandbox: UserActionSandbox, kind: str) -> None:
+    sent = await sandbox.person.upload(kind, PNG, "a.png", caption="look")
+    message = await sandbox.next_update("message")
     assert message == sent["message"]
     part = message[kind][-1] if kind == "photo" else message[kind]
-    found = await stage.result("getFile", file_id=part["file_id"])
-    async with stage.http.get(f"{stage.url}/file/bot{TOKEN}/{found['file_path']}") as answer:
+    found = await sandbox.result("getFile", file_id=part["file_id"])
+    async with sandbox.http.get(f"{sandbox.url}/file/bot{TOKEN}/{found['file_path']}") as answer:
         assert await answer.read() == PNG
 
 
-async def test_stickers_and_other_things_without_a_file(stage: Stage) -> None:
-    assert (await stage.person.post("message", sticker="👍"))["message"]["sticker"]["emoji"] == "👍"
+async def test_stickers_and_other_things_without_a_file(sandbox: UserActionSandbox) -> None:
+    assert (await sandbox.person.post("message", sticker="👍"))["message"]["sticker"]["emoji"] == "👍"
     extra = {"contact": {"phone_number": "+1", "first_name": "A"}}
-    assert (await stage.person.post("message", extra=extra))["message"]["contact"]["phone_number"] == "+1"
-    with pytest.raises(SimError, match="a message needs text"):
-        await stage.person.post("message")
-    with pytest.raises(SimError, match="that makes no Telegram message"):
-        await stage.person.post("message", extra={"contact": 5})
+    assert (await sandbox.person.post("message", extra=extra))["message"]["contact"]["phone_number"] == "+1"
+    with pytest.raises(ControlApiError, match="a message needs text"):
+        await sandbox.person.post("message")
+    with pytest.raises(ControlApiError, match="that makes no Telegram message"):
+        await sandbox.person.post("message", extra={"contact": 5})
 
 
-async def test_taps_find_the_newest_button(stage: Stage) -> None:
-    await stage.person.message("/start")
+async def test_taps_find_the_newest_button(sandbox: UserActionSandbox) -> None:
+    await sandbox.person.message("/start")
     for number in (1, 2):
         confirm = {"text": f"✅ Confirm {number}", "callback_data": f"c{number}"}
         rows = [[confirm], [{"text": "Docs", "url": "a.b"}]]
-        await stage.result("sendMessage", chat_id=1001, text="x", reply_markup={"inline_keyboard": rows})
-    assert (await stage.person.tap("confirm"))["data"] == "c2"
-    assert (await stage.person.tap("✅ Confirm 1"))["data"] == "c1"
-    assert len((await stage.person.tap("confirm", times=5))["update_ids"]) == 5
-    stale = await stage.person.post("callback", data="long gone", message_id=1)
+        await sandbox.result("sendMessage", chat_id=1001, text="x", reply_markup={"inline_keyboard": rows})
+    assert (await sandbox.person.tap("confirm"))["data"] == "c2"
+    assert (await sandbox.person.tap("✅ Confirm 1"))["data"] == "c1"
+    assert len((await sandbox.person.tap("confirm", times=5))["update_ids"]) == 5
+    stale = await sandbox.person.post("callback", data="long gone", message_id=1)
     assert stale["data"] == "long gone"
-    with pytest.raises(SimError, match="is no callback button but url"):
-        await stage.person.tap("Docs")
-    with pytest.raises(SimError, match="no button"):
-        await stage.person.tap("Nothing")
+    with pytest.raises(ControlApiError, match="is no callback button but url"):
+        await sandbox.person.tap("Docs")
+    with pytest.raises(ControlApiError, match="no button"):
+        await sandbox.person.tap("Nothing")
 
 
-async def test_a_tap_is_answered_once(stage: Stage) -> None:
-    await stage.person.message("/start")
+async def test_a_tap_is_answered_once(sandbox: UserActionSandbox) -> None:
+    await sandbox.person.message("/start")
     rows = [[{"text": "Go", "callback_data": "go"}]]
-    await stage.result("sendMessage", chat_id=1001, text="x", reply_markup={"inline_keyboard": rows})
-    await stage.person.tap("Go")
-    query = await stage.next_update("callback_query")
+    await sandbox.result("sendMessage", chat_id=1001, text="x", reply_markup={"inline_keyboard": rows})
+    await sandbox.person.tap("Go")
+    query = await sandbox.next_update("callback_query")
     assert query["message"]["text"] == "x"
     answer = {"callback_query_id": query["id"], "text": "Done", "show_alert": True}
-    await stage.result("answerCallbackQuery", **answer)
-    again = await stage.call("answerCallbackQuery", **answer)
+    await sandbox.result("answerCallbackQuery", **answer)
+    again = await sandbox.call("answerCallbackQuery", **answer)
     assert "query is too old and response timeout expired or query ID is invalid" in again["description"]
-    event = (await stage.person.chat())["events"][-1]
+    event = (await sandbox.person.chat())["events"][-1]
     assert (event["text"], event["alert"], event["callback_query_id"]) == ("Done", True, query["id"])
 
 
-async def test_a_payment_and_its_refund(stage: Stage) -> None:
-    await stage.person.message("/start")
-    await stage.invoice(50)
+async def test_a_payment_and_its_refund(sandbox: UserActionSandbox) -> None:
+    await sandbox.person.message("/start")
+    await sandbox.invoice(50)
     async with asyncio.TaskGroup() as group:
-        paying = group.create_task(stage.person.pay())
-        query = await stage.next_update("pre_checkout_query")
+        paying = group.create_task(sandbox.person.pay())
+        query = await sandbox.next_update("pre_checkout_query")
         assert (query["total_amount"], query["invoice_payload"], query["currency"]) == (50, "order-1", "XTR")
-        await stage.result("answerPreCheckoutQuery", pre_checkout_query_id=query["id"], ok=True)
+        await sandbox.result("answerPreCheckoutQuery", pre_checkout_query_id=query["id"], ok=True)
     assert paying.result()["paid"]
-    receipt = (await stage.next_update("message"))["successful_payment"]
+    receipt = (await sandbox.next_update("message"))["successful_payment"]
     assert (receipt["total_amount"], receipt["invoice_payload"]) == (50, "order-1")
-    assert (await stage.result("getMyStarBalance"))["amount"] == 50
-    with pytest.raises(SimError, match="paid already"):
-        await stage.person.pay()
+    assert (await sandbox.result("getMyStarBalance"))["amount"] == 50
+    with pytest.raises(ControlApiError, match="paid already"):
+        await sandbox.person.pay()
     charge = {"user_id": 1001, "telegram_payment_charge_id": receipt["telegram_payment_charge_id"]}
-    await stage.result("refundStarPayment", **charge)
-    again = await stage.call("refundStarPayment", **charge)
+    await sandbox.result("refundStarPayment", **charge)
+    again = await sandbox.call("refundStarPayment", **charge)
     assert again["description"] == "Bad Request: CHARGE_ALREADY_REFUNDED"
-    assert (await stage.next_update("message"))["refunded_payment"]["total_amount"] == 50
-    both = (await stage.result("getStarTransactions"))["transactions"]
+    assert (await sandbox.next_update("message"))["refunded_payment"]["total_amount"] == 50
+    both = (await sandbox.result("getStarTransactions"))["transactions"]
     assert [("source" in one, "receiver" in one) for one in both] == [(True, False), (False, True)]
-    assert (await stage.result("getMyStarBalance"))["amount"] == 0
+    assert (await sandbox.result("getMyStarBalance"))["amount"] == 0
 
 
-async def test_a_payment_that_the_bot_refuses_or_forgets(stage: Stage) -> None:
-    await stage.person.message("/start")
-    await stage.invoice()
+async def test_a_payment_that_the_bot_refuses_or_forgets(sandbox: UserActionSandbox) -> None:
+    await sandbox.person.message("/start")
+    await sandbox.invoice()
     async with asyncio.TaskGroup() as group:
-        paying = group.create_task(stage.person.pay())
-        query = await stage.next_update("pre_checkout_query")
+        paying = group.create_task(sandbox.person.pay())
+        query = await sandbox.next_update("pre_checkout_query")
         refusal = {"pre_checkout_query_id": query["id"], "ok": False, "error_message": "Sold out"}
-        await stage.result("answerPreCheckoutQuery", **refusal)
+        await sandbox.result("answerPreCheckoutQuery", **refusal)
     assert (paying.result()["paid"], paying.result()["error_message"]) == (False, "Sold out")
-    late = await stage.person.pay(seconds=0.05)
+    late = await sandbox.person.pay(seconds=0.05)
     assert not late["paid"]
     forgotten = late["pre_checkout_query_id"]
-    answer = await stage.call("answerPreCheckoutQuery", pre_checkout_query_id=forgotten, ok=True)
+    answer = await sandbox.call("answerPreCheckoutQuery", pre_checkout_query_id=forgotten, ok=True)
     assert "query is too old" in answer["description"]
 
 
-async def test_a_subscription_by_link(stage: Stage) -> None:
-    await stage.person.message("/start")
+async def test_a_subscription_by_link(sandbox: UserActionSandbox) -> None:
+    await sandbox.person.message("/start")
     prices = [{"label": "Month", "amount": 200}]
     about = {"title": "Club", "description": "A month", "payload": "sub", "currency": "XTR", "prices": prices}
-    link = await stage.result("createInvoiceLink", **about, subscription_period=2_592_000)
+    link = await sandbox.result("createInvoiceLink", **about, subscription_period=2_592_000)
     async with asyncio.TaskGroup() as group:
-        paying = group.create_task(stage.person.pay(link=link))
-        query = await stage.next_update("pre_checkout_query")
-        await stage.result("answerPreCheckoutQuery", pre_checkout_query_id=query["id"], ok=True)
+        paying = group.create_task(sandbox.person.pay(link=link))
+        query = await sandbox.next_update("pre_checkout_query")
+        await sandbox.result("answerPreCheckoutQuery", pre_checkout_query_id=query["id"], ok=True)
     receipt = paying.result()["message"]["successful_payment"]
     assert (receipt["total_amount"], receipt["is_recurring"]) == (200, True)
 
 
-async def test_waiting_and_the_readable_transcript(stage: Stage) -> None:
-    sent = await stage.person.message("/start")
+async def test_waiting_and_the_readable_transcript(sandbox: UserActionSandbox) -> None:
+    sent = await sandbox.person.message("/start")
     async with asyncio.TaskGroup() as group:
-        waiting = group.create_task(stage.person.chat(after=sent["version"], wait=10, delta=1))
-        await stage.result("sendMessage", chat_id=1001, text="<b>news</b>", parse_mode="HTML")
+        waiting = group.create_task(sandbox.person.chat(after=sent["version"], wait=10, delta=1))
+        await sandbox.result("sendMessage", chat_id=1001, text="<b>news</b>", parse_mode="HTML")
     assert [m["text"] for m in waiting.result()["messages"]] == ["news"]
-    async with stage.http.get(f"{stage.url}/sim/chat/1001?format=text") as answer:
+    async with sandbox.http.get(f"{sandbox.url}/sim/chat/1001?format=text") as answer:
         text = await answer.text()
     assert "Alex (1001)\n  /start" in text
     assert "bot\n  news" in text
 
 
-async def test_bad_requests_say_what_is_wrong(stage: Stage) -> None:
+async def test_bad_requests_say_what_is_wrong(sandbox: UserActionSandbox) -> None:
     json_type = {"Content-Type": "application/json"}
-    async with stage.http.post(f"{stage.url}/sim/message", data="{", headers=json_type) as answer:
+    async with sandbox.http.post(f"{sandbox.url}/sim/message", data="{", headers=json_type) as answer:
         assert (answer.status, await answer.json()) == (400, {"error": "the body is no JSON"})
     for path in ("chat/abc", "file/none", "outbox?since=x"):
-        async with stage.http.get(f"{stage.url}/sim/{path}") as answer:
+        async with sandbox.http.get(f"{sandbox.url}/sim/{path}") as answer:
             assert answer.status in (400, 404)
             assert "error" in await answer.json()
 
 
-async def test_reset_forgets_but_never_counts_back(stage: Stage) -> None:
-    before = await stage.person.message("/start")
-    assert await stage.person.post("reset") == {"reset": True}
-    state = await stage.person.get("state")
+async def test_reset_forgets_but_never_counts_back(sandbox: UserActionSandbox) -> None:
+    before = await sandbox.person.message("/start")
+    assert await sandbox.person.post("reset") == {"reset": True}
+    state = await sandbox.person.get("state")
     assert (state["people"], state["chats"], [bot["id"] for bot in state["bots"]]) == ([], [], [4242])
-    after = await stage.person.message("/start")
+    after = await sandbox.person.message("/start")
     assert after["update_id"] > before["update_id"]
     assert after["message"]["message_id"] > before["message"]["message_id"]
 
@@ -232,26 +232,32 @@ async def _started(data: Path) -> tuple[asyncio.subprocess.Process, str]:
 
 async def test_a_killed_stand_remembers(tmp_path: Path) -> None:
     process, url = await _started(tmp_path)
-    async with SimClient(url) as person, ClientSession() as http:
-        stage = Stage(url, person, http)
-        await stage.result("setWebhook", url="http://127.0.0.1:9/", secret_token="kept")
+    async with ControlApiClient(url) as person, ClientSession() as http:
+        sandbox = UserActionSandbox(url, person, http)
+        await sandbox.result("setWebhook", url="http://127.0.0.1:9/", secret_token="kept")
         await person.message("/start", first_name="Zoë")
         photo = (await person.upload("photo", PNG, "a.png"))["message"]["photo"][-1]["file_id"]
-        sent = await stage.result("sendMessage", chat_id=1001, text="kept")
+        sent = await sandbox.result("sendMessage", chat_id=1001, text="kept")
         before = await person.chat()
     os.kill(process.pid, signal.SIGKILL)
     await process.wait()
-    async with serving(data_dir=tmp_path) as (_, url), SimClient(url) as person, ClientSession() as http:
-        stage = Stage(url, person, http)
+    async with (
+        running_server(data_dir=tmp_path) as (_, url),
+        ControlApiClient(url) as person,
+        ClientSession() as http,
+    ):
+        sandbox = UserActionSandbox(url, person, http)
         after = await person.chat()
         assert after["messages"] == before["messages"]
-        info = await stage.result("getWebhookInfo")
+        info = await sandbox.result("getWebhookInfo")
         assert (info["url"], info["pending_update_count"]) == ("http://127.0.0.1:9/", 2)
-        await stage.result("deleteWebhook")
-        updates = await stage.result("getUpdates")
+        await sandbox.result("deleteWebhook")
+        updates = await sandbox.result("getUpdates")
         assert [list(update["message"])[-1] for update in updates] == ["entities", "photo"]
-        assert (await stage.result("getFile", file_id=photo))["file_size"] == len(PNG)
-        assert (await stage.result("sendMessage", chat_id=1001, text="x"))["message_id"] == sent["message_id"] + 1
+        assert (await sandbox.result("getFile", file_id=photo))["file_size"] == len(PNG)
+        assert (await sandbox.result("sendMessage", chat_id=1001, text="x"))["message_id"] == sent[
+            "message_id"
+        ] + 1
         assert (await person.get("people"))["people"][0]["first_name"] == "Zoë"
 
 

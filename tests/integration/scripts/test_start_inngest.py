@@ -16,9 +16,11 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 PROGRAMS = ("bash", "cat", "cksum", "dirname", "env", "grep", "mkdir", "sed", "sleep", "tail", "tr")
-BEFORE_CONNECT = "--port --no-discovery --sdk-url"
-OLDER = f"{BEFORE_CONNECT} --gateway-port"
-TODAY = f"{BEFORE_CONNECT} --connect-gateway-port --connect-gateway-grpc-port --connect-executor-grpc-port"
+FLAGS_BEFORE_CONNECT = "--port --no-discovery --sdk-url"
+OLDER_FLAGS = f"{FLAGS_BEFORE_CONNECT} --gateway-port"
+CURRENT_FLAGS = (
+    f"{FLAGS_BEFORE_CONNECT} --connect-gateway-port --connect-gateway-grpc-port --connect-executor-grpc-port"
+)
 PORTS = (
     "INNGEST_DEV_PORT",
     "INNGEST_CONNECT_PORT",
@@ -40,7 +42,7 @@ printf "%s\\n" "$@" >"{note}"
 """
 
 
-class House:
+class ScriptRunner:
     """A copy of the scripts, and what is installed beside them."""
 
     def __init__(self, folder: Path, ports: list[int]) -> None:
@@ -69,7 +71,7 @@ class House:
         return program
 
     @property
-    def called(self) -> list[str]:
+    def recorded_calls(self) -> list[str]:
         """The program that was started, and what it was given."""
         note = self.folder / "called"
         return note.read_text().splitlines() if note.exists() else []
@@ -88,12 +90,12 @@ class House:
 
 
 @pytest.fixture
-def house(tmp_path: Path) -> House:
-    return House(tmp_path, free_ports(len(PORTS)))
+def runner(tmp_path: Path) -> ScriptRunner:
+    return ScriptRunner(tmp_path, free_ports(len(PORTS)))
 
 
 @pytest.fixture
-def taken() -> Iterator[str]:
+def occupied_port() -> Iterator[str]:
     """A port that this process listens on."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         yield str(server.getsockname()[1])
@@ -110,12 +112,12 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def test_it_gives_this_clis_flags_the_ports_and_the_app(house: House) -> None:
-    house.install("inngest", TODAY)
-    code, said = house.start(PORT="4001")
+def test_it_gives_this_clis_flags_the_ports_and_the_app(runner: ScriptRunner) -> None:
+    runner.install("inngest", CURRENT_FLAGS)
+    code, said = runner.start(PORT="4001")
     assert code == 0, said
-    dev, connect, gateway_grpc, executor_grpc = house.ports.values()
-    assert house.called == [
+    dev, connect, gateway_grpc, executor_grpc = runner.ports.values()
+    assert runner.recorded_calls == [
         *("inngest", "dev", "--no-discovery", "--port", dev, "--connect-gateway-port", connect),
         *("--connect-gateway-grpc-port", gateway_grpc, "--connect-executor-grpc-port", executor_grpc),
         *("-u", "http://127.0.0.1:4001/api/inngest"),
@@ -123,14 +125,14 @@ def test_it_gives_this_clis_flags_the_ports_and_the_app(house: House) -> None:
     assert f"http://127.0.0.1:{dev}" in said
 
 
-def test_with_nothing_set_the_ports_are_9288_and_9289(house: House) -> None:
-    house.install("inngest", OLDER)
-    (house.folder / "inngest_functions/ports.py").write_text("import sys; print(sys.argv[1:], file=sys.stderr)")
-    house.ports = {}
-    code, said = house.start()
+def test_with_nothing_set_the_ports_are_9288_and_9289(runner: ScriptRunner) -> None:
+    runner.install("inngest", OLDER_FLAGS)
+    (runner.folder / "inngest_functions/ports.py").write_text("import sys; print(sys.argv[1:], file=sys.stderr)")
+    runner.ports = {}
+    code, said = runner.start()
     assert code == 0, said
     assert "['INNGEST_DEV_PORT=9288', 'INNGEST_CONNECT_PORT=9289']" in said
-    assert house.called[3:] == [
+    assert runner.recorded_calls[3:] == [
         "--port",
         "9288",
         "--gateway-port",
@@ -140,80 +142,80 @@ def test_with_nothing_set_the_ports_are_9288_and_9289(house: House) -> None:
     ]
 
 
-def test_an_older_cli_has_another_name_for_the_gateways_port(house: House) -> None:
-    house.install("inngest-cli", OLDER)
-    code, said = house.start()
+def test_an_older_cli_has_another_name_for_the_gateways_port(runner: ScriptRunner) -> None:
+    runner.install("inngest-cli", OLDER_FLAGS)
+    code, said = runner.start()
     assert code == 0, said
-    assert house.called[0] == "inngest-cli"
-    assert house.called[5:7] == ["--gateway-port", house.ports["INNGEST_CONNECT_PORT"]]
-    assert "--connect-gateway-port" not in house.called
+    assert runner.recorded_calls[0] == "inngest-cli"
+    assert runner.recorded_calls[5:7] == ["--gateway-port", runner.ports["INNGEST_CONNECT_PORT"]]
+    assert "--connect-gateway-port" not in runner.recorded_calls
 
 
-def test_the_named_cli_goes_first_then_inngest(house: House) -> None:
-    house.install("inngest-cli", TODAY)
-    house.install("inngest", TODAY)
-    house.start()
-    assert house.called[0] == "inngest"
-    folder = house.folder / "a folder"
+def test_the_named_cli_goes_first_then_inngest(runner: ScriptRunner) -> None:
+    runner.install("inngest-cli", CURRENT_FLAGS)
+    runner.install("inngest", CURRENT_FLAGS)
+    runner.start()
+    assert runner.recorded_calls[0] == "inngest"
+    folder = runner.folder / "a folder"
     folder.mkdir()
-    named = house.install("inngest-1.43", TODAY, path=folder)
-    house.start(INNGEST_CLI=str(named))
-    assert house.called[0] == "inngest-1.43"
+    named = runner.install("inngest-1.43", CURRENT_FLAGS, path=folder)
+    runner.start(INNGEST_CLI=str(named))
+    assert runner.recorded_calls[0] == "inngest-1.43"
 
 
-def test_it_reads_the_env_file_and_the_environment_wins(house: House) -> None:
-    named = house.install("inngest-1.43", TODAY, path=house.folder)
+def test_it_reads_the_env_file_and_the_environment_wins(runner: ScriptRunner) -> None:
+    named = runner.install("inngest-1.43", CURRENT_FLAGS, path=runner.folder)
     ports = free_ports(8)[4:]
-    (house.folder / ".env").write_text(f'INNGEST_CLI="{named}"\nPORT=4001\nINNGEST_DEV_PORT={ports[0]}\n')
-    del house.ports["INNGEST_DEV_PORT"]
-    code, said = house.start(PORT="4002")
+    (runner.folder / ".env").write_text(f'INNGEST_CLI="{named}"\nPORT=4001\nINNGEST_DEV_PORT={ports[0]}\n')
+    del runner.ports["INNGEST_DEV_PORT"]
+    code, said = runner.start(PORT="4002")
     assert code == 0, said
-    assert house.called[0] == "inngest-1.43"
-    assert house.called[3:5] == ["--port", str(ports[0])]
-    assert house.called[-1] == "http://127.0.0.1:4002/api/inngest"
+    assert runner.recorded_calls[0] == "inngest-1.43"
+    assert runner.recorded_calls[3:5] == ["--port", str(ports[0])]
+    assert runner.recorded_calls[-1] == "http://127.0.0.1:4002/api/inngest"
 
 
-def test_more_flags_are_passed_on(house: House) -> None:
-    house.install("inngest", TODAY)
-    house.start("--persist", "--log-level", "a b")
-    assert house.called[-3:] == ["--persist", "--log-level", "a b"]
+def test_more_flags_are_passed_on(runner: ScriptRunner) -> None:
+    runner.install("inngest", CURRENT_FLAGS)
+    runner.start("--persist", "--log-level", "a b")
+    assert runner.recorded_calls[-3:] == ["--persist", "--log-level", "a b"]
 
 
-def test_with_connect_no_app_is_called(house: House) -> None:
-    house.install("inngest", TODAY)
-    assert house.start(INNGEST_TRANSPORT="connect")[0] == 0
-    assert "-u" not in house.called
+def test_with_connect_no_app_is_called(runner: ScriptRunner) -> None:
+    runner.install("inngest", CURRENT_FLAGS)
+    assert runner.start(INNGEST_TRANSPORT="connect")[0] == 0
+    assert "-u" not in runner.recorded_calls
 
 
-def test_npx_is_the_last_resort(house: House) -> None:
-    house.install("npx", TODAY)
-    code, said = house.start()
+def test_npx_is_the_last_resort(runner: ScriptRunner) -> None:
+    runner.install("npx", CURRENT_FLAGS)
+    code, said = runner.start()
     assert code == 0, said
-    assert house.called[:5] == ["npx", "--yes", "--ignore-scripts=false", "inngest-cli@latest", "dev"]
+    assert runner.recorded_calls[:5] == ["npx", "--yes", "--ignore-scripts=false", "inngest-cli@latest", "dev"]
     assert "npx gets inngest-cli@latest" in said
 
 
-def test_npx_that_cannot_get_it(house: House) -> None:
-    house.install("npx", "npm error: no network", code=1)
-    code, said = house.start()
+def test_npx_that_cannot_get_it(runner: ScriptRunner) -> None:
+    runner.install("npx", "npm error: no network", code=1)
+    code, said = runner.start()
     assert code == 1
     for part in ("npm error: no network", "npx could not get inngest-cli", "INNGEST_CLI="):
         assert part in said
 
 
-def test_without_any_cli_it_says_how_to_get_one(house: House) -> None:
-    code, said = house.start()
+def test_without_any_cli_it_says_how_to_get_one(runner: ScriptRunner) -> None:
+    code, said = runner.start()
     assert code == 1
     for part in ("No Inngest CLI was found", "npm install -g inngest-cli@latest", "INNGEST_CLI=", "stand-in"):
         assert part in said
 
 
-def test_a_named_cli_that_is_not_there_is_not_replaced(house: House) -> None:
-    house.install("inngest", TODAY)
-    code, said = house.start(INNGEST_CLI="/nowhere/inngest")
+def test_a_named_cli_that_is_not_there_is_not_replaced(runner: ScriptRunner) -> None:
+    runner.install("inngest", CURRENT_FLAGS)
+    code, said = runner.start(INNGEST_CLI="/nowhere/inngest")
     assert code == 1
     assert "INNGEST_CLI=/nowhere/inngest: no such program" in said
-    assert not house.called
+    assert not runner.recorded_calls
 
 
 @pytest.mark.parametrize(
@@ -222,39 +224,47 @@ def test_a_named_cli_that_is_not_there_is_not_replaced(house: House) -> None:
         ("unknown command: dev", 1, "serve", "unknown command: dev"),
         ("--host --no-discovery --sdk-url", 0, "serve", "its `dev` has no --port"),
         ("--port --sdk-url --gateway-port", 0, "serve", "its `dev` has no --no-discovery"),
-        (BEFORE_CONNECT, 0, "connect", "INNGEST_TRANSPORT=connect needs"),
+        (FLAGS_BEFORE_CONNECT, 0, "connect", "INNGEST_TRANSPORT=connect needs"),
     ],
 )
 def test_an_old_cli_is_refused_with_words(
-    house: House, flags: str, help_code: int, transport: str, why: str
+    runner: ScriptRunner, flags: str, help_code: int, transport: str, why: str
 ) -> None:
-    house.install("inngest", flags, code=help_code)
-    code, said = house.start(INNGEST_TRANSPORT=transport)
+    runner.install("inngest", flags, code=help_code)
+    code, said = runner.start(INNGEST_TRANSPORT=transport)
     assert code == 1
     for part in ("inngest is too old", why, "npm install -g inngest-cli@latest"):
         assert part in said
-    assert not house.called
+    assert not runner.recorded_calls
 
 
-def test_a_cli_from_before_connect_still_serves(house: House) -> None:
-    house.install("inngest", BEFORE_CONNECT)
-    assert house.start(INNGEST_CONNECT_PORT="1")[0] == 0
-    assert house.called[:5] == ["inngest", "dev", "--no-discovery", "--port", house.ports["INNGEST_DEV_PORT"]]
+def test_a_cli_from_before_connect_still_serves(runner: ScriptRunner) -> None:
+    runner.install("inngest", FLAGS_BEFORE_CONNECT)
+    assert runner.start(INNGEST_CONNECT_PORT="1")[0] == 0
+    assert runner.recorded_calls[:5] == [
+        "inngest",
+        "dev",
+        "--no-discovery",
+        "--port",
+        runner.ports["INNGEST_DEV_PORT"],
+    ]
 
 
 @pytest.mark.parametrize("setting", [PORTS[0], PORTS[3]])
-def test_a_taken_port_names_its_holder_and_what_to_do(house: House, setting: str, taken: str) -> None:
-    house.install("inngest", TODAY)
-    code, said = house.start(**{setting: taken})
+def test_a_taken_port_names_its_holder_and_what_to_do(
+    runner: ScriptRunner, setting: str, occupied_port: str
+) -> None:
+    runner.install("inngest", CURRENT_FLAGS)
+    code, said = runner.start(**{setting: occupied_port})
     assert code == 1
-    for part in (f"{taken} is taken by ", f"(pid {os.getpid()})", f"kill {os.getpid()}", f"{setting}="):
+    for part in (f"{occupied_port} is taken by ", f"(pid {os.getpid()})", f"kill {os.getpid()}", f"{setting}="):
         assert part in said
-    assert not house.called
+    assert not runner.recorded_calls
 
 
-def test_a_setting_that_is_no_port_is_named(house: House) -> None:
-    house.install("inngest", TODAY)
-    code, said = house.start(INNGEST_DEV_PORT="http")
+def test_a_setting_that_is_no_port_is_named(runner: ScriptRunner) -> None:
+    runner.install("inngest", CURRENT_FLAGS)
+    code, said = runner.start(INNGEST_DEV_PORT="http")
     assert code == 2
     assert "INNGEST_DEV_PORT=http: not a port" in said
 
@@ -263,75 +273,75 @@ class TestRun:
     """scripts/run.sh finds Inngest in the same way, but never by npx, and always starts the bot."""
 
     @pytest.fixture
-    def house(self, house: House) -> House:
+    def runner(self, runner: ScriptRunner) -> ScriptRunner:
         """Its .venv is in order, and its python notes what it runs instead of running it."""
         for file in (*ROOT.glob("requirements*.txt"), ROOT / "constraints.txt"):
-            shutil.copy(file, house.folder)
-        (house.folder / ".venv").unlink()
-        venv = house.folder / ".venv"
+            shutil.copy(file, runner.folder)
+        (runner.folder / ".venv").unlink()
+        venv = runner.folder / ".venv"
         (venv / "bin").mkdir(parents=True)
         wanted = subprocess.run(
             "cat requirements*.txt constraints.txt | cksum",
             shell=True,
-            cwd=house.folder,
+            cwd=runner.folder,
             capture_output=True,
             check=True,
         )
         (venv / ".diptych-requirements-sandbox.txt").write_bytes(wanted.stdout)
         python = venv / "bin/python"
-        python.write_text(PYTHON.format(real=sys.executable, note=house.folder / "called"))
+        python.write_text(PYTHON.format(real=sys.executable, note=runner.folder / "called"))
         python.chmod(0o755)
-        return house
+        return runner
 
-    def run(self, house: House, *arguments: str, **variables: str) -> str:
-        code, said = house.start(*arguments, script="run.sh", **{"WITHOUT": "", **variables})
+    def run(self, runner: ScriptRunner, *arguments: str, **variables: str) -> str:
+        code, said = runner.start(*arguments, script="run.sh", **{"WITHOUT": "", **variables})
         assert code == 0, said
         return said
 
-    def test_an_installed_cli(self, house: House) -> None:
-        house.install("inngest", TODAY)
-        assert "stand-in" not in self.run(house)
-        assert house.called[0] == "inngest"
-        assert house.called[-1] == "http://127.0.0.1:3001/api/inngest"
+    def test_an_installed_cli(self, runner: ScriptRunner) -> None:
+        runner.install("inngest", CURRENT_FLAGS)
+        assert "stand-in" not in self.run(runner)
+        assert runner.recorded_calls[0] == "inngest"
+        assert runner.recorded_calls[-1] == "http://127.0.0.1:3001/api/inngest"
 
-    def test_no_cli(self, house: House) -> None:
-        house.install("npx", TODAY)
-        assert "stand-in" in self.run(house)
-        dev, connect = house.ports["INNGEST_DEV_PORT"], house.ports["INNGEST_CONNECT_PORT"]
-        assert house.called == [
+    def test_no_cli(self, runner: ScriptRunner) -> None:
+        runner.install("npx", CURRENT_FLAGS)
+        assert "stand-in" in self.run(runner)
+        dev, connect = runner.ports["INNGEST_DEV_PORT"], runner.ports["INNGEST_CONNECT_PORT"]
+        assert runner.recorded_calls == [
             *("-m", "sandbox.inngest", "--port", dev, "--connect-gateway-port", connect),
             *("-u", "http://127.0.0.1:3001/api/inngest"),
         ]
 
-    def test_an_old_cli(self, house: House) -> None:
-        house.install("inngest", "--help", code=1)
-        assert "too old" in self.run(house)
-        assert house.called[:2] == ["-m", "sandbox.inngest"]
+    def test_an_old_cli(self, runner: ScriptRunner) -> None:
+        runner.install("inngest", "--help", code=1)
+        assert "too old" in self.run(runner)
+        assert runner.recorded_calls[:2] == ["-m", "sandbox.inngest"]
 
-    def test_a_taken_port_that_the_stand_in_does_not_need(self, house: House, taken: str) -> None:
-        house.install("inngest", TODAY)
-        assert f"{taken} is taken by " in self.run(house, INNGEST_CONNECT_GATEWAY_GRPC_PORT=taken)
-        assert house.called[:2] == ["-m", "sandbox.inngest"]
+    def test_a_taken_port_that_the_stand_in_does_not_need(self, runner: ScriptRunner, occupied_port: str) -> None:
+        runner.install("inngest", CURRENT_FLAGS)
+        assert f"{occupied_port} is taken by " in self.run(runner, INNGEST_CONNECT_GATEWAY_GRPC_PORT=occupied_port)
+        assert runner.recorded_calls[:2] == ["-m", "sandbox.inngest"]
 
-    def test_a_taken_port_that_both_need(self, house: House, taken: str) -> None:
-        house.install("inngest", TODAY)
-        said = self.run(house, INNGEST_CONNECT_PORT=taken, WITHOUT="yes")
-        assert f"{taken} is taken by " in said
+    def test_a_taken_port_that_both_need(self, runner: ScriptRunner, occupied_port: str) -> None:
+        runner.install("inngest", CURRENT_FLAGS)
+        said = self.run(runner, INNGEST_CONNECT_PORT=occupied_port, WITHOUT="yes")
+        assert f"{occupied_port} is taken by " in said
         assert "orders go to Plan B" in said
-        assert not house.called
+        assert not runner.recorded_calls
 
-    def test_an_inngest_that_runs_already(self, house: House, taken: str) -> None:
-        house.install("inngest", TODAY)
-        assert "using what runs" in self.run(house, INNGEST_DEV_PORT=taken, WITHOUT="yes")
-        assert not house.called
+    def test_an_inngest_that_runs_already(self, runner: ScriptRunner, occupied_port: str) -> None:
+        runner.install("inngest", CURRENT_FLAGS)
+        assert "using what runs" in self.run(runner, INNGEST_DEV_PORT=occupied_port, WITHOUT="yes")
+        assert not runner.recorded_calls
 
     @pytest.mark.parametrize("variables", [{"INNGEST_BASE_URL": "http://there"}, {"ENVIRONMENT": "production"}])
-    def test_an_inngest_elsewhere(self, house: House, variables: dict[str, str]) -> None:
-        house.install("inngest", TODAY)
-        self.run(house, WITHOUT="yes", **variables)
-        assert not house.called
+    def test_an_inngest_elsewhere(self, runner: ScriptRunner, variables: dict[str, str]) -> None:
+        runner.install("inngest", CURRENT_FLAGS)
+        self.run(runner, WITHOUT="yes", **variables)
+        assert not runner.recorded_calls
 
-    def test_plan_b_alone(self, house: House) -> None:
-        house.install("inngest", TODAY)
-        self.run(house, "--no-inngest", WITHOUT="yes")
-        assert not house.called
+    def test_plan_b_alone(self, runner: ScriptRunner) -> None:
+        runner.install("inngest", CURRENT_FLAGS)
+        self.run(runner, "--no-inngest", WITHOUT="yes")
+        assert not runner.recorded_calls

@@ -10,11 +10,18 @@ import aiohttp
 import pytest
 
 from services.admin import dashboard_auth as door_module
-from services.admin.dashboard_auth import Door, NotLetIn
+from services.admin.dashboard_auth import AccessDenied, DashboardAuth
 from storage.dashboard_links import add_link, use_link
 from storage.pool import Pool
-from storage.reports.dashboard import ended_jobs
-from tests.support.environments.dashboard import ADMIN, PUBLIC, House, dashboard_house, plain, without_admins
+from storage.reports.dashboard import ended_stats
+from tests.support.environments.dashboard import (
+    ADMIN,
+    PUBLIC_URL,
+    DashboardApp,
+    auth_without_admins,
+    open_dashboard_app,
+    page_text,
+)
 from tests.support.test_data.factories import add_job, add_user
 from web.dashboard import live_snapshot as board_module
 from web.dashboard import stream as stream_module
@@ -25,40 +32,40 @@ ACTIONS = ("mode", "leave", *(f"jobs/{'0' * 32}/{what}" for what in ("retry", "c
 
 
 @pytest.fixture
-async def house(db: Pool, tmp_path: Path) -> AsyncIterator[House]:
-    async with dashboard_house(db, tmp_path, admins=frozenset({ADMIN})) as house:
-        yield house
+async def dashboard_app(db: Pool, tmp_path: Path) -> AsyncIterator[DashboardApp]:
+    async with open_dashboard_app(db, tmp_path, admins=frozenset({ADMIN})) as dashboard_app:
+        yield dashboard_app
 
 
 def path_of(link: str) -> str:
-    assert link.startswith(f"{PUBLIC}/dashboard/enter/")
-    return link.removeprefix(PUBLIC)
+    assert link.startswith(f"{PUBLIC_URL}/dashboard/enter/")
+    return link.removeprefix(PUBLIC_URL)
 
 
 # ---------------------------------------------------------------- the door
-async def test_a_link_shows_a_button_and_lets_in_once(house: House) -> None:
-    link = path_of(await house.door.new_link(ADMIN))
+async def test_a_link_shows_a_button_and_lets_in_once(dashboard_app: DashboardApp) -> None:
+    link = path_of(await dashboard_app.auth.create_link(ADMIN))
     for _ in range(2):  # Telegram's preview looks at it first, and must not use it up
-        page = await house.get(link)
+        page = await dashboard_app.get(link)
         assert page.status == 200
         assert "Open the dashboard" in page.text
         assert page.cookies == {}
-    entered = await house.ask("POST", link, headers={})
+    entered = await dashboard_app.request("POST", link, headers={})
     assert (entered.status, entered.headers["Location"]) == (303, "/dashboard")
     cookie = entered.headers["Set-Cookie"]
     for flag in ("HttpOnly", "SameSite=Lax", "Secure", "Path=/dashboard", "Max-Age=43200"):
         assert flag in cookie
-    again = await house.ask("POST", link, headers={})
+    again = await dashboard_app.request("POST", link, headers={})
     assert again.status == 403
-    assert "has been used" in plain(again.text)
+    assert "has been used" in page_text(again.text)
     assert again.cookies == {}
-    house.cookie = entered.cookies[COOKIE]
-    assert (await house.get("/dashboard")).status == 200
+    dashboard_app.cookie = entered.cookies[COOKIE]
+    assert (await dashboard_app.get("/dashboard")).status == 200
 
 
-async def test_of_many_who_use_a_link_at_once_one_gets_in(house: House) -> None:
-    link = path_of(await house.door.new_link(ADMIN))
-    answers = await asyncio.gather(*(house.ask("POST", link, headers={}) for _ in range(8)))
+async def test_of_many_who_use_a_link_at_once_one_gets_in(dashboard_app: DashboardApp) -> None:
+    link = path_of(await dashboard_app.auth.create_link(ADMIN))
+    answers = await asyncio.gather(*(dashboard_app.request("POST", link, headers={}) for _ in range(8)))
     assert sorted(answer.status for answer in answers) == [303] + [403] * 7
 
 
@@ -73,8 +80,8 @@ async def test_the_database_alone_decides_who_was_first(db: Pool) -> None:
     assert await use_link(db, b"none") is None
 
 
-async def test_forged_and_expired_links_open_nothing(house: House, db: Pool) -> None:
-    link = path_of(await house.door.new_link(ADMIN))
+async def test_forged_and_expired_links_open_nothing(dashboard_app: DashboardApp, db: Pool) -> None:
+    link = path_of(await dashboard_app.auth.create_link(ADMIN))
     assert await db.fetchval("SELECT octet_length(token_hash) FROM dashboard_links") == 32
     forged = [
         f"{link[:-1]}{'0' if link[-1] != '0' else '1'}",
@@ -83,47 +90,47 @@ async def test_forged_and_expired_links_open_nothing(house: House, db: Pool) -> 
     ]
     for path in forged:
         for method in ("GET", "POST"):
-            answer = await house.ask(method, path, headers={})
+            answer = await dashboard_app.request(method, path, headers={})
             assert answer.status == 403, path
-            assert "not one of our links" in plain(answer.text)
+            assert "not one of our links" in page_text(answer.text)
             assert "/dashboard" in answer.text, "it says how to get a good one"
     await db.execute("UPDATE dashboard_links SET expires_at = now()")
     for method in ("GET", "POST"):
-        answer = await house.ask(method, link, headers={})
+        answer = await dashboard_app.request(method, link, headers={})
         assert answer.status == 403
-        assert "has run out" in plain(answer.text)
-    await house.door.new_link(ADMIN)
+        assert "has run out" in page_text(answer.text)
+    await dashboard_app.auth.create_link(ADMIN)
     assert await db.fetchval("SELECT count(*) FROM dashboard_links WHERE used_at IS NOT NULL") == 0
 
 
 async def test_without_a_good_cookie_there_is_nothing_to_see(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    dashboard_app: DashboardApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    good = house.door.begin_session(ADMIN).cookie
+    good = dashboard_app.auth.start_session(ADMIN).cookie
     monkeypatch.setattr(door_module, "SESSION_SECONDS", 0)
-    over = house.door.begin_session(ADMIN).cookie
-    somebody = house.door.begin_session(8).cookie
+    over = dashboard_app.auth.start_session(ADMIN).cookie
+    somebody = dashboard_app.auth.start_session(8).cookie
     longer = good.replace(good.split(".")[1], str(int(good.split(".")[1]) + 9999))
     for cookie in ("", "x", "..", "7.99999999999.x.y", over, somebody, longer, good.replace("7.", "8.", 1)):
-        house.cookie = cookie
+        dashboard_app.cookie = cookie
         for path in PAGES:
-            answer = await house.get(path)
+            answer = await dashboard_app.get(path)
             assert (answer.status, answer.cookies) == (403, {}), (path, cookie)
-    with pytest.raises(NotLetIn, match="forged"):
-        house.door.read_session("\udcff.x")  # bytes that are no UTF-8 come so
+    with pytest.raises(AccessDenied, match="forged"):
+        dashboard_app.auth.read_session("\udcff.x")  # bytes that are no UTF-8 come so
 
 
-async def test_who_is_no_admin_any_more_is_out_at_once(house: House) -> None:
-    await house.come_in()
-    assert (await house.get("/dashboard")).status == 200
-    with pytest.raises(NotLetIn, match="no_admin"):
-        without_admins(house).read_session(house.cookie)
-    link = await house.door.new_link(ADMIN)
-    with pytest.raises(NotLetIn, match="no_admin"):
-        await without_admins(house).use_link(link.rpartition("/")[2])
+async def test_who_is_no_admin_any_more_is_out_at_once(dashboard_app: DashboardApp) -> None:
+    await dashboard_app.login()
+    assert (await dashboard_app.get("/dashboard")).status == 200
+    with pytest.raises(AccessDenied, match="no_admin"):
+        auth_without_admins(dashboard_app).read_session(dashboard_app.cookie)
+    link = await dashboard_app.auth.create_link(ADMIN)
+    with pytest.raises(AccessDenied, match="no_admin"):
+        await auth_without_admins(dashboard_app).login(link.rpartition("/")[2])
 
 
-async def test_another_bots_key_opens_nothing(house: House, db: Pool) -> None:
+async def test_another_bots_key_opens_nothing(dashboard_app: DashboardApp, db: Pool) -> None:
     class Bot:
         token = "1:another"
 
@@ -131,9 +138,9 @@ async def test_another_bots_key_opens_nothing(house: House, db: Pool) -> None:
         bots = {"main": Bot()}  # noqa: RUF012
         admins = frozenset({ADMIN})
 
-    stranger = Door(Studio(), PUBLIC)  # type: ignore[arg-type]
-    house.cookie = stranger.begin_session(ADMIN).cookie
-    assert (await house.get("/dashboard")).status == 403
+    stranger = DashboardAuth(Studio(), PUBLIC_URL)  # type: ignore[arg-type]
+    dashboard_app.cookie = stranger.start_session(ADMIN).cookie
+    assert (await dashboard_app.get("/dashboard")).status == 403
 
 
 @pytest.mark.parametrize(
@@ -150,19 +157,19 @@ async def test_another_bots_key_opens_nothing(house: House, db: Pool) -> None:
 async def test_only_a_sandbox_on_loopback_is_open(
     db: Pool, tmp_path: Path, host: str | None, headers: dict[str, str], status: int
 ) -> None:
-    async with dashboard_house(db, tmp_path, sandbox_host=host, admins=frozenset({ADMIN})) as house:
-        answer = await house.get("/dashboard", **headers)
+    async with open_dashboard_app(db, tmp_path, sandbox_host=host, admins=frozenset({ADMIN})) as dashboard_app:
+        answer = await dashboard_app.get("/dashboard", **headers)
         assert answer.status == status
         if status == 200:
-            house.cookie = answer.cookies[COOKIE]
-            assert (await house.get("/dashboard/jobs")).status == 200
-            assert (await house.act("/dashboard/mode", mode="b")).status == 303
+            dashboard_app.cookie = answer.cookies[COOKIE]
+            assert (await dashboard_app.get("/dashboard/jobs")).status == 200
+            assert (await dashboard_app.submit("/dashboard/mode", mode="b")).status == 303
 
 
-async def test_every_page_forbids_what_is_not_ours(house: House) -> None:
-    await house.come_in()
+async def test_every_page_forbids_what_is_not_ours(dashboard_app: DashboardApp) -> None:
+    await dashboard_app.login()
     for path in ("/dashboard", "/dashboard/jobs", "/dashboard/nothing", "/dashboard/static/live.js"):
-        answer = await house.get(path)
+        answer = await dashboard_app.get(path)
         policy = answer.headers["Content-Security-Policy"]
         assert policy.startswith("default-src 'self';")
         assert "unsafe" not in policy
@@ -171,16 +178,18 @@ async def test_every_page_forbids_what_is_not_ours(house: House) -> None:
         assert not any(
             word in answer.text for word in ("<style", "style=", "onclick=", "<script>", "http://", "https://")
         )
-    assert (await house.get("/dashboard/")).headers["Location"] == "/dashboard"
+    assert (await dashboard_app.get("/dashboard/")).headers["Location"] == "/dashboard"
 
 
 # ---------------------------------------------------------------- actions need their token
-async def test_an_action_without_its_token_is_refused(house: House, db: Pool) -> None:
+async def test_an_action_without_its_token_is_refused(dashboard_app: DashboardApp, db: Pool) -> None:
     paths = [f"/dashboard/{action}" for action in ACTIONS]
     for path in paths:
-        assert (await house.ask("POST", path, headers={}, data={"mode": "b"})).status == 403, "no session"
-    await house.come_in()
-    other = house.door.action_token(house.door.begin_session(ADMIN))
+        assert (await dashboard_app.request("POST", path, headers={}, data={"mode": "b"})).status == 403, (
+            "no session"
+        )
+    await dashboard_app.login()
+    other = dashboard_app.auth.action_token(dashboard_app.auth.start_session(ADMIN))
     refused: list[dict[str, Any]] = [
         {"token": ""},
         {"token": "0" * 32},
@@ -192,26 +201,26 @@ async def test_an_action_without_its_token_is_refused(house: House, db: Pool) ->
     ]
     for path in paths:
         for wrong in refused:
-            answer = await house.act(path, **wrong, mode="b")
+            answer = await dashboard_app.submit(path, **wrong, mode="b")
             assert (answer.status, "Not done" in answer.text) == (403, True), (path, wrong)
-        assert (await house.get(path)).status == 405
+        assert (await dashboard_app.get(path)).status == 405
     assert await db.fetchval("SELECT count(*) FROM settings") == 0
 
 
-async def test_plans_are_switched_and_it_is_written_down_who_did(house: House, db: Pool) -> None:
-    await house.come_in()
-    origin = {"Origin": PUBLIC, "Sec-Fetch-Site": "same-origin"}
-    assert (await house.act("/dashboard/mode", headers=origin, mode="b")).status == 303
-    plans = house.dispatcher.plans
-    assert plans.general_mode == "b"
-    as_script = {"Accept": "application/json", "X-Action-Token": house.token}
-    answer = await house.act("/dashboard/mode", token="", headers=as_script, mode="a", service="speech")
+async def test_plans_are_switched_and_it_is_written_down_who_did(dashboard_app: DashboardApp, db: Pool) -> None:
+    await dashboard_app.login()
+    origin = {"Origin": PUBLIC_URL, "Sec-Fetch-Site": "same-origin"}
+    assert (await dashboard_app.submit("/dashboard/mode", headers=origin, mode="b")).status == 303
+    plans = dashboard_app.dispatcher.plans
+    assert plans.default_mode == "b"
+    as_script = {"Accept": "application/json", "X-Action-Token": dashboard_app.token}
+    answer = await dashboard_app.submit("/dashboard/mode", token="", headers=as_script, mode="a", service="speech")
     assert json.loads(answer.text) == {"said": "Switched, in every process"}
-    assert plans.own_mode("speech") == "a"
-    assert (await house.act("/dashboard/mode", mode="follow", service="speech")).status == 303
-    assert plans.own_mode("speech") is None
+    assert plans.service_mode("speech") == "a"
+    assert (await dashboard_app.submit("/dashboard/mode", mode="follow", service="speech")).status == 303
+    assert plans.service_mode("speech") is None
     for wrong in ({"mode": "c"}, {"mode": "follow"}, {"mode": "a", "service": "no_such"}, {}):
-        assert (await house.act("/dashboard/mode", **wrong)).status == 400
+        assert (await dashboard_app.submit("/dashboard/mode", **wrong)).status == 400
     log = await db.fetch("SELECT key, value, changed_by FROM settings_log ORDER BY id")
     assert [tuple(row) for row in log] == [
         ("mode", "b", ADMIN),
@@ -220,22 +229,22 @@ async def test_plans_are_switched_and_it_is_written_down_who_did(house: House, d
     ]
 
 
-async def test_who_signs_out_leaves_no_cookie(house: House) -> None:
-    await house.come_in()
-    answer = await house.act("/dashboard/leave")
+async def test_who_signs_out_leaves_no_cookie(dashboard_app: DashboardApp) -> None:
+    await dashboard_app.login()
+    answer = await dashboard_app.submit("/dashboard/leave")
     assert answer.status == 200
     assert answer.cookies == {COOKIE: ""}
 
 
 # ---------------------------------------------------------------- live numbers
-async def read_stream(house: House, wanted: int = 1) -> dict[str, Any]:
+async def read_stream(dashboard_app: DashboardApp, wanted: int = 1) -> dict[str, Any]:
     """The sections of the stream, once it has given its pulse that often."""
     sections: dict[str, Any] = {}
     name, pulses = "", 0
-    cookies = {COOKIE: house.cookie}
+    cookies = {COOKIE: dashboard_app.cookie}
     async with (
         aiohttp.ClientSession(cookies=cookies) as session,
-        session.get(f"{house.url}/dashboard/stream") as response,
+        session.get(f"{dashboard_app.url}/dashboard/stream") as response,
     ):
         assert response.headers["Content-Type"] == "text/event-stream"
         async for raw in response.content:
@@ -250,24 +259,24 @@ async def read_stream(house: House, wanted: int = 1) -> dict[str, Any]:
     return sections
 
 
-async def test_the_stream_tells_what_is_in_the_tables(house: House, db: Pool) -> None:
-    await house.come_in()
+async def test_the_stream_tells_what_is_in_the_tables(dashboard_app: DashboardApp, db: Pool) -> None:
+    await dashboard_app.login()
     await add_user(db)
     for plan, took, waited in (("A", 4.0, 1.0), ("A", 6.0, 3.0), ("B", 10.0, 0.5)):
-        job = await house.finished("succeeded", plan=plan)
-        await house.backdate(job.id, seconds=120, took=took, waited=waited)
-    failed = await house.finished("failed", plan="A", failure="failure.busy")
-    await house.backdate(failed.id, seconds=130, took=1, waited=1)
-    stopped = await house.finished("cancelled")
-    await house.backdate(stopped.id, seconds=60, took=900, waited=900)
-    old = await house.finished("succeeded")
-    await house.backdate(old.id, seconds=3700, took=1, waited=1)
+        job = await dashboard_app.add_finished_job("succeeded", plan=plan)
+        await dashboard_app.backdate(job.id, seconds=120, took=took, waited=waited)
+    failed = await dashboard_app.add_finished_job("failed", plan="A", failure="failure.busy")
+    await dashboard_app.backdate(failed.id, seconds=130, took=1, waited=1)
+    stopped = await dashboard_app.add_finished_job("cancelled")
+    await dashboard_app.backdate(stopped.id, seconds=60, took=900, waited=900)
+    old = await dashboard_app.add_finished_job("succeeded")
+    await dashboard_app.backdate(old.id, seconds=3700, took=1, waited=1)
     fallen = await add_job(db, fell_back=True)
     await add_job(db, service="speech", plan="A")
     await db.execute("INSERT INTO incidents (kind, opened_at, seen_at) VALUES ('plan_a_away', now(), now())")
-    await house.dispatcher.plans.set_mode("b", service="speech", changed_by=ADMIN)
+    await dashboard_app.dispatcher.plans.set_mode("b", service="speech", changed_by=ADMIN)
 
-    told = await read_stream(house)
+    told = await read_stream(dashboard_app)
     plans = told["plans"]
     assert (plans["A"]["succeeded"], plans["A"]["failed"], plans["B"]["succeeded"]) == (2, 1, 1)
     assert plans["A"]["took"] == pytest.approx([5.0, 5.9], abs=0.01)
@@ -300,42 +309,44 @@ async def test_the_stream_tells_what_is_in_the_tables(house: House, db: Pool) ->
     assert str(stopped.id) in [job["id"] for job in told["jobs"]]
 
 
-async def test_health_comes_with_the_next_pulse(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_health_comes_with_the_next_pulse(
+    dashboard_app: DashboardApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for module in (board_module, stream_module):
-        monkeypatch.setattr(module, "_EVERY_SECONDS", 0.05)
-    await house.come_in()
-    told = await read_stream(house, 2)
+        monkeypatch.setattr(module, "_INTERVAL_SECONDS", 0.05)
+    await dashboard_app.login()
+    told = await read_stream(dashboard_app, 2)
     assert told["health"]["telegram"] == "away: TelegramNetworkError"
 
 
 async def test_who_looks_together_shares_one_look_at_the_database(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    dashboard_app: DashboardApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks = 0
 
     async def counted(db: Any) -> Any:
         nonlocal looks
         looks += 1
-        return await ended_jobs(db)
+        return await ended_stats(db)
 
-    monkeypatch.setattr(board_module, "ended_jobs", counted)
-    await house.come_in()
-    await asyncio.gather(*(read_stream(house) for _ in range(5)))
+    monkeypatch.setattr(board_module, "ended_stats", counted)
+    await dashboard_app.login()
+    await asyncio.gather(*(read_stream(dashboard_app) for _ in range(5)))
     assert looks == 1
 
 
 async def test_a_database_that_is_away_is_said_and_no_stream_breaks(
-    house: House, monkeypatch: pytest.MonkeyPatch
+    dashboard_app: DashboardApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def away(db: Any) -> Any:
         raise ConnectionRefusedError
 
-    await house.come_in()
-    monkeypatch.setattr(board_module, "ended_jobs", away)
-    cookies = {COOKIE: house.cookie}
+    await dashboard_app.login()
+    monkeypatch.setattr(board_module, "ended_stats", away)
+    cookies = {COOKIE: dashboard_app.cookie}
     async with (
         aiohttp.ClientSession(cookies=cookies) as session,
-        session.get(f"{house.url}/dashboard/stream") as response,
+        session.get(f"{dashboard_app.url}/dashboard/stream") as response,
     ):
         async for raw in response.content:
             if raw.startswith(b"data: {"):

@@ -7,31 +7,31 @@ from typing import Any
 
 import pytest
 
-from storage.jobs.journal import end_step
+from storage.jobs.journal import finish_step
 from storage.pool import Pool
-from tests.support.environments.dashboard import ADMIN, House, dashboard_house, plain
+from tests.support.environments.dashboard import ADMIN, DashboardApp, open_dashboard_app, page_text
 from tests.support.test_data.factories import add_job, add_user
-from web.dashboard.formatting import lasting
-from web.dashboard.order_detail import Line, fold
-from web.dashboard.redaction import discreet, shown
+from web.dashboard.formatting import format_duration
+from web.dashboard.order_detail import DetailEntry, fold_polls
+from web.dashboard.redaction import redact, redacted_json
 
 
 @pytest.fixture
-async def house(db: Pool, tmp_path: Path) -> AsyncIterator[House]:
-    async with dashboard_house(db, tmp_path, admins=frozenset({ADMIN})) as house:
-        await house.come_in()
-        yield house
+async def dashboard_app(db: Pool, tmp_path: Path) -> AsyncIterator[DashboardApp]:
+    async with open_dashboard_app(db, tmp_path, admins=frozenset({ADMIN})) as dashboard_app:
+        await dashboard_app.login()
+        yield dashboard_app
 
 
-async def test_orders_are_found_by_what_is_known_of_them(house: House, db: Pool) -> None:
+async def test_orders_are_found_by_what_is_known_of_them(dashboard_app: DashboardApp, db: Pool) -> None:
     for user in (1001, 1002):
         await add_user(db, user)
-    image = await house.finished("succeeded", plan="A")
+    image = await dashboard_app.add_finished_job("succeeded", plan="A")
     speech = await add_job(db, 1002, service="speech")
-    failed = await house.finished("failed", user_id=1002, failure="failure.busy")
+    failed = await dashboard_app.add_finished_job("failed", user_id=1002, failure="failure.busy")
 
     async def found(query: str) -> set[str]:
-        answer = await house.get(f"/dashboard/jobs?{query}")
+        answer = await dashboard_app.get(f"/dashboard/jobs?{query}")
         assert answer.status == 200
         return {str(job.id) for job in (image, speech, failed) if f"/jobs/{job.id}" in answer.text}
 
@@ -48,12 +48,12 @@ async def test_orders_are_found_by_what_is_known_of_them(house: House, db: Pool)
         assert await found(nothing) == set()
 
 
-async def test_pages_go_on_where_the_last_one_ended(house: House, db: Pool) -> None:
-    await add_user(db, stars=1000)
+async def test_pages_go_on_where_the_last_one_ended(dashboard_app: DashboardApp, db: Pool) -> None:
+    await add_user(db, credits=1000)
     jobs = [await add_job(db) for _ in range(30)]
-    first = await house.get("/dashboard/jobs?q=1001")
+    first = await dashboard_app.get("/dashboard/jobs?q=1001")
     (older,) = {part.split('"')[0] for part in first.text.split('href="') if "older=" in part.split('"')[0]}
-    second = await house.get(older.replace("&amp;", "&"))
+    second = await dashboard_app.get(older.replace("&amp;", "&"))
     on_first = [job for job in jobs if f"/jobs/{job.id}" in first.text]
     on_second = [job for job in jobs if f"/jobs/{job.id}" in second.text]
     assert (len(on_first), len(on_second)) == (25, 5)
@@ -62,10 +62,12 @@ async def test_pages_go_on_where_the_last_one_ended(house: House, db: Pool) -> N
     assert "data-refresh" not in second.text, "an older page does not move under the reader"
 
 
-async def test_a_story_has_steps_events_moves_and_words_and_no_secret(house: House, db: Pool) -> None:
+async def test_a_story_has_steps_events_moves_and_words_and_no_secret(
+    dashboard_app: DashboardApp, db: Pool
+) -> None:
     await add_user(db)
     secret = "https://api.telegram.org/file/bot1000000001:acceptance-tests-only/photos/1.jpg"
-    job = await house.finished(
+    job = await dashboard_app.add_finished_job(
         "succeeded",
         result={"media": [{"kind": "photo", "output": secret}], "message_ids": [41], "file_ids": ["f"]},
         progress_message_id=40,
@@ -75,7 +77,7 @@ async def test_a_story_has_steps_events_moves_and_words_and_no_secret(house: Hou
         "INSERT INTO journal (job_id, step, epoch, plan, ended_at, result) VALUES ($1, $2, 1, 'B', now(), $3)"
     )
     await db.execute(add_step, job.id, "poll-1", left)
-    text = plain((await house.get(f"/dashboard/jobs/{job.id}")).text)
+    text = page_text((await dashboard_app.get(f"/dashboard/jobs/{job.id}")).text)
     for words in (
         "Accepted",
         "Begun",
@@ -96,45 +98,45 @@ async def test_a_story_has_steps_events_moves_and_words_and_no_secret(house: Hou
         assert words in text, words
     for hidden in ("acceptance-tests-only", "photos/1.jpg", "abc", "r8_"):
         assert hidden not in text, hidden
-    assert (await house.get(f"/dashboard/jobs/{'1' * 32}")).status == 404
-    assert (await house.get("/dashboard/jobs/nonsense")).status == 404
+    assert (await dashboard_app.get(f"/dashboard/jobs/{'1' * 32}")).status == 404
+    assert (await dashboard_app.get("/dashboard/jobs/nonsense")).status == 404
 
 
-async def test_a_failure_is_told_as_its_person_read_it(house: House, db: Pool) -> None:
+async def test_a_failure_is_told_as_its_person_read_it(dashboard_app: DashboardApp, db: Pool) -> None:
     await add_user(db)
     job = await add_job(db, language="ru", progress_message_id=5)
     await db.execute("UPDATE jobs SET state = 'running', epoch = 1, holder = 'x' WHERE id = $1", job.id)
     failure = {"type": "Refused", "key": "input.too_large", "detail": "", "params": {"size": "21.0", "limit": 20}}
-    assert await end_step(db, job.id, "moderate", 1, {"failure": failure})
-    assert await end_step(db, job.id, "tell", 1, {"value": None})
+    assert await finish_step(db, job.id, "moderate", 1, {"failure": failure})
+    assert await finish_step(db, job.id, "tell", 1, {"value": None})
     await db.execute("UPDATE jobs SET state = 'failed', failure = 'input.too_large', ended_at = now()")
-    text = plain((await house.get(f"/dashboard/jobs/{job.id}")).text)
-    assert house.studio.texts.t("ru", "input.too_large", size="21.0", limit=20) in text
+    text = page_text((await dashboard_app.get(f"/dashboard/jobs/{job.id}")).text)
+    assert dashboard_app.app_context.texts.t("ru", "input.too_large", size="21.0", limit=20) in text
     assert "Ended: failed input.too_large" in text
 
 
 def test_what_a_step_left_is_shown_without_secrets() -> None:
-    assert discreet("see https://user:pw@x.example:8/a?token=1 now") == "see https://x.example/… now"
-    assert discreet("data:image/png;base64,AAAA") == "data:…"
-    assert discreet("bot 123456789:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw") == "bot …"
-    assert discreet("http://[broken") == "…"
-    assert "hunter2" not in shown({"a": [{"api_key": "hunter2", "password": "hunter2"}]})
-    assert len(shown(["x" * 500] * 100)) <= 600
-    assert shown({"n": 1, "t": True, "none": None}) == '{\n "n": 1,\n "t": true,\n "none": null\n}'
+    assert redact("see https://user:pw@x.example:8/a?token=1 now") == "see https://x.example/… now"
+    assert redact("data:image/png;base64,AAAA") == "data:…"
+    assert redact("bot 123456789:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw") == "bot …"
+    assert redact("http://[broken") == "…"
+    assert "hunter2" not in redacted_json({"a": [{"api_key": "hunter2", "password": "hunter2"}]})
+    assert len(redacted_json(["x" * 500] * 100)) <= 600
+    assert redacted_json({"n": 1, "t": True, "none": None}) == '{\n "n": 1,\n "t": true,\n "none": null\n}'
 
 
 def test_many_looks_in_a_row_are_one_line() -> None:
     moment = datetime(2026, 1, 1, tzinfo=UTC)
 
-    def lines(count: int, **more: Any) -> list[Line]:
-        return [Line("step", f"poll-{number}", moment, "+1 s", **more) for number in range(count)]
+    def lines(count: int, **more: Any) -> list[DetailEntry]:
+        return [DetailEntry("step", f"poll-{number}", moment, "+1 s", **more) for number in range(count)]
 
-    begin, end = Line("step", "start-1", moment, "+0 s"), Line("event", "Ended", moment, "+9 s")
-    told = fold([begin, *lines(9), end])
+    begin, end = DetailEntry("step", "start-1", moment, "+0 s"), DetailEntry("event", "Ended", moment, "+9 s")
+    told = fold_polls([begin, *lines(9), end])
     assert [line.title for line in told] == ["start-1", "8 looks at the provider", "poll-8", "Ended"]
     assert [line.title for line in told[1].folded] == [f"poll-{number}" for number in range(8)]
-    assert len(fold([begin, *lines(4), end])) == 6
-    assert len(fold([begin, *lines(9, trouble=True), end])) == 11, "trouble is never folded away"
+    assert len(fold_polls([begin, *lines(4), end])) == 6
+    assert len(fold_polls([begin, *lines(9, trouble=True), end])) == 11, "trouble is never folded away"
 
 
 @pytest.mark.parametrize(
@@ -143,4 +145,4 @@ def test_many_looks_in_a_row_are_one_line() -> None:
      (61, "1 min 1 s"), (3599.7, "1 h"), (7260, "2 h 1 min")],
 )  # fmt: skip
 def test_lengths_are_said_in_words(seconds: float | None, words: str) -> None:
-    assert lasting(seconds) == words
+    assert format_duration(seconds) == words

@@ -16,24 +16,24 @@ from bot.settings import Settings
 from bot.telegram.bots import create_bots
 from services.core.i18n import Texts
 from services.generation.registry import SERVICES
-from services.job_kinds import JOBS
-from services.jobs.routing import PlanA, Plans
-from services.messaging.app_context import Studio
+from services.job_kinds import JOB_KINDS
+from services.jobs.routing import PlanA, PlanRouter
+from services.messaging.app_context import AppContext
 from storage.pool import Pool, create_pool
-from tests.support.environments.environment import BOT_TOKEN, TelegramStand
-from tests.support.fake_providers.replicate_server import TOKEN, ReplicateStand
+from tests.support.environments.environment import BOT_TOKEN, SandboxTelegram
+from tests.support.fake_providers.replicate_server import TOKEN, FakeReplicate
 from web import health
 from web.health import Health
 
 
 @dataclass
-class House:
+class HealthServer:
     """Everything that /health asks, each to be broken by itself."""
 
     pool: Pool
-    telegram: TelegramStand
-    replicate: ReplicateStand
-    plans: Plans
+    telegram: SandboxTelegram
+    replicate: FakeReplicate
+    plans: PlanRouter
     inngest_ok: bool = True
     url: str = ""
 
@@ -47,11 +47,11 @@ class House:
 
 
 @pytest.fixture
-async def house(dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
-    for name in ("_KEEP_SECONDS", "_KEEP_PROVIDER_SECONDS"):
+async def server(dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[HealthServer]:
+    for name in ("_CACHE_SECONDS", "_PROVIDER_CACHE_SECONDS"):
         monkeypatch.setattr(health, name, 0.0)
     monkeypatch.setattr(health, "_CHECK_SECONDS", 1.0)
-    telegram, replicate, pool = TelegramStand(), ReplicateStand(), await create_pool(dsn, size=3)
+    telegram, replicate, pool = SandboxTelegram(), FakeReplicate(), await create_pool(dsn, size=3)
     await telegram.start()
     await replicate.start()
     bots: dict[str, Bot] = create_bots({"main": BOT_TOKEN}, telegram.url)
@@ -59,18 +59,18 @@ async def house(dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> As
     settings = Settings(
         _env_file=None, replicate_api_token=secret, replicate_base_url=replicate.url, data_dir=tmp_path
     )
-    studio = Studio(pool, bots, Texts(), create_providers(settings))
-    house = House(pool, telegram, replicate, Plans(pool, cast("PlanA", None), list(JOBS)))
-    house.plans.plan_a = cast("PlanA", house)
+    studio = AppContext(pool, bots, Texts(), create_providers(settings))
+    environment = HealthServer(pool, telegram, replicate, PlanRouter(pool, cast("PlanA", None), list(JOB_KINDS)))
+    environment.plans.plan_a = cast("PlanA", environment)
     app = web.Application()
-    page = Health(studio, house.plans, lambda: "ok" if house.inngest_ok else "away: no answer")
+    page = Health(studio, environment.plans, lambda: "ok" if environment.inngest_ok else "away: no answer")
     page._database._seconds = 0.0
     page.add_routes(app)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    house.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    yield house
+    environment.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield environment
     await runner.cleanup()
     await studio.providers.close()
     await bots["main"].session.close()
@@ -79,65 +79,67 @@ async def house(dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> As
     await telegram.close()
 
 
-async def test_all_is_well(house: House) -> None:
-    status, body = await house.get()
+async def test_all_is_well(server: HealthServer) -> None:
+    status, body = await server.get()
     assert status == 200
     assert [body[part] for part in ("status", "database", "telegram", "inngest")] == ["ok"] * 4
     assert body["providers"]["media"] == {"name": "replicate", "state": "ok"}
     assert body["plan"] == dict.fromkeys(SERVICES, "A")
 
 
-async def test_without_the_database_no_order_can_be_served(house: House) -> None:
-    await house.pool.close()
-    status, body = await house.get()
+async def test_without_the_database_no_order_can_be_served(server: HealthServer) -> None:
+    await server.pool.close()
+    status, body = await server.get()
     assert status == 503
     assert (body["status"], body["telegram"]) == ("not serving", "ok")
     assert body["database"].startswith("away: ")
-    assert await house.get("/health/live") == (200, {"status": "ok"}), "the process itself is alive"
+    assert await server.get("/health/live") == (200, {"status": "ok"}), "the process itself is alive"
 
 
-async def test_a_database_that_does_not_answer_is_away_too(house: House) -> None:
-    held = [await house.pool.acquire() for _ in range(3)]
-    status, body = await house.get()
+async def test_a_database_that_does_not_answer_is_unavailable(server: HealthServer) -> None:
+    held = [await server.pool.acquire() for _ in range(3)]
+    status, body = await server.get()
     for connection in held:
-        await house.pool.release(connection)
+        await server.pool.release(connection)
     assert status == 503
     assert body["database"] == "away: no answer within 1 s"
-    assert (await house.get())[0] == 200
+    assert (await server.get())[0] == 200
 
 
 @pytest.mark.parametrize("fault", [{"code": 500}, {"code": 401}, {"drop": True}, {"hang": 3.0}])
-async def test_without_telegram_no_order_can_be_served(house: House, fault: dict[str, Any]) -> None:
-    await house.telegram.fault(method="getMe", **fault)
-    status, body = await house.get()
+async def test_without_telegram_no_order_can_be_served(server: HealthServer, fault: dict[str, Any]) -> None:
+    await server.telegram.add_fault(method="getMe", **fault)
+    status, body = await server.get()
     assert status == 503
     assert (body["status"], body["database"]) == ("not serving", "ok")
     assert body["telegram"].startswith("away: ")
     assert BOT_TOKEN not in str(body)
-    assert (await house.get())[0] == 200, "and it is back as soon as Telegram is"
+    assert (await server.get())[0] == 200, "and it is back as soon as Telegram is"
 
 
-async def test_without_inngest_orders_go_to_plan_b(house: House) -> None:
-    house.inngest_ok = False
-    status, body = await house.get()
+async def test_without_inngest_orders_go_to_plan_b(server: HealthServer) -> None:
+    server.inngest_ok = False
+    status, body = await server.get()
     assert status == 200
     assert (body["status"], body["inngest"]) == ("ok", "away: no answer")
     assert body["plan"] == dict.fromkeys(SERVICES, "B")
 
 
 @pytest.mark.parametrize(("mode", "status", "plan"), [("a", 503, "A"), ("b", 200, "B"), ("auto", 200, "B")])
-async def test_without_inngest_it_depends_on_the_mode(house: House, mode: Any, status: int, plan: str) -> None:
-    await house.plans.set_mode(mode)
-    house.inngest_ok = False
-    found, body = await house.get()
+async def test_without_inngest_it_depends_on_the_mode(
+    server: HealthServer, mode: Any, status: int, plan: str
+) -> None:
+    await server.plans.set_mode(mode)
+    server.inngest_ok = False
+    found, body = await server.get()
     assert (found, body["plan"]) == (status, dict.fromkeys(SERVICES, plan))
 
 
 @pytest.mark.parametrize("status_of_provider", [500, 401])
-async def test_without_the_provider_no_order_can_be_served(house: House, status_of_provider: int) -> None:
-    house.replicate.fault(status_of_provider, path="/v1/account")
-    status, body = await house.get()
+async def test_without_the_provider_no_order_can_be_served(server: HealthServer, status_of_provider: int) -> None:
+    server.replicate.fail_next(status_of_provider, path="/v1/account")
+    status, body = await server.get()
     assert status == 503
     assert body["providers"]["media"]["state"].startswith("away: ")
     assert TOKEN not in str(body)
-    assert (await house.get())[0] == 200
+    assert (await server.get())[0] == 200

@@ -10,43 +10,43 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from providers.instrumented import measured
+from providers.instrumented import instrumented
 from providers.protocols import ErrorKind, Prediction, ProviderError
 from services.core.i18n import Texts
-from services.core.metrics import count_provider_call
-from services.job_kinds import ERRANDS, JOBS
+from services.core.metrics import record_provider_call
+from services.job_kinds import INTERNAL_JOBS, JOB_KINDS
 from services.jobs.engine import JobEngine
-from services.jobs.routing import Plans
-from services.jobs.worker import Queue
-from services.messaging.app_context import Studio
+from services.jobs.routing import PlanRouter
+from services.jobs.worker import Worker
+from services.messaging.app_context import AppContext
 from services.notifications.notify import notify_training_failed
 from storage.pool import Pool, create_pool
 from tests.support.test_data.factories import add_job, add_user
-from tests.support.test_data.metric_samples import Samples
+from tests.support.test_data.metric_samples import MetricSamples
 from web import metrics
 from web.metrics import Metrics
 
 
 @dataclass
-class Inngest:
+class FakeInngest:
     healthy: bool = True
     state: str = "ok"
     since: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
 @dataclass
-class Page:
+class MetricsServer:
     """The page, and whatever it asks."""
 
     db: Pool
-    plans: Plans
-    inngest: Inngest
-    queue: Queue
+    plans: PlanRouter
+    inngest: FakeInngest
+    queue: Worker
     url: str = ""
 
     async def open(self, **options: Any) -> web.AppRunner:
         app = web.Application()
-        studio = Studio(self.db, {}, Texts(), cast("Any", None))
+        studio = AppContext(self.db, {}, Texts(), cast("Any", None))
         Metrics(studio, self.plans, self.queue, **options).add_routes(app)
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
@@ -54,11 +54,11 @@ class Page:
         self.url = f"http://127.0.0.1:{runner.addresses[0][1]}/metrics"
         return runner
 
-    async def read(self) -> Samples:
+    async def read(self) -> MetricSamples:
         async with aiohttp.ClientSession() as session, session.get(self.url) as response:
             assert response.status == 200
             assert response.headers["Content-Type"].startswith("text/plain")
-            return Samples(await response.text())
+            return MetricSamples(await response.text())
 
     async def status(self, token: str = "") -> int:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
@@ -67,19 +67,19 @@ class Page:
 
 
 @pytest.fixture
-async def page(dsn: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Page]:
-    monkeypatch.setattr(metrics, "_KEEP_SECONDS", 0.0)
-    db, inngest = await create_pool(dsn, size=3), Inngest()
-    plans = Plans(db, cast("Any", inngest), list(JOBS))
-    engine = JobEngine(Studio(db, {}, Texts(), cast("Any", None)), ERRANDS, notify_training_failed)
-    page = Page(db, plans, inngest, Queue(engine, plans, slots=8))
+async def page(dsn: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[MetricsServer]:
+    monkeypatch.setattr(metrics, "_CACHE_SECONDS", 0.0)
+    db, inngest = await create_pool(dsn, size=3), FakeInngest()
+    plans = PlanRouter(db, cast("Any", inngest), list(JOB_KINDS))
+    engine = JobEngine(AppContext(db, {}, Texts(), cast("Any", None)), INTERNAL_JOBS, notify_training_failed)
+    page = MetricsServer(db, plans, inngest, Worker(engine, plans, slots=8))
     runner = await page.open()
     yield page
     await runner.cleanup()
     await db.close()
 
 
-async def test_what_stands_in_the_database(page: Page, db: Pool) -> None:
+async def test_what_stands_in_the_database(page: MetricsServer, db: Pool) -> None:
     await add_user(db)
     await add_job(db, price=4, fell_back=True)
     taken = await add_job(db, price=4, plan="A")
@@ -105,7 +105,7 @@ async def test_what_stands_in_the_database(page: Page, db: Pool) -> None:
 
 
 async def test_sums_that_are_settled_are_not_read_again(
-    page: Page, db: Pool, monkeypatch: pytest.MonkeyPatch
+    page: MetricsServer, db: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And nothing is lost, or counted twice, on the way there."""
     monkeypatch.setattr("storage.reports.metrics._SETTLE_SECONDS", 0.0)
@@ -117,7 +117,7 @@ async def test_sums_that_are_settled_are_not_read_again(
         assert samples.get("diptych_fallbacks_total") == user_id - 1000
 
 
-async def test_plans_and_modes(page: Page) -> None:
+async def test_plans_and_modes(page: MetricsServer) -> None:
     page.inngest.healthy, page.inngest.state = False, "away: ConnectTimeout: https://inn.gs/e/s3cr3t"
     await page.plans.set_mode("b", service="speech")
     samples = await page.read()
@@ -130,7 +130,7 @@ async def test_plans_and_modes(page: Page) -> None:
     assert (samples.get("process_resident_memory_bytes") or 0) > 0
 
 
-async def test_a_database_that_does_not_answer_is_not_waited_for(page: Page, db: Pool) -> None:
+async def test_a_database_that_does_not_answer_is_not_waited_for(page: MetricsServer, db: Pool) -> None:
     assert (await page.read()).get("diptych_outbox_jobs") == 0
     async with db.acquire() as connection, connection.transaction():
         await connection.execute("LOCK TABLE outbox")
@@ -143,14 +143,14 @@ async def test_a_database_that_does_not_answer_is_not_waited_for(page: Page, db:
     assert (await page.read()).get("diptych_database_up") == 1
 
 
-async def test_a_database_that_is_gone_takes_only_its_own_numbers_along(page: Page) -> None:
+async def test_a_database_that_is_gone_takes_only_its_own_numbers_along(page: MetricsServer) -> None:
     page.db.terminate()
     samples = await page.read()
     assert samples.get("diptych_database_up") == 0
     assert samples.get("diptych_plan_b_free_slots") == 8
 
 
-async def test_who_may_read_it(page: Page) -> None:
+async def test_who_may_read_it(page: MetricsServer) -> None:
     assert await page.status() == 200, "open to all in development"
     for options, wanted in (
         ({"token": "t0ken"}, {"": 401, "other": 401, "t0ken": 200}),
@@ -162,7 +162,7 @@ async def test_who_may_read_it(page: Page) -> None:
         await runner.cleanup()
 
 
-class Provider:
+class FakeProvider:
     """A provider that does what its test says."""
 
     name = "stand"
@@ -184,8 +184,8 @@ class Provider:
         pass
 
 
-async def test_calls_to_a_provider_are_counted(page: Page) -> None:
-    provider = measured(Provider(), count_provider_call)
+async def test_calls_to_a_provider_are_counted(page: MetricsServer) -> None:
+    provider = instrumented(FakeProvider(), record_provider_call)
     assert (provider.name, provider.offline) == ("stand", True)
     with pytest.raises(ProviderError):
         await provider.start("a lighthouse")

@@ -16,27 +16,27 @@ from yarl import URL
 from bot.providers import create_providers
 from bot.settings import Settings
 from bot.telegram.bots import create_bots
-from services.admin.dashboard_auth import Door
+from services.admin.dashboard_auth import DashboardAuth
 from services.core.i18n import Texts
-from services.dispatch import Dispatcher
-from services.job_kinds import ERRANDS, JOBS
+from services.dispatch import OrderDispatcher
+from services.job_kinds import INTERNAL_JOBS, JOB_KINDS
 from services.jobs.engine import JobEngine
-from services.jobs.outbox_publisher import Relay
-from services.jobs.routing import NoPlanA, Plans
-from services.jobs.worker import Queue
+from services.jobs.outbox_publisher import OutboxPublisher
+from services.jobs.routing import NoPlanA, PlanRouter
+from services.jobs.worker import Worker
 from services.ledger import credits as ledger
-from services.messaging.app_context import Studio
+from services.messaging.app_context import AppContext
 from services.notifications.notify import notify_training_failed
-from storage.jobs.jobs import Job, State, claim_job, end_job
-from storage.jobs.journal import begin_step, end_step
+from storage.jobs.jobs import Job, JobState, claim_job, end_job
+from storage.jobs.journal import finish_step, start_step
 from storage.pool import Pool
-from tests.support.environments.environment import BOT_TOKEN, TelegramStand
+from tests.support.environments.environment import BOT_TOKEN, SandboxTelegram
 from tests.support.test_data.factories import add_job
 from web.dashboard.access import COOKIE
 from web.dashboard.routes import Dashboard
 
 ADMIN = 7
-PUBLIC = "https://diptych.example"
+PUBLIC_URL = "https://diptych.example"
 HEALTH = {
     "database": "ok",
     "telegram": "away: TelegramNetworkError",
@@ -45,7 +45,7 @@ HEALTH = {
 }
 
 
-class PlanAThere(NoPlanA):
+class HealthyPlanA(NoPlanA):
     """Inngest, well and taking nothing: what is sent to it stays in the outbox, as no relay runs."""
 
     healthy = True
@@ -53,7 +53,7 @@ class PlanAThere(NoPlanA):
 
 
 @dataclass
-class Answer:
+class PageResponse:
     status: int
     text: str
     headers: Any
@@ -61,36 +61,38 @@ class Answer:
 
 
 @dataclass
-class House:
+class DashboardApp:
     """`url` is where it listens; `token` and `cookie` are those of a browser that has come in."""
 
     db: Pool
-    telegram: TelegramStand
-    dispatcher: Dispatcher
-    door: Door
+    telegram: SandboxTelegram
+    dispatcher: OrderDispatcher
+    auth: DashboardAuth
     url: str
     cookie: str = ""
 
     @property
-    def studio(self) -> Studio:
+    def app_context(self) -> AppContext:
         return self.dispatcher.studio
 
-    async def come_in(self, admin: int = ADMIN) -> None:
-        self.cookie = self.door.begin_session(admin).cookie
+    async def login(self, admin: int = ADMIN) -> None:
+        self.cookie = self.auth.start_session(admin).cookie
 
     @property
     def token(self) -> str:
-        return self.door.action_token(self.door.read_session(self.cookie))
+        return self.auth.action_token(self.auth.read_session(self.cookie))
 
-    async def get(self, path: str, **headers: str) -> Answer:
-        return await self.ask("GET", path, headers=headers)
+    async def get(self, path: str, **headers: str) -> PageResponse:
+        return await self.request("GET", path, headers=headers)
 
-    async def act(self, path: str, *, token: str | None = None, headers: Any = None, **form: str) -> Answer:
+    async def submit(
+        self, path: str, *, token: str | None = None, headers: Any = None, **form: str
+    ) -> PageResponse:
         """A POST as the page's own forms send it."""
         form = {"action_token": self.token if token is None else token, **form}
-        return await self.ask("POST", path, headers=headers or {}, data=form)
+        return await self.request("POST", path, headers=headers or {}, data=form)
 
-    async def ask(self, method: str, path: str, *, headers: Any, data: Any = None) -> Answer:
+    async def request(self, method: str, path: str, *, headers: Any, data: Any = None) -> PageResponse:
         cookie = {"Cookie": f"{COOKIE}={self.cookie}"} if self.cookie else {}
         async with (
             aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar(), headers=cookie) as session,
@@ -99,20 +101,20 @@ class House:
             ) as response,
         ):
             given = {name: morsel.value for name, morsel in response.cookies.items()}
-            return Answer(response.status, await response.text(), response.headers, given)
+            return PageResponse(response.status, await response.text(), response.headers, given)
 
-    async def finished(
-        self, state: State, *, failure: str | None = None, result: Any = None, **changes: Any
+    async def add_finished_job(
+        self, state: JobState, *, failure: str | None = None, result: Any = None, **changes: Any
     ) -> Job:
         """A job that went all its way on its plan, with a journal of two steps."""
         plan = changes.get("plan", "B")
         job = await add_job(self.db, **changes)
         claimed = await claim_job(self.db, job.id, "runner", plan, seconds=30)
         assert claimed
-        await end_step(self.db, job.id, "moderate", claimed.epoch, {"value": None})
-        await begin_step(self.db, job.id, "deliver", claimed.epoch)
+        await finish_step(self.db, job.id, "moderate", claimed.epoch, {"value": None})
+        await start_step(self.db, job.id, "deliver", claimed.epoch)
         if state == "succeeded":
-            await end_step(self.db, job.id, "deliver", claimed.epoch, {"value": {"message_ids": [41]}})
+            await finish_step(self.db, job.id, "deliver", claimed.epoch, {"value": {"message_ids": [41]}})
         async with self.db.acquire() as connection, connection.transaction():
             ended = await end_job(
                 connection, job.id, claimed.epoch, state, failure=failure, result=result or {"message_ids": [41]}
@@ -135,19 +137,19 @@ class House:
 
 
 @asynccontextmanager
-async def dashboard_house(
+async def open_dashboard_app(
     db: Pool, folder: Path, *, plan_a: bool = False, sandbox_host: str | None = None, admins: frozenset[int]
-) -> AsyncIterator[House]:
-    telegram = TelegramStand()
+) -> AsyncIterator[DashboardApp]:
+    telegram = SandboxTelegram()
     await telegram.start()
     bots = create_bots({"main": BOT_TOKEN}, telegram.url)
     providers = create_providers(Settings(_env_file=None, data_dir=folder))
-    studio = Studio(db, bots, Texts(), providers, admins)
-    plans = Plans(db, PlanAThere() if plan_a else NoPlanA(), list(JOBS))
+    studio = AppContext(db, bots, Texts(), providers, admins)
+    plans = PlanRouter(db, HealthyPlanA() if plan_a else NoPlanA(), list(JOB_KINDS))
     await plans.load()
-    queue = Queue(JobEngine(studio, ERRANDS, notify_training_failed), plans)
-    dispatcher = Dispatcher(studio, plans, queue, Relay(studio, plans, queue))
-    door = Door(studio, PUBLIC)
+    queue = Worker(JobEngine(studio, INTERNAL_JOBS, notify_training_failed), plans)
+    dispatcher = OrderDispatcher(studio, plans, queue, OutboxPublisher(studio, plans, queue))
+    door = DashboardAuth(studio, PUBLIC_URL)
 
     async def health() -> Any:
         return HEALTH
@@ -158,7 +160,7 @@ async def dashboard_house(
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:
-        yield House(db, telegram, dispatcher, door, f"http://127.0.0.1:{runner.addresses[0][1]}")
+        yield DashboardApp(db, telegram, dispatcher, door, f"http://127.0.0.1:{runner.addresses[0][1]}")
     finally:
         await runner.cleanup()
         await studio.background.drain(2)
@@ -167,12 +169,12 @@ async def dashboard_house(
         await telegram.close()
 
 
-def without_admins(house: House) -> Door:
+def auth_without_admins(dashboard_app: DashboardApp) -> DashboardAuth:
     """The same process after a restart with nobody in ADMIN_IDS."""
-    return Door(replace(house.studio, admins=frozenset()), PUBLIC)
+    return DashboardAuth(replace(dashboard_app.app_context, admins=frozenset()), PUBLIC_URL)
 
 
-def plain(html: str) -> str:
+def page_text(html: str) -> str:
     """The words of a page."""
     return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html))
 

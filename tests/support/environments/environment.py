@@ -16,15 +16,15 @@ from typing import Any, Literal
 import aiohttp
 from aiohttp import web
 
-from sandbox.inngest.engine.execution import Pace
-from sandbox.inngest.server import InngestStand
-from sandbox.telegram import create_telegram
+from sandbox.inngest.engine.execution import Clock
+from sandbox.inngest.server import InngestServer
+from sandbox.telegram import create_telegram_server
 from sandbox.telegram.state.payments import Payment, new_charge_id
 from services.core.i18n import Texts
 from storage.pool import Pool
 from tests.support.fake_providers.replicate_server import TOKEN as REPLICATE_TOKEN
-from tests.support.fake_providers.replicate_server import ReplicateStand
-from tests.support.processes.bot_process import BotProcess, Forge
+from tests.support.fake_providers.replicate_server import FakeReplicate
+from tests.support.processes.bot_process import BotProcess, ProcessPool
 
 BOT_TOKEN = "1000000001:acceptance-tests-only"
 WAIT_SECONDS = 20.0
@@ -33,12 +33,12 @@ PlanName = Literal["A", "B"]
 TEXTS = Texts()
 
 
-def said(key: str, n: int | None = None, /, *, language: str = "en", **params: str | int) -> str:
+def chat_text(key: str, n: int | None = None, /, *, language: str = "en", **params: str | int) -> str:
     """A text of the catalogues as it reads in the chat."""
     return unescape(re.sub(r"<[^>]+>", "", TEXTS.t(language, key, n, **params)))
 
 
-async def until(check: Callable[[], Awaitable[Any]], *, seconds: float = WAIT_SECONDS, what: str = "") -> Any:
+async def wait_until(check: Callable[[], Awaitable[Any]], *, seconds: float = WAIT_SECONDS, what: str = "") -> Any:
     """What `check` gives once that is true. Raises AssertionError after `seconds`."""
     deadline = time.monotonic() + seconds
     pause = 0.01
@@ -50,18 +50,18 @@ async def until(check: Callable[[], Awaitable[Any]], *, seconds: float = WAIT_SE
         pause = min(pause * 1.5, 0.05)
 
 
-class TelegramStand:
+class SandboxTelegram:
     """The sandbox's Telegram on a port of its own, driven by its /sim routes as the chat page does."""
 
     def __init__(self) -> None:
-        self._stand = create_telegram()
+        self._server = create_telegram_server()
         self._runner: web.AppRunner | None = None
         self.url = ""
 
     async def start(self) -> None:
         app = web.Application()
-        self._stand.add_routes(app, "")
-        await self._stand.start()
+        self._server.add_routes(app, "")
+        await self._server.start()
         self._runner = web.AppRunner(app, shutdown_timeout=0.1, access_log=None)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
@@ -70,7 +70,7 @@ class TelegramStand:
 
     async def close(self) -> None:
         await self._session.close()
-        await self._stand.close()
+        await self._server.close()
         if self._runner is not None:
             await self._runner.cleanup()
 
@@ -88,17 +88,17 @@ class TelegramStand:
             assert response.status < 400, answer
             return answer
 
-    async def fault(self, **fault: Any) -> None:
+    async def add_fault(self, **fault: Any) -> None:
         await self.call("POST", "/sim/fault", fault)
 
-    async def calls(self, method: str = "") -> list[dict[str, Any]]:
+    async def api_calls(self, method: str = "") -> list[dict[str, Any]]:
         answer = await self.call("GET", "/sim/outbox", **({"method": method} if method else {}))
         calls: list[dict[str, Any]] = answer["calls"]
         return calls
 
     def pay_without_update(self, user_id: int, stars: int, payload: str) -> str:
         """A payment that Telegram has taken and whose update never comes; its charge id."""
-        world = self._stand.world
+        world = self._server.state
         (bot_id,) = world.bots
         payment = Payment(new_charge_id(), bot_id, user_id, stars, payload, int(time.time()))
         world.payments.save(payment)
@@ -106,19 +106,19 @@ class TelegramStand:
 
     async def toasts(self) -> list[str]:
         """What people were told by an answer to a tap, oldest first."""
-        return [call["params"].get("text", "") for call in await self.calls("answerCallbackQuery")]
+        return [call["params"].get("text", "") for call in await self.api_calls("answerCallbackQuery")]
 
 
 @dataclass
-class Person:
+class SandboxUser:
     """Somebody in a private chat with the bot."""
 
-    telegram: TelegramStand
+    telegram: SandboxTelegram
     id: int = 1001
     language_code: str = "en"
     first_name: str = "Ann"
 
-    async def say(self, text: str) -> Any:
+    async def send_text(self, text: str) -> Any:
         return await self.telegram.call(
             "POST",
             "/sim/message",
@@ -130,7 +130,7 @@ class Person:
             },
         )
 
-    async def send(self, **content: Any) -> Any:
+    async def send_message(self, **content: Any) -> Any:
         """Something other than text: `sticker`, or further fields of Telegram's message."""
         about = {"first_name": self.first_name, "language_code": self.language_code}
         return await self.telegram.call("POST", "/sim/message", {"user_id": self.id, **about, **content})
@@ -145,10 +145,10 @@ class Person:
     async def messages(self) -> list[Message]:
         return [message for message in (await self.chat())["messages"] if not message["deleted"]]
 
-    async def from_bot(self) -> list[Message]:
-        return _from_bot(await self.chat())
+    async def bot_messages(self) -> list[Message]:
+        return _bot_messages(await self.chat())
 
-    async def until(self, look: Callable[[dict[str, Any]], Any], *, seconds: float = WAIT_SECONDS) -> Any:
+    async def wait_until(self, look: Callable[[dict[str, Any]], Any], *, seconds: float = WAIT_SECONDS) -> Any:
         """What `look` finds in the chat, asked again whenever something changes there. Raises AssertionError."""
         deadline = time.monotonic() + seconds
         chat = await self.chat()
@@ -158,94 +158,94 @@ class Person:
             chat = await self.chat(after=chat["version"], wait=left)
         return found
 
-    async def sees(self, text: str, *, seconds: float = WAIT_SECONDS, after: int = 0) -> Message:
+    async def wait_for_text(self, text: str, *, seconds: float = WAIT_SECONDS, after: int = 0) -> Message:
         """The newest message of the bot's that holds `text`, once there is one newer than `after`."""
 
         def look(chat: dict[str, Any]) -> Message | None:
-            fitting = [m for m in _from_bot(chat) if text in words(m) and m["message_id"] > after]
+            fitting = [m for m in _bot_messages(chat) if text in message_text(m) and m["message_id"] > after]
             return fitting[-1] if fitting else None
 
-        found: Message = await self._finds(look, repr(text), seconds)
+        found: Message = await self._wait_for(look, repr(text), seconds)
         return found
 
-    async def can_tap(self, label: str, *, seconds: float = WAIT_SECONDS, after: int = 0) -> Message:
+    async def wait_for_button(self, label: str, *, seconds: float = WAIT_SECONDS, after: int = 0) -> Message:
         def look(chat: dict[str, Any]) -> Message | None:
-            newer = [m for m in _from_bot(chat) if m["message_id"] > after]
-            fitting = [m for m in newer if any(label in button for button in labels(m))]
+            newer = [m for m in _bot_messages(chat) if m["message_id"] > after]
+            fitting = [m for m in newer if any(label in button for button in button_labels(m))]
             return fitting[-1] if fitting else None
 
-        found: Message = await self._finds(look, f"the button {label!r}", seconds)
+        found: Message = await self._wait_for(look, f"the button {label!r}", seconds)
         return found
 
-    async def _finds(self, look: Callable[[dict[str, Any]], Any], what: str, seconds: float) -> Any:
+    async def _wait_for(self, look: Callable[[dict[str, Any]], Any], what: str, seconds: float) -> Any:
         try:
-            return await self.until(look, seconds=seconds)
+            return await self.wait_until(look, seconds=seconds)
         except AssertionError:
-            chat = "\n".join(f"{words(m)} {labels(m)}" for m in await self.messages())
+            chat = "\n".join(f"{message_text(m)} {button_labels(m)}" for m in await self.messages())
             raise AssertionError(f"{self.id} never sees {what}, but:\n{chat}") from None
 
-    async def photos(self) -> list[Message]:
-        return [m for m in await self.from_bot() if any(media["kind"] == "photo" for media in m["media"])]
+    async def photo_messages(self) -> list[Message]:
+        return [m for m in await self.bot_messages() if any(media["kind"] == "photo" for media in m["media"])]
 
-    async def open_card(self, prompt: str = "a lighthouse") -> None:
+    async def open_order_card(self, prompt: str = "a lighthouse") -> None:
         """From the menu to the card that waits for its confirmation."""
-        await self.say("/start")
-        await self.can_tap("Text to image")
+        await self.send_text("/start")
+        await self.wait_for_button("Text to image")
         await self.tap("Text to image")
-        await self.sees("What do you want to see?")
-        await self.say(prompt)
-        await self.can_tap("Create")
+        await self.wait_for_text("What do you want to see?")
+        await self.send_text(prompt)
+        await self.wait_for_button("Create")
 
-    def said(self, key: str, n: int | None = None, /, **params: str | int) -> str:
+    def text(self, key: str, n: int | None = None, /, **params: str | int) -> str:
         """A text as this person reads it."""
-        return said(key, n, language=self.language_code, **params)
+        return chat_text(key, n, language=self.language_code, **params)
 
-    async def write_card(self, prompt: str = "a lighthouse", *, price: int = 1) -> Message:
+    async def open_card_by_prompt(self, prompt: str = "a lighthouse", *, price: int = 1) -> Message:
         """Words out of the blue open the card."""
-        sent = await self.say(prompt)
+        sent = await self.send_text(prompt)
         after = sent["message"]["message_id"]
-        return await self.can_tap(self.said("button.confirm", price=price), after=after)
+        return await self.wait_for_button(self.text("button.confirm", price=price), after=after)
 
-    async def quick_order(self, prompt: str = "a lighthouse", *, price: int = 1) -> Message:
+    async def order_by_prompt(self, prompt: str = "a lighthouse", *, price: int = 1) -> Message:
         """The shortest way to a confirmed card: words, and one tap."""
-        card = await self.write_card(prompt, price=price)
-        await self.tap(self.said("button.confirm", price=price), message_id=card["message_id"])
+        card = await self.open_card_by_prompt(prompt, price=price)
+        await self.tap(self.text("button.confirm", price=price), message_id=card["message_id"])
         return card
 
-    async def order(self, prompt: str = "a lighthouse") -> None:
+    async def order_from_menu(self, prompt: str = "a lighthouse") -> None:
         """From the menu to the confirmed card."""
-        await self.open_card(prompt)
+        await self.open_order_card(prompt)
         await self.tap("Create")
 
 
-def _from_bot(chat: dict[str, Any]) -> list[Message]:
+def _bot_messages(chat: dict[str, Any]) -> list[Message]:
     return [m for m in chat["messages"] if m["from"] == "bot" and not m["deleted"]]
 
 
-def words(message: Message) -> str:
+def message_text(message: Message) -> str:
     return str(message.get("text") or message.get("caption") or "")
 
 
-def labels(message: Message) -> list[str]:
+def button_labels(message: Message) -> list[str]:
     return [button["text"] for row in message.get("keyboard") or [] for button in row]
 
 
 @dataclass
-class Stage:
+class Environment:
     db: Pool
     dsn: str
     folder: Path
-    forge: Forge
-    telegram: TelegramStand = field(default_factory=TelegramStand)
-    replicate: ReplicateStand = field(default_factory=lambda: ReplicateStand(seconds=0.0))
-    inngest: InngestStand = field(
-        default_factory=lambda: InngestStand(pace=Pace(retry_delays=(0.2, 0.5), speed=5.0))
+    forge: ProcessPool
+    telegram: SandboxTelegram = field(default_factory=SandboxTelegram)
+    replicate: FakeReplicate = field(default_factory=lambda: FakeReplicate(seconds=0.0))
+    inngest: InngestServer = field(
+        default_factory=lambda: InngestServer(clock=Clock(retry_delays=(0.2, 0.5), speed=5.0))
     )
     bots: list[BotProcess] = field(default_factory=list)
     settings: dict[str, str] = field(default_factory=dict)
-    first: str = ""
+    startup_code: str = ""
     """Python that each bot runs before anything else."""
-    _calling_back: list[asyncio.Task[None]] = field(default_factory=list)
+    _webhook_tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     async def open(self) -> None:
         await self.telegram.start()
@@ -268,19 +268,19 @@ class Stage:
     async def close(self) -> None:
         for bot in self.bots:
             await bot.kill()
-        for task in self._calling_back:
+        for task in self._webhook_tasks:
             task.cancel()
-        await asyncio.gather(*self._calling_back, return_exceptions=True)
+        await asyncio.gather(*self._webhook_tasks, return_exceptions=True)
         await self.telegram.close()
         await self.inngest.close()
         await self.replicate.close()
 
-    def let_replicate_call_back(self) -> None:
+    def start_replicate_webhooks(self) -> None:
         """From now on every prediction's webhook is called when it has ended."""
-        if not self._calling_back:
-            self._calling_back.append(asyncio.get_running_loop().create_task(self._call_back()))
+        if not self._webhook_tasks:
+            self._webhook_tasks.append(asyncio.get_running_loop().create_task(self._deliver_webhooks()))
 
-    async def _call_back(self) -> None:
+    async def _deliver_webhooks(self) -> None:
         """Call each ended prediction's webhook until it is taken, as Replicate does."""
         called: set[str] = set()
         while True:
@@ -288,35 +288,37 @@ class Stage:
             for made in self.replicate.predictions:
                 if made.webhook and made.id not in called and made.status() not in ("starting", "processing"):
                     with suppress(aiohttp.ClientError):
-                        if await self.replicate.deliver(made.id) == 200:
+                        if await self.replicate.call_webhook(made.id) == 200:
                             called.add(made.id)
 
     async def start_bot(self, *, ready: bool = True, webhook: bool = False, **settings: str) -> BotProcess:
         name = f"bot-{len(self.bots) + 1}"
-        bot = BotProcess(self.forge, self.folder, {**self.settings, **settings}, name=name, first=self.first)
+        bot = BotProcess(
+            self.forge, self.folder, {**self.settings, **settings}, name=name, startup_code=self.startup_code
+        )
         if webhook:
-            self.let_replicate_call_back()
+            self.start_replicate_webhooks()
             bot.settings |= {"TELEGRAM_MODE": "webhook", "PUBLIC_URL": bot.url}
         self.bots.append(bot)
         await bot.start()
         if ready:
-            await self.plan_a_is_open(bot)
+            await self.wait_for_plan_a(bot)
         return bot
 
-    async def plan_a_is_open(self, bot: BotProcess) -> None:
+    async def wait_for_plan_a(self, bot: BotProcess) -> None:
         """Wait until orders go to Plan A, as they do once the bot's functions are registered."""
-        await until(lambda: self._inngest_ok(bot), what="plan A is open")
+        await wait_until(lambda: self._inngest_is_ok(bot), what="plan A is open")
 
     async def health(self, bot: BotProcess) -> dict[str, Any]:
         async with aiohttp.ClientSession() as session, session.get(f"{bot.url}/health") as response:
             answer: dict[str, Any] = await response.json()
             return answer
 
-    async def _inngest_ok(self, bot: BotProcess) -> bool:
+    async def _inngest_is_ok(self, bot: BotProcess) -> bool:
         return bool((await self.health(bot))["inngest"] == "ok")
 
-    def person(self, user_id: int = 1001, **about: str) -> Person:
-        return Person(self.telegram, user_id, **about)
+    def user(self, user_id: int = 1001, **about: str) -> SandboxUser:
+        return SandboxUser(self.telegram, user_id, **about)
 
     async def jobs(self) -> list[dict[str, Any]]:
         return [dict(row) for row in await self.db.fetch("SELECT * FROM jobs ORDER BY created_at")]
@@ -327,11 +329,11 @@ class Stage:
         if mode is not None:
             await self.db.execute("INSERT INTO settings (key, value) VALUES ($1, $2)", key, mode)
 
-    async def ended_jobs(self, count: int = 1, *, seconds: float = WAIT_SECONDS) -> list[dict[str, Any]]:
+    async def wait_for_ended_jobs(self, count: int = 1, *, seconds: float = WAIT_SECONDS) -> list[dict[str, Any]]:
         """All jobs, once `count` of them have ended."""
 
         async def ended() -> bool:
             return bool(await self.db.fetchval("SELECT count(ended_at) >= $1 FROM jobs", count))
 
-        await until(ended, seconds=seconds, what=f"{count} jobs have ended")
+        await wait_until(ended, seconds=seconds, what=f"{count} jobs have ended")
         return await self.jobs()

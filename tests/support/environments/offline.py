@@ -15,18 +15,26 @@ import asyncpg
 import numpy as np
 from PIL import Image
 
-from providers.offline.prediction_store import Record
+from providers.offline.prediction_store import StoredPrediction
 from storage.money.ledger import Balance, check_ledger, get_balance
 from storage.pool import create_pool
-from tests.support.environments.environment import Message, Person, PlanName, Stage, labels, until, words
-from tests.support.processes.bot_process import Forge
+from tests.support.environments.environment import (
+    Environment,
+    Message,
+    PlanName,
+    SandboxUser,
+    button_labels,
+    message_text,
+    wait_until,
+)
+from tests.support.processes.bot_process import ProcessPool
 
 MB = 1024 * 1024
-STARS = 2000
-SECONDS = "0.2"
+WELCOME_CREDITS = 2000
+OFFLINE_SECONDS = "0.2"
 """What the offline provider takes for a piece of work; `#slow` in its words makes that 4 s."""
 
-CALM = {
+UNHURRIED_SETTINGS = {
     "JOB_LEASE_SECONDS": "15",
     "PLAN_A_START_TIMEOUT": "30",
     "INNGEST_SEND_DEADLINE": "5",
@@ -44,23 +52,23 @@ lip_sync.SIDE //= 3
 """Media of a tenth of the pixels, in the same shapes: tests/unit/test_offline_*.py look at the full ones."""
 
 
-class OfflineStage(Stage):
+class OfflineEnvironment(Environment):
     """Everybody begins with 2000 Stars, and gets small media."""
 
     async def open(self) -> None:
         await super().open()
-        self.first = self.first or SMALL_MEDIA
+        self.startup_code = self.startup_code or SMALL_MEDIA
         for name in ("REPLICATE_API_TOKEN", "REPLICATE_BASE_URL"):
             del self.settings[name]
-        self.settings |= {"OFFLINE_SECONDS": SECONDS, "WELCOME_CREDITS": str(STARS)}
+        self.settings |= {"OFFLINE_SECONDS": OFFLINE_SECONDS, "WELCOME_CREDITS": str(WELCOME_CREDITS)}
 
-    def guest(self, user_id: int, **about: str) -> "Guest":
-        return Guest(self.telegram, user_id, **about)
+    def conversation_user(self, user_id: int, **about: str) -> "ConversationUser":
+        return ConversationUser(self.telegram, user_id, **about)
 
-    def offline_work(self, kind: str) -> list[tuple[Record, list[bytes]]]:
+    def offline_requests(self, kind: str) -> list[tuple[StoredPrediction, list[bytes]]]:
         """What the offline provider was asked for, oldest first, each with the files it was given."""
         folder = self.folder / "data" / "offline"
-        found = [Record.model_validate_json(path.read_bytes()) for path in folder.glob("*.json")]
+        found = [StoredPrediction.model_validate_json(path.read_bytes()) for path in folder.glob("*.json")]
         asked = sorted((record for record in found if record.kind == kind), key=lambda record: record.created_at)
         return [
             (one, [(folder / f"{one.id}.{number}").read_bytes() for number in range(len(one.files))])
@@ -69,58 +77,60 @@ class OfflineStage(Stage):
 
 
 @asynccontextmanager
-async def offline_stage(postgres: str, folder: Path, forge: Forge, plan: PlanName) -> AsyncIterator[OfflineStage]:
+async def open_offline_environment(
+    postgres: str, folder: Path, process_pool: ProcessPool, plan: PlanName
+) -> AsyncIterator[OfflineEnvironment]:
     """A stage with a bot that serves a whole module of tests, each with a person of its own."""
     name = f"test_{secrets.token_hex(6)}"
     admin = await asyncpg.connect(postgres)
     await admin.execute(f"CREATE DATABASE {name} TEMPLATE template STRATEGY file_copy")
     dsn = urlunsplit(urlsplit(postgres)._replace(path=f"/{name}"))
     db = await create_pool(dsn, size=5)
-    stage = OfflineStage(db, dsn, folder, forge)
-    await stage.open()
-    stage.settings |= CALM
+    environment = OfflineEnvironment(db, dsn, folder, process_pool)
+    await environment.open()
+    environment.settings |= UNHURRIED_SETTINGS
     try:
         if plan == "B":
-            await stage.inngest.close()
-        await stage.start_bot(ready=plan == "A")
-        yield stage
+            await environment.inngest.close()
+        await environment.start_bot(ready=plan == "A")
+        yield environment
     finally:
-        await stage.close()
+        await environment.close()
         await db.close()
         await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
         await admin.close()
 
 
 @dataclass
-class Guest(Person):
+class ConversationUser(SandboxUser):
     """Somebody who waits for the bot's answer to each thing they do."""
 
-    async def says(self, text: str) -> None:
-        await self._answered(await self.say(text))
+    async def send_text_and_wait(self, text: str) -> None:
+        await self._wait_for_answer(await self.send_text(text))
 
-    async def taps(self, label: str, **where: Any) -> None:
-        await self._answered(await self.tap(label, **where))
+    async def tap_and_wait(self, label: str, **where: Any) -> None:
+        await self._wait_for_answer(await self.tap(label, **where))
 
-    async def sends(self, kind: str, name: str, content: bytes) -> None:
-        await self._answered(await self.sends_unheard(kind, name, content))
+    async def upload_and_wait(self, kind: str, name: str, content: bytes) -> None:
+        await self._wait_for_answer(await self.upload(kind, name, content))
 
-    async def sends_album(self, photos: Sequence[bytes], *, before: int = 0) -> None:
+    async def upload_albums(self, photos: Sequence[bytes], *, before: int = 0) -> None:
         """Photos as they come out of a gallery, ten an album; `before` of them were sent earlier."""
         for number, photo in enumerate(photos):
-            await self.sends_unheard("photo", f"{number}.png", photo, media_group_id=f"album {number // 10}")
-        await self.sees(f"{before + len(photos)} photos ✓")
+            await self.upload("photo", f"{number}.png", photo, media_group_id=f"album {number // 10}")
+        await self.wait_for_text(f"{before + len(photos)} photos ✓")
 
-    async def shows(self, **extra: Any) -> None:
+    async def send_fields_and_wait(self, **extra: Any) -> None:
         """Send a message with these fields of Telegram's, such as a `video` of a size nobody needs to have."""
-        await self._answered(await self.shows_unheard(**extra))
+        await self._wait_for_answer(await self.send_fields(**extra))
 
-    async def sends_unheard(self, kind: str, name: str, content: bytes, **more: str) -> Any:
+    async def upload(self, kind: str, name: str, content: bytes, **more: str) -> Any:
         return await self.telegram.upload(kind, name, content, user_id=str(self.id), first_name="Ann", **more)
 
-    async def shows_unheard(self, **extra: Any) -> Any:
+    async def send_fields(self, **extra: Any) -> Any:
         return await self.telegram.call("POST", "/sim/message", {"user_id": self.id, "extra": extra})
 
-    async def _answered(self, done: dict[str, Any]) -> None:
+    async def _wait_for_answer(self, done: dict[str, Any]) -> None:
         """Wait until the bot has written or edited something since."""
 
         since: int = done["version"]
@@ -130,42 +140,44 @@ class Guest(Person):
                 event["version"] > since and event["text"] for event in chat["events"]
             )
 
-        await self.until(look)
+        await self.wait_until(look)
 
     async def toasts(self) -> list[str]:
         """What answers to taps have shown."""
         return [event["text"] for event in (await self.chat())["events"] if event["text"]]
 
-    async def last(self) -> Message:
+    async def last_message(self) -> Message:
         """The newest message of the bot's."""
-        return (await self.from_bot())[-1]
+        return (await self.bot_messages())[-1]
 
-    async def begin(self, service: str) -> None:
+    async def open_service(self, service: str) -> None:
         """From the menu to the first question of a service, by its name."""
-        await self.says("/menu")
-        await self.taps(service)
+        await self.send_text_and_wait("/menu")
+        await self.tap_and_wait(service)
 
-    async def train(self, service: str, photos: Sequence[bytes], name: str = "Me") -> None:
+    async def open_training_card(self, service: str, photos: Sequence[bytes], name: str = "Me") -> None:
         """From the menu to the card of a training."""
-        await self.begin(service)
-        await self.sends_album(photos)
-        await self.says("/done")
-        await self.says(name)
+        await self.open_service(service)
+        await self.upload_albums(photos)
+        await self.send_text_and_wait("/done")
+        await self.send_text_and_wait(name)
 
-    async def create(self, price: int) -> Message:
+    async def confirm_order(self, price: int) -> Message:
         """Confirm the card that shows just this price; gives the result."""
-        card = await self.can_tap(f"Create · {price} ⭐")
-        assert f"Price: {price} ⭐" in words(card)
+        card = await self.wait_for_button(f"Create · {price} ⭐")
+        assert f"Price: {price} ⭐" in message_text(card)
         await self.tap(f"Create · {price} ⭐", message_id=card["message_id"])
-        result = await self.sees(f"−{price} ⭐ · balance", after=card["message_id"])
+        result = await self.wait_for_text(f"−{price} ⭐ · balance", after=card["message_id"])
 
         def done(chat: dict[str, Any]) -> bool:
-            return any(m["message_id"] == card["message_id"] and "Done" in words(m) for m in chat["messages"])
+            return any(
+                m["message_id"] == card["message_id"] and "Done" in message_text(m) for m in chat["messages"]
+            )
 
-        await self.until(done)  # no edit of the card comes after that
+        await self.wait_until(done)  # no edit of the card comes after that
         return result
 
-    async def content(self, message: Message, number: int = 0) -> bytes:
+    async def download_media(self, message: Message, number: int = 0) -> bytes:
         """The bytes of a message's media, as Telegram keeps them."""
         media = message["media"][number]
         session = self.telegram._session
@@ -174,70 +186,70 @@ class Guest(Person):
             return await response.read()
 
 
-async def job_of(stage: Stage, user_id: int) -> dict[str, Any]:
+async def latest_job(environment: Environment, user_id: int) -> dict[str, Any]:
     """The newest order of a person."""
-    jobs = [job for job in await stage.jobs() if job["user_id"] == user_id]
+    jobs = [job for job in await environment.jobs() if job["user_id"] == user_id]
     return jobs[-1]
 
 
-async def ended_job_of(stage: Stage, user_id: int) -> dict[str, Any]:
+async def wait_for_latest_job(environment: Environment, user_id: int) -> dict[str, Any]:
     """The newest order of a person, once it has ended."""
 
     async def look() -> dict[str, Any] | None:
-        job = await job_of(stage, user_id)
+        job = await latest_job(environment, user_id)
         return job if job["ended_at"] else None
 
-    job: dict[str, Any] = await until(look, what="the job has ended")
+    job: dict[str, Any] = await wait_until(look, what="the job has ended")
     return job
 
 
-async def charged(stage: Stage, user_id: int, stars: int) -> None:
+async def assert_charged(environment: Environment, user_id: int, credits: int) -> None:
     """Of the Stars everybody begins with, just these are gone, and none is held; the ledger is right."""
-    assert await get_balance(stage.db, user_id) == Balance(STARS - stars, 0)
-    assert (await check_ledger(stage.db)).right
+    assert await get_balance(environment.db, user_id) == Balance(WELCOME_CREDITS - credits, 0)
+    assert (await check_ledger(environment.db)).is_consistent
 
 
-async def journal_has(stage: Stage, job_id: UUID, step: str, *, ended: bool = False) -> None:
+async def wait_for_step(environment: Environment, job_id: UUID, step: str, *, ended: bool = False) -> None:
     """Wait until a job has begun a step, or ended it."""
 
     async def look() -> bool:
-        row = await stage.db.fetchrow("SELECT * FROM journal WHERE job_id = $1 AND step = $2", job_id, step)
+        row = await environment.db.fetchrow("SELECT * FROM journal WHERE job_id = $1 AND step = $2", job_id, step)
         return row is not None and (not ended or row["ended_at"] is not None)
 
-    await until(look, what=f"step {step}")
+    await wait_until(look, what=f"step {step}")
 
 
-def photo(colour: tuple[int, int, int], *, size: tuple[int, int] = (640, 480), spot: bool = True) -> bytes:
+def make_photo(colour: tuple[int, int, int], *, size: tuple[int, int] = (640, 480), spot: bool = True) -> bytes:
     """A PNG of one colour, with a darker spot in the middle that is a fifth of it."""
     pixels = np.empty((size[1], size[0], 3), np.uint8)
     pixels[:] = colour
     if spot:
         high, wide = (round(side * 0.28) for side in (size[1], size[0]))
         pixels[high:-high, wide:-wide] = np.array(colour) // 3
-    return png(pixels)
+    return encode_png(pixels)
 
 
-def photos(count: int = 10) -> list[bytes]:
+def make_photos(count: int = 10) -> list[bytes]:
     """Photos that have their colours in common, purple to pink, and nothing else."""
     rng = np.random.default_rng(7)
     made = []
     for _ in range(count):
         shade = rng.integers((150, 10, 110), (240, 70, 200), (8, 8, 3))
-        made.append(png(np.kron(shade, np.ones((24, 24, 1))).astype(np.uint8)))
+        made.append(encode_png(np.kron(shade, np.ones((24, 24, 1))).astype(np.uint8)))
     return made
 
 
-def png(pixels: Any) -> bytes:
+def encode_png(pixels: Any) -> bytes:
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "PNG")
     return file.getvalue()
 
 
-def unzipped(archive: bytes) -> list[bytes]:
+def unzip(archive: bytes) -> list[bytes]:
     with zipfile.ZipFile(io.BytesIO(archive)) as packed:
         assert packed.testzip() is None
         return [packed.read(name) for name in sorted(packed.namelist())]
 
 
 def has_button(message: Message, label: str) -> bool:
-    return any(label in each for each in labels(message))
+    return any(label in each for each in button_labels(message))

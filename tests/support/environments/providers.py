@@ -15,34 +15,42 @@ from uuid import UUID
 import asyncpg
 from aiohttp import web
 
-from providers.offline.video.camera import shoot
+from providers.offline.video.camera import render_video
 from services.generation.catalogue import MODELS
 from storage.money.ledger import Balance, check_ledger, get_balance
 from storage.pool import create_pool
-from tests.support.environments.environment import BOT_TOKEN, PlanName, Stage, labels, words
-from tests.support.environments.offline import CALM, STARS, Guest, ended_job_of, photo
+from tests.support.environments.environment import BOT_TOKEN, Environment, PlanName, button_labels, message_text
+from tests.support.environments.offline import (
+    UNHURRIED_SETTINGS,
+    WELCOME_CREDITS,
+    ConversationUser,
+    make_photo,
+    wait_for_latest_job,
+)
 from tests.support.fake_providers import elevenlabs_server as elevenlabs_stand
 from tests.support.fake_providers import openai_server as openai_stand
-from tests.support.fake_providers.replicate_server import ReplicateStand, StandPrediction
-from tests.support.processes.bot_process import Forge
+from tests.support.fake_providers.replicate_server import FakePrediction, FakeReplicate
+from tests.support.processes.bot_process import ProcessPool
 from tests.support.test_data.audio import beep
 
-_FILMS = {m.model for name in ("text_to_video", "image_to_video", "lip_sync") for m in MODELS[name].values()}
-_ONE = {m.model for m in MODELS["neuro_image_v2"].values()} | _FILMS
+_VIDEO_MODELS = {
+    m.model for name in ("text_to_video", "image_to_video", "lip_sync") for m in MODELS[name].values()
+}
+_SINGLE_OUTPUT_MODELS = {m.model for m in MODELS["neuro_image_v2"].values()} | _VIDEO_MODELS
 
 
 @cache
-def film() -> bytes:
+def sample_video() -> bytes:
     """What every model of films makes."""
-    return shoot("", 1, aspect="1:1", seconds=0.5)
+    return render_video("", 1, aspect="1:1", seconds=0.5)
 
 
 @dataclass
-class Trap:
+class InjectedFault:
     """What a provider answers instead of its result, to questions with `mark` in them."""
 
     path: str
-    mark: bytes
+    marker: bytes
     status: int
     """0: the work is done, and its answer lost on the way."""
     code: str = ""
@@ -50,33 +58,33 @@ class Trap:
     retry_after: float | None = None
     times: int = 1
     """0: always."""
-    moments: list[float] = field(default_factory=list)
+    asked_at: list[float] = field(default_factory=list)
     """When a question to `path` had the mark, whether it was answered or not."""
 
     @property
-    def asked(self) -> int:
-        return len(self.moments)
+    def times_asked(self) -> int:
+        return len(self.asked_at)
 
-    def springs(self) -> bool:
-        self.moments.append(time.monotonic())
-        return self.times == 0 or self.asked <= self.times
+    def should_trigger(self) -> bool:
+        self.asked_at.append(time.monotonic())
+        return self.times == 0 or self.times_asked <= self.times
 
 
 @dataclass
-class Ear:
+class RequestRecorder:
     """Everything that reaches a provider: its line, its headers, and its body with all files."""
 
-    heard: list[bytes] = field(default_factory=list)
-    traps: list[Trap] = field(default_factory=list)
+    requests: list[bytes] = field(default_factory=list)
+    faults: list[InjectedFault] = field(default_factory=list)
 
-    async def hear(self, request: web.Request) -> Trap | None:
+    async def record(self, request: web.Request) -> InjectedFault | None:
         """Write a question down; gives the trap it springs."""
         head = [f"{request.method} {request.path_qs}", *(f"{name}: {it}" for name, it in request.headers.items())]
         body = await _body(request)
-        self.heard.append("\n".join(head).encode() + b"\n\n" + body)
-        for trap in self.traps:
-            if trap.path in request.path and trap.mark in body:
-                return trap if trap.springs() else None
+        self.requests.append("\n".join(head).encode() + b"\n\n" + body)
+        for fault in self.faults:
+            if fault.path in request.path and fault.marker in body:
+                return fault if fault.should_trigger() else None
         return None
 
 
@@ -93,66 +101,68 @@ async def _body(request: web.Request) -> bytes:
     return b"\n".join(parts)
 
 
-def _lost(request: web.Request) -> web.Response:
+def _drop_connection(request: web.Request) -> web.Response:
     if request.transport is not None:
         request.transport.abort()
     return web.Response(status=500)
 
 
-class HeardOpenAI(openai_stand.OpenAIStand):
-    def __init__(self, ear: Ear) -> None:
+class RecordingOpenAI(openai_stand.FakeOpenAI):
+    def __init__(self, recorder: RequestRecorder) -> None:
         super().__init__()
-        self._ear = ear
+        self._recorder = recorder
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Any) -> web.StreamResponse:
-        trap = await self._ear.hear(request)
-        if trap is not None and trap.status:
-            refusal = openai_stand.Refusal(trap.status, trap.message, trap.code or None, trap.retry_after)
-            self.knobs.refusals.insert(0, refusal)
-            return self._refused()
+        fault = await self._recorder.record(request)
+        if fault is not None and fault.status:
+            refusal = openai_stand.HttpFault(fault.status, fault.message, fault.code or None, fault.retry_after)
+            self.behaviour.faults.insert(0, refusal)
+            return self._fault_response()
         answer = await super()._guard(request, handler)
-        return answer if trap is None else _lost(request)
+        return answer if fault is None else _drop_connection(request)
 
 
-class HeardElevenLabs(elevenlabs_stand.ElevenLabsStand):
-    def __init__(self, ear: Ear) -> None:
+class RecordingElevenLabs(elevenlabs_stand.FakeElevenLabs):
+    def __init__(self, recorder: RequestRecorder) -> None:
         super().__init__()
-        self._ear = ear
+        self._recorder = recorder
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Any) -> web.StreamResponse:
-        trap = await self._ear.hear(request)
-        if trap is not None and trap.status:
-            refusal = elevenlabs_stand.Refusal(trap.status, trap.code, trap.message, trap.retry_after)
-            self.knobs.refusals.insert(0, refusal)
-            return self._refused()
+        fault = await self._recorder.record(request)
+        if fault is not None and fault.status:
+            refusal = elevenlabs_stand.HttpFault(fault.status, fault.code, fault.message, fault.retry_after)
+            self.behaviour.faults.insert(0, refusal)
+            return self._fault_response()
         answer = await super()._guard(request, handler)
-        return answer if trap is None else _lost(request)
+        return answer if fault is None else _drop_connection(request)
 
 
-class HeardReplicate(ReplicateStand):
+class RecordingReplicate(FakeReplicate):
     """Models of films give one film, as Replicate's do: an address, not a list of them."""
 
-    def __init__(self, ear: Ear) -> None:
+    def __init__(self, recorder: RequestRecorder) -> None:
         super().__init__(seconds=0.0)
-        self._ear = ear
+        self._recorder = recorder
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Any) -> web.StreamResponse:
-        await self._ear.hear(request)
+        await self._recorder.record(request)
         return await super()._guard(request, handler)
 
-    def _output_of(self, made: StandPrediction) -> Any:
-        return f"{self.url}/output/{made.id}/one" if made.model in _ONE else super()._output_of(made)
+    def _output_of(self, made: FakePrediction) -> Any:
+        return (
+            f"{self.url}/output/{made.id}/one" if made.model in _SINGLE_OUTPUT_MODELS else super()._output_of(made)
+        )
 
     async def _output(self, request: web.Request) -> web.Response:
         made = self.find(request)
-        if made is not None and made.model in _FILMS:
-            return web.Response(body=film(), content_type="video/mp4")
+        if made is not None and made.model in _VIDEO_MODELS:
+            return web.Response(body=sample_video(), content_type="video/mp4")
         return await super()._output(request)
 
-    def file_in(self, given: str) -> bytes:
+    def input_file_bytes(self, given: str) -> bytes:
         """The bytes of a file in an input: inside it, or uploaded before."""
         if given.startswith("data:"):
             return base64.b64decode(given.partition(",")[2])
@@ -161,23 +171,23 @@ class HeardReplicate(ReplicateStand):
 
 
 @dataclass
-class ProviderStage(Stage):
+class ProviderEnvironment(Environment):
     """Everybody begins with 2000 Stars; every provider has its key."""
 
-    ear: Ear = field(default_factory=Ear)
+    recorder: RequestRecorder = field(default_factory=RequestRecorder)
     plan: PlanName = "B"
 
     def __post_init__(self) -> None:
-        self.replicate: HeardReplicate = HeardReplicate(self.ear)
-        self.openai = HeardOpenAI(self.ear)
-        self.elevenlabs = HeardElevenLabs(self.ear)
+        self.replicate: RecordingReplicate = RecordingReplicate(self.recorder)
+        self.openai = RecordingOpenAI(self.recorder)
+        self.elevenlabs = RecordingElevenLabs(self.recorder)
 
     async def open(self) -> None:
         await super().open()
         await self.openai.start()
         await self.elevenlabs.start()
         self.settings |= {
-            "WELCOME_CREDITS": str(STARS),
+            "WELCOME_CREDITS": str(WELCOME_CREDITS),
             "OPENAI_API_KEY": openai_stand.KEY,
             "OPENAI_BASE_URL": self.openai.url,
             "ELEVENLABS_API_KEY": elevenlabs_stand.KEY,
@@ -189,137 +199,150 @@ class ProviderStage(Stage):
         await self.openai.close()
         await self.elevenlabs.close()
 
-    def guest(self, user_id: int, **about: str) -> Guest:
-        return Guest(self.telegram, user_id, **about)
+    def conversation_user(self, user_id: int, **about: str) -> ConversationUser:
+        return ConversationUser(self.telegram, user_id, **about)
 
-    def trap(self, path: str, mark: bytes, status: int, **rest: Any) -> Trap:
-        trap = Trap(path, mark, status, **rest)
-        self.ear.traps.append(trap)
-        return trap
+    def inject_fault(self, path: str, mark: bytes, status: int, **rest: Any) -> InjectedFault:
+        fault = InjectedFault(path, mark, status, **rest)
+        self.recorder.faults.append(fault)
+        return fault
 
-    def leaks(self) -> list[bytes]:
+    def leaked_requests(self) -> list[bytes]:
         """What reached a provider and holds the bot's token, or an address of Telegram's."""
         secret = (BOT_TOKEN.encode(), b"/file/bot", urlsplit(self.telegram.url).netloc.encode())
-        return [each[:400] for each in self.ear.heard if any(one in each for one in secret)]
+        return [each[:400] for each in self.recorder.requests if any(one in each for one in secret)]
 
 
 @asynccontextmanager
-async def provider_stage(
-    postgres: str, folder: Path, forge: Forge, plan: PlanName
-) -> AsyncIterator[ProviderStage]:
+async def open_provider_environment(
+    postgres: str, folder: Path, process_pool: ProcessPool, plan: PlanName
+) -> AsyncIterator[ProviderEnvironment]:
     """A stage with a bot that serves a whole module of tests, each with a person of its own."""
     name = f"test_{secrets.token_hex(6)}"
     admin = await asyncpg.connect(postgres)
     await admin.execute(f"CREATE DATABASE {name} TEMPLATE template STRATEGY file_copy")
     dsn = urlunsplit(urlsplit(postgres)._replace(path=f"/{name}"))
     db = await create_pool(dsn, size=5)
-    stage = ProviderStage(db, dsn, folder, forge, plan=plan)
-    await stage.open()
-    stage.settings |= CALM
+    environment = ProviderEnvironment(db, dsn, folder, process_pool, plan=plan)
+    await environment.open()
+    environment.settings |= UNHURRIED_SETTINGS
     try:
         if plan == "B":
-            await stage.inngest.close()
-        await stage.start_bot(ready=plan == "A")
-        yield stage
+            await environment.inngest.close()
+        await environment.start_bot(ready=plan == "A")
+        yield environment
     finally:
-        await stage.close()
+        await environment.close()
         await db.close()
         await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
         await admin.close()
 
 
-RAW = ("said by the stand", "Traceback", "OpenAI", "ElevenLabs", "invalid_api_key")
+RAW_PROVIDER_TEXTS = ("said by the stand", "Traceback", "OpenAI", "ElevenLabs", "invalid_api_key")
 
 
-async def moves(studio: ProviderStage, job_id: UUID) -> list[str]:
-    rows = await studio.db.fetch("SELECT kind FROM ledger_transactions WHERE job_id = $1 ORDER BY id", job_id)
+async def ledger_kinds(environment: ProviderEnvironment, job_id: UUID) -> list[str]:
+    rows = await environment.db.fetch("SELECT kind FROM ledger_transactions WHERE job_id = $1 ORDER BY id", job_id)
     return [row["kind"] for row in rows]
 
 
-async def paid_once(
-    studio: ProviderStage, guest: Guest, service: str, price: int, spent: int = 0
+async def assert_paid_once(
+    environment: ProviderEnvironment, user: ConversationUser, service: str, price: int, spent: int = 0
 ) -> dict[str, Any]:
     """The newest order is delivered, charged once and no offline work; gives the order."""
-    job = await ended_job_of(studio, guest.id)
-    assert (job["service"], job["state"], job["price"], job["plan"]) == (service, "succeeded", price, studio.plan)
-    assert await moves(studio, job["id"]) == ["hold", "capture"]
-    assert await get_balance(studio.db, guest.id) == Balance(STARS - spent - price, 0)
-    assert (await check_ledger(studio.db)).right
+    job = await wait_for_latest_job(environment, user.id)
+    assert (job["service"], job["state"], job["price"], job["plan"]) == (
+        service,
+        "succeeded",
+        price,
+        environment.plan,
+    )
+    assert await ledger_kinds(environment, job["id"]) == ["hold", "capture"]
+    assert await get_balance(environment.db, user.id) == Balance(WELCOME_CREDITS - spent - price, 0)
+    assert (await check_ledger(environment.db)).is_consistent
     results = [
-        m for m in await guest.from_bot() if f"−{price} ⭐ · balance {STARS - spent - price} ⭐" in words(m)
+        m
+        for m in await user.bot_messages()
+        if f"−{price} ⭐ · balance {WELCOME_CREDITS - spent - price} ⭐" in message_text(m)
     ]
     assert len(results) == 1, "delivered once"
-    assert "offline" not in words(results[0])
+    assert "offline" not in message_text(results[0])
     return job
 
 
-async def choose_voice(guest: Guest, name: str) -> None:
-    await guest.taps("🗣")
-    await guest.taps(next(label for label in labels(await guest.last()) if label.strip("✓🎙 ") == name))
+async def choose_voice(user: ConversationUser, name: str) -> None:
+    await user.tap_and_wait("🗣")
+    await user.tap_and_wait(
+        next(label for label in button_labels(await user.last_message()) if label.strip("✓🎙 ") == name)
+    )
 
 
-async def clone(guest: Guest, name: str, note: bytes) -> None:
-    await guest.begin("🎙 Your voice")
-    await guest.sends("voice", "me.ogg", note)
-    await guest.says(name)
+async def order_voice_clone(user: ConversationUser, name: str, note: bytes) -> None:
+    await user.open_service("🎙 Your voice")
+    await user.upload_and_wait("voice", "me.ogg", note)
+    await user.send_text_and_wait(name)
 
 
-def voices_named(studio: ProviderStage, name: str) -> list[str]:
-    return [voice_id for voice_id, voice in studio.elevenlabs.voices.items() if voice["name"].startswith(name)]
+def voices_named(environment: ProviderEnvironment, name: str) -> list[str]:
+    return [
+        voice_id for voice_id, voice in environment.elevenlabs.voices.items() if voice["name"].startswith(name)
+    ]
 
 
-async def vision(guest: Guest, mark: str) -> bytes:
-    picture = photo((sum(mark.encode()) % 256, guest.id % 256, 90), size=(64, 48))
-    await guest.begin("Image to words")
-    await guest.sends("photo", "a.png", picture)
+async def order_vision(user: ConversationUser, mark: str) -> bytes:
+    picture = make_photo((sum(mark.encode()) % 256, user.id % 256, 90), size=(64, 48))
+    await user.open_service("Image to words")
+    await user.upload_and_wait("photo", "a.png", picture)
     return base64.b64encode(picture)
 
 
-async def speech(guest: Guest, mark: str, voice: str = "") -> bytes:
-    await guest.begin("Text to speech")
-    await guest.says(f"{mark} is what {guest.id} says")
+async def order_speech(user: ConversationUser, mark: str, voice: str = "") -> bytes:
+    await user.open_service("Text to speech")
+    await user.send_text_and_wait(f"{mark} is what {user.id} says")
     if voice:
-        await choose_voice(guest, voice)
-    return f"is what {guest.id} says".encode()
+        await choose_voice(user, voice)
+    return f"is what {user.id} says".encode()
 
 
-async def second_speech(guest: Guest, mark: str) -> bytes:
-    return await speech(guest, mark, "Nova")
+async def order_openai_speech(user: ConversationUser, mark: str) -> bytes:
+    return await order_speech(user, mark, "Nova")
 
 
-async def avatar(guest: Guest, mark: str) -> bytes:
-    await clone(guest, f"{mark} {guest.id}", beep(1.0))
-    return f"{mark} {guest.id}".encode()
+async def order_voice_avatar(user: ConversationUser, mark: str) -> bytes:
+    await order_voice_clone(user, f"{mark} {user.id}", beep(1.0))
+    return f"{mark} {user.id}".encode()
 
 
 @dataclass(frozen=True)
-class Asked:
+class ProviderCall:
     """A question to a provider, and the order that leads to it."""
 
     path: str
     service: str
     price: int
-    order: Callable[[Guest, str], Awaitable[bytes]]
+    order: Callable[[ConversationUser, str], Awaitable[bytes]]
 
 
-QUESTIONS = {
-    "vision": Asked("/chat/completions", "image_to_prompt", 2, vision),
-    "moderation": Asked("/moderations", "speech", 8, speech),
-    "openai speech": Asked("/audio/speech", "speech", 8, second_speech),
-    "elevenlabs speech": Asked("/text-to-speech/", "speech", 8, speech),
-    "clone": Asked("/voices/add", "voice_avatar", 56, avatar),
+PROVIDER_CALLS = {
+    "vision": ProviderCall("/chat/completions", "image_to_prompt", 2, order_vision),
+    "moderation": ProviderCall("/moderations", "speech", 8, order_speech),
+    "openai speech": ProviderCall("/audio/speech", "speech", 8, order_openai_speech),
+    "elevenlabs speech": ProviderCall("/text-to-speech/", "speech", 8, order_speech),
+    "clone": ProviderCall("/voices/add", "voice_avatar", 56, order_voice_avatar),
 }
 
 
-async def fails(studio: ProviderStage, guest: Guest, price: int, key: str, spent: int = 0) -> None:
+async def assert_order_fails(
+    environment: ProviderEnvironment, user: ConversationUser, price: int, key: str, spent: int = 0
+) -> None:
     """Confirm the card; the order fails, which is told in words of ours, and costs nothing."""
-    card = await guest.can_tap(f"Create · {price} ⭐")
-    await guest.tap(f"Create · {price} ⭐", message_id=card["message_id"])
-    said = await guest.sees(guest.said(key), after=card["message_id"])
-    assert guest.said("failure.returned", price) in words(said)
-    job = await ended_job_of(studio, guest.id)
-    assert (job["state"], job["failure"], job["plan"]) == ("failed", key, studio.plan)
-    assert await moves(studio, job["id"]) == ["hold", "release"]
-    assert await get_balance(studio.db, guest.id) == Balance(STARS - spent, 0)
-    chat = "\n".join(words(message) for message in await guest.from_bot())
-    assert not [raw for raw in RAW if raw in chat], "never a provider's raw text"
+    card = await user.wait_for_button(f"Create · {price} ⭐")
+    await user.tap(f"Create · {price} ⭐", message_id=card["message_id"])
+    said = await user.wait_for_text(user.text(key), after=card["message_id"])
+    assert user.text("failure.returned", price) in message_text(said)
+    job = await wait_for_latest_job(environment, user.id)
+    assert (job["state"], job["failure"], job["plan"]) == ("failed", key, environment.plan)
+    assert await ledger_kinds(environment, job["id"]) == ["hold", "release"]
+    assert await get_balance(environment.db, user.id) == Balance(WELCOME_CREDITS - spent, 0)
+    chat = "\n".join(message_text(message) for message in await user.bot_messages())
+    assert not [raw for raw in RAW_PROVIDER_TEXTS if raw in chat], "never a provider's raw text"

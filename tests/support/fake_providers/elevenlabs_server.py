@@ -16,11 +16,11 @@ from aiohttp import web
 from tests.support.test_data.audio import beep
 
 KEY = "sk_stand"
-STOCK = {"21m00Tcm4TlvDq8ikWAM": "Rachel", "JBFqnCBsd6RMkjVDRZzb": "George"}
+STOCK_VOICES = {"21m00Tcm4TlvDq8ikWAM": "Rachel", "JBFqnCBsd6RMkjVDRZzb": "George"}
 
 
 @dataclass
-class Refusal:
+class HttpFault:
     """An HTTP error instead of an answer, `times` times (0: until taken away)."""
 
     status: int
@@ -31,32 +31,32 @@ class Refusal:
 
 
 @dataclass
-class Knobs:
+class Behaviour:
     """What a test may turn; POST /stand takes the same names."""
 
     speech: bytes = b""
     """What is spoken; by default a tone as long as the text and as high as the voice's own."""
     hang: bool = False
-    lose_next_answer: int = 0
+    drop_next_responses: int = 0
     """How many made voices' answers to lose by closing the connection."""
-    page: int = 100
+    max_page_size: int = 100
     """Voices on one page at most."""
-    refusals: list[Refusal] = field(default_factory=list)
+    faults: list[HttpFault] = field(default_factory=list)
 
 
-class ElevenLabsStand:
+class FakeElevenLabs:
     """`await start()`, then `url`, `voices`, `requests`, `samples`, `knobs`, and `await close()`."""
 
     def __init__(self) -> None:
-        self.knobs = Knobs()
+        self.behaviour = Behaviour()
         self.voices: dict[str, dict[str, Any]] = {
-            voice_id: _voice(voice_id, name, "premade") for voice_id, name in STOCK.items()
+            voice_id: _voice(voice_id, name, "premade") for voice_id, name in STOCK_VOICES.items()
         }
         self.samples: dict[str, list[tuple[str, str, bytes]]] = {}
         """Of each made voice: file name, type and bytes."""
         self.requests: list[tuple[str, str]] = []
         """Method, and path with query."""
-        self.spoken: list[dict[str, Any]] = []
+        self.speech_requests: list[dict[str, Any]] = []
         self.url = ""
         self._runner: web.AppRunner | None = None
         self._closing = asyncio.Event()
@@ -67,10 +67,10 @@ class ElevenLabsStand:
             [
                 web.post("/v1/text-to-speech/{id}", self._speak),
                 web.get("/v2/voices", self._search),
-                web.post("/v1/voices/add", self._clone),
+                web.post("/v1/voices/add", self._add_voice),
                 web.delete("/v1/voices/{id}", self._delete),
-                web.get("/stand", self._tell),
-                web.post("/stand", self._turn),
+                web.get("/stand", self._get_state),
+                web.post("/stand", self._set_behaviour),
             ]
         )
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
@@ -84,46 +84,46 @@ class ElevenLabsStand:
         if self._runner is not None:
             await self._runner.cleanup()
 
-    def refuse(self, status: int, code: str = "", **rest: Any) -> None:
+    def fail_next(self, status: int, code: str = "", **rest: Any) -> None:
         """Answer the next question(s) with an HTTP error."""
-        self.knobs.refusals.append(Refusal(status, code, **rest))
+        self.behaviour.faults.append(HttpFault(status, code, **rest))
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Any) -> web.StreamResponse:
         if request.path == "/stand":
             return await handler(request)  # type: ignore[no-any-return]
         self.requests.append((request.method, request.path_qs))
-        if self.knobs.hang:
+        if self.behaviour.hang:
             await self._closing.wait()
-        if self.knobs.refusals:
-            return self._refused()
+        if self.behaviour.faults:
+            return self._fault_response()
         if request.headers.get("xi-api-key") != KEY:
-            return _error(401, "invalid_api_key", "Invalid API key")
+            return _error_response(401, "invalid_api_key", "Invalid API key")
         return await handler(request)  # type: ignore[no-any-return]
 
-    def _refused(self) -> web.Response:
-        refusal = self.knobs.refusals[0]
+    def _fault_response(self) -> web.Response:
+        refusal = self.behaviour.faults[0]
         refusal.times -= 1
         if refusal.times == 0:
-            self.knobs.refusals.pop(0)
+            self.behaviour.faults.pop(0)
         headers = {} if refusal.retry_after is None else {"Retry-After": f"{refusal.retry_after:g}"}
-        return _error(refusal.status, refusal.code, refusal.message, headers)
+        return _error_response(refusal.status, refusal.code, refusal.message, headers)
 
     async def _speak(self, request: web.Request) -> web.Response:
         body, voice_id = await request.json(), request.match_info["id"]
         if voice_id not in self.voices:
-            return _error(404, "voice_not_found", f"A voice with voice_id {voice_id} was not found.")
+            return _error_response(404, "voice_not_found", f"A voice with voice_id {voice_id} was not found.")
         if not request.query.get("output_format", "").startswith("opus_48000_"):
-            return _error(400, "output_format_not_allowed", "only opus is spoken here")
-        self.spoken.append({"voice": voice_id, **body})
+            return _error_response(400, "output_format_not_allowed", "only opus is spoken here")
+        self.speech_requests.append({"voice": voice_id, **body})
         hertz = 200.0 + list(self.voices).index(voice_id) * 60
-        return web.Response(body=self.knobs.speech or beep(0.3 + len(body["text"]) / 40, hertz))
+        return web.Response(body=self.behaviour.speech or beep(0.3 + len(body["text"]) / 40, hertz))
 
     async def _search(self, request: web.Request) -> web.Response:
         query = request.query
-        size = min(int(query.get("page_size", "10")), self.knobs.page)
+        size = min(int(query.get("page_size", "10")), self.behaviour.max_page_size)
         if int(query.get("page_size", "10")) > 100:
-            return _error(422, "", "page_size must be at most 100")
+            return _error_response(422, "", "page_size must be at most 100")
         found = [
             voice
             for voice in list(self.voices.values())[::-1]
@@ -135,16 +135,16 @@ class ElevenLabsStand:
         page = {"voices": found[start : start + size], "has_more": more, "total_count": 0}
         return web.json_response({**page, "next_page_token": str(start + size) if more else None})
 
-    async def _clone(self, request: web.Request) -> web.Response:
+    async def _add_voice(self, request: web.Request) -> web.Response:
         form = await request.post()
         files = [file for file in form.getall("files", []) if isinstance(file, web.FileField)]
         if not files or not isinstance(name := form.get("name"), str):
-            return _error(422, "", "name and files are required")
+            return _error_response(422, "", "name and files are required")
         voice_id = secrets.token_hex(10)
         self.voices[voice_id] = _voice(voice_id, name, "cloned")
         self.samples[voice_id] = [(file.filename, file.content_type, file.file.read()) for file in files]
-        if self.knobs.lose_next_answer > 0:
-            self.knobs.lose_next_answer -= 1
+        if self.behaviour.drop_next_responses > 0:
+            self.behaviour.drop_next_responses -= 1
             if request.transport is not None:
                 request.transport.abort()
             return web.Response(status=500)
@@ -152,18 +152,18 @@ class ElevenLabsStand:
 
     async def _delete(self, request: web.Request) -> web.Response:
         if self.voices.pop(request.match_info["id"], None) is None:
-            return _error(400, "voice_does_not_exist", "A voice with this id does not exist.")
+            return _error_response(400, "voice_does_not_exist", "A voice with this id does not exist.")
         return web.json_response({"status": "ok"})
 
-    async def _tell(self, _request: web.Request) -> web.Response:
-        told = {"requests": self.requests, "voices": list(self.voices.values()), "spoken": self.spoken}
+    async def _get_state(self, _request: web.Request) -> web.Response:
+        told = {"requests": self.requests, "voices": list(self.voices.values()), "spoken": self.speech_requests}
         return web.json_response(told)
 
-    async def _turn(self, request: web.Request) -> web.Response:
+    async def _set_behaviour(self, request: web.Request) -> web.Response:
         for name, value in (await request.json()).items():
-            if name not in Knobs.__dataclass_fields__:
+            if name not in Behaviour.__dataclass_fields__:
                 return web.json_response({"error": f"no knob {name}"}, status=400)
-            setattr(self.knobs, name, [Refusal(**one) for one in value] if name == "refusals" else value)
+            setattr(self.behaviour, name, [HttpFault(**one) for one in value] if name == "refusals" else value)
         return web.json_response({"ok": True})
 
 
@@ -178,7 +178,7 @@ def _voice(voice_id: str, name: str, category: str) -> dict[str, Any]:
     }
 
 
-def _error(status: int, code: str, message: str, headers: dict[str, str] | None = None) -> web.Response:
+def _error_response(status: int, code: str, message: str, headers: dict[str, str] | None = None) -> web.Response:
     detail: Any = {"status": code, "message": message}
     if not code:
         detail = [{"loc": ["body"], "msg": message, "type": "value_error"}]
@@ -186,9 +186,9 @@ def _error(status: int, code: str, message: str, headers: dict[str, str] | None 
 
 
 async def _serve(port: int) -> None:
-    stand = ElevenLabsStand()
-    await stand.start(port)
-    print(json.dumps({"url": stand.url, "key": KEY}), flush=True)
+    server = FakeElevenLabs()
+    await server.start(port)
+    print(json.dumps({"url": server.url, "key": KEY}), flush=True)
     await asyncio.Event().wait()
 
 

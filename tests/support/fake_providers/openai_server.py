@@ -25,7 +25,7 @@ CATEGORIES = (
 
 
 @dataclass
-class Refusal:
+class HttpFault:
     """An HTTP error instead of an answer, `times` times."""
 
     status: int
@@ -36,7 +36,7 @@ class Refusal:
 
 
 @dataclass
-class Knobs:
+class Behaviour:
     """What a test may turn; POST /stand takes the same names."""
 
     flagged_words: dict[str, str] = field(default_factory=lambda: {"#nsfw": "sexual"})
@@ -45,22 +45,22 @@ class Knobs:
     """What a chat model answers; by default it says what it was given."""
     refuses: bool = False
     """Whether a chat model refuses to answer."""
-    words: str = "a lake in the mountains"
+    transcript: str = "a lake in the mountains"
     """What is heard in a recording."""
     speech: bytes = b""
     """What is spoken; by default a tone as long as the text."""
     hang: bool = False
-    refusals: list[Refusal] = field(default_factory=list)
+    faults: list[HttpFault] = field(default_factory=list)
 
 
-class OpenAIStand:
+class FakeOpenAI:
     """`await start()`, then `url` (with /v1), `asked` (the texts), `knobs`, and `await close()`."""
 
     def __init__(self) -> None:
-        self.knobs = Knobs()
-        self.asked: list[str] = []
+        self.behaviour = Behaviour()
+        self.moderated_texts: list[str] = []
         """Texts that moderation was asked about."""
-        self.questions: list[tuple[str, dict[str, Any]]] = []
+        self.requests: list[tuple[str, dict[str, Any]]] = []
         """Every other question: its path without /v1, and its body."""
         self.url = ""
         self._runner: web.AppRunner | None = None
@@ -74,8 +74,8 @@ class OpenAIStand:
                 web.post("/v1/chat/completions", self._chat),
                 web.post("/v1/audio/transcriptions", self._transcribe),
                 web.post("/v1/audio/speech", self._speak),
-                web.get("/stand", self._tell),
-                web.post("/stand", self._turn),
+                web.get("/stand", self._get_state),
+                web.post("/stand", self._set_behaviour),
             ]
         )
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
@@ -89,56 +89,60 @@ class OpenAIStand:
         if self._runner is not None:
             await self._runner.cleanup()
 
-    def refuse(self, status: int, **rest: Any) -> None:
+    def fail_next(self, status: int, **rest: Any) -> None:
         """Answer the next question(s) with an HTTP error."""
-        self.knobs.refusals.append(Refusal(status, **rest))
+        self.behaviour.faults.append(HttpFault(status, **rest))
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Any) -> web.StreamResponse:
         if request.path == "/stand":
             return await handler(request)  # type: ignore[no-any-return]
         if request.path.endswith("/moderations"):
-            self.asked.append((await request.json())["input"])
+            self.moderated_texts.append((await request.json())["input"])
         else:
-            self.questions.append((request.path.removeprefix("/v1"), await _body(request)))
-        if self.knobs.hang:
+            self.requests.append((request.path.removeprefix("/v1"), await _body(request)))
+        if self.behaviour.hang:
             await self._closing.wait()
-        if self.knobs.refusals:
-            return self._refused()
+        if self.behaviour.faults:
+            return self._fault_response()
         if request.headers.get("Authorization") != f"Bearer {KEY}":
-            return _error(401, f"Incorrect API key provided: {KEY}.", "invalid_api_key")
+            return _error_response(401, f"Incorrect API key provided: {KEY}.", "invalid_api_key")
         return await handler(request)  # type: ignore[no-any-return]
 
     async def _chat(self, _request: web.Request) -> web.Response:
-        body = self.questions[-1][1]
+        body = self.requests[-1][1]
         content = body["messages"][-1]["content"]
-        said = content if isinstance(content, str) else _seen(content[0]["image_url"]["url"])
+        said = content if isinstance(content, str) else _describe_image(content[0]["image_url"]["url"])
         if said is None:
-            return _error(400, "You uploaded an unsupported image.", "invalid_image_format")
-        message = {"role": "assistant", "content": self.knobs.reply or f"{said}, in soft light", "refusal": None}
-        if self.knobs.refuses:
+            return _error_response(400, "You uploaded an unsupported image.", "invalid_image_format")
+        message = {
+            "role": "assistant",
+            "content": self.behaviour.reply or f"{said}, in soft light",
+            "refusal": None,
+        }
+        if self.behaviour.refuses:
             message |= {"content": None, "refusal": "I cannot help with that."}
         choice = {"index": 0, "finish_reason": "stop", "message": message, "logprobs": None}
         answer = {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": body["model"]}
         return web.json_response({**answer, "choices": [choice]})
 
     async def _transcribe(self, _request: web.Request) -> web.Response:
-        body = self.questions[-1][1]
+        body = self.requests[-1][1]
         ending = body["file"]["name"].rpartition(".")[2]
         if ending not in {"flac", "mp3", "mp4", "mpeg", "mpga", "m4a", "ogg", "wav", "webm"}:
-            return _error(400, f"Unrecognized file format: {ending}", None)
-        return web.json_response({"text": self.knobs.words})
+            return _error_response(400, f"Unrecognized file format: {ending}", None)
+        return web.json_response({"text": self.behaviour.transcript})
 
     async def _speak(self, _request: web.Request) -> web.Response:
-        body = self.questions[-1][1]
+        body = self.requests[-1][1]
         if len(body["input"]) > 4096 or body.get("response_format") != "opus":
-            return _error(400, "the input is too long, or the format is not opus", None)
-        note = self.knobs.speech or beep(0.3 + len(body["input"]) / 40)
+            return _error_response(400, "the input is too long, or the format is not opus", None)
+        note = self.behaviour.speech or beep(0.3 + len(body["input"]) / 40)
         return web.Response(body=note, content_type="audio/ogg")
 
     async def _moderate(self, request: web.Request) -> web.Response:
         body = await request.json()
-        found = {category for word, category in self.knobs.flagged_words.items() if word in body["input"]}
+        found = {category for word, category in self.behaviour.flagged_words.items() if word in body["input"]}
         result = {
             "flagged": bool(found),
             "categories": {name: name in found for name in CATEGORIES},
@@ -147,22 +151,22 @@ class OpenAIStand:
         }
         return web.json_response({"id": "modr-1", "model": body["model"], "results": [result]})
 
-    def _refused(self) -> web.Response:
-        refusal = self.knobs.refusals[0]
+    def _fault_response(self) -> web.Response:
+        refusal = self.behaviour.faults[0]
         refusal.times -= 1
         if refusal.times == 0:
-            self.knobs.refusals.pop(0)
+            self.behaviour.faults.pop(0)
         headers = {} if refusal.retry_after is None else {"Retry-After": f"{refusal.retry_after:g}"}
-        return _error(refusal.status, refusal.message, refusal.code, headers)
+        return _error_response(refusal.status, refusal.message, refusal.code, headers)
 
-    async def _tell(self, _request: web.Request) -> web.Response:
-        return web.json_response({"asked": self.asked, "questions": [path for path, _ in self.questions]})
+    async def _get_state(self, _request: web.Request) -> web.Response:
+        return web.json_response({"asked": self.moderated_texts, "questions": [path for path, _ in self.requests]})
 
-    async def _turn(self, request: web.Request) -> web.Response:
+    async def _set_behaviour(self, request: web.Request) -> web.Response:
         for name, value in (await request.json()).items():
-            if name not in Knobs.__dataclass_fields__:
+            if name not in Behaviour.__dataclass_fields__:
                 return web.json_response({"error": f"no knob {name}"}, status=400)
-            setattr(self.knobs, name, [Refusal(**one) for one in value] if name == "refusals" else value)
+            setattr(self.behaviour, name, [HttpFault(**one) for one in value] if name == "refusals" else value)
         return web.json_response({"ok": True})
 
 
@@ -179,7 +183,7 @@ async def _body(request: web.Request) -> dict[str, Any]:
     return fields
 
 
-def _seen(url: str) -> str | None:
+def _describe_image(url: str) -> str | None:
     """What a data: URL shows, None where it is no picture."""
     try:
         image = Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2])))
@@ -188,15 +192,17 @@ def _seen(url: str) -> str | None:
     return f"A {image.format} picture of {image.width} by {image.height}"
 
 
-def _error(status: int, message: str, code: str | None, headers: dict[str, str] | None = None) -> web.Response:
+def _error_response(
+    status: int, message: str, code: str | None, headers: dict[str, str] | None = None
+) -> web.Response:
     body = {"error": {"message": message, "type": "error", "param": None, "code": code}}
     return web.json_response(body, status=status, headers=headers)
 
 
 async def _serve(port: int) -> None:
-    stand = OpenAIStand()
-    await stand.start(port)
-    print(json.dumps({"url": stand.url, "key": KEY}), flush=True)
+    server = FakeOpenAI()
+    await server.start(port)
+    print(json.dumps({"url": server.url, "key": KEY}), flush=True)
     await asyncio.Event().wait()
 
 

@@ -23,7 +23,7 @@ from PIL import Image
 from tests.support.fake_providers.replicate_trainings import WEBHOOK_SECRET, signed_headers, training_routes
 
 TOKEN = "r8_stand"
-PAGE = 100
+PAGE_SIZE = 100
 Outcome = Literal["succeed", "fail", "nsfw", "never", "aborted"]
 ERRORS = {
     "fail": "CUDA out of memory. Tried to allocate 20.00 MiB",
@@ -45,7 +45,7 @@ class Fault:
 
 
 @dataclass
-class StandPrediction:
+class FakePrediction:
     """One accepted prediction."""
 
     id: str
@@ -70,17 +70,17 @@ class StandPrediction:
 
 
 @dataclass
-class Knobs:
+class Behaviour:
     """What a test may turn; POST /stand takes the same names."""
 
     seconds: float = 0.05
     outcome: Outcome | list[Outcome] | Callable[[Mapping[str, Any]], Outcome] = "succeed"
     """One for all, a queue (the last one stays), or a function of the input."""
-    hang_before_answer: bool = False
+    hang_before_response: bool = False
     """Accept and write down predictions, and never answer."""
-    lose_next_answer: int = 0
+    drop_next_responses: int = 0
     """How many accepted predictions' answers to lose by closing the connection."""
-    answer_delay: float = 0.0
+    response_delay: float = 0.0
     media: bytes | None = None
     """What every output holds; a small picture where this is None."""
     text_models: tuple[str, ...] = ("black-forest-labs/flux-pro-trainer",)
@@ -88,17 +88,17 @@ class Knobs:
     faults: list[Fault] = field(default_factory=list)
 
 
-class ReplicateStand:
+class FakeReplicate:
     """`await start()`, then `url`, `predictions`, `asked`, `knobs`, and `await close()`."""
 
     def __init__(self, **knobs: Any) -> None:
-        self.knobs = Knobs(**knobs)
-        self.predictions: list[StandPrediction] = []
+        self.behaviour = Behaviour(**knobs)
+        self.predictions: list[FakePrediction] = []
         self.files: dict[str, tuple[str, str, bytes]] = {}
         self.models: dict[str, dict[str, Any]] = {}
         """Models of ours, by `owner/name`, as they were asked for."""
         self.deleted_versions: list[str] = []
-        self.asked = 0
+        self.creation_attempts = 0
         """How many times a prediction was asked for, answered or not, refused or not."""
         self.requests: list[tuple[str, str, bool]] = []
         """Every question: method, path with query, whether it carried the right token."""
@@ -120,8 +120,8 @@ class ReplicateStand:
                 web.get("/v1/account", self._account),
                 *training_routes(self),
                 web.get("/output/{id}/{name}", self._output),
-                web.get("/stand", self._tell),
-                web.post("/stand", self._turn),
+                web.get("/stand", self._get_state),
+                web.post("/stand", self._set_behaviour),
             ]
         )
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
@@ -136,15 +136,15 @@ class ReplicateStand:
         if self._runner is not None:
             await self._runner.cleanup()
 
-    def fault(self, status: int, **rest: Any) -> None:
+    def fail_next(self, status: int, **rest: Any) -> None:
         """Answer the next question(s) with an HTTP error."""
-        self.knobs.faults.append(Fault(status, **rest))
+        self.behaviour.faults.append(Fault(status, **rest))
 
-    async def deliver(self, prediction_id: str) -> int:
+    async def call_webhook(self, prediction_id: str) -> int:
         """Call a prediction's webhook as Replicate does, and return the HTTP status of the answer."""
         made = next(made for made in self.predictions if made.id == prediction_id)
         assert made.webhook, "nobody asked for a webhook"
-        body = json.dumps(self.shape(made)).encode()
+        body = json.dumps(self.to_json(made)).encode()
         async with ClientSession() as session:
             headers = signed_headers(body, WEBHOOK_SECRET, datetime.now(UTC))
             async with session.post(made.webhook, data=body, headers=headers) as answer:
@@ -157,64 +157,64 @@ class ReplicateStand:
         known = request.headers.get("Authorization") == f"Bearer {TOKEN}"
         self.requests.append((request.method, request.path_qs, known))
         if request.method == "POST" and request.path.endswith(("/predictions", "/trainings")):
-            self.asked += 1
+            self.creation_attempts += 1
         if (fault := self._fault_for(request)) is not None:
-            return _refusal(fault)
+            return _fault_response(fault)
         if not known:
-            return problem(401, "Unauthenticated", "You did not pass a valid authentication token")
+            return problem_response(401, "Unauthenticated", "You did not pass a valid authentication token")
         return await handler(request)  # type: ignore[no-any-return]
 
     def _fault_for(self, request: web.Request) -> Fault | None:
-        for fault in self.knobs.faults:
+        for fault in self.behaviour.faults:
             if fault.path in f"{request.method} {request.path}":
                 fault.times -= 1
                 if fault.times == 0:
-                    self.knobs.faults.remove(fault)
+                    self.behaviour.faults.remove(fault)
                 return fault
         return None
 
     async def _create_of_model(self, request: web.Request) -> web.Response:
         body = await request.json()
         if set(body) - {"input", "stream", "webhook", "webhook_events_filter"} or "input" not in body:
-            return problem(422, "Input validation failed", "unexpected fields")
+            return problem_response(422, "Input validation failed", "unexpected fields")
         model = f"{request.match_info['owner']}/{request.match_info['name']}"
         return await self.accept(request, model, "hidden", body)
 
     async def _create_of_version(self, request: web.Request) -> web.Response:
         body = await request.json()
         if not isinstance(body.get("version"), str) or "input" not in body:
-            return problem(422, "Input validation failed", "- version is required")
+            return problem_response(422, "Input validation failed", "- version is required")
         owner_name, _, version = body["version"].rpartition(":")
         return await self.accept(request, owner_name or "acme/model", version, body)
 
     async def accept(self, request: web.Request, model: str, version: str, body: dict[str, Any]) -> web.Response:
         """Write down a prediction or a training and answer as the knobs say."""
         given = body["input"]
-        made = StandPrediction(
+        made = FakePrediction(
             id=secrets.token_hex(13),
             model=model,
             version=version,
             input=given,
             outcome=self._next_outcome(given),
             created_at=datetime.now(UTC),
-            seconds=self.knobs.seconds,
+            seconds=self.behaviour.seconds,
             webhook=body.get("webhook"),
             destination=body.get("destination"),
         )
         self.predictions.append(made)
-        if self.knobs.hang_before_answer:
+        if self.behaviour.hang_before_response:
             await self._closing.wait()
-        if self.knobs.lose_next_answer > 0:
-            self.knobs.lose_next_answer -= 1
+        if self.behaviour.drop_next_responses > 0:
+            self.behaviour.drop_next_responses -= 1
             if request.transport is not None:
                 request.transport.abort()
             return web.Response(status=500)
-        if self.knobs.answer_delay:
-            await asyncio.sleep(self.knobs.answer_delay)
-        return web.json_response(self.shape(made), status=201)
+        if self.behaviour.response_delay:
+            await asyncio.sleep(self.behaviour.response_delay)
+        return web.json_response(self.to_json(made), status=201)
 
     def _next_outcome(self, given: Mapping[str, Any]) -> Outcome:
-        outcome = self.knobs.outcome
+        outcome = self.behaviour.outcome
         if callable(outcome):
             return outcome(given)
         if isinstance(outcome, str):
@@ -224,46 +224,46 @@ class ReplicateStand:
     async def _list(self, request: web.Request) -> web.Response:
         return self.page(request, [made for made in self.predictions if made.destination is None])
 
-    def page(self, request: web.Request, all_made: list[StandPrediction]) -> web.Response:
+    def page(self, request: web.Request, all_made: list[FakePrediction]) -> web.Response:
         """One page of predictions or trainings, newest first."""
         newest_first = all_made[::-1]
         offset = int(request.query.get("cursor", "0"))
-        rest = offset + PAGE < len(newest_first)
+        rest = offset + PAGE_SIZE < len(newest_first)
         # The address is Replicate's own on purpose: a client must not carry its token there.
-        next_page = f"https://api.replicate.com{request.path}?cursor={offset + PAGE}" if rest else None
-        results = [self.shape(made) for made in newest_first[offset : offset + PAGE]]
+        next_page = f"https://api.replicate.com{request.path}?cursor={offset + PAGE_SIZE}" if rest else None
+        results = [self.to_json(made) for made in newest_first[offset : offset + PAGE_SIZE]]
         return web.json_response({"previous": None, "next": next_page, "results": results})
 
     async def _get(self, request: web.Request) -> web.Response:
         made = self.find(request)
         if made is None or made.destination is not None:
-            return problem(404, "Not found", "The requested prediction does not exist")
-        return web.json_response(self.shape(made))
+            return problem_response(404, "Not found", "The requested prediction does not exist")
+        return web.json_response(self.to_json(made))
 
     async def _cancel(self, request: web.Request) -> web.Response:
         made = self.find(request)
         if made is None or made.destination is not None:
-            return problem(404, "Not found", "The requested prediction does not exist")
+            return problem_response(404, "Not found", "The requested prediction does not exist")
         if made.status() in {"starting", "processing"}:
             made.cancelled_at = datetime.now(UTC)
-        return web.json_response(self.shape(made))
+        return web.json_response(self.to_json(made))
 
-    def find(self, request: web.Request) -> StandPrediction | None:
+    def find(self, request: web.Request) -> FakePrediction | None:
         return next((made for made in self.predictions if made.id == request.match_info["id"]), None)
 
     async def _upload(self, request: web.Request) -> web.Response:
         form = await request.post()
         content = form["content"]
         if not isinstance(content, web.FileField):
-            return problem(422, "Invalid file", "content must be a file")
+            return problem_response(422, "Invalid file", "content must be a file")
         file_id = secrets.token_hex(13)
         self.files[file_id] = (content.filename, content.content_type, content.file.read())
-        return web.json_response(self._shape_file(file_id), status=201)
+        return web.json_response(self._file_to_json(file_id), status=201)
 
     async def _file(self, request: web.Request) -> web.Response:
         if request.match_info["id"] not in self.files:
-            return problem(404, "Not found", "no such file")
-        return web.json_response(self._shape_file(request.match_info["id"]))
+            return problem_response(404, "Not found", "no such file")
+        return web.json_response(self._file_to_json(request.match_info["id"]))
 
     async def _account(self, _request: web.Request) -> web.Response:
         return web.json_response({"type": "organization", "username": "acme"})
@@ -271,31 +271,31 @@ class ReplicateStand:
     async def _output(self, request: web.Request) -> web.Response:
         if (made := self.find(request)) is None:
             return web.Response(status=404)
-        if self.knobs.media is not None:
-            return web.Response(body=self.knobs.media)
+        if self.behaviour.media is not None:
+            return web.Response(body=self.behaviour.media)
         return web.Response(body=small_png(made.input.get("seed", 0)), content_type="image/png")
 
-    async def _tell(self, _request: web.Request) -> web.Response:
-        made = [self.shape(one) for one in self.predictions]
-        return web.json_response({"asked": self.asked, "count": len(made), "predictions": made})
+    async def _get_state(self, _request: web.Request) -> web.Response:
+        made = [self.to_json(one) for one in self.predictions]
+        return web.json_response({"asked": self.creation_attempts, "count": len(made), "predictions": made})
 
-    async def _turn(self, request: web.Request) -> web.Response:
+    async def _set_behaviour(self, request: web.Request) -> web.Response:
         turned = await request.json()
         for name, value in turned.items():
-            if name not in Knobs.__dataclass_fields__:
+            if name not in Behaviour.__dataclass_fields__:
                 return web.json_response({"error": f"no knob {name}"}, status=400)
-            setattr(self.knobs, name, [Fault(**one) for one in value] if name == "faults" else value)
+            setattr(self.behaviour, name, [Fault(**one) for one in value] if name == "faults" else value)
         return web.json_response({"ok": True})
 
-    def _output_of(self, made: StandPrediction) -> Any:
+    def _output_of(self, made: FakePrediction) -> Any:
         if made.destination is not None:
             return {"version": f"{made.destination}:{made.id}0a", "weights": f"{self.url}/output/{made.id}/w.tar"}
-        if made.model in self.knobs.text_models:
+        if made.model in self.behaviour.text_models:
             return f"finetune-{made.id}"
         count = int(made.input.get("num_outputs", 1))
         return [f"{self.url}/output/{made.id}/{number}.png" for number in range(count)]
 
-    def shape(self, made: StandPrediction) -> dict[str, Any]:
+    def to_json(self, made: FakePrediction) -> dict[str, Any]:
         """The JSON of a prediction or a training."""
         status = made.status()
         ended = status not in {"starting", "processing"}
@@ -327,7 +327,7 @@ class ReplicateStand:
             shape |= {"completed_at": _iso(finished), "metrics": {"total_time": made.seconds}}
         return shape
 
-    def _shape_file(self, file_id: str) -> dict[str, Any]:
+    def _file_to_json(self, file_id: str) -> dict[str, Any]:
         _, kind, data = self.files[file_id]
         return {
             "id": file_id,
@@ -355,7 +355,7 @@ def small_png(seed: int) -> bytes:
     return file.getvalue()
 
 
-def _logs(made: StandPrediction, status: str) -> str:
+def _logs(made: FakePrediction, status: str) -> str:
     if status == "starting":
         return ""
     elapsed = (datetime.now(UTC) - made.created_at).total_seconds()
@@ -367,20 +367,20 @@ def _iso(moment: datetime) -> str:
     return moment.isoformat().replace("+00:00", "Z")
 
 
-def problem(status: int, title: str, detail: str, headers: dict[str, str] | None = None) -> web.Response:
+def problem_response(status: int, title: str, detail: str, headers: dict[str, str] | None = None) -> web.Response:
     body = {"title": title, "detail": detail, "status": status}
     return web.json_response(body, status=status, headers=headers)
 
 
-def _refusal(fault: Fault) -> web.Response:
+def _fault_response(fault: Fault) -> web.Response:
     headers = {} if fault.retry_after is None else {"Retry-After": f"{fault.retry_after:g}"}
-    return problem(fault.status, "Refused by the stand", fault.detail, headers)
+    return problem_response(fault.status, "Refused by the stand", fault.detail, headers)
 
 
 async def _serve(port: int) -> None:
-    stand = ReplicateStand()
-    await stand.start(port)
-    print(json.dumps({"url": stand.url, "token": TOKEN}), flush=True)
+    server = FakeReplicate()
+    await server.start(port)
+    print(json.dumps({"url": server.url, "token": TOKEN}), flush=True)
     await asyncio.Event().wait()
 
 

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 
 if TYPE_CHECKING:
-    from tests.support.fake_providers.replicate_server import ReplicateStand
+    from tests.support.fake_providers.replicate_server import FakeReplicate
 
 WEBHOOK_SECRET = f"whsec_{base64.b64encode(b'a secret of the stand').decode()}"
 MODEL_FIELDS = {"owner", "name", "visibility", "hardware", "description", "github_url", "paper_url", "license_url"}
 
 
-def signed_headers(body: bytes, secret: str, moment: datetime, message_id: str | None = None) -> dict[str, str]:
+def signed_headers(body: bytes, secret: str, signed_at: datetime, message_id: str | None = None) -> dict[str, str]:
     """The headers that Replicate sends with this body."""
-    message, seconds = message_id or f"msg_{secrets.token_hex(8)}", str(int(moment.timestamp()))
+    message, seconds = message_id or f"msg_{secrets.token_hex(8)}", str(int(signed_at.timestamp()))
     key = base64.b64decode(secret.removeprefix("whsec_"))
     digest = hmac.new(key, f"{message}.{seconds}.".encode() + body, sha256).digest()
     return {
@@ -29,8 +29,8 @@ def signed_headers(body: bytes, secret: str, moment: datetime, message_id: str |
     }
 
 
-def training_routes(stand: "ReplicateStand") -> list[web.RouteDef]:
-    part = _Trainings(stand)
+def training_routes(server: "FakeReplicate") -> list[web.RouteDef]:
+    part = _Trainings(server)
     return [
         web.post("/v1/models/{owner}/{name}/versions/{version}/trainings", part.create),
         web.get("/v1/trainings", part.list_all),
@@ -39,21 +39,21 @@ def training_routes(stand: "ReplicateStand") -> list[web.RouteDef]:
         web.post("/v1/models", part.create_model),
         web.get("/v1/models/{owner}/{name}", part.get_model),
         web.delete("/v1/models/{owner}/{name}/versions/{version}", part.delete_version),
-        web.get("/v1/webhooks/default/secret", part.secret),
+        web.get("/v1/webhooks/default/secret", part.webhook_secret),
     ]
 
 
 class _Trainings:
-    def __init__(self, stand: "ReplicateStand") -> None:
-        self._stand = stand
+    def __init__(self, server: "FakeReplicate") -> None:
+        self._stand = server
 
     async def create(self, request: web.Request) -> web.Response:
         body = await request.json()
         known = {"input", "destination", "webhook", "webhook_events_filter"}
         if set(body) - known or not isinstance(body.get("input"), dict):
-            return _problem(422, "- input is required, and nothing else but a destination and a webhook")
+            return _problem_response(422, "- input is required, and nothing else but a destination and a webhook")
         if body.get("destination") not in self._stand.models:
-            return _problem(404, "The destination model does not exist")
+            return _problem_response(404, "The destination model does not exist")
         info = request.match_info
         return await self._stand.accept(request, f"{info['owner']}/{info['name']}", info["version"], body)
 
@@ -63,43 +63,43 @@ class _Trainings:
     async def get(self, request: web.Request) -> web.Response:
         made = self._stand.find(request)
         if made is None or made.destination is None:
-            return _problem(404, "The requested training does not exist")
-        return web.json_response(self._stand.shape(made))
+            return _problem_response(404, "The requested training does not exist")
+        return web.json_response(self._stand.to_json(made))
 
     async def cancel(self, request: web.Request) -> web.Response:
         made = self._stand.find(request)
         if made is None or made.destination is None:
-            return _problem(404, "The requested training does not exist")
+            return _problem_response(404, "The requested training does not exist")
         if made.status() in {"starting", "processing"}:
             made.cancelled_at = datetime.now(UTC)
-        return web.json_response(self._stand.shape(made))
+        return web.json_response(self._stand.to_json(made))
 
     async def create_model(self, request: web.Request) -> web.Response:
         body = await request.json()
         missing = {"owner", "name", "visibility", "hardware"} - set(body)
         if missing or set(body) - MODEL_FIELDS:
-            return _problem(422, f"- missing: {sorted(missing)}, or unexpected fields")
+            return _problem_response(422, f"- missing: {sorted(missing)}, or unexpected fields")
         name = f"{body['owner']}/{body['name']}"
         if name in self._stand.models:
-            return _problem(409, "A model with that name already exists")
+            return _problem_response(409, "A model with that name already exists")
         self._stand.models[name] = body
-        return web.json_response(self._shape(name), status=201)
+        return web.json_response(self._model_to_json(name), status=201)
 
     async def get_model(self, request: web.Request) -> web.Response:
         name = f"{request.match_info['owner']}/{request.match_info['name']}"
         if name not in self._stand.models:
-            return _problem(404, "The requested model does not exist")
-        return web.json_response(self._shape(name))
+            return _problem_response(404, "The requested model does not exist")
+        return web.json_response(self._model_to_json(name))
 
     async def delete_version(self, request: web.Request) -> web.Response:
         info = request.match_info
         self._stand.deleted_versions.append(f"{info['owner']}/{info['name']}:{info['version']}")
         return web.Response(status=202)
 
-    async def secret(self, _request: web.Request) -> web.Response:
+    async def webhook_secret(self, _request: web.Request) -> web.Response:
         return web.json_response({"key": WEBHOOK_SECRET})
 
-    def _shape(self, name: str) -> dict[str, Any]:
+    def _model_to_json(self, name: str) -> dict[str, Any]:
         """As Replicate's description has it: neither an example nor a version need be whole."""
         owner, _, short = name.partition("/")
         return {
@@ -114,5 +114,5 @@ class _Trainings:
         }
 
 
-def _problem(status: int, detail: str) -> web.Response:
+def _problem_response(status: int, detail: str) -> web.Response:
     return web.json_response({"title": "Refused", "detail": detail, "status": status}, status=status)

@@ -2,10 +2,10 @@
 
 from tests.support.inngest_kit.client import RecordingClient
 from tests.support.inngest_kit.events import build_event, build_event_data
-from tests.support.inngest_kit.fake_step import RunEnd, StepDouble, run_function
+from tests.support.inngest_kit.fake_step import FakeStep, RunOutcome, run_function
 from tests.support.inngest_kit.ports import free_port, free_ports, port_in_use
 from tests.support.inngest_kit.result_checks import (
-    Wrong,
+    ResultMismatch,
     all_of,
     has_correct_language,
     has_documented_environment,
@@ -15,10 +15,10 @@ from tests.support.inngest_kit.result_checks import (
 )
 
 __all__ = [
+    "FakeStep",
     "RecordingClient",
-    "RunEnd",
-    "StepDouble",
-    "Wrong",
+    "ResultMismatch",
+    "RunOutcome",
     "all_of",
     "build_event",
     "build_event_data",

@@ -21,6 +21,6 @@ class RecordingClient(inngest.Inngest):
         self.sent += batch
         return [event.id or f"event-{first + number}" for number, event in enumerate(batch)]
 
-    def named(self, name: str) -> list[inngest.Event]:
+    def events_named(self, name: str) -> list[inngest.Event]:
         """The events of that name."""
         return [event for event in self.sent if event.name == name]

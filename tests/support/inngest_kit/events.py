@@ -14,9 +14,9 @@ def build_event_data(name: str, /, **given: Any) -> dict[str, Any]:
     """The data of an event, as it travels. Raises KeyError for an event without a model, and pydantic's
     ValidationError for a value that does not fit it."""
     model = EVENTS[name]
-    values = {**{field: _made_up(model, field) for field in _required(model) if field not in given}, **given}
-    if "sending" in model.model_fields and "sending" not in given:
-        values["sending"] = str(values["job_id"])
+    values = {**{field: _placeholder(model, field) for field in _required(model) if field not in given}, **given}
+    if "dedup_id" in model.model_fields and "dedup_id" not in given:
+        values["dedup_id"] = str(values["job_id"])
     return model.model_validate(values).model_dump(mode="json")
 
 
@@ -28,7 +28,7 @@ def _required(model: type[BaseModel]) -> Mapping[str, Any]:
     return {name: field for name, field in model.model_fields.items() if field.is_required()}
 
 
-def _made_up(model: type[BaseModel], field: str) -> Any:
+def _placeholder(model: type[BaseModel], field: str) -> Any:
     kind = model.model_fields[field].annotation
     made = {UUID: uuid4(), int: 1001, str: field}
     if kind not in made:

@@ -24,15 +24,15 @@ class StepFailed(Exception):
 
 
 @dataclass
-class StepDouble:
+class FakeStep:
     """In place of `ctx.step`. `begun` counts how often each step's own work was begun, `order` says in which
     order, `slept` and `waited` what was asked for; `memo` holds the results, by step id."""
 
-    begun: Counter[str] = field(default_factory=Counter)
+    attempts: Counter[str] = field(default_factory=Counter)
     order: list[str] = field(default_factory=list)
-    slept: dict[str, timedelta] = field(default_factory=dict)
-    waited: dict[str, str] = field(default_factory=dict)
-    memo: dict[str, Any] = field(default_factory=dict)
+    sleeps: dict[str, timedelta] = field(default_factory=dict)
+    waits: dict[str, str] = field(default_factory=dict)
+    results: dict[str, Any] = field(default_factory=dict)
     events: dict[str, inngest.Event | None] = field(default_factory=dict)
     """What each `wait_for_event` gets, by step id; None, or nothing said, is a timeout."""
     _failures: dict[str, list[Exception]] = field(default_factory=dict)
@@ -42,18 +42,18 @@ class StepDouble:
         self._failures.setdefault(step_id, []).extend([error or StepFailed(step_id)] * times)
 
     async def run(self, step_id: str, handler: Callable[..., Awaitable[Any]], *args: Any) -> Any:
-        if step_id in self.memo:
-            return copy.deepcopy(self.memo[step_id])
-        self.begun[step_id] += 1
+        if step_id in self.results:
+            return copy.deepcopy(self.results[step_id])
+        self.attempts[step_id] += 1
         self.order.append(step_id)
         if self._failures.get(step_id):
             raise self._failures[step_id].pop(0)
-        self.memo[step_id] = await handler(*args)
-        return copy.deepcopy(self.memo[step_id])
+        self.results[step_id] = await handler(*args)
+        return copy.deepcopy(self.results[step_id])
 
     async def sleep(self, step_id: str, duration: int | timedelta) -> None:
         is_milliseconds = not isinstance(duration, timedelta)
-        self.slept[step_id] = timedelta(milliseconds=duration) if is_milliseconds else duration  # type: ignore[arg-type, assignment]
+        self.sleeps[step_id] = timedelta(milliseconds=duration) if is_milliseconds else duration  # type: ignore[arg-type, assignment]
 
     async def wait_for_event(
         self,
@@ -63,12 +63,12 @@ class StepDouble:
         if_exp: str | None = None,
         timeout: int | timedelta,  # noqa: ASYNC109
     ) -> inngest.Event | None:
-        self.waited[step_id] = f"{event}: {if_exp}" if if_exp else event
+        self.waits[step_id] = f"{event}: {if_exp}" if if_exp else event
         return self.events.get(step_id)
 
 
 @dataclass(frozen=True)
-class RunEnd:
+class RunOutcome:
     """How a run ended: its `output`, or the `error` of its last attempt; `attempts` counts calls of the function,
     and `on_failure` is what the on-failure handler gave, if it ran."""
 
@@ -82,12 +82,12 @@ class RunEnd:
 async def run_function(
     function: inngest.Function[Any],
     event: inngest.Event,
-    step: StepDouble | None = None,
+    step: FakeStep | None = None,
     *,
     run_id: str = "run",
-) -> RunEnd:
+) -> RunOutcome:
     """Run a function to its end, as Inngest would."""
-    step = step or StepDouble()
+    step = step or FakeStep()
     retries = DEFAULT_RETRIES if function._opts.retries is None else function._opts.retries
     for attempt in range(retries + 1):
         try:
@@ -98,16 +98,16 @@ async def run_function(
             if attempt == retries:
                 return await _failed(function, event, error, attempt + 1, run_id)
         else:
-            return RunEnd(attempt + 1, output)
+            return RunOutcome(attempt + 1, output)
     raise AssertionError("the last attempt returns")
 
 
 async def _failed(
     function: inngest.Function[Any], event: inngest.Event, error: Exception, attempts: int, run_id: str
-) -> RunEnd:
+) -> RunOutcome:
     handler = function._opts.on_failure
     if handler is None:
-        return RunEnd(attempts, error=error)
+        return RunOutcome(attempts, error=error)
     data: dict[str, Any] = {
         "event": {"name": event.name, "data": event.data, "id": event.id},
         "error": {"name": type(error).__name__, "message": str(error)},
@@ -115,11 +115,11 @@ async def _failed(
         "function_id": function.id,
     }
     failed = inngest.Event(name="inngest/function.failed", data=data)
-    given = await _call(handler, _context(failed, StepDouble(), f"{run_id}-failure", 0))
-    return RunEnd(attempts, error=error, failure_handled=True, on_failure=given)
+    given = await _call(handler, _context(failed, FakeStep(), f"{run_id}-failure", 0))
+    return RunOutcome(attempts, error=error, failure_handled=True, on_failure=given)
 
 
-def _context(event: inngest.Event, step: StepDouble, run_id: str, attempt: int) -> inngest.Context:
+def _context(event: inngest.Event, step: FakeStep, run_id: str, attempt: int) -> inngest.Context:
     return inngest.Context(
         attempt=attempt,
         event=event,

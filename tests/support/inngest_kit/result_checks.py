@@ -11,7 +11,7 @@ Check = Callable[[Result], None]
 REQUIRED = ("message", "processedAt", "eventData", "environment")
 
 
-class Wrong(AssertionError):
+class ResultMismatch(AssertionError):
     """The result is not what it should be."""
 
 
@@ -21,7 +21,7 @@ def has_required_fields(*fields: str) -> Check:
     def check(result: Result) -> None:
         missing = [field for field in fields or REQUIRED if result.get(field) is None]
         if missing:
-            raise Wrong(f"{missing} missing in {dict(result)}")
+            raise ResultMismatch(f"{missing} missing in {dict(result)}")
 
     return check
 
@@ -32,7 +32,7 @@ def has_correct_language(language: str) -> Check:
 
     def check(result: Result) -> None:
         if not str(result["message"]).startswith(before):
-            raise Wrong(f"{result['message']!r} does not greet in {language}")
+            raise ResultMismatch(f"{result['message']!r} does not greet in {language}")
 
     return check
 
@@ -40,7 +40,7 @@ def has_correct_language(language: str) -> Check:
 def message_contains_name(name: str) -> Check:
     def check(result: Result) -> None:
         if name not in str(result["message"]):
-            raise Wrong(f"{result['message']!r} does not name {name}")
+            raise ResultMismatch(f"{result['message']!r} does not name {name}")
 
     return check
 
@@ -48,7 +48,7 @@ def message_contains_name(name: str) -> Check:
 def has_documented_environment(node_env: str = "development", port: int = 9288) -> Check:
     def check(result: Result) -> None:
         if result["environment"] != {"nodeEnv": node_env, "inngestPort": port}:
-            raise Wrong(f"another environment: {result['environment']}")
+            raise ResultMismatch(f"another environment: {result['environment']}")
 
     return check
 
@@ -59,9 +59,9 @@ def processed_in_utc(*, within_seconds: float = 60) -> Check:
     def check(result: Result) -> None:
         at = datetime.fromisoformat(result["processedAt"])
         if at.utcoffset() != timedelta(0):
-            raise Wrong(f"not in UTC: {result['processedAt']}")
+            raise ResultMismatch(f"not in UTC: {result['processedAt']}")
         if abs(datetime.now(UTC) - at) > timedelta(seconds=within_seconds):
-            raise Wrong(f"not just now: {result['processedAt']}")
+            raise ResultMismatch(f"not just now: {result['processedAt']}")
 
     return check
 

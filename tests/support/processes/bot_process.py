@@ -16,7 +16,7 @@ from typing import Any
 import aiohttp
 
 ROOT = Path(__file__).resolve().parents[3]
-_OURS = ("main", "bot", "handlers", "inngest_functions", "web", "services", "providers", "storage")
+_PACKAGES = ("main", "bot", "handlers", "inngest_functions", "web", "services", "providers", "storage")
 _READY_SECONDS = 30.0
 
 
@@ -26,19 +26,19 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def trust_no_certificate() -> None:
+def skip_certificate_loading() -> None:
     """The stands speak plain HTTP: to read the world's certificates for each client would be 20 ms for nothing."""
     for name in ("load_verify_locations", "load_default_certs"):
         setattr(ssl.SSLContext, name, lambda *_args, **_kwargs: None)
 
 
-def import_ours_anew() -> None:
+def forget_imported_packages() -> None:
     """What is imported of ours from now on is read again, with what was put into its packages meanwhile."""
-    for name in [name for name in sys.modules if name.partition(".")[0] in _OURS]:
+    for name in [name for name in sys.modules if name.partition(".")[0] in _PACKAGES]:
         del sys.modules[name]
 
 
-class Forge:
+class ProcessPool:
     """Forks bot processes from one that has everything imported: see process_pool_server.py.
 
     The first of pytest's workers that needs it starts it, in a `folder` that all of them share.
@@ -66,22 +66,22 @@ class Forge:
         self._requests.close()
         await self._reader
 
-    async def start(self, folder: Path, log: Path, settings: Mapping[str, str], *, first: str = "") -> int:
+    async def start(self, folder: Path, log: Path, settings: Mapping[str, str], *, startup_code: str = "") -> int:
         """The pid of a new bot process. It runs the Python in `first` before anything else."""
         number = len(self._started)
         self._started[number] = asyncio.get_running_loop().create_future()
-        about = {"request": number, "folder": str(folder), "log": str(log), "first": first}
+        about = {"request": number, "folder": str(folder), "log": str(log), "first": startup_code}
         self._requests.write(json.dumps({**about, "settings": dict(settings)}).encode() + b"\n")
         return await self._started[number]
 
     async def wait(self, pid: int) -> int:
         """The exit code, once the process has ended; negative for a signal."""
-        return await asyncio.shield(self._end_of(pid))
+        return await asyncio.shield(self._exit_future(pid))
 
-    def runs(self, pid: int) -> bool:
-        return not self._end_of(pid).done()
+    def is_running(self, pid: int) -> bool:
+        return not self._exit_future(pid).done()
 
-    def _end_of(self, pid: int) -> asyncio.Future[int]:
+    def _exit_future(self, pid: int) -> asyncio.Future[int]:
         return self._ended.setdefault(pid, asyncio.get_running_loop().create_future())
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -99,31 +99,39 @@ class Forge:
             if "started" in answer:
                 self._started[answer["request"]].set_result(answer["started"])
             else:
-                self._end_of(answer["ended"]).set_result(answer["code"])
+                self._exit_future(answer["ended"]).set_result(answer["code"])
 
 
 class BotProcess:
     """`main.py` with these settings and no others, in a folder of its own where no .env is read."""
 
     def __init__(
-        self, forge: Forge, folder: Path, settings: Mapping[str, str], *, name: str = "bot", first: str = ""
+        self,
+        process_pool: ProcessPool,
+        folder: Path,
+        settings: Mapping[str, str],
+        *,
+        name: str = "bot",
+        startup_code: str = "",
     ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log = folder / f"{name}.log"
-        self._forge = forge
+        self._process_pool = process_pool
         self._folder = folder
-        self._first = first
+        self._startup_code = startup_code
         keep = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
         self.settings = {**keep, **settings, "PORT": str(self.port)}
         self._pid = 0
 
     async def start(self) -> None:
         """Started and listening when it returns. Raises AssertionError with the log's end if it ends instead."""
-        self._pid = await self._forge.start(self._folder, self.log, self.settings, first=self._first)
+        self._pid = await self._process_pool.start(
+            self._folder, self.log, self.settings, startup_code=self._startup_code
+        )
         async with asyncio.timeout(_READY_SECONDS), aiohttp.ClientSession() as session:
             while True:
-                assert self._forge.runs(self._pid), f"the bot ended: {self.tail()}"
+                assert self._process_pool.is_running(self._pid), f"the bot ended: {self.log_tail()}"
                 try:
                     async with session.get(f"{self.url}/health/live") as response:
                         if response.status == 200:
@@ -140,12 +148,12 @@ class BotProcess:
         return await self._signal(signal.SIGTERM)
 
     async def wait(self) -> int:
-        return await self._forge.wait(self._pid)
+        return await self._process_pool.wait(self._pid)
 
-    def tail(self, size: int = 5000) -> str:
+    def log_tail(self, size: int = 5000) -> str:
         return self.log.read_text(errors="replace")[-size:]
 
     async def _signal(self, number: int) -> int:
-        if self._pid and self._forge.runs(self._pid):
+        if self._pid and self._process_pool.is_running(self._pid):
             os.kill(self._pid, number)
-        return await self._forge.wait(self._pid) if self._pid else 0
+        return await self._process_pool.wait(self._pid) if self._pid else 0

@@ -4,11 +4,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from storage.pool import Connection, Pool
-from tests.support.environments.environment import until
+from tests.support.environments.environment import wait_until
 
 _LOCK = 4711
 
-_SET_UP = f"""
+_CREATE_TRIGGERS = f"""
 CREATE TABLE IF NOT EXISTS breakpoints (name text PRIMARY KEY);
 CREATE OR REPLACE FUNCTION stop_at_breakpoint() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE name_now text := CASE TG_TABLE_NAME
@@ -35,7 +35,7 @@ CREATE OR REPLACE TRIGGER stop_handled BEFORE UPDATE ON updates
     FOR EACH ROW WHEN (NEW.done_at IS NOT NULL) EXECUTE FUNCTION stop_at_breakpoint();
 """
 
-_WAITING = (
+_BLOCKED_BACKENDS = (
     f"SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objid = {_LOCK} AND NOT granted AND database = "
     "(SELECT oid FROM pg_database WHERE datname = current_database())"
 )
@@ -49,25 +49,25 @@ class Breakpoint:
         self._name = name
         self._connection = connection
 
-    async def reached(self) -> None:
+    async def wait_until_reached(self) -> None:
         """Wait until the bot stands at the breakpoint."""
 
         async def look() -> list[object]:
-            return list(await self._connection.fetch(_WAITING))
+            return list(await self._connection.fetch(_BLOCKED_BACKENDS))
 
-        await until(look, what=f"the breakpoint {self._name} is reached")
+        await wait_until(look, what=f"the breakpoint {self._name} is reached")
 
-    async def lose_write(self) -> None:
+    async def drop_connection(self) -> None:
         """The write never happened: its connection broke."""
-        for row in await self._connection.fetch(_WAITING):
+        for row in await self._connection.fetch(_BLOCKED_BACKENDS):
             await self._connection.execute("SELECT pg_terminate_backend($1)", row["pid"])
 
 
 @asynccontextmanager
-async def breakpoint_at(db: Pool, name: str) -> AsyncIterator[Breakpoint]:
+async def set_breakpoint(db: Pool, name: str) -> AsyncIterator[Breakpoint]:
     """Armed inside; a write that waits at the end is let through."""
     async with db.acquire() as connection:
-        await connection.execute(_SET_UP)
+        await connection.execute(_CREATE_TRIGGERS)
         await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
         await connection.execute("INSERT INTO breakpoints VALUES ($1)", name)
         try:

@@ -8,26 +8,26 @@ from contextlib import asynccontextmanager
 import aiohttp
 from aiohttp import web
 
-from tests.support.environments.environment import Stage
+from tests.support.environments.environment import Environment
 
 SECRET = "behind-the-front"
-_SPARE = {"Host", "Content-Length", "Transfer-Encoding"}
+_HOP_BY_HOP_HEADERS = {"Host", "Content-Length", "Transfer-Encoding"}
 
 
-class Front:
+class LoadBalancer:
     """Takes turns between `targets`; may break every line in the middle, as a proxy does that loses patience."""
 
     def __init__(self) -> None:
         self.targets: list[str] = []
         self.url = ""
-        self.lines: dict[asyncio.Transport, str] = {}
+        self.connections: dict[asyncio.Transport, str] = {}
         """The requests that wait for their answers, and their paths."""
 
     async def start(self) -> None:
-        self._turns = itertools.count()
+        self._round_robin = itertools.count()
         self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
         app = web.Application(client_max_size=64 * 1024 * 1024)
-        app.router.add_route("*", "/{path:.*}", self._pass)
+        app.router.add_route("*", "/{path:.*}", self._forward)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
@@ -37,28 +37,30 @@ class Front:
         await self._session.close()
         await self._runner.cleanup()
 
-    def cut(self) -> None:
+    def drop_connections(self) -> None:
         """Whoever asked gets no answer; whoever was asked does not notice."""
-        for line in list(self.lines):
+        for line in list(self.connections):
             line.abort()
 
-    async def _pass(self, request: web.Request) -> web.Response:
+    async def _forward(self, request: web.Request) -> web.Response:
         line = request.transport
         assert line
-        self.lines[line] = request.path
+        self.connections[line] = request.path
         try:
-            return await self._answer(request)
+            return await self._proxy(request)
         finally:
-            self.lines.pop(line, None)
+            self.connections.pop(line, None)
 
-    async def _answer(self, request: web.Request) -> web.Response:
-        first, body = next(self._turns), await request.read()
-        headers = {name: value for name, value in request.headers.items() if name not in _SPARE}
-        for turn in range(len(self.targets)):
-            url = f"{self.targets[(first + turn) % len(self.targets)]}{request.path_qs}"
+    async def _proxy(self, request: web.Request) -> web.Response:
+        first, body = next(self._round_robin), await request.read()
+        headers = {name: value for name, value in request.headers.items() if name not in _HOP_BY_HOP_HEADERS}
+        for offset in range(len(self.targets)):
+            url = f"{self.targets[(first + offset) % len(self.targets)]}{request.path_qs}"
             try:
                 async with self._session.request(request.method, url, data=body, headers=headers) as answer:
-                    kept = {name: value for name, value in answer.headers.items() if name not in _SPARE}
+                    kept = {
+                        name: value for name, value in answer.headers.items() if name not in _HOP_BY_HOP_HEADERS
+                    }
                     return web.Response(status=answer.status, body=await answer.read(), headers=kept)
             except aiohttp.ClientConnectorError:
                 continue  # nobody listens there: the other one
@@ -68,20 +70,20 @@ class Front:
 
 
 @asynccontextmanager
-async def open_front(stage: Stage, **settings: str) -> AsyncIterator[Front]:
+async def open_load_balancer(environment: Environment, **settings: str) -> AsyncIterator[LoadBalancer]:
     """In front of all bots that are started on this stage; Telegram and Replicate call them through it."""
-    front = Front()
-    await front.start()
-    stage.let_replicate_call_back()
-    stage.settings |= {
+    load_balancer = LoadBalancer()
+    await load_balancer.start()
+    environment.start_replicate_webhooks()
+    environment.settings |= {
         "TELEGRAM_MODE": "webhook",
         "TELEGRAM_WEBHOOK_SECRET": SECRET,
-        "PUBLIC_URL": front.url,
+        "PUBLIC_URL": load_balancer.url,
         **settings,
     }
     try:
-        yield front
+        yield load_balancer
     finally:
-        for bot in stage.bots:
+        for bot in environment.bots:
             await bot.kill()
-        await front.close()
+        await load_balancer.close()

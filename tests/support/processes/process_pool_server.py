@@ -21,18 +21,18 @@ from pathlib import Path
 from pkgutil import walk_packages
 from typing import Any
 
-from tests.support.processes.bot_process import trust_no_certificate
+from tests.support.processes.bot_process import skip_certificate_loading
 
 _LIBRARIES = ("uvloop", "httpcore", "anyio._backends._asyncio", "encodings.idna", "sandbox.telegram")
 """What the bot, or a library of its, imports only when it needs it."""
 
 
-class Forge:
+class ProcessPoolServer:
     def __init__(self, listener: socket.socket) -> None:
         self._listener = listener
         self._selector = selectors.DefaultSelector()
-        self._unread: dict[socket.socket, bytes] = {}
-        self._owners: dict[int, socket.socket] = {}
+        self._buffers: dict[socket.socket, bytes] = {}
+        self._requesters: dict[int, socket.socket] = {}
         """Who asked for a bot, by its pid."""
 
     def serve(self) -> None:
@@ -41,26 +41,26 @@ class Forge:
         signal.set_wakeup_fd(wakes)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         self._selector.register(woken, selectors.EVENT_READ, lambda: self._reap(woken))
-        self._selector.register(self._listener, selectors.EVENT_READ, self._welcome)
-        self._welcome()
-        while self._unread:
+        self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
+        self._accept()
+        while self._buffers:
             for key, _ in self._selector.select():
                 key.data()
 
-    def _welcome(self) -> None:
+    def _accept(self) -> None:
         connection, _ = self._listener.accept()
-        self._unread[connection] = b""
+        self._buffers[connection] = b""
         self._selector.register(connection, selectors.EVENT_READ, partial(self._read, connection))
-        _answer(connection, {"ready": True})
+        _send(connection, {"ready": True})
 
     def _read(self, connection: socket.socket) -> None:
         data = connection.recv(1 << 20)
         if not data:
             self._selector.unregister(connection)
             connection.close()
-            del self._unread[connection]
+            del self._buffers[connection]
             return
-        *lines, self._unread[connection] = (self._unread[connection] + data).split(b"\n")
+        *lines, self._buffers[connection] = (self._buffers[connection] + data).split(b"\n")
         for line in lines:
             self._start(connection, json.loads(line))
 
@@ -69,30 +69,30 @@ class Forge:
         if not pid:
             try:
                 self._selector.close()
-                for each in (self._listener, *self._unread):
+                for each in (self._listener, *self._buffers):
                     each.close()
-                _become_bot(request)
+                _run_bot(request)
             finally:
                 os._exit(70)
-        self._owners[pid] = connection
-        _answer(connection, {"started": pid, "request": request["request"]})
+        self._requesters[pid] = connection
+        _send(connection, {"started": pid, "request": request["request"]})
 
     def _reap(self, woken: int) -> None:
         os.read(woken, 4096)
-        while self._owners:
+        while self._requesters:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if not pid:
                 return
-            owner = self._owners.pop(pid)
-            if owner in self._unread:
-                _answer(owner, {"ended": pid, "code": os.waitstatus_to_exitcode(status)})
+            owner = self._requesters.pop(pid)
+            if owner in self._buffers:
+                _send(owner, {"ended": pid, "code": os.waitstatus_to_exitcode(status)})
 
 
-def _answer(connection: socket.socket, data: dict[str, Any]) -> None:
+def _send(connection: socket.socket, data: dict[str, Any]) -> None:
     connection.sendall(json.dumps(data).encode() + b"\n")
 
 
-def _become_bot(request: dict[str, Any]) -> None:
+def _run_bot(request: dict[str, Any]) -> None:
     os.setsid()
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
@@ -119,7 +119,7 @@ def serve(path: Path) -> None:
         return
     os.setsid()
     gc.disable()
-    trust_no_certificate()
+    skip_certificate_loading()
     from PIL import Image
 
     import providers
@@ -129,7 +129,7 @@ def serve(path: Path) -> None:
     Image.init()  # imports the formats
     gc.freeze()  # what a fork then need not copy, only because it was looked at
     gc.enable()
-    Forge(listener).serve()
+    ProcessPoolServer(listener).serve()
     path.unlink()
 
 

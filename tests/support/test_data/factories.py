@@ -6,14 +6,14 @@ from uuid import UUID, uuid4
 from services.ledger import credits as ledger
 from storage.jobs.jobs import Job, NewJob, Plan, insert_job
 from storage.pool import Pool
-from storage.users.users import Profile, register_user
+from storage.users.users import TelegramProfile, register_user
 
 INPUTS = {"model": "flux-schnell", "prompt": "a lighthouse", "size": "1:1", "count": "1"}
 
 
-async def add_user(db: Pool, user_id: int = 1001, *, stars: int = 100) -> int:
-    await register_user(db, Profile(user_id, "main", "en", None, "Ann"))
-    await ledger.welcome(db, user_id, stars)
+async def add_user(db: Pool, user_id: int = 1001, *, credits: int = 100) -> int:
+    await register_user(db, TelegramProfile(user_id, "main", "en", None, "Ann"))
+    await ledger.give_welcome_credits(db, user_id, credits)
     return user_id
 
 

@@ -13,7 +13,7 @@ Pixels = npt.NDArray[np.float32]
 RATE = 16_000
 
 
-def picture(data: bytes) -> Pixels:
+def decode_image(data: bytes) -> Pixels:
     """A PNG's pixels, all of them decoded. Raises where it is none."""
     with Image.open(io.BytesIO(data)) as image:
         assert image.format == "PNG"
@@ -21,30 +21,30 @@ def picture(data: bytes) -> Pixels:
         return np.asarray(image.convert("RGB"), np.float32)
 
 
-def aspect(pixels: Pixels) -> float:
+def aspect_ratio(pixels: Pixels) -> float:
     return float(pixels.shape[1] / pixels.shape[0])
 
 
-def lively(pixels: Pixels) -> bool:
+def has_contrast(pixels: Pixels) -> bool:
     """Whether there is something to see: not one colour all over."""
     return float(pixels.std(axis=(0, 1)).mean()) > 12
 
 
 @dataclass(frozen=True)
-class Film:
+class Video:
     frames: list[Pixels]
     seconds: float
-    sound: npt.NDArray[np.float32]
+    audio: npt.NDArray[np.float32]
     """One channel of 16,000 samples a second; empty where the film is silent."""
 
     @property
-    def moves(self) -> float:
+    def max_frame_difference(self) -> float:
         """How much neighbouring frames differ, of 255, where they differ most."""
         pairs = zip(self.frames, self.frames[1:], strict=False)
         return max(float(np.abs(after - before).mean()) for before, after in pairs)
 
 
-def film(data: bytes) -> Film:
+def decode_video(data: bytes) -> Video:
     """An MP4 (H.264, as browsers play it), each frame decoded."""
     assert data[4:8] == b"ftyp"
     with av.open(io.BytesIO(data), "r") as container:
@@ -57,11 +57,11 @@ def film(data: bytes) -> Film:
         assert stream.time_base is not None
         seconds = float(stream.duration * stream.time_base)
         has_sound = bool(container.streams.audio)
-    return Film(frames, seconds, _samples(data) if has_sound else np.zeros(0, np.float32))
+    return Video(frames, seconds, _samples(data) if has_sound else np.zeros(0, np.float32))
 
 
 @dataclass(frozen=True)
-class Sound:
+class Audio:
     samples: npt.NDArray[np.float32]
     comments: dict[str, str]
 
@@ -74,7 +74,7 @@ class Sound:
         """Root mean square, of 1."""
         return float(np.sqrt((self.samples**2).mean()))
 
-    def unlike(self, other: "Sound") -> float:
+    def timbre_distance(self, other: "Audio") -> float:
         """How far the timbres are apart: 0 for the same voice with the same words, 2 at most."""
         one, two = self._spectrum(), other._spectrum()
         return float(np.abs(one - two).sum())
@@ -88,14 +88,14 @@ class Sound:
         return np.asarray(power / power.sum())
 
 
-def voice_note(data: bytes) -> Sound:
+def decode_voice_note(data: bytes) -> Audio:
     """OGG/Opus with one channel, as Telegram's voice notes are."""
     with av.open(io.BytesIO(data), "r") as container:
         stream = container.streams.audio[0]
         assert (container.format.name, stream.codec_context.name) == ("ogg", "opus")
         assert stream.codec_context.layout.nb_channels == 1
         comments = {**container.metadata, **stream.metadata}
-    return Sound(_samples(data), comments)
+    return Audio(_samples(data), comments)
 
 
 def _samples(data: bytes) -> npt.NDArray[np.float32]:
@@ -109,15 +109,15 @@ def _samples(data: bytes) -> npt.NDArray[np.float32]:
     return np.concatenate(parts).astype(np.float32)
 
 
-def away_from(pixels: Pixels, photos: list[Pixels]) -> float:
+def hue_distance(pixels: Pixels, photos: list[Pixels]) -> float:
     """How far a picture's hues are from the photos', on average: brightness is left out."""
-    own = _hues(pixels[::8, ::8].reshape(-1, 3))
-    theirs = np.concatenate([_hues(photo[::8, ::8].reshape(-1, 3)) for photo in photos])
+    own = _chroma(pixels[::8, ::8].reshape(-1, 3))
+    theirs = np.concatenate([_chroma(photo[::8, ::8].reshape(-1, 3)) for photo in photos])
     middle = theirs.mean(axis=0)
     return float(np.linalg.norm(own - middle, axis=1).mean())
 
 
-def _hues(colours: Pixels) -> Pixels:
+def _chroma(colours: Pixels) -> Pixels:
     """Blue and red against brightness, as in YCbCr."""
     light = colours @ np.array([0.299, 0.587, 0.114], np.float32)
     return np.stack([colours[:, 2] - light, colours[:, 0] - light], axis=1)

@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 _SUFFIXES = {"counter": ("_total",), "histogram": ("_bucket", "_sum", "_count")}
 
 
-class Samples:
+class MetricSamples:
     def __init__(self, text: str) -> None:
         self._samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
 
@@ -22,6 +22,6 @@ class Samples:
         return sum(found) if found else None
 
 
-def names_of(metrics: Iterable[Metric]) -> set[str]:
+def sample_names(metrics: Iterable[Metric]) -> set[str]:
     """The names of all samples that these metrics can have, whether they have any now or not."""
     return {metric.name + suffix for metric in metrics for suffix in _SUFFIXES.get(metric.type, ("",))}

@@ -30,12 +30,12 @@ FROM (
 _EVENTS = """
 UPDATE job_events e SET at = CASE e.kind WHEN 'ended' THEN j.ended_at ELSE j.created_at END
 FROM jobs j WHERE j.id = e.job_id"""
-_TAKEN_OVER = """
+_TAKEOVER_EVENTS = """
 INSERT INTO job_events (job_id, kind, service, plan, epoch, detail, at)
 SELECT id, 'taken_over', service, 'B', 2, 'from A', ended_at - interval '2 seconds'
 FROM jobs WHERE fell_back ORDER BY created_at LIMIT 3"""
 
-_MOVES = """
+_LEDGER_TRANSACTIONS = """
 WITH moved AS (
     INSERT INTO ledger_transactions (key, kind, user_id, job_id)
     SELECT 'hold:' || id, 'hold', user_id, id FROM jobs WHERE price > 0 UNION ALL
@@ -69,8 +69,8 @@ VALUES ('mode:text_to_video', '"b"', 1001, now() - interval '44 minutes'),
        ('mode:text_to_video', NULL, 1001, now() - interval '12 minutes')"""
 
 
-async def have_a_busy_hour(db: Pool) -> None:
+async def insert_busy_hour(db: Pool) -> None:
     """Write it down, with a ledger that is right."""
     async with db.acquire() as connection, connection.transaction():
-        for statement in (_PEOPLE, _PAID, _JOBS, _MOVES, _EVENTS, _TAKEN_OVER, _AROUND):
+        for statement in (_PEOPLE, _PAID, _JOBS, _LEDGER_TRANSACTIONS, _EVENTS, _TAKEOVER_EVENTS, _AROUND):
             await connection.execute(statement)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.settings import SANDBOX_TOKEN, Settings, WrongSettings, read_settings
+from bot.settings import SANDBOX_TOKEN, Settings, SettingsError, read_settings
 
 TOKEN = "123456789:AAbbCCddEEff"
 Read = Callable[..., Settings]
@@ -38,7 +38,7 @@ def read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Read:
 
 
 def wrong(read: Read, **variables: str) -> str:
-    with pytest.raises(WrongSettings) as caught:
+    with pytest.raises(SettingsError) as caught:
         read(**variables)
     line = str(caught.value)
     assert "\n" not in line

@@ -2,11 +2,11 @@
 
 import asyncio
 
-from services.core.background import Background
+from services.core.background import BackgroundTasks
 
 
 async def test_a_cancellation_that_was_lost_in_the_cleaning_up_is_made_again() -> None:
-    background = Background()
+    background = BackgroundTasks()
     turns = 0
 
     async def follow() -> None:
@@ -22,7 +22,7 @@ async def test_a_cancellation_that_was_lost_in_the_cleaning_up_is_made_again() -
             except ConnectionError:
                 pass
 
-    background.keep(follow, "settings")
+    background.run_forever(follow, "settings")
     await asyncio.sleep(0)
     async with asyncio.timeout(5):
         await background.drain(0)

@@ -10,8 +10,8 @@ import pytest
 from babel.messages.catalog import Catalog, Message
 from babel.messages.pofile import read_po
 
-from services.core.errors import _PROVIDER
-from services.core.i18n import FOLDER, Html, Texts
+from services.core.errors import _PROVIDER_FAILURES
+from services.core.i18n import LOCALES_DIR, Html, Texts
 from services.generation.inputs import ChoiceInput
 from services.generation.registry import SERVICES
 
@@ -21,7 +21,7 @@ TAGS = {"pre", "/pre", "b", "/b", "i", "/i", "code", "/code", "blockquote", "/bl
 
 
 def catalogue(language: str) -> Catalog:
-    with (FOLDER / language / "LC_MESSAGES" / "messages.po").open("rb") as file:
+    with (LOCALES_DIR / language / "LC_MESSAGES" / "messages.po").open("rb") as file:
         return read_po(file)
 
 
@@ -82,16 +82,16 @@ def used_keys() -> Iterator[tuple[str, str]]:
                 if not isinstance(node, ast.Call) or not node.args:
                     continue
                 name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
-                place = 1 if name == "t" and not is_desk(node.func) else 0
+                place = 1 if name == "t" and not is_user_context(node.func) else 0
                 if name in {"t", "Refused", "Broken", "Passing", "Away"} and len(node.args) > place:
                     argument = node.args[place]
                     if isinstance(argument, ast.Constant) and pattern.match(str(argument.value)):
                         yield str(argument.value), str(path.relative_to(ROOT))
 
 
-def is_desk(func: ast.expr) -> bool:
+def is_user_context(func: ast.expr) -> bool:
     """`desk.t(key)` knows the language; `texts.t(language, key)` and `t(language, key)` are told it."""
-    return isinstance(func, ast.Attribute) and isinstance(func.value, ast.Name) and func.value.id == "desk"
+    return isinstance(func, ast.Attribute) and isinstance(func.value, ast.Name) and func.value.id == "ctx"
 
 
 def test_every_key_in_the_code_is_a_text() -> None:
@@ -102,7 +102,7 @@ def test_every_key_in_the_code_is_a_text() -> None:
 
 
 def test_every_key_that_is_put_together_is_a_text() -> None:
-    keys = {key for _, key in _PROVIDER.values()}
+    keys = {key for _, key in _PROVIDER_FAILURES.values()}
     keys |= {f"progress.{state}" for state in ("succeeded", "failed", "cancelled")}
     for spec in SERVICES.values():
         keys |= {f"service.{spec.id}.name", f"service.{spec.id}.about"}
@@ -113,8 +113,8 @@ def test_every_key_that_is_put_together_is_a_text() -> None:
                 keys |= {f"choice.{each.id}", f"choose.{each.id}"}
         keys |= {f"service.{a}.go_on" if a in SERVICES else f"button.{a}" for a in spec.actions}
     assert keys - set(entries("en")) == set()
-    assert all(TEXTS.has(key) for key in keys)
-    assert not TEXTS.has("no.such.text")
+    assert all(TEXTS.has_key(key) for key in keys)
+    assert not TEXTS.has_key("no.such.text")
 
 
 def strings() -> tuple[set[str], set[re.Pattern[str]]]:

@@ -12,7 +12,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 
 from services.core.metrics import VERSION
-from tests.support.test_data.metric_samples import names_of
+from tests.support.test_data.metric_samples import sample_names
 from web.metrics import Metrics
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -24,9 +24,9 @@ def known_names() -> set[str]:
     plan_a = SimpleNamespace(healthy=True, state="ok", since=datetime.now(UTC))
     plans = SimpleNamespace(plan_a=plan_a, services=["speech"], mode=lambda service: "auto")
     pool = SimpleNamespace(get_size=lambda: 1, get_idle_size=lambda: 1)
-    queue = SimpleNamespace(in_flight=0, free=8)
+    queue = SimpleNamespace(in_flight=0, free_slots=8)
     page = Metrics(cast("Any", SimpleNamespace(db=pool)), cast("Any", plans), cast("Any", queue))
-    return names_of(page.collect())
+    return sample_names(page.collect())
 
 
 def dashboard() -> dict[str, Any]:

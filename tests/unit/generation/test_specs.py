@@ -8,20 +8,27 @@ import inngest
 import pytest
 
 from inngest_functions.registry import create_functions
-from inngest_functions.run_locks import Calls
-from services.billing.payments import PACKS, pack_for
-from services.core.errors import Refused
-from services.generation.catalogue import MODELS, read_models
-from services.generation.inputs import ChoiceInput, Offers, Option
+from inngest_functions.run_locks import RunLocks
+from services.billing.payments import CREDIT_PACKS, pack_for
+from services.core.errors import InvalidRequest
+from services.generation.catalogue import MODELS, load_models
+from services.generation.inputs import ChoiceInput, Option, UserOptions
 from services.generation.registry import SERVICES
 from services.generation.spec import ServiceSpec
 from services.jobs.engine import JobEngine
-from services.messaging.buttons import DraftTap, LanguageTap, MenuTap, ResultTap, ServiceTap, TopupTap
+from services.messaging.buttons import (
+    DraftCallback,
+    LanguageCallback,
+    MenuCallback,
+    ResultCallback,
+    ServiceCallback,
+    TopupCallback,
+)
 
 SPECS = pytest.mark.parametrize("spec", SERVICES.values(), ids=SERVICES)
 T2I = SERVICES["text_to_image"]
-NOTHING: Offers = {}
-OWN: Offers = {name: (Option("7" * 20, "Mine"),) for name in ("own", "own_model", "voice")}
+NOTHING: UserOptions = {}
+OWN: UserOptions = {name: (Option("7" * 20, "Mine"),) for name in ("own", "own_model", "voice")}
 INPUTS = {"model": "flux-schnell", "prompt": "a fox", "size": "1:1", "count": "1"}
 
 
@@ -43,18 +50,18 @@ def test_text_to_image_keeps_the_fields_own_names() -> None:
 
 @SPECS
 def test_every_button_fits_into_telegrams_64_bytes(spec: ServiceSpec) -> None:
-    taps: list[Any] = [ServiceTap(service=spec.id)]
-    values = spec.fit({}, OWN)
+    taps: list[Any] = [ServiceCallback(service=spec.id)]
+    values = spec.with_defaults({}, OWN)
     for each in spec.inputs:
-        taps.append(DraftTap(draft="12345678", action="show", input=each.id))
+        taps.append(DraftCallback(draft="12345678", action="show", input=each.id))
         if isinstance(each, ChoiceInput):
             models = [{**values, "model": model} for model in MODELS.get(spec.id, {})] or [values]
             taps += [
-                DraftTap(draft="12345678", action="set", input=each.id, value=option.value)
+                DraftCallback(draft="12345678", action="set", input=each.id, value=option.value)
                 for given in models
                 for option in each.options(given, OWN)
             ]
-    taps += [ResultTap(job="f" * 32, action=action) for action in (*spec.actions, "again", "retry", "stop")]
+    taps += [ResultCallback(job="f" * 32, action=action) for action in (*spec.actions, "again", "retry", "stop")]
     for tap in taps:
         packed = tap.pack()
         assert len(packed.encode()) <= 64, packed
@@ -62,24 +69,28 @@ def test_every_button_fits_into_telegrams_64_bytes(spec: ServiceSpec) -> None:
 
 
 def test_general_buttons_fit_too() -> None:
-    taps: list[Any] = [MenuTap(place="language"), LanguageTap(language="ru"), *(TopupTap(stars=p) for p in PACKS)]
+    taps: list[Any] = [
+        MenuCallback(place="language"),
+        LanguageCallback(language="ru"),
+        *(TopupCallback(stars=p) for p in CREDIT_PACKS),
+    ]
     assert all(len(tap.pack().encode()) <= 64 for tap in taps)
 
 
 @SPECS
 def test_choices_have_a_default_and_so_are_never_missing(spec: ServiceSpec) -> None:
-    values = spec.fit({}, OWN)
+    values = spec.with_defaults({}, OWN)
     for each in spec.inputs:
         if isinstance(each, ChoiceInput):
-            assert each.check(values[each.id], values, OWN) == values[each.id]
-    assert not isinstance(spec.missing(values), ChoiceInput)
-    assert spec.nothing_offered(values, OWN) is None
+            assert each.validate(values[each.id], values, OWN) == values[each.id]
+    assert not isinstance(spec.first_missing(values), ChoiceInput)
+    assert spec.first_empty_choice(values, OWN) is None
 
 
 @SPECS
 def test_what_only_its_owner_has_can_be_missing_and_says_who_makes_it(spec: ServiceSpec) -> None:
-    if spec.nothing_offered(spec.fit({}, NOTHING), NOTHING) is not None:
-        assert spec.made_by in SERVICES or spec.id == "speech"
+    if spec.first_empty_choice(spec.with_defaults({}, NOTHING), NOTHING) is not None:
+        assert spec.created_by in SERVICES or spec.id == "speech"
 
 
 @SPECS
@@ -89,14 +100,16 @@ def test_every_action_is_general_an_input_or_a_service(spec: ServiceSpec) -> Non
 
 def test_inngest_serves_a_function_for_each_service_with_its_limits() -> None:
     client = inngest.Inngest(app_id="test", is_production=False, logger=logging.getLogger("test"))
-    functions = create_functions(client, JobEngine(cast("Any", None), {}, cast("Any", None)), cast("Calls", None))
+    functions = create_functions(
+        client, JobEngine(cast("Any", None), {}, cast("Any", None)), cast("RunLocks", None)
+    )
     configs = {function.local_id: function.get_config("http://app").main for function in functions}
     for spec in SERVICES.values():
         config = configs[spec.function_id].model_dump(mode="json")
         assert [trigger["event"] for trigger in config["triggers"]] == [spec.event]
         assert config["concurrency"][0]["limit"] == spec.concurrency
         assert config["concurrency"][1] == {"key": "event.data.user_id", "limit": 2, "scope": None}
-        assert config["idempotency"] == "event.data.sending", "the job's id, and how often Inngest lost it"
+        assert config["idempotency"] == "event.data.dedup_id", "the job's id, and how often Inngest lost it"
         assert config["steps"]["step"]["retries"]["attempts"] == 3
         assert [cancel["event"] for cancel in config["cancel"]] == ["job/cancelled"]
     assert all(function.on_failure_fn_id for function in functions)
@@ -123,8 +136,8 @@ def test_prices_are_the_fields_own(model: str, stars: int) -> None:
 
 
 def test_a_whole_order_is_checked() -> None:
-    assert T2I.check({**INPUTS, "prompt": "  a fox \n"}, NOTHING) == INPUTS
-    assert list(T2I.check({**INPUTS, "more": 1}, NOTHING)) == list(INPUTS), "nothing that no input asks for"
+    assert T2I.validate({**INPUTS, "prompt": "  a fox \n"}, NOTHING) == INPUTS
+    assert list(T2I.validate({**INPUTS, "more": 1}, NOTHING)) == list(INPUTS), "nothing that no input asks for"
 
 
 @pytest.mark.parametrize(
@@ -145,34 +158,34 @@ def test_a_whole_order_is_checked() -> None:
     ],
 )
 def test_what_cannot_be_ordered_is_refused_with_what_to_change(changes: dict[str, Any], key: str) -> None:
-    with pytest.raises(Refused) as refused:
-        T2I.check({**INPUTS, **changes}, NOTHING)
+    with pytest.raises(InvalidRequest) as refused:
+        T2I.validate({**INPUTS, **changes}, NOTHING)
     assert refused.value.key == key
     assert refused.value.persons_fault
 
 
 @pytest.mark.parametrize("prompt", ["a" * 2000, "лиса", "狐狸", "7", "a 🦊"])
 def test_words_of_any_language_are_taken(prompt: str) -> None:
-    assert T2I.check({**INPUTS, "prompt": prompt}, NOTHING)["prompt"] == prompt
+    assert T2I.validate({**INPUTS, "prompt": prompt}, NOTHING)["prompt"] == prompt
 
 
 def test_a_size_that_another_model_has_not_falls_back_to_one_it_has() -> None:
-    fitted = T2I.fit({**INPUTS, "size": "4:5", "model": "photon"}, NOTHING)
+    fitted = T2I.with_defaults({**INPUTS, "size": "4:5", "model": "photon"}, NOTHING)
     assert fitted == {**INPUTS, "size": "1:1", "model": "photon"}
-    assert T2I.fit({**INPUTS, "size": "21:9", "model": "photon"}, NOTHING)["size"] == "21:9"
+    assert T2I.with_defaults({**INPUTS, "size": "21:9", "model": "photon"}, NOTHING)["size"] == "21:9"
 
 
 def test_the_first_model_and_one_picture_are_the_default() -> None:
-    values = T2I.fit({}, NOTHING)
+    values = T2I.with_defaults({}, NOTHING)
     assert values == {"model": "flux-schnell", "size": "1:1", "count": "1"}
-    missing = T2I.missing(values)
+    missing = T2I.first_missing(values)
     assert missing
     assert missing.id == "prompt"
 
 
 def test_what_was_chosen_reads_as_people_see_it() -> None:
-    assert T2I.choices(INPUTS, NOTHING) == "FLUX schnell · 1:1 · ×1"
-    assert T2I.words(INPUTS) == ["a fox"]
+    assert T2I.summary(INPUTS, NOTHING) == "FLUX schnell · 1:1 · ×1"
+    assert T2I.prompts(INPUTS) == ["a fox"]
 
 
 # ---------------------------------------------------------------- the catalogue and the packs
@@ -194,14 +207,14 @@ def test_a_wrong_catalogue_says_where(tmp_path: Path, text: str, said: str) -> N
     file = tmp_path / "models.toml"
     file.write_text(text)
     with pytest.raises(ValueError, match=said.replace(".", r"\.")):
-        read_models(file)
+        load_models(file)
 
 
 def test_a_price_is_rounded_up_to_whole_stars(tmp_path: Path) -> None:
     file = tmp_path / "models.toml"
     for usd, stars in (("0.0064", 1), ("0.0065", 2), ("0.001", 1), ("0.5", 79)):
         file.write_text(ENTRY.format(id="one", model="a/b", usd=usd))
-        assert read_models(file)["text_to_image"]["one"].stars() == stars
+        assert load_models(file)["text_to_image"]["one"].credits() == stars
 
 
 def test_the_pack_that_covers_what_is_missing() -> None:

@@ -11,9 +11,9 @@ from inngest_functions.functions.hello_world import create_hello_function
 from inngest_functions.hello import send_hello_world_event
 from services.hello import HelloEnvironment
 from tests.support.inngest_kit import (
+    FakeStep,
     RecordingClient,
-    StepDouble,
-    Wrong,
+    ResultMismatch,
     all_of,
     build_event,
     build_event_data,
@@ -49,7 +49,7 @@ def function(client: RecordingClient) -> inngest.Function[Any]:
     ],
 )
 async def test_it_greets_in_four_languages(function: inngest.Function[Any], language: str, message: str) -> None:
-    event, step = build_event(HELLO, name="Гуру", language=language), StepDouble()
+    event, step = build_event(HELLO, name="Гуру", language=language), FakeStep()
     end = await run_function(function, event, step)
     assert step.order == STEPS
     assert end.output["message"] == message
@@ -75,17 +75,17 @@ async def test_a_language_that_is_no_text_is_answered_in_english(function: innge
 
 
 async def test_a_failing_step_is_retried_and_the_others_do_not_run_again(function: inngest.Function[Any]) -> None:
-    step = StepDouble()
+    step = FakeStep()
     step.fail("generate-greeting", times=3)
     end = await run_function(function, build_event(HELLO), step)
     assert (end.error, end.attempts) == (None, 4)
-    assert [step.begun[name] for name in STEPS] == [1, 4, 1, 1]
+    assert [step.attempts[name] for name in STEPS] == [1, 4, 1, 1]
 
 
 async def test_after_three_retries_the_failure_handler_logs(function: inngest.Function[Any]) -> None:
     lines: list[str] = []
     sink = logger.add(lines.append, level="ERROR", format="{message}")
-    step = StepDouble()
+    step = FakeStep()
     step.fail("generate-greeting", times=4)
     end = await run_function(function, build_event(HELLO), step)
     logger.remove(sink)
@@ -96,7 +96,7 @@ async def test_after_three_retries_the_failure_handler_logs(function: inngest.Fu
 
 async def test_the_event_is_sent_with_its_data(client: RecordingClient) -> None:
     assert await send_hello_world_event(client, "Ann", "fr", timestamp="2026-01-01T00:00:00Z") == "event-0"
-    (event,) = client.named(HELLO)
+    (event,) = client.events_named(HELLO)
     assert event.data == {"name": "Ann", "language": "fr", "timestamp": "2026-01-01T00:00:00Z"}
 
 
@@ -145,5 +145,5 @@ GOOD = {
     ],
 )
 def test_a_wrong_result_is_found(check: Any, result: dict[str, Any]) -> None:
-    with pytest.raises(Wrong):
+    with pytest.raises(ResultMismatch):
         check(result)

@@ -40,9 +40,9 @@ def test_a_taken_port_names_who_holds_it_and_what_to_do(taken: int) -> None:
     check = check_port_availability(taken, "INNGEST_DEV_PORT")
     assert not check.free
     assert check.holder == PortHolder(os.getpid(), psutil.Process().name())
-    assert check.instead
-    assert check_port_availability(check.instead).free
-    for part in (f"(pid {os.getpid()})", f"kill {os.getpid()}", f"INNGEST_DEV_PORT={check.instead}"):
+    assert check.alternative
+    assert check_port_availability(check.alternative).free
+    for part in (f"(pid {os.getpid()})", f"kill {os.getpid()}", f"INNGEST_DEV_PORT={check.alternative}"):
         assert part in check.advice
 
 
@@ -102,7 +102,7 @@ def test_where_only_ones_own_processes_are_told(taken: int, monkeypatch: pytest.
 
 
 def test_an_inngest_that_runs_already_is_recognised(taken: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ports, "_holder", lambda port: (PortHolder(1, "inngest-cli"), False))
+    monkeypatch.setattr(ports, "_find_holder", lambda port: (PortHolder(1, "inngest-cli"), False))
     assert "an Inngest runs there already" in check_port_availability(taken).advice
 
 

@@ -8,13 +8,13 @@ import pytest
 
 from inngest_functions.events import EVENTS, JOB_CANCELLED, JobEvent
 from inngest_functions.registry import create_functions
-from inngest_functions.run_locks import Calls
+from inngest_functions.run_locks import RunLocks
 from services.generation.registry import SERVICES
 from services.jobs.engine import JobEngine
-from services.maintenance.scheduled_tasks import CHORES
+from services.maintenance.scheduled_tasks import SCHEDULED_TASKS
 from tests.support.inngest_kit import RecordingClient
 
-FIELDS_OWN = {
+SERVICE_EVENTS = {
     "image/text-to-image.start": "generate-text-to-image",
     "image/image-to-prompt.start": "generate-image-to-prompt",
     "image/neuro-image.start": "generate-neuro-image",
@@ -45,7 +45,7 @@ Functions = Sequence[inngest.Function[Any]]
 @pytest.fixture(scope="module")
 def functions() -> Functions:
     return create_functions(
-        RecordingClient("diptych"), JobEngine(cast("Any", None), {}, cast("Any", None)), cast("Calls", None)
+        RecordingClient("diptych"), JobEngine(cast("Any", None), {}, cast("Any", None)), cast("RunLocks", None)
     )
 
 
@@ -61,7 +61,7 @@ def triggers(functions: Functions) -> dict[str, str]:
 def missing_in(functions: Functions) -> set[str]:
     served = triggers(functions)
     wanted = {spec.function_id: spec.event for spec in SERVICES.values()}
-    wanted |= {chore.function_id: chore.cron for chore in CHORES}
+    wanted |= {chore.function_id: chore.cron for chore in SCHEDULED_TASKS}
     return {function_id for function_id, trigger in wanted.items() if served.get(function_id) != trigger}
 
 
@@ -77,14 +77,14 @@ def unhandled_in(functions: Functions) -> set[str]:
     return {function.local_id for function in functions if function._opts.on_failure is None}
 
 
-def test_every_service_and_chore_is_served(functions: Functions) -> None:
+def test_every_service_and_scheduled_task_is_served(functions: Functions) -> None:
     assert missing_in(functions) == set()
     assert len(triggers(functions)) == len(functions), "two functions share an id"
 
 
 def test_every_event_has_a_model(functions: Functions) -> None:
     assert untyped_in(functions) == set()
-    assert set(EVENTS) >= set(FIELDS_OWN) | OTHER_EVENTS
+    assert set(EVENTS) >= set(SERVICE_EVENTS) | OTHER_EVENTS
 
 
 def test_every_function_handles_its_failure(functions: Functions) -> None:
@@ -93,7 +93,7 @@ def test_every_function_handles_its_failure(functions: Functions) -> None:
 
 def test_names_are_the_fields_own(functions: Functions) -> None:
     served = triggers(functions)
-    assert {served[function_id]: function_id for function_id in FIELDS_OWN.values()} == FIELDS_OWN
+    assert {served[function_id]: function_id for function_id in SERVICE_EVENTS.values()} == SERVICE_EVENTS
 
 
 def test_what_is_missing_is_found(functions: Functions) -> None:
@@ -112,7 +112,7 @@ def test_what_is_missing_is_found(functions: Functions) -> None:
 def test_a_services_function_has_inngests_own_means(functions: Functions, spec: Any) -> None:
     function = next(each for each in functions if each.local_id == spec.function_id)
     opts = function._opts
-    assert (opts.retries, opts.idempotency) == (3, "event.data.sending")
+    assert (opts.retries, opts.idempotency) == (3, "event.data.dedup_id")
     assert opts.priority is not None
     assert opts.priority.run == "int(event.data.priority)", "Inngest's numbers are doubles, which are no priority"
     assert [(limit.limit, limit.key) for limit in opts.concurrency or []] == [

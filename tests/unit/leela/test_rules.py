@@ -4,13 +4,13 @@ import random
 
 import pytest
 
-from services.leela.rules import ARROWS, HOME, SNAKES, Game, play
+from services.leela.rules import ARROWS, HOME_SQUARE, SNAKES, Game, apply_roll
 
-SNAKES_TOLD = "12 8, 16 4, 24 7, 29 6, 44 9, 52 35, 55 3, 61 13, 63 2, 72 51"
-ARROWS_TOLD = "10 23, 17 69, 20 32, 22 60, 27 41, 28 50, 37 66, 45 67, 46 62, 54 68"
+SNAKES_AS_PRINTED = "12 8, 16 4, 24 7, 29 6, 44 9, 52 35, 55 3, 61 13, 63 2, 72 51"
+ARROWS_AS_PRINTED = "10 23, 17 69, 20 32, 22 60, 27 41, 28 50, 37 66, 45 67, 46 62, 54 68"
 
 
-def told(words: str) -> dict[int, int]:
+def parse_moves(words: str) -> dict[int, int]:
     return {int(pair.split()[0]): int(pair.split()[1]) for pair in words.split(", ")}
 
 
@@ -20,7 +20,7 @@ def table() -> dict[tuple[int, int], tuple[int, str]]:
     for square in range(1, 73):
         for roll in range(1, 7):
             found[square, roll] = (square, "stop") if square + roll > 72 else (square + roll, "step")
-    for kind, pairs in (("snake", told(SNAKES_TOLD)), ("arrow", told(ARROWS_TOLD))):
+    for kind, pairs in (("snake", parse_moves(SNAKES_AS_PRINTED)), ("arrow", parse_moves(ARROWS_AS_PRINTED))):
         for begin, end in pairs.items():
             for roll in range(1, min(begin - 1, 6) + 1):
                 found[begin - roll, roll] = (end, kind)
@@ -33,7 +33,7 @@ def table() -> dict[tuple[int, int], tuple[int, str]]:
 TABLE = table()
 
 
-class Referee:
+class ReferenceGame:
     """Keeps the history of one game as a list, and looks up everything else."""
 
     def __init__(self) -> None:
@@ -60,10 +60,10 @@ class Referee:
 def test_ten_thousand_games() -> None:
     dice, seen = random.Random(72), set()
     for _ in range(10_000):
-        game, referee = Game(), Referee()
+        game, referee = Game(), ReferenceGame()
         for _ in range(400):
             rolled = dice.randint(1, 6)
-            move = play(game, rolled)
+            move = apply_roll(game, rolled)
             assert (move.square, move.direction) == referee.roll(rolled)
             game = move.game
             seen.add(move.direction)
@@ -73,54 +73,54 @@ def test_ten_thousand_games() -> None:
 
 
 def test_snakes_and_arrows_are_the_games_own() -> None:
-    assert (told(SNAKES_TOLD), told(ARROWS_TOLD)) == (SNAKES, ARROWS)
+    assert (parse_moves(SNAKES_AS_PRINTED), parse_moves(ARROWS_AS_PRINTED)) == (SNAKES, ARROWS)
 
 
-def after(*rolls: int, start: Game | None = None) -> list[tuple[int, str]]:
+def play_rolls(*rolls: int, start: Game | None = None) -> list[tuple[int, str]]:
     game = start or Game()
     found: list[tuple[int, str]] = []
     for roll in rolls:
-        move = play(game, roll)
+        move = apply_roll(game, roll)
         game = move.game
         found.append((move.square, move.direction))
     return found
 
 
-def at(square: int) -> Game:
+def game_at(square: int) -> Game:
     return Game(square, waiting=False)
 
 
 @pytest.mark.parametrize("roll", range(1, 6))
 def test_the_piece_waits_for_a_six(roll: int) -> None:
-    assert after(roll, roll, 6) == [(68, "stop"), (68, "stop"), (6, "step")]
+    assert play_rolls(roll, roll, 6) == [(68, "stop"), (68, "stop"), (6, "step")]
 
 
 def test_three_sixes_lead_back_to_where_the_first_began() -> None:
-    assert after(6, 6, 6, start=at(30)) == [(36, "step"), (42, "step"), (30, "snake")]
-    assert after(6, 6, 6, 6, start=at(30))[3] == (36, "step"), "the series starts anew"
-    assert after(6, 6, 1, 6, start=at(30))[3] == (49, "step"), "another roll ends the series"
-    assert after(6, 6, 6) == [(6, "step"), (8, "snake"), (68, "snake")], "back to waiting outside"
-    assert after(6, 6, 6, 1) [3] == (68, "stop")  # fmt: skip
-    assert after(6, 6, 6, start=at(70)) == [(70, "stop"), (70, "stop"), (70, "snake")]
+    assert play_rolls(6, 6, 6, start=game_at(30)) == [(36, "step"), (42, "step"), (30, "snake")]
+    assert play_rolls(6, 6, 6, 6, start=game_at(30))[3] == (36, "step"), "the series starts anew"
+    assert play_rolls(6, 6, 1, 6, start=game_at(30))[3] == (49, "step"), "another roll ends the series"
+    assert play_rolls(6, 6, 6) == [(6, "step"), (8, "snake"), (68, "snake")], "back to waiting outside"
+    assert play_rolls(6, 6, 6, 1) [3] == (68, "stop")  # fmt: skip
+    assert play_rolls(6, 6, 6, start=game_at(70)) == [(70, "stop"), (70, "stop"), (70, "snake")]
 
 
 def test_54_leads_home_and_wins() -> None:
-    assert after(4, start=at(50)) == [(68, "win")]
-    assert play(at(50), 4).over == 54
+    assert play_rolls(4, start=game_at(50)) == [(68, "win")]
+    assert apply_roll(game_at(50), 4).over == 54
 
 
 def test_home_is_won_exactly_and_a_new_game_waits_there() -> None:
-    won = play(at(66), 2)
-    assert (won.square, won.direction, won.game.won) == (HOME, "win", True)
-    assert after(3, 6, start=won.game) == [(68, "stop"), (6, "step")]
+    won = apply_roll(game_at(66), 2)
+    assert (won.square, won.direction, won.game.won) == (HOME_SQUARE, "win", True)
+    assert play_rolls(3, 6, start=won.game) == [(68, "stop"), (6, "step")]
 
 
 def test_a_roll_past_the_end_stays() -> None:
-    assert after(3, start=at(70)) == [(70, "stop")]
-    assert after(2, start=at(70)) == [(51, "snake")]
+    assert play_rolls(3, start=game_at(70)) == [(70, "stop")]
+    assert play_rolls(2, start=game_at(70)) == [(51, "snake")]
 
 
 @pytest.mark.parametrize("roll", [0, 7, -1])
 def test_no_roll_of_a_die(roll: int) -> None:
     with pytest.raises(ValueError, match="no roll"):
-        play(Game(), roll)
+        apply_roll(Game(), roll)

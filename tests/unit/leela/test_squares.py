@@ -7,9 +7,9 @@ import pytest
 
 from services.core.i18n import Texts
 from services.leela import cards
-from services.leela.reply import own_words
-from services.leela.rules import LAST, Game, Move, play
-from services.leela.squares import FOLDER, square, squares
+from services.leela.reply import template_reply
+from services.leela.rules import LAST_SQUARE, Game, Move, apply_roll
+from services.leela.squares import SQUARES_DIR, get_square, load_squares
 from storage.leela import Awaits
 
 LANGUAGES = ("en", "ru", "es", "fr")
@@ -21,9 +21,9 @@ CAPTION = 1024
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_every_square_has_a_name_and_a_meaning_of_its_own(language: str) -> None:
-    assert (FOLDER / f"{language}.toml").is_file()
-    found = squares(language)
-    assert list(found) == list(range(1, LAST + 1))
+    assert (SQUARES_DIR / f"{language}.toml").is_file()
+    found = load_squares(language)
+    assert list(found) == list(range(1, LAST_SQUARE + 1))
     for number, each in found.items():
         for words in (each.name, each.meaning):
             assert words == words.strip(), number
@@ -31,34 +31,34 @@ def test_every_square_has_a_name_and_a_meaning_of_its_own(language: str) -> None
             assert not PLACEHOLDER.search(words), (number, words)
         assert 40 <= len(each.meaning) <= 250, number
         assert each.meaning[-1] in ".?!", number
-    assert len({each.name for each in found.values()}) == LAST
-    assert len({each.meaning for each in found.values()}) == LAST
+    assert len({each.name for each in found.values()}) == LAST_SQUARE
+    assert len({each.meaning for each in found.values()}) == LAST_SQUARE
 
 
 def test_a_translation_is_no_copy() -> None:
-    for number in range(1, LAST + 1):
-        assert len({square(number, language).meaning for language in LANGUAGES}) == len(LANGUAGES), number
-    assert all(re.search("[а-я]", each.name + each.meaning) for each in squares("ru").values())
+    for number in range(1, LAST_SQUARE + 1):
+        assert len({get_square(number, language).meaning for language in LANGUAGES}) == len(LANGUAGES), number
+    assert all(re.search("[а-я]", each.name + each.meaning) for each in load_squares("ru").values())
 
 
 def test_another_language_reads_english() -> None:
-    assert square(68, "pt") == square(68, "en")
+    assert get_square(68, "pt") == get_square(68, "en")
 
 
 @pytest.mark.parametrize("number", [0, 73, -1])
 def test_the_board_has_no_other_square(number: int) -> None:
     with pytest.raises(ValueError, match="no square"):
-        square(number, "en")
+        get_square(number, "en")
 
 
 def every_move() -> list[Move]:
-    games = [Game(number, waiting=False) for number in range(1, LAST + 1) if number != 68]
+    games = [Game(number, waiting=False) for number in range(1, LAST_SQUARE + 1) if number != 68]
     third_six = Game(42, waiting=False, sixes=2, before_sixes=(30, False))
     sent_outside = Game(8, waiting=False, sixes=2)
     return [
-        *(play(game, rolled) for game in (*games, Game()) for rolled in range(1, 7)),
-        play(third_six, 6),
-        play(sent_outside, 6),
+        *(apply_roll(game, rolled) for game in (*games, Game()) for rolled in range(1, 7)),
+        apply_roll(third_six, 6),
+        apply_roll(sent_outside, 6),
     ]
 
 
@@ -71,9 +71,9 @@ def test_whatever_happens_is_told_and_fits_under_the_picture(language: str) -> N
             assert "leela." not in caption
             assert f"🎲 {move.roll}" in caption
             assert len(TEXTS.t(language, "leela.resumed")) + len(caption) + 4 < CAPTION
-        assert "leela." not in own_words(TEXTS, move, "One. A longer sentence <here>.", language)
-    intro = TEXTS.t(language, "leela.intro", count=cards.REPORT_LENGTH)
-    assert len(intro) + len(cards.next_step(TEXTS, language, "roll")) + 4 < CAPTION
+        assert "leela." not in template_reply(TEXTS, move, "One. A longer sentence <here>.", language)
+    intro = TEXTS.t(language, "leela.intro", count=cards.MIN_REPORT_LENGTH)
+    assert len(intro) + len(cards.next_step_text(TEXTS, language, "roll")) + 4 < CAPTION
 
 
 def test_three_sixes_are_told_as_such() -> None:
@@ -84,16 +84,16 @@ def test_three_sixes_are_told_as_such() -> None:
 
 def test_a_long_path_fits_under_its_picture() -> None:
     moves = every_move() * 3
-    assert len(cards.path_words(moves)) <= 700
-    assert cards.path_words([play(Game(), 6), play(Game(6, waiting=False), 4)]) == "68 → 6 → 10 🏹 23"
+    assert len(cards.path_text(moves)) <= 700
+    assert cards.path_text([apply_roll(Game(), 6), apply_roll(Game(6, waiting=False), 4)]) == "68 → 6 → 10 🏹 23"
 
 
 def test_a_players_own_words_come_back_escaped_and_whole() -> None:
-    move = play(Game(20, waiting=False), 4)
+    move = apply_roll(Game(20, waiting=False), 4)
     report = "Short. " + "I <b>think</b> of my brother & of the winter " * 10
-    reply = own_words(TEXTS, move, report, "en")
+    reply = template_reply(TEXTS, move, report, "en")
     assert "&lt;b&gt;think&lt;/b&gt;" in reply
     quote = unescape(reply.partition("<blockquote>")[2].partition("</blockquote>")[0])
     assert 100 < len(quote) <= 161
     assert report.partition(". ")[2].startswith(f"{quote.removesuffix('…')} ")
-    assert reply == own_words(TEXTS, move, report, "en")
+    assert reply == template_reply(TEXTS, move, report, "en")

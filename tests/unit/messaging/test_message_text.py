@@ -5,7 +5,7 @@ from html import unescape
 
 import pytest
 
-from services.core.message_text import MESSAGE_LENGTH, fit_message
+from services.core.message_text import MAX_MESSAGE_LENGTH, truncate_html
 
 
 def shown(html: str) -> str:
@@ -35,12 +35,12 @@ def units(text: str) -> int:
     ],
 )
 def test_it_is_cut_between_characters_and_its_tags_are_closed(html: str, limit: int, cut: str) -> None:
-    assert fit_message(html, limit) == cut
+    assert truncate_html(html, limit) == cut
     assert units(shown(cut)) <= limit
 
 
 def test_telegrams_limit_counts_what_is_shown() -> None:
-    fitting = "<b>" + "&lt;" * MESSAGE_LENGTH + "</b>"
-    assert fit_message(fitting) == fitting
-    cut = fit_message("<b>" + "&lt;" * (MESSAGE_LENGTH + 1) + "</b>")
-    assert shown(cut) == "<" * (MESSAGE_LENGTH - 1) + "…"
+    fitting = "<b>" + "&lt;" * MAX_MESSAGE_LENGTH + "</b>"
+    assert truncate_html(fitting) == fitting
+    cut = truncate_html("<b>" + "&lt;" * (MAX_MESSAGE_LENGTH + 1) + "</b>")
+    assert shown(cut) == "<" * (MAX_MESSAGE_LENGTH - 1) + "…"

@@ -5,8 +5,8 @@ from email.utils import format_datetime
 
 import pytest
 
-from providers.errors import DETAIL_LIMIT, clean, kind_of_status, kind_of_words, seconds_to_wait
-from providers.media_type import media_type
+from providers.errors import MAX_DETAIL_LENGTH, classify_message, classify_status, parse_retry_after, sanitize
+from providers.media_type import detect_media_type
 from providers.protocols import ErrorKind
 
 
@@ -29,23 +29,23 @@ from providers.protocols import ErrorKind
     ],
 )
 def test_words(said: str, kind: ErrorKind) -> None:
-    assert kind_of_words(said) is kind
+    assert classify_message(said) is kind
 
 
 def test_an_empty_purse_may_come_as_a_429() -> None:
-    assert kind_of_status(429, "insufficient_quota") is ErrorKind.QUOTA
-    assert kind_of_status(429, "slow down") is ErrorKind.RATE_LIMITED
-    assert kind_of_status(418) is ErrorKind.FAILED
+    assert classify_status(429, "insufficient_quota") is ErrorKind.QUOTA
+    assert classify_status(429, "slow down") is ErrorKind.RATE_LIMITED
+    assert classify_status(418) is ErrorKind.FAILED
 
 
 def test_a_log_gets_no_key_no_url_and_no_novel() -> None:
-    said = clean(
+    said = sanitize(
         "Bearer abc.def r8_Abc123 sk-proj-12*34 at https://host/file/bot12:AA/x?sig=1\n data:a/b;base64,AAAA"
     )
     for secret in ("abc.def", "Abc123", "proj", "bot12", "sig", "AAAA", "\n"):
         assert secret not in said
     assert "https://host/…" in said
-    assert len(clean("x" * 5000)) == DETAIL_LIMIT
+    assert len(sanitize("x" * 5000)) == MAX_DETAIL_LENGTH
 
 
 @pytest.mark.parametrize(
@@ -60,12 +60,12 @@ def test_a_log_gets_no_key_no_url_and_no_novel() -> None:
     ],
 )
 def test_how_long_to_wait(headers: dict[str, str], said: str, seconds: float | None) -> None:
-    assert seconds_to_wait(headers, said) == seconds
+    assert parse_retry_after(headers, said) == seconds
 
 
 def test_a_retry_after_that_is_a_date() -> None:
     later = datetime.now(UTC) + timedelta(seconds=60)
-    wait = seconds_to_wait({"retry-after": format_datetime(later, usegmt=True)})
+    wait = parse_retry_after({"retry-after": format_datetime(later, usegmt=True)})
     assert wait is not None
     assert 55 < wait <= 60
 
@@ -84,4 +84,4 @@ def test_a_retry_after_that_is_a_date() -> None:
     ],
 )
 def test_media_types(start: bytes, kind: str) -> None:
-    assert media_type(start) == kind
+    assert detect_media_type(start) == kind

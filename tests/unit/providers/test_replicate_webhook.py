@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from multidict import CIMultiDict
 
-from providers.replicate.webhook import WebhookRefused, prediction_id_in, verify
+from providers.replicate.webhook import InvalidWebhook, parse_prediction_id, verify_signature
 from tests.support.fake_providers.replicate_trainings import WEBHOOK_SECRET, signed_headers
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -23,25 +23,29 @@ def test_a_known_example() -> None:
         "webhook-signature": "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
     }
     secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-    verify(secret, headers, b'{"test": 2432232314}', datetime.fromtimestamp(1614265330, UTC))
+    verify_signature(secret, headers, b'{"test": 2432232314}', datetime.fromtimestamp(1614265330, UTC))
 
 
 @pytest.mark.parametrize("late", [0, 299, -299])
 def test_a_good_one(late: int) -> None:
-    verify(WEBHOOK_SECRET, signed_headers(BODY, WEBHOOK_SECRET, NOW), BODY, NOW + timedelta(seconds=late))
-    verify(WEBHOOK_SECRET, CIMultiDict(signed_headers(BODY, WEBHOOK_SECRET, NOW)), BODY, NOW)
+    verify_signature(
+        WEBHOOK_SECRET, signed_headers(BODY, WEBHOOK_SECRET, NOW), BODY, NOW + timedelta(seconds=late)
+    )
+    verify_signature(WEBHOOK_SECRET, CIMultiDict(signed_headers(BODY, WEBHOOK_SECRET, NOW)), BODY, NOW)
 
 
 def test_one_good_signature_among_several_is_enough() -> None:
     headers = signed_headers(BODY, WEBHOOK_SECRET, NOW)
     headers["Webhook-Signature"] = f"v2,AAAA v1,!!! v1,AAAA {headers['Webhook-Signature']}"
-    verify(WEBHOOK_SECRET, headers, BODY, NOW)
+    verify_signature(WEBHOOK_SECRET, headers, BODY, NOW)
 
 
 @pytest.mark.parametrize("late", [301, -301, 86_400])
 def test_one_of_another_time(late: int) -> None:
-    with pytest.raises(WebhookRefused, match="timestamp"):
-        verify(WEBHOOK_SECRET, signed_headers(BODY, WEBHOOK_SECRET, NOW), BODY, NOW + timedelta(seconds=late))
+    with pytest.raises(InvalidWebhook, match="timestamp"):
+        verify_signature(
+            WEBHOOK_SECRET, signed_headers(BODY, WEBHOOK_SECRET, NOW), BODY, NOW + timedelta(seconds=late)
+        )
 
 
 @pytest.mark.parametrize(
@@ -58,8 +62,8 @@ def test_one_of_another_time(late: int) -> None:
 )
 def test_a_changed_header(change: dict[str, str]) -> None:
     headers = signed_headers(BODY, WEBHOOK_SECRET, NOW) | change
-    with pytest.raises(WebhookRefused):
-        verify(WEBHOOK_SECRET, headers, BODY, NOW)
+    with pytest.raises(InvalidWebhook):
+        verify_signature(WEBHOOK_SECRET, headers, BODY, NOW)
 
 
 def test_a_changed_body_another_secret_and_missing_headers() -> None:
@@ -73,12 +77,12 @@ def test_a_changed_body_another_secret_and_missing_headers() -> None:
         (WEBHOOK_SECRET, {}, BODY),
         *((WEBHOOK_SECRET, {k: v for k, v in headers.items() if k != gone}, BODY) for gone in list(headers)[1:]),
     ):
-        with pytest.raises(WebhookRefused):
-            verify(secret, sent, body, NOW)
+        with pytest.raises(InvalidWebhook):
+            verify_signature(secret, sent, body, NOW)
 
 
 def test_what_it_speaks_of() -> None:
-    assert prediction_id_in(BODY) == "abc"
+    assert parse_prediction_id(BODY) == "abc"
     for body in (b"", b"[]", b"{}", b'{"id": 3}', b'{"id": ""}', b"\xff"):
-        with pytest.raises(WebhookRefused):
-            prediction_id_in(body)
+        with pytest.raises(InvalidWebhook):
+            parse_prediction_id(body)

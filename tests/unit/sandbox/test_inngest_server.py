@@ -11,18 +11,18 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from sandbox.inngest import Fault, InngestStand, Pace, SyncError
+from sandbox.inngest import Clock, Fault, InngestServer, SyncError
 
 Reply = Callable[[dict[str, Any]], tuple[int, object] | Awaitable[tuple[int, object]]]
-QUICK = Pace(retry_delays=(0.01,), unreachable_limit=0.2)
+FAST_CLOCK = Clock(retry_delays=(0.01,), unreachable_seconds=0.2)
 
 
 class FakeApp:
     """An app that answers function calls as it is told, without the SDK."""
 
-    def __init__(self, stand: InngestStand, reply: Reply, **settings: Any) -> None:
+    def __init__(self, server: InngestServer, reply: Reply, **settings: Any) -> None:
         self.calls: list[dict[str, Any]] = []
-        self._stand, self._reply, self._settings = stand, reply, settings
+        self._stand, self._reply, self._settings = server, reply, settings
         self._runner: web.AppRunner | None = None
         self.url = ""
         self._port = 0
@@ -64,26 +64,26 @@ class FakeApp:
 
 
 @asynccontextmanager
-async def playing(
-    reply: Reply, pace: Pace = QUICK, **settings: Any
-) -> AsyncIterator[tuple[InngestStand, FakeApp]]:
-    stand = InngestStand(pace=pace)
-    await stand.start()
-    app = FakeApp(stand, reply, **settings)
+async def run_app(
+    reply: Reply, pace: Clock = FAST_CLOCK, **settings: Any
+) -> AsyncIterator[tuple[InngestServer, FakeApp]]:
+    server = InngestServer(clock=pace)
+    await server.start()
+    app = FakeApp(server, reply, **settings)
     try:
         await app.start()
-        await stand.sync(app.url)
-        yield stand, app
+        await server.sync(app.url)
+        yield server, app
     finally:
         await app.stop()
-        await stand.close()
+        await server.close()
 
 
-async def post(stand: InngestStand, event: dict[str, Any], seconds: float = 5) -> dict[str, Any]:
+async def post(server: InngestServer, event: dict[str, Any], seconds: float = 5) -> dict[str, Any]:
     timeout = aiohttp.ClientTimeout(total=seconds)
     async with (
         aiohttp.ClientSession(timeout=timeout) as session,
-        session.post(f"{stand.url}/e/key", json=event) as response,
+        session.post(f"{server.url}/e/key", json=event) as response,
     ):
         answer: dict[str, Any] = await response.json(content_type=None)
         return answer | {"http": response.status}
@@ -101,8 +101,8 @@ async def turns() -> None:
         await asyncio.sleep(0)
 
 
-def statuses(stand: InngestStand) -> list[str]:
-    return [run.status.value for run in stand.engine.runs.values()]
+def statuses(server: InngestServer) -> list[str]:
+    return [run.status.value for run in server.engine.runs.values()]
 
 
 def done(_: dict[str, Any]) -> tuple[int, object]:
@@ -110,59 +110,59 @@ def done(_: dict[str, Any]) -> tuple[int, object]:
 
 
 async def test_hang_accepts_and_never_answers_until_lifted() -> None:
-    async with playing(done) as (stand, _):
-        stand.fault = Fault.HANG
+    async with run_app(done) as (server, _):
+        server.fault = Fault.HANG
         with pytest.raises(TimeoutError):
-            await post(stand, {"name": "go"}, seconds=0.1)
-        stand.fault = Fault.NONE
-        assert (await post(stand, {"name": "go"}))["http"] == 200
+            await post(server, {"name": "go"}, seconds=0.1)
+        server.fault = Fault.NONE
+        assert (await post(server, {"name": "go"}))["http"] == 200
 
 
 async def test_hanging_requests_do_not_hold_up_the_end() -> None:
-    stand = InngestStand()
-    await stand.start()
-    stand.fault = Fault.HANG
+    server = InngestServer()
+    await server.start()
+    server.fault = Fault.HANG
     async with asyncio.TaskGroup() as group:
 
         async def asks() -> None:
             with pytest.raises(aiohttp.ClientError):
-                await post(stand, {"name": "go"})
+                await post(server, {"name": "go"})
 
         group.create_task(asks())
-        runner = stand._runner
+        runner = server._runner
         assert runner is not None
         await until(lambda: runner.server is not None and runner.server.requests_count == 1)
         async with asyncio.timeout(2):
-            await stand.close()
+            await server.close()
 
 
 async def test_error_answers_500() -> None:
-    async with playing(done) as (stand, app):
-        stand.fault = Fault.ERROR
-        assert (await post(stand, {"name": "go"}))["http"] == 500
+    async with run_app(done) as (server, app):
+        server.fault = Fault.ERROR
+        assert (await post(server, {"name": "go"}))["http"] == 500
         assert app.calls == []
-        assert stand.engine.runs == {}
+        assert server.engine.runs == {}
 
 
 async def test_a_dead_executor_accepts_events_and_runs_them_when_it_lives_again() -> None:
-    async with playing(done) as (stand, app):
-        stand.fault = Fault.DEAD_EXECUTOR
-        assert (await post(stand, {"name": "go"}))["status"] == 200
+    async with run_app(done) as (server, app):
+        server.fault = Fault.DEAD_EXECUTOR
+        assert (await post(server, {"name": "go"}))["status"] == 200
         await turns()
-        assert (app.calls, statuses(stand)) == ([], ["Scheduled"])
-        stand.fault = Fault.NONE
-        await until(lambda: statuses(stand) == ["Completed"])
+        assert (app.calls, statuses(server)) == ([], ["Scheduled"])
+        server.fault = Fault.NONE
+        await until(lambda: statuses(server) == ["Completed"])
 
 
 async def test_a_closed_port_refuses_and_keeps_what_was_known() -> None:
-    async with playing(done) as (stand, app):
-        url = stand.url
-        await stand.unplug()
+    async with run_app(done) as (server, app):
+        url = server.url
+        await server.close_ports()
         with pytest.raises(aiohttp.ClientConnectorError):
-            await post(stand, {"name": "go"})
-        await stand.plug()
-        assert stand.url == url
-        await post(stand, {"name": "go"})
+            await post(server, {"name": "go"})
+        await server.open_ports()
+        assert server.url == url
+        await post(server, {"name": "go"})
         await until(lambda: len(app.calls) == 1)
 
 
@@ -173,39 +173,39 @@ async def test_killed_in_the_middle_it_forgets_everything() -> None:
         await gate.wait()
         return 200, "done"
 
-    async with playing(hold) as (stand, app):
-        await post(stand, {"name": "go"})
+    async with run_app(hold) as (server, app):
+        await post(server, {"name": "go"})
         await until(lambda: len(app.calls) == 1)
-        port = stand.port
-        await stand.close()
+        port = server.port
+        await server.close()
         with pytest.raises(aiohttp.ClientConnectorError):
-            await post(stand, {"name": "go"})
-        await stand.start(port)
-        assert (stand.engine.runs, stand.engine.functions) == ({}, {})
+            await post(server, {"name": "go"})
+        await server.start(port)
+        assert (server.engine.runs, server.engine.functions) == ({}, {})
         gate.set()
 
 
 async def test_an_app_out_of_reach_costs_no_attempt_for_a_while_then_does() -> None:
-    async with playing(done, Pace(retry_delays=(0.01,), unreachable_limit=60)) as (stand, app):
+    async with run_app(done, Clock(retry_delays=(0.01,), unreachable_seconds=60)) as (server, app):
         await app.stop()
-        await post(stand, {"name": "go"})
-        await until(lambda: statuses(stand) == ["Running"])
+        await post(server, {"name": "go"})
+        await until(lambda: statuses(server) == ["Running"])
         await turns()
-        assert statuses(stand) == ["Running"]
+        assert statuses(server) == ["Running"]
         await app.start()
-        await until(lambda: statuses(stand) == ["Completed"])
+        await until(lambda: statuses(server) == ["Completed"])
         assert app.calls[0]["ctx"]["attempt"] == 0
-    async with playing(done) as (stand, app):
+    async with run_app(done) as (server, app):
         await app.stop()
-        await post(stand, {"name": "go"})
-        await until(lambda: statuses(stand) == ["Failed"])
+        await post(server, {"name": "go"})
+        await until(lambda: statuses(server) == ["Failed"])
 
 
 async def test_apps_are_polled_until_they_register_and_after() -> None:
-    app = FakeApp(InngestStand(), done)
+    app = FakeApp(InngestServer(), done)
     await app.start()
     await app.stop()
-    polling = InngestStand([app.url], poll_interval=0.02)
+    polling = InngestServer([app.url], poll_interval=0.02)
     app._stand = polling
     try:
         await polling.start()
@@ -224,30 +224,30 @@ async def test_apps_are_polled_until_they_register_and_after() -> None:
 
 
 async def test_sync_says_what_is_wrong() -> None:
-    stand = InngestStand()
-    await stand.start()
+    server = InngestServer()
+    await server.start()
     try:
         with pytest.raises(SyncError, match="unreachable"):
-            await stand.sync("http://127.0.0.1:1/fn")
+            await server.sync("http://127.0.0.1:1/fn")
         with pytest.raises(SyncError, match="405"):
-            await stand.sync(f"{stand.url}/health")
+            await server.sync(f"{server.url}/health")
     finally:
-        await stand.close()
+        await server.close()
 
 
 async def test_retries_are_counted_and_then_the_failure_is_told() -> None:
     retries = {"step": {"id": "step", "retries": {"attempts": 2}, "runtime": {"url": "http://x"}}}
 
-    async with playing(lambda _: (500, {"message": "no", "name": "E"})) as (stand, app):
-        function = stand.engine.functions["app-fn"]
+    async with run_app(lambda _: (500, {"message": "no", "name": "E"})) as (server, app):
+        function = server.engine.functions["app-fn"]
         steps = {"step": {**retries["step"], "runtime": {"url": function.url(None)}}}
         app._settings = {"steps": steps}
-        await stand.sync(app.url)
-        await post(stand, {"name": "go"})
-        await until(lambda: statuses(stand) == ["Failed"])
+        await server.sync(app.url)
+        await post(server, {"name": "go"})
+        await until(lambda: statuses(server) == ["Failed"])
         assert [call["ctx"]["attempt"] for call in app.calls] == [0, 1, 2]
         assert {call["ctx"]["max_attempts"] for call in app.calls} == {3}
-        failed = [event for event in stand.engine.events.values() if event.name == "inngest/function.failed"]
+        failed = [event for event in server.engine.events.values() if event.name == "inngest/function.failed"]
         assert failed[0].data["error"]["message"] == "no"
         assert failed[0].data["function_id"] == "app-fn"
 
@@ -256,22 +256,22 @@ async def test_an_answer_that_is_not_the_sdks_is_not_success() -> None:
     async def plain(_: dict[str, Any]) -> tuple[int, object]:
         raise web.HTTPOk(text="a proxy's page")
 
-    async with playing(plain) as (stand, _):
-        await post(stand, {"name": "go"})
-        await until(lambda: statuses(stand) == ["Failed"])
+    async with run_app(plain) as (server, _):
+        await post(server, {"name": "go"})
+        await until(lambda: statuses(server) == ["Failed"])
 
 
 async def test_time_outs_cancel_a_run_that_starts_or_ends_too_late() -> None:
-    fast = Pace(retry_delays=(0.01,), speed=50)
+    fast = Clock(retry_delays=(0.01,), speed=50)
     sleep = [{"op": "Sleep", "id": "s", "name": "1h"}]
-    async with playing(lambda _: (206, sleep), fast, timeouts={"finish": "5s"}) as (stand, _):
-        await post(stand, {"name": "go"})
-        await until(lambda: statuses(stand) == ["Cancelled"])
-    async with playing(done, fast, timeouts={"start": "5s"}) as (stand, app):
-        stand.fault = Fault.DEAD_EXECUTOR
-        await post(stand, {"name": "go"})
-        await until(lambda: statuses(stand) == ["Cancelled"])
-        stand.fault = Fault.NONE
+    async with run_app(lambda _: (206, sleep), fast, timeouts={"finish": "5s"}) as (server, _):
+        await post(server, {"name": "go"})
+        await until(lambda: statuses(server) == ["Cancelled"])
+    async with run_app(done, fast, timeouts={"start": "5s"}) as (server, app):
+        server.fault = Fault.DEAD_EXECUTOR
+        await post(server, {"name": "go"})
+        await until(lambda: statuses(server) == ["Cancelled"])
+        server.fault = Fault.NONE
         await turns()
         assert app.calls == []
 
@@ -280,23 +280,26 @@ async def test_speed_shortens_sleeps() -> None:
     def naps(call: dict[str, Any]) -> tuple[int, object]:
         return (200, "up") if call["steps"] else (206, [{"op": "Sleep", "id": "s", "name": "1h"}])
 
-    async with playing(naps, Pace(speed=100_000)) as (stand, app):
-        await post(stand, {"name": "go"})
-        await until(lambda: statuses(stand) == ["Completed"])
+    async with run_app(naps, Clock(speed=100_000)) as (server, app):
+        await post(server, {"name": "go"})
+        await until(lambda: statuses(server) == ["Completed"])
         assert app.calls[-1]["steps"] == {"s": None}
 
 
 async def test_a_rate_limit_drops_and_a_throttle_delays() -> None:
     limit = {"limit": 1, "period": "60s", "key": "event.data.who"}
-    async with playing(done, rateLimit=limit) as (stand, _):
+    async with run_app(done, rateLimit=limit) as (server, _):
         for who in ("ann", "ann", "ben"):
-            await post(stand, {"name": "go", "data": {"who": who}})
-        await until(lambda: statuses(stand) == ["Completed"] * 2)
-    async with playing(done, Pace(speed=100), throttle={"limit": 1, "period": "10s", "burst": 0}) as (stand, app):
+            await post(server, {"name": "go", "data": {"who": who}})
+        await until(lambda: statuses(server) == ["Completed"] * 2)
+    async with run_app(done, Clock(speed=100), throttle={"limit": 1, "period": "10s", "burst": 0}) as (
+        server,
+        app,
+    ):
         for _ in range(3):
-            await post(stand, {"name": "go"})
-        await until(lambda: statuses(stand) == ["Completed"] * 3)
-        runs = list(stand.engine.runs.values())
+            await post(server, {"name": "go"})
+        await until(lambda: statuses(server) == ["Completed"] * 3)
+        runs = list(server.engine.runs.values())
         assert runs[0].ended_at is not None
         assert runs[2].started_at is not None
         assert (runs[2].started_at - runs[0].ended_at).total_seconds() > 0.1
@@ -305,19 +308,19 @@ async def test_a_rate_limit_drops_and_a_throttle_delays() -> None:
 
 async def test_a_cron_runs_when_it_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
     due = iter([datetime.now(UTC), datetime.now(UTC), datetime.max.replace(tzinfo=UTC)])
-    monkeypatch.setattr("sandbox.inngest.engine.engine.next_run", lambda *_: next(due))
-    async with playing(done, triggers=[{"cron": "0 9 * * *"}]) as (stand, app):
-        await until(lambda: statuses(stand) == ["Completed"] * 2)
+    monkeypatch.setattr("sandbox.inngest.engine.engine.next_cron_time", lambda *_: next(due))
+    async with run_app(done, triggers=[{"cron": "0 9 * * *"}]) as (server, app):
+        await until(lambda: statuses(server) == ["Completed"] * 2)
         event = app.calls[0]["event"]
         assert (event["name"], event["data"]) == ("inngest/scheduled.timer", {"cron": "0 9 * * *"})
 
 
 async def test_a_wait_with_an_expression_that_cannot_be_read_fails_the_run() -> None:
     wait = [{"op": "WaitForEvent", "id": "w", "name": "x", "opts": {"if": "event.data.", "timeout": "1h"}}]
-    async with playing(lambda _: (206, wait)) as (stand, _):
-        await post(stand, {"name": "go"})
-        await until(lambda: statuses(stand) == ["Failed"])
-        (run,) = stand.engine.runs.values()
+    async with run_app(lambda _: (206, wait)) as (server, _):
+        await post(server, {"name": "go"})
+        await until(lambda: statuses(server) == ["Failed"])
+        (run,) = server.engine.runs.values()
         assert run.output["name"] == "InvalidExpression"
 
 
@@ -326,18 +329,18 @@ async def test_invoking_what_does_not_exist_fails_the_step() -> None:
         op = {"op": "InvokeFunction", "id": "i", "name": "i", "opts": {"function_id": "none", "payload": {}}}
         return (200, call["steps"]["i"]) if call["steps"] else (206, [op])
 
-    async with playing(invokes) as (stand, _):
-        await post(stand, {"name": "go"})
-        await until(lambda: statuses(stand) == ["Completed"])
-        (run,) = stand.engine.runs.values()
+    async with run_app(invokes) as (server, _):
+        await post(server, {"name": "go"})
+        await until(lambda: statuses(server) == ["Completed"])
+        (run,) = server.engine.runs.values()
         assert run.output == {"error": {"name": "Error", "message": "could not find function with ID: none"}}
 
 
 async def test_a_run_can_be_cancelled_over_the_rest_api() -> None:
     sleep = [{"op": "Sleep", "id": "s", "name": "1h"}]
-    async with playing(lambda _: (206, sleep)) as (stand, _), aiohttp.ClientSession(stand.url) as session:
-        event_id = (await post(stand, {"name": "go"}))["ids"][0]
-        await until(lambda: statuses(stand) == ["Running"])
+    async with run_app(lambda _: (206, sleep)) as (server, _), aiohttp.ClientSession(server.url) as session:
+        event_id = (await post(server, {"name": "go"}))["ids"][0]
+        await until(lambda: statuses(server) == ["Running"])
         async with session.get(f"/v1/events/{event_id}/runs") as response:
             (run,) = (await response.json())["data"]
         assert (await session.delete(f"/v1/runs/{run['run_id']}")).status == 200
@@ -347,10 +350,10 @@ async def test_a_run_can_be_cancelled_over_the_rest_api() -> None:
 
 async def test_the_page_tells_what_it_is_and_trusts_nobody() -> None:
     evil = "<script>alert(1)</script>"
-    async with playing(lambda _: (200, evil)) as (stand, _), aiohttp.ClientSession(stand.url) as session:
-        await post(stand, {"name": "go", "id": evil})
-        await until(lambda: statuses(stand) == ["Completed"])
-        stand.fault = Fault.DEAD_EXECUTOR
+    async with run_app(lambda _: (200, evil)) as (server, _), aiohttp.ClientSession(server.url) as session:
+        await post(server, {"name": "go", "id": evil})
+        await until(lambda: statuses(server) == ["Completed"])
+        server.fault = Fault.DEAD_EXECUTOR
         async with session.get("/") as response:
             page = await response.text()
     assert "stand-in for the Inngest dev server, for development and tests only" in page
@@ -375,16 +378,16 @@ async def test_the_command_serves_until_it_is_told_to_stop() -> None:
 
 
 async def test_a_taken_port_is_said_in_one_line() -> None:
-    stand = InngestStand()
-    await stand.start()
+    server = InngestServer()
+    await server.start()
     try:
         with pytest.raises(OSError):
-            await InngestStand().start(stand.port)
-        command = (sys.executable, "-m", "sandbox.inngest", "--port", str(stand.port))
+            await InngestServer().start(server.port)
+        command = (sys.executable, "-m", "sandbox.inngest", "--port", str(server.port))
         process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
         _, text = await process.communicate()
         assert process.returncode == 1
         assert text.decode().splitlines()[-1].startswith("Inngest stand-in: cannot listen on")
         assert "Traceback" not in text.decode()
     finally:
-        await stand.close()
+        await server.close()

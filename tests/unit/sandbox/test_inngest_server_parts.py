@@ -7,15 +7,15 @@ from typing import Any
 import pytest
 from inngest._internal import net, server_lib, transforms
 
-from sandbox.inngest.clock import Pace
-from sandbox.inngest.events import EventError, read_events, seeded_id, ulid
+from sandbox.inngest.clock import Clock
+from sandbox.inngest.events import EventError, event_id_from_seed, read_events, ulid
 from sandbox.inngest.functions.config import FunctionConfig
-from sandbox.inngest.functions.cron import next_run
-from sandbox.inngest.functions.durations import seconds, seconds_until
-from sandbox.inngest.functions.expressions import ExpressionError, evaluate, is_true
-from sandbox.inngest.functions.validation import problems
-from sandbox.inngest.keys import Keys
-from sandbox.inngest.rate_limits import DAY, Capacity, Gate, Rate, Seen
+from sandbox.inngest.functions.cron import next_cron_time
+from sandbox.inngest.functions.durations import parse_duration, seconds_until
+from sandbox.inngest.functions.expressions import ExpressionError, evaluate, is_expression_true
+from sandbox.inngest.functions.validation import validation_errors
+from sandbox.inngest.keys import ServerKeys
+from sandbox.inngest.rate_limits import DAY_SECONDS, ConcurrencyLimiter, RateLimiter, RecentKeys, ThrottleLimit
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 NAMES = {
@@ -57,16 +57,17 @@ def test_expressions_that_are_refused(expression: str) -> None:
 
 
 def test_an_expression_holds_only_when_it_is_true() -> None:
-    assert is_true(None, NAMES)
-    assert not is_true("event.data.job_id", NAMES)
-    assert not is_true("event.data.missing > 3", NAMES)
+    assert is_expression_true(None, NAMES)
+    assert not is_expression_true("event.data.job_id", NAMES)
+    assert not is_expression_true("event.data.missing > 3", NAMES)
 
 
 @pytest.mark.parametrize(
-    ("text", "length"), [("30s", 30), ("1h30m", 5400), ("24h0m0s", DAY), ("2w", 14 * DAY), ("500ms", 0.5)]
+    ("text", "length"),
+    [("30s", 30), ("1h30m", 5400), ("24h0m0s", DAY_SECONDS), ("2w", 14 * DAY_SECONDS), ("500ms", 0.5)],
 )
 def test_durations(text: str, length: float) -> None:
-    assert seconds(text) == length
+    assert parse_duration(text) == length
     assert seconds_until(text, NOW) == length
 
 
@@ -75,7 +76,7 @@ def test_moments_and_nonsense() -> None:
     assert seconds_until("2026-03-01T11:00:00Z", NOW) == 0
     for text in ("", "5", "5 s", "h"):
         with pytest.raises(ValueError, match="not a duration"):
-            seconds(text)
+            parse_duration(text)
 
 
 @pytest.mark.parametrize(
@@ -91,22 +92,22 @@ def test_moments_and_nonsense() -> None:
     ],
 )
 def test_cron(expression: str, due: datetime) -> None:
-    assert next_run(expression, NOW) == due
+    assert next_cron_time(expression, NOW) == due
 
 
 @pytest.mark.parametrize("expression", ["* * * *", "60 * * * *", "0 0 31 2 *", "x * * * *"])
 def test_cron_that_is_none(expression: str) -> None:
     with pytest.raises(ValueError):
-        next_run(expression, NOW)
+        next_cron_time(expression, NOW)
 
 
 async def test_capacity_lets_the_older_run_go_first_and_each_key_by_itself() -> None:
-    capacity = Capacity()
+    capacity = ConcurrencyLimiter()
     order: list[str] = []
     release = asyncio.Event()
 
     async def work(name: str, key: str, rank: float) -> None:
-        async with capacity.hold(((key, 1), ("all", 2)), rank):
+        async with capacity.acquire(((key, 1), ("all", 2)), rank):
             order.append(name)
             await release.wait()
 
@@ -126,12 +127,12 @@ async def test_capacity_lets_the_older_run_go_first_and_each_key_by_itself() -> 
 
 
 async def test_a_gate_opens_by_the_clock_and_holds_back_its_own_only() -> None:
-    capacity = Capacity(Pace(speed=100))
-    gate = Gate("mail", limit=1, period=5, burst=1)
+    capacity = ConcurrencyLimiter(Clock(speed=100))
+    gate = ThrottleLimit("mail", limit=1, period=5, burst=1)
     begun: list[str] = []
 
-    async def work(name: str, rank: float, gate: Gate | None) -> None:
-        async with capacity.hold((), rank, gate):
+    async def work(name: str, rank: float, gate: ThrottleLimit | None) -> None:
+        async with capacity.acquire((), rank, gate):
             begun.append(name)
 
     async with asyncio.TaskGroup() as group:
@@ -171,12 +172,12 @@ BATCH = {"maxSize": 2, "timeout": "1s"}
 def test_settings_that_the_real_server_refuses(settings: dict[str, Any]) -> None:
     step = {"id": "step", "runtime": {"url": "http://127.0.0.1:1/x"}}
     function = {"id": "a-f", "name": "f", "triggers": [{"event": "x"}], "steps": {"step": step}}
-    assert problems(FunctionConfig.model_validate(function)) == []
-    assert problems(FunctionConfig.model_validate(function | settings)) != []
+    assert validation_errors(FunctionConfig.model_validate(function)) == []
+    assert validation_errors(FunctionConfig.model_validate(function | settings)) != []
 
 
 def test_a_signature_is_what_the_sdk_takes_and_a_bearer_what_it_sends() -> None:
-    keys = Keys((), "signkey-test-" + "ab" * 32)
+    keys = ServerKeys((), "signkey-test-" + "ab" * 32)
     body = b'{"z": 1.0, "a": "\\u20ac", "n": [1e3]}'
     heard = net.validate_request_sig(
         body=body,
@@ -187,31 +188,31 @@ def test_a_signature_is_what_the_sdk_takes_and_a_bearer_what_it_sends() -> None:
     )
     assert heard == keys.signing_key
     for token in (keys.signing_key, "ab" * 32, transforms.hash_signing_key(keys.signing_key)):
-        assert keys.admits(f"Bearer {token}")
+        assert keys.is_authorized(f"Bearer {token}")
     for header in ("", "Bearer", "Bearer ключ", "Basic " + "ab" * 32, "ab" * 32):
-        assert not keys.admits(header)
+        assert not keys.is_authorized(header)
     with pytest.raises(ValueError):
-        Keys((), "signkey-test-xyz")
+        ServerKeys((), "signkey-test-xyz")
 
 
 def test_rate_and_memory() -> None:
-    rate = Rate()
+    rate = RateLimiter()
     assert rate.wait("k", limit=2, period=10, burst=1, now=0) == 0
-    rate.take("k", limit=2, period=10, now=0)
+    rate.consume("k", limit=2, period=10, now=0)
     assert rate.wait("k", limit=2, period=10, burst=1, now=0) == 0
-    rate.take("k", limit=2, period=10, now=0)
+    rate.consume("k", limit=2, period=10, now=0)
     assert rate.wait("k", limit=2, period=10, burst=1, now=0) == 5
     assert rate.wait("k", limit=2, period=10, burst=1, now=5) == 0
-    seen = Seen()
+    seen = RecentKeys()
     assert seen.add("a", 0)
-    assert not seen.add("a", DAY - 1)
-    assert seen.add("a", DAY + 1)
+    assert not seen.add("a", DAY_SECONDS - 1)
+    assert seen.add("a", DAY_SECONDS + 1)
 
 
 def test_ids_of_a_repeated_request_are_the_same() -> None:
     seed = "1743130137367,eii2YKXRVTJPuA=="
-    assert seeded_id(seed, 1) == seeded_id(seed, 1) != seeded_id(seed, 2)
-    assert len(seeded_id("nonsense", 1)) == len(ulid()) == 26
+    assert event_id_from_seed(seed, 1) == event_id_from_seed(seed, 1) != event_id_from_seed(seed, 2)
+    assert len(event_id_from_seed("nonsense", 1)) == len(ulid()) == 26
     assert ulid(0, bytes(10)) == "0" * 26
     assert ulid(2**48 - 1, b"\xff" * 10) == "7" + "Z" * 25
 

@@ -6,7 +6,7 @@ import pytest
 
 from sandbox.telegram.errors import ApiError
 from sandbox.telegram.text.entities import EntityError, parse_html, utf16_length
-from sandbox.telegram.text.formatting import checked_caption, format_text, require_text, to_html
+from sandbox.telegram.text.formatting import parse_caption, parse_formatted_text, parse_message_text, to_html
 from sandbox.telegram.text.markdown import parse_markdown, parse_markdown_v2
 
 
@@ -101,7 +101,7 @@ def test_legacy_markdown() -> None:
 
 
 def test_entities_that_telegram_finds_itself() -> None:
-    text, found = format_text("/start see https://a.b/c. or @someone #tag x@y.zz <no>", None, None)
+    text, found = parse_formatted_text("/start see https://a.b/c. or @someone #tag x@y.zz <no>", None, None)
     shown = {text[e["offset"] : e["offset"] + e["length"]]: e["type"] for e in found}
     assert shown == {
         "/start": "bot_command",
@@ -113,33 +113,33 @@ def test_entities_that_telegram_finds_itself() -> None:
 
 
 def test_nothing_is_found_inside_code() -> None:
-    assert [e["type"] for e in format_text("<code>/start</code>", "HTML", None)[1]] == ["code"]
+    assert [e["type"] for e in parse_formatted_text("<code>/start</code>", "HTML", None)[1]] == ["code"]
 
 
 def test_text_is_trimmed_and_its_entities_with_it() -> None:
-    text, found = format_text("  a <b>b  </b> ", "HTML", None)
+    text, found = parse_formatted_text("  a <b>b  </b> ", "HTML", None)
     assert text == "a b"
     assert found == [_entity("bold", 2, 1)]
 
 
 def test_limits_count_utf16_units_after_parsing() -> None:
     assert utf16_length("😀é") == 3
-    assert require_text("<b>" + "x" * 4096 + "</b>", "HTML", None)[0] == "x" * 4096
+    assert parse_message_text("<b>" + "x" * 4096 + "</b>", "HTML", None)[0] == "x" * 4096
     with pytest.raises(ApiError, match="Bad Request: message is too long"):
-        require_text("😀" * 2049, None, None)
+        parse_message_text("😀" * 2049, None, None)
     with pytest.raises(ApiError, match="Bad Request: message caption is too long"):
-        checked_caption("x" * 1025, None, None)
+        parse_caption("x" * 1025, None, None)
     with pytest.raises(ApiError, match="Bad Request: message text is empty"):
-        require_text("", None, None)
+        parse_message_text("", None, None)
     with pytest.raises(ApiError, match="Bad Request: text must be non-empty"):
-        require_text("<b> </b>", "HTML", None)
+        parse_message_text("<b> </b>", "HTML", None)
     with pytest.raises(ApiError, match="Bad Request: unsupported parse_mode"):
-        require_text("x", "BBCode", None)
+        parse_message_text("x", "BBCode", None)
 
 
 def test_html_for_the_page_is_safe() -> None:
     source = '<a href="https://a.b/&quot;onx=1">l</a> &lt;script&gt;'
-    text, found = format_text(source, "HTML", None)
+    text, found = parse_formatted_text(source, "HTML", None)
     html = to_html(text, found)
     assert "<script>" not in html
     assert '"onx=1"' not in html

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sandbox.telegram.state.media_info import inspect
+from sandbox.telegram.state.media_info import read_media_info
 
 
 def _picture(kind: str) -> bytes:
@@ -21,11 +21,11 @@ def _picture(kind: str) -> bytes:
     [("PNG", "image/png"), ("JPEG", "image/jpeg"), ("GIF", "image/gif"), ("WEBP", "image/webp")],
 )
 def test_pictures(kind: str, mime_type: str) -> None:
-    facts = inspect(_picture(kind), "wrong.txt")
+    facts = read_media_info(_picture(kind), "wrong.txt")
     assert (facts.mime_type, facts.width, facts.height) == (mime_type, 96, 54)
 
 
-def test_film() -> None:
+def test_video() -> None:
     stream = io.BytesIO()
     with av.open(stream, "w", format="mp4") as container:
         video = container.add_stream("libx264", rate=10)
@@ -34,7 +34,7 @@ def test_film() -> None:
             frame = av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), dtype=np.uint8), format="rgb24")
             container.mux(video.encode(frame))
         container.mux(video.encode())
-    facts = inspect(stream.getvalue(), "film")
+    facts = read_media_info(stream.getvalue(), "film")
     assert (facts.mime_type, facts.width, facts.height, facts.duration) == ("video/mp4", 64, 48, 2)
 
 
@@ -47,18 +47,18 @@ def test_voice_note() -> None:
             frame.sample_rate, frame.pts = 48_000, number * 960
             container.mux(sound.encode(frame))
         container.mux(sound.encode())
-    facts = inspect(stream.getvalue(), "v.oga")
+    facts = read_media_info(stream.getvalue(), "v.oga")
     assert (facts.mime_type, facts.duration) == ("audio/ogg", 3)
 
 
 def test_unknown_bytes_take_the_declared_type() -> None:
-    assert inspect(b"....", "v.webm", "audio/webm;codecs=opus").mime_type == "audio/webm"
-    assert inspect(b"....", "report.pdf", "application/octet-stream").mime_type == "application/pdf"
-    assert inspect(b"", "x").mime_type == "application/octet-stream"
+    assert read_media_info(b"....", "v.webm", "audio/webm;codecs=opus").mime_type == "audio/webm"
+    assert read_media_info(b"....", "report.pdf", "application/octet-stream").mime_type == "application/pdf"
+    assert read_media_info(b"", "x").mime_type == "application/octet-stream"
 
 
 @pytest.mark.parametrize(
     "head", [b"\x89PNG\r\n", b"GIF8", b"RIFF", b"OggS", b"ID3", b"\xff\xd8\xff", b"\0\0\0\0ftyp"]
 )
 def test_cut_off_files_do_not_break_it(head: bytes) -> None:
-    inspect(head, "x")
+    read_media_info(head, "x")

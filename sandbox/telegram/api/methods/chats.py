@@ -4,15 +4,15 @@ from typing import Any
 
 from aiogram.methods import GetChat, GetChatMember
 
-from sandbox.telegram.api.call import Call, carries_out
+from sandbox.telegram.api.call import ApiCall, handles
 from sandbox.telegram.errors import bad_request
 
 Json = dict[str, Any]
 
 
-@carries_out(GetChat)
-def get_chat(call: Call, method: GetChat) -> Json:
-    chat = call.chat(method.chat_id)
+@handles(GetChat)
+def get_chat(call: ApiCall, method: GetChat) -> Json:
+    chat = call.get_chat(method.chat_id)
     gifts = ("unlimited_gifts", "limited_gifts", "unique_gifts", "premium_subscription", "gifts_from_channels")
     full: Json = {
         **chat.description,
@@ -25,13 +25,13 @@ def get_chat(call: Call, method: GetChat) -> Json:
     return full
 
 
-@carries_out(GetChatMember)
-def get_chat_member(call: Call, method: GetChatMember) -> Json:
-    chat = call.chat(method.chat_id)
+@handles(GetChatMember)
+def get_chat_member(call: ApiCall, method: GetChatMember) -> Json:
+    chat = call.get_chat(method.chat_id)
     if method.user_id == call.bot.id:
-        return {"status": "member", "user": call.bot.user()}
-    person = call.world.people.get(method.user_id)
-    if person is None:
+        return {"status": "member", "user": call.bot.to_telegram_user()}
+    user = call.state.users.get(method.user_id)
+    if user is None:
         raise bad_request("PARTICIPANT_ID_INVALID")
-    wrote = any(e.message["from"]["id"] == person.id for e in chat.entries.values())
-    return {"status": "member" if wrote or chat.id == person.id else "left", "user": person.user()}
+    wrote = any(e.message["from"]["id"] == user.id for e in chat.entries.values())
+    return {"status": "member" if wrote or chat.id == user.id else "left", "user": user.to_telegram_user()}

@@ -13,19 +13,19 @@ from aiogram.methods import (
     SendInvoice,
 )
 
-from sandbox.telegram.api.call import Call, carries_out
-from sandbox.telegram.api.keyboards import inline_markup
-from sandbox.telegram.api.methods.edits import TOO_OLD
-from sandbox.telegram.api.sending import send
+from sandbox.telegram.api.call import ApiCall, handles
+from sandbox.telegram.api.keyboards import parse_inline_keyboard
+from sandbox.telegram.api.methods.edits import QUERY_TOO_OLD
+from sandbox.telegram.api.sending import add_bot_message
 from sandbox.telegram.errors import bad_request
 from sandbox.telegram.state.payments import Payment
 
 Json = dict[str, Any]
 
-SUBSCRIPTION_SECONDS = 2_592_000
+SUBSCRIPTION_PERIOD_SECONDS = 2_592_000
 
 
-def _invoice(method: SendInvoice | CreateInvoiceLink) -> Json:
+def _validate_invoice(method: SendInvoice | CreateInvoiceLink) -> Json:
     """The invoice of a method that keeps the rules for Stars; ``ApiError`` 400 otherwise."""
     if not 1 <= len(method.title) <= 32 or not 1 <= len(method.description) <= 255:
         raise bad_request("MEDIA_INVALID")
@@ -51,11 +51,11 @@ def _invoice(method: SendInvoice | CreateInvoiceLink) -> Json:
     }
 
 
-@carries_out(SendInvoice)
-def send_invoice(call: Call, method: SendInvoice) -> Json:
-    invoice = _invoice(method)
-    chat = call.writable_chat(method.chat_id)
-    rows = (inline_markup(method.reply_markup) or {}).get("inline_keyboard", [])
+@handles(SendInvoice)
+def send_invoice(call: ApiCall, method: SendInvoice) -> Json:
+    invoice = _validate_invoice(method)
+    chat = call.get_writable_chat(method.chat_id)
+    rows = (parse_inline_keyboard(method.reply_markup) or {}).get("inline_keyboard", [])
     if rows and not rows[0][0].get("pay"):
         raise bad_request("BUTTON_TYPE_INVALID")
     content: Json = {
@@ -67,49 +67,49 @@ def send_invoice(call: Call, method: SendInvoice) -> Json:
             "total_amount": invoice["amount"],
         }
     }
-    entry = send(call, method, content, chat=chat)
+    entry = add_bot_message(call, method, content, chat=chat)
     if not rows:
         pay = {"text": f"Pay ⭐️{invoice['amount']}", "pay": True}
         entry.message["reply_markup"] = {"inline_keyboard": [[pay]]}
     entry.invoice = invoice
-    call.world.save_entry(chat, entry)
+    call.state.save_entry(chat, entry)
     return entry.message
 
 
-@carries_out(CreateInvoiceLink)
-def create_invoice_link(call: Call, method: CreateInvoiceLink) -> str:
-    invoice = _invoice(method)
+@handles(CreateInvoiceLink)
+def create_invoice_link(call: ApiCall, method: CreateInvoiceLink) -> str:
+    invoice = _validate_invoice(method)
     if method.subscription_period is not None:
         period = method.subscription_period
         seconds = int(period.total_seconds()) if hasattr(period, "total_seconds") else int(period)
-        if seconds != SUBSCRIPTION_SECONDS:
+        if seconds != SUBSCRIPTION_PERIOD_SECONDS:
             raise bad_request("SUBSCRIPTION_PERIOD_INVALID")
         invoice["subscription_period"] = seconds
-    return f"https://t.me/{call.world.payments.link(call.bot.id, invoice).slug}"
+    return f"https://t.me/{call.state.payments.create_link(call.bot.id, invoice).slug}"
 
 
-@carries_out(AnswerPreCheckoutQuery)
-def answer_pre_checkout_query(call: Call, method: AnswerPreCheckoutQuery) -> bool:
+@handles(AnswerPreCheckoutQuery)
+def answer_pre_checkout_query(call: ApiCall, method: AnswerPreCheckoutQuery) -> bool:
     if not method.ok and not method.error_message:
         raise bad_request("error message is empty")
     checkout = call.checkouts.get(method.pre_checkout_query_id)
     if checkout is None or checkout.bot_id != call.bot.id:
-        raise bad_request(TOO_OLD)
+        raise bad_request(QUERY_TOO_OLD)
     del call.checkouts[method.pre_checkout_query_id]
     checkout.answer(method.ok, method.error_message)
     return True
 
 
-@carries_out(RefundStarPayment)
-def refund_star_payment(call: Call, method: RefundStarPayment) -> bool:
-    payment = call.world.payments.payments.get(method.telegram_payment_charge_id)
+@handles(RefundStarPayment)
+def refund_star_payment(call: ApiCall, method: RefundStarPayment) -> bool:
+    payment = call.state.payments.payments.get(method.telegram_payment_charge_id)
     if payment is None or payment.bot_id != call.bot.id or payment.user_id != method.user_id:
         raise bad_request("CHARGE_NOT_FOUND")
     if payment.refunded:
         raise bad_request("CHARGE_ALREADY_REFUNDED")
     payment.refunded = int(time.time())
-    call.world.payments.save(payment)
-    chat = call.world.chat(call.bot.id, payment.user_id)
+    call.state.payments.save(payment)
+    chat = call.state.get_or_create_chat(call.bot.id, payment.user_id)
     content = {
         "refunded_payment": {
             "currency": "XTR",
@@ -118,58 +118,58 @@ def refund_star_payment(call: Call, method: RefundStarPayment) -> bool:
             "telegram_payment_charge_id": payment.charge_id,
         }
     }
-    entry = call.world.add_entry(chat, content, sender=call.bot.user(), by_bot=True)
-    call.world.queues[call.bot.id].put("message", entry.message, chat.id)
+    entry = call.state.add_entry(chat, content, sender=call.bot.to_telegram_user(), by_bot=True)
+    call.state.queues[call.bot.id].put("message", entry.message, chat.id)
     return True
 
 
-@carries_out(EditUserStarSubscription)
-def edit_user_star_subscription(call: Call, method: EditUserStarSubscription) -> bool:
-    subscription = call.world.payments.subscriptions.get(method.telegram_payment_charge_id)
+@handles(EditUserStarSubscription)
+def edit_user_star_subscription(call: ApiCall, method: EditUserStarSubscription) -> bool:
+    subscription = call.state.payments.subscriptions.get(method.telegram_payment_charge_id)
     if subscription is None or (subscription.bot_id, subscription.user_id) != (call.bot.id, method.user_id):
         raise bad_request("CHARGE_NOT_FOUND")
     if subscription.until <= time.time():
         raise bad_request("SUBSCRIPTION_NOT_ACTIVE")
     subscription.cancelled = method.is_canceled
-    call.world.payments.save_subscription(subscription)
+    call.state.payments.save_subscription(subscription)
     return True
 
 
-def _transactions(call: Call) -> list[Json]:
+def _list_transactions(call: ApiCall) -> list[Json]:
     found = []
-    for payment in call.world.payments.of_bot(call.bot.id):
+    for payment in call.state.payments.list_for_bot(call.bot.id):
         partner: Json = {
             "type": "user",
             "transaction_type": "invoice_payment",
-            "user": call.world.person(payment.user_id).user(),
+            "user": call.state.get_or_create_user(payment.user_id).to_telegram_user(),
             "invoice_payload": payment.payload,
         }
         if payment.subscription_period:
             partner["subscription_period"] = payment.subscription_period
         found.append({"id": payment.charge_id, "amount": payment.amount, "date": payment.date, "source": partner})
         if payment.refunded:
-            back = {
+            refund = {
                 "id": payment.charge_id,
                 "amount": payment.amount,
                 "date": payment.refunded,
                 "receiver": partner,
             }
-            found.append(back)
+            found.append(refund)
     return sorted(found, key=lambda transaction: int(transaction["date"]))
 
 
-@carries_out(GetStarTransactions)
-def get_star_transactions(call: Call, method: GetStarTransactions) -> Json:
+@handles(GetStarTransactions)
+def get_star_transactions(call: ApiCall, method: GetStarTransactions) -> Json:
     offset = max(method.offset or 0, 0)
     limit = min(max(method.limit or 100, 1), 100)
-    return {"transactions": _transactions(call)[offset : offset + limit]}
+    return {"transactions": _list_transactions(call)[offset : offset + limit]}
 
 
-@carries_out(GetMyStarBalance)
-def get_my_star_balance(call: Call, _method: GetMyStarBalance) -> Json:
-    return {"amount": balance(call.world.payments.of_bot(call.bot.id))}
+@handles(GetMyStarBalance)
+def get_my_star_balance(call: ApiCall, _method: GetMyStarBalance) -> Json:
+    return {"amount": star_balance(call.state.payments.list_for_bot(call.bot.id))}
 
 
-def balance(payments: list[Payment]) -> int:
+def star_balance(payments: list[Payment]) -> int:
     """Whole Stars that payments have left a bot with."""
     return sum(payment.amount for payment in payments if not payment.refunded)

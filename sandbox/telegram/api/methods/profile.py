@@ -20,17 +20,17 @@ from aiogram.methods import (
 )
 from pydantic import BaseModel
 
-from sandbox.telegram.api.call import Call, carries_out
+from sandbox.telegram.api.call import ApiCall, handles
 from sandbox.telegram.errors import bad_request
 from sandbox.telegram.state.bots import BotAccount
 
 Json = dict[str, Any]
 
 
-@carries_out(GetMe)
-def get_me(call: Call, _method: GetMe) -> Json:
+@handles(GetMe)
+def get_me(call: ApiCall, _method: GetMe) -> Json:
     return {
-        **call.bot.user(),
+        **call.bot.to_telegram_user(),
         "can_join_groups": True,
         "can_read_all_group_messages": False,
         "supports_inline_queries": False,
@@ -39,56 +39,58 @@ def get_me(call: Call, _method: GetMe) -> Json:
     }
 
 
-def _save(call: Call) -> bool:
-    call.world.store.save("bot", call.bot.id, call.bot.record())
+def _save_bot(call: ApiCall) -> bool:
+    call.state.store.save("bot", call.bot.id, call.bot.to_record())
     return True
 
 
 def _set_text(
-    call: Call, texts: dict[str, str], value: str | None, language: str | None, most: int, name: str
+    call: ApiCall, texts: dict[str, str], value: str | None, language: str | None, max_length: int, name: str
 ) -> bool:
-    if value and len(value) > most:
+    if value and len(value) > max_length:
         raise bad_request(f"{name} is too long")
     if value:
         texts[language or ""] = value
     else:
         texts.pop(language or "", None)
-    return _save(call)
+    return _save_bot(call)
 
 
-def _text(texts: dict[str, str], language: str | None) -> str:
+def _localized_text(texts: dict[str, str], language: str | None) -> str:
     return texts.get(language or "") or texts.get("", "")
 
 
-@carries_out(SetMyName)
-def set_my_name(call: Call, method: SetMyName) -> bool:
+@handles(SetMyName)
+def set_my_name(call: ApiCall, method: SetMyName) -> bool:
     return _set_text(call, call.bot.names, method.name, method.language_code, 64, "bot name")
 
 
-@carries_out(GetMyName)
-def get_my_name(call: Call, method: GetMyName) -> Json:
-    return {"name": _text(call.bot.names, method.language_code) or call.bot.user()["first_name"]}
+@handles(GetMyName)
+def get_my_name(call: ApiCall, method: GetMyName) -> Json:
+    return {
+        "name": _localized_text(call.bot.names, method.language_code) or call.bot.to_telegram_user()["first_name"]
+    }
 
 
-@carries_out(SetMyDescription)
-def set_my_description(call: Call, method: SetMyDescription) -> bool:
+@handles(SetMyDescription)
+def set_my_description(call: ApiCall, method: SetMyDescription) -> bool:
     return _set_text(call, call.bot.descriptions, method.description, method.language_code, 512, "bot description")
 
 
-@carries_out(GetMyDescription)
-def get_my_description(call: Call, method: GetMyDescription) -> Json:
-    return {"description": _text(call.bot.descriptions, method.language_code)}
+@handles(GetMyDescription)
+def get_my_description(call: ApiCall, method: GetMyDescription) -> Json:
+    return {"description": _localized_text(call.bot.descriptions, method.language_code)}
 
 
-@carries_out(SetMyShortDescription)
-def set_my_short_description(call: Call, method: SetMyShortDescription) -> bool:
+@handles(SetMyShortDescription)
+def set_my_short_description(call: ApiCall, method: SetMyShortDescription) -> bool:
     texts = call.bot.short_descriptions
     return _set_text(call, texts, method.short_description, method.language_code, 120, "bot short description")
 
 
-@carries_out(GetMyShortDescription)
-def get_my_short_description(call: Call, method: GetMyShortDescription) -> Json:
-    return {"short_description": _text(call.bot.short_descriptions, method.language_code)}
+@handles(GetMyShortDescription)
+def get_my_short_description(call: ApiCall, method: GetMyShortDescription) -> Json:
+    return {"short_description": _localized_text(call.bot.short_descriptions, method.language_code)}
 
 
 def _scope_key(scope: BaseModel | None, language: str | None) -> str:
@@ -96,8 +98,8 @@ def _scope_key(scope: BaseModel | None, language: str | None) -> str:
     return json.dumps([shown, language or ""], sort_keys=True)
 
 
-@carries_out(SetMyCommands)
-def set_my_commands(call: Call, method: SetMyCommands) -> bool:
+@handles(SetMyCommands)
+def set_my_commands(call: ApiCall, method: SetMyCommands) -> bool:
     if len(method.commands) > 100:
         raise bad_request("BOT_COMMANDS_TOO_MUCH")
     for command in method.commands:
@@ -111,35 +113,35 @@ def set_my_commands(call: Call, method: SetMyCommands) -> bool:
         call.bot.commands[key] = kept
     else:
         call.bot.commands.pop(key, None)
-    return _save(call)
+    return _save_bot(call)
 
 
-@carries_out(GetMyCommands)
-def get_my_commands(call: Call, method: GetMyCommands) -> list[Json]:
+@handles(GetMyCommands)
+def get_my_commands(call: ApiCall, method: GetMyCommands) -> list[Json]:
     return call.bot.commands.get(_scope_key(method.scope, method.language_code), [])
 
 
-@carries_out(DeleteMyCommands)
-def delete_my_commands(call: Call, method: DeleteMyCommands) -> bool:
+@handles(DeleteMyCommands)
+def delete_my_commands(call: ApiCall, method: DeleteMyCommands) -> bool:
     call.bot.commands.pop(_scope_key(method.scope, method.language_code), None)
-    return _save(call)
+    return _save_bot(call)
 
 
-@carries_out(SetChatMenuButton)
-def set_chat_menu_button(call: Call, method: SetChatMenuButton) -> bool:
+@handles(SetChatMenuButton)
+def set_chat_menu_button(call: ApiCall, method: SetChatMenuButton) -> bool:
     if method.chat_id is not None:
-        call.chat(method.chat_id)
+        call.get_chat(method.chat_id)
     button = method.menu_button
     call.bot.menu_button = button.model_dump(exclude_none=True, mode="json") if button else {"type": "default"}
-    return _save(call)
+    return _save_bot(call)
 
 
-@carries_out(GetChatMenuButton)
-def get_chat_menu_button(call: Call, _method: GetChatMenuButton) -> Json:
+@handles(GetChatMenuButton)
+def get_chat_menu_button(call: ApiCall, _method: GetChatMenuButton) -> Json:
     return call.bot.menu_button
 
 
-def shown_commands(bot: BotAccount, chat_id: int, language: str | None) -> list[Json]:
+def visible_commands(bot: BotAccount, chat_id: int, language: str | None) -> list[Json]:
     """The commands a person sees in a chat, by Telegram's order of scopes and languages."""
     scopes: list[Json] = [{"chat_id": chat_id, "type": "chat"}]
     scopes.append({"type": "all_private_chats" if chat_id > 0 else "all_group_chats"})

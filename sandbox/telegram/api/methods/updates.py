@@ -6,35 +6,35 @@ from urllib.parse import urlsplit
 
 from aiogram.methods import DeleteWebhook, GetUpdates, GetWebhookInfo, SetWebhook
 
-from sandbox.telegram.api.call import Call, carries_out
+from sandbox.telegram.api.call import ApiCall, handles
 from sandbox.telegram.errors import bad_request
 from sandbox.telegram.state.bots import WebhookConfig
 
 Json = dict[str, Any]
 
-LONGEST_POLL_SECONDS = 50
+MAX_POLL_SECONDS = 50
 
 
-@carries_out(GetUpdates)
-async def get_updates(call: Call, method: GetUpdates) -> list[Json]:
-    queue = call.world.queues[call.bot.id]
+@handles(GetUpdates)
+async def get_updates(call: ApiCall, method: GetUpdates) -> list[Json]:
+    queue = call.state.queues[call.bot.id]
     if method.allowed_updates is not None and call.bot.webhook is None:
-        _allow(call, method.allowed_updates)
+        _set_allowed_updates(call, method.allowed_updates)
     limit = min(max(method.limit or 100, 1), 100)
-    timeout = min(max(method.timeout or 0, 0), LONGEST_POLL_SECONDS)
+    timeout = min(max(method.timeout or 0, 0), MAX_POLL_SECONDS)
     return await queue.poll(method.offset or 0, limit, timeout)
 
 
-def _allow(call: Call, kinds: list[str]) -> None:
+def _set_allowed_updates(call: ApiCall, kinds: list[str]) -> None:
     if (kinds or None) != call.bot.allowed_updates:
         call.bot.allowed_updates = kinds or None
-        call.world.store.save("bot", call.bot.id, call.bot.record())
+        call.state.store.save("bot", call.bot.id, call.bot.to_record())
 
 
-@carries_out(SetWebhook)
-def set_webhook(call: Call, method: SetWebhook) -> bool:
+@handles(SetWebhook)
+def set_webhook(call: ApiCall, method: SetWebhook) -> bool:
     if not method.url:
-        return _remove(call, drop=bool(method.drop_pending_updates))
+        return _remove_webhook(call, drop=bool(method.drop_pending_updates))
     if urlsplit(method.url).scheme not in ("http", "https") or not urlsplit(method.url).hostname:
         raise bad_request("invalid webhook URL specified")
     secret = method.secret_token or ""
@@ -42,42 +42,42 @@ def set_webhook(call: Call, method: SetWebhook) -> bool:
         raise bad_request("secret token is too long")
     if not re.fullmatch(r"[A-Za-z0-9_-]*", secret):
         raise bad_request("secret token contains unallowed characters")
-    queue = call.world.queues[call.bot.id]
+    queue = call.state.queues[call.bot.id]
     if method.drop_pending_updates:
         queue.drop_all()
     if method.allowed_updates is not None:
-        _allow(call, method.allowed_updates)
+        _set_allowed_updates(call, method.allowed_updates)
     connections = min(max(method.max_connections or 40, 1), 100)
     config = WebhookConfig(method.url, secret, connections, call.bot.allowed_updates, method.ip_address)
     call.bot.webhook = config
-    call.world.store.save("bot", call.bot.id, call.bot.record())
+    call.state.store.save("bot", call.bot.id, call.bot.to_record())
     queue.interrupt("Conflict: terminated by setWebhook request")
     call.webhook.start(config, call.session)
     return True
 
 
-@carries_out(DeleteWebhook)
-def delete_webhook(call: Call, method: DeleteWebhook) -> bool:
-    return _remove(call, drop=bool(method.drop_pending_updates))
+@handles(DeleteWebhook)
+def delete_webhook(call: ApiCall, method: DeleteWebhook) -> bool:
+    return _remove_webhook(call, drop=bool(method.drop_pending_updates))
 
 
-def _remove(call: Call, *, drop: bool) -> bool:
+def _remove_webhook(call: ApiCall, *, drop: bool) -> bool:
     if drop:
-        call.world.queues[call.bot.id].drop_all()
+        call.state.queues[call.bot.id].drop_all()
     if call.bot.webhook is not None:
         call.bot.webhook = None
         call.webhook.stop()
-        call.world.store.save("bot", call.bot.id, call.bot.record())
+        call.state.store.save("bot", call.bot.id, call.bot.to_record())
     return True
 
 
-@carries_out(GetWebhookInfo)
-def get_webhook_info(call: Call, _method: GetWebhookInfo) -> Json:
+@handles(GetWebhookInfo)
+def get_webhook_info(call: ApiCall, _method: GetWebhookInfo) -> Json:
     config = call.bot.webhook
     info: Json = {
         "url": config.url if config else "",
         "has_custom_certificate": False,
-        "pending_update_count": len(call.world.queues[call.bot.id]),
+        "pending_update_count": len(call.state.queues[call.bot.id]),
     }
     if config is not None:
         info["max_connections"] = config.max_connections

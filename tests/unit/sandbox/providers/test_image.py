@@ -6,25 +6,25 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from providers.offline.image.landscape import SIZES, paint, picture
-from providers.offline.scenery.theme import SUBJECTS, Theme, read
+from providers.offline.image.landscape import IMAGE_SIZES, paint, render_landscape
+from providers.offline.scenery.theme import SUBJECTS, Theme, parse_theme
 
 SMALL = (160, 120)
 
 
 def theme(prompt: str, seed: int = 1) -> Theme:
-    return read(prompt, np.random.default_rng(1), np.random.default_rng(seed))
+    return parse_theme(prompt, np.random.default_rng(1), np.random.default_rng(seed))
 
 
 def pixels(prompt: str, seed: int) -> np.ndarray[tuple[int, ...], np.dtype[np.int16]]:
-    return np.asarray(picture(prompt, seed, *SMALL)).astype(np.int16)
+    return np.asarray(render_landscape(prompt, seed, *SMALL)).astype(np.int16)
 
 
 @pytest.mark.parametrize("aspect", ["1:1", "21:9", "9:21"])
 def test_a_png_of_the_asked_shape(aspect: str) -> None:
     image = Image.open(io.BytesIO(paint("море на закате", 5, aspect)))
     image.load()
-    assert (image.format, image.mode, image.size) == ("PNG", "RGB", SIZES[aspect])
+    assert (image.format, image.mode, image.size) == ("PNG", "RGB", IMAGE_SIZES[aspect])
     wide, high = (int(part) for part in aspect.split(":"))
     assert abs(image.width / image.height / (wide / high) - 1) < 0.04
 
@@ -32,16 +32,16 @@ def test_a_png_of_the_asked_shape(aspect: str) -> None:
 @pytest.mark.parametrize("subject", list(SUBJECTS))
 @pytest.mark.parametrize("aspect", ["1:1", "21:9", "9:21"])
 def test_every_subject_at_every_shape(subject: str, aspect: str) -> None:
-    width, height = (side // 6 for side in SIZES[aspect])
+    width, height = (side // 6 for side in IMAGE_SIZES[aspect])
     words = f"{subject} with a castle, a boat, a cabin, birds, balloons, stars, an aurora, rain and a snowfall"
-    shades = np.asarray(picture(words, 3, width, height))
+    shades = np.asarray(render_landscape(words, 3, width, height))
     assert shades.shape == (height, width, 3)
     assert shades.std() > 8
 
 
-@pytest.mark.parametrize("aspect", list(SIZES))
+@pytest.mark.parametrize("aspect", list(IMAGE_SIZES))
 def test_sizes_that_models_make(aspect: str) -> None:
-    width, height = SIZES[aspect]
+    width, height = IMAGE_SIZES[aspect]
     assert width % 64 == height % 64 == 0
     assert 0.9 < width * height / 1e6 < 1.1
 

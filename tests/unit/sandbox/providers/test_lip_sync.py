@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from providers.offline.audio.codec import voice_note
+from providers.offline.audio.codec import encode_voice_note
 from providers.offline.image.mouth_detection import find_mouth
 from providers.offline.video.encoding import FPS
-from providers.offline.video.lip_sync import talk
+from providers.offline.video.lip_sync import animate_face
 from providers.protocols import ErrorKind, ProviderError
 
 MOUTH = (320, 480)
@@ -33,7 +33,7 @@ def photo() -> bytes:
 def sound() -> bytes:
     """Half a second of silence, then half a second of a tone."""
     tone = np.sin(np.arange(12_000) * 0.1).astype(np.float32) * 0.5
-    return voice_note(np.concatenate([np.zeros(12_000, np.float32), tone]), 24_000)
+    return encode_voice_note(np.concatenate([np.zeros(12_000, np.float32), tone]), 24_000)
 
 
 def decoded(film: bytes) -> "np.ndarray[tuple[int, ...], np.dtype[np.int16]]":
@@ -51,7 +51,7 @@ def test_the_mouth_is_found() -> None:
 
 
 def test_a_photo_talks_while_there_is_sound() -> None:
-    frames = decoded(talk(photo(), sound()))
+    frames = decoded(animate_face(photo(), sound()))
     assert abs(len(frames) - FPS) <= 1
     silent, loud = frames[2], frames[FPS * 5 // 6]
     x, y = MOUTH
@@ -62,12 +62,12 @@ def test_a_photo_talks_while_there_is_sound() -> None:
 
 
 def test_a_video_talks_as_long_as_the_sound() -> None:
-    film = talk(photo(), sound())
-    assert len(decoded(talk(film, sound()))) == len(decoded(film))
+    film = animate_face(photo(), sound())
+    assert len(decoded(animate_face(film, sound()))) == len(decoded(film))
 
 
 @pytest.mark.parametrize(("face", "voice"), [(b"no picture", sound()), (photo(), b"no sound"), (photo(), photo())])
 def test_what_cannot_be_used(face: bytes, voice: bytes) -> None:
     with pytest.raises(ProviderError) as caught:
-        talk(face, voice)
+        animate_face(face, voice)
     assert caught.value.kind is ErrorKind.BAD_INPUT

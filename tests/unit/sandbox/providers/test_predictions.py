@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from providers.offline.prediction_store import KEPT, Records, new_record
+from providers.offline.prediction_store import RETENTION, PredictionStore, new_prediction
 from providers.offline.provider import OfflineProvider
 from providers.protocols import ErrorKind, PredictionRequest, ProviderError
 
 
-class Clock:
+class SimulatedClock:
     """A time that goes on only when told."""
 
     def __init__(self) -> None:
@@ -22,16 +22,16 @@ class Clock:
     def __call__(self) -> datetime:
         return self.now
 
-    def pass_seconds(self, seconds: float) -> None:
+    def advance(self, seconds: float) -> None:
         self.now += timedelta(seconds=seconds)
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> SimulatedClock:
+    return SimulatedClock()
 
 
-def provider(folder: Path, clock: Clock) -> OfflineProvider:
+def provider(folder: Path, clock: SimulatedClock) -> OfflineProvider:
     return OfflineProvider(folder, seconds=10, clock=clock)
 
 
@@ -44,22 +44,22 @@ def request(prompt: str = "a lake", seed: int = 7, **given: Any) -> PredictionRe
     return PredictionRequest("image", model, {"prompt": prompt, "seed": seed, **given}, seed)
 
 
-async def test_its_state_follows_from_the_time(tmp_path: Path, clock: Clock) -> None:
+async def test_its_state_follows_from_the_time(tmp_path: Path, clock: SimulatedClock) -> None:
     offline = provider(tmp_path, clock)
     prediction_id = await offline.start(request())
     assert (await offline.get(prediction_id)).status == "queued"
-    clock.pass_seconds(5.75)
+    clock.advance(5.75)
     running = await offline.get(prediction_id)
     assert (running.status, running.percent) == ("running", 50)
-    clock.pass_seconds(5)
+    clock.advance(5)
     ended = await offline.get(prediction_id)
     assert (ended.status, len(ended.outputs)) == ("succeeded", 1)
 
 
-async def test_a_new_process_polls_and_fetches_the_same(tmp_path: Path, clock: Clock) -> None:
+async def test_a_new_process_polls_and_fetches_the_same(tmp_path: Path, clock: SimulatedClock) -> None:
     before = provider(tmp_path, clock)
     prediction_id = await before.start(request(num_outputs=2))
-    clock.pass_seconds(11)
+    clock.advance(11)
     after = provider(tmp_path, clock)
     ended = await after.get(prediction_id)
     assert len(ended.outputs) == 2
@@ -69,7 +69,7 @@ async def test_a_new_process_polls_and_fetches_the_same(tmp_path: Path, clock: C
     assert Image.open(io.BytesIO(first)).size == (1024, 1024)
 
 
-async def test_find_knows_the_very_request(tmp_path: Path, clock: Clock) -> None:
+async def test_find_knows_the_very_request(tmp_path: Path, clock: SimulatedClock) -> None:
     offline = provider(tmp_path, clock)
     assert await offline.find(request(), clock.now) is None
     since = clock.now
@@ -86,11 +86,13 @@ async def test_find_knows_the_very_request(tmp_path: Path, clock: Clock) -> None
     ("word", "kind"),
     [("#fail", ErrorKind.FAILED), ("#nsfw", ErrorKind.MODERATION), ("#timeout", ErrorKind.TIMED_OUT)],
 )
-async def test_words_that_make_the_work_fail(tmp_path: Path, clock: Clock, word: str, kind: ErrorKind) -> None:
+async def test_words_that_make_the_work_fail(
+    tmp_path: Path, clock: SimulatedClock, word: str, kind: ErrorKind
+) -> None:
     offline = provider(tmp_path, clock)
     prediction_id = await offline.start(request(f"a lake {word}"))
     assert (await offline.get(prediction_id)).status == "queued"
-    clock.pass_seconds(11)
+    clock.advance(11)
     ended = await offline.get(prediction_id)
     assert (ended.status, ended.error) == ("failed", kind)
 
@@ -106,7 +108,7 @@ async def test_words_that_make_the_work_fail(tmp_path: Path, clock: Clock, word:
     ],
 )
 async def test_words_that_make_the_order_be_refused(
-    tmp_path: Path, clock: Clock, prompt: str, kind: ErrorKind, wait: float | None
+    tmp_path: Path, clock: SimulatedClock, prompt: str, kind: ErrorKind, wait: float | None
 ) -> None:
     with pytest.raises(ProviderError) as caught:
         await provider(tmp_path, clock).start(request(prompt))
@@ -115,27 +117,29 @@ async def test_words_that_make_the_order_be_refused(
 
 
 @pytest.mark.parametrize("given", [{"num_outputs": 0}, {"num_outputs": 5}, {"aspect_ratio": "7:3"}])
-async def test_inputs_that_a_model_would_refuse(tmp_path: Path, clock: Clock, given: dict[str, Any]) -> None:
+async def test_inputs_that_a_model_would_refuse(
+    tmp_path: Path, clock: SimulatedClock, given: dict[str, Any]
+) -> None:
     with pytest.raises(ProviderError) as caught:
         await provider(tmp_path, clock).start(request(**given))
     assert caught.value.kind is ErrorKind.BAD_INPUT
 
 
-async def test_slow_and_never(tmp_path: Path, clock: Clock) -> None:
+async def test_slow_and_never(tmp_path: Path, clock: SimulatedClock) -> None:
     offline = provider(tmp_path, clock)
     slow, never = await offline.start(request("#slow")), await offline.start(request("#never"))
-    clock.pass_seconds(100)
+    clock.advance(100)
     assert (await offline.get(slow)).status == "running"
-    clock.pass_seconds(101)
+    clock.advance(101)
     assert (await offline.get(slow)).status == "succeeded"
-    clock.pass_seconds(1e6)
+    clock.advance(1e6)
     assert (await offline.get(never)).status == "queued"
 
 
-async def test_cancel_leaves_an_ended_one_alone(tmp_path: Path, clock: Clock) -> None:
+async def test_cancel_leaves_an_ended_one_alone(tmp_path: Path, clock: SimulatedClock) -> None:
     offline = provider(tmp_path, clock)
     ended = await offline.start(request(seed=1))
-    clock.pass_seconds(11)
+    clock.advance(11)
     running = await offline.start(request(seed=2))
     for prediction_id in (ended, running):
         await offline.cancel(prediction_id)
@@ -145,7 +149,7 @@ async def test_cancel_leaves_an_ended_one_alone(tmp_path: Path, clock: Clock) ->
 
 
 @pytest.mark.parametrize("unknown", ["x", "../../etc/passwd", "", "a/b"])
-async def test_what_is_not_there(tmp_path: Path, clock: Clock, unknown: str) -> None:
+async def test_what_is_not_there(tmp_path: Path, clock: SimulatedClock, unknown: str) -> None:
     offline = provider(tmp_path, clock)
     for call in (offline.get, offline.cancel, offline.fetch):
         with pytest.raises(ProviderError) as caught:
@@ -156,27 +160,27 @@ async def test_what_is_not_there(tmp_path: Path, clock: Clock, unknown: str) -> 
         await offline.fetch(f"offline:{prediction_id}/1")
 
 
-async def test_files_of_a_request_are_kept_with_it(tmp_path: Path, clock: Clock) -> None:
-    records = Records(tmp_path)
+async def test_files_of_a_request_are_kept_with_it(tmp_path: Path, clock: SimulatedClock) -> None:
+    records = PredictionStore(tmp_path)
     asked = PredictionRequest("image", "m", {}, 1, {"image": b"one", "mask": b"two"})
-    made = new_record(asked, clock.now)
+    made = new_prediction(asked, clock.now)
     records.add(made, asked.files)
     assert records.files(records.load(made.id)) == {"image": b"one", "mask": b"two"}
 
 
-async def test_old_predictions_are_forgotten(tmp_path: Path, clock: Clock) -> None:
+async def test_old_predictions_are_forgotten(tmp_path: Path, clock: SimulatedClock) -> None:
     clock.now = datetime.now(UTC)
-    records = Records(tmp_path)
-    made = new_record(request(), clock.now)
+    records = PredictionStore(tmp_path)
+    made = new_prediction(request(), clock.now)
     records.add(made, {})
     (tmp_path / "models").mkdir()
-    records.forget_old(clock.now + KEPT - timedelta(minutes=1))
+    records.delete_expired(clock.now + RETENTION - timedelta(minutes=1))
     assert records.load(made.id) == made
-    records.forget_old(clock.now + KEPT + timedelta(minutes=1))
+    records.delete_expired(clock.now + RETENTION + timedelta(minutes=1))
     assert names(tmp_path) == ["models"]
 
 
-async def test_a_damaged_file_is_an_error_of_ours(tmp_path: Path, clock: Clock) -> None:
+async def test_a_damaged_file_is_an_error_of_ours(tmp_path: Path, clock: SimulatedClock) -> None:
     offline = provider(tmp_path, clock)
     prediction_id = await offline.start(request())
     (tmp_path / f"{prediction_id}.json").write_text("{")

@@ -11,8 +11,8 @@ from PIL import Image
 
 from providers.offline.provider import OfflineProvider
 from providers.offline.video.encoding import FPS
-from providers.protocols import ErrorKind, Kind, PredictionRequest, ProviderError
-from tests.support.test_data.audio import beep, length_and_loudness
+from providers.protocols import ErrorKind, PredictionKind, PredictionRequest, ProviderError
+from tests.support.test_data.audio import beep, duration_and_loudness
 
 
 def names(folder: Path) -> list[str]:
@@ -28,7 +28,9 @@ def png(shade: tuple[int, int, int], size: tuple[int, int] = (320, 240)) -> byte
 RED, BLUE = png((200, 30, 30)), png((30, 30, 200))
 
 
-async def made(folder: Path, kind: Kind, given: dict[str, Any], files: dict[str, bytes] | None = None) -> bytes:
+async def made(
+    folder: Path, kind: PredictionKind, given: dict[str, Any], files: dict[str, bytes] | None = None
+) -> bytes:
     """What a process that started after the order fetches."""
     request = PredictionRequest(kind, "someone/model", given, 5, files or {})
     prediction_id = await OfflineProvider(folder, seconds=0).start(request)
@@ -63,12 +65,12 @@ async def test_a_morphing_keeps_both_photos_and_their_shape(tmp_path: Path, star
 async def test_a_lip_sync_is_as_long_as_its_sound(tmp_path: Path, face: str) -> None:
     film = await made(tmp_path, "lip_sync", {}, {face: RED, "audio": beep(1.5)})
     assert len(frames(film)) == pytest.approx(1.5 * FPS, abs=2)
-    seconds, loud = length_and_loudness(film)
+    seconds, loud = duration_and_loudness(film)
     assert seconds == pytest.approx(1.5, abs=0.15)
     assert loud > 0.1
 
 
-async def test_a_film_talks_too(tmp_path: Path) -> None:
+async def test_a_video_can_be_lip_synced(tmp_path: Path) -> None:
     film = await made(tmp_path, "video", {"prompt": "a portrait", "seconds": 0.5}, {"image": RED})
     talking = await made(tmp_path, "lip_sync", {}, {"video": film, "audio": beep(1.0)})
     assert len(frames(talking)) == pytest.approx(FPS, abs=2)
@@ -91,7 +93,7 @@ async def test_a_film_talks_too(tmp_path: Path) -> None:
     ],
 )
 async def test_what_a_model_would_refuse(
-    tmp_path: Path, kind: Kind, given: dict[str, Any], files: dict[str, bytes]
+    tmp_path: Path, kind: PredictionKind, given: dict[str, Any], files: dict[str, bytes]
 ) -> None:
     with pytest.raises(ProviderError) as caught:
         await OfflineProvider(tmp_path).start(PredictionRequest(kind, "m", given, 1, files))
@@ -99,7 +101,7 @@ async def test_what_a_model_would_refuse(
     assert names(tmp_path) == [], "nothing was written down"
 
 
-async def test_the_same_film_at_every_fetch(tmp_path: Path) -> None:
+async def test_every_fetch_gives_the_same_video(tmp_path: Path) -> None:
     given = {"prompt": "a lake", "seconds": 0.2}
     one, again = await made(tmp_path, "video", given), await made(tmp_path, "video", given)
     assert np.array_equal(frames(one)[0], frames(again)[0])

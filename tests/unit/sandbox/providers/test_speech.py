@@ -6,8 +6,8 @@ import av
 import numpy as np
 import pytest
 
-from providers.offline.audio.codec import heard, loudness, voice_note
-from providers.offline.audio.speech import STOCK, language_of, speak, voice_like
+from providers.offline.audio.codec import decode_audio, encode_voice_note, loudness
+from providers.offline.audio.speech import STOCK_VOICES, detect_language, match_voice, speak
 from providers.protocols import ErrorKind, ProviderError
 
 TEXTS = {
@@ -20,27 +20,29 @@ TEXTS = {
 
 @pytest.mark.parametrize("language", list(TEXTS))
 def test_a_voice_note_with_sound_in_every_language(language: str) -> None:
-    note = speak(TEXTS[language], language, STOCK["anna"])
+    note = speak(TEXTS[language], language, STOCK_VOICES["anna"])
     with av.open(io.BytesIO(note), "r") as container:
         stream = container.streams.audio[0]
         assert (container.format.name, stream.codec_context.name) == ("ogg", "opus")
         assert stream.codec_context.channels == 1
-    sound = heard(note, 16_000)
+    sound = decode_audio(note, 16_000)
     assert 1 < len(sound) / 16_000 < 6
     assert 0.02 < sound.std() < 0.5
 
 
 def test_longer_texts_take_longer() -> None:
-    once, thrice = (len(heard(speak(TEXTS["en"] * times, "en", STOCK["leo"]), 8000)) for times in (1, 3))
+    once, thrice = (
+        len(decode_audio(speak(TEXTS["en"] * times, "en", STOCK_VOICES["leo"]), 8000)) for times in (1, 3)
+    )
     assert 2 < thrice / once < 4
 
 
 def test_voices_differ_and_a_cloned_one_is_like_its_sample() -> None:
-    low, high = (speak(TEXTS["en"], "en", STOCK[name]) for name in ("boris", "anna"))
-    like_low, like_high = voice_like(low), voice_like(high)
-    assert like_low not in STOCK.values()
+    low, high = (speak(TEXTS["en"], "en", STOCK_VOICES[name]) for name in ("boris", "anna"))
+    like_low, like_high = match_voice(low), match_voice(high)
+    assert like_low not in STOCK_VOICES.values()
     assert like_low.variant != like_high.variant
-    again_low = voice_like(speak(TEXTS["en"], "en", like_low))
+    again_low = match_voice(speak(TEXTS["en"], "en", like_low))
     assert again_low.variant.startswith(("m", "paul")), "a low voice stays low"
     assert low != high
 
@@ -50,20 +52,20 @@ def test_voices_differ_and_a_cloned_one_is_like_its_sample() -> None:
     [("Привет", "en", "ru"), ("Hello", "ru", "en"), ("Hola", "es", "es"), ("123", "ru", "ru")],
 )
 def test_the_letters_decide_where_the_language_cannot_be_right(text: str, asked: str, spoken: str) -> None:
-    assert language_of(text, asked) == spoken
+    assert detect_language(text, asked) == spoken
 
 
 @pytest.mark.parametrize("text", ["", "  ", "🙂", "a" * 10_001])
 def test_nothing_to_say(text: str) -> None:
     with pytest.raises(ProviderError) as caught:
-        speak(text, "en", STOCK["anna"])
+        speak(text, "en", STOCK_VOICES["anna"])
     assert caught.value.kind is ErrorKind.BAD_INPUT
 
 
-@pytest.mark.parametrize("sample", [b"", b"not sound", voice_note(np.zeros(24_000, np.float32), 24_000)])
+@pytest.mark.parametrize("sample", [b"", b"not sound", encode_voice_note(np.zeros(24_000, np.float32), 24_000)])
 def test_samples_without_a_voice(sample: bytes) -> None:
     with pytest.raises(ProviderError) as caught:
-        voice_like(sample)
+        match_voice(sample)
     assert caught.value.kind is ErrorKind.BAD_INPUT
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from providers.offline.prediction_store import KEPT, Records
+from providers.offline.prediction_store import RETENTION, PredictionStore
 from providers.offline.provider import OfflineProvider
-from providers.offline.trained_styles import learn
+from providers.offline.trained_styles import learn_style
 from providers.protocols import ErrorKind, PredictionRequest, ProviderError
 
 Shade = tuple[int, int, int]
@@ -86,13 +86,13 @@ async def test_pictures_of_a_model_have_the_colours_of_its_photos(tmp_path: Path
 
 async def test_a_model_outlives_its_training(tmp_path: Path) -> None:
     model = await trained(tmp_path, photos(RED, kind="PNG"), steps=300)
-    Records(tmp_path).forget_old(datetime.now(UTC) + 2 * KEPT)
+    PredictionStore(tmp_path).delete_expired(datetime.now(UTC) + 2 * RETENTION)
     assert names(tmp_path) == ["models"]
     provider = OfflineProvider(tmp_path)
     asked = PredictionRequest("image", model, {"prompt": "x"}, 1)
     await provider.start(asked)
-    await provider.forget(model)
-    await provider.forget(model)
+    await provider.delete_model(model)
+    await provider.delete_model(model)
     with pytest.raises(ProviderError) as caught:
         await provider.start(asked)
     assert caught.value.kind is ErrorKind.NOT_FOUND
@@ -139,7 +139,7 @@ async def test_a_model_that_is_not_there(tmp_path: Path, model: str) -> None:
 
 
 def test_the_style_follows_from_the_photos_alone() -> None:
-    assert learn(photos(RED)) == learn(photos(RED))
-    one, other = learn(photos(RED)), learn(photos(GREEN))
-    assert (one.grain, one.palette) != (other.grain, other.palette)
+    assert learn_style(photos(RED)) == learn_style(photos(RED))
+    one, other = learn_style(photos(RED)), learn_style(photos(GREEN))
+    assert (one.grain_seed, one.palette) != (other.grain_seed, other.palette)
     assert np.abs(np.array(one.mean) - np.array(RED) * 0.8).max() < 12

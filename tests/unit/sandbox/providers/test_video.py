@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from providers.offline.video.camera import SIZES, shoot
+from providers.offline.video.camera import VIDEO_SIZES, render_video
 from providers.offline.video.encoding import FPS
 from providers.protocols import ErrorKind, ProviderError
 
@@ -27,8 +27,8 @@ def decoded(film: bytes) -> list[npt.NDArray[Any]]:
         return [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
 
 
-def test_a_film_of_a_prompt_plays_and_moves() -> None:
-    film = shoot("a lake", 3, seconds=0.5)
+def test_a_video_of_a_prompt_plays_and_moves() -> None:
+    film = render_video("a lake", 3, seconds=0.5)
     assert film.index(b"moov") < film.index(b"mdat")
     frames = decoded(film)
     assert len(frames) == round(FPS / 2)
@@ -36,15 +36,15 @@ def test_a_film_of_a_prompt_plays_and_moves() -> None:
     assert np.abs(frames[0].astype(int) - frames[-1]).mean() > 2
 
 
-@pytest.mark.parametrize("aspect", list(SIZES))
+@pytest.mark.parametrize("aspect", list(VIDEO_SIZES))
 def test_it_has_the_asked_shape(aspect: str) -> None:
     wide, high = (int(part) for part in aspect.split(":"))
-    frame = decoded(shoot("x", 1, aspect=aspect, seconds=0.05, start=png((10, 200, 30))))[0]
+    frame = decoded(render_video("x", 1, aspect=aspect, seconds=0.05, start=png((10, 200, 30))))[0]
     assert abs(frame.shape[1] / frame.shape[0] / (wide / high) - 1) < 0.01
 
 
 def test_it_starts_from_the_given_picture_and_melts_into_the_other() -> None:
-    frames = decoded(shoot("x", 1, seconds=0.6, start=png((220, 30, 30)), end=png((30, 30, 220))))
+    frames = decoded(render_video("x", 1, seconds=0.6, start=png((220, 30, 30)), end=png((30, 30, 220))))
     first, last = frames[0].mean(axis=(0, 1)), frames[-1].mean(axis=(0, 1))
     assert np.abs(first - (220, 30, 30)).max() < 12
     assert np.abs(last - (30, 30, 220)).max() < 12
@@ -53,5 +53,5 @@ def test_it_starts_from_the_given_picture_and_melts_into_the_other() -> None:
 
 def test_a_start_that_is_no_picture() -> None:
     with pytest.raises(ProviderError) as caught:
-        shoot("x", 1, start=b"not a picture")
+        render_video("x", 1, start=b"not a picture")
     assert caught.value.kind is ErrorKind.BAD_INPUT

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from providers.offline.color_names import name_of
-from providers.offline.vision import OfflineVision, describe
+from providers.offline.color_names import color_name
+from providers.offline.vision import OfflineVision, describe_image
 from providers.protocols import ErrorKind, ProviderError
 
 
@@ -34,7 +34,7 @@ async def test_a_red_ball_on_blue() -> None:
 def test_land_under_a_sky() -> None:
     image = Image.new("RGB", (900, 400), (120, 180, 240))
     ImageDraw.Draw(image).rectangle((0, 260, 900, 400), fill=(40, 140, 50))
-    said = describe(png(image))
+    said = describe_image(png(image))
     for part in ("panoramic", "blue horizontal band at the top", "green horizontal band at the bottom", "smooth"):
         assert part in said
 
@@ -42,7 +42,7 @@ def test_land_under_a_sky() -> None:
 def test_a_box_in_a_corner() -> None:
     image = Image.new("RGB", (500, 500), (250, 250, 250))
     ImageDraw.Draw(image).rectangle((300, 300, 470, 470), fill=(20, 20, 20))
-    said = describe(png(image))
+    said = describe_image(png(image))
     assert "square" in said
     assert "a black rectangular shape at the bottom on the right" in said
     assert "very bright" in said.lower()
@@ -50,12 +50,12 @@ def test_a_box_in_a_corner() -> None:
 
 def test_light_contrast_and_texture() -> None:
     noise = np.random.default_rng(1).integers(0, 60, (300, 300, 3)).astype(np.uint8)
-    said = describe(png(Image.fromarray(noise)))
+    said = describe_image(png(Image.fromarray(noise)))
     assert said.startswith(("A very dark, low-contrast square", "A very dark, low-contrast"))
     assert "rich fine texture" in said
     halves = np.zeros((300, 300, 3), np.uint8)
     halves[:, 150:] = 255
-    assert "high-contrast" in describe(png(Image.fromarray(halves)))
+    assert "high-contrast" in describe_image(png(Image.fromarray(halves)))
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_light_contrast_and_texture() -> None:
     ],
 )
 def test_names_of_colours(shade: tuple[float, float, float], name: str) -> None:
-    assert name_of(shade) == name
+    assert color_name(shade) == name
 
 
 async def test_what_is_no_picture() -> None:

@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from providers.offline.audio.codec import heard
+from providers.offline.audio.codec import decode_audio
 from providers.offline.transcription import OfflineTranscription
 from providers.offline.voices import OfflineVoices
 from providers.protocols import ErrorKind, ProviderError, Voice
-from tests.support.test_data.audio import beep, length_and_loudness
+from tests.support.test_data.audio import beep, duration_and_loudness
 
 TEXTS = {
     "en": "A quiet lake between the mountains.",
@@ -26,11 +26,11 @@ def names(folder: Path) -> list[str]:
 @pytest.mark.parametrize("language", list(TEXTS))
 async def test_stock_voices_speak_and_are_read_back(tmp_path: Path, language: str) -> None:
     offline = OfflineVoices(tmp_path)
-    stock = await offline.voices()
+    stock = await offline.list_voices()
     assert Voice("anna", "Anna") in stock
-    assert not any(voice.own for voice in stock)
+    assert not any(voice.cloned for voice in stock)
     note = await offline.speak(TEXTS[language], "anna", language)
-    seconds, loud = length_and_loudness(note)
+    seconds, loud = duration_and_loudness(note)
     assert note.startswith(b"OggS")
     assert 1 < seconds < 7
     assert 0.02 < loud < 0.5
@@ -42,11 +42,11 @@ async def test_a_clone_is_kept_and_sounds_like_none_of_the_stock_voices(tmp_path
     sample = await offline.speak(TEXTS["ru"] * 2, "boris", "ru")
     voice_id = await offline.clone("Мой голос", {"voice.oga": sample})
     after_a_restart = OfflineVoices(tmp_path)
-    assert (await after_a_restart.voices())[-1] == Voice(voice_id, "Мой голос", own=True)
-    own = heard(await after_a_restart.speak(TEXTS["ru"], voice_id, "ru"), 8000)
-    for stock in await offline.voices():
-        if not stock.own:
-            other = heard(await offline.speak(TEXTS["ru"], stock.id, "ru"), 8000)
+    assert (await after_a_restart.list_voices())[-1] == Voice(voice_id, "Мой голос", cloned=True)
+    own = decode_audio(await after_a_restart.speak(TEXTS["ru"], voice_id, "ru"), 8000)
+    for stock in await offline.list_voices():
+        if not stock.cloned:
+            other = decode_audio(await offline.speak(TEXTS["ru"], stock.id, "ru"), 8000)
             size = min(own.size, other.size)
             spectra = [np.abs(np.fft.rfft(sound[:size])) for sound in (own, other)]
             alike = float(np.corrcoef(spectra[0], spectra[1])[0, 1])
