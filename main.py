@@ -9,8 +9,7 @@ from loguru import logger
 
 from bot.logs import configure_logging
 from bot.settings import Settings, SettingsError, read_settings
-from storage.embedded import EmbeddedUnavailable
-from storage.migrations import MigrationChanged
+from storage.migrations import DatabaseTooOld, MigrationChanged
 
 try:
     from bot.app import App
@@ -36,7 +35,7 @@ def main() -> int:
         configure_logging(settings.log_level)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(run(settings))
-    except (SettingsError, EmbeddedUnavailable, MigrationChanged, OSError) as error:
+    except (SettingsError, DatabaseTooOld, MigrationChanged, OSError) as error:
         print(f"Diptych cannot start. {error}", file=sys.stderr)  # noqa: T201
         return 1
     return 0

@@ -54,7 +54,6 @@ from services.monitoring.health_checks import HealthChecks
 from services.monitoring.incidents import IncidentMonitor
 from services.notifications.notify import notify_training_failed
 from services.users.registration import UserRegistration
-from storage.embedded import EmbeddedPostgres
 from storage.migrations import migrate
 from storage.pool import Pool, create_pool
 from web.dashboard.routes import Dashboard
@@ -73,7 +72,7 @@ class App:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._embedded: EmbeddedPostgres | None = None
+        self._embedded: Any = None
         self._loops = BackgroundTasks()
         self._web = web.Application()
         self._runner = web.AppRunner(self._web, shutdown_timeout=_REQUEST_DRAIN_SECONDS, access_log=None)
@@ -177,8 +176,7 @@ class App:
     async def _open_database(self) -> Pool:
         dsn = self._settings.database_url.get_secret_value()
         if not dsn:
-            self._embedded = EmbeddedPostgres(self._settings.data_dir / "postgres")
-            await self._embedded.start()
+            self._embedded = await _start_embedded_postgres(self._settings.data_dir / "postgres")
             dsn = self._embedded.dsn
         try:
             db = await create_pool(dsn, size=self._settings.database_pool_size)
@@ -267,3 +265,11 @@ def _add_sandbox(app: web.Application, data_dir: Path) -> Any:
     telegram = create_telegram_server(data_dir=data_dir / "sandbox")
     telegram.add_routes(app, "/sandbox")
     return telegram
+
+
+async def _start_embedded_postgres(folder: Path) -> Any:
+    from sandbox.postgres.client import EmbeddedPostgres  # only development has the sandbox
+
+    server = EmbeddedPostgres(folder)
+    await server.start()
+    return server

@@ -1,4 +1,4 @@
-"""Incidents: what is wrong, since when, and who has been told. One open incident of each kind at a time."""
+"""Incidents: what is wrong, since when, and which admins were notified. At most one of each kind is open."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,38 +9,44 @@ import asyncpg
 
 from storage.pool import Executor
 
-# One statement for both: the unique index over open incidents lets one process open it, all others join.
+# One statement for both: the unique index on open incidents lets one process open it, all others update it.
 _RECORD = """
-INSERT INTO incidents (kind, opened_at, seen_at, facts) VALUES ($1, $2, $2, $3::jsonb || $4::jsonb)
+INSERT INTO incidents (kind, opened_at, last_seen_at, facts) VALUES ($1, $2, $2, $3::jsonb || $4::jsonb)
 ON CONFLICT (kind) WHERE closed_at IS NULL
-DO UPDATE SET seen_at = greatest(incidents.seen_at, $2), facts = incidents.facts || $4::jsonb
+DO UPDATE SET last_seen_at = greatest(incidents.last_seen_at, $2), facts = incidents.facts || $4::jsonb
 RETURNING xmax = 0"""
 
 _CLOSE = """
 UPDATE incidents SET closed_at = $2, facts = facts || $4::jsonb
-WHERE kind = $1 AND closed_at IS NULL AND seen_at <= $3 RETURNING true"""
+WHERE kind = $1 AND closed_at IS NULL AND last_seen_at <= $3 RETURNING true"""
 
 _OPEN = "SELECT * FROM incidents WHERE closed_at IS NULL"
 _NOTIFIABLE = """
-SELECT * FROM incidents WHERE teller_until <= $1 AND (closed_at IS NULL OR closed_at > $2) ORDER BY id"""
+SELECT * FROM incidents WHERE notifiable_at <= $1 AND (closed_at IS NULL OR closed_at > $2) ORDER BY id"""
 
-_CLAIM = "UPDATE incidents SET teller_until = $3 WHERE id = $1 AND teller_until <= $2 RETURNING *"
+_CLAIM = "UPDATE incidents SET notifiable_at = $3 WHERE id = $1 AND notifiable_at <= $2 RETURNING *"
 _RECORD_SEND_ATTEMPT = """
-UPDATE incidents SET told = told || jsonb_build_object($3::text, $4::jsonb)
-WHERE id = $1 AND teller_until = $2 RETURNING true"""
-_SAVE_ADMIN_MESSAGE = "UPDATE incidents SET told = told || jsonb_build_object($2::text, $3::jsonb) WHERE id = $1"
+UPDATE incidents SET admin_messages = admin_messages || jsonb_build_object($3::text, $4::jsonb)
+WHERE id = $1 AND notifiable_at = $2 RETURNING true"""
+_SAVE_ADMIN_MESSAGE = """
+UPDATE incidents SET admin_messages = admin_messages || jsonb_build_object($2::text, $3::jsonb) WHERE id = $1"""
 _RELEASE = """
-UPDATE incidents SET told_text = $3, told_at = $4, teller_until = $5 WHERE id = $1 AND teller_until = $2"""
-_SET_WEBHOOK_STATE = "UPDATE incidents SET posted = $3 WHERE id = $1 AND posted = $2"
+UPDATE incidents SET notified_text = $3, notified_at = $4, notifiable_at = $5
+WHERE id = $1 AND notifiable_at = $2"""
+_SET_WEBHOOK_STATE = "UPDATE incidents SET webhook_state = $3 WHERE id = $1 AND webhook_state = $2"
 
 
 @dataclass(frozen=True)
 class AdminMessage:
-    """An admin's one message about an incident, and the bot that sent it: ids are the bot's own.
+    """The one message an admin has about an incident. Stored as JSON under these names.
 
-    `message_id` is None until Telegram has answered. `unanswered` counts the sends whose end nobody knows,
-    `tried_at` is when the last of them began, ISO 8601. `text` is what the message says, in English.
-    `refused`: no message can reach this admin.
+    Attributes:
+        bot: The bot that sent it: message ids belong to one bot.
+        message_id: None until Telegram has answered.
+        text: What the message says, in English.
+        unanswered: How many sends have an unknown outcome.
+        tried_at: When the latest of them started, ISO 8601.
+        refused: No message can reach this admin.
     """
 
     bot: str = ""
@@ -53,7 +59,14 @@ class AdminMessage:
 
 @dataclass(frozen=True)
 class Incident:
-    """`seen_at` is when the trouble was last seen to last. `posted` is what the webhook was told last."""
+    """An incident.
+
+    Attributes:
+        last_seen_at: When a health check last found the problem.
+        admin_messages: By the admin's id as a string.
+        webhook_state: What the alert webhook last accepted: empty, `opened` or `closed`.
+        notifiable_at: When a process may next notify admins.
+    """
 
     id: int
     kind: str
@@ -66,61 +79,81 @@ class Incident:
     notifiable_at: datetime
 
 
+_FIELDS = tuple(name for name in Incident.__dataclass_fields__ if name != "admin_messages")
+
+
 def _incident(row: asyncpg.Record) -> Incident:
-    told = {admin: AdminMessage(**about) for admin, about in row["told"].items()}
-    return Incident(
-        **{name: row[name] for name in Incident.__dataclass_fields__ if name != "told"}, admin_messages=told
-    )
+    messages = {admin: AdminMessage(**message) for admin, message in row["admin_messages"].items()}
+    return Incident(**{name: row[name] for name in _FIELDS}, admin_messages=messages)
 
 
 async def record_incident(
     db: Executor, kind: str, now: datetime, *, initial_facts: Mapping[str, Any], facts: Mapping[str, Any]
 ) -> bool:
-    """Say that it lasts; True where that opened it. `first` are the facts that stay as they were then."""
+    """Record that a health check found the problem.
+
+    Args:
+        db: The pool or a connection.
+        kind: Which problem.
+        now: When it was found.
+        initial_facts: Stored when this opens the incident, and kept as they are afterwards.
+        facts: Stored each time.
+
+    Returns:
+        True when this opened the incident.
+    """
     return bool(await db.fetchval(_RECORD, kind, now, dict(initial_facts), dict(facts)))
 
 
 async def close_incident(
     db: Executor, kind: str, now: datetime, *, unseen_since: datetime, facts: Mapping[str, Any]
 ) -> bool:
-    """Close it if nobody has seen it since then; True where this call did."""
+    """Close it if no health check has found the problem since `unseen_since`. True when this call closed it."""
     return bool(await db.fetchval(_CLOSE, kind, now, unseen_since, dict(facts)))
 
 
 async def open_incidents(db: Executor) -> dict[str, Incident]:
-    """By kind."""
+    """All open incidents by kind."""
     return {row["kind"]: _incident(row) for row in await db.fetch(_OPEN)}
 
 
 async def notifiable_incidents(db: Executor, now: datetime, *, closed_after: datetime) -> list[Incident]:
-    """Those that are open, or were closed after that moment, and that nobody tells of or has just told of."""
+    """Incidents about which admins may be notified now: open, or closed after `closed_after`."""
     return [_incident(row) for row in await db.fetch(_NOTIFIABLE, now, closed_after)]
 
 
 async def claim_notification(db: Executor, incident_id: int, now: datetime, until: datetime) -> Incident | None:
-    """Be the one process that tells of it, until then. None while another is, or it was told of just now."""
+    """Become the one process that notifies admins of it, until `until`. None while it is not notifiable."""
     row = await db.fetchrow(_CLAIM, incident_id, now, until)
     return None if row is None else _incident(row)
 
 
 async def record_send_attempt(db: Executor, incident: Incident, admin: int, message: AdminMessage) -> bool:
-    """Write down that a message is about to be sent. False when the claim has run out: then it must not be."""
-    return bool(
-        await db.fetchval(_RECORD_SEND_ATTEMPT, incident.id, incident.notifiable_at, str(admin), vars(message))
-    )
+    """Record that a message is about to be sent. False when the claim has expired: then it must not be sent."""
+    values = incident.id, incident.notifiable_at, str(admin), vars(message)
+    return bool(await db.fetchval(_RECORD_SEND_ATTEMPT, *values))
 
 
 async def save_admin_message(db: Executor, incident_id: int, admin: int, message: AdminMessage) -> None:
+    """Record what an admin's message now says, or why there is none."""
     await db.execute(_SAVE_ADMIN_MESSAGE, incident_id, str(admin), vars(message))
 
 
 async def release_notification(
     db: Executor, incident: Incident, *, text: str, at: datetime, until: datetime
 ) -> None:
-    """It was told of at that time; nobody tells of it again before `until`."""
+    """Record that admins were notified.
+
+    Args:
+        db: The pool or a connection.
+        incident: As the claim returned it.
+        text: What the messages say, in English.
+        at: When they were sent or edited.
+        until: Until then no process notifies them of it again.
+    """
     await db.execute(_RELEASE, incident.id, incident.notifiable_at, text, at, until)
 
 
 async def set_webhook_state(db: Executor, incident: Incident, state: str) -> None:
-    """The webhook has accepted `opened` or `closed`."""
+    """Record that the alert webhook has accepted `opened` or `closed`."""
     await db.execute(_SET_WEBHOOK_STATE, incident.id, incident.webhook_state, state)

@@ -1,4 +1,4 @@
-"""Games of Leela: one open game a person, and its moves. Each change is one conditional statement."""
+"""Games of Leela: one open game per user, and its moves. Each change is one conditional statement."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -32,16 +32,17 @@ INSERT INTO leela_moves (game_id, number, roll, start, over, square, direction)
 SELECT id, $2, $3, $4, $5, $6, $7 FROM moved RETURNING true"""
 
 _SET_REPORT = """
-WITH told AS (
+WITH reported AS (
     UPDATE leela_games SET awaits = 'reply'
     WHERE id = $1 AND moves = $2 AND awaits = 'report' AND ended_at IS NULL RETURNING id)
-UPDATE leela_moves m SET report = $3 FROM told WHERE m.game_id = told.id AND m.number = $2 RETURNING true"""
+UPDATE leela_moves m SET report = $3
+FROM reported WHERE m.game_id = reported.id AND m.number = $2 RETURNING true"""
 
 _REJECT_REPORT = """
-WITH refused AS (
+WITH rejected AS (
     UPDATE leela_games SET awaits = 'report'
     WHERE id = $1 AND moves = $2 AND awaits = 'reply' AND ended_at IS NULL RETURNING id)
-UPDATE leela_moves m SET report = NULL FROM refused WHERE m.game_id = refused.id AND m.number = $2"""
+UPDATE leela_moves m SET report = NULL FROM rejected WHERE m.game_id = rejected.id AND m.number = $2"""
 
 _SET_REPLY = """
 WITH answered AS (
@@ -55,7 +56,7 @@ _MOVES = f"SELECT {_MOVE} FROM leela_moves WHERE game_id = $1 ORDER BY number"  
 
 @dataclass(frozen=True)
 class GameRow:
-    """`awaits` says what comes next; `moves` counts the rolls so far, and so numbers the last move."""
+    """A game. `awaits` is what comes next; `moves` is how many were made, so also the number of the last one."""
 
     id: UUID
     user_id: int
@@ -67,6 +68,8 @@ class GameRow:
 
 @dataclass(frozen=True)
 class MoveRow:
+    """A move: from `start` over `over`, where a snake or an arrow may begin, to `square`."""
+
     number: int
     roll: int
     start: int
@@ -82,56 +85,71 @@ def _game(row: asyncpg.Record | None) -> GameRow | None:
 
 
 async def get_open_game(db: Executor, user_id: int) -> GameRow | None:
-    """The game that the person plays."""
+    """The game the user is playing."""
     return _game(await db.fetchrow(_OPEN, user_id))
 
 
 async def get_game(db: Executor, game_id: UUID, user_id: int) -> GameRow | None:
+    """The user's game with this id."""
     return _game(await db.fetchrow(_GET, game_id, user_id))
 
 
 async def start_game(db: Executor, game_id: UUID, user_id: int, bot_name: str, state: dict[str, Any]) -> None:
-    """A new game, where the person has none that is open."""
+    """Create a game, unless the user has an open one."""
     await db.execute(_START, game_id, user_id, bot_name, state)
 
 
 async def end_game(db: Executor, game_id: UUID, user_id: int) -> bool:
-    """False where it has ended already."""
+    """End the game. False when it has already ended."""
     return bool(await db.fetchval(_END, game_id, user_id))
 
 
 async def advance_game(db: Executor, game_id: UUID, moves: int, expected: Awaits, awaits: Awaits) -> bool:
-    """From one thing awaited to another, once. False where the game is elsewhere."""
+    """Change what the game awaits from `expected` to `awaits`. False when it is not there, or at another move."""
     return bool(await db.fetchval(_ADVANCE, game_id, moves, expected, awaits))
 
 
 async def add_move(
     db: Executor, game_id: UUID, move: MoveRow, state: dict[str, Any], awaits: Awaits, *, won: bool
 ) -> bool:
-    """The move of the die that is in the air; a won game ends. False where no die is."""
-    way = move.roll, move.start, move.over, move.square, move.direction
-    return bool(await db.fetchval(_ADD_MOVE, game_id, move.number, *way, state, awaits, won))
+    """Store the move of a die that was thrown.
+
+    Args:
+        db: The pool or a connection.
+        game_id: Which game.
+        move: The move, with its number.
+        state: The game after it.
+        awaits: What comes next.
+        won: The game ends with this move.
+
+    Returns:
+        False when the game does not await a die, or has already made this move.
+    """
+    columns = move.number, move.roll, move.start, move.over, move.square, move.direction
+    return bool(await db.fetchval(_ADD_MOVE, game_id, *columns, state, awaits, won))
 
 
 async def set_report(db: Executor, game_id: UUID, number: int, report: str) -> bool:
-    """False where no report is awaited."""
+    """Store the user's report on a move. False when the game does not await it."""
     return bool(await db.fetchval(_SET_REPORT, game_id, number, report))
 
 
 async def reject_report(db: Executor, game_id: UUID, number: int) -> None:
-    """The report may not stay; another one is awaited."""
+    """Remove a report that moderation rejected; another one is awaited."""
     await db.execute(_REJECT_REPORT, game_id, number)
 
 
 async def set_reply(db: Executor, game_id: UUID, number: int, reply: str) -> None:
+    """Store our reply to a report; the next roll is awaited."""
     await db.execute(_SET_REPLY, game_id, number, reply)
 
 
 async def get_move(db: Executor, game_id: UUID, number: int) -> MoveRow | None:
+    """One move of a game."""
     row = await db.fetchrow(_GET_MOVE, game_id, number)
     return None if row is None else MoveRow(**dict(row))
 
 
 async def get_moves(db: Executor, game_id: UUID) -> list[MoveRow]:
-    """In the order of the game."""
+    """All moves of a game, in order."""
     return [MoveRow(**dict(row)) for row in await db.fetch(_MOVES, game_id)]

@@ -1,7 +1,8 @@
-"""Applies `migrations/NNNN_name.sql` in order, each once, by however many processes start together."""
+"""Applies `migrations/NNNN_name.sql` in order, each once, however many processes start at the same time."""
 
 import hashlib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from storage.pool import Connection
 
 FOLDER = Path(__file__).resolve().parent.parent / "migrations"
 _NAME = re.compile(r"^\d{4}_[a-z0-9_]+\.sql$")
+_DIGITS = 4
 _LOCK = 0x64697074  # "dipt": one advisory lock for all processes of this database
 
 _CREATE = """
@@ -20,38 +22,63 @@ _RECORD = "INSERT INTO schema_migrations (name, sha256) VALUES ($1, $2)"
 
 
 class MigrationChanged(Exception):
-    """A migration that was applied has another text now; write a new one instead."""
+    """A migration was edited after it had been applied. Write a new one instead."""
+
+
+class DatabaseTooOld(Exception):
+    """The database was made by a version whose migrations were replaced by a baseline."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This database was made by a version before 0.2: "
+            "remove .data/postgres (or create a new database) and start again."
+        )
 
 
 @dataclass(frozen=True)
 class Migration:
+    """A file of migrations/."""
+
     name: str
     sql: str
 
     @property
     def sha256(self) -> str:
+        """Of its text, in hexadecimal."""
         return hashlib.sha256(self.sql.encode()).hexdigest()
 
 
 def read_migrations(folder: Path = FOLDER) -> list[Migration]:
-    """The migrations in their order. Raises ValueError for a file whose name does not fit."""
-    found = sorted(folder.glob("*.sql"))
-    for path in found:
+    """Read the migrations in their order.
+
+    Raises:
+        ValueError: A file is not named NNNN_name.sql.
+    """
+    files = sorted(folder.glob("*.sql"))
+    for path in files:
         if not _NAME.match(path.name):
             raise ValueError(f"{path.name}: a migration is named NNNN_name.sql")
-    return [Migration(path.name, path.read_text(encoding="utf-8")) for path in found]
+    return [Migration(path.name, path.read_text(encoding="utf-8")) for path in files]
 
 
 async def migrate(connection: Connection, folder: Path = FOLDER) -> int:
-    """Apply what is missing and return how many files were applied.
+    """Apply the migrations that are missing, each in one transaction.
 
-    Raises MigrationChanged when an applied file was edited since. Each file is one transaction.
+    A database that has later migrations as well is accepted, so that an older version can be started again.
+
+    Returns:
+        How many were applied.
+
+    Raises:
+        DatabaseTooOld: The database has the migrations of a version before the baseline.
+        MigrationChanged: A file was edited after it had been applied.
     """
     migrations = read_migrations(folder)
     await connection.execute("SELECT pg_advisory_lock($1)", _LOCK)
     try:
         await connection.execute(_CREATE)
         applied = {row["name"]: row["sha256"] for row in await connection.fetch(_APPLIED)}
+        _check_same_history(migrations, applied)
         count = 0
         for migration in migrations:
             known = applied.get(migration.name)
@@ -66,3 +93,10 @@ async def migrate(connection: Connection, folder: Path = FOLDER) -> int:
         return count
     finally:
         await connection.execute("SELECT pg_advisory_unlock($1)", _LOCK)
+
+
+def _check_same_history(migrations: Iterable[Migration], applied: Iterable[str]) -> None:
+    """Raise DatabaseTooOld when the number of one of our files was applied under another name."""
+    names = {migration.name[:_DIGITS]: migration.name for migration in migrations}
+    if any(names.get(name[:_DIGITS], name) != name for name in applied):
+        raise DatabaseTooOld

@@ -1,4 +1,4 @@
-"""The connection pool, JSON as Python values, and the names other modules give to what runs SQL."""
+"""The connection pool, JSON columns as Python values, and the types of everything that runs SQL."""
 
 import json
 from typing import TypeAlias
@@ -16,11 +16,11 @@ DATABASE_UNAVAILABLE = (
     TimeoutError,
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
-    asyncpg.InternalClientError,  # a statement on a connection whose loss asyncpg has not noticed yet
-    asyncpg.OperatorInterventionError,  # it shuts down, or is starting up
+    asyncpg.InternalClientError,  # a statement on a lost connection, before asyncpg has noticed the loss
+    asyncpg.OperatorInterventionError,  # the server is shutting down or starting up
     asyncpg.TooManyConnectionsError,
 )
-"""What asyncpg raises when the server cannot be reached, as against a statement that is wrong."""
+"""What asyncpg raises when the server cannot be reached, as opposed to a wrong statement."""
 
 
 async def _set_json_codecs(connection: Connection) -> None:
@@ -29,11 +29,20 @@ async def _set_json_codecs(connection: Connection) -> None:
 
 
 async def _skip_reset(connection: Connection) -> None:
-    """No round trip when a connection goes back: nothing here leaves settings or locks on one behind itself."""
+    """Save a round trip when a connection is returned: nothing here leaves settings or locks on it."""
 
 
 async def create_pool(dsn: str, *, size: int = 10) -> Pool:
-    """A pool of at most `size` connections. A statement that takes over 30 s is given up."""
+    """Open a pool.
+
+    Args:
+        dsn: The database.
+        size: How many connections there are at most.
+
+    Raises:
+        asyncpg.PostgresError: Or one of `DATABASE_UNAVAILABLE`. Statements that take over 30 seconds raise
+            TimeoutError.
+    """
     return await asyncpg.create_pool(
         dsn,
         min_size=1,

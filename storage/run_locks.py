@@ -1,6 +1,6 @@
-"""Which calls of a run are under way: locks that live as long as the connection they were taken on.
+"""Which calls of an Inngest run are in progress: locks that live as long as the connection they were taken on.
 
-A process that dies lets go of them at once, unlike of a lease:
+A process that dies releases them at once, unlike a lease:
 https://www.postgresql.org/docs/18/explicit-locking.html#ADVISORY-LOCKS
 """
 
@@ -13,10 +13,10 @@ _UNLOCK = "SELECT pg_advisory_unlock(hashtextextended($1, 0))"
 
 
 async def try_lock_run(connection: Connection, job_id: UUID) -> bool:
-    """False while another connection's call works on the job. On the same connection it is always true."""
+    """Lock the job. False while a call on another connection has it; on the same connection it is always True."""
     return bool(await connection.fetchval(_TRY_LOCK, str(job_id)))
 
 
 async def unlock_run(connection: Connection, job_id: UUID) -> None:
-    """Let others begin."""
+    """Release the lock taken on this connection."""
     await connection.execute(_UNLOCK, str(job_id))

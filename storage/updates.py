@@ -1,7 +1,7 @@
 """Which of Telegram's updates were handled, and what is known when one arrives.
 
-Updates come at least once, and their work is done once. All that the bot needs to know of the sender comes
-with the claim in one round trip: it is the price of every update.
+Telegram delivers an update at least once; it is handled once. Everything the bot needs to know about the sender is
+read together with the claim, in one round trip: every update costs it.
 """
 
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ from storage.money.ledger import Balance
 from storage.pool import Executor
 from storage.users.users import TelegramProfile, User
 
-# An update whose handler died is claimed again once its claim has run out. A person is written to only where
-# something changed, or they were not seen for a while; one who writes is reachable again, whatever Telegram
-# said of them before.
+# An update whose handler died is claimed again once its claim has expired. The user's row is written only when
+# something changed, or they were not seen for a while; a user who writes is reachable again, whatever Telegram
+# reported about them before.
 _CLAIM_UPDATE = """
 WITH claimed AS (
     INSERT INTO updates (bot_id, update_id, claimed_until) VALUES ($1, $2, now() + make_interval(secs => $3))
@@ -21,26 +21,26 @@ WITH claimed AS (
     WHERE updates.done_at IS NULL AND updates.claimed_until <= now()
     RETURNING true
 ), touched AS (
-    UPDATE users SET bot_name = $6, username = $7, first_name = $8, active = true, seen_at = now(),
+    UPDATE users SET bot_name = $6, username = $7, first_name = $8, active = true, last_seen_at = now(),
         returned_at = CASE WHEN active THEN returned_at ELSE now() END,
         language = CASE WHEN language_chosen THEN language ELSE $9 END
     WHERE id = $5 AND (
         (bot_name, username, first_name, active) IS DISTINCT FROM ($6::text, $7::text, $8::text, true)
-        OR (NOT language_chosen AND language <> $9) OR seen_at < now() - interval '5 minutes')
+        OR (NOT language_chosen AND language <> $9) OR last_seen_at < now() - interval '5 minutes')
     RETURNING language
 )
 SELECT (SELECT true FROM claimed) AS claimed,
        (SELECT done_at IS NOT NULL FROM updates WHERE bot_id = $1 AND update_id = $2) AS done,
        u.id IS NOT NULL AS known, coalesce((SELECT language FROM touched), u.language) AS language,
-       u.language_chosen, u.blocked, u.terms_at IS NOT NULL AS terms_accepted,
+       u.language_chosen, u.blocked, u.terms_accepted_at IS NOT NULL AS terms_accepted,
        CASE WHEN u.discount_until > now() THEN u.discount ELSE 0 END AS discount,
-       b.available, b.held, b.debt, f.state,
-       EXISTS (SELECT FROM jobs j WHERE j.user_id = $5 AND NOT j.errand) AS ordered,
+       b.available, b.held, b.debt, c.state,
+       EXISTS (SELECT FROM orders o WHERE o.user_id = $5) AS has_ordered,
        NOT u.active OR coalesce(u.returned_at > now() - interval '10 minutes', false) AS returned
 FROM (SELECT 1) AS one
 LEFT JOIN users u ON u.id = $5
 LEFT JOIN balances b ON b.user_id = $5
-LEFT JOIN fsm f ON f.bot_id = $1 AND f.chat_id = $4 AND f.user_id = $5 AND f.thread = ''"""
+LEFT JOIN conversations c ON c.bot_id = $1 AND c.chat_id = $4 AND c.user_id = $5 AND c.thread = ''"""
 
 _DONE = "UPDATE updates SET done_at = now() WHERE bot_id = $1 AND update_id = $2"
 _RELEASE = "UPDATE updates SET claimed_until = now() WHERE bot_id = $1 AND update_id = $2 AND done_at IS NULL"
@@ -48,17 +48,24 @@ _DELETE_OLD = "DELETE FROM updates WHERE done_at < now() - make_interval(days =>
 
 
 class Claim(Enum):
+    """Whether the caller may handle an update."""
+
     ACQUIRED = "mine"
     DONE = "done"
     BUSY = "busy"
-    """Somebody else is at it, or died less than `seconds` ago."""
+    """Another process is handling it, or died while it did and its claim has not expired."""
 
 
 @dataclass(frozen=True)
 class ClaimedUpdate:
-    """An update and its sender. `user` is None for somebody new; `state` is the conversation's.
+    """An update and its sender.
 
-    `ordered`: they have ever ordered something. `returned`: they had blocked the bot, and came back just now.
+    Attributes:
+        claim: Whether the caller may handle it.
+        user: None for a new user.
+        state: That of the conversation.
+        has_ordered: The user has placed an order at some time.
+        returned: The user had blocked the bot and has just come back.
     """
 
     claim: Claim
@@ -78,10 +85,19 @@ async def claim_update(
     *,
     seconds: float,
 ) -> ClaimedUpdate:
-    """Claim an update for `seconds`, and learn who sent it. `profile` is what Telegram says of them."""
+    """Claim an update and read what is known about its sender.
+
+    Args:
+        db: The pool or a connection.
+        bot_id: The bot that received it: update ids belong to one bot.
+        update_id: Telegram's id.
+        chat_id: Where the conversation is, if the update belongs to a chat.
+        profile: What Telegram reports about the sender, if it has one.
+        seconds: Length of the claim.
+    """
     p = profile or TelegramProfile(0, "", "", None, "")
-    person = (p.id, p.bot_name, p.username, p.first_name, p.language)
-    row = await db.fetchrow(_CLAIM_UPDATE, bot_id, update_id, seconds, chat_id or 0, *person)
+    sender = (p.id, p.bot_name, p.username, p.first_name, p.language)
+    row = await db.fetchrow(_CLAIM_UPDATE, bot_id, update_id, seconds, chat_id or 0, *sender)
     assert row is not None  # noqa: S101 - it selects from one row
     claim = Claim.ACQUIRED if row["claimed"] else Claim.DONE if row["done"] else Claim.BUSY
     if not row["known"]:
@@ -99,10 +115,13 @@ async def claim_update(
         terms_accepted=row["terms_accepted"],
     )
     balance = Balance(row["available"], row["held"], row["debt"])
-    return ClaimedUpdate(claim, user, balance, row["state"], has_ordered=row["ordered"], returned=row["returned"])
+    return ClaimedUpdate(
+        claim, user, balance, row["state"], has_ordered=row["has_ordered"], returned=row["returned"]
+    )
 
 
 async def finish_update(db: Executor, bot_id: int, update_id: int) -> None:
+    """Record that the update is handled."""
     await db.execute(_DONE, bot_id, update_id)
 
 
@@ -112,5 +131,5 @@ async def release_update(db: Executor, bot_id: int, update_id: int) -> None:
 
 
 async def delete_old_updates(db: Executor, *, days: int) -> None:
-    """Telegram keeps an update for 24 hours; older ones cannot come again."""
+    """Delete those handled more than `days` ago. Telegram keeps an update for 24 hours: they cannot come again."""
     await db.execute(_DELETE_OLD, days)

@@ -117,21 +117,32 @@ def _gauge(name: str, documentation: str, value: float) -> GaugeMetricFamily:
 def _database_metrics(gauges: DatabaseMetrics | None, services: Sequence[str]) -> Iterator[Metric]:
     """The same in every process; so take one of them, and not their sum."""
     job_labels = ["service", "plan"]
-    jobs = GaugeMetricFamily("diptych_jobs_open", "Jobs that are queued or running", labels=[*job_labels, "state"])
-    oldest = GaugeMetricFamily("diptych_oldest_waiting_seconds", "Age of the oldest queued job", labels=job_labels)
+    jobs = GaugeMetricFamily(
+        "diptych_jobs_open", "Orders that are queued or running", labels=[*job_labels, "state"]
+    )
+    oldest = GaugeMetricFamily(
+        "diptych_oldest_waiting_seconds", "Age of the oldest queued order", labels=job_labels
+    )
     outbox = GaugeMetricFamily("diptych_outbox_jobs", "Orders that wait to be sent to Inngest", labels=[])
+    internal = GaugeMetricFamily(
+        "diptych_outbox_internal_jobs", "Internal jobs that wait to be sent to Inngest", labels=[]
+    )
     incidents = GaugeMetricFamily("diptych_incident_open", "1 for each incident that is open", labels=["kind"])
     fallbacks = CounterMetricFamily(
         "diptych_fallbacks", "Orders that went to Plan B because Inngest was away", labels=["service"]
     )
-    takeovers = CounterMetricFamily("diptych_takeovers", "Jobs that another runner took over", labels=["service"])
+    takeovers = CounterMetricFamily(
+        "diptych_takeovers", "Orders that another worker took over", labels=["service"]
+    )
     ledger = GaugeMetricFamily("diptych_ledger_stars", "Sum of an account's postings", labels=["account"])
     if gauges:
-        for group in gauges.open:
-            jobs.add_metric([group.service, group.plan, group.state], group.count)
-            if group.state == "queued":
-                oldest.add_metric([group.service, group.plan], group.oldest_seconds)
-        outbox.add_metric([], gauges.outbox)
+        for group in gauges.open_orders:
+            jobs.add_metric([group.service, group.plan, "running"], group.running)
+            jobs.add_metric([group.service, group.plan, "queued"], group.queued)
+            if group.oldest:
+                oldest.add_metric([group.service, group.plan], max(0.0, time.time() - group.oldest.timestamp()))
+        outbox.add_metric([], gauges.unpublished.orders)
+        internal.add_metric([], gauges.unpublished.internal_jobs)
         for kind in gauges.incidents:
             incidents.add_metric([kind], 1)
         for service in {*services, *(service for _, service in gauges.recoveries)}:
@@ -140,4 +151,4 @@ def _database_metrics(gauges: DatabaseMetrics | None, services: Sequence[str]) -
             takeovers.add_metric([service], gauges.recoveries.get(("taken_over", service), 0))
         for account, stars in gauges.ledger.items():
             ledger.add_metric([account], stars)
-    yield from (jobs, oldest, outbox, incidents, fallbacks, takeovers, ledger)
+    yield from (jobs, oldest, outbox, internal, incidents, fallbacks, takeovers, ledger)

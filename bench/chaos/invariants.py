@@ -17,8 +17,9 @@ from uuid import UUID
 from bench.chaos.environment import WELCOME_CREDITS, ChaosEnvironment
 from bench.chaos.faults import FaultInjector, FaultKind, Outage
 from bench.chaos.users import ChaosUser, ConfirmTap
-from storage.money.ledger import check_ledger, ledger_totals
+from storage.money.ledger import check_ledger
 from tests.support.environments.environment import chat_text
+from tests.support.test_data.ledger_totals import ledger_totals
 
 COMMIT_WINDOW = 1.0
 """Seconds after Telegram's answer within which a runner that lives has written it down, on a busy machine."""
@@ -82,7 +83,7 @@ async def collect_evidence(chaos: FaultInjector) -> Evidence:
     environment = chaos.stage
     jobs = {
         row["id"].hex: row
-        for row in await environment.rows("SELECT * FROM jobs WHERE NOT errand ORDER BY created_at")
+        for row in await environment.rows("SELECT * FROM jobs WHERE NOT internal ORDER BY created_at")
     }
     moves = await environment.rows("SELECT job_id, kind FROM ledger_transactions WHERE job_id IS NOT NULL")
     said_all, last_words = _read_calls(environment)
@@ -294,7 +295,7 @@ async def describe_order(environment: ChaosEnvironment, evidence: Evidence, job_
     ]
     for entry in journal:
         name = f"step {entry['step']} · plan {entry['plan']} · epoch {entry['epoch']}"
-        lines.append((entry["begun_at"].timestamp(), f"{name} begun"))
+        lines.append((entry["started_at"].timestamp(), f"{name} begun"))
         if entry["ended_at"]:
             lines.append((entry["ended_at"].timestamp(), f"{name} ended: {str(entry['result'])[:90]}"))
     lines += [(move["created_at"].timestamp(), f"ledger: {move['kind']}") for move in moves]

@@ -1,6 +1,6 @@
 """`/plan`: which plan orders go to. One card that says all, with buttons to switch; and the same in words."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import get_args
 
 from aiogram import F, Router
@@ -12,13 +12,13 @@ from handlers.context import UserContext, answer_callback
 from services.generation.registry import SERVICES
 from services.jobs.routing import Mode, PlanRouter
 from services.messaging.buttons import PlanCallback, button, keyboard, menu_button
-from storage.reports.plan_status import count_recoveries, open_jobs
+from storage.reports.order_status import count_recoveries, open_orders
 
 router = Router(name="plan")
 router.message.filter(is_admin)
 router.callback_query.filter(is_admin)
 
-_HOUR_SECONDS = 3600.0
+_HOUR = timedelta(hours=1)
 _MODES: tuple[Mode, ...] = get_args(Mode)
 _MAX_LOG_LINES = 15
 
@@ -33,18 +33,18 @@ async def plan_text(ctx: UserContext) -> str:
         if (mode := plans.service_mode(service))
     ]
     lines += ["", _inngest_line(ctx, plans)]
-    open_job_lines = [
+    open_order_lines = [
         t(
             "plan.open",
-            service=_service_name(ctx, jobs.service),
-            plan=jobs.plan,
-            running=jobs.running,
-            queued=jobs.queued,
+            service=_service_name(ctx, orders.service),
+            plan=orders.plan,
+            running=orders.running,
+            queued=orders.queued,
         )
-        for jobs in await open_jobs(db)
+        for orders in await open_orders(db)
     ]
-    recoveries = await count_recoveries(db, seconds=_HOUR_SECONDS)
-    lines += ["", *(open_job_lines or [t("plan.idle")]), ""]
+    recoveries = await count_recoveries(db, datetime.now(UTC) - _HOUR)
+    lines += ["", *(open_order_lines or [t("plan.idle")]), ""]
     lines.append(t("plan.rescues", fell_back=recoveries.fell_back, taken_over=recoveries.taken_over))
     return "\n".join(lines)
 

@@ -9,14 +9,8 @@ from handlers.admin.access import is_admin
 from handlers.context import UserContext, answer_callback
 from services.billing.refunds import preview_refund, request_payment_refund
 from services.messaging.buttons import button, keyboard, menu_button
-from storage.money.payments import (
-    Payment,
-    get_payment,
-    get_payment_by_digest,
-    get_refund,
-    latest_payments,
-    payment_digest,
-)
+from storage.money.payments import Payment, get_payment, get_payment_by_digest, latest_payments, payment_digest
+from storage.money.refunds import get_refund
 from storage.users.users import get_user
 
 router = Router(name="refunds")

@@ -17,8 +17,8 @@ from services.messaging.buttons import button, keyboard, menu_button
 from services.messaging.progress import truncate
 from storage.jobs.jobs import Job, latest_user_jobs
 from storage.money.payments import user_payments
-from storage.users.user_cards import add_note, find_user_id, get_user_card, set_blocked
-from storage.users.users import User, get_user
+from storage.reports.user_card import get_user_card
+from storage.users.users import User, add_note, find_user_id, get_user, set_blocked
 
 router = Router(name="user_card")
 router.message.filter(is_admin)

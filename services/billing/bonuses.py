@@ -9,7 +9,7 @@ from services.ledger import credits as ledger
 from services.messaging.app_context import AppContext
 from services.notifications.notices import LocalizedLine
 from services.notifications.notify import notify
-from storage.users.user_cards import add_note
+from storage.users.users import add_note
 
 MAX_BONUS_CREDITS: Final = 100_000
 """Stars: as much as Telegram's largest invoice, so that a slip of the finger stays a small one."""

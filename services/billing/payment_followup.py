@@ -40,7 +40,7 @@ async def run(context: InternalJobContext) -> dict[str, Any]:
     await steps.run("thanks", thank_user, retry_outages=True)
     referral_reward = await steps.run("reward", reward)
     if referral_reward is not None:
-        await steps.run("tell-inviter", notify_inviter, retry_outages=True)
+        await steps.run("notify-inviter", notify_inviter, retry_outages=True)
     await steps.run("note", note)
     return {"rewarded": referral_reward}
 

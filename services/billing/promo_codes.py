@@ -38,7 +38,8 @@ class NewPromoCode(BaseModel):
             raise InvalidRequest("promo.bad_code")
         expires_at = _parse_expiry(args[3], now or datetime.now(UTC))
         try:
-            return cls.model_validate({"code": code, "credits": args[1], "uses": args[2], "until": expires_at})
+            fields = {"code": code, "credits": args[1], "max_uses": args[2], "expires_at": expires_at}
+            return cls.model_validate(fields)
         except ValidationError as error:
             raise InvalidRequest("promo.bad_number", credits=_MAX_CREDITS, uses=_MAX_USES) from error
 

@@ -22,16 +22,8 @@ from services.notifications.admins import notify_admins
 from services.notifications.notices import LocalizedLine
 from services.notifications.notify import notify
 from storage.money.ledger import get_balance
-from storage.money.payments import (
-    DueRefund,
-    Payment,
-    claim_refunds,
-    finish_refund,
-    get_payment,
-    mark_refunded,
-    postpone_refund,
-    request_refund,
-)
+from storage.money.payments import Payment, get_payment, mark_refunded
+from storage.money.refunds import DueRefund, claim_refunds, finish_refund, postpone_refund, request_refund
 from storage.money.subscriptions import end_refunded_subscription
 from storage.pool import DATABASE_UNAVAILABLE, Executor
 

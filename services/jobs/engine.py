@@ -100,7 +100,7 @@ class JobEngine:
         later = SERVICES[job.service].notify_failure_later
         send = self._enqueue_failure_notification if later else partial(send_failure, self.studio)
         try:
-            await steps.run("tell", partial(send, job, failure), retry_outages=True)
+            await steps.run("notify", partial(send, job, failure), retry_outages=True)
         except Failure as error:
             logger.error("job {}: the person could not be told of {}: {}", job.id, failure.key, error)
 

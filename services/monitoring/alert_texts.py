@@ -97,7 +97,7 @@ def _ledger_lines(t: Translate, incident: Incident, ongoing: bool) -> list[str]:
             total=facts["total"],
             balances=facts["wrong_balances"],
             jobs=facts["unsettled_jobs"],
-            charges=facts.get("uncredited_charges", 0),
+            charges=facts.get("uncredited_payments", 0),
             refunds=facts.get("unposted_refunds", 0),
         )
     ]

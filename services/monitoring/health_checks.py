@@ -11,10 +11,10 @@ from services.messaging.app_context import AppContext
 from storage.incidents import Incident
 from storage.money.ledger import check_ledger
 from storage.money.topups import count_unconfirmed
-from storage.reports.incident_facts import (
+from storage.reports.order_status import (
     count_ended,
     count_failed,
-    count_fallbacks,
+    count_recoveries,
     count_unpublished,
     get_backlog,
 )
@@ -90,14 +90,14 @@ class HealthChecks:
         if plan_a.healthy or modes == {"b"}:
             return None
         since = incident_started_at(open_incident) if open_incident else plan_a.since
-        fallback_count = await count_fallbacks(self._db, since)
+        fallback_count = (await count_recoveries(self._db, since)).fell_back
         # Where Inngest was never seen, and nothing falls back, nobody misses it.
         was_there = plan_a.since != self._initial_since
         if not (open_incident or was_there or (fallback_count and now - plan_a.since > _STARTUP_GRACE)):
             return None
         facts = {
             "fell_back": fallback_count,
-            "waiting": await count_unpublished(self._db),
+            "waiting": (await count_unpublished(self._db)).orders,
             "auto": "auto" in modes,
             "a": "a" in modes,
         }
@@ -139,7 +139,7 @@ class HealthChecks:
         since = incident_started_at(incident)
         ended = await count_ended(self._db, since)
         return {
-            "fell_back": await count_fallbacks(self._db, since),
+            "fell_back": (await count_recoveries(self._db, since)).fell_back,
             "ran": {plan: ended.get(plan, 0) for plan in ("A", "B")},
             "back": self._plans.plan_a.healthy,
         }

@@ -15,9 +15,9 @@ from storage.reports.revenue import (
     OrderOutcomes,
     Unit,
     completed_orders,
-    count_active_users,
     count_buckets,
     count_outcomes,
+    count_totals,
 )
 
 Span = Literal["today", "week", "month"]
@@ -85,18 +85,12 @@ async def collect_stats(db: Executor, span: Span, now: datetime | None = None) -
     step = timedelta(hours=1) if unit == "hour" else timedelta(days=1)
     moments = [begin + number * step for number in range((end - begin) // step)]
     rows = tuple(StatsRow(buckets.get(at, Bucket(at)), costs[at]) for at in moments)
-    total = _sum_rows(begin, rows, active_users=await count_active_users(db, begin, end))
+    total = StatsRow(await count_totals(db, begin, end), sum((row.cost for row in rows), Decimal()))
     return Stats(span, unit, begin, end, rows, total, tuple(await count_outcomes(db, begin, end)))
 
 
 def _unit_for(span: Span) -> Unit:
     return "hour" if span == "today" else "day"
-
-
-def _sum_rows(begin: datetime, rows: tuple[StatsRow, ...], *, active_users: int) -> StatsRow:
-    names = [name for name in Bucket.__dataclass_fields__ if name not in ("at", "active_users")]
-    sums = {name: sum(getattr(line.bucket, name) for line in rows) for name in names}
-    return StatsRow(Bucket(begin, active_users=active_users, **sums), sum((line.cost for line in rows), Decimal()))
 
 
 def _cells(row: StatsRow) -> list[int | str]:

@@ -93,7 +93,7 @@ async def run(context: InternalJobContext) -> dict[str, Any]:
     inputs = context.job.inputs
     notice, key = Notice.model_validate(inputs["notice"]), str(inputs["key"])
     notify = partial(_notify_user, context.studio, context.job.user_id, key, notice)
-    return {"told": await context.steps.run("tell", notify, retry_outages=True)}
+    return {"told": await context.steps.run("notify", notify, retry_outages=True)}
 
 
 async def run_bulk(context: InternalJobContext) -> dict[str, Any]:
@@ -111,7 +111,8 @@ async def run_bulk(context: InternalJobContext) -> dict[str, Any]:
             notice,
             is_news,
         )
-        for outcome, count in (await context.steps.run(f"tell-{start}", notify_batch, retry_outages=True)).items():
+        outcomes = await context.steps.run(f"notify-{start}", notify_batch, retry_outages=True)
+        for outcome, count in outcomes.items():
             counts[outcome] = counts.get(outcome, 0) + count
     return {"told": counts}
 
@@ -128,7 +129,7 @@ async def run_training_error(context: InternalJobContext) -> dict[str, Any]:
         await send_failure(studio, job, Failure.from_json(inputs["failure"]))
         await mark_notification_sent(studio.db, inputs["key"])
 
-    await context.steps.run("tell", notify, retry_outages=True)
+    await context.steps.run("notify", notify, retry_outages=True)
     return {}
 
 

@@ -7,15 +7,15 @@ from uuid import UUID
 
 from storage.pool import Executor
 
-_READ = "SELECT step, epoch, begun_at, ended_at, result FROM journal WHERE job_id = $1"
+_READ = "SELECT step, epoch, started_at, ended_at, result FROM journal WHERE job_id = $1"
 
-# Both writes check the lease in the same statement: a runner with an old epoch writes nothing.
+# Both writes check the lease in the same statement: a worker with an old epoch writes nothing.
 _START = """
 INSERT INTO journal (job_id, step, epoch, plan)
 SELECT j.id, $2, j.epoch, j.plan FROM jobs j
 WHERE j.id = $1 AND j.epoch = $3 AND j.state = 'running' FOR SHARE
 ON CONFLICT (job_id, step) DO UPDATE SET epoch = EXCLUDED.epoch, plan = EXCLUDED.plan
-RETURNING begun_at"""
+RETURNING started_at"""
 
 _FINISH = """
 INSERT INTO journal (job_id, step, epoch, plan, ended_at, result)
@@ -29,7 +29,7 @@ RETURNING true"""
 
 @dataclass(frozen=True)
 class JournalEntry:
-    """`ended_at` is None for a step that was begun and of which nobody wrote down the end."""
+    """A step. `ended_at` is None when it was started and no result was stored."""
 
     step: str
     epoch: int
@@ -39,15 +39,20 @@ class JournalEntry:
 
 
 async def read_journal(db: Executor, job_id: UUID) -> dict[str, JournalEntry]:
+    """A job's steps by name."""
     return {row["step"]: JournalEntry(**dict(row)) for row in await db.fetch(_READ, job_id)}
 
 
 async def start_step(db: Executor, job_id: UUID, step: str, epoch: int) -> datetime | None:
-    """Write down that the step begins; when it first did, or None when the lease is another's."""
-    begun: datetime | None = await db.fetchval(_START, job_id, step, epoch)
-    return begun
+    """Record that the step starts.
+
+    Returns:
+        When it was first started, or None when another worker has the lease.
+    """
+    started_at: datetime | None = await db.fetchval(_START, job_id, step, epoch)
+    return started_at
 
 
 async def finish_step(db: Executor, job_id: UUID, step: str, epoch: int, result: Any) -> bool:
-    """Store the step's result. False when the lease is another's, or the step had ended."""
+    """Store the step's result. False when another worker has the lease, or the step already has a result."""
     return bool(await db.fetchval(_FINISH, job_id, step, epoch, result))

@@ -1,4 +1,4 @@
-"""Broadcasts: what is sent to whom, and how far it is. Their recipients are broadcast_recipients.py's."""
+"""Broadcasts: what is sent to which audience, and how far each is. broadcast_recipients.py has the recipients."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,39 +22,54 @@ _SET_AUDIENCE = "UPDATE broadcasts SET audience = $2 WHERE id = $1 AND state = '
 _SET_PAID = "UPDATE broadcasts SET paid = $2 WHERE id = $1 AND state = 'draft' RETURNING *"
 _SET_PROGRESS_MESSAGE = "UPDATE broadcasts SET progress_message_id = $2 WHERE id = $1"
 
-# Each is one conditional statement: of two that try, one gets the row. `runs` keys the errand that does the work.
+# Each is one conditional statement: of two attempts, one gets the row. `run_count` is part of the key of the
+# internal job that does the work.
 _START = """
-UPDATE broadcasts SET state = 'running', runs = runs + 1, started_at = now()
+UPDATE broadcasts SET state = 'running', run_count = run_count + 1, started_at = now()
 WHERE id = $1 AND state = 'draft' RETURNING *"""
 _RESTART_FOR_EDIT = """
-UPDATE broadcasts SET state = 'running', task = $2, change = $3, runs = runs + 1, ended_at = NULL
+UPDATE broadcasts SET state = 'running', task = $2, change = $3, run_count = run_count + 1, ended_at = NULL
 WHERE id = $1 AND state IN ('stopped', 'done') RETURNING *"""
 _PAUSE = "UPDATE broadcasts SET state = 'paused' WHERE id = $1 AND state = 'running' RETURNING *"
 _RESUME = """
-UPDATE broadcasts SET state = 'running', runs = runs + 1 WHERE id = $1 AND state = 'paused' RETURNING *"""
+UPDATE broadcasts SET state = 'running', run_count = run_count + 1
+WHERE id = $1 AND state = 'paused' RETURNING *"""
 _STOP = """
 UPDATE broadcasts SET state = 'stopped', ended_at = now()
 WHERE id = $1 AND state IN ('running', 'paused') RETURNING *"""
 _CONTINUE = """
-UPDATE broadcasts SET runs = runs + 1 WHERE id = $1 AND runs = $2 AND state = 'running' RETURNING *"""
+UPDATE broadcasts SET run_count = run_count + 1
+WHERE id = $1 AND run_count = $2 AND state = 'running' RETURNING *"""
 
-_CLAIM = "UPDATE broadcasts SET runner = $3 WHERE id = $1 AND runs = $2 AND state = 'running' RETURNING *"
+_CLAIM = """
+UPDATE broadcasts SET worker_id = $3 WHERE id = $1 AND run_count = $2 AND state = 'running' RETURNING *"""
 _SET_THROTTLED = """
-UPDATE broadcasts SET wait_until = greatest(wait_until, now() + make_interval(secs => $2)) WHERE id = $1"""
+UPDATE broadcasts SET throttled_until = greatest(throttled_until, now() + make_interval(secs => $2))
+WHERE id = $1"""
 _FINISH = """
 UPDATE broadcasts SET state = 'done', ended_at = now()
-WHERE id = $1 AND runner = $2 AND state = 'running'
+WHERE id = $1 AND worker_id = $2 AND state = 'running'
   AND NOT EXISTS (SELECT FROM broadcast_recipients
                   WHERE broadcast_id = $1 AND state IN ('waiting', 'sending') AND broadcasts.task = 'send')
   AND NOT EXISTS (SELECT FROM broadcast_recipients
-                  WHERE broadcast_id = $1 AND revision = 'waiting' AND broadcasts.task <> 'send')
+                  WHERE broadcast_id = $1 AND edit_state = 'waiting' AND broadcasts.task <> 'send')
 RETURNING true"""
 
 
 @dataclass(frozen=True)
 class Broadcast:
-    """`content` is by language, or under `*` for all. `runs` is how often it was started or resumed, `runner` the
-    step at work, `wait_until` the end of a pause that Telegram asked for."""
+    """A broadcast.
+
+    Attributes:
+        bot_name: The bot that sends it.
+        content: Messages by language, or under `*` for all.
+        audience: services/broadcast/content.py: Audience.
+        change: Of an edit: which version, and its new text.
+        paid: Sent faster, for Stars.
+        run_count: How often it was started or resumed.
+        worker_id: The step that is sending.
+        throttled_until: The end of a pause Telegram asked for.
+    """
 
     id: UUID
     admin_id: int
@@ -82,42 +97,49 @@ def _broadcast(row: asyncpg.Record | None) -> Broadcast | None:
 
 
 async def add_broadcast(db: Executor, broadcast_id: UUID, admin_id: int, bot_name: str) -> Broadcast:
-    """A new draft."""
+    """Create a draft."""
     added = _broadcast(await db.fetchrow(_ADD, broadcast_id, admin_id, bot_name))
     assert added is not None  # noqa: S101 - RETURNING
     return added
 
 
 async def get_broadcast(db: Executor, broadcast_id: UUID) -> Broadcast | None:
+    """The broadcast with this id, if there is one."""
     return _broadcast(await db.fetchrow(_GET, broadcast_id))
 
 
 async def latest_broadcast(db: Executor) -> Broadcast | None:
-    """The one that runs, or else the newest that was ever started."""
+    """The running broadcast, or else the newest one that was ever started."""
     return _broadcast(await db.fetchrow(_LATEST))
 
 
 async def set_content(db: Executor, broadcast_id: UUID, content: dict[str, Any]) -> Broadcast | None:
-    """None where it is no draft any more, as with all that change a draft."""
+    """Change a draft's content. Like the other changes of a draft: None when it no longer is one."""
     return _broadcast(await db.fetchrow(_SET_CONTENT, broadcast_id, content))
 
 
 async def set_audience(db: Executor, broadcast_id: UUID, audience: dict[str, Any]) -> Broadcast | None:
+    """Change a draft's audience."""
     return _broadcast(await db.fetchrow(_SET_AUDIENCE, broadcast_id, audience))
 
 
 async def set_paid(db: Executor, broadcast_id: UUID, paid: bool) -> Broadcast | None:
+    """Change whether Stars are paid for a higher rate."""
     return _broadcast(await db.fetchrow(_SET_PAID, broadcast_id, paid))
 
 
 async def set_progress_message(db: Executor, broadcast_id: UUID, message_id: int) -> None:
+    """Record the message in the admin's chat that shows the progress."""
     await db.execute(_SET_PROGRESS_MESSAGE, broadcast_id, message_id)
 
 
 async def start_broadcast(connection: Connection, broadcast_id: UUID) -> Broadcast | None:
-    """From draft to running; None where it is no draft. Raises UniqueViolationError where another one runs.
+    """Change a draft to running. None when it is not a draft.
 
-    Belongs into one transaction with its recipients and its errand, as do the two that follow.
+    Must run in one transaction with its recipients and its internal job, as must the two functions that follow.
+
+    Raises:
+        asyncpg.UniqueViolationError: Another broadcast is running.
     """
     return _broadcast(await connection.fetchrow(_START, broadcast_id))
 
@@ -125,38 +147,51 @@ async def start_broadcast(connection: Connection, broadcast_id: UUID) -> Broadca
 async def restart_for_edit(
     connection: Connection, broadcast_id: UUID, task: Task, change: dict[str, Any]
 ) -> Broadcast | None:
-    """Run again, over what was sent. Raises UniqueViolationError where another one runs."""
+    """Run an ended broadcast again, over the messages it sent. None when it has not ended.
+
+    Raises:
+        asyncpg.UniqueViolationError: Another broadcast is running.
+    """
     return _broadcast(await connection.fetchrow(_RESTART_FOR_EDIT, broadcast_id, task, change))
 
 
 async def resume_broadcast(connection: Connection, broadcast_id: UUID) -> Broadcast | None:
-    """From paused to running. Raises UniqueViolationError where another one runs."""
+    """Change from paused to running. None when it is not paused.
+
+    Raises:
+        asyncpg.UniqueViolationError: Another broadcast is running.
+    """
     return _broadcast(await connection.fetchrow(_RESUME, broadcast_id))
 
 
 async def continue_broadcast(connection: Connection, broadcast_id: UUID, run_count: int) -> Broadcast | None:
-    """Count the next run of a broadcast whose errand has had its steps. None where that is not the last one."""
+    """Count the next run of a broadcast whose internal job has used up its steps.
+
+    None when `run_count` is not its latest run.
+    """
     return _broadcast(await connection.fetchrow(_CONTINUE, broadcast_id, run_count))
 
 
 async def pause_broadcast(db: Executor, broadcast_id: UUID) -> Broadcast | None:
+    """Change from running to paused. None when it is not running."""
     return _broadcast(await db.fetchrow(_PAUSE, broadcast_id))
 
 
 async def stop_broadcast(db: Executor, broadcast_id: UUID) -> Broadcast | None:
+    """Stop it for good. None when it is neither running nor paused."""
     return _broadcast(await db.fetchrow(_STOP, broadcast_id))
 
 
 async def claim_broadcast(db: Executor, broadcast_id: UUID, run_count: int, worker_id: UUID) -> Broadcast | None:
-    """Begin to work on it: who did so before finds nothing to claim any more. None when this run is over."""
+    """Start sending: an earlier worker can claim no more recipients. None when this run is over."""
     return _broadcast(await db.fetchrow(_CLAIM, broadcast_id, run_count, worker_id))
 
 
 async def set_throttled(db: Executor, broadcast_id: UUID, seconds: float) -> None:
-    """Telegram asked for a pause; whoever sends next keeps it too."""
+    """Record that Telegram asked for a pause, so that the next worker observes it as well."""
     await db.execute(_SET_THROTTLED, broadcast_id, seconds)
 
 
 async def finish_broadcast(db: Executor, broadcast_id: UUID, worker_id: UUID) -> bool:
-    """To done, once nobody waits any more. False when somebody does, or the work is another's."""
+    """Change to done. False when recipients are still waiting, or another worker is sending."""
     return bool(await db.fetchval(_FINISH, broadcast_id, worker_id))

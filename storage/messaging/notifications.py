@@ -1,4 +1,4 @@
-"""What people were told of: each thing once, by its key; and who is told it."""
+"""Notifications: each thing is sent to a user once, by its key."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from datetime import datetime
 from storage.pool import Executor
 from storage.users.preferences import is_quiet
 
-# The same key for another try of the same thing; nothing is given back where it was noted before.
+# Another attempt at the same thing has the same key, and gets no row back.
 _RECORD = """
 INSERT INTO notifications (key, user_id) SELECT $1, id FROM users WHERE id = $2
 ON CONFLICT (key) DO NOTHING RETURNING true"""
@@ -15,17 +15,23 @@ ON CONFLICT (key) DO NOTHING RETURNING true"""
 _MARK_SENT = "UPDATE notifications SET sent_at = now() WHERE key = $1 AND sent_at IS NULL"
 
 _ADDRESSEE = """
-SELECT u.id, u.bot_name, u.language, u.active, u.blocked, u.news, u.quiet_from, u.quiet_until, n.sent_at
+SELECT u.id, u.bot_name, u.language, u.active, u.blocked, u.wants_news, u.quiet_from, u.quiet_until, n.sent_at
 FROM users u LEFT JOIN notifications n ON n.key = $2
 WHERE u.id = $1"""
 
-_KNOWN = "SELECT id FROM users WHERE id = ANY($1::bigint[]) ORDER BY id"
+_EXISTING = "SELECT id FROM users WHERE id = ANY($1::bigint[]) ORDER BY id"
 _DELETE_OLD = "DELETE FROM notifications WHERE created_at < now() - make_interval(days => $1)"
 
 
 @dataclass(frozen=True)
 class Addressee:
-    """Whoever is to be told something, as they are now. `quiet_from` and `quiet_until` are hours in UTC."""
+    """The user a notification is for.
+
+    Attributes:
+        quiet_from: Hour in UTC; None without quiet hours.
+        quiet_until: Hour in UTC; None without quiet hours.
+        sent_at: When this notification was sent, None if it was not.
+    """
 
     id: int
     bot_name: str
@@ -36,32 +42,33 @@ class Addressee:
     quiet_from: int | None
     quiet_until: int | None
     sent_at: datetime | None
-    """When they were told this already."""
 
     def is_quiet(self, now: datetime) -> bool:
-        """Whether `now` (in UTC) is in their quiet hours."""
+        """Whether `now` (in UTC) is within the user's quiet hours."""
         return is_quiet(self.quiet_from, self.quiet_until, now)
 
 
 async def record_notification(db: Executor, key: str, user_id: int) -> bool:
-    """Write down that somebody is to be told something. False where it was noted before, or nobody has this id."""
+    """Record that a user is to be notified. False when it was recorded before, or there is no such user."""
     return bool(await db.fetchval(_RECORD, key, user_id))
 
 
 async def get_addressee(db: Executor, user_id: int, key: str) -> Addressee | None:
+    """The user as they are now, and whether the notification with this key was sent. None for an unknown user."""
     row = await db.fetchrow(_ADDRESSEE, user_id, key)
     return None if row is None else Addressee(**row)
 
 
 async def mark_notification_sent(db: Executor, key: str) -> None:
+    """Record that it was sent, now, unless that is recorded already."""
     await db.execute(_MARK_SENT, key)
 
 
 async def existing_user_ids(db: Executor, user_ids: Sequence[int]) -> list[int]:
-    """Those of them whom the bot knows, each once."""
-    return [row["id"] for row in await db.fetch(_KNOWN, list(user_ids))]
+    """The ids of users the bot knows, without duplicates."""
+    return [row["id"] for row in await db.fetch(_EXISTING, list(user_ids))]
 
 
 async def delete_old_notifications(db: Executor, *, days: int) -> None:
-    """What was told long ago is not asked about any more."""
+    """Delete those recorded more than `days` ago. Their keys could be sent again."""
     await db.execute(_DELETE_OLD, days)

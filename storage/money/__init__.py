@@ -1,0 +1,1 @@
+"""The ledger, payments, refunds, subscriptions and promo codes."""

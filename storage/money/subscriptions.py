@@ -8,9 +8,9 @@ import asyncpg
 
 from storage.pool import Executor
 
-# The first payment begins it, each later one carries it on; a payment that comes late or twice shortens nothing.
+# The first payment starts it, each later one extends it; a payment that arrives late or twice shortens nothing.
 _RENEW = """
-INSERT INTO subscriptions (id, user_id, bot_name, plan, charge_id, expires_at) VALUES ($1, $2, $3, $4, $5, $6)
+INSERT INTO subscriptions (id, user_id, bot_name, tier, charge_id, expires_at) VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (id) DO UPDATE
     SET expires_at = greatest(subscriptions.expires_at, EXCLUDED.expires_at), cancelled = false"""
 _DISCOUNT = """
@@ -23,21 +23,26 @@ RETURNING true"""
 _EXPIRING = """
 SELECT * FROM subscriptions
 WHERE expires_at BETWEEN now() AND now() + make_interval(secs => $1)
-  AND told_expiry IS DISTINCT FROM expires_at ORDER BY expires_at LIMIT $2"""
+  AND reminded_for IS DISTINCT FROM expires_at ORDER BY expires_at LIMIT $2"""
 _END_REFUNDED = """
 WITH ended AS (
     UPDATE subscriptions SET cancelled = true, expires_at = now()
-    WHERE id = (SELECT topup_id FROM charges WHERE id = $1) RETURNING user_id, charge_id
+    WHERE id = (SELECT topup_id FROM payments WHERE id = $1) RETURNING user_id, charge_id
 ), undone AS (UPDATE users u SET discount_until = now() FROM ended WHERE u.id = ended.user_id)
 SELECT charge_id FROM ended"""
 _MARK_REMINDED = """
-UPDATE subscriptions SET told_expiry = expires_at
-WHERE id = $1 AND told_expiry IS DISTINCT FROM expires_at RETURNING true"""
+UPDATE subscriptions SET reminded_for = expires_at
+WHERE id = $1 AND reminded_for IS DISTINCT FROM expires_at RETURNING true"""
 
 
 @dataclass(frozen=True)
 class Subscription:
-    """`charge_id` is its first payment's, by which Telegram knows it. `cancelled`: it runs out at `expires_at`."""
+    """A user's subscription.
+
+    Attributes:
+        charge_id: Its first payment, by which Telegram identifies the subscription.
+        cancelled: It is not renewed and ends at `expires_at`.
+    """
 
     id: UUID
     user_id: int
@@ -65,31 +70,47 @@ async def renew_subscription(
     expires_at: datetime,
     discount: int,
 ) -> None:
-    """Begin it, or carry it on. `discount` is percent off every order until it ends."""
+    """Start the subscription, or extend it.
+
+    Args:
+        db: The pool or a connection.
+        subscription_id: The topup that started it.
+        user_id: Whose it is.
+        bot_name: The bot it was bought from.
+        tier: Its tier.
+        charge_id: This payment. Only the first one is kept.
+        expires_at: When it ends, unless it already ends later.
+        discount: Percent off every order until then.
+    """
     await db.execute(_RENEW, subscription_id, user_id, bot_name, tier, charge_id, expires_at)
     await db.execute(_DISCOUNT, user_id, discount, expires_at)
 
 
 async def current_subscription(db: Executor, user_id: int) -> Subscription | None:
+    """The user's subscription that has not expired, cancelled or not."""
     return _subscription(await db.fetchrow(_CURRENT, user_id))
 
 
 async def set_cancelled(db: Executor, subscription_id: UUID, user_id: int, *, cancelled: bool) -> bool:
-    """False where it is so already, has ended, or is another's."""
+    """Cancel or resume. False when it already is so, has expired, or belongs to another user."""
     return bool(await db.fetchval(_CANCEL, subscription_id, user_id, cancelled))
 
 
 async def end_refunded_subscription(db: Executor, charge_id: str) -> str | None:
-    """A month of it was refunded: it ends now, with its discount. The charge by which Telegram knows it."""
+    """End the subscription this payment was for, and its discount, now that a month of it was refunded.
+
+    Returns:
+        The charge by which Telegram identifies the subscription, or None when the payment was for something else.
+    """
     first: str | None = await db.fetchval(_END_REFUNDED, charge_id)
     return first
 
 
 async def expiring_subscriptions(db: Executor, *, seconds: float, limit: int) -> list[Subscription]:
-    """Those that end or renew within `seconds` and whose person was not told."""
+    """Those that end or renew within `seconds` and whose user has not been reminded of it."""
     return [s for row in await db.fetch(_EXPIRING, seconds, limit) if (s := _subscription(row))]
 
 
 async def mark_reminded(db: Executor, subscription_id: UUID) -> bool:
-    """Write down that the person is told of this coming end. False where they were."""
+    """Record that the user is reminded of the coming end. False when that was recorded before."""
     return bool(await db.fetchval(_MARK_REMINDED, subscription_id))

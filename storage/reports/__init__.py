@@ -1,0 +1,1 @@
+"""Read models for admins and users. Orders are counted in the view `orders`, never in the table `jobs`."""

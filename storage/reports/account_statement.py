@@ -1,4 +1,4 @@
-"""A person's account as they read it: every move in one line, newest first."""
+"""A user's account statement: every movement of credits in one line, newest first."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ import asyncpg
 
 from storage.pool import Executor
 
-# A hold and its end are one line: what the order took off the person, where it has ended with a release nothing.
-# The amounts of all lines sum to what the person has, and `balance` is that sum up to the line.
+# A hold and its capture or release are one line: what the order cost the user, nothing after a release. The
+# amounts of all lines add up to what is available, and `balance` is that sum up to the line.
 _LINES = """
 WITH moves AS (
     SELECT t.id, t.key, t.kind, t.job_id, t.created_at,
@@ -28,19 +28,26 @@ WITH moves AS (
     SELECT *, sum(amount) OVER (ORDER BY id)::bigint AS balance, count(*) OVER () AS total FROM lines
 )
 SELECT l.kind, l.key, l.settled, l.amount::bigint, l.owed, l.balance, l.created_at, l.total,
-       j.service, topup.subscription
+       j.service, topup.tier
 FROM summed l
 LEFT JOIN jobs j ON j.id = l.job_id
-LEFT JOIN charges c ON l.kind IN ('topup', 'subscription_bonus') AND c.id = substr(l.key, strpos(l.key, ':') + 1)
-LEFT JOIN topups topup ON topup.id = c.topup_id
+LEFT JOIN payments p ON l.kind IN ('topup', 'subscription_bonus') AND p.id = substr(l.key, strpos(l.key, ':') + 1)
+LEFT JOIN topups topup ON topup.id = p.topup_id
 ORDER BY l.id DESC LIMIT $2 OFFSET $3"""
 
 
 @dataclass(frozen=True)
 class StatementLine:
-    """One move. `amount` is whole Stars, below zero for what was spent or set aside; `balance` what there was to
-    spend after it. `settled` says how an order's hold stands; `owed` is what a refund left owing, below zero
-    where a debt was paid. `service` is the order's, `subscription` the plan that was paid for."""
+    """One line. Amounts are in credits.
+
+    Attributes:
+        settled: How an order's hold stands, None for all other lines.
+        amount: Below zero for what was spent or is held.
+        owed: Debt a refund left, below zero when a debt was paid.
+        balance: What was available after it.
+        service: The order's.
+        tier: The subscription tier that was paid for.
+    """
 
     kind: str
     key: str
@@ -55,7 +62,7 @@ class StatementLine:
 
 @dataclass(frozen=True)
 class StatementPage:
-    """`total` is how many lines there are in all."""
+    """A page of the statement. `total` is the number of lines on all pages."""
 
     lines: Sequence[StatementLine]
     total: int
@@ -66,6 +73,13 @@ def _line(row: asyncpg.Record) -> StatementLine:
 
 
 async def get_statement(db: Executor, user_id: int, *, page: int, size: int) -> StatementPage:
-    """Page `page`, counted from 0. One beyond the end is empty, and its total is 0."""
+    """Read a page of `size` lines.
+
+    Args:
+        db: The pool or a connection.
+        user_id: Whose statement.
+        page: From 0. One after the last is empty, and its total is 0.
+        size: Lines per page.
+    """
     rows = await db.fetch(_LINES, user_id, size, page * size)
     return StatementPage([_line(row) for row in rows], rows[0]["total"] if rows else 0)

@@ -1,4 +1,4 @@
-"""Orders, found by what an admin knows of them, and everything that is written down about one."""
+"""Orders as admins look for them, and everything that is recorded about one job."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,13 +7,11 @@ from typing import Any
 from uuid import UUID
 
 from storage.pool import Executor
-from storage.reports.dashboard import JobSummary
 
-# A condition is put in only when it is asked for, so that each search is planned for its own index.
+# Conditions are added only for what is asked for, so that each search is planned for its own index.
 _SEARCH = """
 SELECT id, service, user_id, state, plan, price, created_at, started_at, ended_at, fell_back, failure
-FROM jobs WHERE {conditions} ORDER BY created_at DESC, id DESC LIMIT $1"""
-_ORDERS = "NOT errand"
+FROM {source} WHERE {conditions} ORDER BY created_at DESC, id DESC LIMIT $1"""
 _BY_ID = "id BETWEEN {} AND {}"
 _BY_USER = "user_id = {}"
 _BY_EITHER = "(id BETWEEN {} AND {} OR user_id = {})"
@@ -23,17 +21,16 @@ _BY_PLAN = "plan = {}"
 _OLDER = "(created_at, id) < ({}, {})"
 
 _EXTRAS = """
-SELECT j.fell_back, j.shown, u.first_name, u.username, u.language, u.active
+SELECT j.fell_back, j.finalized, u.first_name, u.username, u.language, u.active
 FROM jobs j JOIN users u ON u.id = j.user_id WHERE j.id = $1"""
 _STEPS = """
-SELECT step, plan, epoch, begun_at, ended_at, result FROM journal WHERE job_id = $1
-ORDER BY begun_at, ended_at NULLS LAST"""
+SELECT step, plan, epoch, started_at, ended_at, result FROM journal WHERE job_id = $1
+ORDER BY started_at, ended_at NULLS LAST"""
 _EVENTS = "SELECT kind, at, plan, epoch, detail FROM job_events WHERE job_id = $1 ORDER BY id"
 _TRANSFERS = """
 SELECT t.id, t.key, t.kind, t.created_at, p.account, p.amount
 FROM ledger_transactions t JOIN ledger_postings p ON p.transaction_id = t.id
 WHERE t.key = ANY($1::text[]) ORDER BY t.id, p.amount"""
-# What the person had to spend after a moment.
 _AVAILABLE = """
 SELECT coalesce(sum(p.amount), 0)::bigint
 FROM ledger_postings p JOIN ledger_transactions t ON t.id = p.transaction_id
@@ -42,9 +39,13 @@ WHERE p.user_id = $1 AND p.account = 'available' AND t.created_at <= $2"""
 
 @dataclass(frozen=True)
 class JobSearch:
-    """What to look for; None means any. `ids` is a range of job ids, the first and the last of it; together with
-    `user_id` either will do. Errands are found by their id alone. `older_than` is the last line of the
-    page before."""
+    """What to look for; None means any.
+
+    Attributes:
+        ids: The first and the last job id of a range. Only this finds internal jobs. Together with `user_id`,
+            either has to match.
+        older_than: Time and id of the last line of the previous page.
+    """
 
     ids: tuple[UUID, UUID] | None = None
     user_id: int | None = None
@@ -55,8 +56,25 @@ class JobSearch:
 
 
 @dataclass(frozen=True)
+class JobSummary:
+    """A job as a line of a list. `price` is in credits."""
+
+    id: UUID
+    service: str
+    user_id: int
+    state: str
+    plan: str
+    price: int
+    created_at: datetime
+    started_at: datetime | None
+    ended_at: datetime | None
+    fell_back: bool
+    failure: str | None
+
+
+@dataclass(frozen=True)
 class JobExtras:
-    """What a job's own row does not say, and whose it is."""
+    """What `Job` does not have, and the job's user."""
 
     fell_back: bool
     finalized: bool
@@ -68,7 +86,7 @@ class JobExtras:
 
 @dataclass(frozen=True)
 class StepRecord:
-    """A step as the journal has it. `ended_at` is None where nobody wrote down its end."""
+    """A step in the journal. `ended_at` is None when no result was stored."""
 
     step: str
     plan: str
@@ -80,6 +98,8 @@ class StepRecord:
 
 @dataclass(frozen=True)
 class JobEvent:
+    """An event of a job's timeline, as the trigger on `jobs` records them."""
+
     kind: str
     at: datetime
     plan: str
@@ -89,7 +109,7 @@ class JobEvent:
 
 @dataclass(frozen=True)
 class LedgerTransfer:
-    """Credits that went from one account to another, in whole Stars."""
+    """Credits that went from one account to another."""
 
     key: str
     kind: str
@@ -100,53 +120,55 @@ class LedgerTransfer:
 
 
 async def search_jobs(db: Executor, search: JobSearch, *, limit: int) -> list[JobSummary]:
-    """Newest first."""
+    """The orders that match, newest first."""
     conditions, values = _conditions(search)
-    rows = await db.fetch(_SEARCH.format(conditions=conditions), limit, *values)
+    source = "orders" if search.ids is None else "jobs"
+    rows = await db.fetch(_SEARCH.format(source=source, conditions=conditions), limit, *values)
     return [JobSummary(**dict(row)) for row in rows]
 
 
 def _conditions(search: JobSearch) -> tuple[str, list[Any]]:
-    """The statement's conditions with numbered places, and the values that go there."""
-    found: list[tuple[str, Sequence[Any]]] = [
+    """The statement's conditions with numbered placeholders, and their values."""
+    filters: list[tuple[str, Sequence[Any]]] = [
         (_BY_SERVICE, [search.service] if search.service else []),
         (_BY_STATE, [search.state] if search.state else []),
         (_BY_PLAN, [search.plan] if search.plan else []),
         (_OLDER, search.older_than or []),
     ]
     if search.ids and search.user_id is not None:
-        found.append((_BY_EITHER, [*search.ids, search.user_id]))
+        filters.append((_BY_EITHER, [*search.ids, search.user_id]))
     elif search.ids:
-        found.append((_BY_ID, search.ids))
+        filters.append((_BY_ID, search.ids))
     elif search.user_id is not None:
-        found.append((_BY_USER, [search.user_id]))
-    conditions = [_ORDERS] if search.ids is None else []
+        filters.append((_BY_USER, [search.user_id]))
+    conditions = ["true"]
     values: list[Any] = []
-    for condition, given in found:
-        if given:
-            places = [f"${len(values) + number}" for number in range(2, len(given) + 2)]
-            conditions.append(condition.format(*places))
-            values.extend(given)
+    for condition, operands in filters:
+        if operands:
+            placeholders = [f"${len(values) + number}" for number in range(2, len(operands) + 2)]
+            conditions.append(condition.format(*placeholders))
+            values.extend(operands)
     return " AND ".join(conditions), values
 
 
 async def get_job_extras(db: Executor, job_id: UUID) -> JobExtras | None:
+    """None when there is no such job."""
     row = await db.fetchrow(_EXTRAS, job_id)
     return None if row is None else JobExtras(**dict(row))
 
 
 async def job_steps(db: Executor, job_id: UUID) -> list[StepRecord]:
-    """In the order in which they began."""
+    """The job's steps in the order in which they started."""
     return [StepRecord(**dict(row)) for row in await db.fetch(_STEPS, job_id)]
 
 
 async def job_events(db: Executor, job_id: UUID) -> list[JobEvent]:
-    """Oldest first."""
+    """The job's events, oldest first."""
     return [JobEvent(**dict(row)) for row in await db.fetch(_EVENTS, job_id)]
 
 
 async def ledger_transfers(db: Executor, keys: Sequence[str]) -> list[LedgerTransfer]:
-    """The moves with these keys, oldest first. Each of a job's moves has one posting on either side."""
+    """The transfers with these keys, oldest first. Each must have exactly two postings, as those of a job do."""
     sides: dict[str, list[Any]] = {}
     for row in await db.fetch(_TRANSFERS, list(keys)):
         sides.setdefault(row["key"], []).append(row)
@@ -164,5 +186,5 @@ async def ledger_transfers(db: Executor, keys: Sequence[str]) -> list[LedgerTran
 
 
 async def balance_at(db: Executor, user_id: int, at: datetime) -> int:
-    """The credits that a person could spend then."""
+    """The credits a user had available at that time."""
     return int(await db.fetchval(_AVAILABLE, user_id, at))

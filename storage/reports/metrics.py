@@ -1,4 +1,4 @@
-"""What stands in the database now, for /metrics: cheap to read however long the tables have grown."""
+"""The database's figures for /metrics: cheap to read however large the tables have become."""
 
 import time
 from collections import deque
@@ -7,18 +7,20 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from storage.pool import Connection
+from storage.reports.order_status import (
+    RECOVERED_ORDERS,
+    OpenOrders,
+    Unpublished,
+    count_unpublished,
+    open_orders,
+)
 
-_OPEN = """
-SELECT service, plan, state, count(*) AS count,
-       extract(epoch FROM now() - min(created_at))::float8 AS oldest_seconds
-FROM jobs WHERE state IN ('queued', 'running') GROUP BY service, plan, state"""
-_OUTBOX = "SELECT count(*) FROM outbox"
 _INCIDENTS = "SELECT kind FROM incidents WHERE closed_at IS NULL"
 
-# $1: up to where the rows have been added up for good; $2: up to where that can be done now.
-_RECOVERIES = """
-SELECT kind || ' ' || service AS name, count(*) FILTER (WHERE id <= $2) AS settled, count(*) AS total
-FROM job_events WHERE id > $1 AND kind IN ('fell_back', 'taken_over') GROUP BY name"""
+# $1: the id up to which rows have been summed for good; $2: the id up to which they can be now.
+_RECOVERIES = f"""
+SELECT e.kind || ' ' || e.service AS name, count(*) FILTER (WHERE e.id <= $2) AS settled, count(*) AS total
+FROM {RECOVERED_ORDERS} WHERE e.id > $1 GROUP BY name"""  # noqa: S608
 _LEDGER = """
 SELECT account AS name, coalesce(sum(amount) FILTER (WHERE id <= $2), 0)::bigint AS settled,
        sum(amount)::bigint AS total
@@ -26,26 +28,23 @@ FROM ledger_postings WHERE id > $1 GROUP BY account"""
 _LAST_EVENT = "SELECT coalesce(max(id), 0) FROM job_events"
 _LAST_POSTING = "SELECT coalesce(max(id), 0) FROM ledger_postings"
 _SETTLE_SECONDS: Final = 120.0
-"""Longer than any transaction of ours: ids below what was seen then are committed or will never be."""
-
-
-@dataclass(frozen=True)
-class OpenJobCount:
-    """Open jobs of one service, plan and state, and how long ago the oldest was accepted."""
-
-    service: str
-    plan: str
-    state: str
-    count: int
-    oldest_seconds: float
+"""Longer than any transaction of ours: ids below the highest one seen then are committed or never will be."""
 
 
 @dataclass(frozen=True)
 class DatabaseMetrics:
-    """`rescues` is by event and service, `ledger` is Stars by account; both since the beginning."""
+    """What /metrics shows of the database.
 
-    open: list[OpenJobCount]
-    outbox: int
+    Attributes:
+        open_orders: By service and plan.
+        unpublished: What is in the outbox.
+        incidents: The kinds of open incidents.
+        recoveries: By event and service, since the beginning.
+        ledger: Credits by account, since the beginning.
+    """
+
+    open_orders: list[OpenOrders]
+    unpublished: Unpublished
     incidents: list[str]
     recoveries: Mapping[tuple[str, str], int]
     ledger: Mapping[str, int]
@@ -53,7 +52,7 @@ class DatabaseMetrics:
 
 @dataclass
 class _RunningTotal:
-    """Sums over a table that is only added to: what is settled is read once, not again at each scrape."""
+    """Sums over an append-only table: what is settled is read once, not again at each scrape."""
 
     query: str
     last_id_query: str
@@ -79,16 +78,19 @@ class _RunningTotal:
 
 
 class MetricsReader:
+    """Reads the figures, and remembers what it has summed."""
+
     def __init__(self) -> None:
-        self._rescues = _RunningTotal(_RECOVERIES, _LAST_EVENT)
+        self._recoveries = _RunningTotal(_RECOVERIES, _LAST_EVENT)
         self._ledger = _RunningTotal(_LEDGER, _LAST_POSTING)
 
     async def read(self, db: Connection) -> DatabaseMetrics:
-        rescues = await self._rescues.read(db)
+        """The figures as they are now."""
+        recoveries = await self._recoveries.read(db)
         return DatabaseMetrics(
-            [OpenJobCount(**dict(row)) for row in await db.fetch(_OPEN)],
-            await db.fetchval(_OUTBOX),
+            await open_orders(db),
+            await count_unpublished(db),
             [row["kind"] for row in await db.fetch(_INCIDENTS)],
-            {(name.split()[0], name.split()[1]): count for name, count in rescues.items()},
+            {(name.split()[0], name.split()[1]): count for name, count in recoveries.items()},
             await self._ledger.read(db),
         )

@@ -1,4 +1,4 @@
-"""What came and went over time: people, orders, Stars, by hour or day in UTC."""
+"""Users, orders and credits over time, by hour or day in UTC, and as totals: for /stats and the daily summary."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,45 +8,63 @@ from storage.pool import Executor
 
 Unit = Literal["hour", "day"]
 
-# A refund to Telegram lessens what was paid in; one of an order's price lessens what was earned.
+# $3 is `hour`, `day`, or `all` for one bucket that starts at $1. A refund by Telegram reduces what was paid; a
+# refund of an order's price reduces what was earned.
 _COUNTS = """
-SELECT date_trunc($3, created_at, 'UTC') AS at, 'new_users' AS what, count(*)::bigint AS amount
-FROM users WHERE created_at >= $1 AND created_at < $2 GROUP BY 1
+WITH new AS (
+    SELECT CASE $3 WHEN 'all' THEN $1 ELSE date_trunc($3, created_at, 'UTC') END AS at
+    FROM users WHERE created_at >= $1 AND created_at < $2
+), placed AS (
+    SELECT CASE $3 WHEN 'all' THEN $1 ELSE date_trunc($3, created_at, 'UTC') END AS at, user_id
+    FROM orders WHERE created_at >= $1 AND created_at < $2
+), ended AS (
+    SELECT CASE $3 WHEN 'all' THEN $1 ELSE date_trunc($3, ended_at, 'UTC') END AS at, state, plan
+    FROM orders WHERE ended_at >= $1 AND ended_at < $2
+), posted AS (
+    SELECT CASE $3 WHEN 'all' THEN $1 ELSE date_trunc($3, t.created_at, 'UTC') END AS at,
+           CASE WHEN p.account = 'revenue' THEN 'earned'
+                WHEN t.kind = 'refund' THEN 'refunded' ELSE 'paid' END AS what,
+           CASE WHEN p.account = 'revenue' OR t.kind = 'refund' THEN p.amount ELSE -p.amount END AS credits
+    FROM ledger_transactions t JOIN ledger_postings p ON p.transaction_id = t.id
+    WHERE t.created_at >= $1 AND t.created_at < $2 AND p.account IN ('revenue', 'stars')
+)
+SELECT at, 'new_users' AS what, count(*)::bigint AS amount FROM new GROUP BY at
 UNION ALL
-SELECT date_trunc($3, created_at, 'UTC'), unnest(ARRAY['orders', 'active_users']),
-       unnest(ARRAY[count(*), count(DISTINCT user_id)])
-FROM jobs WHERE created_at >= $1 AND created_at < $2 AND NOT errand GROUP BY 1
+SELECT at, unnest(ARRAY['orders', 'active_users']), unnest(ARRAY[count(*), count(DISTINCT user_id)])
+FROM placed GROUP BY at
 UNION ALL
-SELECT date_trunc($3, ended_at, 'UTC'), state, count(*)
-FROM jobs WHERE ended_at >= $1 AND ended_at < $2 AND NOT errand GROUP BY 1, 2
+SELECT at, state, count(*) FROM ended GROUP BY at, state
 UNION ALL
-SELECT date_trunc($3, t.created_at, 'UTC'),
-       CASE WHEN p.account = 'revenue' THEN 'earned' WHEN t.kind = 'refund' THEN 'refunded' ELSE 'paid' END,
-       sum(CASE WHEN p.account = 'revenue' OR t.kind = 'refund' THEN p.amount ELSE -p.amount END)::bigint
-FROM ledger_transactions t JOIN ledger_postings p ON p.transaction_id = t.id
-WHERE t.created_at >= $1 AND t.created_at < $2 AND p.account IN ('revenue', 'stars') GROUP BY 1, 2"""
+SELECT at, 'on_plan_' || lower(plan), count(*) FROM ended WHERE state = 'succeeded' GROUP BY at, plan
+UNION ALL
+SELECT at, what, sum(credits)::bigint FROM posted GROUP BY at, what"""
 
 _OUTCOMES = """
 SELECT service, count(*) FILTER (WHERE state = 'succeeded') AS succeeded,
        count(*) FILTER (WHERE state = 'failed') AS failed, count(*) FILTER (WHERE state = 'cancelled') AS cancelled
-FROM jobs WHERE ended_at >= $1 AND ended_at < $2 AND NOT errand GROUP BY service
+FROM orders WHERE ended_at >= $1 AND ended_at < $2 GROUP BY service
 ORDER BY count(*) DESC, service"""
 
 _COMPLETED = """
 SELECT date_trunc($3, ended_at, 'UTC') AS at, service, count(*) AS count, price,
        jsonb_strip_nulls(jsonb_build_object('model', inputs -> 'model', 'count', inputs -> 'count',
                                             'seconds', inputs -> 'seconds', 'steps', inputs -> 'steps')) AS inputs
-FROM jobs WHERE ended_at >= $1 AND ended_at < $2 AND state = 'succeeded' AND NOT errand GROUP BY 1, 2, 4, 5"""
-
-_ACTIVE = """
-SELECT count(DISTINCT user_id) FROM jobs WHERE created_at >= $1 AND created_at < $2 AND NOT errand"""
+FROM orders WHERE ended_at >= $1 AND ended_at < $2 AND state = 'succeeded' GROUP BY 1, 2, 4, 5"""
 
 
 @dataclass(frozen=True)
 class Bucket:
-    """What one hour or day, from `at` on, had. `active_users` ordered something; `succeeded`, `failed` and
-    `cancelled` are orders that ended then; the rest are whole Stars: `earned` by orders (what admins gave back of
-    their prices is taken off), `paid` in, and `refunded` by Telegram."""
+    """What happened in one hour, day or other period that starts at `at`.
+
+    Attributes:
+        active_users: Users who placed an order.
+        succeeded: Orders that ended so then, as are `failed` and `cancelled`.
+        on_plan_a: How many of the successful orders ended on Plan A.
+        on_plan_b: How many of them ended on Plan B.
+        earned: Credits captured for orders, less what admins refunded of their prices.
+        paid: Stars paid in.
+        refunded: Stars refunded by Telegram.
+    """
 
     at: datetime
     new_users: int = 0
@@ -55,6 +73,8 @@ class Bucket:
     succeeded: int = 0
     failed: int = 0
     cancelled: int = 0
+    on_plan_a: int = 0
+    on_plan_b: int = 0
     earned: int = 0
     paid: int = 0
     refunded: int = 0
@@ -72,7 +92,7 @@ class OrderOutcomes:
 
 @dataclass(frozen=True)
 class CompletedOrders:
-    """`count` orders of a service with the same price and the same inputs, as far as these say what they cost."""
+    """Successful orders of a service with the same price, in credits, and the same inputs that affect our cost."""
 
     at: datetime
     service: str
@@ -82,22 +102,32 @@ class CompletedOrders:
 
 
 async def count_buckets(db: Executor, begin: datetime, end: datetime, unit: Unit) -> list[Bucket]:
-    """From `begin` up to `end`, without those in which nothing happened; the oldest first."""
-    found: dict[datetime, dict[str, int]] = {}
+    """Count by hour or day, from `begin` until before `end`.
+
+    Returns:
+        The buckets in which anything happened, oldest first.
+    """
+    return await _count(db, begin, end, unit)
+
+
+async def count_totals(db: Executor, begin: datetime, end: datetime) -> Bucket:
+    """Count everything from `begin` until before `end`, each active user once."""
+    buckets = await _count(db, begin, end, "all")
+    return buckets[0] if buckets else Bucket(begin)
+
+
+async def _count(db: Executor, begin: datetime, end: datetime, unit: str) -> list[Bucket]:
+    counts: dict[datetime, dict[str, int]] = {}
     for row in await db.fetch(_COUNTS, begin, end, unit):
-        found.setdefault(row["at"], {})[row["what"]] = row["amount"]
-    return [Bucket(at, **counts) for at, counts in sorted(found.items())]
+        counts.setdefault(row["at"], {})[row["what"]] = row["amount"]
+    return [Bucket(at, **values) for at, values in sorted(counts.items())]
 
 
 async def count_outcomes(db: Executor, begin: datetime, end: datetime) -> list[OrderOutcomes]:
-    """The services with the most orders first."""
+    """How orders ended from `begin` until before `end`, the services with the most orders first."""
     return [OrderOutcomes(**dict(row)) for row in await db.fetch(_OUTCOMES, begin, end)]
 
 
 async def completed_orders(db: Executor, begin: datetime, end: datetime, unit: Unit) -> list[CompletedOrders]:
+    """The successful orders from `begin` until before `end`, grouped by hour or day and by what they cost us."""
     return [CompletedOrders(**dict(row)) for row in await db.fetch(_COMPLETED, begin, end, unit)]
-
-
-async def count_active_users(db: Executor, begin: datetime, end: datetime) -> int:
-    """People who ordered something, each once."""
-    return int(await db.fetchval(_ACTIVE, begin, end))

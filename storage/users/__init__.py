@@ -1,0 +1,1 @@
+"""Users, their preferences, referrals and assets."""

@@ -1,14 +1,14 @@
-"""Who came by whose invitation, and what that brought."""
+"""Who was invited by whom, and how many of these invitations were rewarded."""
 
 from dataclasses import dataclass
 
 from storage.pool import Connection, Executor
 
-# Two people who take each other's link at once would close a loop that neither statement sees: one at a time.
+# Two users who open each other's link at the same time would close a loop neither statement sees: one at a time.
 _ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtext('invites'))"
 
-# Somebody who has ordered or paid is nobody's guest any more. The inviter's own inviters, up to the first, must
-# not be the person: that would be a loop.
+# A user who has ordered or paid can no longer be invited. The inviter's own inviters, all the way up, must not
+# include the user: that would be a loop.
 _SET_INVITER = """
 WITH RECURSIVE above AS (
     SELECT id, invited_by FROM users WHERE id = $2 AND NOT blocked
@@ -18,35 +18,37 @@ WITH RECURSIVE above AS (
 UPDATE users SET invited_by = $2
 WHERE id = $1 AND invited_by IS NULL AND id <> $2
   AND EXISTS (SELECT FROM above) AND NOT EXISTS (SELECT FROM above WHERE above.id = $1)
-  AND NOT EXISTS (SELECT FROM jobs WHERE user_id = $1 AND NOT errand)
-  AND NOT EXISTS (SELECT FROM charges WHERE user_id = $1)
+  AND NOT EXISTS (SELECT FROM orders WHERE user_id = $1)
+  AND NOT EXISTS (SELECT FROM payments WHERE user_id = $1)
 RETURNING true"""
 
 _COUNT = """
-SELECT count(*) AS came, count(t.id) AS rewarded
+SELECT count(*) AS invited, count(t.id) AS rewarded
 FROM users u LEFT JOIN ledger_transactions t ON t.key = 'referral:' || u.id
 WHERE u.invited_by = $1"""
 
 
 @dataclass(frozen=True)
 class ReferralCounts:
-    """People who came by somebody's link, and those of them whose first payment brought the bonus."""
+    """Users who came by somebody's link, and those of them whose first payment earned the bonus."""
 
     invited: int
     rewarded: int
 
 
 async def set_inviter(connection: Connection, user_id: int, inviter_id: int) -> bool:
-    """Write down by whose link a new person came, once. False for who is known already, for one's own link, for
-    a loop and for an inviter who is not there.
+    """Record whose link a new user came by, once. Must run inside a transaction.
 
-    Belongs inside a transaction.
+    Returns:
+        False for a user who has an inviter, has ordered or has paid, for one's own link, for a loop, and for an
+        inviter who is blocked or unknown.
     """
     await connection.execute(_ONE_AT_A_TIME)
     return bool(await connection.fetchval(_SET_INVITER, user_id, inviter_id))
 
 
 async def count_referrals(db: Executor, inviter_id: int) -> ReferralCounts:
+    """Count the users this one has invited."""
     row = await db.fetchrow(_COUNT, inviter_id)
     assert row is not None  # noqa: S101 - an aggregate has one row
     return ReferralCounts(**dict(row))

@@ -1,4 +1,4 @@
-"""The people the bot knows."""
+"""The users of the bot."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,19 +9,25 @@ from storage.pool import Executor
 
 _GET = "SELECT * FROM users WHERE id = $1"
 
+# Telegram may give a released username to somebody else: the user seen with it last has it now.
+_FIND_ID = "SELECT id FROM users WHERE lower(username) = lower($1) ORDER BY last_seen_at DESC LIMIT 1"
+
 _REGISTER = """
 INSERT INTO users (id, bot_name, language, username, first_name) VALUES ($1, $2, $3, $4, $5)
 ON CONFLICT (id) DO NOTHING RETURNING true"""
 
 _SET_LANGUAGE = "UPDATE users SET language = $2, language_chosen = true WHERE id = $1"
 _INVITER = "SELECT i.* FROM users u JOIN users i ON i.id = u.invited_by WHERE u.id = $1"
-_ACCEPT_TERMS = "UPDATE users SET terms_at = now() WHERE id = $1 AND terms_at IS NULL"
+_ACCEPT_TERMS = "UPDATE users SET terms_accepted_at = now() WHERE id = $1 AND terms_accepted_at IS NULL"
 _SET_INACTIVE = "UPDATE users SET active = false WHERE id = $1 AND active"
+_SET_BLOCKED = "UPDATE users SET blocked = $2 WHERE id = $1 AND blocked <> $2 RETURNING true"
+_ADD_NOTE = """
+UPDATE users SET notes = concat_ws(chr(10), nullif(notes, ''), $2::text) WHERE id = $1 RETURNING true"""
 
 
 @dataclass(frozen=True)
 class TelegramProfile:
-    """What Telegram says of a person, and the bot they wrote to."""
+    """What Telegram reports about a user, and the bot they wrote to."""
 
     id: int
     bot_name: str
@@ -32,7 +38,14 @@ class TelegramProfile:
 
 @dataclass(frozen=True)
 class User:
-    """`language` is what we speak with the person: chosen in /language, or Telegram's."""
+    """A user of the bot.
+
+    Attributes:
+        language: The one the bot uses with them: chosen in /language, or Telegram's.
+        active: False after Telegram reported that they blocked the bot or closed their account.
+        blocked: By an admin; the bot does nothing for them.
+        discount: Percent off every order, from a current subscription.
+    """
 
     id: int
     bot_name: str
@@ -42,9 +55,7 @@ class User:
     first_name: str
     active: bool
     blocked: bool = False
-    """By an admin: the bot does nothing for them."""
     discount: int = 0
-    """Percent off every order, by a subscription that runs."""
     terms_accepted: bool = False
 
 
@@ -60,34 +71,54 @@ def _user_from_row(row: asyncpg.Record) -> User:
         active=row["active"],
         blocked=row["blocked"],
         discount=row["discount"] if until is not None and until > datetime.now(UTC) else 0,
-        terms_accepted=row["terms_at"] is not None,
+        terms_accepted=row["terms_accepted_at"] is not None,
     )
 
 
 async def get_user(db: Executor, user_id: int) -> User | None:
+    """The user with this Telegram id, if the bot knows them."""
     row = await db.fetchrow(_GET, user_id)
     return None if row is None else _user_from_row(row)
 
 
+async def find_user_id(db: Executor, username: str) -> int | None:
+    """The id of the user with this username, in upper or lower case."""
+    found: int | None = await db.fetchval(_FIND_ID, username)
+    return found
+
+
 async def register_user(db: Executor, profile: TelegramProfile) -> bool:
-    """Write down a new person. False when they were known already."""
+    """Store a new user. False when the user is already known."""
     p = profile
     return bool(await db.fetchval(_REGISTER, p.id, p.bot_name, p.language, p.username, p.first_name))
 
 
 async def accept_terms(db: Executor, user_id: int) -> None:
+    """Record that the user accepts the terms; the first time counts."""
     await db.execute(_ACCEPT_TERMS, user_id)
 
 
 async def get_inviter(db: Executor, user_id: int) -> User | None:
+    """The user whose link this one came by."""
     row = await db.fetchrow(_INVITER, user_id)
     return None if row is None else _user_from_row(row)
 
 
 async def set_language(db: Executor, user_id: int, language: str) -> None:
+    """Set the language the user chose. Telegram's no longer changes it."""
     await db.execute(_SET_LANGUAGE, user_id, language)
 
 
 async def set_inactive(db: Executor, user_id: int) -> None:
-    """Telegram said that the person blocked the bot or closed the account."""
+    """Record that the user has blocked the bot or closed their account."""
     await db.execute(_SET_INACTIVE, user_id)
+
+
+async def set_blocked(db: Executor, user_id: int, *, blocked: bool) -> bool:
+    """Block or unblock a user. False when it already is so, or there is no such user."""
+    return bool(await db.fetchval(_SET_BLOCKED, user_id, blocked))
+
+
+async def add_note(db: Executor, user_id: int, line: str) -> bool:
+    """Add a line to the admins' notes about a user. False when there is no such user."""
+    return bool(await db.fetchval(_ADD_NOTE, user_id, line))

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 import aiohttp
 
 from sandbox.inngest import Clock, InngestServer, ServerKeys
+from tests.support.processes.orphans import kill_with_parent
 
 STAND_IN = "stand-in"
 DEV_SERVER = "INNGEST_DEV_URL"
@@ -60,7 +61,7 @@ async def _binary(path: str, keys: ServerKeys | None) -> AsyncIterator[str]:
     environment = {**os.environ, "INTERNAL_CONNECT_MAINTENANCE": "1", "DO_NOT_TRACK": "1"}
     with TemporaryDirectory() as folder, (Path(folder) / "log").open("wb") as log:
         server = await asyncio.create_subprocess_exec(
-            path, *flags, cwd=folder, env=environment, stdout=log, stderr=log
+            *(path, *flags), cwd=folder, env=environment, stdout=log, stderr=log, preexec_fn=kill_with_parent
         )
         try:
             url = f"http://127.0.0.1:{port}"

@@ -27,6 +27,7 @@ from tests.support.inngest_kit import (
     message_contains_name,
     processed_in_utc,
 )
+from tests.support.processes.orphans import kill_with_parent
 
 SECONDS = 30.0
 FAILING_NAME = "Unlucky"
@@ -67,7 +68,11 @@ async def client(environment: ContractEnvironment, greeter: Greeter) -> AsyncIte
 
 async def output_of(*command: str, **environment: str) -> str:
     process = await asyncio.create_subprocess_exec(
-        *command, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE, env=environment or None
+        *command,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=environment or None,
+        preexec_fn=kill_with_parent,
     )
     out, err = await process.communicate()
     assert process.returncode == 0, err.decode()

@@ -4,6 +4,7 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import asyncpg
@@ -16,14 +17,12 @@ from storage.reports.dashboard import (
     MINUTES,
     AccountFlow,
     EndedStats,
-    OpenOrders,
     account_flows_today,
     ended_stats,
-    latest_orders,
     latest_timeline,
-    open_orders,
 )
-from storage.reports.plan_status import count_recoveries
+from storage.reports.job_detail import JobSearch, JobSummary, search_jobs
+from storage.reports.order_status import OpenOrders, count_recoveries, open_orders
 from web.dashboard.broadcasts import broadcast_section
 from web.dashboard.formatting import service_names
 from web.dashboard.timeline import timeline_entries
@@ -38,7 +37,7 @@ _BACKOFF_FACTOR = 10
 """A database that needs long to answer is left alone for ten times as long."""
 _MONEY_INTERVAL_SECONDS = 10.0
 _BROADCAST_INTERVAL_SECONDS = 2.0
-_HOUR_SECONDS = 3600.0
+_HOUR = timedelta(hours=1)
 _MAX_JOBS = 8
 _MAX_TIMELINE_ENTRIES = 30
 _PLANS = ("A", "B")
@@ -85,7 +84,7 @@ class LiveSnapshot:
     async def _collect(self) -> Sections:
         db = self._app_context.db
         ended, queues = await ended_stats(db), await open_orders(db)
-        recoveries = await count_recoveries(db, seconds=_HOUR_SECONDS)
+        recoveries = await count_recoveries(db, datetime.now(UTC) - _HOUR)
         events = await latest_timeline(db, limit=_MAX_TIMELINE_ENTRIES)
         changes = await self._plans.mode_changes(limit=_MAX_TIMELINE_ENTRIES)
         sections = {
@@ -106,7 +105,7 @@ class LiveSnapshot:
             "money": await self._money_section(queues),
             "broadcast": await self._broadcast_section(),
             "health": self._health_section(),
-            "jobs": [_job_line(job) for job in await latest_orders(db, limit=_MAX_JOBS)],
+            "jobs": [_job_line(job) for job in await search_jobs(db, JobSearch(), limit=_MAX_JOBS)],
             "trouble": {},
             "pulse": {"at": time.time()},
         }
@@ -193,7 +192,7 @@ def _minutes_section(ended: Iterable[EndedStats]) -> dict[str, Any]:
     return minutes
 
 
-def _job_line(job: Any) -> dict[str, Any]:
+def _job_line(job: JobSummary) -> dict[str, Any]:
     return {
         "id": str(job.id),
         "service": job.service,

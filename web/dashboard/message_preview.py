@@ -44,7 +44,7 @@ async def preview_messages(
     outcomes = {step.step: step.result or {} for step in steps if step.ended_at is not None}
     if job.state == "succeeded":
         previews.append(await _result_preview(app_context, job, steps, outcomes))
-    elif job.state == "failed" and "value" in outcomes.get("tell", {}):
+    elif job.state == "failed" and "value" in outcomes.get("notify", {}):
         previews.append(_failure_preview(app_context, job, outcomes))
     if any(move.kind == "refund_job" for move in transfers):
         previews.append(
@@ -97,7 +97,7 @@ def _failure_preview(app_context: AppContext, job: Job, outcomes: dict[str, Any]
     lines = [headline(app_context, job), t(job.language, key, **params)]
     if job.price:
         lines.append(t(job.language, "failure.returned", job.price))
-    ids = _message_ids(outcomes.get("tell"))
+    ids = _message_ids(outcomes.get("notify"))
     return MessagePreview("Why there is no result", _html("\n".join(lines)), tuple(ids))
 
 

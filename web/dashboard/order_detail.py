@@ -27,10 +27,10 @@ from web.dashboard.redaction import redact, redacted_json
 _EVENT_TITLES = {
     "accepted": "Accepted",
     "fell_back": "Fell back to Plan B: Inngest is away",
-    "begun": "Begun",
+    "started": "Started",
     "taken_over": "Taken over",
     "handed_over": "Handed over: its process stops",
-    "stopped": "Stopped",
+    "cancel_requested": "Cancellation requested",
     "ended": "Ended",
 }
 _TRANSFER_TITLES = {

@@ -7,8 +7,7 @@ from datetime import datetime
 from urllib.parse import urlencode
 from uuid import UUID
 
-from storage.reports.dashboard import JobSummary
-from storage.reports.job_detail import JobSearch
+from storage.reports.job_detail import JobSearch, JobSummary
 
 PAGE_SIZE = 25
 STATES = ("queued", "running", "succeeded", "failed", "cancelled")

@@ -60,7 +60,7 @@ async def ann(environment: Environment) -> AsyncIterator[SandboxUser]:
     ann = environment.user(next(_ids))
     await ann.send_text("/start")
     await ann.wait_for_button("Text to image")
-    await environment.db.execute("UPDATE users SET terms_at = now() WHERE id = $1", ann.id)
+    await environment.db.execute("UPDATE users SET terms_accepted_at = now() WHERE id = $1", ann.id)
     yield ann
     await environment.telegram.call("DELETE", "/sim/fault")
 
@@ -99,10 +99,11 @@ async def tap_refund(environment: Environment, charge: str, stars: int = 50) -> 
     """Tap the card's button, and wait until the outbox is through; the time between tries is not waited for."""
     tapped_at = await environment.db.fetchval("SELECT now()")
     await environment.user(ADMIN).tap(chat_text("refund.sure", stars=stars))
-    query = "SELECT count(*) FROM refunds WHERE charge_id = $1 AND asked_at >= $2 AND done_at IS NOT NULL"
+    query = "SELECT count(*) FROM refunds WHERE charge_id = $1 AND requested_at >= $2 AND done_at IS NOT NULL"
+    make_due = "UPDATE refunds SET next_attempt_at = now() WHERE done_at IS NULL AND error <> ''"
 
     async def done() -> bool:
-        await environment.db.execute("UPDATE refunds SET next_at = now() WHERE done_at IS NULL AND error <> ''")
+        await environment.db.execute(make_due)
         return bool(await environment.db.fetchval(query, charge, tapped_at))
 
     await wait_until(done, what="the refund is done")
@@ -161,7 +162,7 @@ async def test_what_telegram_has_refunded_already_counts_as_done(
     )
     await refund(environment, charge)
     assert await get_balance(environment.db, ann.id) == Balance(0, 0)
-    assert await environment.db.fetchval("SELECT refunded_at IS NOT NULL FROM charges WHERE id = $1", charge)
+    assert await environment.db.fetchval("SELECT refunded_at IS NOT NULL FROM payments WHERE id = $1", charge)
 
 
 async def test_what_telegram_refuses_for_good_is_told_and_may_be_asked_for_again(
@@ -222,7 +223,7 @@ async def test_reconcile_credits_what_was_lost_and_takes_back_what_was_refunded_
     listed[other].amount = 90
     del listed[unlisted]
     await environment.db.execute(
-        """UPDATE charges SET created_at = created_at - interval '1 hour',
+        """UPDATE payments SET created_at = created_at - interval '1 hour',
         refunded_at = refunded_at - interval '1 hour' WHERE user_id = $1""",
         ann.id,
     )
@@ -237,9 +238,9 @@ async def test_reconcile_credits_what_was_lost_and_takes_back_what_was_refunded_
     assert right not in found
     assert "All the same" not in found
     assert await get_balance(environment.db, ann.id) == Balance(120, 0)
-    assert await environment.db.fetchval("SELECT count(*) FROM charges WHERE id = $1", lost) == 1
+    assert await environment.db.fetchval("SELECT count(*) FROM payments WHERE id = $1", lost) == 1
     assert (
-        await environment.db.fetchval("SELECT count(*) FROM charges WHERE id = ANY($1::text[])", [gone, stranger])
+        await environment.db.fetchval("SELECT count(*) FROM payments WHERE id = ANY($1::text[])", [gone, stranger])
         == 0
     )
 
@@ -359,7 +360,7 @@ async def test_who_is_blocked_is_told_once_and_answered_by_support_only(
 
 
 async def _made_for(environment: Environment, user: SandboxUser) -> bool:
-    query = "SELECT count(*) > 0 FROM jobs WHERE user_id = $1 AND state = 'running' AND NOT errand"
+    query = "SELECT count(*) > 0 FROM jobs WHERE user_id = $1 AND state = 'running' AND NOT internal"
     return bool(environment.replicate.predictions) and bool(await environment.db.fetchval(query, user.id))
 
 

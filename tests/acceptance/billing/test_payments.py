@@ -99,7 +99,7 @@ async def test_five_times_the_same_payment_on_two_processes_is_one_credit(enviro
     assert await asyncio.gather(*sent) == [200] * 5
     await wait_for_internal_jobs(environment, 1)
     assert await get_balance(environment.db, 1001) == Balance(49, 0)
-    assert await environment.db.fetchval("SELECT count(*) FROM charges") == 1
+    assert await environment.db.fetchval("SELECT count(*) FROM payments") == 1
     assert len(await ann.photo_messages()) == 1
     assert (await check_ledger(environment.db)).is_consistent
 
@@ -132,7 +132,7 @@ async def test_what_is_forged_is_refused_before_the_payment(environment: Environ
         answer = (await environment.telegram.api_calls("answerPreCheckoutQuery"))[-1]["params"]
         assert answer["ok"] in (False, "false"), json.dumps(answer)
         assert answer["error_message"] == person.text(key)
-    assert await environment.db.fetchval("SELECT count(*) FROM topups WHERE checked_at IS NOT NULL") == 0
+    assert await environment.db.fetchval("SELECT count(*) FROM topups WHERE approved_at IS NOT NULL") == 0
     assert await get_balance(environment.db, 1001) == Balance(0, 0)
 
 
@@ -177,7 +177,7 @@ async def test_a_refund_elsewhere_takes_the_credits_back_and_what_is_spent_is_ow
     await invoice(ann)
     await pay(ann)
     await ann.wait_for_text(ann.text("progress.succeeded", price=1))
-    charge = await environment.db.fetchval("SELECT id FROM charges")
+    charge = await environment.db.fetchval("SELECT id FROM payments")
     await environment.telegram.call(
         "POST",
         f"/bot{BOT_TOKEN}/refundStarPayment",

@@ -88,7 +88,7 @@ async def renew(user: SandboxUser) -> dict[str, Any]:
 
 async def payments(environment: Environment, user: SandboxUser) -> list[tuple[int, bool]]:
     rows = await environment.db.fetch(
-        "SELECT stars, recurring FROM charges WHERE user_id = $1 ORDER BY created_at", user.id
+        "SELECT stars, recurring FROM payments WHERE user_id = $1 ORDER BY created_at", user.id
     )
     return [(row["stars"], row["recurring"]) for row in rows]
 
@@ -189,7 +189,7 @@ async def test_the_discount_is_on_the_card_and_in_the_charge(environment: Enviro
     await ann.tap("Create · 4 ⭐")
     await ann.wait_for_text(ann.text("progress.succeeded", price=4))
     assert await get_balance(environment.db, ann.id) == Balance(STARS + 1800 - 4, 0)
-    prices = "SELECT array_agg(price) FROM jobs WHERE user_id = $1 AND NOT errand"
+    prices = "SELECT array_agg(price) FROM jobs WHERE user_id = $1 AND NOT internal"
     assert await environment.db.fetchval(prices, ann.id) == [4]
 
 
@@ -207,7 +207,7 @@ async def test_what_costs_more_than_the_button_says_is_not_ordered(environment: 
     await ann.wait_for_button("Create · 5 ⭐", after=card["message_id"])
     assert ann.text("order.dearer") in await environment.telegram.toasts()
     assert (
-        await environment.db.fetchval("SELECT count(*) FROM jobs WHERE user_id = $1 AND NOT errand", ann.id) == 0
+        await environment.db.fetchval("SELECT count(*) FROM jobs WHERE user_id = $1 AND NOT internal", ann.id) == 0
     )
     await ann.tap("Create · 5 ⭐")
     await ann.wait_for_text(ann.text("progress.succeeded", price=5))

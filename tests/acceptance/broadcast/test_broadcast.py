@@ -73,7 +73,7 @@ async def start(environment: Environment, admin: SandboxUser, *, paid: bool = Fa
         lambda: environment.db.fetchval("SELECT true FROM users WHERE id = $1", admin.id),
         what="the admin is known",
     )
-    await environment.db.execute("UPDATE users SET news = false WHERE id = $1", admin.id)
+    await environment.db.execute("UPDATE users SET wants_news = false WHERE id = $1", admin.id)
     broadcast = await add_broadcast(environment.db, uuid4(), admin.id, "main")
     content = Content(chat_id=admin.id, message_ids=(sent["message"]["message_id"],), kind="text", html="/start")
     await set_content(environment.db, broadcast.id, {"*": content.model_dump(mode="json")})
@@ -117,7 +117,7 @@ async def active(environment: Environment) -> set[int]:
 async def test_composed_in_the_chat_and_sent(environment: Environment, admin: SandboxUser, plan: PlanName) -> None:
     people = await add_users(environment, 20)
     await environment.db.execute("UPDATE users SET language = 'ru' WHERE id = $1", people[0])
-    await environment.db.execute("UPDATE users SET news = false WHERE id = $1", people[1])
+    await environment.db.execute("UPDATE users SET wants_news = false WHERE id = $1", people[1])
     await environment.db.execute("UPDATE users SET blocked = true WHERE id = $1", people[2])
     hour = datetime.now(UTC).hour
     await set_quiet_hours(environment.db, people[3], (hour - 1) % 24, (hour + 2) % 24)

@@ -163,7 +163,7 @@ async def _pictures_of_the_person(ends_well: OrderChecker, name: str, service: s
     result = await ann.confirm_order(price)
     await ends_well(service, price)
     asked = studio.offline_requests("image")[-1][0]
-    row = await studio.db.fetchrow("SELECT trigger FROM own_models WHERE user_id = $1", ann.id)
+    row = await studio.db.fetchrow("SELECT trigger_word FROM user_models WHERE user_id = $1", ann.id)
     assert row is not None
     assert asked.prompt == f"{row['trigger']}, on the moon", "the trigger word is put into the prompt"
     uploaded = [media.decode_image(one) for one in make_photos()]
@@ -288,11 +288,10 @@ async def test_lip_sync_of_a_video(ann: ConversationUser, check_order: OrderChec
 async def test_training(trained: "Trained", kind: str) -> None:
     ends_well = await trained(TRAININGS[kind])
     ann, studio = ends_well.guest, ends_well.stage
-    rows = await studio.db.fetch("SELECT * FROM own_models WHERE user_id = $1", ann.id)
+    rows = await studio.db.fetch("SELECT * FROM user_models WHERE user_id = $1", ann.id)
     assert [(row["kind"], row["name"]) for row in rows] == [(kind, "Studio me")]
-    works = [
-        work for work in studio.offline_requests("training") if work[0].input["trigger_word"] == rows[0]["trigger"]
-    ]
+    trigger_word = rows[0]["trigger_word"]
+    works = [work for work in studio.offline_requests("training") if work[0].input["trigger_word"] == trigger_word]
     ((asked, files),) = works
     (archive,) = files
     assert unzip(archive) == make_photos(), "the zip holds the photos, each byte of them"

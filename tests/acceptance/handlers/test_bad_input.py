@@ -289,7 +289,7 @@ async def test_stars_spent_between_the_card_and_its_confirmation(environment: En
     (job,) = await environment.wait_for_ended_jobs()
     card = {"message_id": job["progress_message_id"]}
     draft = {"id": "later", "service": job["service"], "values": job["inputs"], "asking": ""}
-    await environment.db.execute("UPDATE fsm SET state = 'Ordering:card', data = $1", draft)
+    await environment.db.execute("UPDATE conversations SET state = 'Ordering:card', data = $1", draft)
     await ann.tap("", data="d|later|confirm||", message_id=card["message_id"])
     await ann.wait_for_text("You are 1 Star short.")
     assert len(await environment.jobs()) == 1

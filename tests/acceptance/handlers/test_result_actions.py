@@ -326,7 +326,7 @@ async def test_models_are_renamed_and_deleted(environment: OfflineEnvironment, a
     assert "no model yet" in await last(ann)
     assert (
         await environment.db.fetchval(
-            "SELECT count(*) FROM own_models WHERE deleted_at IS NULL AND user_id = $1", ann.id
+            "SELECT count(*) FROM user_models WHERE deleted_at IS NULL AND user_id = $1", ann.id
         )
         == 0
     )
@@ -348,7 +348,7 @@ async def test_back_from_renaming_ends_it(environment: OfflineEnvironment, ann: 
     await ann.tap_and_wait("Back")
     await ann.send_text_and_wait("a red fox")
     assert "Price: 1 ⭐" in await last(ann)
-    assert await environment.db.fetchval("SELECT name FROM own_models WHERE user_id = $1", ann.id) == "Me"
+    assert await environment.db.fetchval("SELECT name FROM user_models WHERE user_id = $1", ann.id) == "Me"
 
 
 async def test_an_order_with_a_model_that_was_deleted_meanwhile(
@@ -359,10 +359,10 @@ async def test_an_order_with_a_model_that_was_deleted_meanwhile(
     await ann.open_service("🤳 Pictures of you")
     await ann.send_text_and_wait("on the moon")
     card = await ann.wait_for_button("Create · 8 ⭐")
-    await environment.db.execute("UPDATE own_models SET deleted_at = now() WHERE user_id = $1", ann.id)
+    await environment.db.execute("UPDATE user_models SET deleted_at = now() WHERE user_id = $1", ann.id)
     await ann.tap_and_wait("Create · 8 ⭐", message_id=card["message_id"])
     said = await last(ann)
-    model_id = await environment.db.fetchval("SELECT id FROM own_models WHERE user_id = $1", ann.id)
+    model_id = await environment.db.fetchval("SELECT id FROM user_models WHERE user_id = $1", ann.id)
     assert model_id.hex not in said, "nobody knows a model by its number"
     await assert_charged(environment, ann.id, 250)
 
@@ -390,7 +390,7 @@ async def test_a_voice_speaks_and_is_deleted(environment: OfflineEnvironment, an
     await ann.tap_and_wait("🗑 My own")
     await ann.tap_and_wait("Yes, delete")
     assert "no voice of your own" in await last(ann)
-    voice_id = await environment.db.fetchval("SELECT voice_id FROM own_voices WHERE user_id = $1", ann.id)
+    voice_id = await environment.db.fetchval("SELECT voice_id FROM user_voices WHERE user_id = $1", ann.id)
     assert not (environment.folder / "data" / "voices" / f"{voice_id}.json").exists(), "at its provider too"
     await wait_for_latest_job(environment, ann.id)
     await assert_charged(environment, ann.id, 64)
@@ -402,7 +402,7 @@ async def test_a_voice_that_is_gone_at_its_provider(
     """It says so, costs nothing, and another voice is a tap away."""
     await cloned(ann, "My own")
     await wait_for_latest_job(environment, ann.id)
-    voice_id = await environment.db.fetchval("SELECT voice_id FROM own_voices WHERE user_id = $1", ann.id)
+    voice_id = await environment.db.fetchval("SELECT voice_id FROM user_voices WHERE user_id = $1", ann.id)
     (environment.folder / "data" / "voices" / f"{voice_id}.json").unlink()
     await ann.open_service("Text to speech")
     await ann.send_text_and_wait("Hello to everybody")

@@ -187,7 +187,7 @@ async def test_in_a_group_it_answers_only_when_it_is_spoken_to(environment: Envi
     await ann.wait_for_button("Text to image")
     assert len(await group_answers(environment)) == 1
     fsm = await environment.db.fetchval(
-        "SELECT count(*) FROM fsm WHERE chat_id = $1 OR user_id = $2", GROUP, ann.id
+        "SELECT count(*) FROM conversations WHERE chat_id = $1 OR user_id = $2", GROUP, ann.id
     )
     assert fsm == 0
     assert await environment.db.fetchval("SELECT count(*) FROM jobs WHERE user_id = $1", ann.id) == 0

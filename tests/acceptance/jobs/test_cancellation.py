@@ -331,7 +331,7 @@ async def test_a_stopped_training_is_cancelled_at_its_provider(environment: Envi
     (made,) = environment.replicate.predictions
     assert made.destination is not None
     assert made.status() == "canceled"
-    assert await environment.db.fetchval("SELECT count(*) FROM own_models") == 0
+    assert await environment.db.fetchval("SELECT count(*) FROM user_models") == 0
 
 
 async def test_inngest_lets_go_of_a_run_whose_order_is_stopped(environment: Environment) -> None:

@@ -69,7 +69,6 @@ async def test_whatever_was_committed_outlives_a_kill_and_every_error_is_known(t
     finally:
         db.terminate()
         await postgres.stop()
-        postgres.remove()
 
 
 async def test_after_a_restart_of_the_database_a_runner_has_time_to_come_back(tmp_path: Path) -> None:
@@ -92,7 +91,7 @@ async def test_after_a_restart_of_the_database_a_runner_has_time_to_come_back(tm
                 return await claim_next_job(db, "another", seconds=LEASE, per_user_limit=2, takeover_services=[])
             return None
 
-        over = "SELECT lease_until <= now() FROM jobs WHERE id = $1"
+        over = "SELECT claimable_at <= now() FROM jobs WHERE id = $1"
         fresh = await asyncpg.connect(postgres.dsn)
         assert await fresh.fetchval(over, job.id)
         assert await claim_next_job(fresh, "another", seconds=60, per_user_limit=2, takeover_services=[]) is None
@@ -103,4 +102,3 @@ async def test_after_a_restart_of_the_database_a_runner_has_time_to_come_back(tm
     finally:
         db.terminate()
         await postgres.stop()
-        postgres.remove()

@@ -115,7 +115,7 @@ async def test_accepted_events_that_never_run_are_taken_over_and_the_late_runs_c
     assert await seconds_until_answered(bob) < 1
 
     async def done_and_said() -> list[dict[str, Any]]:
-        return [job for job in await environment.jobs() if job["shown"]]
+        return [job for job in await environment.jobs() if job["finalized"]]
 
     (job,) = await wait_until(done_and_said, what="ann's order is done, and its last word said")
     assert (job["user_id"], job["state"], job["plan"]) == (ann.id, "succeeded", "B")

@@ -38,6 +38,6 @@ async def _order(environment: Environment, user_id: int, plan: Plan) -> None:
     """As dispatch commits it."""
     await add_user(environment.db, user_id)
     await environment.telegram.call("POST", "/sim/people", {"id": user_id, "first_name": "Ann", "started": True})
-    job = await add_job(environment.db, user_id, plan=plan, start_within=30.0)
+    job = await add_job(environment.db, user_id, plan=plan, start_timeout=30.0)
     if plan == "A":
         await add_to_outbox(environment.db, job.id)

@@ -124,8 +124,8 @@ async def test_sigterm_finishes_or_hands_over_within_ten_seconds(environment: En
     assert await first.terminate() == 0
     assert time.monotonic() - asked < 10
     assert "handed over" in first.log_tail()
-    rows = await environment.db.fetch("SELECT holder, lease_until <= now() AS free FROM jobs")
-    assert [(row["holder"], row["free"]) for row in rows] == [(None, True)] * 2, (
+    rows = await environment.db.fetch("SELECT worker_id, claimable_at <= now() AS free FROM jobs")
+    assert [(row["worker_id"], row["free"]) for row in rows] == [(None, True)] * 2, (
         "free at once, not after the lease"
     )
     environment.replicate.behaviour.seconds = 0
@@ -148,6 +148,6 @@ async def test_a_run_of_inngest_that_dies_for_good_is_taken_over(environment: En
     (job,) = await environment.wait_for_ended_jobs()
     assert (job["state"], job["plan"]) == ("succeeded", "B")
     assert environment.replicate.creation_attempts == 1
-    plans = [row["plan"] for row in await environment.db.fetch("SELECT plan FROM journal ORDER BY begun_at")]
+    plans = [row["plan"] for row in await environment.db.fetch("SELECT plan FROM journal ORDER BY started_at")]
     assert plans == sorted(plans), "begun on A, ended on B"
     assert {"A", "B"} == set(plans)

@@ -89,7 +89,7 @@ async def trained_once(environment: Environment, ann: ConversationUser, plan: Pl
     assert len(ready) == 1
     assert await get_balance(environment.db, ann.id) == Balance(WELCOME_CREDITS - price, 0)
     assert (await check_ledger(environment.db)).is_consistent
-    assert await environment.db.fetchval("SELECT count(*) FROM own_models") == 1
+    assert await environment.db.fetchval("SELECT count(*) FROM user_models") == 1
     await ann.send_text_and_wait("/models")
     assert has_button(await ann.last_message(), "Me")
 
@@ -116,7 +116,7 @@ async def test_offline_training(offline: OfflineEnvironment, plan: PlanName, ser
     await trained_once(offline, ann, plan, service[1])
     ((asked, files),) = offline.offline_requests("training")
     assert unzip(files[0]) == make_photos()
-    row = await offline.db.fetchrow("SELECT trigger, version FROM own_models")
+    row = await offline.db.fetchrow("SELECT trigger_word, version FROM user_models")
     assert row is not None
     assert row["version"].endswith(asked.id.replace("-", ""))
 
@@ -161,9 +161,9 @@ async def test_training_at_replicate(real: Environment, plan: PlanName, service:
     assert real.replicate.creation_attempts == 1, "the same training was watched, not started again"
     uploaded = [content for _, kind, content in real.replicate.files.values() if kind == "application/zip"]
     assert [unzip(one) for one in uploaded] == [make_photos()]
-    row = await real.db.fetchrow("SELECT kind, trigger, version FROM own_models")
+    row = await real.db.fetchrow("SELECT kind, trigger_word, version FROM user_models")
     assert row is not None
-    assert row["trigger"] == made.input["trigger_word"]
+    assert row["trigger_word"] == made.input["trigger_word"]
     assert made.id in row["version"]
 
 

@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from bot.telegram.webhook import SECRET_HEADER
-from storage.money.ledger import Balance, check_ledger, get_balance, ledger_totals
+from storage.money.ledger import Balance, check_ledger, get_balance
 from tests.support.environments.environment import (
     Environment,
     Message,
@@ -20,6 +20,7 @@ from tests.support.environments.environment import (
     wait_until,
 )
 from tests.support.processes.load_balancer import SECRET, LoadBalancer, open_load_balancer
+from tests.support.test_data.ledger_totals import ledger_totals
 
 USERS, ORDERS_EACH = 40, 5
 
@@ -83,7 +84,7 @@ async def test_two_hundred_orders_are_each_done_once_though_inngest_goes_away_in
     assert len(jobs) == count
     assert {job["state"] for job in jobs} == {"succeeded"}
     assert {job["plan"] for job in jobs} == {"A", "B"}
-    assert len({job["holder"].split(":")[1] for job in jobs if job["plan"] == "B"}) == 2, "both had their part"
+    assert len({job["worker_id"].split(":")[1] for job in jobs if job["plan"] == "B"}) == 2, "both had their part"
     assert environment.replicate.creation_attempts == count
     assert len({prediction.input["seed"] for prediction in environment.replicate.predictions}) == count
     for person in people:

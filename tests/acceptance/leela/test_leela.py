@@ -123,9 +123,9 @@ async def test_a_whole_game_from_the_first_six_to_the_home_square(environment: E
     before = await last_id(ann)
     await ann.tap("New game")
     await ann.wait_for_text("The board has 72 squares", after=before)
-    steps = await environment.db.fetch("SELECT state, plan, errand FROM jobs WHERE user_id = $1", ann.id)
+    steps = await environment.db.fetch("SELECT state, plan, internal FROM jobs WHERE user_id = $1", ann.id)
     assert len(steps) == 10
-    assert {(row["state"], row["plan"], row["errand"]) for row in steps} == {("succeeded", plan, True)}
+    assert {(row["state"], row["plan"], row["internal"]) for row in steps} == {("succeeded", plan, True)}
 
 
 async def test_no_roll_before_report_and_reply_and_none_twice(environment: Environment) -> None:

@@ -79,7 +79,7 @@ async def send_notification(environment: Environment, user: SandboxUser, **notic
 
 
 async def internal_jobs(environment: Environment, user: SandboxUser) -> list[dict[str, Any]]:
-    query = "SELECT * FROM jobs WHERE errand AND user_id = $1 ORDER BY created_at"
+    query = "SELECT * FROM jobs WHERE internal AND user_id = $1 ORDER BY created_at"
     return [dict(row) for row in await environment.db.fetch(query, user.id)]
 
 
@@ -204,7 +204,7 @@ async def test_a_training_that_failed_is_told_by_a_notification_of_its_own(envir
     ann = await newcomer(environment)
     photo = FileRef(kind="photo", file_id="gone", size=1).model_dump()
     inputs = {"photos": [photo] * 10, "name": "Ann", "gender": "female", "steps": "1000"}
-    new = new_job(ann.id, service="model_training", inputs=inputs, plan="A", start_within=30.0)
+    new = new_job(ann.id, service="model_training", inputs=inputs, plan="A", start_timeout=30.0)
     async with environment.db.acquire() as connection, connection.transaction():
         await insert_job(connection, new)
         await ledger.hold(connection, new)

@@ -229,8 +229,8 @@ async def test_training_and_pictures_of_the_person(
     job = await assert_paid_once(environment, ann, f"model_training{suffix}", personal_model.train_price)
     asked = model_requests(environment, personal_model.trainer)
     assert unzip(environment.replicate.input_file_bytes(asked.input["input_images"])) == make_photos()
-    (model,) = await environment.db.fetch("SELECT * FROM own_models WHERE user_id = $1", ann.id)
-    assert asked.input["trigger_word"] == model["trigger"]
+    (model,) = await environment.db.fetch("SELECT * FROM user_models WHERE user_id = $1", ann.id)
+    assert asked.input["trigger_word"] == model["trigger_word"]
     destination = f"acme/diptych-{ann.id}-{job['id'].hex[-8:]}"
     assert model["version"] == (f"{destination}:{asked.id}0a" if personal_model is V1 else f"finetune-{asked.id}")
 

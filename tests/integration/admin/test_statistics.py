@@ -9,9 +9,9 @@ from typing import Any, cast
 
 import pytest
 
+from bot.check_ledger import main as check_by_hand
 from services.generation.costs import order_cost_usd
 from services.ledger import credits as ledger
-from services.ledger.proof import main as check_by_hand
 from services.ledger.proof import verify_ledger
 from services.messaging.app_context import AppContext
 from services.monitoring.stats import collect_stats
@@ -50,7 +50,7 @@ async def test_the_table_has_the_right_sums_and_the_picture_is_a_png(db: Pool) -
     await end(db, "succeeded", user_id=2, price=25, service="speech", inputs={"text": "x", "voice": "y"})
     await end(db, "failed", user_id=2, price=4)
     await end(db, "cancelled", user_id=2, price=4)
-    await add_job(db, 1, price=0, errand=True)
+    await add_job(db, 1, price=0, internal=True)
     await db.execute("UPDATE jobs SET ended_at = ended_at - interval '1 day' WHERE service = 'speech'")
     stats = await collect_stats(db, "month")
     rows = list(csv.DictReader(io.StringIO(stats.csv)))
@@ -99,15 +99,15 @@ async def test_the_check_says_what_is_wrong_and_raises_an_incident(
     await add_user(db)
     await verify_ledger(studio, datetime.now(UTC))
     assert await open_incidents(db) == {}
-    assert await asyncio.to_thread(check_by_hand, ["check", "--dsn", dsn]) == 0
+    assert await asyncio.to_thread(check_by_hand, ["--dsn", dsn]) == 0
     assert "The ledger is right." in capsys.readouterr().out
     await db.execute("UPDATE balances SET available = available + 1")
     await verify_ledger(studio, datetime.now(UTC))
     assert (await open_incidents(db))["ledger"].facts["wrong_balances"] == 1
-    assert await asyncio.to_thread(check_by_hand, ["check", "--dsn", dsn]) == 1
+    assert await asyncio.to_thread(check_by_hand, ["--dsn", dsn]) == 1
     printed = capsys.readouterr().out
     assert "WRONG        1  balances that differ from their postings" in printed
     assert "The ledger is wrong." in printed
-    nowhere = ["check", "--dsn", "postgresql://nobody@127.0.0.1:1/nothing"]
+    nowhere = ["--dsn", "postgresql://nobody@127.0.0.1:1/nothing"]
     assert await asyncio.to_thread(check_by_hand, nowhere) == 2
     assert "cannot be looked at" in capsys.readouterr().err

@@ -59,10 +59,8 @@ async def test_a_code_with_three_uses_that_twenty_race_for_is_given_to_three(
     assert sorted(result for result in results if isinstance(result, int)) == [30, 30, 30]
     assert {e.key for e in results if isinstance(e, InvalidRequest)} == {"promo.used_up"}
     assert sum([(await get_balance(db, each)).available for each in people]) == 90
-    assert await db.fetchval("SELECT array[used, (SELECT count(*) FROM promo_redemptions)] FROM promo_codes") == [
-        3,
-        3,
-    ]
+    uses = "SELECT array[use_count, (SELECT count(*) FROM promo_redemptions)] FROM promo_codes"
+    assert await db.fetchval(uses) == [3, 3]
     assert (await check_ledger(db)).is_consistent
 
 
@@ -75,14 +73,14 @@ async def test_twenty_times_at_once_by_one_person_is_once(app_context: AppContex
     assert [result for result in results if isinstance(result, int)] == [30]
     assert await refusal_of(app_context, "spring", 1001) == "promo.yours_already"
     assert await get_balance(db, 1001) == Balance(30, 0)
-    assert await db.fetchval("SELECT used FROM promo_codes") == 1
+    assert await db.fetchval("SELECT use_count FROM promo_codes") == 1
     assert await db.fetchval("SELECT true FROM ledger_transactions WHERE key = 'promo:SPRING:1001'")
 
 
 async def test_why_a_code_gives_nothing(app_context: AppContext, db: Pool) -> None:
     await add_user(db)
     await make(app_context, "LATE")
-    await db.execute("UPDATE promo_codes SET until = now() - interval '1 second'")
+    await db.execute("UPDATE promo_codes SET expires_at = now() - interval '1 second'")
     assert await refusal_of(app_context, "LATE", 1001) == "promo.over"
     for nonsense in ("NOSUCH", "", "a b", "\x00", "x" * 500, "ПРИВЕТ"):
         assert await refusal_of(app_context, nonsense, 1001) == "promo.unknown"
@@ -280,7 +278,7 @@ async def test_one_subscription_at_a_time(db: Pool) -> None:
 
 async def told(db: Pool, user_id: int) -> list[str]:
     """What this person will be told, as the notification's errand says it."""
-    rows = await db.fetch("SELECT inputs FROM jobs WHERE errand AND user_id = $1 ORDER BY created_at", user_id)
+    rows = await db.fetch("SELECT inputs FROM jobs WHERE internal AND user_id = $1 ORDER BY created_at", user_id)
     notices = [Notice.model_validate(row["inputs"]["notice"]) for row in rows]
     return ["\n".join(line.render(Texts(), "en") for line in notice.lines) for notice in notices]
 

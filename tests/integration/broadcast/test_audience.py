@@ -11,11 +11,11 @@ from tests.support.test_data.factories import add_job, add_user
 
 _CHANGES = {
     1: "language = 'ru'",
-    2: "seen_at = now() - interval '8 days'",
+    2: "last_seen_at = now() - interval '8 days'",
     3: "bot_name = 'other'",
     4: "active = false",
     5: "blocked = true",
-    6: "news = false",
+    6: "wants_news = false",
 }
 
 
@@ -26,7 +26,7 @@ async def people(db: Pool) -> Pool:
         await add_user(db, number)
     for number, change in _CHANGES.items():
         await db.execute(f"UPDATE users SET {change} WHERE id = $1", number)
-    await db.execute("INSERT INTO charges (id, user_id, bot_name, stars) VALUES ('c', 7, 'main', 5)")
+    await db.execute("INSERT INTO payments (id, user_id, bot_name, stars) VALUES ('c', 7, 'main', 5)")
     await add_job(db, 8)
     return db
 

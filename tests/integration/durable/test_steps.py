@@ -58,7 +58,7 @@ async def next_worker(db: Pool, job: Job) -> DirectSteps:
 
 
 async def taken_over(db: Pool, job: Job) -> Job:
-    await db.execute("UPDATE jobs SET lease_until = now() - interval '1 second' WHERE id = $1", job.id)
+    await db.execute("UPDATE jobs SET claimable_at = now() - interval '1 second' WHERE id = $1", job.id)
     taken = await claim_next_job(db, "another", seconds=0.1, per_user_limit=2, takeover_services=[])
     assert taken
     return taken

@@ -28,7 +28,7 @@ async def person(db: Pool) -> None:
 
 
 async def _lapse(db: Pool) -> None:
-    await db.execute("UPDATE jobs SET lease_until = now() - interval '1 second'")
+    await db.execute("UPDATE jobs SET claimable_at = now() - interval '1 second'")
 
 
 async def test_one_order_key_is_one_job(db: Pool) -> None:
@@ -43,7 +43,7 @@ async def test_only_one_of_many_claims_a_job(db: Pool) -> None:
 
 
 async def test_the_same_holder_renews_and_keeps_its_epoch(db: Pool) -> None:
-    job = await add_job(db, plan="A", start_within=30)
+    job = await add_job(db, plan="A", start_timeout=30)
     first = await claim_job(db, job.id, "run-1", "A", seconds=10)
     again = await claim_job(db, job.id, "run-1", "A", seconds=10)
     assert first
@@ -52,7 +52,7 @@ async def test_the_same_holder_renews_and_keeps_its_epoch(db: Pool) -> None:
 
 
 async def test_a_job_that_inngest_has_is_left_alone_until_its_time_is_over(db: Pool) -> None:
-    job = await add_job(db, plan="A", start_within=30)
+    job = await add_job(db, plan="A", start_timeout=30)
     assert await claim_next_job(db, "b", seconds=10, per_user_limit=2, takeover_services=ALL) is None
     await _lapse(db)
     assert await claim_next_job(db, "b", seconds=10, per_user_limit=2, takeover_services=[]) is None, (
@@ -135,7 +135,7 @@ async def test_the_place_in_the_queue_counts_those_before(db: Pool) -> None:
 
 
 async def test_a_job_that_inngest_did_not_take_goes_to_plan_b_at_once(db: Pool) -> None:
-    job = await add_job(db, plan="A", start_within=30)
+    job = await add_job(db, plan="A", start_timeout=30)
     await move_to_plan_b(db, [job.id])
     taken = await claim_next_job(db, "b", seconds=10, per_user_limit=2, takeover_services=[])
     assert taken
@@ -144,7 +144,10 @@ async def test_a_job_that_inngest_did_not_take_goes_to_plan_b_at_once(db: Pool) 
 
 async def test_who_has_paid_goes_before_those_who_came_a_little_earlier(db: Pool) -> None:
     await add_user(db, 1002)
-    await db.execute("INSERT INTO topups VALUES (gen_random_uuid(), 1002, 'main', 50, 'charge', now(), now())")
+    await db.execute(
+        "INSERT INTO topups (id, user_id, bot_name, stars, paid_at)"
+        " VALUES (gen_random_uuid(), 1002, 'main', 50, now())"
+    )
     early = await add_job(db)
     later = await add_job(db, 1002)
     long_ago = await add_job(db)

@@ -7,9 +7,10 @@ import pytest
 
 from services.ledger import credits as ledger
 from storage.jobs.jobs import claim_job, end_job
-from storage.money.ledger import Balance, BalanceTooLow, check_ledger, get_balance, ledger_totals, transfer
+from storage.money.ledger import Balance, BalanceTooLow, check_ledger, get_balance, transfer
 from storage.pool import Pool
 from tests.support.test_data.factories import add_job, add_user, new_job
+from tests.support.test_data.ledger_totals import ledger_totals
 
 
 async def test_a_new_person_gets_the_welcome_credits_once(db: Pool) -> None:

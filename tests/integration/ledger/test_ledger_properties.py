@@ -30,12 +30,13 @@ from services.core.i18n import Texts
 from services.ledger import credits as ledger
 from services.messaging.app_context import AppContext
 from storage.jobs.jobs import claim_for_cancellation, claim_job, end_job, get_job
-from storage.money.ledger import Balance, BalanceTooLow, check_ledger, get_balance, ledger_totals
-from storage.money.payments import claim_refunds
+from storage.money.ledger import Balance, BalanceTooLow, check_ledger, get_balance
 from storage.money.promo_codes import add_promo
+from storage.money.refunds import claim_refunds
 from storage.money.topups import add_topup
 from storage.pool import Pool
 from tests.support.test_data.factories import add_job, add_user, new_job
+from tests.support.test_data.ledger_totals import ledger_totals
 
 USERS = 2
 _ids = itertools.count(1, USERS)
@@ -236,7 +237,7 @@ async def test_the_ledger_is_right_whatever_happens_at_once(db: Pool, tasks: Any
         for acts in tasks:
             group.create_task(work(acts))
     await _assert_ledger_balanced(db)
-    while open_jobs := await db.fetch("SELECT id, epoch FROM jobs WHERE ended_at IS NULL AND NOT errand"):
+    while open_jobs := await db.fetch("SELECT id, epoch FROM jobs WHERE ended_at IS NULL AND NOT internal"):
         for number, job in enumerate(open_jobs):
             town.jobs = [job["id"]]
             await (town.succeed, town.fail, town.cancel)[number % 3](0, 0)
@@ -250,10 +251,10 @@ async def _assert_ledger_balanced(db: Pool) -> None:
     check = await check_ledger(db)
     assert check.is_consistent, check
     assert await db.fetchval("SELECT count(*) FROM balances WHERE available < 0 OR held < 0 OR debt < 0") == 0
-    kept = await db.fetchval("SELECT coalesce(sum(stars), 0) FROM charges WHERE refunded_at IS NULL")
+    kept = await db.fetchval("SELECT coalesce(sum(stars), 0) FROM payments WHERE refunded_at IS NULL")
     assert -(await ledger_totals(db)).get("stars", 0) == kept, "what was paid and not refunded is what there is"
-    twice = "SELECT count(*) FROM promo_redemptions r JOIN promo_codes c USING (code) GROUP BY c.code, c.uses"
-    assert await db.fetchval(f"SELECT count(*) FROM ({twice} HAVING count(*) > c.uses) over_used") == 0
+    twice = "SELECT count(*) FROM promo_redemptions r JOIN promo_codes c USING (code) GROUP BY c.code, c.max_uses"
+    assert await db.fetchval(f"SELECT count(*) FROM ({twice} HAVING count(*) > c.max_uses) over_used") == 0
 
 
 async def test_refunds_orders_and_debts_of_one_person_at_the_same_moment(db: Pool) -> None:

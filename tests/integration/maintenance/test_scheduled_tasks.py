@@ -119,17 +119,18 @@ async def test_one_whose_process_died_is_had_again_after_its_claim(
     app_context: AppContext, task: ScheduledTask, db: Pool
 ) -> None:
     slot = task.last_due_at()
-    await db.execute("INSERT INTO chores VALUES ('sweep', $1, 'A', now() + interval '1 minute')", slot)
+    await db.execute("INSERT INTO scheduled_tasks VALUES ('sweep', $1, 'A', now() + interval '1 minute')", slot)
     assert not await run_task(app_context, task, slot, "B")
-    await db.execute("UPDATE chores SET claimed_until = now() - interval '1 second'")
+    await db.execute("UPDATE scheduled_tasks SET claimed_until = now() - interval '1 second'")
     assert await run_task(app_context, task, slot, "B")
 
 
 async def due_tasks(app_context: AppContext, chore: ScheduledTask) -> None:
     """As if the chore had been known before its last slot, and not done since."""
-    await app_context.db.execute("DELETE FROM chores")
+    await app_context.db.execute("DELETE FROM scheduled_tasks")
     earlier = chore.last_due_at() - timedelta(hours=1)
-    await app_context.db.execute("INSERT INTO chores VALUES ($1, $2, 'B', now(), now())", chore.id, earlier)
+    done = "INSERT INTO scheduled_tasks VALUES ($1, $2, 'B', now(), now())"
+    await app_context.db.execute(done, chore.id, earlier)
 
 
 async def test_a_process_does_it_while_inngest_is_unavailable(
@@ -162,7 +163,9 @@ async def test_a_first_start_is_late_for_nothing(
     app_context: AppContext, task: ScheduledTask, recorded_task: RecordedTask
 ) -> None:
     async for _ in scheduler(app_context, task, FakeInngest()):
-        await wait_until(lambda: _fetch(app_context.db, "SELECT count(*) FROM chores"), what="the chore is met")
+        await wait_until(
+            lambda: _fetch(app_context.db, "SELECT count(*) FROM scheduled_tasks"), what="the task is registered"
+        )
     assert recorded_task.done == []
 
 

@@ -231,7 +231,7 @@ async def test_a_queue_that_grows(simulation: IncidentSimulation) -> None:
     for _ in range(2):  # who has as many running as a person may have waits for themselves
         await add_job(simulation.db, 1002)
     await simulation.db.execute(
-        "UPDATE jobs SET state = 'running', lease_until = now() + interval '1 hour' WHERE user_id = 1002"
+        "UPDATE jobs SET state = 'running', claimable_at = now() + interval '1 hour' WHERE user_id = 1002"
     )
     own = await add_job(simulation.db, 1002)
     await simulation.db.execute(
@@ -245,6 +245,29 @@ async def test_a_queue_that_grows(simulation: IncidentSimulation) -> None:
     await simulation.db.execute("UPDATE jobs SET state = 'running' WHERE user_id = $1", USER)
     await simulation.wait_until_resolved()
     assert await simulation.open_incident_kinds() == []
+
+
+async def test_alerts_with_internal_jobs_that_fail_or_wait_open_no_incident(
+    simulation: IncidentSimulation,
+) -> None:
+    simulation.start_process()
+    internal: dict[str, Any] = {"service": "notification", "price": 0, "internal": True}
+    for _ in range(10):
+        failed = await add_job(simulation.db, **internal)
+        await simulation.end_job(failed.id, "failed", "failure.provider")
+        waiting = await add_job(simulation.db, **internal)
+        created_at = simulation.clock() - timedelta(hours=1)
+        await simulation.db.execute("UPDATE jobs SET created_at = $2 WHERE id = $1", waiting.id, created_at)
+    await simulation.advance(60)
+    assert await simulation.open_incident_kinds() == []
+    await fail_at_provider(simulation, 5, 1)
+    order = await add_job(simulation.db)
+    await simulation.db.execute("UPDATE jobs SET created_at = $2 WHERE id = $1", order.id, created_at)
+    await simulation.advance(15)
+    assert await simulation.open_incident_kinds() == ["provider", "queue"]
+    texts = [message["text"] for message in await simulation.sent_messages()]
+    assert any("5 of 6 failed at a provider" in text for text in texts)
+    assert any("1 order waits, for 61 min." in text for text in texts), texts
 
 
 async def test_orders_that_wait_for_inngest_are_one_incident_and_not_two(simulation: IncidentSimulation) -> None:
@@ -284,8 +307,8 @@ async def test_payments_that_are_not_confirmed(simulation: IncidentSimulation) -
         await payments.send_invoice(user_id=USER, bot_name="main", chat_id=USER, language="en", stars=stars)
     for call in await simulation.telegram.api_calls("sendInvoice"):
         assert await payments.validate_checkout(question(call["params"]), "main") is None
-    assert await simulation.db.fetchval("SELECT count(*) FROM topups WHERE checked_at IS NOT NULL") == 2
-    await simulation.db.execute("UPDATE topups SET checked_at = $1", simulation.clock())
+    assert await simulation.db.fetchval("SELECT count(*) FROM topups WHERE approved_at IS NOT NULL") == 2
+    await simulation.db.execute("UPDATE topups SET approved_at = $1", simulation.clock())
     await simulation.advance(270, step=30)
     assert await simulation.open_incident_kinds() == []
     await simulation.advance(60, step=30)

@@ -17,6 +17,7 @@ from PIL import Image
 from providers.protocols import ErrorKind, Prediction, PredictionRequest, ProviderError
 from providers.replicate.predictions import ReplicateProvider
 from tests.support.fake_providers.replicate_server import TOKEN, FakePrediction, FakeReplicate, closed_port
+from tests.support.processes.orphans import kill_with_parent
 
 MODEL = "black-forest-labs/flux-schnell"
 
@@ -296,6 +297,7 @@ async def test_the_stand_as_a_process_of_its_own() -> None:
         "--port",
         "0",
         stdout=asyncio.subprocess.PIPE,
+        preexec_fn=kill_with_parent,
     )
     assert process.stdout is not None
     told = json.loads(await process.stdout.readline())

@@ -17,6 +17,7 @@ from sandbox.telegram.client import ControlApiClient
 from sandbox.telegram.control.user_actions import UPLOAD_KINDS
 from sandbox.telegram.errors import ControlApiError
 from sandbox.telegram.serving import running_server
+from tests.support.processes.orphans import kill_with_parent
 
 TOKEN = "4242:stand-test"
 PNG = bytes.fromhex(
@@ -224,7 +225,9 @@ async def test_reset_forgets_but_never_counts_back(sandbox: UserActionSandbox) -
 
 async def _started(data: Path) -> tuple[asyncio.subprocess.Process, str]:
     command = (sys.executable, "-m", "sandbox.telegram", "--port", "0", "--data", str(data))
-    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=asyncio.subprocess.PIPE, preexec_fn=kill_with_parent
+    )
     assert process.stdout is not None
     line = (await process.stdout.readline()).decode()
     return process, line.removeprefix("Telegram sandbox: ").strip().rstrip("/")

@@ -6,7 +6,9 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from storage.migrations import MigrationChanged, migrate, read_migrations
+import main
+from bot.settings import Settings
+from storage.migrations import DatabaseTooOld, MigrationChanged, migrate, read_migrations
 
 
 async def _migrate(dsn: str, folder: Path) -> int:
@@ -47,3 +49,39 @@ def test_a_name_that_does_not_fit_is_refused(tmp_path: Path) -> None:
     (tmp_path / "1_x.sql").write_text("")
     with pytest.raises(ValueError, match="NNNN_name"):
         read_migrations(tmp_path)
+
+
+# ---------------------------------------------------------------- another history
+async def test_migrate_database_made_before_the_baseline_refused_and_unchanged(dsn: str) -> None:
+    connection = await asyncpg.connect(dsn)
+    await connection.execute("UPDATE schema_migrations SET name = '0001_init.sql'")
+    await connection.execute(
+        "INSERT INTO schema_migrations VALUES ('0002_topups.sql', 'x'), ('0007_reach.sql', 'x')"
+    )
+    for _ in range(2):  # the advisory lock is released
+        with pytest.raises(DatabaseTooOld, match=r"before 0\.2: remove \.data/postgres .* and start again"):
+            await migrate(connection)
+    assert await connection.fetchval("SELECT count(*) FROM schema_migrations") == 3
+    await connection.close()
+
+
+async def test_migrate_database_with_later_migrations_accepted(dsn: str) -> None:
+    """An older version has to start on a newer database: that is how one goes back."""
+    connection = await asyncpg.connect(dsn)
+    await connection.execute("INSERT INTO schema_migrations VALUES ('0002_of_a_later_version.sql', 'x')")
+    assert await migrate(connection) == 0
+    await connection.close()
+
+
+def test_main_database_made_before_the_baseline_prints_one_line_and_fails(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def run(settings: Settings) -> None:
+        raise DatabaseTooOld
+
+    monkeypatch.setattr(main, "read_settings", Settings)
+    monkeypatch.setattr(main, "configure_logging", lambda level: None)
+    monkeypatch.setattr(main, "run", run)
+    assert main.main() == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("Diptych cannot start. This database was made by a version before 0.2: remove")

@@ -273,7 +273,7 @@ async def test_the_stream_tells_what_is_in_the_tables(dashboard_app: DashboardAp
     await dashboard_app.backdate(old.id, seconds=3700, took=1, waited=1)
     fallen = await add_job(db, fell_back=True)
     await add_job(db, service="speech", plan="A")
-    await db.execute("INSERT INTO incidents (kind, opened_at, seen_at) VALUES ('plan_a_away', now(), now())")
+    await db.execute("INSERT INTO incidents (kind, opened_at, last_seen_at) VALUES ('plan_a_away', now(), now())")
     await dashboard_app.dispatcher.plans.set_mode("b", service="speech", changed_by=ADMIN)
 
     told = await read_stream(dashboard_app)

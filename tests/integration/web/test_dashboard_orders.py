@@ -80,7 +80,7 @@ async def test_a_story_has_steps_events_moves_and_words_and_no_secret(
     text = page_text((await dashboard_app.get(f"/dashboard/jobs/{job.id}")).text)
     for words in (
         "Accepted",
-        "Begun",
+        "Started",
         "Ended: succeeded",
         "moderate",
         "deliver",
@@ -105,10 +105,10 @@ async def test_a_story_has_steps_events_moves_and_words_and_no_secret(
 async def test_a_failure_is_told_as_its_person_read_it(dashboard_app: DashboardApp, db: Pool) -> None:
     await add_user(db)
     job = await add_job(db, language="ru", progress_message_id=5)
-    await db.execute("UPDATE jobs SET state = 'running', epoch = 1, holder = 'x' WHERE id = $1", job.id)
+    await db.execute("UPDATE jobs SET state = 'running', epoch = 1, worker_id = 'x' WHERE id = $1", job.id)
     failure = {"type": "Refused", "key": "input.too_large", "detail": "", "params": {"size": "21.0", "limit": 20}}
     assert await finish_step(db, job.id, "moderate", 1, {"failure": failure})
-    assert await finish_step(db, job.id, "tell", 1, {"value": None})
+    assert await finish_step(db, job.id, "notify", 1, {"value": None})
     await db.execute("UPDATE jobs SET state = 'failed', failure = 'input.too_large', ended_at = now()")
     text = page_text((await dashboard_app.get(f"/dashboard/jobs/{job.id}")).text)
     assert dashboard_app.app_context.texts.t("ru", "input.too_large", size="21.0", limit=20) in text

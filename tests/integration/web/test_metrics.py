@@ -86,7 +86,7 @@ async def test_what_stands_in_the_database(page: MetricsServer, db: Pool) -> Non
     await db.execute("UPDATE jobs SET created_at = now() - interval '100 s'")
     await db.execute("UPDATE jobs SET state = 'running', epoch = 1 WHERE id = $1", taken.id)
     await db.execute("UPDATE jobs SET plan = 'B', epoch = 2 WHERE id = $1", taken.id)
-    await db.execute("INSERT INTO incidents (kind, opened_at, seen_at) VALUES ('queue', now(), now())")
+    await db.execute("INSERT INTO incidents (kind, opened_at, last_seen_at) VALUES ('queue', now(), now())")
     for _ in range(2):  # the sums are not added up twice
         samples = await page.read()
         assert samples.get("diptych_database_up") == 1
@@ -154,8 +154,8 @@ async def test_who_may_read_it(page: MetricsServer) -> None:
     assert await page.status() == 200, "open to all in development"
     for options, wanted in (
         ({"token": "t0ken"}, {"": 401, "other": 401, "t0ken": 200}),
-        ({"token": "t0ken", "open_to_all": False}, {"": 401, "t0ken": 200}),
-        ({"open_to_all": False}, {"": 403, "t0ken": 403}),
+        ({"token": "t0ken", "allow_anonymous": False}, {"": 401, "t0ken": 200}),
+        ({"allow_anonymous": False}, {"": 403, "t0ken": 403}),
     ):
         runner = await page.open(**cast("dict[str, Any]", options))
         assert {token: await page.status(token) for token in wanted} == wanted

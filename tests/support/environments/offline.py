@@ -45,9 +45,9 @@ UNHURRIED_SETTINGS = {
 SMALL_MEDIA = """
 from providers.offline.image import landscape
 from providers.offline.video import camera, lip_sync
-for sizes in (landscape.SIZES, camera.SIZES):
+for sizes in (landscape.IMAGE_SIZES, camera.VIDEO_SIZES):
     sizes.update({name: (width // 4, height // 4) for name, (width, height) in sizes.items()})
-lip_sync.SIDE //= 3
+lip_sync.MAX_SIDE //= 3
 """
 """Media of a tenth of the pixels, in the same shapes: tests/unit/test_offline_*.py look at the full ones."""
 

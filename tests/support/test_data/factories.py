@@ -31,7 +31,7 @@ def new_job(user_id: int = 1001, **changes: Any) -> NewJob:
         "inputs": INPUTS,
         "price": 4,
         "plan": "B",
-        "start_within": 0.0,
+        "start_timeout": 0.0,
     }
     return NewJob(**{**values, **changes})
 

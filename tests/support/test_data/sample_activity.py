@@ -5,7 +5,7 @@ from storage.pool import Pool
 # Plan A until 30 minutes ago; Inngest is away for 14 minutes and orders fall back; then A again, B now and then.
 _JOBS = """
 INSERT INTO jobs (id, order_key, service, user_id, bot_name, chat_id, language, inputs, price, state, plan,
-                  fell_back, holder, epoch, failure, result, created_at, started_at, ended_at, shown)
+                  fell_back, worker_id, epoch, failure, result, created_at, started_at, ended_at, finalized)
 SELECT id, 'seed:' || id, service, user_id, 'main', user_id, 'en', inputs, price,
        CASE WHEN failed THEN 'failed' ELSE 'succeeded' END, plan, plan = 'B' AND ago BETWEEN 16 AND 30, 'seed', 1,
        CASE WHEN failed THEN 'failure.busy' END, '{"media": [], "message_ids": [11]}',
@@ -61,7 +61,7 @@ INSERT INTO ledger_postings (transaction_id, account, user_id, amount)
 SELECT id, 'stars', NULL, -2500 FROM paid UNION ALL SELECT id, 'available', user_id, 2500 FROM paid"""
 
 _AROUND = """
-INSERT INTO incidents (kind, opened_at, seen_at, closed_at, facts)
+INSERT INTO incidents (kind, opened_at, last_seen_at, closed_at, facts)
 VALUES ('fallback', now() - interval '30 minutes', now() - interval '16 minutes', now() - interval '16 minutes',
         '{"why": "away: nobody listens there", "fell_back": 120, "waiting": 0}');
 INSERT INTO settings_log (key, value, changed_by, changed_at)

@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 
 from sandbox.inngest import Clock, Fault, InngestServer, SyncError
+from tests.support.processes.orphans import kill_with_parent
 
 Reply = Callable[[dict[str, Any]], tuple[int, object] | Awaitable[tuple[int, object]]]
 FAST_CLOCK = Clock(retry_delays=(0.01,), unreachable_seconds=0.2)
@@ -365,7 +366,9 @@ async def test_the_page_tells_what_it_is_and_trusts_nobody() -> None:
 
 async def test_the_command_serves_until_it_is_told_to_stop() -> None:
     command = (sys.executable, "-m", "sandbox.inngest", "--port", "0", "--speed", "2", "-u", "127.0.0.1:1/x")
-    process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
+    process = await asyncio.create_subprocess_exec(
+        *command, stderr=asyncio.subprocess.PIPE, preexec_fn=kill_with_parent
+    )
     assert process.stderr is not None
     async with asyncio.timeout(20):
         line = (await process.stderr.readline()).decode()
