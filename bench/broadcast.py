@@ -40,6 +40,7 @@ from services.broadcast import control
 from services.broadcast.content import Content
 from storage.messaging.broadcasts import add_broadcast, get_broadcast, set_content, set_paid
 from storage.pool import Pool, create_pool
+from tests.support.processes.orphans import kill_with_parent
 
 ADMIN = 4001
 _FIRST = 100_001
@@ -50,7 +51,7 @@ _STARTS = 60
 _STARTS_EVERY = 0.25
 _ADD_USERS = """
 INSERT INTO users (id, bot_name, language) SELECT id, 'main', 'en' FROM generate_series($1::bigint, $2) AS id"""
-_SELECT_RECIPIENTS = "UPDATE users SET news = id BETWEEN $1 AND $2"
+_SELECT_RECIPIENTS = "UPDATE users SET wants_news = id BETWEEN $1 AND $2"
 
 
 @dataclass(frozen=True)
@@ -170,7 +171,9 @@ class BroadcastBench:
         script = str(Path(__file__).with_name("broadcast_baseline.py"))
         async with self.count_messages() as found:
             process = await asyncio.create_subprocess_exec(
-                str(python), script, *(f"--{name}={value}" for name, value in given.items()), stdout=-1
+                *(str(python), script, *(f"--{name}={value}" for name, value in given.items())),
+                stdout=-1,
+                preexec_fn=kill_with_parent,
             )
             output, _ = await process.communicate()
         return found[0], int(json.loads(output)["lost"])

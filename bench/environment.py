@@ -9,16 +9,16 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import gettempdir
 
 import aiohttp
-import asyncpg
 
 from bench import echo_bot as echo
-from bench.cpu_time import cpu_of, cpu_of_family, parent_of
-from storage.embedded import EmbeddedPostgres
+from bench.cpu_time import cpu_of, cpu_of_family
+from sandbox.postgres.client import EmbeddedPostgres
 from tests.support.fake_providers.replicate_server import TOKEN as REPLICATE_TOKEN
 from tests.support.processes.bot_process import free_port
+from tests.support.processes.orphans import kill_with_parent, temporary_folder
 
 ROOT = Path(__file__).resolve().parent.parent
 SECRET = "bench-only"
@@ -64,7 +64,7 @@ async def open_environment() -> AsyncIterator[BenchEnvironment]:
     """All started, and ready for updates. Raises RuntimeError with the log of what does not start."""
     telegram, replicate, ours, bare = (f"http://127.0.0.1:{free_port()}" for _ in range(4))
     async with _database() as (dsn, postmaster), AsyncExitStack() as stack:
-        folder = Path(stack.enter_context(TemporaryDirectory()))
+        folder = stack.enter_context(temporary_folder())
 
         async def start(name: str, url: str, arguments: list[str], **settings: str) -> int:
             process = stack.enter_context(_process(folder / f"{name}.log", arguments, settings))
@@ -106,18 +106,12 @@ async def open_environment() -> AsyncIterator[BenchEnvironment]:
 
 @asynccontextmanager
 async def _database() -> AsyncIterator[tuple[str, int]]:
-    """A new database of the embedded server, and the server's process. Its files stay for the next run."""
-    server = EmbeddedPostgres(ROOT / ".data" / "bench-postgres")
+    """The address of a server of its own, and the server's process."""
+    server = EmbeddedPostgres(Path(gettempdir()) / f"diptych-bench-{secrets.token_hex(6)}", temporary=True)
     await server.start()
-    name = f"bench_{secrets.token_hex(6)}"
-    connection = await asyncpg.connect(server.dsn)
     try:
-        postmaster = parent_of(await connection.fetchval("SELECT pg_backend_pid()"))
-        await connection.execute(f"CREATE DATABASE {name}")
-        yield f"{server.dsn.rpartition('/')[0]}/{name}", postmaster
-        await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        yield server.dsn, server.pid
     finally:
-        await connection.close()
         await server.stop()
 
 
@@ -125,9 +119,16 @@ async def _database() -> AsyncIterator[tuple[str, int]]:
 def _process(log: Path, arguments: list[str], settings: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
     """A Python process with these settings and no others, in a folder without .env; killed in the end."""
     with log.open("wb") as output:
-        environment = {"PYTHONPATH": str(ROOT), "PATH": os.defpath, **settings}
+        environment = {"PYTHONPATH": str(ROOT), "PATH": os.defpath, "TMPDIR": str(log.parent), **settings}
         command = [sys.executable, *arguments]
-        process = subprocess.Popen(command, cwd=log.parent, env=environment, stdout=output, stderr=output)
+        process = subprocess.Popen(
+            command,
+            cwd=log.parent,
+            env=environment,
+            stdout=output,
+            stderr=output,
+            preexec_fn=kill_with_parent,  # noqa: PLW1509
+        )
     try:
         yield process
     finally:

@@ -25,17 +25,16 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import asyncpg
 import inngest
 
-from storage.embedded import EmbeddedPostgres
+from sandbox.postgres.client import EmbeddedPostgres
 from storage.migrations import migrate
 from storage.pool import create_pool
 from tests.support.environments.environment import Environment, SandboxUser, wait_until
 from tests.support.processes.bot_process import ProcessPool
+from tests.support.processes.orphans import temporary_folder
 
 _FIRST_USER = 2001
 _CREATE = "Create · 1 ⭐"
@@ -52,10 +51,9 @@ class OrderTimes:
 
 @asynccontextmanager
 async def open_environment() -> AsyncIterator[Environment]:
-    with TemporaryDirectory() as name:
-        folder = Path(name)
+    with temporary_folder() as folder:
         process_pool = ProcessPool(folder)
-        server = EmbeddedPostgres(folder / "postgres")
+        server = EmbeddedPostgres(folder / "postgres", temporary=True)
         await server.start()
         connection = await asyncpg.connect(server.dsn)
         await migrate(connection)

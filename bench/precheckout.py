@@ -56,7 +56,7 @@ _TELEGRAM_LIMITS = {"per_second": 30.0, "per_chat": 1.0}
 """Messages a second, in all and in a chat: https://core.telegram.org/bots/faq#my-bot-is-hitting-limits"""
 _ADD_READERS = """
 INSERT INTO users (id, bot_name, language) SELECT id, 'main', 'en' FROM generate_series($1::bigint, $2) AS id"""
-_RUNNING = "SELECT count(*) FROM jobs WHERE state = 'running' AND NOT errand AND lease_until > now()"
+_RUNNING = "SELECT count(*) FROM jobs WHERE state = 'running' AND NOT internal AND claimable_at > now()"
 _SENT = "SELECT count(*) FROM broadcast_recipients WHERE state = 'sent'"
 _TRANSPORTS = ("webhook", "polling")
 _FAULTS: dict[str, dict[str, Any]] = {

@@ -36,6 +36,7 @@ from bench.cpu_time import cpu_of
 from bench.http_load import call_repeatedly
 from bench.serve_targets import APP_ID, FUNCTION, OURS, THEIRS
 from tests.support.processes.bot_process import free_port
+from tests.support.processes.orphans import kill_with_parent
 
 ROOT = Path(__file__).resolve().parent.parent
 _SIGNING_KEY = "ab" * 32
@@ -119,7 +120,12 @@ def running(name: str, core: int, signing_key: str) -> Iterator[Server]:
     given = ["--port", str(port), "--core", str(core), "--signing-key", signing_key]
     environment = {"PYTHONPATH": str(ROOT), "PATH": os.defpath}
     command = [sys.executable, "-m", "bench.serve_targets", name, *given]
-    process = subprocess.Popen(command, cwd=ROOT, env=environment)
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=environment,
+        preexec_fn=kill_with_parent,  # noqa: PLW1509
+    )
     try:
         yield Server(name, port, process)
     finally:

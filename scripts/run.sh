@@ -10,12 +10,45 @@ cd "$(dirname "$0")/.."
 prepare_venv requirements-sandbox.txt
 
 inngest_port=$(setting INNGEST_DEV_PORT 9288)
+main_pid=
 inngest_pid=
 
-stop_inngest() {
-    if [ -n "$inngest_pid" ]; then kill "$inngest_pid" 2>/dev/null || true; fi
+stop() { # stop PID SECONDS: SIGTERM, then SIGKILL to what has not ended after SECONDS; -PID is a process group
+    local i
+    kill -TERM -- "$1" 2>/dev/null || return 0
+    for ((i = 0; i < $2 * 20; i++)); do
+        kill -0 -- "$1" 2>/dev/null || return 0
+        if grep -qs '^State:.*zombie' "/proc/${1#-}/status"; then return 0; fi # nobody reaps it in a container
+        sleep 0.05
+    done
+    kill -KILL -- "$1" 2>/dev/null || true
 }
-trap stop_inngest EXIT
+
+stop_all() { # the bot first: it hands over what it has begun
+    trap '' INT TERM HUP
+    if [ -n "$main_pid" ]; then stop "$main_pid" 15; fi
+    if [ -n "$inngest_pid" ]; then stop "-$inngest_pid" 5; fi
+}
+
+watch() { # stops all once this script is gone, which closes the pipe: also after a kill -9, when no trap runs
+    local name pid
+    trap '' INT TERM HUP
+    while read -r name pid; do
+        case $name in
+            main) main_pid=$pid ;;
+            inngest) inngest_pid=$pid ;;
+            done) return ;;
+        esac
+    done
+    stop_all
+}
+
+tell_watch() { echo "$*" >&9 2>/dev/null || true; }
+
+# `set -m` gives what is started in the background a process group of its own: Ctrl+C does not reach it.
+exec 9> >(set -m; watch <&0 >/dev/null 2>&1 &)
+trap '' PIPE
+trap 'stop_all; tell_watch done' EXIT
 
 answers() { # whether something listens on a port of this machine
     .venv/bin/python -c 'import socket, sys; socket.create_connection(("127.0.0.1", int(sys.argv[1])), 1)' "$1" 2>/dev/null
@@ -30,26 +63,31 @@ start_inngest() {
         return
     fi
     if find_inngest && choose_inngest_flags && check_inngest_ports; then
-        "${inngest[@]}" dev "${inngest_flags[@]}" >.data/inngest.log 2>&1 &
+        start_background "${inngest[@]}" dev "${inngest_flags[@]}"
     elif choose_stand_in_flags && check_inngest_ports; then
         echo "Inngest: the sandbox's stand-in runs instead" >&2
-        .venv/bin/python -m sandbox.inngest "${inngest_flags[@]}" >.data/inngest.log 2>&1 &
+        start_background .venv/bin/python -m sandbox.inngest "${inngest_flags[@]}"
     else
         echo "Inngest: none was started; orders go to Plan B" >&2
-        return
     fi
-    inngest_pid=$!
+}
+
+start_background() { # as no child of this script, whose `wait` for the bot would wait for it, too
+    inngest_pid=$(set -m; "$@" </dev/null >.data/inngest.log 2>&1 9>&- & echo $!)
+    tell_watch inngest "$inngest_pid"
 }
 
 mkdir -p .data
 if [ "${1:-}" != --no-inngest ]; then start_inngest; fi
-.venv/bin/python main.py &
+.venv/bin/python main.py 9>&- &
 main_pid=$!
-trap 'kill -TERM "$main_pid" 2>/dev/null || true' INT TERM
+tell_watch main "$main_pid"
+trap 'kill -TERM "$main_pid" 2>/dev/null || true' INT TERM HUP
 while true; do # a signal interrupts the wait; the bot's own exit code is the one that counts
     status=0
     wait "$main_pid" || status=$?
     kill -0 "$main_pid" 2>/dev/null || break
 done
 if [ "$status" -gt 128 ]; then wait "$main_pid" 2>/dev/null && status=0 || status=$?; fi
+main_pid=
 exit "$status"

@@ -1,22 +1,29 @@
-"""What all tests share: a PostgreSQL of their own, a fresh database for each test that asks for one, the forge."""
+"""What all tests share: a PostgreSQL, a fresh database for each test that asks for one, and bot processes.
+
+A test run that is killed leaves nothing behind: the server's supervisor and the process pool notice that nobody is
+connected to them any more, pytest's workers end with the process that started them, and its folder is removed.
+"""
 
 import gc
 import os
 import secrets
-import shutil
 import tempfile
-from collections.abc import AsyncIterator
-from pathlib import Path
+from collections.abc import AsyncIterator, Generator, Iterator
 from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
 
-from storage.embedded import EmbeddedPostgres
+from sandbox.postgres.client import EmbeddedPostgres
 from storage.migrations import migrate
 from storage.pool import Pool, create_pool
 from tests.support.processes.bot_process import ProcessPool, skip_certificate_loading
+from tests.support.processes.orphans import kill_with_parent, removed_when_killed
+from tests.support.processes.server_folder import new_server_folder
 
+_IS_XDIST_WORKER = "PYTEST_XDIST_WORKER" in os.environ
+if _IS_XDIST_WORKER:
+    kill_with_parent()
 skip_certificate_loading()
 gc.disable()  # while the tests are imported, which makes much and drops nothing
 
@@ -26,28 +33,31 @@ def pytest_collection_finish() -> None:
     gc.enable()
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
+    if _IS_XDIST_WORKER:
+        return (yield)
+    with removed_when_killed(session.config._tmp_path_factory.getbasetemp()):  # type: ignore[attr-defined]
+        return (yield)
+
+
 def _with_database(dsn: str, name: str) -> str:
     return f"{dsn.rpartition('/')[0]}/{name}"
 
 
-_SHARED_MEMORY = Path("/dev/shm")
-_MIN_FREE_BYTES = 2 << 30
-
-
-def _in_memory_folder(usual: Path) -> Path:
-    """A folder in memory where there is room: on a disk each new database is three hundred files to be made."""
-    if os.access(_SHARED_MEMORY, os.W_OK) and shutil.disk_usage(_SHARED_MEMORY).free > _MIN_FREE_BYTES:
-        return Path(tempfile.mkdtemp(dir=_SHARED_MEMORY, prefix="diptych-tests-"))
-    return usual
+@pytest.fixture(scope="session", autouse=True)
+def _temporary_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """What this process keeps in temporary files is in pytest's folder, too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("temporary")))
+        yield
 
 
 @pytest.fixture(scope="session")
-async def postgres(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
+async def postgres() -> AsyncIterator[str]:
     """The address of a server whose database `template` has all migrations."""
-    folder = _in_memory_folder(tmp_path_factory.mktemp("postgres"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(tempfile, "tempdir", str(folder.parent))  # as root the server leaves the folder for there
-        server = EmbeddedPostgres(folder, options=("-c", "max_connections=200", "-c", "max_wal_size=64MB"))
+    options = ("-c", "max_connections=200", "-c", "max_wal_size=64MB")
+    server = EmbeddedPostgres(new_server_folder(), options=options, temporary=True)
     await server.start()
     connection = await asyncpg.connect(server.dsn)
     # A login is 4096 rounds of hashing on both sides; there is nobody to be kept out.
@@ -60,8 +70,6 @@ async def postgres(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[st
     await connection.close()
     yield server.dsn
     await server.stop()
-    for each in {folder, server._home}:
-        shutil.rmtree(each)
 
 
 @pytest.fixture
@@ -85,7 +93,7 @@ async def db(dsn: str) -> AsyncIterator[Pool]:
 @pytest.fixture(scope="session")
 async def process_pool(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ProcessPool]:
     folder = tmp_path_factory.getbasetemp()
-    process_pool = ProcessPool(folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder)
+    process_pool = ProcessPool(folder.parent if _IS_XDIST_WORKER else folder)
     await process_pool.open()
     yield process_pool
     await process_pool.close()

@@ -5,7 +5,8 @@ started anew at its port with an empty memory, which to everybody else is a kill
 """
 
 import asyncio
-import shutil
+import os
+import signal
 from collections import deque
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -22,8 +23,9 @@ from PIL import Image
 from providers.offline.video.encoding import encode_mp4, to_planes
 from sandbox.inngest.clock import Clock
 from sandbox.inngest.server import InngestServer
+from sandbox.postgres.client import EmbeddedPostgres
+from sandbox.postgres.server import runs
 from services.generation.catalogue import MODELS
-from storage.embedded import EmbeddedPostgres
 from storage.migrations import migrate
 from storage.pool import DATABASE_UNAVAILABLE, create_pool
 from tests.support.environments.environment import Environment
@@ -41,28 +43,27 @@ _SINGLE_OUTPUT_MODELS = {m.model for m in MODELS["neuro_image_v2"].values()} | _
 
 
 class RestartablePostgres(EmbeddedPostgres):
-    """Keeps its port when it is killed and started again."""
+    """A temporary server that may go down, and is started again at the same address."""
+
+    def __init__(self, folder: Path, *, options: tuple[str, ...] = ()) -> None:
+        super().__init__(folder, options=options, temporary=True)
 
     async def kill(self) -> None:
         """kill -9 of the postmaster; its backends end as they notice."""
-        assert self._server
-        self._server.kill()
-        await asyncio.to_thread(self._server.wait)
+        await self._signal(signal.SIGKILL)
+
+    async def shut_down(self) -> None:
+        """PostgreSQL's fast shutdown: it drops its connections, and ends in order."""
+        await self._signal(signal.SIGINT)
 
     async def restart(self) -> None:
-        """Answering when it returns. PostgreSQL refuses to start while a backend of the old one still lives."""
-        while True:
-            with (self._home / "server.log").open("ab") as log:
-                command = ["postgres", "-D", str(self._data), "-p", str(self._port), "-h", "127.0.0.1", "-k", ""]
-                options = ("-c", "fsync=off", "-c", "full_page_writes=off", *self._options)
-                self._server = self._popen(command, *options, stdout=log, stderr=log, start_new_session=True)
-            if await self._wait_until_ready(20):
-                return
-            await asyncio.to_thread(self._server.wait)
-            await asyncio.sleep(0.05)
+        """Ready to connect when it returns."""
+        await self.start()
 
-    def remove(self) -> None:
-        shutil.rmtree(self._home, ignore_errors=True)
+    async def _signal(self, number: signal.Signals) -> None:
+        os.kill(self.pid, number)
+        while runs(self.pid):  # noqa: ASYNC110 - no event tells of it
+            await asyncio.sleep(0.01)
 
 
 class ChaosReplicate(FakeReplicate):
@@ -184,4 +185,3 @@ async def open_environment(
         await environment.close()
         db.terminate()
         await postgres.stop()
-        postgres.remove()

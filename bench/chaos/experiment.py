@@ -21,7 +21,6 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from loguru import logger
@@ -31,13 +30,14 @@ from bench.chaos.faults import FaultInjector, FaultKind, ScheduledFault, schedul
 from bench.chaos.invariants import Evidence, Verdict, check_invariants, collect_evidence, describe_order
 from bench.chaos.users import TRAINED_BY, ChaosUser, PlannedOrder, plan_orders
 from tests.support.processes.bot_process import ProcessPool
+from tests.support.processes.orphans import temporary_folder
 
 FIRST_USER = 5001
 _MAX_DESCRIBED_ORDERS = 10
 _TRAINING_TIMEOUT = 90.0
 """How long somebody waits for their model."""
 _UNFINISHED = """
-SELECT count(*) FILTER (WHERE ended_at IS NULL) AS open, count(*) FILTER (WHERE NOT shown) AS unsaid,
+SELECT count(*) FILTER (WHERE ended_at IS NULL) AS open, count(*) FILTER (WHERE NOT finalized) AS unsaid,
        (SELECT count(*) FROM outbox) AS unsent FROM jobs"""
 _EVENTS = "SELECT kind, count(*) AS count FROM job_events GROUP BY kind"
 _FAILURES = """
@@ -61,7 +61,7 @@ class DatabaseView:
             self.keys = {row["order_key"] for row in rows}
             under_way = (row for row in rows if row["service"] in TRAINED_BY.values() and row["ended_at"] is None)
             self.training = {row["user_id"] for row in under_way}
-            rows = await self.stage.rows("SELECT user_id, kind FROM own_models")
+            rows = await self.stage.rows("SELECT user_id, kind FROM user_models")
             self.model_owners = {(row["user_id"], row["kind"]) for row in rows}
             await asyncio.sleep(0.5)
 
@@ -228,7 +228,7 @@ def main() -> int:
     given = parser.parse_args()
     logger.remove()  # the stands' own words
     logging.getLogger("asyncpg").setLevel(logging.CRITICAL)  # a trace each time the database is away
-    with TemporaryDirectory() as name:
-        folder = given.folder or Path(name)
+    with temporary_folder() as temporary:
+        folder = given.folder or temporary
         folder.mkdir(parents=True, exist_ok=True)
         return asyncio.run(_main(given, folder))

@@ -200,7 +200,7 @@ class FaultInjector:
             case FaultKind.POSTGRES_KILL:
                 await environment.postgres.kill()
             case FaultKind.POSTGRES_STOP:
-                await environment.postgres.stop()
+                await environment.postgres.shut_down()
             case FaultKind.TERMINATE:
                 await self._terminate(environment.bots[fault.details["which"]])
             case _:

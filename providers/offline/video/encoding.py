@@ -1,7 +1,10 @@
 """Writing MP4 that plays in a browser and in Telegram: H.264, yuv420p, index first, sound as AAC."""
 
+import os
+import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -38,9 +41,7 @@ def to_planes(image: Image.Image) -> Planes:
 
 def encode_mp4(frames: Iterable[Planes], width: int, height: int, sound: AudioSamples | None = None) -> bytes:
     """An MP4 of frames of this size (multiples of 4), FPS a second, with or without sound."""
-    # The index can only be moved to the front of a real file.
-    with tempfile.TemporaryDirectory(prefix="film-") as folder:
-        path = Path(folder) / "film.mp4"
+    with _scratch_file() as path:
         with av.open(str(path), "w", format="mp4", options={"movflags": "+faststart"}) as container:
             picture = container.add_stream("libx264", rate=FPS)
             picture.width, picture.height, picture.pix_fmt = width, height, "yuv420p"
@@ -57,6 +58,23 @@ def encode_mp4(frames: Iterable[Planes], width: int, height: int, sound: AudioSa
                     container.mux(voice.encode(block))
                 container.mux(voice.encode(None))
         return path.read_bytes()
+
+
+@contextmanager
+def _scratch_file() -> Iterator[Path]:
+    """A file that can be opened several times, as moving the index to the front needs.
+
+    Where the system can, it has no name in any folder: nothing is left of it when the process is killed.
+    """
+    if sys.platform == "linux":
+        file = os.memfd_create("video")
+        try:
+            yield Path(f"/proc/self/fd/{file}")
+        finally:
+            os.close(file)
+    else:
+        with tempfile.TemporaryDirectory(prefix="video-") as folder:
+            yield Path(folder) / "video.mp4"
 
 
 def _to_video_frame(frame: Planes, width: int) -> av.VideoFrame:

@@ -15,7 +15,7 @@ DECLARE name_now text := CASE TG_TABLE_NAME
     WHEN 'journal' THEN 'step ' || (to_jsonb(NEW) ->> 'step')
     WHEN 'jobs' THEN 'end'
     WHEN 'ledger_transactions' THEN 'accept'
-    WHEN 'charges' THEN 'credit'
+    WHEN 'payments' THEN 'credit'
     WHEN 'updates' THEN 'handled' END;
 BEGIN
     IF EXISTS (SELECT FROM breakpoints WHERE name = name_now) THEN
@@ -29,7 +29,7 @@ CREATE OR REPLACE TRIGGER stop_jobs BEFORE UPDATE ON jobs
     FOR EACH ROW WHEN (NEW.ended_at IS NOT NULL) EXECUTE FUNCTION stop_at_breakpoint();
 CREATE OR REPLACE TRIGGER stop_accept BEFORE INSERT ON ledger_transactions
     FOR EACH ROW WHEN (NEW.kind = 'hold') EXECUTE FUNCTION stop_at_breakpoint();
-CREATE OR REPLACE TRIGGER stop_credit BEFORE INSERT ON charges
+CREATE OR REPLACE TRIGGER stop_credit BEFORE INSERT ON payments
     FOR EACH ROW EXECUTE FUNCTION stop_at_breakpoint();
 CREATE OR REPLACE TRIGGER stop_handled BEFORE UPDATE ON updates
     FOR EACH ROW WHEN (NEW.done_at IS NOT NULL) EXECUTE FUNCTION stop_at_breakpoint();

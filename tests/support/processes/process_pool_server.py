@@ -3,9 +3,10 @@
 Importing aiogram's models takes seconds, a fork milliseconds. Each bot is a real process of its own, with
 its own settings, and can be killed as any other.
 
-`python -m tests.support.forge SOCKET` returns once the socket takes connections, and leaves the forge running
-behind itself. It serves all of pytest's workers, and ends when the last of them has hung up. Over a connection
-come requests, a JSON line each; back go the pid, and later the exit code.
+`python -m tests.support.processes.process_pool_server SOCKET` returns once the socket takes connections, and
+leaves the server running behind itself. It serves all of pytest's workers, and ends when the last of them has hung
+up, as the kernel does for one that is killed; with a worker go its bots. Over a connection come requests, a JSON
+line each; back go the pid, and later the exit code.
 """
 
 import gc
@@ -15,6 +16,7 @@ import selectors
 import signal
 import socket
 import sys
+from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -22,9 +24,11 @@ from pkgutil import walk_packages
 from typing import Any
 
 from tests.support.processes.bot_process import skip_certificate_loading
+from tests.support.processes.orphans import kill_with_parent
 
 _LIBRARIES = ("uvloop", "httpcore", "anyio._backends._asyncio", "encodings.idna", "sandbox.telegram")
 """What the bot, or a library of its, imports only when it needs it."""
+_FIRST_CONNECTION_SECONDS = 30.0
 
 
 class ProcessPoolServer:
@@ -36,16 +40,17 @@ class ProcessPoolServer:
         """Who asked for a bot, by its pid."""
 
     def serve(self) -> None:
-        """Until nobody is connected any more, after somebody was."""
+        """Until nobody is connected any more, after somebody was; whoever started us may have been killed."""
         woken, wakes = os.pipe2(os.O_NONBLOCK)
         signal.set_wakeup_fd(wakes)
         signal.signal(signal.SIGCHLD, lambda *_: None)
         self._selector.register(woken, selectors.EVENT_READ, lambda: self._reap(woken))
         self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
-        self._accept()
-        while self._buffers:
-            for key, _ in self._selector.select():
+        events = self._selector.select(_FIRST_CONNECTION_SECONDS)
+        while events:
+            for key, _ in events:
                 key.data()
+            events = self._selector.select() if self._buffers else []
 
     def _accept(self) -> None:
         connection, _ = self._listener.accept()
@@ -54,11 +59,14 @@ class ProcessPoolServer:
         _send(connection, {"ready": True})
 
     def _read(self, connection: socket.socket) -> None:
-        data = connection.recv(1 << 20)
+        data = b""
+        with suppress(ConnectionError):
+            data = connection.recv(1 << 20)
         if not data:
             self._selector.unregister(connection)
             connection.close()
             del self._buffers[connection]
+            self._kill_bots_of(connection)
             return
         *lines, self._buffers[connection] = (self._buffers[connection] + data).split(b"\n")
         for line in lines:
@@ -77,6 +85,11 @@ class ProcessPoolServer:
         self._requesters[pid] = connection
         _send(connection, {"started": pid, "request": request["request"]})
 
+    def _kill_bots_of(self, connection: socket.socket) -> None:
+        for pid, requester in self._requesters.items():
+            if requester is connection:
+                os.kill(pid, signal.SIGKILL)
+
     def _reap(self, woken: int) -> None:
         os.read(woken, 4096)
         while self._requesters:
@@ -89,10 +102,12 @@ class ProcessPoolServer:
 
 
 def _send(connection: socket.socket, data: dict[str, Any]) -> None:
-    connection.sendall(json.dumps(data).encode() + b"\n")
+    with suppress(ConnectionError):  # it was killed; its end is read next
+        connection.sendall(json.dumps(data).encode() + b"\n")
 
 
 def _run_bot(request: dict[str, Any]) -> None:
+    kill_with_parent()
     os.setsid()
     signal.set_wakeup_fd(-1)
     for number in (signal.SIGCHLD, signal.SIGTERM, signal.SIGINT):
@@ -130,7 +145,7 @@ def serve(path: Path) -> None:
     gc.freeze()  # what a fork then need not copy, only because it was looked at
     gc.enable()
     ProcessPoolServer(listener).serve()
-    path.unlink()
+    path.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":
