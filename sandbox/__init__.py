@@ -1,0 +1,1 @@
+"""Local replacements for the outside world, for development and tests only."""

@@ -1,4 +1,4 @@
-"""How fast time passes in the stand-in."""
+"""How fast time passes in the server."""
 
 import asyncio
 import time
@@ -7,29 +7,32 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """How long things take."""
+    """How long retries, sleeps, waits and leases take."""
 
     retry_delays: tuple[float, ...] = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
-    """Seconds before the second try, the third, …; the last one goes on. The real server starts at 15 to 45."""
-    unreachable_seconds: float = 120.0
-    """Seconds for which an app that cannot be reached costs no attempts.
+    """Seconds before the second attempt, the third, …; the last one repeats.
 
-    The real server counts them, but with its long delays it rides out a restart of minutes; with the short
+    The real server starts with 15 to 45 seconds.
+    """
+    unreachable_seconds: float = 120.0
+    """Seconds during which an unreachable app uses up no attempts.
+
+    The real server counts these attempts, but its long delays cover a restart of several minutes. With the short
     ones here a restart would end every run.
     """
     lease_seconds: float = 120.0
-    """Seconds for which a Connect worker has a call to itself, unless it extends its lease."""
+    """Seconds for which a call belongs to a Connect worker, unless the worker extends its lease."""
     speed: float = 1.0
-    """How many times faster than real sleeps, waits, time-outs and delays pass."""
+    """How many times faster than in reality sleeps, waits, timeouts and delays pass."""
 
     def now(self) -> float:
-        """Seconds on a clock that runs at this pace."""
+        """Return the seconds on a monotonic clock that runs at this speed."""
         return time.monotonic() * self.speed
 
     async def sleep(self, seconds: float) -> None:
-        """Let so many seconds of that clock pass."""
+        """Wait for so many seconds on that clock."""
         await asyncio.sleep(seconds / self.speed)
 
     def retry_delay(self, attempt: int) -> float:
-        """Seconds before trying again after the attempt, counted from 0."""
+        """Return the seconds before the next attempt; ``attempt`` counts from 0."""
         return self.retry_delays[min(attempt, len(self.retry_delays) - 1)]

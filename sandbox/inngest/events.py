@@ -1,4 +1,4 @@
-"""Events: read from a request, numbered, kept."""
+"""Events: read from requests, given ids, and kept."""
 
 import base64
 import binascii
@@ -23,12 +23,20 @@ _BASE32_ALPHABET: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
 class EventError(ValueError):
-    """Events that the server refuses; the text is the server's own."""
+    """Events that the server refuses; the message is the one of the real server."""
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event. ``internal_id`` is the server's number for it, ``id`` the sender's (or the same number)."""
+    """One event.
+
+    Attributes:
+        internal_id: The server's id, a ULID.
+        id: The sender's id, or ``internal_id`` when it has given none.
+        ts: When it happened, in milliseconds since the epoch.
+        v: The version that the sender has given.
+        received: When the server got it, in seconds since the epoch.
+    """
 
     name: str
     data: dict[str, Any] = field(default_factory=dict)
@@ -40,23 +48,30 @@ class Event:
     received: float = field(default_factory=time.time)
 
     def payload(self) -> dict[str, Any]:
-        """What functions and expressions see."""
+        """Return the event as functions and expressions see it."""
         shown = {"name": self.name, "data": self.data, "user": self.user, "id": self.id, "ts": self.ts}
         return shown | ({"v": self.v} if self.v else {})
 
 
 def ulid(millis: int | None = None, entropy: bytes | None = None) -> str:
-    """A ULID: 48 bits of time in milliseconds, 80 of chance, in Crockford's base 32."""
+    """Return a ULID: 48 bits of time and 80 random bits in Crockford's base 32 (https://github.com/ulid/spec).
+
+    Args:
+        millis: The time in milliseconds since the epoch; by default now.
+        entropy: The 10 random bytes; by default new ones.
+    """
     stamp = int(time.time() * 1000) if millis is None else millis
     number = (stamp << 80) | int.from_bytes(entropy or secrets.token_bytes(10), "big")
     return "".join(_BASE32_ALPHABET[(number >> shift) & 31] for shift in range(125, -1, -5))
 
 
 def event_id_from_seed(seed: str | None, index: int) -> str:
-    """The internal id of the event at ``index`` (from 1) of a request.
+    """Return the internal id of an event in a request; a repeated request gets the same ids.
 
-    The header ``x-inngest-event-id-seed`` (``millis,base64 of 10 bytes``) makes a repeated request get the
-    same ids; without one, or with a wrong one, the id is new.
+    Args:
+        seed: The header ``x-inngest-event-id-seed``, which is ``millis,base64 of 10 bytes``. Without it, or when it
+            is malformed, the id is new.
+        index: The event's place in the request, from 1.
     """
     try:
         millis, _, text = (seed or "").partition(",")
@@ -70,16 +85,20 @@ def event_id_from_seed(seed: str | None, index: int) -> str:
 
 
 def internal_event(name: str, data: dict[str, Any], event_id: str | None = None) -> Event:
-    """An event of the server's own."""
+    """Return an event that the server itself sends; its id is new unless given."""
     number = ulid()
     return Event(name, data, internal_id=number, id=event_id or number, ts=int(time.time() * 1000))
 
 
 def read_events(body: bytes, seed: str | None) -> list[Event]:
-    """Events of a POST /e/{key}, one object or a list of them.
+    """Return the events of a ``POST /e/{key}``.
+
+    Args:
+        body: One JSON object or a list of them.
+        seed: See ``event_id_from_seed``.
 
     Raises:
-        EventError: With the server's words, when any of them is refused.
+        EventError: When the server refuses any of them.
     """
     try:
         raw = json.loads(body)

@@ -1,6 +1,6 @@
-"""What a production server knows of its apps: which events it takes, and how calls and questions are signed.
+"""The keys of a production server: which events it accepts, and how calls and API requests are signed.
 
-Truth: ``pkg/authn/signing_key_strategy.go`` and ``pkg/execution/driver/httpdriver`` of inngest/inngest.
+Source: ``pkg/authn/signing_key_strategy.go`` and ``pkg/execution/driver/httpdriver`` of inngest/inngest.
 """
 
 import hashlib
@@ -19,9 +19,9 @@ _PREFIX = re.compile(r"^signkey-\w+-")
 class ServerKeys:
     """Keys of a server as ``inngest start`` takes them.
 
-    Args:
-        event_keys: Events are taken at ``/e/<key>`` for these alone.
-        signing_key: Hexadecimal, with or without ``signkey-…-`` in front.
+    Attributes:
+        event_keys: Events are accepted only at ``/e/<key>`` for one of these.
+        signing_key: Hexadecimal, with or without the prefix ``signkey-…-``.
 
     Raises:
         ValueError: When the signing key is not hexadecimal.
@@ -34,14 +34,14 @@ class ServerKeys:
         bytes.fromhex(_strip_prefix(self.signing_key))
 
     def sign(self, body: bytes) -> str:
-        """The value of ``x-inngest-signature`` for a request: over the body in canonical JSON, and the time."""
+        """Return the header ``x-inngest-signature`` for a request: an HMAC of the time and the canonical JSON body."""
         now = int(time.time())
         canonical = jcs.canonicalize(json.loads(body)) if body else b""
-        made = hmac.new(_strip_prefix(self.signing_key).encode(), canonical + str(now).encode(), hashlib.sha256)
-        return f"t={now}&s={made.hexdigest()}"
+        digest = hmac.new(_strip_prefix(self.signing_key).encode(), canonical + str(now).encode(), hashlib.sha256)
+        return f"t={now}&s={digest.hexdigest()}"
 
     def is_authorized(self, authorization: str) -> bool:
-        """Whether the value of an ``Authorization`` header names the signing key, bare or hashed."""
+        """Whether an ``Authorization`` header has the signing key as its bearer token, plain or hashed."""
         kind, _, token = authorization.partition(" ")
         bare = _strip_prefix(self.signing_key)
         hashed = hashlib.sha256(bytes.fromhex(bare)).hexdigest()

@@ -1,4 +1,4 @@
-"""How many at once, how many in a while, and what came before."""
+"""Concurrency limits, rate limits and the memory of recent keys."""
 
 import asyncio
 import heapq
@@ -14,12 +14,19 @@ from sandbox.inngest.clock import Clock
 DAY_SECONDS: Final = 86_400.0
 
 ConcurrencyLimit = tuple[str, int]
-"""A concurrency key and how many calls may hold it."""
+"""A concurrency key and how many calls may run under it at the same time."""
 
 
 @dataclass(frozen=True, slots=True)
 class ThrottleLimit:
-    """How often something may begin: ``limit`` in ``period`` seconds, and ``burst`` beside the first at once."""
+    """How often runs may start.
+
+    Attributes:
+        key: Runs with the same key share the limit.
+        limit: How many runs may start per period.
+        period: Seconds.
+        burst: How many may start at once in addition to the first.
+    """
 
     key: str
     limit: int
@@ -37,13 +44,10 @@ class _Waiter:
 
 
 class ConcurrencyLimiter:
-    """Counts the calls under way by key. Lower ranks go first; a run that sleeps or waits holds nothing.
-
-    Args:
-        pace: By whose clock gates open.
-    """
+    """Counts running calls by key. Waiting calls of a lower rank go first; a run that sleeps counts nowhere."""
 
     def __init__(self, clock: Clock | None = None) -> None:
+        """Start with no calls; throttles use ``clock``."""
         self._clock = clock or Clock()
         self._throttles = RateLimiter()
         self._next_grant: asyncio.TimerHandle | None = None
@@ -55,7 +59,13 @@ class ConcurrencyLimiter:
     async def acquire(
         self, limits: tuple[ConcurrencyLimit, ...], rank: float, throttle: ThrottleLimit | None = None
     ) -> AsyncIterator[None]:
-        """Wait until every key has room and the gate is open, and hold one place of each inside the block."""
+        """Wait until a call may start, and count it inside the block.
+
+        Args:
+            limits: The concurrency keys of the call; each must have room.
+            rank: Lower ranks go first.
+            throttle: The limit on starts, for the first call of a run.
+        """
         waiter = _Waiter(rank, next(self._numbers), limits, throttle, asyncio.get_running_loop().create_future())
         heapq.heappush(self._waiting, waiter)
         self._grant_ready()
@@ -91,7 +101,7 @@ class ConcurrencyLimiter:
         self._schedule_grant(waits)
 
     def _schedule_grant(self, waits: list[float]) -> None:
-        """When the first of the closed gates opens."""
+        """Try again when the first of the throttles allows another start."""
         if self._next_grant is not None:
             self._next_grant.cancel()
         self._next_grant = None
@@ -107,35 +117,43 @@ class RateLimiter:
         self._next_arrival: dict[str, float] = {}
 
     def wait(self, key: str, *, limit: int, period: float, burst: int, now: float) -> float:
-        """Seconds until one more is allowed; 0 when it is allowed now."""
+        """Return the seconds until one more is allowed; 0 when it is allowed now.
+
+        Args:
+            key: Those with the same key share the limit.
+            limit: How many are allowed per period.
+            period: Seconds.
+            burst: How many are allowed at once in addition to the first.
+            now: The current time in seconds.
+        """
         ahead = max(0.0, self._next_arrival.get(key, now) - now)  # sums of floats would not be 0 for the first
         return max(0.0, ahead - burst * period / max(limit, 1))
 
     def consume(self, key: str, *, limit: int, period: float, now: float) -> None:
-        """Count one."""
+        """Count one; for the arguments see ``wait``."""
         self._next_arrival[key] = max(now, self._next_arrival.get(key, now)) + period / max(limit, 1)
 
     def wait_for(self, throttle: ThrottleLimit, now: float) -> float:
-        """Seconds until a gate opens; 0 when it is open."""
+        """Return the seconds until a throttle allows one more start; 0 when it allows one now."""
         return self.wait(throttle.key, limit=throttle.limit, period=throttle.period, burst=throttle.burst, now=now)
 
     def consume_from(self, throttle: ThrottleLimit, now: float) -> None:
-        """Count one through a gate."""
+        """Count one start under a throttle."""
         self.consume(throttle.key, limit=throttle.limit, period=throttle.period, now=now)
 
 
 class RecentKeys:
-    """Remembers keys for a day."""
+    """Remembers keys for a day, as the real server remembers event ids."""
 
     def __init__(self) -> None:
         self._until: dict[str, float] = {}
 
     def contains(self, key: str, now: float) -> bool:
-        """Whether the key is remembered."""
+        """Whether the key was added within a day before ``now`` (seconds)."""
         return self._until.get(key, 0.0) > now
 
     def add(self, key: str, now: float) -> bool:
-        """Remember the key; False when it is remembered already."""
+        """Remember a key; returns False when it is already remembered."""
         while self._until and next(iter(self._until.values())) <= now:
             del self._until[next(iter(self._until))]
         if key in self._until:

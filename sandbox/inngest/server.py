@@ -1,4 +1,4 @@
-"""The stand-in as an object: start, stop, and break on purpose."""
+"""The Inngest server as an object: start it, stop it, and make it fail on purpose."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -18,30 +18,26 @@ from sandbox.inngest.keys import ServerKeys
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _POLL_SECONDS: Final = 5.0
-_SHUTDOWN_SECONDS: Final = 0.01  # for answers under way when the port closes; aiohttp takes 0 for "without end"
+_SHUTDOWN_SECONDS: Final = 0.01  # for responses in progress when the port closes; aiohttp takes 0 for "no limit"
 
 
 class Fault(StrEnum):
-    """Ways in which the server can be ill. A closed port is ``unplug()``, a killed process ``close()``."""
+    """Ways in which the server can fail.
+
+    For a closed port use ``InngestServer.close_ports``, for a killed process ``InngestServer.close``.
+    """
 
     NONE = "none"
     HANG = "hang"
-    """Connections are accepted, requests never answered."""
+    """Connections are accepted, but requests are never answered."""
     ERROR = "error"
-    """Every request is answered 500."""
+    """Every request is answered with 500."""
     DEAD_EXECUTOR = "dead_executor"
-    """Events are accepted, no function is called until the fault is lifted; then the waiting runs go on."""
+    """Events are accepted, but no function is called until the fault is removed; then the waiting runs continue."""
 
 
 class InngestServer:
-    """An Inngest dev server in memory, for development and tests only.
-
-    Args:
-        app_urls: Serve URLs of apps to ask for their functions, again and again until close().
-        pace: How long retries, sleeps and the like take.
-        poll_interval: Seconds between two syncs of an app.
-        keys: With them it is a production server: it signs its calls, and takes what is known to it alone.
-    """
+    """An Inngest dev server in memory, for development and tests only."""
 
     def __init__(
         self,
@@ -51,6 +47,14 @@ class InngestServer:
         poll_interval: float = _POLL_SECONDS,
         keys: ServerKeys | None = None,
     ) -> None:
+        """Configure the server; it runs after ``start``.
+
+        Args:
+            app_urls: Serve URLs of apps, which are asked for their functions repeatedly until ``close``.
+            clock: How long retries, sleeps and the like take.
+            poll_interval: Seconds between two syncs of an app.
+            keys: Makes it a production server, which signs its calls and requires the keys in requests.
+        """
         self._app_urls = tuple(app_urls)
         self._clock = clock or Clock()
         self._poll_interval = poll_interval
@@ -63,7 +67,7 @@ class InngestServer:
 
     @property
     def url(self) -> str:
-        """Where it listens, without a slash at the end; stays the same through unplug() and close()."""
+        """Its address without a slash at the end; ``close_ports`` and ``close`` do not change it."""
         host = f"[{self._host}]" if ":" in self._host else self._host
         return f"http://{host}:{self._port}"
 
@@ -79,10 +83,10 @@ class InngestServer:
 
     @property
     def engine(self) -> Engine:
-        """Apps, functions, events and runs, for tests to look into.
+        """Apps, functions, events and runs, for tests to inspect.
 
         Raises:
-            RuntimeError: Before start() and after close().
+            RuntimeError: Before ``start`` and after ``close``.
         """
         if self._engine is None:
             raise RuntimeError("the Inngest stand-in is not started")
@@ -90,7 +94,7 @@ class InngestServer:
 
     @property
     def fault(self) -> Fault:
-        """What is wrong with it now; may be set at any time."""
+        """How it fails now; may be set at any time."""
         return self._fault
 
     @fault.setter
@@ -100,7 +104,12 @@ class InngestServer:
             self._apply_fault(self._engine)
 
     async def start(self, port: int = 0, host: str = "127.0.0.1", *, connect_port: int = 0) -> None:
-        """Start with an empty memory. Port 0 takes a free one, or for Connect the one it had before.
+        """Start without any apps, events and runs.
+
+        Args:
+            port: The port of the API; 0 takes a free one.
+            host: The address to listen on.
+            connect_port: The port of the Connect gateway; 0 takes the one it had before, or else a free one.
 
         Raises:
             OSError: When a port is taken.
@@ -117,13 +126,13 @@ class InngestServer:
             self._engine = None
             raise
         for url in self._app_urls:
-            engine.tasks.start(keep_synced(engine, url, self._poll_interval))
+            engine.tasks.spawn(keep_synced(engine, url, self._poll_interval), f"sync {url}")
         logger.warning("{} It listens on port {} for Connect and on {}", DISCLAIMER, self._connect_port, self.url)
 
     async def close(self) -> None:
-        """Stop at once and forget everything, as when the process is killed.
+        """Stop at once and lose everything, as when the process is killed.
 
-        Connections are cut, calls under way are dropped. start() with the same port makes a new, empty one.
+        Connections are cut and running calls are dropped. ``start`` with the same port starts it again, empty.
         """
         await self.close_ports()
         if self._engine is not None:
@@ -131,20 +140,20 @@ class InngestServer:
             await engine.close()
 
     async def close_ports(self) -> None:
-        """Close the ports and cut all connections, but go on working with what is in memory."""
+        """Close the ports and cut all connections, but keep running what is in memory."""
         await self.close_gateway_port()
         if self._runner is not None:
             runner, self._runner = self._runner, None
             await runner.cleanup()
 
     async def close_gateway_port(self) -> None:
-        """Close the Connect gateway's port and cut its connections; the API goes on."""
+        """Close the Connect gateway's port and cut its connections; the API stays open."""
         if self._gateway_runner is not None:
             runner, self._gateway_runner = self._gateway_runner, None
             await runner.cleanup()
 
     async def open_ports(self) -> None:
-        """Open the ports again after unplug()."""
+        """Open the ports again after ``close_ports``; raises OSError when one is taken."""
         if self._runner is None:
             app = build_app(self.engine)
             app.middlewares.insert(0, self._inject_fault)
@@ -152,7 +161,7 @@ class InngestServer:
         await self.open_gateway_port()
 
     async def open_gateway_port(self) -> None:
-        """Open the Connect gateway's port again after unplug_gateway()."""
+        """Open the Connect gateway's port again after ``close_gateway_port``; raises OSError when it is taken."""
         if self._gateway_runner is None:
             app = build_gateway_app(self.engine.gateway)
             self._gateway_runner, self._connect_port = await self._listen(app, self._connect_port)
@@ -169,10 +178,10 @@ class InngestServer:
         return runner, int(runner.addresses[0][1])
 
     async def sync(self, url: str) -> None:
-        """Ask the app at the URL for its functions, once and now.
+        """Ask the app at a serve URL for its functions once.
 
         Raises:
-            SyncError: When it cannot be reached or refuses.
+            SyncError: When the app cannot be reached or refuses.
         """
         await sync_app(self.engine, url)
 

@@ -34,7 +34,7 @@ class EmbeddedPostgres:
 
     Args:
         folder: where its files are; as root they may be elsewhere, and the folder remembers where.
-        options: arguments of `postgres`, for whoever is first.
+        options: arguments of `postgres`; those of the first client count.
         temporary: with the server the folder goes, too. It must hold nothing else.
         grace: seconds that the server outlives the last user's death, so that a restart finds it.
     """

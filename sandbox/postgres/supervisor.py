@@ -41,7 +41,7 @@ class Supervisor:
     """Counts the processes that use a server.
 
     Args:
-        server: started whenever somebody attaches and it does not run.
+        server: started when a client attaches and it does not run.
         grace: seconds that the server outlives the last user's death.
     """
 
@@ -123,7 +123,7 @@ class Supervisor:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Fork the supervisor and return; in the supervisor, run until nobody uses the server any more."""
     args = _parse(arguments)
-    if os.fork():  # whoever called us has no child to wait for
+    if os.fork():  # the caller has no child to wait for
         return 0
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: sys.exit(0))

@@ -1,4 +1,4 @@
-"""A stand-in for Telegram: Bot API, the person's side, and a chat page in the browser."""
+"""A Telegram server for development and tests: the Bot API, a control API that acts for users, and a chat page."""
 
 from sandbox.telegram.server import TelegramServer, create_telegram_server
 

@@ -1,4 +1,4 @@
-"""``python -m sandbox.telegram --port 18790``: the stand alone, on loopback only."""
+"""``python -m sandbox.telegram --port 18790``: the Telegram sandbox as its own process, on loopback only."""
 
 import argparse
 import asyncio
@@ -9,7 +9,7 @@ import signal
 import sys
 from pathlib import Path
 
-from sandbox.telegram.serving import running_server
+from sandbox.telegram.server import running_server
 
 
 def _loopback(text: str) -> str:
@@ -29,16 +29,22 @@ async def _run(host: str, port: int, data: Path | None, title: str) -> None:
 
 
 def main() -> None:
-    """Read the command line and run until SIGINT or SIGTERM."""
+    """Read the command line and run until SIGINT or SIGTERM.
+
+    Raises:
+        SystemExit: With code 2 for wrong arguments, such as an address that is not loopback.
+    """
     parser = argparse.ArgumentParser(prog="python -m sandbox.telegram", description=__doc__)
     parser.add_argument("--port", type=int, default=18790, help="port to listen on; 0 takes a free one")
     parser.add_argument("--host", type=_loopback, default="127.0.0.1", help="loopback address to listen on")
-    parser.add_argument("--data", type=Path, default=None, help="folder that keeps the state; none: memory")
+    parser.add_argument(
+        "--data", type=Path, default=None, help="folder that keeps the state; default: memory only"
+    )
     parser.add_argument("--page-title", default="Diptych sandbox", help="title of the chat page")
     options = parser.parse_args()
-    gc.set_threshold(20_000, 20, 50)  # transcripts grow and stay: looking through them often is waste
+    gc.set_threshold(20_000, 20, 50)  # transcripts grow and are kept, so frequent collections find nothing
     with contextlib.suppress(ImportError):
-        import uvloop  # faster where it is installed, and not needed
+        import uvloop  # optional: faster where it is installed
 
         asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
     asyncio.run(_run(options.host, options.port, options.data, options.page_title))

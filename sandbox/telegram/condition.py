@@ -1,4 +1,4 @@
-"""A change that many may wait for."""
+"""A change that several tasks may wait for."""
 
 import asyncio
 import time
@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 
 class Condition:
-    """Wakes everyone who waits; costs next to nothing while nobody does."""
+    """Wakes all waiting tasks on each change; cheap when no task waits."""
 
     def __init__(self) -> None:
         self._waiters: set[asyncio.Future[None]] = set()
 
     def notify(self) -> None:
-        """Wake all who wait now."""
+        """Wake all tasks that wait now."""
         if not self._waiters:
             return
         waiters, self._waiters = self._waiters, set()
@@ -20,8 +20,15 @@ class Condition:
             if not waiter.done():
                 waiter.set_result(None)
 
-    async def wait(self, timeout: float) -> bool:  # noqa: ASYNC109  (a wait that ends without news is no error)
-        """Wait for the next ``notify`` for at most ``timeout`` seconds; whether it came."""
+    async def wait(self, timeout: float) -> bool:  # noqa: ASYNC109  (a timeout is a normal result here, no error)
+        """Wait for the next ``notify``.
+
+        Args:
+            timeout: Seconds to wait at most.
+
+        Returns:
+            Whether the notification came in time.
+        """
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.add(waiter)
         try:
@@ -31,7 +38,15 @@ class Condition:
         return bool(done)
 
     async def wait_until(self, predicate: Callable[[], bool], seconds: float) -> bool:
-        """Wait until ``true()`` holds, for at most ``seconds``; whether it holds."""
+        """Wait until a predicate holds, checking it after each notification.
+
+        Args:
+            predicate: What to wait for.
+            seconds: How long to wait at most.
+
+        Returns:
+            Whether the predicate holds.
+        """
         ends = time.monotonic() + seconds
         while not predicate():
             left = ends - time.monotonic()

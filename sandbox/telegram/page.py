@@ -1,4 +1,4 @@
-"""The chat page: plain files, nothing to build and nothing from elsewhere."""
+"""The chat page: static files, without a build step and without external resources."""
 
 from pathlib import Path
 
@@ -12,7 +12,13 @@ _CONTENT_SECURITY_POLICY = (
 
 
 def add_routes(router: web.UrlDispatcher, prefix: str, title: str) -> None:
-    """Serve the page at ``{prefix}/`` and ``{prefix}/chat``."""
+    """Serve the page at ``{prefix}/`` and ``{prefix}/chat``, and its files under ``{prefix}/static/``.
+
+    Args:
+        router: The router of the application that serves the sandbox.
+        prefix: A path without a slash at the end, or an empty string.
+        title: The title of the page.
+    """
     html = (STATIC / "index.html").read_text(encoding="utf-8")
     html = html.replace("{{prefix}}", prefix).replace("{{title}}", title)
 
@@ -20,10 +26,10 @@ def add_routes(router: web.UrlDispatcher, prefix: str, title: str) -> None:
         headers = {"Content-Security-Policy": _CONTENT_SECURITY_POLICY, "Cache-Control": "no-cache"}
         return web.Response(text=html, content_type="text/html", headers=headers)
 
-    async def onward(_request: web.Request) -> web.Response:
+    async def redirect(_request: web.Request) -> web.Response:
         raise web.HTTPFound(f"{prefix}/")
 
-    async def asset(request: web.Request) -> web.StreamResponse:
+    async def static_file(request: web.Request) -> web.StreamResponse:
         path = STATIC / request.match_info["name"]
         if not path.is_file():
             raise web.HTTPNotFound
@@ -31,6 +37,6 @@ def add_routes(router: web.UrlDispatcher, prefix: str, title: str) -> None:
 
     router.add_get(f"{prefix}/", page)
     router.add_get(f"{prefix}/chat", page)
-    router.add_get(prefix + r"/static/{name:[\w.\-]+}", asset)
+    router.add_get(prefix + r"/static/{name:[\w.\-]+}", static_file)
     if prefix:
-        router.add_get(prefix, onward)
+        router.add_get(prefix, redirect)

@@ -1,7 +1,8 @@
-"""The HTTP side: the routes that the SDK, the REST API's users and a browser need.
+"""The HTTP routes for the SDK, for clients of the REST API and for a browser.
 
-Shapes and words are those of ``pkg/api``, ``pkg/api/apiv1``, ``pkg/coreapi`` and ``pkg/devserver`` of
-inngest/inngest, its odd ones too: an error of the REST API comes with HTTP status 200 and says so inside.
+Responses and error texts are those of ``pkg/api``, ``pkg/api/apiv1``, ``pkg/coreapi`` and ``pkg/devserver`` of
+inngest/inngest, including their peculiarities: an error of the REST API has HTTP status 200 and its own status in
+the body.
 """
 
 import json
@@ -18,20 +19,19 @@ from sandbox.inngest.connect.endpoints import api_routes
 from sandbox.inngest.engine.engine import Engine
 from sandbox.inngest.engine.runs import Run, function_uuid
 from sandbox.inngest.events import EventError, read_events, ulid
-from sandbox.inngest.functions.config import FunctionConfig, Registration
-from sandbox.inngest.functions.validation import validation_errors
+from sandbox.inngest.functions.config import FunctionConfig, Registration, validation_errors
 from sandbox.inngest.keys import ServerKeys
 
-VERSION: Final = "stand-in"
+_VERSION: Final = "stand-in"
 _ULID_LENGTH: Final = 26
 _GUARDED_PATHS: Final = ("/dev", "/fn/", "/v0/", "/v1/")
 _MAX_BODY_BYTES: Final = 256 * 1024 * 1024
 
 
 def build_app(engine: Engine) -> web.Application:
-    """The web application over an engine."""
+    """Return the application that serves the API of an engine."""
     app = web.Application(client_max_size=_MAX_BODY_BYTES, middlewares=[_require_key(engine.keys)])
-    routes = Routes(engine)
+    routes = _Routes(engine)
     app.add_routes(
         [
             web.get("/", routes.page),
@@ -55,7 +55,7 @@ def build_app(engine: Engine) -> web.Application:
 
 
 def _require_key(keys: ServerKeys | None) -> Middleware:
-    """Says which kind of server this is, and lets a production server's API be used with its key alone."""
+    """Middleware that names the kind of server, and requires the key for a production server's API."""
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -75,26 +75,28 @@ def _server_kind(keys: ServerKeys | None) -> str:
     return "dev" if keys is None else "cloud"
 
 
-class Routes:
-    """Handlers over one engine."""
+class _Routes:
+    """The request handlers of one engine."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     async def page(self, _: web.Request) -> web.Response:
+        """The status page."""
         return web.Response(text=render_page(self._engine), content_type="text/html")
 
     async def health(self, _: web.Request) -> web.Response:
+        """The health check."""
         return web.json_response({"status": 200, "message": "OK"})
 
     async def info(self, _: web.Request) -> web.Response:
-        """What runs here, a dev server alone says that. ``standIn`` is this server's own field."""
+        """The registered functions; only a dev server lists them. ``standIn`` is a field of this server only."""
         if self._engine.keys is not None:
             return web.Response(text="404 page not found\n", status=404)
         functions = [_function_json(function) for function in self._engine.functions.values()]
         return web.json_response(
             {
-                "version": VERSION,
+                "version": _VERSION,
                 "standIn": True,
                 "authed": False,
                 "startOpts": {},
@@ -108,6 +110,7 @@ class Routes:
         )
 
     async def events(self, request: web.Request) -> web.Response:
+        """Accept events."""
         if (keys := self._engine.keys) is not None and request.match_info["key"] not in keys.event_keys:
             return web.json_response({"status": 401, "message": "", "error": "Event key not found"}, status=401)
         try:
@@ -119,6 +122,7 @@ class Routes:
         return _text_response({"ids": [event.internal_id for event in events], "status": 200}, 200)
 
     async def register(self, request: web.Request) -> web.Response:
+        """Register the functions of an app."""
         expected = request.headers.get("x-inngest-expected-server-kind")
         kind = _server_kind(self._engine.keys)
         if expected not in (None, "", kind):
@@ -129,32 +133,37 @@ class Routes:
             return _plain_error(f"Invalid request: {error}", 400)
         for function in registration.functions:
             if found := validation_errors(function):
-                logger.error("Inngest stand-in: {} is invalid: {}", function.id, "; ".join(found))
+                logger.error("Inngest stand-in: function {} is invalid: {}", function.id, "; ".join(found))
                 refused = {"error": "At least one function is invalid", "data": None, "status": 400}
                 return web.json_response(refused, status=400)
         modified = self._engine.register(registration)
         return web.json_response({"ok": True, "modified": modified, "sync_id": ulid()})
 
     async def remove(self, request: web.Request) -> web.Response:
+        """Remove an app."""
         self._engine.remove_app(request.query.get("url", ""))
         return web.json_response({"ok": True})
 
     async def batch(self, request: web.Request) -> web.Response:
+        """The events of a run, for the SDK when a request is too large."""
         run = self._find_run(request)
         events = [] if run is None else [event.payload() for event in run.events]
         return _run_gone(request) if run is None else web.json_response(events)
 
     async def actions(self, request: web.Request) -> web.Response:
+        """The step results of a run, for the SDK when a request is too large."""
         run = self._find_run(request)
         return _run_gone(request) if run is None else web.json_response(run.steps)
 
     async def list_events(self, request: web.Request) -> web.Response:
+        """The newest events, maybe of one name."""
         name, asked = request.query.get("name"), request.query.get("limit", "")
         limit = int(asked) if asked.isdecimal() else 20
         found = [event for event in reversed(self._engine.events.values()) if name in (None, event.name)]
         return _data_response([_event_json(self._engine, event.internal_id) for event in found[:limit]])
 
     async def event(self, request: web.Request) -> web.Response:
+        """One event."""
         event_id = request.match_info["id"]
         if len(event_id) != _ULID_LENGTH:
             return _api_error(f"Invalid event ID: {event_id}", 400)
@@ -163,12 +172,14 @@ class Routes:
         return _data_response(_event_json(self._engine, event_id))
 
     async def event_runs(self, request: web.Request) -> web.Response:
+        """The runs that an event has started."""
         event_id = request.match_info["id"]
         if len(event_id) != _ULID_LENGTH:
             return _api_error(f"Invalid event ID: {event_id}", 400)
         return _data_response([run.to_json() for run in self._engine.event_runs.get(event_id, [])])
 
     async def run(self, request: web.Request) -> web.Response:
+        """One run."""
         run_id = request.match_info["id"]
         if len(run_id) != _ULID_LENGTH:
             return _api_error(f"Invalid run ID: {run_id}", 400)
@@ -180,6 +191,7 @@ class Routes:
         )
 
     async def cancel(self, request: web.Request) -> web.Response:
+        """Cancel a run."""
         run = self._find_run(request)
         if run is None:
             return _api_error(f"Unable to load function run: {request.match_info['id']}", 404)
@@ -187,7 +199,7 @@ class Routes:
         return web.Response(content_type="application/json")
 
     async def functions(self, request: web.Request) -> web.Response:
-        """The functions of an app. The real server wraps this one in nothing, too."""
+        """The functions of an app; here the real server has no ``data`` around the list either."""
         app = self._engine.apps.get(request.match_info["name"])
         if app is None:
             return _api_error("App not found", 404)

@@ -1,4 +1,4 @@
-"""The status page: one plain document, nothing loaded from elsewhere."""
+"""The status page: one HTML document without external resources."""
 
 import json
 from datetime import datetime
@@ -11,8 +11,10 @@ if TYPE_CHECKING:
 
 DISCLAIMER: Final = (
     "This is a stand-in for the Inngest dev server, for development and tests only: "
-    "it keeps everything in memory and forgets it when it stops."
+    "it keeps everything in memory and loses it when it stops."
 )
+"""What the page, the command line and the log say about the server."""
+
 _MAX_RUNS: Final = 100
 _STYLE: Final = """
 body{font:15px/1.5 system-ui,sans-serif;margin:2rem auto;max-width:64rem;padding:0 1rem;color:#1c2330}
@@ -28,7 +30,7 @@ border-color:#6b5a22}td,th{border-color:#2b323d}.Failed,.error{color:#ff8a80}.Co
 
 
 def render_page(engine: "Engine") -> str:
-    """The page as HTML."""
+    """Return the page as HTML: apps, functions and the newest 100 runs with their steps."""
     runs = [run for _, run in zip(range(_MAX_RUNS), reversed(engine.runs.values()), strict=False)]
     state = (
         ""

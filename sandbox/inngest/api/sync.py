@@ -1,4 +1,4 @@
-"""Asking apps to register: a PUT on the app's URL, which answers by POST /fn/register."""
+"""App sync: a PUT on the app's serve URL makes the app register itself by ``POST /fn/register``."""
 
 import asyncio
 import json
@@ -10,18 +10,18 @@ from loguru import logger
 from sandbox.inngest.engine.engine import App, Engine
 
 _UNSYNCED_SECONDS: Final = 0.5
-"""How often an app that has not registered yet is asked, so that it need not be started first."""
+"""How often an app is asked that has not registered yet, so that it may start after the server."""
 
 
 class SyncError(Exception):
-    """An app did not register."""
+    """An app did not register; the message tells why."""
 
 
 async def sync_app(engine: Engine, url: str) -> None:
-    """Ask the app at the URL to register its functions.
+    """Ask the app at a serve URL to register its functions.
 
     Raises:
-        SyncError: When it cannot be reached or refuses.
+        SyncError: When the app cannot be reached or refuses.
     """
     headers = {"x-inngest-server-kind": "cloud" if engine.keys else "dev", "content-type": "application/json"}
     body = json.dumps({"url": url}, separators=(",", ":")).encode()
@@ -38,7 +38,7 @@ async def sync_app(engine: Engine, url: str) -> None:
 
 
 async def keep_synced(engine: Engine, url: str, interval: float) -> None:
-    """Ask the app again and again, so that new functions and a restarted app are found. Never ends.
+    """Sync an app repeatedly, so that new functions and a restarted app are found. Never ends.
 
     Args:
         engine: Where the app registers.

@@ -1,0 +1,1 @@
+"""The Connect gateway, over which workers take calls through a WebSocket instead of HTTP."""

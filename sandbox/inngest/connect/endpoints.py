@@ -1,6 +1,6 @@
-"""The Connect gateway's outside: the WebSocket that a worker opens, and the API calls before and after it.
+"""The endpoints of the Connect gateway: the WebSocket of a worker, and the API calls before and after it.
 
-Truth: ``gateway.go``, ``gateway_msg*.go``, ``maintenance.go`` and ``rest/v0`` under ``pkg/connect`` of
+Source: ``gateway.go``, ``gateway_msg*.go``, ``maintenance.go`` and ``rest/v0`` under ``pkg/connect`` of
 inngest/inngest.
 """
 
@@ -18,8 +18,7 @@ from yarl import URL
 
 from sandbox.inngest.connect.gateway import Gateway, Worker
 from sandbox.inngest.events import ulid
-from sandbox.inngest.functions.config import FunctionConfig, Registration
-from sandbox.inngest.functions.validation import validation_errors
+from sandbox.inngest.functions.config import FunctionConfig, Registration, validation_errors
 
 _PROTOCOL: Final = "v0.connect.inngest.com"
 _PATH: Final = "/v0/connect"
@@ -33,7 +32,11 @@ _MessageT = TypeVar("_MessageT", bound=Message)
 
 
 class _ConnectionRejected(Exception):
-    """What a worker said will not do. Holds the close code and the server's word for it."""
+    """A worker's message is not acceptable; the message is the reason that the real server gives.
+
+    Attributes:
+        code: The close code of the WebSocket.
+    """
 
     def __init__(self, reason: str, code: WSCloseCode = WSCloseCode.POLICY_VIOLATION) -> None:
         super().__init__(reason)
@@ -41,7 +44,7 @@ class _ConnectionRejected(Exception):
 
 
 def build_gateway_app(gateway: Gateway) -> web.Application:
-    """The web application on the gateway's own port."""
+    """Return the application that serves the gateway's own port."""
     endpoints = _GatewayEndpoints(gateway)
     app = web.Application()
     app.add_routes(
@@ -55,7 +58,7 @@ def build_gateway_app(gateway: Gateway) -> web.Application:
 
 
 def api_routes(gateway: Gateway) -> list[web.RouteDef]:
-    """What workers ask of the API's port."""
+    """Return the routes of the API's port that workers use."""
     endpoints = _GatewayEndpoints(gateway)
     return [
         web.post(f"{_PATH}/start", endpoints.start),
@@ -69,7 +72,7 @@ class _GatewayEndpoints:
         self._gateway = gateway
 
     async def start(self, request: web.Request) -> web.Response:
-        """Tells a worker where to connect."""
+        """Tell a worker where to connect."""
         endpoint = URL.build(scheme="ws", host=request.url.host or "", port=self._gateway.port, path=_PATH)
         return _protobuf_response(
             pb.StartResponse(
@@ -81,7 +84,7 @@ class _GatewayEndpoints:
         )
 
     async def flush(self, request: web.Request) -> web.Response:
-        """Takes an answer whose connection was lost."""
+        """Take a reply whose connection was lost."""
         body = await request.read()
         if not body:
             return _error_response("missing request body")
@@ -93,7 +96,7 @@ class _GatewayEndpoints:
         return _protobuf_response(pb.FlushResponse(request_id=response.request_id))
 
     async def connections(self, _: web.Request) -> web.Response:
-        """Who is connected; the real server says more of each."""
+        """List the connected workers; the real server has more fields."""
         shown = [
             {
                 "id": worker.connection_id,
@@ -105,15 +108,17 @@ class _GatewayEndpoints:
         return web.json_response({"data": shown})
 
     async def drain(self, _: web.Request) -> web.Response:
+        """Disconnect all workers and refuse new ones."""
         await self._gateway.drain()
         return web.json_response({"status": "ok"})
 
     async def activate(self, _: web.Request) -> web.Response:
+        """Accept workers again."""
         self._gateway.activate()
         return web.json_response({"status": "ok"})
 
     async def connect(self, request: web.Request) -> web.WebSocketResponse:
-        """A worker's connection, until either side ends it."""
+        """Serve a worker's connection until either side closes it."""
         socket = web.WebSocketResponse(protocols=(_PROTOCOL,), max_msg_size=_MAX_MESSAGE_BYTES)
         await socket.prepare(request)
         try:
@@ -121,7 +126,7 @@ class _GatewayEndpoints:
         except _ConnectionRejected as refusal:
             await socket.close(code=refusal.code, message=str(refusal).encode())
         except (ConnectionError, TimeoutError):
-            pass  # the worker is gone, or silent: its calls wait for their leases
+            pass  # the worker is gone or silent; its calls end with their leases
         return socket
 
     async def _serve(self, socket: web.WebSocketResponse) -> None:
@@ -223,11 +228,11 @@ class _GatewayEndpoints:
 
 
 async def _receive_message(socket: web.WebSocketResponse, seconds: float) -> pb.ConnectMessage | None:
-    """The next message; None once the worker has hung up.
+    """The next message; None when the worker has closed the connection.
 
     Raises:
-        TimeoutError: When nothing comes in time.
-        _Refused: When it is not a message.
+        TimeoutError: When none comes in time.
+        _ConnectionRejected: When it cannot be decoded.
     """
     async with asyncio.timeout(seconds):
         frame = await socket.receive()

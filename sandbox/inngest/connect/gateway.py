@@ -1,8 +1,8 @@
-"""The Connect gateway's inside: which workers are connected, and calls handed to them under a lease.
+"""The state of the Connect gateway: connected workers, and the calls that they have leased.
 
-Truth: ``grpcConnector.Proxy``, ``routing.GetRoute`` and ``lua/extend_lease.lua`` under ``pkg/connect`` of
-inngest/inngest. A call belongs to its lease and not to the connection: the worker may answer over another one,
-or by POST /v0/connect/flush.
+A call belongs to its lease and not to the connection: the worker may answer over another connection, or by
+``POST /v0/connect/flush``. Source: ``grpcConnector.Proxy``, ``routing.GetRoute`` and ``lua/extend_lease.lua`` under
+``pkg/connect`` of inngest/inngest.
 """
 
 import asyncio
@@ -23,11 +23,11 @@ from sandbox.inngest.functions.config import Registration
 
 _MAX_FORWARDS: Final = 3
 _LEASE_GRACE: Final = 1 / 24  # of a lease: consts.ConnectWorkerRequestGracePeriod is 5 s of 2 minutes
-_DRAIN_CHECKS: Final = 10  # one a second, for the replacement of a draining connection
+_DRAIN_CHECKS: Final = 10  # one per second, until a draining connection is replaced
 
 
 class NoWorkerReply(Exception):
-    """No worker answered; the text is the server's own."""
+    """No worker answered; the message is the one of the real server."""
 
 
 def _future() -> asyncio.Future[Any]:
@@ -36,23 +36,26 @@ def _future() -> asyncio.Future[Any]:
 
 @dataclass(eq=False, slots=True)
 class Worker:
-    """One connection of an app's process."""
+    """One connection of an app's process.
+
+    Attributes:
+        apps: The apps' names by the ids of their functions.
+        unavailable: Done when the worker takes no more calls: it is pausing, being drained, or disconnected.
+    """
 
     connection_id: str
     instance_id: str
     apps: dict[str, str]
-    """The app's name, by function id."""
     socket: web.WebSocketResponse
     unavailable: asyncio.Future[None] = field(default_factory=_future)
-    """Done when it takes no more calls: paused, told to go elsewhere, or gone."""
 
     def mark_unavailable(self) -> None:
-        """Give it no more calls."""
+        """Send no more calls to the worker."""
         if not self.unavailable.done():
             self.unavailable.set_result(None)
 
     async def send(self, kind: pb.GatewayMessageType, payload: bytes = b"") -> None:
-        """Raises ConnectionError when the line is cut."""
+        """Send a message; raises ConnectionError when the connection is lost."""
         await self.socket.send_bytes(pb.ConnectMessage(kind=kind, payload=payload).SerializeToString())
 
 
@@ -66,14 +69,18 @@ class _Call:
 
 
 class Gateway:
-    """Workers and calls under way.
+    """Connected workers and running calls.
 
-    Args:
-        pace: How long a lease is.
-        register: Takes over an app's functions.
+    Attributes:
+        register: Registers the functions of an app that a worker brings.
+        session_token: What workers must present when they connect.
+        port: The port of the gateway.
+        draining: Whether new workers are refused.
+        workers: The connected workers.
     """
 
     def __init__(self, clock: Clock, register: Callable[[Registration], bool]) -> None:
+        """Start without workers; the clock tells how long a lease is."""
         self.register = register
         self.session_token = secrets.token_urlsafe()
         self.port = 0
@@ -84,7 +91,7 @@ class Gateway:
 
     @property
     def extend_lease_seconds(self) -> int:
-        """How often workers must extend a lease; the SDKs read whole seconds only."""
+        """How often workers must extend a lease, in seconds; the SDKs read only whole ones."""
         return max(1, round(self._lease_seconds / 4))
 
     @property
@@ -93,7 +100,7 @@ class Gateway:
 
     @contextmanager
     def connected(self, worker: Worker) -> Iterator[None]:
-        """Give the worker calls inside the block."""
+        """Send calls to the worker inside the block."""
         self.workers.add(worker)
         try:
             yield
@@ -102,22 +109,25 @@ class Gateway:
             worker.mark_unavailable()
 
     async def drain(self) -> None:
-        """Send every worker elsewhere and take no new ones until activate()."""
+        """Ask every worker to connect elsewhere, and refuse new ones until ``activate``."""
         self.draining = True
         for worker in list(self.workers):
             worker.mark_unavailable()
-            with suppress(ConnectionError):  # gone already
+            with suppress(ConnectionError):  # it has already disconnected
                 await worker.send(pb.GatewayMessageType.GATEWAY_CLOSING)
 
     def activate(self) -> None:
-        """End draining."""
+        """Accept workers again after ``drain``."""
         self.draining = False
 
     async def call(self, request: pb.GatewayExecutorRequestData) -> pb.SDKResponse:
-        """Have a worker do the request, and wait for its answer.
+        """Send a request to a worker and wait for its reply.
+
+        Args:
+            request: The call; the gateway fills in the lease and the app's name.
 
         Raises:
-            NoReply: When no worker is there, or the one that had the request let its lease lapse.
+            NoWorkerReply: When no worker is connected, or the lease of the one that had the request has expired.
         """
         call = _Call(ulid(), time.monotonic() + self._lease_seconds)
         self._calls[request.request_id] = call
@@ -135,17 +145,25 @@ class Gateway:
         return call.reply.result()
 
     def acknowledge(self, request_id: str) -> None:
-        """A worker has taken the call."""
+        """Note that a worker has accepted a call."""
         call = self._calls.get(request_id)
         if call is not None and not call.acked.done():
             call.acked.set_result(None)
 
     def extend(self, request_id: str, lease_id: str) -> str | None:
-        """The new lease's id; None when the lease is over or somebody else's."""
+        """Extend a lease.
+
+        Args:
+            request_id: The call.
+            lease_id: The current lease, or the one before it when its extension was not received.
+
+        Returns:
+            The new lease's id; None when the call has ended or the lease belongs to another worker.
+        """
         call = self._calls.get(request_id)
         if call is None:
             return None
-        if call.previous_lease_id == lease_id:  # asked again, as the answer was lost with its connection
+        if call.previous_lease_id == lease_id:  # a repeated request: the response was lost with the connection
             return call.lease_id
         if call.lease_id != lease_id and call.lease_ends > time.monotonic():
             return None
@@ -154,7 +172,7 @@ class Gateway:
         return call.lease_id
 
     def receive_reply(self, response: pb.SDKResponse) -> None:
-        """A worker has done the call; nobody may wait for it any more."""
+        """Take a worker's reply to a call, for which the executor may no longer be waiting."""
         call = self._calls.pop(response.request_id, None)
         if call is not None and not call.reply.done():
             call.reply.set_result(response)

@@ -1,0 +1,1 @@
+"""The engine: events start runs, and runs call functions step by step."""

@@ -1,6 +1,6 @@
-"""What an event comes to for a function: a run, a place in a batch, a later run, or nothing.
+"""What an event does for a function that it triggers: it starts a run, joins a batch, starts a run later, or nothing.
 
-Truth: ``runner.initialize``, ``executor.Schedule``, ``pkg/execution/batch`` and ``pkg/execution/debounce`` of
+Source: ``runner.initialize``, ``executor.Schedule``, ``pkg/execution/batch`` and ``pkg/execution/debounce`` of
 inngest/inngest, in their order: batch, rate limit, debounce, event id, singleton.
 """
 
@@ -11,13 +11,13 @@ from typing import Any, Final, Protocol
 
 from loguru import logger
 
-from sandbox.inngest.background import BackgroundTasks
+from sandbox.background import BackgroundTasks
 from sandbox.inngest.clock import Clock
 from sandbox.inngest.engine.runs import Run
 from sandbox.inngest.events import Event
 from sandbox.inngest.functions.config import FunctionConfig
-from sandbox.inngest.functions.durations import parse_duration
 from sandbox.inngest.functions.expressions import ExpressionError, evaluate, is_expression_true
+from sandbox.inngest.functions.timing import parse_duration
 from sandbox.inngest.rate_limits import RateLimiter, RecentKeys
 
 _DEBOUNCE_BUFFER: Final = 1.05  # debouncer.newDebounce enqueues this long after the period
@@ -26,9 +26,11 @@ _MAX_PRIORITY: Final = 12 * 60 * 60  # consts.PriorityFactorMax
 
 
 class StartRun(Protocol):
-    """Begins a run."""
+    """Starts a run."""
 
-    def __call__(self, function: FunctionConfig, events: tuple[Event, ...], priority: int) -> Run: ...
+    def __call__(self, function: FunctionConfig, events: tuple[Event, ...], priority: int) -> Run:
+        """Start a run and return it; for ``priority`` see ``Run``."""
+        ...
 
 
 @dataclass(slots=True)
@@ -46,11 +48,19 @@ class _Debounce:
 
 
 class Admission:
-    """Keeps batches, debounces, rate limits, singletons and the memory of what came before."""
+    """Decides about events; keeps batches, debounces, rate limits, singletons and recent event ids."""
 
     def __init__(
         self, clock: Clock, tasks: BackgroundTasks, start_run: StartRun, cancel: Callable[[str], bool]
     ) -> None:
+        """Start without any history.
+
+        Args:
+            clock: How long batches, debounces and rate limits last.
+            tasks: Owns the timers.
+            start_run: Starts a run.
+            cancel: Cancels a run by its id.
+        """
         self._clock, self._tasks = clock, tasks
         self._start_run, self._cancel = start_run, cancel
         self._rates = RateLimiter()
@@ -60,7 +70,7 @@ class Admission:
         self._singletons: dict[str, Run] = {}
 
     def handle_event(self, function: FunctionConfig, event: Event) -> bool:
-        """Take an event that triggers a function. False when it is too much for the function's rate limit."""
+        """Handle an event that triggers a function; returns False when the rate limit drops it."""
         try:
             if function.batch_events and is_expression_true(
                 function.batch_events.if_, _expression_variables(event)
@@ -68,12 +78,12 @@ class Admission:
                 self._add_to_batch(function, event)
                 return True
         except ExpressionError as error:
-            logger.error("Inngest stand-in: {} gathers no batch: {}", function.id, error)
+            logger.error("Inngest stand-in: {} cannot batch an event: {}", function.id, error)
             return True
         return self.handle_unbatched_event(function, event)
 
     def handle_unbatched_event(self, function: FunctionConfig, event: Event) -> bool:
-        """The same without a batch."""
+        """Handle an event as ``handle_event`` does, but without batching."""
         try:
             if self._recent_events.contains(_event_key(function, event), self._clock.now()):
                 return True
@@ -84,7 +94,7 @@ class Admission:
             else:
                 self._begin_run(function, (event,), _event_key(function, event))
         except ExpressionError as error:
-            logger.error("Inngest stand-in: {} is not started: {}", function.id, error)
+            logger.error("Inngest stand-in: {} cannot be started: {}", function.id, error)
         return True
 
     def _is_rate_limited(self, function: FunctionConfig, event: Event) -> bool:
@@ -102,12 +112,12 @@ class Admission:
 
     def _add_to_batch(self, function: FunctionConfig, event: Event) -> None:
         settings = function.batch_events
-        assert settings is not None  # noqa: S101  # told to the type checker only
+        assert settings is not None  # noqa: S101  # for the type checker only
         key = f"{function.id} {evaluate(settings.key, _expression_variables(event)) if settings.key else None!r}"
         batch = self._batches.get(key)
         if batch is None:
-            timer = self._tasks.start(
-                self._call_after(parse_duration(settings.timeout), lambda: self._run_batch(key))
+            timer = self._tasks.spawn(
+                self._call_after(parse_duration(settings.timeout), lambda: self._run_batch(key)), "batch timer"
             )
             batch = self._batches[key] = _Batch(function, [], timer)
         if all(event.internal_id != other.internal_id for other in batch.events):
@@ -122,13 +132,13 @@ class Admission:
 
     def _restart_debounce(self, function: FunctionConfig, event: Event) -> None:
         settings = function.debounce
-        assert settings is not None  # noqa: S101  # told to the type checker only
+        assert settings is not None  # noqa: S101  # for the type checker only
         key = f"{function.id} {evaluate(settings.key, _expression_variables(event)) if settings.key else None!r}"
         now, length = self._clock.now(), parse_duration(settings.period)
         ends = now + parse_duration(settings.timeout) if settings.timeout else None
         if known := self._debounces.get(key):
             if known.event.ts > event.ts:
-                return  # what came late is older than what is kept
+                return  # the late event is older than the one that is kept
             known.timer.cancel()
             ends = known.ends
         if ends is not None:
@@ -138,7 +148,7 @@ class Admission:
             del self._debounces[key]
             self._begin_run(function, (event,), None)
 
-        timer = self._tasks.start(self._call_after(length + _DEBOUNCE_BUFFER, run))
+        timer = self._tasks.spawn(self._call_after(length + _DEBOUNCE_BUFFER, run), "debounce timer")
         self._debounces[key] = _Debounce(event, ends, timer)
 
     def _begin_run(self, function: FunctionConfig, events: tuple[Event, ...], dedup_key: str | None) -> None:
@@ -161,7 +171,7 @@ class Admission:
                 evaluate(function.singleton.key, _expression_variables(event)) if function.singleton.key else None
             )
         except ExpressionError as error:
-            logger.warning("Inngest stand-in: {} runs as no singleton: {}", function.id, error)
+            logger.warning("Inngest stand-in: {} runs without its singleton limit: {}", function.id, error)
             return None
         return None if value is False else f"{function.id} {value!r}"
 
@@ -179,10 +189,10 @@ def _expression_variables(event: Event) -> dict[str, Any]:
 
 
 def _priority(function: FunctionConfig, event: Event) -> int:
-    """Seconds by which a run goes before its age; below zero, by which it is held back.
+    """The seconds by which a run counts as older; when negative, it is delayed.
 
-    ``Function.RunPriorityFactor`` takes whole numbers of CEL alone, and the numbers in an event are doubles to
-    it: ``event.data.n`` gives no priority, ``int(event.data.n)`` does.
+    ``Function.RunPriorityFactor`` accepts only whole numbers of CEL, and numbers in an event are doubles there:
+    ``event.data.n`` gives no priority, ``int(event.data.n)`` does.
     """
     if function.priority is None or function.priority.run is None:
         return 0
@@ -192,7 +202,7 @@ def _priority(function: FunctionConfig, event: Event) -> int:
         logger.warning("Inngest stand-in: no priority for {}: {}", function.id, error)
         return 0
     if type(value) is not int:
-        logger.warning("Inngest stand-in: no priority for {}: {!r} is no whole number", function.id, value)
+        logger.warning("Inngest stand-in: no priority for {}: {!r} is not a whole number", function.id, value)
         return 0
     return max(-_MAX_PRIORITY, min(_MAX_PRIORITY, value))
 

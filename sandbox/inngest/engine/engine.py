@@ -1,4 +1,4 @@
-"""Events in, runs out: which functions an event starts, resumes or cancels."""
+"""The engine: which functions an event starts, and which runs it resumes or cancels."""
 
 import asyncio
 import time
@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from loguru import logger
 
-from sandbox.inngest.background import BackgroundTasks
+from sandbox.background import BackgroundTasks
 from sandbox.inngest.clock import Clock
 from sandbox.inngest.connect.gateway import Gateway
 from sandbox.inngest.engine.admission import Admission
@@ -26,18 +26,25 @@ from sandbox.inngest.events import (
     internal_event,
 )
 from sandbox.inngest.functions.config import FunctionConfig, Registration
-from sandbox.inngest.functions.cron import next_cron_time
 from sandbox.inngest.functions.expressions import ExpressionError, is_expression_true
+from sandbox.inngest.functions.timing import next_cron_time
 from sandbox.inngest.keys import ServerKeys
 from sandbox.inngest.rate_limits import ConcurrencyLimiter
 
-MAX_KEPT: Final = 10_000
-"""How many events and ended runs are remembered."""
+_MAX_KEPT: Final = 10_000
+"""How many events and ended runs are kept."""
 
 
 @dataclass(slots=True)
 class App:
-    """An app and what it registered last."""
+    """An app and what it has registered.
+
+    Attributes:
+        url: Its serve URL.
+        error: Why the last sync failed, if it did.
+        synced_at: When it registered last.
+        cron_tasks: The tasks that start its cron functions.
+    """
 
     url: str
     name: str = ""
@@ -49,18 +56,32 @@ class App:
 
 
 class Engine:
-    """Everything the stand-in knows, in memory."""
+    """Apps, events and runs, in memory.
+
+    Attributes:
+        clock: How long everything takes.
+        keys: The keys of a production server; None for a dev server.
+        tasks: Owns all background tasks.
+        concurrency: Limits the calls that run at the same time.
+        gateway: The Connect gateway.
+        caller: Calls functions.
+        executor_running: Cleared while the executor is down: events are accepted, but no function is called.
+        apps: Apps by name; before the first registration by URL.
+        functions: Registered functions by id.
+        events: Events by internal id, oldest first.
+        runs: Runs by id, oldest first.
+        event_runs: The runs that an event has started, by the event's internal id.
+    """
 
     def __init__(self, clock: Clock, keys: ServerKeys | None = None) -> None:
+        """Start without apps, events and runs."""
         self.clock = clock
         self.keys = keys
-        """Of a production server; None at a dev server."""
         self.tasks = BackgroundTasks()
         self.concurrency = ConcurrencyLimiter(clock)
         self.gateway = Gateway(clock, self.register)
         self.caller = FunctionCaller(self.gateway, keys)
         self.executor_running = asyncio.Event()
-        """Cleared while the executor is dead: events are accepted, no function is called."""
         self.executor_running.set()
         self.apps: dict[str, App] = {}
         self.functions: dict[str, FunctionConfig] = {}
@@ -72,13 +93,13 @@ class Engine:
         self._admission = Admission(clock, self.tasks, self.start_run, self.cancel_run)
 
     async def close(self) -> None:
-        """Stop all work at once, as if the process were killed."""
+        """Stop everything at once, as if the process were killed."""
         await self.tasks.close()
         await self.caller.close()
 
     def register(self, registration: Registration) -> bool:
-        """Take over an app's functions. Gives whether anything changed."""
-        self.apps.pop(registration.url, None)  # what sync.poll put in its place
+        """Register an app's functions; returns whether anything has changed."""
+        self.apps.pop(registration.url, None)  # the placeholder of keep_synced
         app = self.apps.setdefault(registration.appname, App(registration.url, registration.appname))
         changed = app.functions != registration.functions
         app.url, app.sdk, app.error = registration.url, registration.sdk, None
@@ -92,16 +113,16 @@ class Engine:
         for task in app.cron_tasks:
             task.cancel()
         app.cron_tasks = [
-            self.tasks.start(self._run_cron(function, trigger.cron))
+            self.tasks.spawn(self._run_cron(function, trigger.cron), f"cron of {function.id}")
             for function in registration.functions
             for trigger in function.triggers
             if trigger.cron
         ]
-        logger.info("Inngest stand-in: {} registered {} functions", app.name, len(app.functions))
+        logger.info("Inngest stand-in: {} has registered {} functions", app.name, len(app.functions))
         return True
 
     def remove_app(self, url: str) -> None:
-        """Drop an app and its functions."""
+        """Remove an app and its functions; an unknown URL is ignored."""
         for key, app in list(self.apps.items()):
             if app.url == url:
                 for function in app.functions:
@@ -111,7 +132,7 @@ class Engine:
                 del self.apps[key]
 
     def handle_event(self, event: Event) -> None:
-        """Take an event: start functions, resume waits, cancel runs."""
+        """Handle an event: start functions, resume waiting steps, cancel runs."""
         self.events[event.internal_id] = event
         waiting = list(self._executions.values())
         for function in list(self.functions.values()):
@@ -124,7 +145,7 @@ class Engine:
         self._prune()
 
     def start_run(self, function: FunctionConfig, events: tuple[Event, ...], priority: int) -> Run:
-        """Start a run: now, or at the time of an event that lies ahead."""
+        """Start a run now, or at the time of its event when that is in the future; for ``priority`` see ``Run``."""
         run = Run(function, events, priority)
         self.runs[run.id] = run
         self.event_runs.setdefault(run.event.internal_id, []).append(run)
@@ -134,14 +155,20 @@ class Engine:
         return run
 
     def cancel_run(self, run_id: str) -> bool:
-        """Cancel a run; False when it is not under way."""
+        """Cancel a run; returns False when it is unknown or has ended."""
         if (execution := self._executions.get(run_id)) is None:
             return False
         execution.finish(RunStatus.CANCELLED)
         return True
 
     def invoke_function(self, execution: Execution, step_id: str, opts: dict[str, Any]) -> None:
-        """Start a function for a step that waits for its result."""
+        """Start a function for a step that waits for its result.
+
+        Args:
+            execution: The run that invokes.
+            step_id: The step of that run.
+            opts: The options of the SDK's ``InvokeFunction``: ``function_id`` and ``payload``.
+        """
         correlation = f"{execution.run.id}.{step_id}"
         self._invokers[correlation] = (execution, step_id)
         payload = opts.get("payload") or {}
@@ -158,7 +185,12 @@ class Engine:
         self.handle_event(internal_event(FINISHED, {"correlation_id": correlation, "error": error}))
 
     def on_run_finished(self, run: Run, outcome: dict[str, Any]) -> None:
-        """Tell the others that a run ended: whoever invoked it, and functions that listen for failures."""
+        """Send the events of a run's end, which resume its invoker and start functions that handle failures.
+
+        Args:
+            run: The run.
+            outcome: ``result`` or ``error`` for the event's data.
+        """
         self._executions.pop(run.id, None)
         if run.event.name in {FINISHED, FAILED}:
             return
@@ -189,7 +221,7 @@ class Engine:
             if key in event.data:
                 execution.resume(step_id, {wrapped: event.data[key]}, "Failed" if key == "error" else "Completed")
                 return
-        execution.resume(step_id, event.payload())  # cancelled: the real server gives the bare event too
+        execution.resume(step_id, event.payload())  # cancelled: the real server passes the bare event too
 
     def _is_triggered_by(self, function: FunctionConfig, event: Event) -> bool:
         for trigger in function.triggers:
@@ -202,7 +234,7 @@ class Engine:
                 if is_expression_true(trigger.expression, {"event": event.payload()}):
                     return True
             except ExpressionError as error:
-                logger.error("Inngest stand-in: trigger of {}: {}", function.id, error)
+                logger.error("Inngest stand-in: the trigger of {} cannot be evaluated: {}", function.id, error)
         return False
 
     async def _run_cron(self, function: FunctionConfig, expression: str) -> None:
@@ -214,10 +246,10 @@ class Engine:
             self._admission.handle_unbatched_event(function, event)
 
     def _prune(self) -> None:
-        while len(self.events) > MAX_KEPT:
+        while len(self.events) > _MAX_KEPT:
             self.event_runs.pop(next(iter(self.events)), None)
             del self.events[next(iter(self.events))]
-        if len(self.runs) > 2 * MAX_KEPT:
-            ended = [run.id for run in self.runs.values() if run.ended][:MAX_KEPT]
+        if len(self.runs) > 2 * _MAX_KEPT:
+            ended = [run.id for run in self.runs.values() if run.ended][:_MAX_KEPT]
             for run_id in ended:
                 del self.runs[run_id]

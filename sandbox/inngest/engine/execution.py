@@ -1,7 +1,7 @@
-"""One run, from its first call to its end.
+"""The execution of one run, from its first call to its end.
 
-The function is called once for each step: a call either ends the run or reports steps, whose results go into
-the next call. Truth: ``pkg/execution/executor/executor.go`` of inngest/inngest.
+The function is called once for each step: a call either ends the run or reports steps, whose results are part of
+the next call. Source: ``pkg/execution/executor/executor.go`` of inngest/inngest.
 """
 
 import asyncio
@@ -13,17 +13,15 @@ from typing import Any, Final, Protocol
 
 from loguru import logger
 
-from sandbox.inngest.background import BackgroundTasks
+from sandbox.background import BackgroundTasks
 from sandbox.inngest.clock import Clock
 from sandbox.inngest.engine.function_caller import FunctionCaller, FunctionReply
 from sandbox.inngest.engine.runs import Run, RunStatus
 from sandbox.inngest.events import Event
 from sandbox.inngest.functions.config import FunctionConfig
-from sandbox.inngest.functions.durations import parse_duration, seconds_until
 from sandbox.inngest.functions.expressions import ExpressionError, evaluate, is_expression_true
+from sandbox.inngest.functions.timing import parse_duration, seconds_until
 from sandbox.inngest.rate_limits import ConcurrencyLimit, ConcurrencyLimiter, ThrottleLimit
-
-__all__ = ["Clock", "Execution", "ExecutionHost"]
 
 _YEAR: Final = "366d"
 _INVOKE_TIMEOUT: Final = {
@@ -33,7 +31,7 @@ _INVOKE_TIMEOUT: Final = {
 
 
 class ExecutionHost(Protocol):
-    """What a run needs of the engine around it."""
+    """What an execution needs from the engine; see ``Engine`` for the attributes."""
 
     clock: Clock
     tasks: BackgroundTasks
@@ -42,14 +40,18 @@ class ExecutionHost(Protocol):
     executor_running: asyncio.Event
     functions: dict[str, FunctionConfig]
 
-    def invoke_function(self, execution: "Execution", step_id: str, opts: dict[str, Any]) -> None: ...
+    def invoke_function(self, execution: "Execution", step_id: str, opts: dict[str, Any]) -> None:
+        """Start a function for a step that waits for its result."""
+        ...
 
-    def on_run_finished(self, run: Run, outcome: dict[str, Any]) -> None: ...
+    def on_run_finished(self, run: Run, outcome: dict[str, Any]) -> None:
+        """Take note that a run has ended."""
+        ...
 
 
 @dataclass(slots=True)
 class _PendingCall:
-    """A call to make: of one planned step, or of the function to find what comes next."""
+    """A call to make: for one planned step, or without ``step_id`` for whatever comes next."""
 
     step_id: str | None = None
     attempt: int = 0
@@ -66,9 +68,14 @@ class _Wait:
 
 
 class Execution:
-    """Drives one run."""
+    """Executes one run.
+
+    Attributes:
+        run: The run.
+    """
 
     def __init__(self, run: Run, host: ExecutionHost) -> None:
+        """Prepare the execution; ``start`` makes the first call."""
         self.run = run
         self._host = host
         self._tasks: set[asyncio.Task[None]] = set()
@@ -88,7 +95,7 @@ class Execution:
         self._enqueue(_PendingCall(), delay)
 
     def on_event(self, event: Event) -> None:
-        """Resume what waits for the event; cancel the run if its settings say so."""
+        """Resume the steps that wait for an event; cancel the run if its settings demand it."""
         names = {"event": self.run.event.payload(), "async": event.payload()}
         for step_id, wait in list(self._waits.items()):
             if wait.event == event.name and self._matches(wait.expression, names):
@@ -103,7 +110,13 @@ class Execution:
                 return
 
     def resume(self, step_id: str, result: Any, status: str = "Completed") -> None:
-        """End a waiting step with a result."""
+        """End a waiting step; one that no longer waits is ignored.
+
+        Args:
+            step_id: The step.
+            result: Its result as the SDK reads it.
+            status: The status that the status page shows.
+        """
         if (wait := self._waits.pop(step_id, None)) is None:
             return
         if wait.timer is not asyncio.current_task():
@@ -111,18 +124,24 @@ class Execution:
         self._save_step(step_id, result, status, race=wait.is_race)
 
     def finish(self, status: RunStatus, output: Any = None, outcome: dict[str, Any] | None = None) -> None:
-        """End the run. A call under way is left to end by itself, and its answer is dropped."""
+        """End the run. A call in progress continues, but its reply is dropped.
+
+        Args:
+            status: How it ends.
+            output: The output that the REST API shows.
+            outcome: ``result`` or ``error`` for the events of its end.
+        """
         if self.run.ended:
             return
         self.run.status, self.run.output, self.run.ended_at = status, output, datetime.now(UTC)
         self._waits.clear()
         for task in self._tasks - self._calls_in_progress - {asyncio.current_task()}:
             task.cancel()
-        logger.debug("Inngest stand-in: run {} of {} is {}", self.run.id, self.run.function.id, status)
+        logger.debug("Inngest stand-in: run {} of {} has ended: {}", self.run.id, self.run.function.id, status)
         self._host.on_run_finished(self.run, outcome or {})
 
     def _start_task(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
-        task = self._host.tasks.start(work)
+        task = self._host.tasks.spawn(work, f"run {self.run.id}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
@@ -151,7 +170,7 @@ class Execution:
         throttle = self._throttle if self.run.started_at is None else None
         async with self._host.concurrency.acquire(self._concurrency_limits, self.run.rank, throttle):
             await self._host.executor_running.wait()
-            # The app may have registered again since, from another address or with other settings.
+            # The app may have registered again, with another URL or other settings.
             self.run.function = self._host.functions.get(self.run.function.id, self.run.function)
             if self.run.started_at is None:
                 self.run.started_at, self.run.status = datetime.now(UTC), RunStatus.RUNNING
@@ -159,7 +178,7 @@ class Execution:
                 if timeouts and timeouts.finish:
                     self._start_task(self._cancel_on_timeout(parse_duration(timeouts.finish), started=True))
             task = asyncio.current_task()
-            assert task is not None  # noqa: S101  # told to the type checker only
+            assert task is not None  # noqa: S101  # for the type checker only
             self._calls_in_progress.add(task)
             try:
                 return await self._host.caller.call(self.run, call.step_id, call.attempt)
@@ -167,13 +186,15 @@ class Execution:
                 self._calls_in_progress.discard(task)
 
     def _handle_reply(self, call: _PendingCall, reply: FunctionReply) -> float | None:
-        """Act on an answer. Gives the seconds until the same call must be made again, if it must."""
+        """Act on a reply; returns the seconds until the same call must be repeated, or None."""
         if reply.unreachable is not None:
             call.unreachable_since = call.unreachable_since or time.monotonic()
             waited = (time.monotonic() - call.unreachable_since) * self._host.clock.speed
             if waited < self._host.clock.unreachable_seconds:
                 if call.unreachable_count == 0:
-                    logger.warning("Inngest stand-in: {}: {}", self.run.function.id, reply.unreachable)
+                    logger.warning(
+                        "Inngest stand-in: {} cannot be called: {}", self.run.function.id, reply.unreachable
+                    )
                 call.unreachable_count += 1
                 return self._host.clock.retry_delay(call.unreachable_count - 1)
         call.unreachable_since, call.unreachable_count = None, 0
@@ -205,7 +226,7 @@ class Execution:
                 self.run.pending |= {op["id"] for op in ops} - self.run.steps.keys()
         if not ops:
             return self._host.clock.retry_delay(0)
-        # Waits first, so that an event sent by a step beside them is not missed.
+        # Waits first, so that an event sent by a parallel step is not missed.
         ops.sort(key=lambda op: op["op"] != "WaitForEvent")
         next_delay: float | None = None
         for op in ops:
@@ -300,7 +321,9 @@ class Execution:
         try:
             return is_expression_true(expression, names)
         except ExpressionError as error:
-            logger.warning("Inngest stand-in: {} in {}: {}", expression, self.run.function.id, error)
+            logger.warning(
+                "Inngest stand-in: cannot evaluate {} of {}: {}", expression, self.run.function.id, error
+            )
             return False
 
 
@@ -321,5 +344,5 @@ def _evaluate_key(run: Run, key: str) -> object:
     try:
         return evaluate(key, {"event": run.event.payload()})
     except ExpressionError as error:
-        logger.warning("Inngest stand-in: key {} of {}: {}", key, run.function.id, error)
+        logger.warning("Inngest stand-in: cannot evaluate the key {} of {}: {}", key, run.function.id, error)
         return None

@@ -1,6 +1,6 @@
-"""Calling functions, over HTTP or by the Connect gateway, and reading what the SDK answers.
+"""Calls to functions over HTTP or through the Connect gateway, and the SDK's replies.
 
-Truth: ``pkg/execution/driver`` of inngest/inngest.
+Source: ``pkg/execution/driver`` of inngest/inngest.
 """
 
 import json
@@ -20,7 +20,7 @@ from sandbox.inngest.engine.runs import Run, function_uuid
 from sandbox.inngest.events import ulid
 from sandbox.inngest.keys import ServerKeys
 
-MAX_REQUEST_BYTES: Final = 4 * 1024 * 1024  # consts.MaxSDKRequestBodySize
+_MAX_REQUEST_BYTES: Final = 4 * 1024 * 1024  # consts.MaxSDKRequestBodySize
 _CALL_SECONDS: Final = 2 * 60 * 60  # consts.MaxFunctionTimeout
 _CONNECT_STATUS: Final = {
     pb.SDKResponseStatus.DONE: 200,
@@ -31,21 +31,29 @@ _CONNECT_STATUS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class FunctionReply:
-    """What came of a call."""
+    """The reply to a call, or the reason why there is none.
+
+    Attributes:
+        status: The HTTP status.
+        body: The decoded body.
+        no_retry: Whether the SDK forbids a retry.
+        retry_after: Seconds from the reply until a retry, if the SDK asks for it.
+        is_sdk: Whether an SDK has answered, and not something else at the URL.
+        unreachable: Why there was no reply at all.
+        ops: The steps that the reply reports.
+    """
 
     status: int = 0
     body: Any = None
     no_retry: bool = False
     retry_after: float | None = None
-    """Seconds from the reply."""
     is_sdk: bool = True
     unreachable: str | None = None
-    """Why no answer came at all."""
     ops: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def error(self) -> str | None:
-        """What is wrong with the answer as a whole, in the server's words."""
+        """What is wrong with the reply as a whole, as the real server words it; None when nothing is."""
         if self.unreachable is not None:
             return self.unreachable
         if self.no_retry and self.status != 206:
@@ -55,7 +63,7 @@ class FunctionReply:
         return None if self.is_sdk else "not_sdk"
 
     def standard_error(self) -> dict[str, Any]:
-        """The error of a run that fails with this, as ``DriverResponse.StandardError`` forms it."""
+        """Return the error of a run that fails with this reply, as ``DriverResponse.StandardError`` builds it."""
         body = self.body if isinstance(self.body, dict) else {"message": self.body} if self.body else {}
         names = ("error", "name", "message", "stack")
         text = {name: body[name] for name in names if isinstance(body.get(name), str)}
@@ -63,22 +71,28 @@ class FunctionReply:
 
 
 class FunctionCaller:
-    """Calls functions. One connection a call, as an app may be restarted between two of them."""
+    """Calls functions, each time over a new connection, because an app may restart between two calls."""
 
     def __init__(self, gateway: Gateway, keys: ServerKeys | None = None) -> None:
+        """Prepare the caller.
+
+        Args:
+            gateway: Takes the calls of functions that a Connect worker has registered.
+            keys: Signs the calls of a production server.
+        """
         self._gateway = gateway
         self._keys = keys
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
-        """Drop every call under way."""
+        """Drop all calls in progress."""
         if self._session is not None:
             await self._session.close()
             self._session = None
 
     @property
     def session(self) -> aiohttp.ClientSession:
-        """The HTTP client, made at its first use."""
+        """The HTTP client, created at its first use."""
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(force_close=True, limit=0),
@@ -87,7 +101,16 @@ class FunctionCaller:
         return self._session
 
     async def call(self, run: Run, step_id: str | None, attempt: int) -> FunctionReply:
-        """Call a run's function once and read the answer."""
+        """Call a run's function once.
+
+        Args:
+            run: The run.
+            step_id: The planned step to run; None for whatever comes next.
+            attempt: The number of failed attempts before this one.
+
+        Returns:
+            The reply, also when the function cannot be reached.
+        """
         request_id = ulid()
         headers = {
             "content-type": "application/json",
@@ -125,9 +148,9 @@ class FunctionCaller:
             answer = await self._gateway.call(request)
         except NoWorkerReply as error:
             return FunctionReply(unreachable=str(error))
-        told = {"x-inngest-sdk": answer.sdk_version, "retry-after": answer.retry_after}
-        told["x-inngest-no-retry"] = "true" if answer.no_retry else "false"
-        return _read_reply(_CONNECT_STATUS[answer.status], told, answer.body)
+        reply_headers = {"x-inngest-sdk": answer.sdk_version, "retry-after": answer.retry_after}
+        reply_headers["x-inngest-no-retry"] = "true" if answer.no_retry else "false"
+        return _read_reply(_CONNECT_STATUS[answer.status], reply_headers, answer.body)
 
 
 def _request_body(run: Run, attempt: int, request_id: str) -> bytes:
@@ -155,7 +178,7 @@ def _request_body(run: Run, attempt: int, request_id: str) -> bytes:
         "use_api": False,
     }
     body = _encode_json(request)
-    if len(body) > MAX_REQUEST_BYTES:
+    if len(body) > _MAX_REQUEST_BYTES:
         small = {"events": [], "steps": {}, "use_api": True, "ctx": context | {"use_api": True}}
         body = _encode_json(request | small)
     return body
@@ -168,7 +191,7 @@ def _encode_json(value: object) -> bytes:
 def _read_reply(status: int, raw_headers: dict[str, str], raw: bytes) -> FunctionReply:
     headers = {name.lower(): value for name, value in raw_headers.items()}
     body = _decode_json(raw)
-    if status == 201:  # a streamed answer: spaces to keep the line open, then the real one wrapped
+    if status == 201:  # a streamed reply: spaces that keep the connection open, then the wrapped reply
         if not isinstance(body, dict) or "status" not in body:
             return FunctionReply(status=502, body=body)
         status = int(body["status"])

@@ -1,4 +1,4 @@
-"""A run of a function: what is known about it, and how it is shown."""
+"""Runs of functions, and how the API shows them."""
 
 import uuid
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from sandbox.inngest.functions.config import FunctionConfig
 
 
 class RunStatus(StrEnum):
-    """Where a run stands, in the words of the REST API."""
+    """The state of a run, as the REST API names it."""
 
     SCHEDULED = "Scheduled"
     RUNNING = "Running"
@@ -22,7 +22,7 @@ class RunStatus(StrEnum):
 
 @dataclass(slots=True)
 class StepRecord:
-    """What happened to one step, for the status page."""
+    """What the status page shows of a step."""
 
     id: str
     name: str
@@ -35,14 +35,21 @@ class StepRecord:
 
 @dataclass(slots=True, eq=False)
 class Run:
-    """One run. ``steps`` holds the results by hashed step id in the order they came, wrapped as the SDK reads
-    them: ``{"data": …}`` or ``{"error": …}`` of a step, the event of a wait, null of a sleep."""
+    """One run.
+
+    Attributes:
+        events: The events that started it; more than one only in a batch.
+        priority: Seconds by which it counts as older than it is.
+        steps: Results by hashed step id, in the order of their completion and wrapped as the SDK reads them:
+            ``{"data": …}`` or ``{"error": …}`` of a step, the event of a wait, null of a sleep.
+        step_records: What the status page shows, by hashed step id.
+        pending: Steps of a parallel group that have not ended; the function is called again after the last one.
+        must_plan_steps: Whether the SDK must report its next step before it runs it.
+    """
 
     function: FunctionConfig
     events: tuple[Event, ...]
-    """More than one in a batch alone."""
     priority: int = 0
-    """Seconds by which it goes before its age."""
     id: str = field(default_factory=ulid)
     status: RunStatus = RunStatus.SCHEDULED
     created_at: datetime = field(default_factory=lambda: datetime.now(UTC))
@@ -52,27 +59,32 @@ class Run:
     steps: dict[str, Any] = field(default_factory=dict)
     step_records: dict[str, StepRecord] = field(default_factory=dict)
     pending: set[str] = field(default_factory=set)
-    """Steps of a parallel group that have not ended; the function is called again after the last."""
     must_plan_steps: bool = False
-    """Whether the SDK must name its next step before running it."""
 
     @property
     def event(self) -> Event:
-        """The first of its events, by which settings and lists go."""
+        """The first of its events, to which settings and listings refer."""
         return self.events[0]
 
     @property
     def rank(self) -> float:
-        """Runs of a lower rank are called first: the older, and those of priority."""
+        """Its place among waiting runs: those of a lower rank, older or of higher priority, are called first."""
         return self.created_at.timestamp() - self.priority
 
     @property
     def ended(self) -> bool:
-        """Whether it is over."""
+        """Whether it has ended."""
         return self.ended_at is not None
 
     def record_step(self, step_id: str, name: str, op: str, status: str) -> StepRecord:
-        """Note what a step is doing."""
+        """Create or update the record of a step.
+
+        Args:
+            step_id: The hashed id.
+            name: The name that is shown.
+            op: The kind of step, such as ``Sleep``.
+            status: The new status.
+        """
         found = self.step_records.setdefault(step_id, StepRecord(step_id, name, op, status))
         found.status = status
         if status in {"Completed", "Failed", "TimedOut"}:
@@ -80,7 +92,7 @@ class Run:
         return found
 
     def to_json(self) -> dict[str, Any]:
-        """The run as GET /v1/runs/{id} gives it."""
+        """Return the run as ``GET /v1/runs/{id}`` shows it."""
         started = self.started_at or self.created_at
         return {
             "run_id": self.id,
@@ -95,5 +107,5 @@ class Run:
 
 
 def function_uuid(function_id: str) -> str:
-    """The server's own id of a function; always the same for the same function."""
+    """Return the server's own id of a function, which is always the same for the same function."""
     return str(uuid.uuid5(uuid.NAMESPACE_URL, function_id))

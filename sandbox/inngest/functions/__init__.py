@@ -1,0 +1,1 @@
+"""What an app registers: its functions' settings, and the expressions and times in them."""

@@ -1,10 +1,9 @@
-"""The part of CEL that function settings use, run over events.
+"""The part of CEL (https://cel.dev) that function settings use, evaluated over events.
 
-``event.data.job_id == async.data.job_id && event.data.n > 3``, ``event.data.a + "-" + event.data.b``,
-``event.data.paid ? 120 : 0``,
-``event.data.name.startsWith("x")``, ``size(event.data.list)``, ``event.data.kind in ["a", "b"]``. CEL is read
-as Python's grammar after its own operators are renamed; only the nodes below are walked, so nothing in an
-expression can run code. A field that is absent is null.
+Examples: ``event.data.job_id == async.data.job_id && event.data.n > 3``, ``event.data.a + "-" + event.data.b``,
+``event.data.paid ? 120 : 0``, ``event.data.name.startsWith("x")``, ``size(event.data.list)``,
+``event.data.kind in ["a", "b"]``. CEL's own operators are replaced and the result is parsed as Python; only the
+nodes below are evaluated, so an expression cannot run code. A missing field is null.
 """
 
 import ast
@@ -22,7 +21,7 @@ _TOKEN: Final = re.compile(
 _SPLIT: Final = re.compile(r"""(?:"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|.)""", re.DOTALL)
 _CLOSING: Final = {"(": ")", "[": "]"}
 _OPERATORS: Final = {"&&": " and ", "||": " or ", "!": " not ", "!=": "!="}
-# async is a keyword of Python, the others are CEL's constants
+# async is a keyword in Python, the others are constants of CEL
 _RENAMED_WORDS: Final = {"async": "async_", "true": "True", "false": "False", "null": "None"}
 _BINARY: Final[dict[type[ast.AST], _Operator]] = {
     ast.Add: operator.add,
@@ -54,7 +53,7 @@ _FUNCTIONS: Final[dict[str, Callable[[Any], Any]]] = {
 
 
 class ExpressionError(ValueError):
-    """An expression that this evaluator cannot read."""
+    """An expression that this evaluator cannot parse or evaluate."""
 
 
 @lru_cache(maxsize=1024)
@@ -68,14 +67,17 @@ def _parse_expression(expression: str) -> ast.expr:
         text, _ = _expand_ternaries(iter(_SPLIT.findall(_TOKEN.sub(rename, expression))))
         return ast.parse(text.strip(), mode="eval").body
     except SyntaxError as error:
-        raise ExpressionError(f"cannot read the expression {expression!r}") from error
+        raise ExpressionError(f"cannot parse the expression {expression!r}") from error
 
 
 def _expand_ternaries(pieces: Iterator[str], ends: str = "") -> tuple[str, str]:
-    """Text up to one of the ends, with every ``a ? b : c`` as ``((b) if (a) else (c))``; and the end met.
+    """Replace every ``a ? b : c`` by ``((b) if (a) else (c))``.
+
+    Returns:
+        The text up to one of ``ends``, and the end that was found.
 
     Raises:
-        SyntaxError: When a bracket or a choice has no end.
+        SyntaxError: When a bracket or a ternary is not closed.
     """
     before, text = "", ""
     for piece in pieces:
@@ -99,7 +101,7 @@ def _expand_ternaries(pieces: Iterator[str], ends: str = "") -> tuple[str, str]:
 
 
 def validate_expression(expression: str) -> None:
-    """See that an expression can be read.
+    """Check that an expression can be parsed.
 
     Raises:
         ExpressionError: When it cannot.
@@ -108,10 +110,14 @@ def validate_expression(expression: str) -> None:
 
 
 def evaluate(expression: str, variables: Mapping[str, Any]) -> Any:
-    """The value of an expression, with ``names`` (``event``, ``async``) as its variables.
+    """Return the value of an expression.
+
+    Args:
+        expression: The expression.
+        variables: Its variables by name, usually ``event`` and ``async``.
 
     Raises:
-        ExpressionError: When the expression is not in the part of CEL read here.
+        ExpressionError: When it uses a part of CEL that is not supported, or cannot be evaluated.
     """
     tree = _parse_expression(expression)
     scope = {_RENAMED_WORDS.get(name, name): value for name, value in variables.items()}
@@ -122,10 +128,10 @@ def evaluate(expression: str, variables: Mapping[str, Any]) -> Any:
 
 
 def is_expression_true(expression: str | None, variables: Mapping[str, Any]) -> bool:
-    """Whether an expression holds. No expression holds always; comparing what cannot be compared does not.
+    """Whether an expression is true; None is true, and an expression that cannot be evaluated is not.
 
     Raises:
-        ExpressionError: When the expression cannot be read.
+        ExpressionError: When the expression cannot be parsed.
     """
     if expression is None:
         return True
@@ -171,7 +177,7 @@ def _evaluate_operator(node: ast.expr, scope: Mapping[str, Any]) -> Any:
         case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in _BINARY:
             return _BINARY[type(op)](_evaluate_node(left, scope), _evaluate_node(right, scope))
         case _:
-            raise ExpressionError(f"not read here: {ast.unparse(node)}")
+            raise ExpressionError(f"unsupported in expressions: {ast.unparse(node)}")
 
 
 def _evaluate_call(node: ast.Call, scope: Mapping[str, Any]) -> Any:
@@ -181,7 +187,7 @@ def _evaluate_call(node: ast.Call, scope: Mapping[str, Any]) -> Any:
         case ast.Call(func=ast.Attribute(value=owner, attr=name), args=[argument]) if name in _METHODS:
             return _METHODS[name](_evaluate_node(owner, scope), _evaluate_node(argument, scope))
         case _:
-            raise ExpressionError(f"not read here: {ast.unparse(node)}")
+            raise ExpressionError(f"unsupported in expressions: {ast.unparse(node)}")
 
 
 def _get_field(owner: Any, key: Any) -> Any:

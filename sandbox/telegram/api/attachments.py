@@ -1,4 +1,7 @@
-"""Media in messages: from an upload, a known ``file_id`` or an address, to Telegram's own shape."""
+"""Media in messages: from an upload, a known ``file_id`` or a URL to the fields of ``Message``.
+
+Rules and limits: https://core.telegram.org/bots/api#sending-files.
+"""
 
 from typing import Any
 from urllib.parse import urlsplit
@@ -8,13 +11,12 @@ from aiohttp import ClientError
 
 from sandbox.telegram.api.call import ApiCall
 from sandbox.telegram.errors import ApiError, bad_request
+from sandbox.telegram.json_types import Json
 from sandbox.telegram.state.files import StoredFile
 
-Json = dict[str, Any]
-
-PHOTO_LIMIT = 10 * 1024 * 1024
-URL_PHOTO_LIMIT = 5 * 1024 * 1024
-URL_FILE_LIMIT = 20 * 1024 * 1024
+_PHOTO_LIMIT = 10 * 1024 * 1024
+_URL_PHOTO_LIMIT = 5 * 1024 * 1024
+_URL_FILE_LIMIT = 20 * 1024 * 1024
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _TYPE_NAMES = {
     "photo": "Photo",
@@ -26,26 +28,37 @@ _TYPE_NAMES = {
 
 
 async def resolve_file(call: ApiCall, kind: str, value: str | InputFile | None) -> StoredFile:
-    """The stored file that a media field means; ``ApiError`` in Telegram's words otherwise."""
+    """Return the stored file that a media field refers to, and store it first if it is new.
+
+    Args:
+        call: The call; holds the uploads.
+        kind: The media type, such as ``photo``.
+        value: An ``attach://`` reference to an upload, a URL on this machine or a ``file_id``.
+
+    Raises:
+        ApiError: 400 when Telegram would refuse the file.
+    """
     if not isinstance(value, str) or not value:
         raise bad_request(f"there is no {kind} in the request")
     if value.startswith("attach://"):
         upload = call.uploads.get(value.removeprefix("attach://"))
         if upload is None:
             raise bad_request(f"there is no {kind} in the request")
-        return store_upload(call, kind, upload.data, upload.file_name, upload.content_type)
+        return _store_upload(call, kind, upload.data, upload.file_name, upload.content_type)
     if value.startswith(("http://", "https://")):
         return await _download(call, kind, value)
     return _find_file(call, kind, value)
 
 
-def store_upload(call: ApiCall, kind: str, data: bytes, name: str, declared_type: str | None = None) -> StoredFile:
-    """Keep uploaded bytes, checked as Telegram checks that kind."""
+def _store_upload(
+    call: ApiCall, kind: str, data: bytes, name: str, declared_type: str | None = None
+) -> StoredFile:
+    """Store uploaded bytes, validated as Telegram validates that kind."""
     if not data:
         raise bad_request("file must be non-empty")
-    if kind == "photo" and len(data) > PHOTO_LIMIT:
+    if kind == "photo" and len(data) > _PHOTO_LIMIT:
         raise bad_request(
-            f"file of size {len(data)} bytes is too big for a photo; the maximum size is {PHOTO_LIMIT} bytes"
+            f"file of size {len(data)} bytes is too big for a photo; the maximum size is {_PHOTO_LIMIT} bytes"
         )
     stored = call.state.files.add(call.bot.id, kind, data, name, declared_type)
     if kind == "photo":
@@ -73,11 +86,11 @@ def _find_file(call: ApiCall, kind: str, file_id: str) -> StoredFile:
 
 
 async def _download(call: ApiCall, kind: str, url: str) -> StoredFile:
-    """Telegram fetches addresses itself; this stand reaches only this machine."""
+    """Fetch a file by URL as Telegram does; the sandbox reaches only this machine."""
     failed = bad_request("failed to get HTTP URL content")
     if urlsplit(url).hostname not in _LOOPBACK:
         raise failed
-    limit = URL_PHOTO_LIMIT if kind == "photo" else URL_FILE_LIMIT
+    limit = _URL_PHOTO_LIMIT if kind == "photo" else _URL_FILE_LIMIT
     try:
         async with call.session.get(url) as answer:
             if answer.status != 200:
@@ -90,11 +103,21 @@ async def _download(call: ApiCall, kind: str, url: str) -> StoredFile:
         raise failed from error
     if len(data) > limit:
         raise failed
-    return store_upload(call, kind, data, urlsplit(url).path.rpartition("/")[2] or "file", declared)
+    return _store_upload(call, kind, data, urlsplit(url).path.rpartition("/")[2] or "file", declared)
 
 
 def media_content(kind: str, stored: StoredFile, source: Any = None) -> Json:
-    """The part of a ``Message`` that shows a file; ``options`` are the method's or media's fields."""
+    """Return the fields of ``Message`` that show a file.
+
+    Args:
+        kind: The media type, such as ``photo``.
+        stored: The file.
+        source: Where width, height, duration, performer, title and ``has_spoiler`` may be given: a method, an
+            ``InputMedia`` or a control API request.
+
+    Raises:
+        ApiError: 400 for an unknown media type.
+    """
     base: Json = {"file_id": stored.file_id, "file_unique_id": stored.unique_id, "file_size": stored.size}
     width = getattr(source, "width", None) or stored.width
     height = getattr(source, "height", None) or stored.height
@@ -118,7 +141,7 @@ def media_content(kind: str, stored: StoredFile, source: Any = None) -> Json:
         case "video_note":
             content = {"video_note": {**base, "length": width or 240, "duration": duration}}
         case "sticker":
-            content = {"sticker": sticker_content(base, stored)}
+            content = {"sticker": _sticker(base, stored)}
         case "document":
             content = {"document": with_name}
         case _:
@@ -128,8 +151,8 @@ def media_content(kind: str, stored: StoredFile, source: Any = None) -> Json:
     return content
 
 
-def sticker_content(base: Json, stored: StoredFile) -> Json:
-    """Telegram's ``Sticker``."""
+def _sticker(base: Json, stored: StoredFile) -> Json:
+    """Telegram's ``Sticker`` object."""
     shape = {"width": stored.width or 512, "height": stored.height or 512}
     return {**base, **shape, "type": "regular", "is_animated": False, "is_video": False}
 

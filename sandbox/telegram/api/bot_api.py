@@ -1,49 +1,57 @@
-"""The Bot API over HTTP: from a request to an answer, a fault, and a line in the outbox."""
+"""The Bot API over HTTP: a request becomes a method call, a response and an entry in the outbox."""
 
 import asyncio
 import inspect
 import json
 import time
+from collections.abc import Hashable
 from typing import Any
 
 from aiohttp import ClientSession, web
 from loguru import logger
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
+from sandbox.background import BackgroundTasks
 from sandbox.telegram.api.call import HANDLERS, ApiCall, PendingCheckout
 from sandbox.telegram.api.methods import chats, edits, media, messages, payments, profile, updates  # noqa: F401 - they register themselves
 from sandbox.telegram.api.requests import METHODS, AnyMethod, ApiRequest, parse_method, read_request
-from sandbox.telegram.api.response_validation import ResponseValidator
 from sandbox.telegram.api.webhook_delivery import WebhookDelivery
-from sandbox.telegram.background import BackgroundTasks
 from sandbox.telegram.errors import ApiError
+from sandbox.telegram.json_types import Json
 from sandbox.telegram.state.bots import BotAccount, parse_bot_id
 from sandbox.telegram.state.faults import Fault
 from sandbox.telegram.state.server_state import ServerState
 
-Json = dict[str, Any]
+_MAX_SHAPES = 20_000
+_NESTED = (dict, list)
 
 
 class BotApi:
-    """Answers Bot API calls and delivers webhooks."""
+    """Answers Bot API calls and delivers updates to webhooks.
+
+    Attributes:
+        state: The server's state.
+        checkouts: The pre-checkout queries that bots have not answered, by id.
+    """
 
     def __init__(self, state: ServerState, background: BackgroundTasks) -> None:
+        """Prepare the API; ``background`` owns the tasks that deliver to webhooks."""
         self.state = state
         self.checkouts: dict[str, PendingCheckout] = {}
         self._background = background
         self._webhooks: dict[int, WebhookDelivery] = {}
         self._session: ClientSession | None = None
-        self._validator = ResponseValidator()
+        self._validator = _ResponseValidator()
 
     async def start(self) -> None:
-        """Open the client for webhooks and take up deliveries that a dead stand has left."""
+        """Open the HTTP client and resume the webhook deliveries of the last run."""
         self._session = ClientSession()
         for bot in self.state.bots.values():
             if bot.webhook is not None:
                 self._webhook_for(bot).start(bot.webhook, self._session)
 
     async def close(self) -> None:
-        """Deliver nothing more."""
+        """Stop all webhook deliveries and close the HTTP client."""
         for webhook in self._webhooks.values():
             webhook.stop()
         if self._session is not None:
@@ -59,7 +67,7 @@ class BotApi:
         return webhook
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        """Answer one HTTP request."""
+        """Answer a request to ``/bot{token}/{method}``, with the fault and the latency that are in force."""
         started, cpu = time.time(), time.perf_counter()
         name = request.match_info["method"]
         try:
@@ -83,7 +91,7 @@ class BotApi:
         except ApiError as error:
             status, body = error.code, error.body()
         except ValidationError as error:
-            logger.exception("sandbox telegram: the answer to {} is none of aiogram's", name)
+            logger.exception("Telegram sandbox: aiogram cannot read the result of {}", name)
             status, body = 500, ApiError(500, f"Internal Server Error: {error.title}").body()
         content = self._record(started, cpu, bot.id, name, inbound, status, body)
         if fault is not None and fault.spec.drop:
@@ -95,7 +103,7 @@ class BotApi:
     def _record(
         self, started: float, cpu: float, bot_id: int, name: str, inbound: ApiRequest, status: int, body: Json
     ) -> bytes:
-        """Write what a call has changed, put it into the outbox, and return its answer's bytes."""
+        """Write what a call has changed, add it to the outbox, and return the response's content."""
         self.state.store.commit()
         took = round((time.perf_counter() - cpu) * 1000, 2)
         content = _encode(body)
@@ -118,7 +126,7 @@ class BotApi:
         return result
 
     async def _execute_webhook_reply(self, bot_id: int, name: str, params: Json) -> None:
-        """Carry out a method that came in the answer to a webhook; nobody hears how it ended."""
+        """Carry out a method from a webhook's response; its result is only recorded in the outbox."""
         started, cpu = time.time(), time.perf_counter()
         inbound = ApiRequest(params, {})
         try:
@@ -126,12 +134,12 @@ class BotApi:
             result = await self._execute(self.state.get_or_create_bot(bot_id), cls, inbound)
             name, status, body = cls.__api_method__, 200, {"ok": True, "result": result}
         except ApiError as error:
-            logger.warning("sandbox telegram: {} in a webhook answer failed: {}", name, error)
+            logger.warning("Telegram sandbox: {} in a webhook response failed: {}", name, error)
             status, body = error.code, error.body()
         self._record(started, cpu, bot_id, name, inbound, status, body)
 
     async def download(self, request: web.Request) -> web.StreamResponse:
-        """``/file/bot{token}/{path}``: the bytes behind ``getFile``."""
+        """Answer a request to ``/file/bot{token}/{path}`` with the file that ``getFile`` has named."""
         try:
             bot_id = parse_bot_id(request.match_info["token"])
         except ApiError as error:
@@ -162,7 +170,7 @@ async def _apply_fault_before(fault: Fault) -> None:
 
 
 def _apply_fault_after(fault: Fault | None) -> None:
-    """Fail a call that was carried out: its answer is lost."""
+    """Fail a call that was carried out, so that its response is lost."""
     if fault is not None and fault.spec.after and (error := fault.error()) is not None:
         raise error
 
@@ -191,3 +199,32 @@ def _http_response(status: int, body: Json, content: bytes) -> web.Response:
     if status != 200 and (retry_after := body.get("parameters", {}).get("retry_after")):
         headers["Retry-After"] = str(retry_after)
     return web.Response(status=status, body=content, headers=headers)
+
+
+class _ResponseValidator:
+    """Validates results with aiogram's types; a shape that was valid before costs only a look-up."""
+
+    def __init__(self) -> None:
+        self._adapters: dict[type[AnyMethod], TypeAdapter[Any]] = {}
+        self._valid_shapes: set[Hashable] = set()
+
+    def validate(self, cls: type[AnyMethod], result: Any) -> None:
+        """Raise pydantic's ``ValidationError`` for a result that aiogram could not read."""
+        shape = (cls, _shape(result))
+        if shape in self._valid_shapes:
+            return
+        adapter = self._adapters.get(cls)
+        if adapter is None:
+            adapter = self._adapters[cls] = TypeAdapter(cls.__returning__)
+        adapter.validate_python(result)
+        if len(self._valid_shapes) < _MAX_SHAPES:
+            self._valid_shapes.add(shape)
+
+
+def _shape(value: Any) -> Hashable:
+    """The names in a JSON value, without its contents."""
+    if value.__class__ is dict:
+        return (*value, *[_shape(part) for part in value.values() if part.__class__ in _NESTED])
+    if value.__class__ is list:
+        return frozenset([_shape(part) for part in value])
+    return str(value.__class__.__name__)

@@ -1,4 +1,4 @@
-"""The way of a Bot API call: which method carries it out, with what at hand."""
+"""What a Bot API method works with, and the registry of the functions that carry methods out."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -14,12 +14,18 @@ from sandbox.telegram.state.bots import BotAccount
 from sandbox.telegram.state.chats import Chat, Entry
 from sandbox.telegram.state.server_state import ServerState
 
-Json = dict[str, Any]
-
 
 @dataclass(frozen=True, slots=True)
 class ApiCall:
-    """What a method works with."""
+    """One Bot API call: the bot that makes it, and what its method may use.
+
+    Attributes:
+        state: The server's state.
+        uploads: The files of the request, by the name of their part.
+        webhook: The bot's webhook delivery.
+        session: An HTTP client, for files given by URL.
+        checkouts: The pre-checkout queries that bots have not answered, by id.
+    """
 
     state: ServerState
     bot: BotAccount
@@ -29,7 +35,11 @@ class ApiCall:
     checkouts: dict[str, "PendingCheckout"]
 
     def get_chat(self, chat_id: int | str) -> Chat:
-        """The chat a bot means; ``ApiError`` where Telegram would not let the bot in."""
+        """Return a chat that the bot may read.
+
+        Raises:
+            ApiError: 400 when the chat is unknown, 403 when the user has not started the bot.
+        """
         number = _parse_chat_id(chat_id)
         chat = self.state.chats.get((self.bot.id, number)) if number is not None else None
         if chat is not None and chat.started:
@@ -39,7 +49,11 @@ class ApiCall:
         raise bad_request("chat not found")
 
     def get_writable_chat(self, chat_id: int | str) -> Chat:
-        """The chat a bot wants to change; 403 where it was blocked."""
+        """Return a chat that the bot may write to.
+
+        Raises:
+            ApiError: As ``get_chat``, and 403 when the bot was blocked or removed.
+        """
         chat = self.get_chat(chat_id)
         if chat.blocked:
             if chat.is_private:
@@ -48,7 +62,16 @@ class ApiCall:
         return chat
 
     def get_entry(self, chat: Chat, message_id: int | None, role: str) -> Entry:
-        """A message that exists; ``role`` is Telegram's word for what it was wanted for."""
+        """Return a message that was not deleted.
+
+        Args:
+            chat: The chat.
+            message_id: The message's id.
+            role: What it is needed for, as Telegram's error says it, such as ``"to edit"``.
+
+        Raises:
+            ApiError: 400 when there is no such message.
+        """
         entry = chat.find_entry(message_id)
         if entry is None:
             raise bad_request(f"message {role} not found")
@@ -57,7 +80,11 @@ class ApiCall:
 
 @dataclass(slots=True)
 class PendingCheckout:
-    """A pre-checkout query that waits for the bot's word."""
+    """A pre-checkout query that waits for the bot's answer.
+
+    Attributes:
+        answer: Called with whether the bot accepts the payment, and with its error message otherwise.
+    """
 
     id: str
     bot_id: int
@@ -68,16 +95,22 @@ Method = TypeVar("Method", bound=TelegramMethod[Any])
 Handler = Callable[[ApiCall, Any], Any | Awaitable[Any]]
 
 HANDLERS: dict[type[AnyMethod], Handler] = {}
+"""The functions that carry out methods, by aiogram's class of the method."""
 
 
 def handles(cls: type[Method]) -> Callable[[Callable[[ApiCall, Method], Any]], Callable[[ApiCall, Method], Any]]:
-    """Mark a function as the one that carries out a Bot API method."""
+    """Register the decorated function as the one that carries out a Bot API method.
 
-    def mark(handler: Callable[[ApiCall, Method], Any]) -> Callable[[ApiCall, Method], Any]:
+    Args:
+        cls: aiogram's class of the method. The function takes the call and an instance of it, and returns the
+            ``result`` of the response, or raises ``ApiError``.
+    """
+
+    def register(handler: Callable[[ApiCall, Method], Any]) -> Callable[[ApiCall, Method], Any]:
         HANDLERS[cls] = handler
         return handler
 
-    return mark
+    return register
 
 
 def _parse_chat_id(chat_id: int | str) -> int | None:

@@ -1,4 +1,4 @@
-"""What a bot sends: read from HTTP and checked with aiogram's method models."""
+"""Bot API requests: read from HTTP and validated with aiogram's classes of the methods."""
 
 import functools
 import inspect
@@ -13,17 +13,18 @@ from aiohttp import BodyPartReader, web
 from pydantic import BaseModel, ValidationError
 
 from sandbox.telegram.errors import ApiError, bad_request
+from sandbox.telegram.json_types import Json
 
-Json = dict[str, Any]
 AnyMethod = TelegramMethod[Any]
 
-UPLOAD_LIMIT = 50 * 1024 * 1024
+_UPLOAD_LIMIT = 50 * 1024 * 1024
 
 METHODS: dict[str, type[AnyMethod]] = {
     cls.__api_method__.lower(): cls
     for _, cls in inspect.getmembers(methods, inspect.isclass)
     if issubclass(cls, TelegramMethod) and cls is not TelegramMethod
 }
+"""aiogram's classes of all Bot API methods, by the method's name in lower case."""
 
 _MEDIA_FIELDS = ("photo", "video", "audio", "voice", "document", "animation")
 _ARRAY_ITEM_NAMES = {"media": "InputMedia", "prices": "labeled prices", "commands": "BotCommand"}
@@ -31,27 +32,31 @@ _ARRAY_ITEM_NAMES = {"media": "InputMedia", "prices": "labeled prices", "command
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A file that came with a request."""
+    """A file in a request."""
 
     data: bytes
     file_name: str
     content_type: str | None
 
     def to_json(self) -> Json:
-        """What the outbox keeps of it."""
+        """Return what the outbox keeps of it: name and size in bytes."""
         return {"file_name": self.file_name, "size": len(self.data)}
 
 
 @dataclass(slots=True)
 class ApiRequest:
-    """A request's parameters, still as they came, and its files."""
+    """A request's parameters, not yet validated, and its files by the name of their part."""
 
     params: Json
     uploads: dict[str, Upload]
 
 
 async def read_request(request: web.Request) -> ApiRequest:
-    """Parameters of a GET or POST: query, form, multipart or JSON; 413 past 50 MB of files."""
+    """Read a request's parameters and files from its query and its form, multipart or JSON body.
+
+    Raises:
+        ApiError: 400 for a body that is no JSON object, 413 for more than 50 MB of files.
+    """
     params: Json = dict(request.query)
     uploads: dict[str, Upload] = {}
     kind = request.content_type
@@ -78,7 +83,15 @@ def _json_object(body: bytes) -> Json:
 
 
 async def read_part(part: BodyPartReader, limit: int) -> tuple[bytes, int]:
-    """A part's bytes, cut off at ``limit``, and its whole size; read to the end, or no answer could be sent."""
+    """Read a part of a multipart body to its end; otherwise no response could be sent.
+
+    Args:
+        part: The part.
+        limit: How many bytes to keep at most.
+
+    Returns:
+        The content, which is incomplete when it exceeds the limit, and its size in bytes.
+    """
     chunks, size = [], 0
     while chunk := await part.read_chunk(256 * 1024):
         size += len(chunk)
@@ -93,7 +106,7 @@ async def _read_parts(request: web.Request, params: Json, uploads: dict[str, Upl
     while (part := await reader.next()) is not None:
         if not isinstance(part, BodyPartReader) or part.name is None:
             continue
-        data, size = await read_part(part, UPLOAD_LIMIT - total)
+        data, size = await read_part(part, _UPLOAD_LIMIT - total)
         total += size
         if part.filename is None:
             params[part.name] = data.decode("utf-8", "replace")
@@ -101,7 +114,7 @@ async def _read_parts(request: web.Request, params: Json, uploads: dict[str, Upl
             uploads[part.name] = Upload(data, part.filename, part.headers.get("Content-Type"))
             if part.name in _MEDIA_FIELDS:
                 params[part.name] = f"attach://{part.name}"
-    if total > UPLOAD_LIMIT:
+    if total > _UPLOAD_LIMIT:
         raise ApiError(413, "Request Entity Too Large")
 
 
@@ -121,7 +134,18 @@ def _is_structured(annotation: Any) -> bool:
 
 
 def parse_method(cls: type[AnyMethod], params: Json) -> tuple[AnyMethod, Json]:
-    """The checked method and its parameters with JSON texts decoded; ``ApiError`` 400 if wrong."""
+    """Validate the parameters of a call.
+
+    Args:
+        cls: aiogram's class of the method.
+        params: The parameters as they came; lists and objects may be JSON texts.
+
+    Returns:
+        The method, and the parameters with JSON texts decoded.
+
+    Raises:
+        ApiError: 400 with Telegram's description of the first problem.
+    """
     structured = _structured_fields(cls)
     decoded: Json = {}
     for name, value in params.items():
@@ -143,7 +167,7 @@ def _decode_json_field(name: str, text: str) -> Any:
 
 
 def _to_api_error(error: ValidationError) -> ApiError:
-    """Telegram's words for the first thing that is wrong with a request."""
+    """Telegram's description of the first problem in a request."""
     first = error.errors(include_url=False, include_context=False)[0]
     name, missing = str(first["loc"][0]) if first["loc"] else "", first["type"] == "missing"
     if len(first["loc"]) == 1 and missing:

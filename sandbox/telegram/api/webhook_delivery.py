@@ -1,7 +1,7 @@
-"""Delivery of updates by webhook, the way Telegram does it.
+"""Delivery of updates to a webhook, as Telegram does it.
 
-Updates of one chat go out strictly in order, the next only after the one before was answered with
-2xx; chats do not wait for each other. A failed update comes again, later and later.
+Updates of one chat are sent strictly in order, each only after the one before was answered with 2xx; chats do
+not wait for each other. A failed delivery is repeated with growing pauses.
 """
 
 import asyncio
@@ -9,27 +9,39 @@ import json
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 from aiohttp import ClientError, ClientSession, ClientTimeout
 
-from sandbox.telegram.background import BackgroundTasks
+from sandbox.background import BackgroundTasks
+from sandbox.telegram.json_types import Json
 from sandbox.telegram.state.bots import WebhookConfig
 from sandbox.telegram.state.update_queue import PendingUpdate, UpdateQueue
 
-Json = dict[str, Any]
 Execute = Callable[[int, str, Json], Awaitable[None]]
+"""Carries out a method that a webhook's response names: bot id, method, parameters."""
 
-FIRST_RETRY_SECONDS = 0.2
-MAX_RETRY_SECONDS = 15.0
-RESPONSE_TIMEOUT_SECONDS = 60.0
+_FIRST_RETRY_SECONDS = 0.2
+_MAX_RETRY_SECONDS = 15.0
+_RESPONSE_TIMEOUT_SECONDS = 60.0
 _FORBIDDEN_IN_REPLY = ("deletewebhook", "setwebhook", "close", "logout")
 
 
 class WebhookDelivery:
-    """One bot's webhook."""
+    """Delivers one bot's updates to its webhook, while it has one.
+
+    Attributes:
+        last_error: When the last delivery failed, in seconds since the epoch, and why; as ``getWebhookInfo``
+            shows it.
+    """
 
     def __init__(self, queue: UpdateQueue, background: BackgroundTasks, execute: Execute) -> None:
+        """Prepare the delivery; it starts with ``start``.
+
+        Args:
+            queue: The bot's updates.
+            background: Owns the tasks that deliver.
+            execute: Carries out a method that is named in a webhook's response.
+        """
         self._queue = queue
         self._background = background
         self._execute = execute
@@ -42,7 +54,7 @@ class WebhookDelivery:
         queue.on_put = self._enqueue
 
     def start(self, config: WebhookConfig, session: ClientSession) -> None:
-        """Deliver to this address from now on, beginning with what waits."""
+        """Deliver to a webhook from now on, beginning with the updates in the queue."""
         self.stop()
         self._config, self._session = config, session
         self._connections = asyncio.Semaphore(max(1, config.max_connections))
@@ -51,7 +63,7 @@ class WebhookDelivery:
             self._enqueue(pending)
 
     def stop(self) -> None:
-        """Deliver nothing more; updates wait for ``getUpdates`` or another webhook."""
+        """Stop delivering; updates wait for ``getUpdates`` or another webhook."""
         self._generation += 1
         self._config = None
         self._lanes = {}
@@ -76,7 +88,7 @@ class WebhookDelivery:
                 lane.popleft()
 
     async def _deliver(self, pending: PendingUpdate, generation: int) -> bool:
-        """Send one update until it is taken; False when the webhook changed meanwhile."""
+        """Send one update until it is accepted; False when the webhook has changed meanwhile."""
         body = json.dumps(pending.update).encode()
         pause = 0.0
         while generation == self._generation and self._config is not None:
@@ -88,7 +100,7 @@ class WebhookDelivery:
                     await self._execute_reply(answer)
                 return True
             self.last_error = (int(time.time()), problem)
-            pause = min(max(pause * 2, FIRST_RETRY_SECONDS), MAX_RETRY_SECONDS)
+            pause = min(max(pause * 2, _FIRST_RETRY_SECONDS), _MAX_RETRY_SECONDS)
             await asyncio.sleep(pause)
         return False
 
@@ -99,7 +111,7 @@ class WebhookDelivery:
         if self._session is None:
             return "Connection refused", b""
         try:
-            timeout = ClientTimeout(total=RESPONSE_TIMEOUT_SECONDS)
+            timeout = ClientTimeout(total=_RESPONSE_TIMEOUT_SECONDS)
             async with self._session.post(config.url, data=body, headers=headers, timeout=timeout) as answer:
                 content = await answer.read()
                 if 200 <= answer.status <= 299:
@@ -111,7 +123,10 @@ class WebhookDelivery:
             return f"Connection failed: {error}", b""
 
     async def _execute_reply(self, content: bytes) -> None:
-        """Telegram carries out one method that a bot puts into its answer."""
+        """Carry out the method that a bot's response may contain.
+
+        See https://core.telegram.org/bots/api#making-requests-when-getting-updates.
+        """
         try:
             call = json.loads(content)
         except ValueError:

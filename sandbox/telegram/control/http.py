@@ -1,28 +1,32 @@
-"""Reading requests of the person's side and writing its answers."""
+"""Reading control API requests and writing its responses."""
 
 import json
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from aiohttp import BodyPartReader, web
 from pydantic import BaseModel
 
 from sandbox.telegram.api.requests import Upload, read_part
 from sandbox.telegram.errors import ControlApiError
+from sandbox.telegram.json_types import Json
 
-Json = dict[str, Any]
 Model = TypeVar("Model", bound=BaseModel)
 
-USER_UPLOAD_LIMIT = 200 * 1024 * 1024
+_UPLOAD_LIMIT = 200 * 1024 * 1024
 
 
 def json_response(body: Json, status: int = 200) -> web.Response:
-    """A JSON answer."""
+    """Return a JSON response."""
     content = json.dumps(body, ensure_ascii=False).encode()
     return web.Response(status=status, body=content, content_type="application/json")
 
 
 def query_int(request: web.Request, name: str) -> int | None:
-    """A number in the query, or None."""
+    """Return a number of the query, or None when it is missing or empty.
+
+    Raises:
+        ControlApiError: 400 when it is not a number.
+    """
     text = request.query.get(name)
     if text in (None, ""):
         return None
@@ -33,7 +37,11 @@ def query_int(request: web.Request, name: str) -> int | None:
 
 
 def path_int(request: web.Request, name: str) -> int:
-    """A number in the path."""
+    """Return a number of the path.
+
+    Raises:
+        ControlApiError: 404 when it is not a number.
+    """
     try:
         return int(request.match_info[name])
     except ValueError as error:
@@ -41,12 +49,17 @@ def path_int(request: web.Request, name: str) -> int:
 
 
 async def read_body(request: web.Request, model: type[Model]) -> Model:
-    """The JSON body with ``?bot=`` taken in."""
+    """Read a JSON body; ``bot`` may be in the query instead.
+
+    Raises:
+        ControlApiError: 400 when the body is not a JSON object.
+        pydantic.ValidationError: When its fields do not fit the model.
+    """
     text = await request.text()
     try:
         fields = json.loads(text or "{}")
     except ValueError as error:
-        raise ControlApiError("the body is no JSON") from error
+        raise ControlApiError("the body is not JSON") from error
     if not isinstance(fields, dict):
         raise ControlApiError("the body must be a JSON object")
     if (bot := query_int(request, "bot")) is not None:
@@ -55,7 +68,12 @@ async def read_body(request: web.Request, model: type[Model]) -> Model:
 
 
 async def read_form(request: web.Request) -> tuple[Json, Upload | None]:
-    """Fields and at most one file of a multipart or JSON body."""
+    """Read the fields and at most one file of a multipart or JSON body.
+
+    Raises:
+        ControlApiError: 400 when the body is not a JSON object or has more than one file, 413 for a file of more
+            than 200 MB.
+    """
     if not request.content_type.startswith("multipart/"):
         return (await read_body(request, _AnyFields)).model_dump(), None
     fields: Json = {}
@@ -64,13 +82,13 @@ async def read_form(request: web.Request) -> tuple[Json, Upload | None]:
     while (part := await reader.next()) is not None:
         if not isinstance(part, BodyPartReader) or part.name is None:
             continue
-        data, size = await read_part(part, USER_UPLOAD_LIMIT)
-        if size > USER_UPLOAD_LIMIT:
-            raise ControlApiError(f"a file of {size} bytes is too big for this stand", 413)
+        data, size = await read_part(part, _UPLOAD_LIMIT)
+        if size > _UPLOAD_LIMIT:
+            raise ControlApiError(f"a file of {size} bytes is too big for the sandbox", 413)
         if part.filename is None:
             fields[part.name] = data.decode()
         elif upload is not None:
-            raise ControlApiError("one file a message")
+            raise ControlApiError("only one file per message")
         else:
             upload = Upload(data, part.filename, part.headers.get("Content-Type"))
     if (bot := query_int(request, "bot")) is not None:

@@ -1,7 +1,6 @@
-"""What people do: write, send files, tap buttons, block a bot."""
+"""What users do: send messages and files, press buttons, block a bot."""
 
 import time
-from typing import Any
 
 from aiogram.types import Message
 from pydantic import BaseModel, Field, ValidationError
@@ -9,20 +8,25 @@ from pydantic import BaseModel, Field, ValidationError
 from sandbox.telegram.api.attachments import media_content
 from sandbox.telegram.api.requests import Upload
 from sandbox.telegram.errors import ControlApiError
+from sandbox.telegram.json_types import Json
 from sandbox.telegram.state.bots import BotAccount
 from sandbox.telegram.state.chats import Chat, Entry
 from sandbox.telegram.state.server_state import ServerState
 from sandbox.telegram.state.users import DEFAULT_USER_ID, User
 from sandbox.telegram.text.formatting import add_detected_entities
 
-Json = dict[str, Any]
-
 UPLOAD_KINDS = ("photo", "voice", "audio", "video", "document", "animation", "video_note", "sticker")
 _BLANK_STICKER = bytes.fromhex("524946461a000000574542505650384c0d0000002f00000010071011118888fe0700")
 
 
 class UserAction(BaseModel):
-    """Who acts, and towards which bot."""
+    """Fields of all actions: who acts, where, and towards which bot.
+
+    Attributes:
+        user_id: The user.
+        chat_id: The chat; by default the user's private chat with the bot.
+        bot: The bot's id; by default the first bot that has called.
+    """
 
     user_id: int = Field(DEFAULT_USER_ID, gt=0)
     chat_id: int | None = None
@@ -34,7 +38,16 @@ class UserAction(BaseModel):
 
 
 class SendMessageAction(UserAction):
-    """Body of ``POST sim/message``. ``extra`` holds further fields of Telegram's ``Message``."""
+    """The body of ``POST sim/message``.
+
+    Attributes:
+        kind: How the file is sent, one of ``UPLOAD_KINDS``; ``document`` by default.
+        sticker: The emoji of a sticker, which needs no file.
+        reply_to: The id of the message that this one answers.
+        duration: Seconds, for a file whose duration cannot be read.
+        chat_title: The title of a new group.
+        extra: Further fields of Telegram's ``Message``, such as ``contact``.
+    """
 
     text: str | None = None
     caption: str | None = None
@@ -48,7 +61,13 @@ class SendMessageAction(UserAction):
 
 
 class PressButtonAction(UserAction):
-    """Body of ``POST sim/callback``: a button by its label, or any data on a message."""
+    """The body of ``POST sim/callback``: a button by its label or its data.
+
+    Attributes:
+        label: The button's text or a part of it, in any letter case; the newest button that matches is pressed.
+        data: The button's callback data; with ``message_id`` any data, also of a button that is gone.
+        times: How many callback queries to send.
+    """
 
     label: str | None = None
     data: str | None = None
@@ -57,13 +76,17 @@ class PressButtonAction(UserAction):
 
 
 class BlockBotAction(UserAction):
-    """Body of ``POST sim/block``."""
+    """The body of ``POST sim/block``: blocks the bot, or unblocks it."""
 
     blocked: bool = True
 
 
 def resolve_participants(state: ServerState, action: UserAction) -> tuple[BotAccount, User, Chat]:
-    """The bot, the person and the chat an order means."""
+    """Return the bot, the user and the chat of an action; user and chat are created if new.
+
+    Raises:
+        ControlApiError: 404 or 409 when there is no such bot.
+    """
     bot = state.resolve_bot(action.bot)
     known = action.model_dump(include={"first_name", "last_name", "username", "language_code"}, exclude_none=True)
     user = state.get_or_create_user(action.user_id, known)
@@ -72,7 +95,20 @@ def resolve_participants(state: ServerState, action: UserAction) -> tuple[BotAcc
 
 
 def send_message(state: ServerState, action: SendMessageAction, upload: Upload | None) -> Json:
-    """A person writes or sends a file; what the bot is told."""
+    """Send a message or a file as a user.
+
+    Args:
+        state: The server's state.
+        action: The message.
+        upload: The file, if there is one.
+
+    Returns:
+        ``update_id``, ``chat_id``, the chat's ``version`` and the ``message`` as the bot gets it.
+
+    Raises:
+        ControlApiError: 400 when the fields make no message, 404 when the message to answer does not exist, 409
+            when the bot is blocked.
+    """
     bot, user, chat = resolve_participants(state, action)
     if chat.blocked:
         raise ControlApiError("the bot is blocked in this chat: unblock it first", 409)
@@ -119,11 +155,11 @@ def _text_content(field: str, text: str | None) -> Json:
 
 
 def _validate_message(entry: Entry) -> None:
-    """A bot must be able to read what a person's request has made up."""
+    """Refuse a message that aiogram could not read; ``extra`` may hold anything."""
     try:
         Message.model_validate(entry.message)
     except ValidationError as error:
-        raise ControlApiError(f"that makes no Telegram message: {error}") from error
+        raise ControlApiError(f"not a valid Telegram message: {error}") from error
 
 
 def _hide_one_time_keyboard(state: ServerState, chat: Chat) -> None:
@@ -134,7 +170,16 @@ def _hide_one_time_keyboard(state: ServerState, chat: Chat) -> None:
 
 
 def press_button(state: ServerState, action: PressButtonAction) -> Json:
-    """A person taps an inline button, maybe several times at once."""
+    """Press an inline button as a user, maybe several times at once.
+
+    Returns:
+        ``update_ids`` and ``callback_query_ids`` of all presses, ``update_id`` of the first, the ``chat_id``, the
+        chat's ``version``, the ``data`` and the ``message``.
+
+    Raises:
+        ControlApiError: 400 without label and data, 404 when there is no such button or message, 409 when the
+            button is of another kind.
+    """
     bot, user, chat = resolve_participants(state, action)
     entry, data = _find_button(chat, action)
     update_ids, callback_ids = [], []
@@ -170,7 +215,7 @@ def _find_button(chat: Chat, action: PressButtonAction) -> tuple[Entry, str]:
     if action.data is not None and action.message_id is not None:
         return _get_entry(chat, action.message_id), action.data
     if action.label is None and action.data is None:
-        raise ControlApiError("a tap needs label or data")
+        raise ControlApiError("pressing a button needs label or data")
     entries = (
         [_get_entry(chat, action.message_id)] if action.message_id is not None else list(chat.newest_entries())
     )
@@ -189,7 +234,7 @@ def _callback_data(button: Json) -> str:
     data = button.get("callback_data")
     if data is None:
         kind = next((name for name in button if name != "text"), "nothing")
-        raise ControlApiError(f"the button {button['text']!r} is no callback button but {kind}", 409)
+        raise ControlApiError(f"the button {button['text']!r} is not a callback button but {kind}", 409)
     return str(data)
 
 
@@ -201,7 +246,11 @@ def _get_entry(chat: Chat, message_id: int) -> Entry:
 
 
 def set_blocked(state: ServerState, action: BlockBotAction) -> Json:
-    """A person blocks or unblocks a bot; the bot hears it as ``my_chat_member``."""
+    """Block or unblock the bot as a user; the bot gets a ``my_chat_member`` update if that changes anything.
+
+    Returns:
+        ``blocked``, the ``update_id`` or None, and the chat's ``version``.
+    """
     bot, user, chat = resolve_participants(state, action)
     if chat.blocked == action.blocked:
         return {"blocked": chat.blocked, "update_id": None, "version": chat.version}

@@ -1,82 +1,96 @@
-"""What the person's side shows: transcripts, calls, files, people, the state of the stand."""
+"""What the control API shows: transcripts, Bot API calls, files, users and the server's state."""
 
+import time
 from dataclasses import asdict
-from typing import Any
 
 from aiohttp import web
 
-from sandbox.telegram.api.methods.payments import star_balance
-from sandbox.telegram.api.methods.profile import visible_commands
 from sandbox.telegram.control.http import json_response, path_int, query_int
-from sandbox.telegram.control.transcript import entry_json, invoice_json, transcript_text
 from sandbox.telegram.errors import ControlApiError
-from sandbox.telegram.state.chats import Chat
+from sandbox.telegram.json_types import Json
+from sandbox.telegram.state.bots import localized
+from sandbox.telegram.state.chats import Chat, Entry
 from sandbox.telegram.state.server_state import ServerState
 from sandbox.telegram.state.users import DEFAULT_USER_ID
+from sandbox.telegram.text.formatting import to_html
 
-Json = dict[str, Any]
-
-MAX_WAIT_SECONDS = 55.0
+_MAX_WAIT_SECONDS = 55.0
 
 
 class StateViews:
-    """Routes that only look."""
+    """The routes of the control API that only read.
+
+    Attributes:
+        closing: Set when the server stops; requests that wait for a change are answered then.
+    """
 
     def __init__(self, state: ServerState) -> None:
-        self.state = state
+        self._state = state
         self.closing = False
 
     async def users(self, _request: web.Request) -> web.StreamResponse:
-        return json_response({"people": [asdict(user) for user in self.state.users.values()]})
+        """``GET sim/people``: all users."""
+        return json_response({"people": [asdict(user) for user in self._state.users.values()]})
 
     async def chat(self, request: web.Request) -> web.StreamResponse:
+        """``GET sim/chat/{id}``: a transcript.
+
+        The query may have ``after`` (a version) and ``wait`` (seconds, at most 55) to be answered when something
+        has changed, ``delta`` for the changed messages only, and ``format=text``.
+        """
         bot_id, chat_id = query_int(request, "bot"), int(path_int(request, "id"))
         after = query_int(request, "after")
-        if not self.state.bots and bot_id is None:
+        if not self._state.bots and bot_id is None:
             return json_response({"chat_id": chat_id, "version": 0, "messages": []})
-        bot = self.state.resolve_bot(bot_id)
-        chat = self.state.get_or_create_chat(bot.id, chat_id)
-        wait = min(float(request.query.get("wait", "0")), MAX_WAIT_SECONDS)
+        bot = self._state.resolve_bot(bot_id)
+        chat = self._state.get_or_create_chat(bot.id, chat_id)
+        wait = min(float(request.query.get("wait", "0")), _MAX_WAIT_SECONDS)
         if after is not None and wait > 0:
             await chat.condition.wait_until(lambda: chat.version != after or self.closing, wait)
-            chat = self.state.get_or_create_chat(bot.id, chat_id)
+            chat = self._state.get_or_create_chat(bot.id, chat_id)
         if request.query.get("format") == "text":
-            return web.Response(text=transcript_text(chat), headers={"X-Version": str(chat.version)})
+            return web.Response(text=_transcript_text(chat), headers={"X-Version": str(chat.version)})
         delta = after if request.query.get("delta") and after is not None and after <= chat.version else None
         return json_response(self._chat_json(chat, delta))
 
     def _chat_json(self, chat: Chat, since_version: int | None) -> Json:
         since = since_version if since_version is not None else -1
-        bot = self.state.bots[chat.bot_id]
-        user = self.state.users.get(chat.id)
+        bot = self._state.bots[chat.bot_id]
+        user = self._state.users.get(chat.id)
         language = user.language_code if user else None
         return {
             "chat_id": chat.id,
             "chat": chat.description,
             "bot": bot.to_telegram_user(),
             "version": chat.version,
-            "messages": [entry_json(e) for e in chat.entries.values() if e.version > since],
+            "messages": [_entry_json(e) for e in chat.entries.values() if e.version > since],
             "events": [asdict(event) for event in chat.callback_answers if event.version > since],
             "action": chat.current_action(),
             "reply_keyboard": chat.reply_keyboard,
             "started": chat.started,
             "blocked": chat.blocked,
             "pinned": chat.pinned,
-            "commands": visible_commands(bot, chat.id, language),
-            "description": bot.descriptions.get(language or "") or bot.descriptions.get("", ""),
+            "commands": bot.visible_commands(chat.id, language),
+            "description": localized(bot.descriptions, language),
         }
 
     async def invoice(self, request: web.Request) -> web.StreamResponse:
-        link = self.state.payments.links.get(request.match_info["slug"])
+        """``GET sim/invoice/{slug}``: the invoice behind a link."""
+        link = self._state.payments.links.get(request.match_info["slug"])
         if link is None:
             raise ControlApiError("no such invoice", 404)
-        return json_response(invoice_json(link.invoice))
+        return json_response(_invoice_json(link.invoice))
 
     async def outbox(self, request: web.Request) -> web.StreamResponse:
+        """``GET sim/outbox``: Bot API calls, oldest first.
+
+        The query may have ``method``, ``bot``, ``since`` (a ``seq``), ``limit`` (the newest so many) and ``wait``
+        (seconds, at most 55, until there is a call after ``since``).
+        """
         since, wait = query_int(request, "since") or 0, float(request.query.get("wait", "0"))
-        outbox = self.state.outbox
+        outbox = self._state.outbox
         if wait > 0:
-            seconds = min(wait, MAX_WAIT_SECONDS)
+            seconds = min(wait, _MAX_WAIT_SECONDS)
             await outbox.condition.wait_until(lambda: outbox.seq > since or self.closing, seconds)
         found = [
             call.to_json() for call in outbox.calls(request.query.get("method"), since, query_int(request, "bot"))
@@ -86,22 +100,24 @@ class StateViews:
         return json_response({"seq": outbox.seq, "calls": found})
 
     async def file(self, request: web.Request) -> web.StreamResponse:
-        stored = self.state.files.find(request.match_info["file_id"])
+        """``GET sim/file/{file_id}``: the content of a file."""
+        stored = self._state.files.find(request.match_info["file_id"])
         if stored is None:
             raise ControlApiError("no such file", 404)
         headers = {"Content-Type": stored.mime_type, "Cache-Control": "private, max-age=86400"}
         headers["Content-Security-Policy"] = "sandbox"
-        return web.FileResponse(self.state.files.disk_path(stored), headers=headers)
+        return web.FileResponse(self._state.files.disk_path(stored), headers=headers)
 
     async def server_state(self, _request: web.Request) -> web.StreamResponse:
-        state = self.state
+        """``GET sim/state``: bots, users, chats, faults, limits and payments."""
+        state = self._state
         bots = [
             {
                 **bot.to_telegram_user(),
                 "pending_updates": len(state.queues[bot.id]),
                 "webhook": bot.webhook.url if bot.webhook else None,
-                "stars": star_balance(state.payments.list_for_bot(bot.id)),
-                "commands": visible_commands(bot, DEFAULT_USER_ID, None),
+                "stars": state.payments.star_balance(bot.id),
+                "commands": bot.visible_commands(DEFAULT_USER_ID, None),
             }
             for bot in state.bots.values()
         ]
@@ -122,3 +138,106 @@ class StateViews:
                 "outbox": state.outbox.seq,
             }
         )
+
+
+_MEDIA_KINDS = ("photo", "video", "animation", "audio", "voice", "video_note", "sticker", "document")
+_MEDIA_FIELDS = (
+    *("file_id", "width", "height", "duration", "mime_type"),
+    *("file_name", "title", "performer", "emoji"),
+)
+_SERVICE_FIELDS = ("successful_payment", "refunded_payment", "location", "contact", "pinned_message")
+
+
+def _list_media(message: Json) -> list[Json]:
+    """The file of a message, if it has one: kind, id, size in bytes, pixels, seconds."""
+    for kind in _MEDIA_KINDS:
+        part = message.get(kind)
+        if part is not None:
+            shown = part[-1] if kind == "photo" else part
+            media = {name: shown[name] for name in _MEDIA_FIELDS if name in shown}
+            return [{"kind": kind, "size": shown.get("file_size"), **media}]
+    return []
+
+
+def _entry_json(entry: Entry) -> Json:
+    """A message of the transcript as JSON."""
+    message = entry.message
+    body: Json = {
+        "message_id": entry.id,
+        "version": entry.version,
+        "from": "bot" if entry.by_bot else "person",
+        "user": {name: message["from"].get(name) for name in ("id", "first_name", "username")},
+        "date": message["date"],
+        "text": message.get("text"),
+        "caption": message.get("caption"),
+        "html": _message_html(message),
+        "media": _list_media(message),
+        "media_group_id": message.get("media_group_id"),
+        "keyboard": [[_button(button) for button in row] for row in entry.button_rows()],
+        "reply_keyboard": entry.reply_keyboard,
+        "edited": entry.edits > 0,
+        "edits": entry.edits,
+        "deleted": entry.deleted,
+        "reply_to": message.get("reply_to_message", {}).get("message_id"),
+        "reactions": entry.reactions,
+        "dice": message.get("dice"),
+        "invoice": _invoice_json(entry.invoice) if entry.invoice else None,
+        "forwarded": "forward_origin" in message,
+    }
+    for name in _SERVICE_FIELDS:
+        if name in message:
+            body[name] = message[name]
+    return body
+
+
+def _message_html(message: Json) -> str | None:
+    if message.get("text") is not None:
+        return to_html(message["text"], message.get("entities"))
+    if message.get("caption") is not None:
+        return to_html(message["caption"], message.get("caption_entities"))
+    return None
+
+
+def _button(button: Json) -> Json:
+    return {"text": button["text"], **{name: value for name, value in button.items() if name != "text"}}
+
+
+def _invoice_json(invoice: Json) -> Json:
+    """An invoice as a user sees it before they pay."""
+    known = ("title", "description", "amount", "photo_url", "subscription_period")
+    return {**{name: invoice.get(name) for name in known}, "paid": bool(invoice.get("paid"))}
+
+
+def _transcript_text(chat: Chat) -> str:
+    """The transcript as plain text, oldest message first."""
+    title = chat.description.get("title") or chat.description.get("first_name")
+    lines = [f"chat {chat.id} · {title}"]
+    for entry in chat.entries.values():
+        lines.extend(_entry_lines(entry))
+    return "\n".join(lines) + "\n"
+
+
+def _entry_lines(entry: Entry) -> list[str]:
+    shown = _entry_json(entry)
+    who = "bot" if entry.by_bot else f"{shown['user']['first_name']} ({shown['user']['id']})"
+    marks = " (deleted)" if entry.deleted else f" (edited {entry.edits}×)" if entry.edits else ""
+    at = time.strftime("%H:%M:%S", time.gmtime(shown["date"]))
+    body = [_media_line(media) for media in shown["media"]]
+    body += (shown["text"] or shown["caption"] or "").splitlines()
+    if shown["dice"]:
+        body.append(f"{shown['dice']['emoji']} {shown['dice']['value']}")
+    if shown["invoice"]:
+        paid = ", paid" if shown["invoice"]["paid"] else ""
+        body.append(f"invoice: {shown['invoice']['title']} · ⭐{shown['invoice']['amount']}{paid}")
+    for name in ("successful_payment", "refunded_payment"):
+        if name in shown:
+            body.append(f"{name.replace('_', ' ')}: ⭐{shown[name]['total_amount']}")
+    body += [" ".join(f"[{button['text']}]" for button in row) for row in shown["keyboard"]]
+    rows = (entry.reply_keyboard or {}).get("keyboard", [])
+    body += [" ".join(f"⌨[{button['text']}]" for button in row) for row in rows]
+    return ["", f"[{at}] #{entry.id} {who}{marks}", *(f"  {line}" for line in body)]
+
+
+def _media_line(media: Json) -> str:
+    pixels = f" {media['width']}×{media['height']}" if media.get("width") else ""
+    return f"<{media['kind']}{pixels}, {media['size']} bytes, {media['file_id']}>"

@@ -1,20 +1,23 @@
-"""Bots: every token of the right shape is one."""
+"""Bots: every token of the right form belongs to one."""
 
+import json
 import re
 import time
 from dataclasses import dataclass, field
-from typing import Any
 
 from sandbox.telegram.errors import ApiError
-
-Json = dict[str, Any]
+from sandbox.telegram.json_types import Json
 
 _TOKEN = re.compile(r"([1-9][0-9]{0,15}):([A-Za-z0-9_-]{3,64})")
 
 
 @dataclass(slots=True)
 class WebhookConfig:
-    """What ``setWebhook`` has set."""
+    """The webhook that ``setWebhook`` has set (https://core.telegram.org/bots/api#setwebhook).
+
+    Attributes:
+        max_connections: How many deliveries may run at the same time.
+    """
 
     url: str
     secret_token: str = ""
@@ -24,21 +27,43 @@ class WebhookConfig:
 
 
 def parse_bot_id(token: str) -> int:
-    """The bot's id; raises ``ApiError`` 401 for a token that none could have."""
+    """Return the id of the bot with this token.
+
+    Raises:
+        ApiError: 401 for a token that no bot can have.
+    """
     match = _TOKEN.fullmatch(token)
     if match is None:
         raise ApiError(401, "Unauthorized")
     return int(match.group(1))
 
 
-def first_update_id() -> int:
-    """A start that grows with time, so that a new stand does not repeat an old one's update ids."""
+def _first_update_id() -> int:
+    """A start that grows with time, so that a new server does not repeat the update ids of an old one."""
     return (int(time.time()) - 1_600_000_000) * 4
+
+
+def command_scope_key(scope: Json, language: str | None) -> str:
+    """Return the key under which a bot's commands for a scope and a language are kept."""
+    return json.dumps([scope, language or ""], sort_keys=True)
+
+
+def localized(texts: dict[str, str], language: str | None) -> str:
+    """Return the text for a language code, or else the default one; empty when there is neither."""
+    return texts.get(language or "") or texts.get("", "")
 
 
 @dataclass(slots=True)
 class BotAccount:
-    """A bot as Telegram knows it: its profile, commands, webhook and counters."""
+    """A bot as Telegram knows it: profile, commands, webhook and counters.
+
+    Attributes:
+        names: The bot's names by language code; the default one under an empty string.
+        descriptions: As ``names``.
+        short_descriptions: As ``names``.
+        commands: Lists of Telegram's ``BotCommand`` by ``command_scope_key``.
+        allowed_updates: The kinds of updates that the bot has asked for; None for Telegram's default.
+    """
 
     id: int
     username: str
@@ -49,23 +74,41 @@ class BotAccount:
     menu_button: Json = field(default_factory=lambda: {"type": "default"})
     webhook: WebhookConfig | None = None
     allowed_updates: list[str] | None = None
-    next_update_id: int = field(default_factory=first_update_id)
+    next_update_id: int = field(default_factory=_first_update_id)
 
     def to_telegram_user(self) -> Json:
-        """Telegram's ``User`` in messages."""
+        """Return Telegram's ``User`` object of the bot."""
         name = self.names.get("") or "Diptych sandbox"
         return {"id": self.id, "is_bot": True, "first_name": name, "username": self.username}
 
+    def visible_commands(self, chat_id: int, language: str | None) -> list[Json]:
+        """Return the commands that a user sees in a chat, by Telegram's order of scopes and languages.
+
+        See https://core.telegram.org/bots/api#determining-list-of-commands.
+
+        Args:
+            chat_id: The chat; positive for a private one.
+            language: The user's language code.
+        """
+        scopes: list[Json] = [{"chat_id": chat_id, "type": "chat"}]
+        scopes.append({"type": "all_private_chats" if chat_id > 0 else "all_group_chats"})
+        scopes.append({"type": "default"})
+        for scope in scopes:
+            for code in (language, None):
+                if found := self.commands.get(command_scope_key(scope, code)):
+                    return found
+        return []
+
     def to_record(self) -> Json:
-        """What the store keeps."""
-        kept = {name: getattr(self, name) for name in self.__slots__}
+        """Return what the store keeps."""
+        record = {name: getattr(self, name) for name in self.__slots__}
         if self.webhook is not None:
-            kept["webhook"] = {name: getattr(self.webhook, name) for name in self.webhook.__slots__}
-        return kept
+            record["webhook"] = {name: getattr(self.webhook, name) for name in self.webhook.__slots__}
+        return record
 
     @classmethod
     def restore(cls, record: Json) -> "BotAccount":
-        """The bot of a stored record."""
+        """Return the bot of a stored record."""
         if record.get("webhook"):
             record = {**record, "webhook": WebhookConfig(**record["webhook"])}
         return cls(**record)

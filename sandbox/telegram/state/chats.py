@@ -4,18 +4,26 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 from sandbox.telegram.condition import Condition
+from sandbox.telegram.json_types import Json
 
-Json = dict[str, Any]
-
-ACTION_SECONDS = 5.0
+_ACTION_SECONDS = 5.0
 
 
 @dataclass(slots=True)
 class Entry:
-    """One message in a transcript. ``message`` is Telegram's ``Message`` as the bot sees it."""
+    """One message in a transcript.
+
+    Attributes:
+        message: Telegram's ``Message``, as the bot sees it.
+        by_bot: Whether the bot sent it.
+        version: The chat's version at the last change of this message.
+        edits: How often the bot has edited it.
+        reply_keyboard: The reply keyboard, its removal or the forced reply that came with it.
+        invoice: The invoice behind it, with ``paid`` once it is paid.
+        reactions: The bot's reactions, as emoji.
+    """
 
     message: Json
     by_bot: bool
@@ -32,11 +40,11 @@ class Entry:
         return int(self.message["message_id"])
 
     def to_record(self) -> Json:
-        """What the store keeps."""
+        """Return what the store keeps."""
         return {name: getattr(self, name) for name in self.__slots__}
 
     def button_rows(self) -> list[list[Json]]:
-        """The rows of the message's inline keyboard."""
+        """Return the rows of the message's inline keyboard."""
         markup: Json = self.message.get("reply_markup") or {}
         rows: list[list[Json]] = markup.get("inline_keyboard", [])
         return rows
@@ -44,7 +52,11 @@ class Entry:
 
 @dataclass(slots=True)
 class CallbackAnswer:
-    """Something a person sees for a moment: the answer to a tap."""
+    """The bot's answer to a callback query, which a user sees as a notification or an alert.
+
+    Attributes:
+        version: The chat's version when it was shown.
+    """
 
     version: int
     user_id: int
@@ -56,7 +68,19 @@ class CallbackAnswer:
 
 @dataclass(slots=True)
 class Chat:
-    """A chat of one bot with one person, or with a group (negative id)."""
+    """A chat of one bot with one user, or with a group (negative id).
+
+    Attributes:
+        description: Telegram's ``Chat`` object.
+        started: Whether the bot may write to it.
+        blocked: Whether the user has blocked the bot, or the group has removed it.
+        reply_keyboard: The reply keyboard that is shown now.
+        version: Grows with each change of the chat.
+        pinned: Ids of the pinned messages, oldest first.
+        entries: The messages by id, oldest first; deleted ones stay.
+        callback_answers: The newest answers to callback queries.
+        condition: Notified after each change.
+    """
 
     bot_id: int
     id: int
@@ -79,34 +103,37 @@ class Chat:
 
     @property
     def is_private(self) -> bool:
-        """Whether this is a person's own chat with the bot."""
+        """Whether this is a user's own chat with the bot."""
         return self.id > 0
 
     def to_record(self) -> Json:
-        """What the store keeps, without the transcript."""
+        """Return what the store keeps; the messages are separate records."""
         kept = ("bot_id", "id", "description", "started", "blocked", "reply_keyboard", "version", "pinned")
         return {name: getattr(self, name) for name in kept}
 
     def bump_version(self) -> int:
-        """Count a change, wake who waits for it, and return the new version."""
+        """Count a change and wake all requests that wait for one; returns the new version."""
         self.version += 1
         self.condition.notify()
         return self.version
 
     def find_entry(self, message_id: int | None) -> Entry | None:
-        """A message that exists and was not deleted."""
+        """Return the message with this id; None when it does not exist or was deleted."""
         entry = self.entries.get(message_id or 0)
         return None if entry is None or entry.deleted else entry
 
     def newest_entries(self) -> Iterator[Entry]:
-        """Messages that exist, newest first."""
+        """Return the messages that were not deleted, newest first."""
         return (entry for entry in reversed(self.entries.values()) if not entry.deleted)
 
     def current_action(self) -> str | None:
-        """``typing`` and the like, while the person would see it."""
+        """Return the chat action that a user sees now, such as ``typing``."""
         return self.action if self.action and time.monotonic() < self.action_ends else None
 
     def show_action(self, action: str) -> None:
-        """A chat action lasts five seconds or until the next message."""
-        self.action, self.action_ends = action, time.monotonic() + ACTION_SECONDS
+        """Show a chat action for five seconds or until the next message.
+
+        See https://core.telegram.org/bots/api#sendchataction.
+        """
+        self.action, self.action_ends = action, time.monotonic() + _ACTION_SECONDS
         self.bump_version()

@@ -1,20 +1,18 @@
-"""Failures that a test or a person orders from the stand."""
+"""Failures of the Bot API that a test or a developer has set up."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from pydantic import BaseModel, Field, model_validator
 
-from sandbox.telegram.errors import ApiError
-
-Json = dict[str, Any]
+from sandbox.telegram.errors import CONFLICT_OTHER_POLL, ApiError
+from sandbox.telegram.json_types import Json
 
 _DESCRIPTIONS = {
-    400: "Bad Request: fault ordered from the sandbox",
+    400: "Bad Request: fault set in the sandbox",
     401: "Unauthorized",
     403: "Forbidden: bot was blocked by the user",
     404: "Not Found",
-    409: "Conflict: terminated by other getUpdates request; make sure that only one bot instance is running",
+    409: CONFLICT_OTHER_POLL,
     413: "Request Entity Too Large",
     500: "Internal Server Error",
     502: "Bad Gateway",
@@ -24,11 +22,18 @@ _DESCRIPTIONS = {
 
 
 class FaultSpec(BaseModel, extra="forbid"):
-    """Body of ``POST sim/fault``.
+    """The body of ``POST sim/fault``: at least one of ``code``, ``hang`` and ``drop``.
 
-    ``hang`` answers that many seconds late; ``after`` carries the call out and then fails, which is
-    a lost answer; ``drop`` closes the connection instead of answering. ``chat_id`` limits the fault
-    to one chat.
+    Attributes:
+        method: The Bot API method that fails, or ``*`` for all.
+        code: The HTTP status to answer with.
+        description: The description to answer with; by default Telegram's usual one.
+        retry_after: Seconds, with ``code`` 429.
+        times: How many calls are affected.
+        hang: Seconds to wait before the call is handled.
+        after: Carry the call out before it fails, so that only its response is lost.
+        drop: Close the connection instead of answering.
+        chat_id: Affect only calls to this chat.
     """
 
     method: str = "*"
@@ -50,13 +55,13 @@ class FaultSpec(BaseModel, extra="forbid"):
 
 @dataclass(slots=True)
 class Fault:
-    """An order and how often it still applies."""
+    """A fault in force, and how many calls it still affects."""
 
     spec: FaultSpec
     remaining: int
 
     def error(self) -> ApiError | None:
-        """The refusal that is answered, if the fault is one."""
+        """Return the error to answer with, or None when the fault only delays or drops."""
         spec = self.spec
         if spec.code is None:
             return None
@@ -69,23 +74,28 @@ class Fault:
 
 
 class Faults:
-    """Orders in force, oldest first."""
+    """The faults in force, oldest first."""
 
     def __init__(self) -> None:
         self._faults: list[Fault] = []
 
     def add(self, spec: FaultSpec) -> None:
-        """Put an order in force."""
+        """Put a fault in force."""
         self._faults.append(Fault(spec, spec.times))
 
     def clear(self) -> int:
-        """Take all orders back; how many were in force."""
+        """Remove all faults; returns how many were in force."""
         count = len(self._faults)
         self._faults.clear()
         return count
 
     def take(self, method: str, params: Json) -> Fault | None:
-        """The fault that hits this call, counted down."""
+        """Return the oldest fault that affects a call, and count the call.
+
+        Args:
+            method: The name of the Bot API method.
+            params: The call's parameters; only ``chat_id`` is read.
+        """
         if not self._faults:
             return None
         name = method.lower()
@@ -102,5 +112,5 @@ class Faults:
         return None
 
     def snapshot(self) -> list[Json]:
-        """What is in force, for ``sim/state``."""
+        """Return the faults in force as JSON for ``GET sim/state``; ``left`` counts the calls to come."""
         return [{**f.spec.model_dump(exclude_none=True), "left": f.remaining} for f in self._faults]

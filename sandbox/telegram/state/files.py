@@ -1,15 +1,12 @@
-"""Files that bots and people have sent, kept on disk under their unique ids."""
+"""Files that bots and users have sent, kept on disk under their unique ids."""
 
 import secrets
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from sandbox.telegram.state.media_info import MediaInfo, read_media_info
 from sandbox.telegram.state.store import Store
-
-Json = dict[str, Any]
 
 _FILE_ID_PREFIXES = {
     "photo": "AgACAgIAAxk",
@@ -37,7 +34,18 @@ _EXTENSIONS = {
 
 @dataclass(frozen=True, slots=True)
 class StoredFile:
-    """One file as one bot sees it. Sizes are in bytes and pixels, durations in seconds."""
+    """One file as one bot sees it.
+
+    Attributes:
+        file_id: Telegram's ``file_id``, which is valid for this bot only.
+        unique_id: Telegram's ``file_unique_id``, and the file's name on disk.
+        kind: The field of ``Message`` that it was sent in, such as ``photo``.
+        size: Bytes.
+        width: Pixels, 0 when unknown.
+        height: Pixels, 0 when unknown.
+        duration: Whole seconds, 0 when unknown.
+        number: Makes ``path`` unique.
+    """
 
     file_id: str
     unique_id: str
@@ -53,7 +61,7 @@ class StoredFile:
 
     @property
     def path(self) -> str:
-        """The path under which ``getFile`` offers it."""
+        """The ``file_path`` that ``getFile`` returns for it."""
         suffix = Path(self.name).suffix or _EXTENSIONS.get(self.mime_type, "")
         return f"{_FOLDERS.get(self.kind, 'documents')}/file_{self.number}{suffix}"
 
@@ -62,6 +70,12 @@ class FileStore:
     """Files by ``file_id`` and by the path of ``getFile``."""
 
     def __init__(self, store: Store, folder: Path | None) -> None:
+        """Load the known files.
+
+        Args:
+            store: Keeps what is known about the files.
+            folder: Keeps their contents; None uses a temporary folder, which ``close`` removes.
+        """
         self._store = store
         self._temporary = None if folder else tempfile.TemporaryDirectory(prefix="sandbox-telegram-")
         self._folder = folder or Path(self._temporary.name if self._temporary else "")
@@ -72,7 +86,15 @@ class FileStore:
             self._index(StoredFile(**record))
 
     def add(self, bot_id: int, kind: str, data: bytes, name: str, declared_type: str | None = None) -> StoredFile:
-        """Keep bytes as a new file of a bot."""
+        """Keep bytes as a new file of a bot.
+
+        Args:
+            bot_id: The bot that may use the file.
+            kind: The field of ``Message`` that it is sent in, such as ``photo``.
+            data: The content.
+            name: The file's name.
+            declared_type: The MIME type that the sender has given, used where the content tells none.
+        """
         info = read_media_info(data, name, declared_type)
         return self._save(bot_id, kind, data, name, info)
 
@@ -101,28 +123,29 @@ class FileStore:
         self._by_path[stored.bot_id, stored.path] = stored
 
     def find(self, file_id: str) -> StoredFile | None:
-        """The file with this id, if there is one."""
+        """Return the file with this ``file_id``, if there is one."""
         return self._by_id.get(file_id)
 
     def find_by_path(self, bot_id: int, path: str) -> StoredFile | None:
-        """The file that a bot may download at this path."""
+        """Return the file that a bot may download at this path, if there is one."""
         return self._by_path.get((bot_id, path))
 
     def disk_path(self, stored: StoredFile) -> Path:
-        """Where the bytes are on this machine."""
+        """Return where the content is on this machine."""
         return self._folder / stored.unique_id
 
     def __len__(self) -> int:
+        """Return the number of files."""
         return len(self._by_id)
 
     def clear(self) -> None:
-        """Forget all files."""
+        """Remove all files, also from disk."""
         for stored in self._by_id.values():
             self.disk_path(stored).unlink(missing_ok=True)
         self._by_id.clear()
         self._by_path.clear()
 
     def close(self) -> None:
-        """Remove what was only kept for this run."""
+        """Remove the temporary folder, if there is one."""
         if self._temporary is not None:
             self._temporary.cleanup()

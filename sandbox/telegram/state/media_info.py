@@ -1,7 +1,7 @@
-"""What a file is: size in pixels, seconds of playing, MIME type, read from its first bytes.
+"""The MIME type, size in pixels and duration of a file, read from its content.
 
-Telegram works these out for itself; a bot and a page rely on them. Formats: PNG, JPEG, GIF, WebP,
-MP4/MOV, Ogg (Opus, Vorbis), WAV, MP3 and Matroska by their names only.
+Telegram determines these itself, and bots and the chat page rely on them. Formats: PNG, JPEG, GIF, WebP,
+MP4/MOV, Ogg (Opus, Vorbis), WAV and MP3; others, such as Matroska, are known by their names only.
 """
 
 import contextlib
@@ -12,24 +12,31 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class MediaInfo:
-    """Facts about a file; zero where unknown. ``duration`` is in whole seconds."""
+    """What is known about a file.
+
+    Attributes:
+        width: Pixels, 0 when unknown.
+        height: Pixels, 0 when unknown.
+        duration: Whole seconds, 0 when unknown.
+    """
 
     mime_type: str
     width: int = 0
     height: int = 0
     duration: int = 0
 
-    @property
-    def is_image(self) -> bool:
-        """Whether Telegram could take it as a photo."""
-        return self.mime_type in ("image/png", "image/jpeg", "image/gif", "image/webp") and self.width > 0
-
 
 def read_media_info(data: bytes, file_name: str, declared_type: str | None = None) -> MediaInfo:
-    """Facts from the bytes, falling back to the name and to what the sender declared."""
+    """Read what a file is.
+
+    Args:
+        data: The content; it may be cut off or of any format.
+        file_name: Tells the type where the content does not.
+        declared_type: The MIME type that the sender has given; preferred to the name.
+    """
     for signature, offset, reader in _READERS:
         if data.startswith(signature, offset):
-            with contextlib.suppress(struct.error, IndexError):  # cut off: its name must do
+            with contextlib.suppress(struct.error, IndexError):  # cut off: fall back to its name
                 return reader(data)
     guessed = mimetypes.guess_type(file_name)[0]
     if declared_type in (None, "", "application/octet-stream"):

@@ -1,24 +1,30 @@
-"""Every Bot API call that was made, for tests and for the panel beside the chat.
+"""A log of all Bot API calls, for tests and for the panel next to the chat.
 
-Answers are kept as the bytes that went out: thousands of them then cost the garbage collector nothing.
+Responses are kept as the bytes that were sent: the garbage collector does not have to walk through them.
 """
 
 import json
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 from sandbox.telegram.condition import Condition
+from sandbox.telegram.json_types import Json
 
-Json = dict[str, Any]
-
-MAX_CALLS = 20_000
+_MAX_CALLS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
 class OutboxCall:
-    """One call: ``time`` in seconds since the epoch, ``took`` in milliseconds."""
+    """One Bot API call.
+
+    Attributes:
+        seq: Its number, which grows from call to call.
+        time: When it came, in seconds since the epoch.
+        bot: The bot's id.
+        body: The JSON of the response.
+        took: How long it took, in milliseconds.
+    """
 
     seq: int
     time: float
@@ -30,28 +36,39 @@ class OutboxCall:
     took: float
 
     def to_json(self) -> Json:
-        """The JSON of the person's side; ``answer`` is the result, or the whole refusal."""
-        shown = {name: getattr(self, name) for name in self.__slots__ if name != "body"}
+        """Return the call as the control API shows it; ``answer`` is the result, or the whole error response."""
+        fields = {name: getattr(self, name) for name in self.__slots__ if name != "body"}
         answer = json.loads(self.body)
-        return {**shown, "answer": answer["result"] if answer["ok"] else answer}
+        return {**fields, "answer": answer["result"] if answer["ok"] else answer}
 
 
 class Outbox:
-    """The newest calls; older ones are dropped past 20,000."""
+    """The newest 20,000 calls.
+
+    Attributes:
+        seq: The number of the newest call.
+        condition: Notified of each call.
+    """
 
     def __init__(self) -> None:
-        self._calls: deque[OutboxCall] = deque(maxlen=MAX_CALLS)
+        self._calls: deque[OutboxCall] = deque(maxlen=_MAX_CALLS)
         self.seq = 0
         self.condition = Condition()
 
     def add(self, time: float, bot: int, method: str, params: Json, status: int, body: bytes, took: float) -> None:
-        """Note a call with its answer."""
+        """Record a call with its response; for the arguments see ``OutboxCall``."""
         self.seq += 1
         self._calls.append(OutboxCall(self.seq, time, bot, method, params, status, body, took))
         self.condition.notify()
 
     def calls(self, method: str | None = None, since: int = 0, bot: int | None = None) -> Iterator[OutboxCall]:
-        """Calls after ``since``, oldest first, of one method and one bot if asked."""
+        """Yield calls, oldest first.
+
+        Args:
+            method: Only calls of this Bot API method, in any letter case.
+            since: Only calls with a greater ``seq``.
+            bot: Only calls of the bot with this id.
+        """
         wanted = method.lower() if method else None
         newer = len(self._calls) - max(0, self.seq - max(since, 0))
         for index, call in enumerate(self._calls):
@@ -61,6 +78,6 @@ class Outbox:
                 yield call
 
     def clear(self) -> None:
-        """Forget all calls; numbers go on counting."""
+        """Remove all calls; the numbers continue."""
         self._calls.clear()
         self.condition.notify()

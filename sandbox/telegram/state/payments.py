@@ -1,17 +1,23 @@
-"""Invoices and payments in Telegram Stars."""
+"""Invoices, payments and subscriptions in Telegram Stars."""
 
 import secrets
 from dataclasses import asdict, dataclass
-from typing import Any
 
+from sandbox.telegram.json_types import Json
 from sandbox.telegram.state.store import Store
-
-Json = dict[str, Any]
 
 
 @dataclass(slots=True)
 class Payment:
-    """One payment: amounts in whole Stars, dates in seconds since the epoch."""
+    """One payment.
+
+    Attributes:
+        amount: Whole Stars.
+        payload: The bot's own payload of the invoice.
+        date: Seconds since the epoch.
+        refunded: Seconds since the epoch, or 0 when it was not refunded.
+        subscription_period: Seconds, when the payment belongs to a subscription.
+    """
 
     charge_id: str
     bot_id: int
@@ -25,7 +31,7 @@ class Payment:
 
 @dataclass(slots=True)
 class InvoiceLink:
-    """What ``createInvoiceLink`` has made."""
+    """An invoice that ``createInvoiceLink`` has made; ``slug`` is the end of its address."""
 
     slug: str
     bot_id: int
@@ -34,7 +40,14 @@ class InvoiceLink:
 
 @dataclass(slots=True)
 class Subscription:
-    """What a person pays every period. ``charge_id`` is its first payment's; ``until`` when it renews or ends."""
+    """A payment that repeats every period.
+
+    Attributes:
+        charge_id: The charge id of its first payment.
+        amount: Whole Stars per period.
+        period: Seconds.
+        until: When it is renewed or ends, in seconds since the epoch.
+    """
 
     charge_id: str
     bot_id: int
@@ -47,12 +60,18 @@ class Subscription:
 
 
 def new_charge_id() -> str:
-    """A Telegram payment charge id."""
+    """Return a new ``telegram_payment_charge_id``."""
     return f"stx{secrets.token_urlsafe(48)}"
 
 
 class Payments:
-    """Payments and subscriptions by charge id, invoice links by slug."""
+    """All payments, subscriptions and invoice links.
+
+    Attributes:
+        payments: Payments by charge id.
+        subscriptions: Subscriptions by the charge id of their first payment.
+        links: Invoice links by slug.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -67,10 +86,10 @@ class Payments:
         self._store.save("payment", payment.charge_id, asdict(payment))
 
     def start_subscription(self, payment: Payment, period: int) -> Subscription:
-        """Begin a subscription with its first payment."""
+        """Start a subscription with its first payment; ``period`` is in seconds."""
         until = payment.date + period
-        who = (payment.bot_id, payment.user_id)
-        subscription = Subscription(payment.charge_id, *who, payment.amount, payment.payload, period, until)
+        owner = (payment.bot_id, payment.user_id)
+        subscription = Subscription(payment.charge_id, *owner, payment.amount, payment.payload, period, until)
         self.save_subscription(subscription)
         return subscription
 
@@ -80,18 +99,22 @@ class Payments:
         self._store.save("subscription", subscription.charge_id, asdict(subscription))
 
     def create_link(self, bot_id: int, invoice: Json) -> InvoiceLink:
-        """Make a link to an invoice."""
+        """Create a link to an invoice."""
         link = InvoiceLink(f"${secrets.token_urlsafe(12)}", bot_id, invoice)
         self.links[link.slug] = link
         self._store.save("invoice", link.slug, asdict(link))
         return link
 
     def list_for_bot(self, bot_id: int) -> list[Payment]:
-        """A bot's payments, oldest first."""
+        """Return a bot's payments, oldest first."""
         return sorted((p for p in self.payments.values() if p.bot_id == bot_id), key=lambda p: p.date)
 
+    def star_balance(self, bot_id: int) -> int:
+        """Return a bot's balance in whole Stars: all its payments that were not refunded."""
+        return sum(payment.amount for payment in self.list_for_bot(bot_id) if not payment.refunded)
+
     def clear(self) -> None:
-        """Forget all payments, subscriptions and links."""
+        """Remove all payments, subscriptions and links."""
         self.payments.clear()
         self.subscriptions.clear()
         self.links.clear()

@@ -1,8 +1,9 @@
-"""Telegram's limits on sending, and how long its answers take; both off until ``POST sim/limits`` sets them.
+"""Telegram's limits on sending, and the latency of its responses; both are off until ``POST sim/limits`` sets them.
 
-30 messages a second in all and one a second in a chat: https://core.telegram.org/bots/faq#my-bot-is-hitting-limits
-Telegram says neither how it counts nor how bursts end. Here each limit is a bucket that holds one second's worth
-and refills evenly: over any length of time no more than the limit goes through, and a second's burst may.
+30 messages per second in all and one per second in a chat:
+https://core.telegram.org/bots/faq#my-bot-is-hitting-limits. Telegram documents neither how it counts nor how it
+treats bursts. Here each limit is a bucket that holds one second's worth and refills evenly: over time no more than
+the limit passes, and a burst of one second's worth may pass at once.
 """
 
 import asyncio
@@ -11,12 +12,11 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from aiogram.methods import TelegramMethod
 from pydantic import BaseModel, Field
 
-from sandbox.telegram.api.requests import AnyMethod
 from sandbox.telegram.errors import ApiError
-
-Json = dict[str, Any]
+from sandbox.telegram.json_types import Json
 
 _LIMITED_PREFIXES = ("send", "copy", "forward", "edit")
 _UNLIMITED_METHODS = ("sendchataction",)
@@ -30,8 +30,14 @@ _METHODS_WITHOUT_LATENCY = ("getupdates",)
 
 
 class RateLimitSettings(BaseModel, extra="forbid"):
-    """Body of ``POST sim/limits``: messages a second in all, with ``allow_paid_broadcast``, and in one chat;
-    ``latency`` in seconds, half of it before a call is carried out. Without a number there is no limit."""
+    """The body of ``POST sim/limits``. A limit that is not set does not apply.
+
+    Attributes:
+        per_second: Messages per second in all.
+        paid_per_second: The same for messages with ``allow_paid_broadcast``; applies only with ``per_second``.
+        per_chat: Messages per second in one chat.
+        latency: Seconds that a call takes, half of them before it is carried out.
+    """
 
     per_second: float | None = Field(None, gt=0)
     paid_per_second: float = Field(1000, gt=0)
@@ -41,20 +47,24 @@ class RateLimitSettings(BaseModel, extra="forbid"):
 
 @dataclass(slots=True)
 class _Bucket:
-    """How full it is, as of ``at``."""
+    """A leaky bucket: ``level`` messages at the time ``at``."""
 
     level: float = 0.0
     at: float = 0.0
 
     def wait(self, rate: float, size: float, weight: float, now: float) -> float:
-        """Seconds until there is room for ``weight``; zero: now."""
+        """Seconds until there is room for ``weight`` messages; 0 when there is room now."""
         self.level = max(0.0, self.level - (now - self.at) * rate)
         self.at = now
         return max(0.0, (self.level + weight - size) / rate)
 
 
 class RateLimits:
-    """What is in force."""
+    """The limits and the latency in force.
+
+    Attributes:
+        refused: How many calls were answered 429 since the limits were set.
+    """
 
     def __init__(self) -> None:
         self.settings = RateLimitSettings()
@@ -62,22 +72,26 @@ class RateLimits:
         self._buckets: dict[tuple[int, str], _Bucket] = {}
 
     def set(self, settings: RateLimitSettings) -> None:
-        """Put an order in force, with empty buckets."""
+        """Put new settings in force; all counts start at zero."""
         self.settings = settings
         self.refused = 0
         self._buckets.clear()
 
     def snapshot(self) -> Json:
-        """What is in force, and how often it was broken since."""
+        """Return the settings and ``refused`` as JSON."""
         return {**self.settings.model_dump(), "refused": self.refused}
 
     async def simulate_latency(self, name: str) -> None:
-        """Half of a call's latency."""
+        """Wait for half of a call's latency; ``name`` is the method, and ``getUpdates`` has none."""
         if self.settings.latency and name.lower() not in _METHODS_WITHOUT_LATENCY:
             await asyncio.sleep(self.settings.latency / 2)
 
-    def check(self, bot_id: int, method: AnyMethod) -> None:
-        """Count a call; ``ApiError`` 429 where it breaks a limit."""
+    def check(self, bot_id: int, method: TelegramMethod[Any]) -> None:
+        """Count a call; methods that send or edit nothing are not limited.
+
+        Raises:
+            ApiError: 429 when the call exceeds a limit; it is not counted then.
+        """
         name = method.__api_method__.lower()
         if not name.startswith(_LIMITED_PREFIXES) or name in _UNLIMITED_METHODS:
             return

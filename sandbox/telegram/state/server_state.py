@@ -1,12 +1,12 @@
-"""All that the stand knows: bots, people, chats, files, payments."""
+"""All state of the server: bots, users, chats, files and payments."""
 
 import secrets
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from sandbox.telegram.errors import ControlApiError
+from sandbox.telegram.json_types import Json
 from sandbox.telegram.state.bots import BotAccount
 from sandbox.telegram.state.chats import CallbackAnswer, Chat, Entry
 from sandbox.telegram.state.faults import Faults
@@ -18,14 +18,12 @@ from sandbox.telegram.state.store import Store
 from sandbox.telegram.state.update_queue import UpdateQueue
 from sandbox.telegram.state.users import User, default_name
 
-Json = dict[str, Any]
-
-BOT_USERNAME = "diptych_sandbox_bot"
+_BOT_USERNAME = "diptych_sandbox_bot"
 
 
 @dataclass(slots=True)
 class PendingCallback:
-    """A tap on an inline button that the bot has not answered."""
+    """A callback query that the bot has not answered."""
 
     id: str
     bot_id: int
@@ -34,9 +32,18 @@ class PendingCallback:
 
 
 class ServerState:
-    """The stand's memory, written through to the store."""
+    """The server's objects in memory, and the store that keeps them.
+
+    Attributes:
+        store: Keeps records of the objects; ``commit`` it after a change.
+        queues: Updates by bot id.
+        chats: By bot id and chat id.
+        pending_callbacks: Unanswered callback queries by id.
+        next_dice: Values of the next dice; random when empty.
+    """
 
     def __init__(self, data_dir: Path | None) -> None:
+        """Load the state from a folder, or start empty and in memory when there is none."""
         self.store = Store(data_dir)
         self.files = FileStore(self.store, data_dir / "files" if data_dir else None)
         self.payments = Payments(self.store)
@@ -79,28 +86,40 @@ class ServerState:
         return sorted(records, key=lambda pair: pair[0])
 
     def get_or_create_bot(self, bot_id: int) -> BotAccount:
-        """The bot with this id, known from now on."""
+        """Return the bot with this id, and create it at its first call."""
         bot = self.bots.get(bot_id)
         if bot is None:
             others = len(self.bots)
-            bot = BotAccount(bot_id, BOT_USERNAME if not others else f"diptych_sandbox{others + 1}_bot")
+            bot = BotAccount(bot_id, _BOT_USERNAME if not others else f"diptych_sandbox{others + 1}_bot")
             self.bots[bot_id] = bot
             self.queues[bot_id] = UpdateQueue(bot, self.store)
             self.store.save("bot", bot_id, bot.to_record())
         return bot
 
     def resolve_bot(self, bot_id: int | None) -> BotAccount:
-        """The bot a person's request means: the named one, or the first that called."""
+        """Return the bot that a control API request is about.
+
+        Args:
+            bot_id: The bot's id; None for the first bot that has called.
+
+        Raises:
+            ControlApiError: 404 when this bot has not called, 409 when none has called yet.
+        """
         if bot_id is not None:
             if bot_id not in self.bots:
-                raise ControlApiError(f"no bot {bot_id} has called this stand", 404)
+                raise ControlApiError(f"no bot {bot_id} has called the sandbox", 404)
             return self.bots[bot_id]
         if not self.bots:
-            raise ControlApiError("no bot has called this stand yet", 409)
+            raise ControlApiError("no bot has called the sandbox yet", 409)
         return next(iter(self.bots.values()))
 
     def get_or_create_user(self, user_id: int, known: Json | None = None) -> User:
-        """The person with this id, made up if new, and brought up to date."""
+        """Return the user with this id, created if new.
+
+        Args:
+            user_id: The user's id.
+            known: Names and language to take over; see ``User.update``.
+        """
         user = self.users.get(user_id)
         new = user is None
         if user is None:
@@ -118,7 +137,13 @@ class ServerState:
                 self.save_chat(chat)
 
     def get_or_create_chat(self, bot_id: int, chat_id: int, title: str | None = None) -> Chat:
-        """The chat of a bot with a person or a group, made if new."""
+        """Return the chat of a bot with a user or a group, created if new.
+
+        Args:
+            bot_id: The bot.
+            chat_id: The user's id, or the negative id of a group.
+            title: The title of a new group.
+        """
         chat = self.chats.get((bot_id, chat_id))
         if chat is None:
             if chat_id > 0:
@@ -132,17 +157,27 @@ class ServerState:
         return chat
 
     def save_chat(self, chat: Chat) -> None:
-        """Write a chat's own record."""
+        """Write a chat's record, without its messages."""
         self.store.save("chat", chat.key, chat.to_record())
 
     def new_message_id(self, bot_id: int) -> int:
-        """The next message id; a bot's chats share one count, as private chats do in Telegram."""
+        """Return the next message id; all chats of a bot share one sequence, as private chats do in Telegram."""
         number = self._last_message_ids.get(bot_id, 0) + 1
         self._last_message_ids[bot_id] = number
         return number
 
     def add_entry(self, chat: Chat, content: Json, *, sender: Json, by_bot: bool) -> Entry:
-        """Put a message into a chat."""
+        """Add a message to a chat.
+
+        Args:
+            chat: The chat.
+            content: The fields of ``Message`` besides id, date, chat and sender.
+            sender: Telegram's ``User`` object of the sender.
+            by_bot: Whether the bot has sent it.
+
+        Returns:
+            The transcript's entry; its ``message`` is the whole ``Message``.
+        """
         message = {
             "message_id": self.new_message_id(chat.bot_id),
             "date": int(time.time()),
@@ -158,19 +193,19 @@ class ServerState:
         return entry
 
     def save_entry(self, chat: Chat, entry: Entry) -> None:
-        """Count a message as changed and write it."""
+        """Mark a message as changed and write it."""
         entry.version = chat.bump_version()
         self.store.save("message", f"{chat.key}:{entry.id}", entry.to_record())
 
     def add_callback(self, bot_id: int, chat_id: int, user_id: int) -> PendingCallback:
-        """Note a tap that the bot is to answer."""
+        """Add a callback query that the bot has to answer."""
         callback = PendingCallback(str(secrets.randbelow(9 * 10**17) + 10**17), bot_id, chat_id, user_id)
         self.pending_callbacks[callback.id] = callback
         self.store.save("tap", callback.id, asdict(callback))
         return callback
 
     def take_callback(self, bot_id: int, callback_id: str) -> PendingCallback | None:
-        """The unanswered tap with this id, answered from now on."""
+        """Return the unanswered callback query with this id and remove it; None when the bot has none."""
         callback = self.pending_callbacks.get(callback_id)
         if callback is None or callback.bot_id != bot_id:
             return None
@@ -181,14 +216,22 @@ class ServerState:
     def show_callback_answer(
         self, chat: Chat, callback: PendingCallback, text: str, *, alert: bool, url: str | None
     ) -> None:
-        """Show a person the bot's answer to their tap."""
+        """Show a user the bot's answer to their callback query.
+
+        Args:
+            chat: The chat where the button was pressed.
+            callback: The callback query.
+            text: What to show; may be empty.
+            alert: Show an alert instead of a notification.
+            url: The address to open instead.
+        """
         chat.callback_answers.append(
             CallbackAnswer(chat.version + 1, callback.user_id, text, alert, url, callback.id)
         )
         chat.bump_version()
 
     def reset(self) -> None:
-        """Forget everything but the bots; ids go on counting, so that nothing comes twice."""
+        """Remove everything but the bots; ids and versions continue, so that none is used twice."""
         self.store.clear()
         for chat in self.chats.values():
             self._initial_version = max(self._initial_version, chat.bump_version())
@@ -207,6 +250,6 @@ class ServerState:
             self.store.save("bot", bot.id, bot.to_record())
 
     def close(self) -> None:
-        """Write and close."""
+        """Write the unsaved records and close the store."""
         self.store.close()
         self.files.close()

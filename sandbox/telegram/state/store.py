@@ -1,17 +1,16 @@
-"""What survives a kill of the stand: JSON records in one SQLite file.
+"""What survives when the process is killed: JSON records in one SQLite file.
 
-The stand works on its objects in memory; a record is written through before the call that
-changed it is answered. ``synchronous=OFF`` is enough: a killed process loses nothing that it
-has handed to the kernel, and a power cut is no concern of a stand-in.
+The server works on its objects in memory, and writes a record before it answers the call that changed it.
+``synchronous=OFF`` is enough: a killed process loses nothing that the kernel has already received, and a
+sandbox need not survive a power failure.
 """
 
 import json
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-Json = dict[str, Any]
+from sandbox.telegram.json_types import Json
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS records (
@@ -26,9 +25,14 @@ _DROP = "DELETE FROM records WHERE kind = ? AND key = ?"
 
 
 class Store:
-    """Records by kind and key. Without a folder nothing is kept and every write is free."""
+    """Records by kind and key."""
 
     def __init__(self, folder: Path | None) -> None:
+        """Open the store.
+
+        Args:
+            folder: Where the file is, created if missing; None keeps nothing and makes all methods do nothing.
+        """
         self._database: sqlite3.Connection | None = None
         self._waiting: dict[tuple[str, str], Json | None] = {}
         if folder is not None:
@@ -39,7 +43,7 @@ class Store:
             self._database.execute(_SCHEMA)
 
     def load(self, kind: str) -> Iterator[tuple[str, Json]]:
-        """Every record of a kind, in the order of their keys."""
+        """Yield the key and the value of every record of a kind, ordered by key."""
         if self._database is None:
             return
         rows = self._database.execute("SELECT key, value FROM records WHERE kind = ? ORDER BY key", (kind,))
@@ -47,17 +51,17 @@ class Store:
             yield key, json.loads(value)
 
     def save(self, kind: str, key: str | int, value: Json) -> None:
-        """Note a record to be written by the next ``commit``; the value is read then."""
+        """Mark a record to be written by the next ``commit``, which reads the value at that time."""
         if self._database is not None:
             self._waiting[kind, str(key)] = value
 
     def delete(self, kind: str, key: str | int) -> None:
-        """Note a record to be removed by the next ``commit``."""
+        """Mark a record to be deleted by the next ``commit``."""
         if self._database is not None:
             self._waiting[kind, str(key)] = None
 
     def commit(self) -> None:
-        """Write what was noted, in one transaction."""
+        """Write and delete all marked records, in one transaction."""
         if self._database is None or not self._waiting:
             return
         waiting, self._waiting = self._waiting, {}
@@ -70,13 +74,13 @@ class Store:
         self._database.execute("COMMIT")
 
     def clear(self) -> None:
-        """Remove every record."""
+        """Delete every record at once."""
         self._waiting.clear()
         if self._database is not None:
             self._database.execute("DELETE FROM records")
 
     def close(self) -> None:
-        """Write what was noted and close the file."""
+        """Commit and close the file."""
         self.commit()
         if self._database is not None:
             self._database.close()

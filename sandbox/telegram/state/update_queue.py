@@ -1,30 +1,32 @@
-"""Updates on their way to a bot: the queue behind ``getUpdates`` and the webhook."""
+"""Updates that a bot has not confirmed: the queue behind ``getUpdates`` and the webhook."""
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from sandbox.telegram.condition import Condition
-from sandbox.telegram.errors import ApiError
+from sandbox.telegram.errors import CONFLICT_OTHER_POLL, ApiError
+from sandbox.telegram.json_types import Json
 from sandbox.telegram.state.bots import BotAccount
 from sandbox.telegram.state.store import Store
 
-Json = dict[str, Any]
-
-MAX_HISTORY = 10_000
-OPT_IN_UPDATE_KINDS = frozenset({"chat_member", "message_reaction", "message_reaction_count"})
-CONFLICT_OTHER_POLL = (
-    "Conflict: terminated by other getUpdates request; make sure that only one bot instance is running"
-)
-CONFLICT_WEBHOOK_ACTIVE = (
+_MAX_HISTORY = 10_000
+_OPT_IN_UPDATE_KINDS = frozenset({"chat_member", "message_reaction", "message_reaction_count"})
+_CONFLICT_WEBHOOK_ACTIVE = (
     "Conflict: can't use getUpdates method while webhook is active; use deleteWebhook to delete the webhook first"
 )
 
 
 @dataclass(slots=True)
 class PendingUpdate:
-    """An update that the bot has not confirmed. ``forced`` is delivered once whatever the offset."""
+    """An update that the bot has not confirmed.
+
+    Attributes:
+        seq: Its place in the queue.
+        update: Telegram's ``Update``.
+        lane: The chat or user whose updates are delivered one after the other.
+        forced: Deliver it once, whatever offset the bot asks for: it was injected or repeated.
+    """
 
     seq: int
     update: Json
@@ -33,14 +35,20 @@ class PendingUpdate:
 
     @property
     def update_id(self) -> int:
-        """Telegram's id of the update."""
+        """Telegram's id of the update; several entries may have the same one."""
         return int(self.update["update_id"])
 
 
 class UpdateQueue:
-    """One bot's updates, in order."""
+    """One bot's updates, in order.
+
+    Attributes:
+        bot: The bot.
+        on_put: Called with each new update; set by the webhook delivery.
+    """
 
     def __init__(self, bot: BotAccount, store: Store) -> None:
+        """Create an empty queue that writes its updates to ``store``."""
         self.bot = bot
         self._store = store
         self._pending: dict[int, PendingUpdate] = {}
@@ -52,22 +60,31 @@ class UpdateQueue:
         self.on_put: Callable[[PendingUpdate], None] | None = None
 
     def restore(self, seq: int, record: Json) -> None:
-        """Take back an update that was waiting when the stand ended."""
+        """Put a stored update back into the queue."""
         self._seq = max(self._seq, seq)
         self._pending[seq] = PendingUpdate(seq, record["update"], record["lane"], record.get("forced", False))
 
     def put(self, kind: str, payload: Json, lane: int) -> int:
-        """Queue a new update of a kind (``message``, ``callback_query``, …); its ``update_id``."""
+        """Queue a new update, unless the bot does not want its kind.
+
+        Args:
+            kind: The field of ``Update``, such as ``message`` or ``callback_query``.
+            payload: The value of that field.
+            lane: The chat whose updates are delivered one after the other.
+
+        Returns:
+            The ``update_id``.
+        """
         update_id = self.bot.next_update_id
         self.bot.next_update_id += 1
         self._store.save("bot", self.bot.id, self.bot.to_record())
         allowed = self.bot.allowed_updates
-        if kind in allowed if allowed else kind not in OPT_IN_UPDATE_KINDS:
+        if kind in allowed if allowed else kind not in _OPT_IN_UPDATE_KINDS:
             self._enqueue({"update_id": update_id, kind: payload}, lane)
         return update_id
 
     def inject(self, update: Json, lane: int) -> int:
-        """Queue a raw update as it is, whatever its id."""
+        """Queue a raw update unchanged; it gets an ``update_id`` if it has none, and the id is returned."""
         if "update_id" not in update:
             update = {"update_id": self.bot.next_update_id, **update}
             self.bot.next_update_id += 1
@@ -75,7 +92,15 @@ class UpdateQueue:
         return int(update["update_id"])
 
     def repeat(self, update_id: int, times: int) -> bool:
-        """Queue an update that was there before again; whether it is known."""
+        """Queue an earlier update again.
+
+        Args:
+            update_id: One of the newest 10,000 updates.
+            times: How many copies to queue.
+
+        Returns:
+            Whether the update is known.
+        """
         known = self._history.get(update_id)
         if known is None:
             return False
@@ -91,48 +116,58 @@ class UpdateQueue:
             "update", f"{self.bot.id}:{self._seq}", {"update": update, "lane": lane, "forced": forced}
         )
         self._history[pending.update_id] = (update, lane)
-        if len(self._history) > MAX_HISTORY:
+        if len(self._history) > _MAX_HISTORY:
             del self._history[next(iter(self._history))]
         if self.on_put is not None:
             self.on_put(pending)
         self._condition.notify()
 
     def pending(self) -> list[PendingUpdate]:
-        """What waits, oldest first."""
+        """Return the unconfirmed updates, oldest first."""
         return list(self._pending.values())
 
     def __len__(self) -> int:
+        """Return the number of unconfirmed updates."""
         return len(self._pending)
 
     def confirm(self, pending: PendingUpdate) -> None:
-        """The bot has this update."""
+        """Remove an update that the bot has received."""
         if self._pending.pop(pending.seq, None) is not None:
             self._store.delete("update", f"{self.bot.id}:{pending.seq}")
 
     def drop_all(self) -> None:
-        """Forget what waits."""
+        """Remove all unconfirmed updates."""
         for pending in self.pending():
             self.confirm(pending)
 
     def clear(self) -> None:
-        """Forget everything, the past too."""
+        """Remove all updates, also those that could be repeated."""
         self.drop_all()
         self._history.clear()
 
     def interrupt(self, description: str) -> None:
-        """End a long poll that waits now with 409."""
+        """End a waiting long poll with 409 and this description."""
         self._poll_number += 1
         self._conflict_description = description
         self._condition.notify()
 
     def end_poll(self) -> None:
-        """End a long poll that waits now with an empty answer: the stand is closing."""
+        """End a waiting long poll with an empty list, because the server is closing."""
         self.interrupt("")
 
-    async def poll(self, offset: int, limit: int, timeout: float) -> list[Json]:  # noqa: ASYNC109  (Telegram's word)
-        """``getUpdates``: confirm what is below ``offset``, then wait up to ``timeout`` seconds for updates."""
+    async def poll(self, offset: int, limit: int, timeout: float) -> list[Json]:  # noqa: ASYNC109  (Telegram's name)
+        """Carry out ``getUpdates`` (https://core.telegram.org/bots/api#getupdates).
+
+        Args:
+            offset: Updates with lower ids are confirmed; a negative one confirms all but the last ``-offset``.
+            limit: How many updates to return at most.
+            timeout: Seconds to wait for an update at most.
+
+        Raises:
+            ApiError: 409 when a webhook is set, or when another poll or ``setWebhook`` interrupts this one.
+        """
         if self.bot.webhook is not None:
-            raise ApiError(409, CONFLICT_WEBHOOK_ACTIVE)
+            raise ApiError(409, _CONFLICT_WEBHOOK_ACTIVE)
         self.interrupt(CONFLICT_OTHER_POLL)
         poll = self._poll_number
         self._confirm_below(offset)
@@ -168,7 +203,7 @@ class UpdateQueue:
 
 
 def lane_of(update: Json) -> int:
-    """The chat, else the person, whose updates stay in order with this one."""
+    """Return the id of the chat, or else of the user, whose updates must stay in order with this one."""
     for name, payload in update.items():
         if name == "update_id" or not isinstance(payload, dict):
             continue

@@ -1,4 +1,4 @@
-// The chat page: one person, one bot, kept up to date by long polls.
+// The chat page: one user, one bot, kept up to date by long polling.
 import { followCalls, paintFaults, setUpCalls } from './calls.js';
 import { answerTo, paintCommands, setUpComposer } from './composer.js';
 import { $, paintAvatar, showAlert, toast } from './dom.js';
@@ -75,7 +75,7 @@ function paintUnread() {
 let actionTimer;
 function paintStatus(action) {
   const busy = action && ACTIONS[action];
-  $('status').textContent = busy || (chat.bot ? 'bot' : 'nobody has called this stand yet');
+  $('status').textContent = busy || (chat.bot ? 'bot' : 'no bot has called the sandbox yet');
   $('status').classList.toggle('busy', Boolean(busy));
   clearTimeout(actionTimer);
   if (busy) actionTimer = setTimeout(() => paintStatus(null), 5200);

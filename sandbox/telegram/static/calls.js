@@ -1,4 +1,4 @@
-// The panel of Bot API calls beside the chat, and faults to order.
+// The panel of Bot API calls next to the chat, and the form that makes calls fail.
 import { $, el, toast } from './dom.js';
 import { get, pause, post, remove } from './server.js';
 
@@ -9,9 +9,9 @@ let opened = null;
 
 function brief(call) {
   const { params } = call;
-  const said = params.text ?? params.caption ?? params.action ?? params.emoji ?? params.url ?? params.title;
+  const text = params.text ?? params.caption ?? params.action ?? params.emoji ?? params.url ?? params.title;
   if (call.status !== 200) return call.answer.description ?? '';
-  if (said) return String(said).replace(/\s+/g, ' ').slice(0, 160);
+  if (text) return String(text).replace(/\s+/g, ' ').slice(0, 160);
   if (call.method === 'getUpdates') return call.answer.length ? `${call.answer.length} update${call.answer.length > 1 ? 's' : ''}` : '';
   return params.message_id ? `message ${params.message_id}` : '';
 }
@@ -53,7 +53,7 @@ function visible() {
 function paint(newest = Infinity) {
   const shown = visible();
   $('calls-count').textContent = calls.length ? `${shown.length} call${shown.length === 1 ? '' : 's'}, newest first` : 'no calls yet';
-  $('call-list').replaceChildren(...(shown.length ? shown.slice(-150).reverse().map((call) => row(call, call.seq >= newest)) : [el('p', { id: 'call-none' }, 'What the bot asks of Telegram appears here.')]));
+  $('call-list').replaceChildren(...(shown.length ? shown.slice(-150).reverse().map((call) => row(call, call.seq >= newest)) : [el('p', { id: 'call-none' }, 'The calls of the bot appear here.')]));
   const names = new Set(calls.map((call) => call.method));
   $('fault-methods').replaceChildren(...[...names].map((name) => el('option', { value: name })));
 }

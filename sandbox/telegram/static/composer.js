@@ -1,8 +1,8 @@
-// Writing: text, commands, files, voice.
+// The composer: text, commands, files, voice messages.
 import { $, closeMenu, el, openMenu, playTime, toast } from './dom.js';
 import { brief, nameOf } from './messages.js';
 
-const TEXT_LIMIT = 4096; // a phone splits longer texts, so does this page
+const TEXT_LIMIT = 4096; // Telegram's apps split longer texts, and so does this page
 const ACCEPT = { photo: 'image/*', video: 'video/*', audio: 'audio/*', document: '' };
 let replyTo = null;
 let picked = { kind: 'document', files: [] };

@@ -1,4 +1,4 @@
-// Small helpers for building the page.
+// Helpers for building the page.
 const HUES = [212, 268, 336, 18, 150, 190, 245, 358];
 export const $ = (id) => document.getElementById(id);
 
@@ -7,7 +7,7 @@ export function el(name, attributes = {}, ...children) {
   for (const [key, value] of Object.entries(attributes)) {
     if (value === null || value === undefined || value === false) continue;
     if (key.startsWith('on')) node.addEventListener(key.slice(2), value);
-    else if (key === 'html') node.innerHTML = value; // only HTML that the stand has made safe
+    else if (key === 'html') node.innerHTML = value; // only HTML that the server has sanitized
     else if (key === 'class') node.className = value;
     else node.setAttribute(key, value === true ? '' : value);
   }
@@ -55,7 +55,7 @@ export function showAlert(text) {
   if (!$('alert').open) $('alert').showModal();
 }
 
-// A menu that closes at the next click elsewhere or at Escape.
+// A menu that closes on Escape or on a click outside it.
 export function openMenu(menu, opener) {
   menu.hidden = false;
   opener?.setAttribute('aria-expanded', 'true');

@@ -1,4 +1,4 @@
-// Inline keyboards, reply keyboards, and the sheet that pays an invoice.
+// Inline keyboards, reply keyboards, and the dialog that pays an invoice.
 import { $, el, icon, toast } from './dom.js';
 import { get } from './server.js';
 

@@ -1,19 +1,19 @@
-// Files in messages: pictures, films, voices, tracks, documents, and the viewer.
+// Files in messages: photos, videos, voice messages, audio, documents, and the viewer.
 import { $, el, fileSize, icon, playTime } from './dom.js';
 import { fileUrl } from './server.js';
 
 let playing = null;
 
-export function renderMedia(message, pictures) {
+export function renderMedia(message, photos) {
   const media = message.media[0];
   const url = fileUrl(media.file_id);
   switch (media.kind) {
-    case 'photo': return picture(message, media, url, pictures);
-    case 'video': return el('video', { class: 'film', src: url, controls: true, preload: 'metadata', playsinline: true, style: ratio(media) });
+    case 'photo': return photo(message, media, url, photos);
+    case 'video': return el('video', { class: 'video', src: url, controls: true, preload: 'metadata', playsinline: true, style: ratio(media) });
     case 'animation': return media.mime_type === 'image/gif'
-      ? picture(message, media, url, pictures)
-      : el('video', { class: 'film', src: url, autoplay: true, loop: true, muted: true, playsinline: true, style: ratio(media) });
-    case 'video_note': return el('video', { class: 'round-film', src: url, controls: true, playsinline: true });
+      ? photo(message, media, url, photos)
+      : el('video', { class: 'video', src: url, autoplay: true, loop: true, muted: true, playsinline: true, style: ratio(media) });
+    case 'video_note': return el('video', { class: 'round-video', src: url, controls: true, playsinline: true });
     case 'sticker': return media.size < 200
       ? el('div', { class: 'sticker' }, media.emoji || '🖼')
       : el('img', { class: 'sticker', src: url, alt: media.emoji || 'Sticker' });
@@ -31,9 +31,9 @@ function ratio(media) {
   return `aspect-ratio: ${shape.toFixed(3)}`;
 }
 
-function picture(message, media, url, pictures) {
+function photo(message, media, url, photos) {
   const image = el('img', { src: url, alt: message.caption || 'Picture', loading: 'lazy', decoding: 'async' });
-  return el('button', { class: 'picture', type: 'button', style: ratio(media), onclick: () => openViewer(message, pictures()) }, image);
+  return el('button', { class: 'image', type: 'button', style: ratio(media), onclick: () => openViewer(message, photos()) }, image);
 }
 
 function player(url, button, paint) {
@@ -59,7 +59,7 @@ const seek = (sound, event) => {
   if (Number.isFinite(sound.duration)) sound.currentTime = ((event.clientX - box.left) / box.width) * sound.duration;
 };
 
-// A wave from the file's id: the same for the same voice, without decoding it.
+// A waveform made from the file's id: the same for the same file, without decoding it.
 function heights(id, count) {
   let seed = [...id].reduce((sum, letter) => (sum * 31 + letter.charCodeAt(0)) >>> 0, 7);
   return Array.from({ length: count }, (_, index) => {

@@ -1,4 +1,4 @@
-// The transcript: messages, albums, days and service lines, redrawn only where something changed.
+// The transcript: messages, albums, days and service lines, redrawn only where something has changed.
 import { $, clock, day, el, icon, toast } from './dom.js';
 import { followLink, inlineKeyboard } from './keyboards.js';
 import { renderMedia } from './media.js';
@@ -58,13 +58,13 @@ function toBlocks(messages) {
   for (const message of messages) {
     const last = blocks.at(-1);
     const group = message.media_group_id;
-    if (group && last?.[0].media_group_id === group && last[0].from === message.from && isPicture(message)) last.push(message);
+    if (group && last?.[0].media_group_id === group && last[0].from === message.from && isImageOrVideo(message)) last.push(message);
     else blocks.push([message]);
   }
   return blocks;
 }
 
-const isPicture = (message) => ['photo', 'video'].includes(message.media[0]?.kind);
+const isImageOrVideo = (message) => ['photo', 'video'].includes(message.media[0]?.kind);
 const isService = (message) => Boolean(message.successful_payment || message.refunded_payment || message.pinned_message);
 const joins = (a, b) => a[0].user.id === b[0].user.id && !isService(a[0]) && !isService(b[0]) && b[0].date - a.at(-1).date < 300;
 
@@ -81,9 +81,9 @@ function render(block, chat, flags) {
   if (chat.id < 0 && message.from !== 'bot' && flags.first) bubble.append(el('div', { class: 'sender' }, message.user.first_name));
   if (message.forwarded) bubble.append(el('div', { class: 'forwarded' }, 'Forwarded message'));
   if (message.reply_to) bubble.append(quote(message.reply_to, chat));
-  const pictures = () => [...chat.messages.values()].filter((other) => !other.deleted && other.media[0]?.kind === 'photo').sort((a, b) => a.message_id - b.message_id);
-  if (block.length > 1) bubble.append(album(block, pictures));
-  else if (withMedia) bubble.append(renderMedia(message, pictures));
+  const photos = () => [...chat.messages.values()].filter((other) => !other.deleted && other.media[0]?.kind === 'photo').sort((a, b) => a.message_id - b.message_id);
+  if (block.length > 1) bubble.append(album(block, photos));
+  else if (withMedia) bubble.append(renderMedia(message, photos));
   if (message.dice) bubble.append(el('div', { class: 'dice' }, el('i', {}, message.dice.emoji), el('b', {}, String(message.dice.value))));
   if (message.invoice) bubble.append(invoice(message.invoice));
   if (message.location) bubble.append(el('div', { class: 'text' }, `📍 ${message.location.latitude}, ${message.location.longitude}`));
@@ -146,13 +146,13 @@ export function brief(message) {
   return message.text || message.caption || kinds[message.media[0]?.kind] || (message.invoice ? `⭐ ${message.invoice.title}` : 'Message');
 }
 
-function album(block, pictures) {
+function album(block, photos) {
   const count = block.length;
   return el('div', { class: `album${count > 5 ? ' many' : ''}`, 'data-count': count }, ...block.map((message) => {
-    const node = renderMedia(message, pictures);
+    const node = renderMedia(message, photos);
     node.removeAttribute('style');
-    if (node.matches('.picture')) return node;
-    return el('div', { class: 'picture' }, node);
+    if (node.matches('.image')) return node;
+    return el('div', { class: 'image' }, node);
   }));
 }
 

@@ -1,4 +1,4 @@
-// Who is writing: several people, one at a time.
+// The user who writes: several users, one at a time.
 import { $, closeMenu, el, icon, openMenu, paintAvatar, toast } from './dom.js';
 import { get, post, prefix } from './server.js';
 
@@ -30,7 +30,7 @@ export async function openPeople(chat) {
   const bots = state.bots.length > 1 ? [el('hr'), el('h3', {}, 'Bots'), ...state.bots.map((bot) => el('button', { type: 'button', 'data-bot': bot.id, class: bot.id === chat.bot?.id ? 'active' : '', onclick: () => { closeMenu($('people-menu'), $('person')); chat.switchBot(bot.id); } }, `@${bot.username}`))] : [];
   $('people-menu').replaceChildren(
     el('h3', {}, 'You are'), ...people.map(entry),
-    el('button', { type: 'button', id: 'add-person', onclick: () => { closeMenu($('people-menu'), $('person')); $('person-form').reset(); $('person-sheet').showModal(); } }, icon('add'), 'Add a person'),
+    el('button', { type: 'button', id: 'add-person', onclick: () => { closeMenu($('people-menu'), $('person')); $('person-form').reset(); $('person-sheet').showModal(); } }, icon('add'), 'Add a user'),
     ...bots, el('hr'),
     el('button', { type: 'button', id: 'read-transcript', onclick: () => window.open(`${prefix}/sim/chat/${chat.id}?format=text${chat.botQuery('&')}`, '_blank', 'noopener') }, icon('text'), 'Transcript as text'),
     el('button', { type: 'button', id: 'block-bot', class: 'danger', onclick: () => { closeMenu($('people-menu'), $('person')); chat.act('block', { blocked: !chat.blocked }).catch((error) => toast(error.message)); } }, icon('block'), chat.blocked ? 'Unblock the bot' : 'Block the bot'),

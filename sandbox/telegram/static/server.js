@@ -1,11 +1,11 @@
-// The person's side of the stand, over HTTP.
+// The sandbox's control API over HTTP.
 export const prefix = document.documentElement.dataset.prefix;
 
-export class SimError extends Error {}
+export class ControlApiError extends Error {}
 
 async function read(answer) {
   const body = await answer.json().catch(() => ({ error: `${answer.status} ${answer.statusText}` }));
-  if (!answer.ok) throw new SimError(body.error || answer.statusText);
+  if (!answer.ok) throw new ControlApiError(body.error || answer.statusText);
   return body;
 }
 

@@ -1,0 +1,1 @@
+"""Formatted text: Telegram's HTML and Markdown, entities and limits."""

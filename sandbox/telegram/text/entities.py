@@ -1,14 +1,14 @@
-"""Formatted text as Telegram reads it: HTML into plain text with entities, and lengths in UTF-16.
+"""Telegram's HTML as plain text with entities, and lengths in UTF-16 code units.
 
-The grammar and the words of the refusals are those of TDLib's ``parse_html`` (MessageEntity.cpp).
+The grammar and the error texts are those of TDLib's ``parse_html``
+(https://github.com/tdlib/td, MessageEntity.cpp).
 """
 
 import html
 import re
 from dataclasses import dataclass
-from typing import Any
 
-Json = dict[str, Any]
+from sandbox.telegram.json_types import Json
 
 _ENTITY_OF_TAG = {
     "b": "bold",
@@ -34,7 +34,7 @@ _NESTING_ORDER = {"blockquote": 0, "expandable_blockquote": 0, "pre": 1, "code":
 
 
 class EntityError(ValueError):
-    """Formatting that Telegram would refuse; the text is the part after ``can't parse entities:``."""
+    """Formatting that Telegram would refuse; the message is the part after ``can't parse entities:``."""
 
 
 @dataclass(slots=True)
@@ -47,17 +47,21 @@ class _OpenTag:
 
 
 def utf16_length(text: str) -> int:
-    """Length as Telegram counts it: UTF-16 code units."""
+    """Return the length of a text in UTF-16 code units, as Telegram counts it."""
     return len(text) if text.isascii() else len(text.encode("utf-16-le")) // 2
 
 
 def sort_entities(entities: list[Json]) -> list[Json]:
-    """Outer entities first, as Telegram returns them."""
+    """Return entities in Telegram's order: by offset, outer ones first."""
     return sorted(entities, key=lambda e: (e["offset"], -e["length"], _NESTING_ORDER.get(e["type"], 9)))
 
 
 def parse_html(source: str) -> tuple[str, list[Json]]:
-    """Plain text and entities of HTML; raises ``EntityError`` where Telegram refuses."""
+    """Return the plain text and the entities of HTML.
+
+    Raises:
+        EntityError: Where Telegram would refuse the HTML.
+    """
     if "<" not in source and "&" not in source:
         return source, []
     return _HtmlParser(source).parse()
@@ -182,7 +186,7 @@ class _HtmlParser:
 
 
 def normalize_link(url: str) -> str | None:
-    """The address Telegram would keep for a link, or None where it drops the link."""
+    """Return the URL that Telegram would keep for a link, or None where it drops the link."""
     url = url.strip()
     if re.match(r"(?i)(https?|tg|ton|tonsite)://\S", url) or re.match(r"(?i)(mailto|tel):\S", url):
         return url

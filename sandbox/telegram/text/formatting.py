@@ -1,4 +1,4 @@
-"""Texts and captions: parsed, trimmed, measured, with the entities Telegram finds by itself."""
+"""Texts and captions: parsed, trimmed and measured, with the entities that Telegram detects itself."""
 
 import re
 from collections.abc import Sequence
@@ -10,13 +10,12 @@ from aiogram.types import MessageEntity
 from aiogram.utils.text_decorations import HtmlDecoration
 
 from sandbox.telegram.errors import bad_request
+from sandbox.telegram.json_types import Json
 from sandbox.telegram.text.entities import EntityError, normalize_link, parse_html, sort_entities, utf16_length
 from sandbox.telegram.text.markdown import parse_markdown, parse_markdown_v2
 
-Json = dict[str, Any]
-
-TEXT_LIMIT = 4096
-CAPTION_LIMIT = 1024
+_TEXT_LIMIT = 4096  # https://core.telegram.org/bots/api#sendmessage
+_CAPTION_LIMIT = 1024
 
 _PARSERS = {"html": parse_html, "markdown": parse_markdown, "markdownv2": parse_markdown_v2}
 _DETECTED = re.compile(
@@ -29,14 +28,26 @@ _DETECTED = re.compile(
 
 
 def unwrap_default(value: Any) -> Any:
-    """A field of an aiogram method, without aiogram's placeholder for a bot's default."""
+    """Return a field of an aiogram method, or None for aiogram's placeholder for a bot's default."""
     return None if isinstance(value, Default) else value
 
 
 def parse_formatted_text(
     text: str, parse_mode: object, entities: Sequence[MessageEntity] | None
 ) -> tuple[str, list[Json]]:
-    """Plain text and entities of what a bot has sent; raises ``ApiError`` as Telegram does."""
+    """Parse a text that a bot has sent.
+
+    Args:
+        text: The text.
+        parse_mode: ``HTML``, ``Markdown``, ``MarkdownV2`` or None, in any letter case.
+        entities: The entities that the bot has given; used without a parse mode.
+
+    Returns:
+        The plain text without surrounding spaces, and its entities with those that Telegram detects itself.
+
+    Raises:
+        ApiError: 400 for formatting that Telegram would refuse.
+    """
     mode = unwrap_default(parse_mode)
     found: list[Json]
     if mode and str(mode).lower() != "none":
@@ -56,13 +67,17 @@ def parse_formatted_text(
 def parse_message_text(
     text: str, parse_mode: object, entities: Sequence[MessageEntity] | None
 ) -> tuple[str, list[Json]]:
-    """A message's text: not empty, at most 4096 UTF-16 units after parsing."""
+    """Parse the text of a message; for arguments and result see ``parse_formatted_text``.
+
+    Raises:
+        ApiError: 400 also for an empty text, or one with more than 4096 UTF-16 code units after parsing.
+    """
     if not text:
         raise bad_request("message text is empty")
     plain, found = parse_formatted_text(text, parse_mode, entities)
     if not plain:
         raise bad_request("text must be non-empty")
-    if utf16_length(plain) > TEXT_LIMIT:
+    if utf16_length(plain) > _TEXT_LIMIT:
         raise bad_request("message is too long")
     return plain, found
 
@@ -70,17 +85,21 @@ def parse_message_text(
 def parse_caption(
     caption: str | None, parse_mode: object, entities: Sequence[MessageEntity] | None
 ) -> tuple[str, list[Json]]:
-    """A caption, maybe empty: at most 1024 UTF-16 units after parsing."""
+    """Parse a caption, which may be empty; for arguments and result see ``parse_formatted_text``.
+
+    Raises:
+        ApiError: 400 also for more than 1024 UTF-16 code units after parsing.
+    """
     if not caption:
         return "", []
     plain, found = parse_formatted_text(caption, parse_mode, entities)
-    if utf16_length(plain) > CAPTION_LIMIT:
+    if utf16_length(plain) > _CAPTION_LIMIT:
         raise bad_request("message caption is too long")
     return plain, found
 
 
 def add_detected_entities(text: str, entities: list[Json]) -> list[Json]:
-    """Entities with the links, commands, mentions, hashtags and addresses that Telegram marks itself."""
+    """Return the entities together with those that Telegram detects: links, commands, mentions and the like."""
     found: list[Json] = []
     for match in _DETECTED.finditer(text):
         kind = match.lastgroup or ""
@@ -118,7 +137,7 @@ def _trim(text: str, entities: list[Json]) -> tuple[str, list[Json]]:
 
 
 class _SafeHtml(HtmlDecoration):
-    """HTML that a page may put in as it is: attributes escaped, only harmless links."""
+    """HTML that a page may insert as it is: attributes are escaped, and unsafe links are dropped."""
 
     def link(self, value: str, link: str) -> str:
         target = normalize_link(link)
@@ -150,6 +169,6 @@ _NEWLINE_AFTER_BLOCK = re.compile(r"(</(?:blockquote|pre)>)\n")
 
 
 def to_html(text: str, entities: list[Json] | None) -> str:
-    """Safe HTML of a text with entities; line breaks stay line breaks."""
+    """Return safe HTML of a text with entities, for the chat page; line breaks stay line breaks."""
     html = _DECORATION.unparse(text, [MessageEntity.model_validate(e) for e in entities or ()])
     return _NEWLINE_AFTER_BLOCK.sub(r"\1", html)

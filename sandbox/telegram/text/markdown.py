@@ -1,14 +1,13 @@
-"""Telegram's two Markdown modes, read into plain text with entities.
+"""Telegram's two Markdown modes as plain text with entities.
 
-The grammar and the refusals are those of TDLib's ``parse_markdown`` and ``parse_markdown_v2``.
+The grammar and the error texts are those of TDLib's ``parse_markdown`` and ``parse_markdown_v2``
+(https://github.com/tdlib/td, MessageEntity.cpp).
 """
 
 from dataclasses import dataclass
-from typing import Any
 
+from sandbox.telegram.json_types import Json
 from sandbox.telegram.text.entities import EntityError, normalize_link, sort_entities, utf16_length
-
-Json = dict[str, Any]
 
 _RESERVED = "_*[]()~`>#+-=|{}.!"
 _MARKS = (("```", "pre"), ("||", "spoiler"), ("__", "underline"), ("_", "italic"), ("*", "bold"))
@@ -67,7 +66,7 @@ class _MarkdownParser:
         return position
 
     def end(self, position: int) -> int:
-        """Close the innermost entity at ``position``; where reading goes on."""
+        """Close the innermost entity at ``position``; returns where to read on."""
         opened = self.open_entities.pop()
         entity: Json = {"type": opened.type, "offset": opened.offset, "length": self.length - opened.offset}
         if opened.type in ("text_link", "custom_emoji"):
@@ -102,7 +101,11 @@ class _MarkdownParser:
 
 
 def parse_markdown_v2(source: str) -> tuple[str, list[Json]]:
-    """Plain text and entities of MarkdownV2; raises ``EntityError`` where Telegram refuses."""
+    """Return the plain text and the entities of MarkdownV2.
+
+    Raises:
+        EntityError: Where Telegram would refuse the text.
+    """
     reader, position = _MarkdownParser(source), 0
     while position < len(source):
         position = _step_v2(reader, position)
@@ -159,7 +162,11 @@ def _handle_mark_v2(reader: _MarkdownParser, position: int, character: str) -> i
 
 
 def parse_markdown(source: str) -> tuple[str, list[Json]]:
-    """Plain text and entities of the legacy Markdown mode; entities do not nest there."""
+    """Return the plain text and the entities of the legacy Markdown mode, where entities do not nest.
+
+    Raises:
+        EntityError: Where Telegram would refuse the text.
+    """
     reader, position = _MarkdownParser(source), 0
     while position < len(source):
         if source[position] == "\\" and source[position + 1 : position + 2] in tuple("_*`["):

@@ -1,17 +1,15 @@
-"""Methods about chats and their members."""
-
-from typing import Any
+"""Methods about chats and their members: https://core.telegram.org/bots/api#getchat."""
 
 from aiogram.methods import GetChat, GetChatMember
 
 from sandbox.telegram.api.call import ApiCall, handles
 from sandbox.telegram.errors import bad_request
-
-Json = dict[str, Any]
+from sandbox.telegram.json_types import Json
 
 
 @handles(GetChat)
 def get_chat(call: ApiCall, method: GetChat) -> Json:
+    """Return a chat's ``ChatFullInfo``, with the newest pinned message."""
     chat = call.get_chat(method.chat_id)
     gifts = ("unlimited_gifts", "limited_gifts", "unique_gifts", "premium_subscription", "gifts_from_channels")
     full: Json = {
@@ -27,6 +25,11 @@ def get_chat(call: ApiCall, method: GetChat) -> Json:
 
 @handles(GetChatMember)
 def get_chat_member(call: ApiCall, method: GetChatMember) -> Json:
+    """Return a user's ``ChatMember``; a user who has written in a group is a member of it.
+
+    Raises:
+        ApiError: 400 when the user is unknown.
+    """
     chat = call.get_chat(method.chat_id)
     if method.user_id == call.bot.id:
         return {"status": "member", "user": call.bot.to_telegram_user()}

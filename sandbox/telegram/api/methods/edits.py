@@ -1,4 +1,8 @@
-"""Methods that change what is in a chat: edits, deletions, pins, reactions, answers to taps."""
+"""Methods that change messages, and answers to callback queries.
+
+See https://core.telegram.org/bots/api#updating-messages. All raise ``ApiError`` 400 where the message does not
+exist or may not be changed, and 403 where the bot was blocked.
+"""
 
 import time
 from typing import Any
@@ -22,16 +26,17 @@ from sandbox.telegram.api.call import ApiCall, handles
 from sandbox.telegram.api.keyboards import parse_inline_keyboard
 from sandbox.telegram.api.methods.media import caption_fields
 from sandbox.telegram.errors import bad_request
+from sandbox.telegram.json_types import Json
 from sandbox.telegram.state.chats import Chat, Entry
 from sandbox.telegram.text.formatting import parse_message_text
 
-Json = dict[str, Any]
-
-NOT_MODIFIED = (
+_NOT_MODIFIED = (
     "message is not modified: specified new message content and reply markup are exactly the same as a current "
     "content and reply markup of the message"
 )
 QUERY_TOO_OLD = "query is too old and response timeout expired or query ID is invalid"
+"""Telegram's description for a callback or pre-checkout query that can no longer be answered."""
+
 _TEXT_FIELDS = (
     "text",
     "entities",
@@ -60,7 +65,7 @@ def _editable_message(call: ApiCall, method: Any) -> tuple[Chat, Entry]:
 def _replace_content(
     call: ApiCall, method: Any, chat: Chat, entry: Entry, content: Json, replaced: tuple[str, ...]
 ) -> Json:
-    """Replace parts of a message; a keyboard that is not sent again is gone, as in Telegram."""
+    """Replace parts of a message; a keyboard that is not sent again is removed, as in Telegram."""
     edited = {name: value for name, value in entry.message.items() if name not in replaced}
     edited.pop("reply_markup", None)
     edited.update(content)
@@ -69,7 +74,7 @@ def _replace_content(
     before = {name: value for name, value in entry.message.items() if name != "edit_date"}
     after = {name: value for name, value in edited.items() if name != "edit_date"}
     if before == after:
-        raise bad_request(NOT_MODIFIED)
+        raise bad_request(_NOT_MODIFIED)
     if content or replaced:
         edited["edit_date"] = int(time.time())
         entry.edits += 1
@@ -80,6 +85,7 @@ def _replace_content(
 
 @handles(EditMessageText)
 def edit_message_text(call: ApiCall, method: EditMessageText) -> Json:
+    """Replace the text of a text message."""
     text, entities = parse_message_text(method.text or "", method.parse_mode, method.entities)
     chat, entry = _editable_message(call, method)
     if "text" not in entry.message:
@@ -90,6 +96,7 @@ def edit_message_text(call: ApiCall, method: EditMessageText) -> Json:
 
 @handles(EditMessageCaption)
 def edit_message_caption(call: ApiCall, method: EditMessageCaption) -> Json:
+    """Replace or remove the caption of a media message."""
     content = caption_fields(method)
     chat, entry = _editable_message(call, method)
     if not any(kind in entry.message for kind in (*_MEDIA_FIELDS, "voice")):
@@ -101,6 +108,7 @@ def edit_message_caption(call: ApiCall, method: EditMessageCaption) -> Json:
 
 @handles(EditMessageMedia)
 async def edit_message_media(call: ApiCall, method: EditMessageMedia) -> Json:
+    """Replace the content of a message by a file with its caption."""
     media: Any = method.media
     chat, entry = _editable_message(call, method)
     caption = caption_fields(media)
@@ -118,12 +126,14 @@ async def edit_message_media(call: ApiCall, method: EditMessageMedia) -> Json:
 
 @handles(EditMessageReplyMarkup)
 def edit_message_reply_markup(call: ApiCall, method: EditMessageReplyMarkup) -> Json:
+    """Replace or remove the inline keyboard of a message."""
     chat, entry = _editable_message(call, method)
     return _replace_content(call, method, chat, entry, {}, ())
 
 
 @handles(DeleteMessage)
 def delete_message(call: ApiCall, method: DeleteMessage) -> bool:
+    """Delete a message."""
     chat = call.get_chat(method.chat_id)
     _delete_entry(call, chat, call.get_entry(chat, method.message_id, "to delete"))
     return True
@@ -131,6 +141,7 @@ def delete_message(call: ApiCall, method: DeleteMessage) -> bool:
 
 @handles(DeleteMessages)
 def delete_messages(call: ApiCall, method: DeleteMessages) -> bool:
+    """Delete up to 100 messages; those that do not exist are skipped."""
     if len(method.message_ids) > 100:
         raise bad_request("too many message identifiers specified")
     chat = call.get_chat(method.chat_id)
@@ -149,6 +160,11 @@ def _delete_entry(call: ApiCall, chat: Chat, entry: Entry) -> None:
 
 @handles(AnswerCallbackQuery)
 def answer_callback_query(call: ApiCall, method: AnswerCallbackQuery) -> bool:
+    """Answer a callback query with a notification or an alert of up to 200 characters.
+
+    Raises:
+        ApiError: 400 when the query is unknown or already answered, or the text is too long.
+    """
     if method.text is not None and len(method.text) > 200:
         raise bad_request("MESSAGE_TOO_LONG")
     callback = call.state.take_callback(call.bot.id, method.callback_query_id)
@@ -163,6 +179,7 @@ def answer_callback_query(call: ApiCall, method: AnswerCallbackQuery) -> bool:
 
 @handles(PinChatMessage)
 def pin_chat_message(call: ApiCall, method: PinChatMessage) -> bool:
+    """Pin a message."""
     chat = call.get_writable_chat(method.chat_id)
     entry = call.get_entry(chat, method.message_id, "to pin")
     if entry.id not in chat.pinned:
@@ -174,6 +191,7 @@ def pin_chat_message(call: ApiCall, method: PinChatMessage) -> bool:
 
 @handles(UnpinChatMessage)
 def unpin_chat_message(call: ApiCall, method: UnpinChatMessage) -> bool:
+    """Unpin a message, by default the one pinned last."""
     chat = call.get_writable_chat(method.chat_id)
     message_id = method.message_id or (chat.pinned[-1] if chat.pinned else None)
     if message_id not in chat.pinned:
@@ -186,6 +204,7 @@ def unpin_chat_message(call: ApiCall, method: UnpinChatMessage) -> bool:
 
 @handles(UnpinAllChatMessages)
 def unpin_all_chat_messages(call: ApiCall, method: UnpinAllChatMessages) -> bool:
+    """Unpin all messages of a chat."""
     chat = call.get_writable_chat(method.chat_id)
     chat.pinned.clear()
     chat.bump_version()
@@ -195,6 +214,7 @@ def unpin_all_chat_messages(call: ApiCall, method: UnpinAllChatMessages) -> bool
 
 @handles(SetMessageReaction)
 def set_message_reaction(call: ApiCall, method: SetMessageReaction) -> bool:
+    """Set or remove the bot's reactions to a message."""
     chat = call.get_writable_chat(method.chat_id)
     entry = call.get_entry(chat, method.message_id, "to react")
     entry.reactions = [str(getattr(reaction, "emoji", "⭐")) for reaction in method.reaction or ()]

@@ -1,7 +1,6 @@
-"""Methods for Telegram Stars."""
+"""Methods for payments in Telegram Stars: https://core.telegram.org/bots/payments-stars."""
 
 import time
-from typing import Any
 
 from aiogram.methods import (
     AnswerPreCheckoutQuery,
@@ -16,17 +15,15 @@ from aiogram.methods import (
 from sandbox.telegram.api.call import ApiCall, handles
 from sandbox.telegram.api.keyboards import parse_inline_keyboard
 from sandbox.telegram.api.methods.edits import QUERY_TOO_OLD
-from sandbox.telegram.api.sending import add_bot_message
+from sandbox.telegram.api.methods.messages import add_bot_message
 from sandbox.telegram.errors import bad_request
-from sandbox.telegram.state.payments import Payment
+from sandbox.telegram.json_types import Json
 
-Json = dict[str, Any]
-
-SUBSCRIPTION_PERIOD_SECONDS = 2_592_000
+_SUBSCRIPTION_PERIOD_SECONDS = 2_592_000
 
 
 def _validate_invoice(method: SendInvoice | CreateInvoiceLink) -> Json:
-    """The invoice of a method that keeps the rules for Stars; ``ApiError`` 400 otherwise."""
+    """The invoice of a method that follows the rules for Stars; ``ApiError`` 400 otherwise."""
     if not 1 <= len(method.title) <= 32 or not 1 <= len(method.description) <= 255:
         raise bad_request("MEDIA_INVALID")
     if not 1 <= len(method.payload.encode()) <= 128:
@@ -53,6 +50,11 @@ def _validate_invoice(method: SendInvoice | CreateInvoiceLink) -> Json:
 
 @handles(SendInvoice)
 def send_invoice(call: ApiCall, method: SendInvoice) -> Json:
+    """Send an invoice in Stars, with a button to pay if the bot gives no keyboard.
+
+    Raises:
+        ApiError: 400 for an invoice that Telegram would refuse.
+    """
     invoice = _validate_invoice(method)
     chat = call.get_writable_chat(method.chat_id)
     rows = (parse_inline_keyboard(method.reply_markup) or {}).get("inline_keyboard", [])
@@ -78,11 +80,16 @@ def send_invoice(call: ApiCall, method: SendInvoice) -> Json:
 
 @handles(CreateInvoiceLink)
 def create_invoice_link(call: ApiCall, method: CreateInvoiceLink) -> str:
+    """Return a link to an invoice in Stars, for one payment or for a monthly subscription.
+
+    Raises:
+        ApiError: 400 for an invoice or a period that Telegram would refuse.
+    """
     invoice = _validate_invoice(method)
     if method.subscription_period is not None:
         period = method.subscription_period
         seconds = int(period.total_seconds()) if hasattr(period, "total_seconds") else int(period)
-        if seconds != SUBSCRIPTION_PERIOD_SECONDS:
+        if seconds != _SUBSCRIPTION_PERIOD_SECONDS:
             raise bad_request("SUBSCRIPTION_PERIOD_INVALID")
         invoice["subscription_period"] = seconds
     return f"https://t.me/{call.state.payments.create_link(call.bot.id, invoice).slug}"
@@ -90,6 +97,11 @@ def create_invoice_link(call: ApiCall, method: CreateInvoiceLink) -> str:
 
 @handles(AnswerPreCheckoutQuery)
 def answer_pre_checkout_query(call: ApiCall, method: AnswerPreCheckoutQuery) -> bool:
+    """Accept or refuse a payment.
+
+    Raises:
+        ApiError: 400 when the query is unknown or too old, or when a refusal has no message.
+    """
     if not method.ok and not method.error_message:
         raise bad_request("error message is empty")
     checkout = call.checkouts.get(method.pre_checkout_query_id)
@@ -102,6 +114,11 @@ def answer_pre_checkout_query(call: ApiCall, method: AnswerPreCheckoutQuery) -> 
 
 @handles(RefundStarPayment)
 def refund_star_payment(call: ApiCall, method: RefundStarPayment) -> bool:
+    """Refund a payment; the user and the bot see a ``refunded_payment`` message.
+
+    Raises:
+        ApiError: 400 when the payment is unknown or already refunded.
+    """
     payment = call.state.payments.payments.get(method.telegram_payment_charge_id)
     if payment is None or payment.bot_id != call.bot.id or payment.user_id != method.user_id:
         raise bad_request("CHARGE_NOT_FOUND")
@@ -125,6 +142,11 @@ def refund_star_payment(call: ApiCall, method: RefundStarPayment) -> bool:
 
 @handles(EditUserStarSubscription)
 def edit_user_star_subscription(call: ApiCall, method: EditUserStarSubscription) -> bool:
+    """Cancel a subscription at the end of its period, or resume it.
+
+    Raises:
+        ApiError: 400 when the subscription is unknown or has ended.
+    """
     subscription = call.state.payments.subscriptions.get(method.telegram_payment_charge_id)
     if subscription is None or (subscription.bot_id, subscription.user_id) != (call.bot.id, method.user_id):
         raise bad_request("CHARGE_NOT_FOUND")
@@ -160,6 +182,7 @@ def _list_transactions(call: ApiCall) -> list[Json]:
 
 @handles(GetStarTransactions)
 def get_star_transactions(call: ApiCall, method: GetStarTransactions) -> Json:
+    """Return payments and refunds, oldest first; at most 100 from ``offset``."""
     offset = max(method.offset or 0, 0)
     limit = min(max(method.limit or 100, 1), 100)
     return {"transactions": _list_transactions(call)[offset : offset + limit]}
@@ -167,9 +190,5 @@ def get_star_transactions(call: ApiCall, method: GetStarTransactions) -> Json:
 
 @handles(GetMyStarBalance)
 def get_my_star_balance(call: ApiCall, _method: GetMyStarBalance) -> Json:
-    return {"amount": star_balance(call.state.payments.list_for_bot(call.bot.id))}
-
-
-def star_balance(payments: list[Payment]) -> int:
-    """Whole Stars that payments have left a bot with."""
-    return sum(payment.amount for payment in payments if not payment.refunded)
+    """Return the bot's balance in whole Stars."""
+    return {"amount": call.state.payments.star_balance(call.bot.id)}

@@ -1,8 +1,6 @@
-"""Methods about the bot itself: who it is, its texts, its commands."""
+"""Methods about the bot itself: its profile, texts and commands (https://core.telegram.org/bots/api#getme)."""
 
-import json
 import re
-from typing import Any
 
 from aiogram.methods import (
     DeleteMyCommands,
@@ -22,13 +20,13 @@ from pydantic import BaseModel
 
 from sandbox.telegram.api.call import ApiCall, handles
 from sandbox.telegram.errors import bad_request
-from sandbox.telegram.state.bots import BotAccount
-
-Json = dict[str, Any]
+from sandbox.telegram.json_types import Json
+from sandbox.telegram.state.bots import command_scope_key, localized
 
 
 @handles(GetMe)
 def get_me(call: ApiCall, _method: GetMe) -> Json:
+    """Return the bot's own ``User`` object."""
     return {
         **call.bot.to_telegram_user(),
         "can_join_groups": True,
@@ -56,50 +54,56 @@ def _set_text(
     return _save_bot(call)
 
 
-def _localized_text(texts: dict[str, str], language: str | None) -> str:
-    return texts.get(language or "") or texts.get("", "")
-
-
 @handles(SetMyName)
 def set_my_name(call: ApiCall, method: SetMyName) -> bool:
+    """Set or remove the bot's name for a language; up to 64 characters."""
     return _set_text(call, call.bot.names, method.name, method.language_code, 64, "bot name")
 
 
 @handles(GetMyName)
 def get_my_name(call: ApiCall, method: GetMyName) -> Json:
-    return {
-        "name": _localized_text(call.bot.names, method.language_code) or call.bot.to_telegram_user()["first_name"]
-    }
+    """Return the bot's name for a language, or else the default one."""
+    return {"name": localized(call.bot.names, method.language_code) or call.bot.to_telegram_user()["first_name"]}
 
 
 @handles(SetMyDescription)
 def set_my_description(call: ApiCall, method: SetMyDescription) -> bool:
+    """Set or remove the bot's description for a language; up to 512 characters."""
     return _set_text(call, call.bot.descriptions, method.description, method.language_code, 512, "bot description")
 
 
 @handles(GetMyDescription)
 def get_my_description(call: ApiCall, method: GetMyDescription) -> Json:
-    return {"description": _localized_text(call.bot.descriptions, method.language_code)}
+    """Return the bot's description for a language, or else the default one."""
+    return {"description": localized(call.bot.descriptions, method.language_code)}
 
 
 @handles(SetMyShortDescription)
 def set_my_short_description(call: ApiCall, method: SetMyShortDescription) -> bool:
+    """Set or remove the bot's short description for a language; up to 120 characters."""
     texts = call.bot.short_descriptions
     return _set_text(call, texts, method.short_description, method.language_code, 120, "bot short description")
 
 
 @handles(GetMyShortDescription)
 def get_my_short_description(call: ApiCall, method: GetMyShortDescription) -> Json:
-    return {"short_description": _localized_text(call.bot.short_descriptions, method.language_code)}
+    """Return the bot's short description for a language, or else the default one."""
+    return {"short_description": localized(call.bot.short_descriptions, method.language_code)}
 
 
 def _scope_key(scope: BaseModel | None, language: str | None) -> str:
-    shown = scope.model_dump(exclude_none=True, mode="json") if scope else {"type": "default"}
-    return json.dumps([shown, language or ""], sort_keys=True)
+    return command_scope_key(
+        scope.model_dump(exclude_none=True, mode="json") if scope else {"type": "default"}, language
+    )
 
 
 @handles(SetMyCommands)
 def set_my_commands(call: ApiCall, method: SetMyCommands) -> bool:
+    """Set the bot's commands for a scope and a language.
+
+    Raises:
+        ApiError: 400 for more than 100 commands, or for an invalid name or description.
+    """
     if len(method.commands) > 100:
         raise bad_request("BOT_COMMANDS_TOO_MUCH")
     for command in method.commands:
@@ -118,17 +122,20 @@ def set_my_commands(call: ApiCall, method: SetMyCommands) -> bool:
 
 @handles(GetMyCommands)
 def get_my_commands(call: ApiCall, method: GetMyCommands) -> list[Json]:
+    """Return the commands set for exactly this scope and language."""
     return call.bot.commands.get(_scope_key(method.scope, method.language_code), [])
 
 
 @handles(DeleteMyCommands)
 def delete_my_commands(call: ApiCall, method: DeleteMyCommands) -> bool:
+    """Remove the commands for a scope and a language."""
     call.bot.commands.pop(_scope_key(method.scope, method.language_code), None)
     return _save_bot(call)
 
 
 @handles(SetChatMenuButton)
 def set_chat_menu_button(call: ApiCall, method: SetChatMenuButton) -> bool:
+    """Set the menu button; the sandbox has one for all chats."""
     if method.chat_id is not None:
         call.get_chat(method.chat_id)
     button = method.menu_button
@@ -138,17 +145,5 @@ def set_chat_menu_button(call: ApiCall, method: SetChatMenuButton) -> bool:
 
 @handles(GetChatMenuButton)
 def get_chat_menu_button(call: ApiCall, _method: GetChatMenuButton) -> Json:
+    """Return the menu button."""
     return call.bot.menu_button
-
-
-def visible_commands(bot: BotAccount, chat_id: int, language: str | None) -> list[Json]:
-    """The commands a person sees in a chat, by Telegram's order of scopes and languages."""
-    scopes: list[Json] = [{"chat_id": chat_id, "type": "chat"}]
-    scopes.append({"type": "all_private_chats" if chat_id > 0 else "all_group_chats"})
-    scopes.append({"type": "default"})
-    for scope in scopes:
-        for code in (language or "", ""):
-            found = bot.commands.get(json.dumps([scope, code], sort_keys=True))
-            if found:
-                return found
-    return []

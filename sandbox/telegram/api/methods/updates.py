@@ -1,27 +1,30 @@
-"""Methods by which a bot gets its updates."""
+"""Methods by which a bot receives updates: https://core.telegram.org/bots/api#getting-updates."""
 
 import re
-from typing import Any
 from urllib.parse import urlsplit
 
 from aiogram.methods import DeleteWebhook, GetUpdates, GetWebhookInfo, SetWebhook
 
 from sandbox.telegram.api.call import ApiCall, handles
 from sandbox.telegram.errors import bad_request
+from sandbox.telegram.json_types import Json
 from sandbox.telegram.state.bots import WebhookConfig
 
-Json = dict[str, Any]
-
-MAX_POLL_SECONDS = 50
+_MAX_POLL_SECONDS = 50
 
 
 @handles(GetUpdates)
 async def get_updates(call: ApiCall, method: GetUpdates) -> list[Json]:
+    """Wait for updates by long polling, for at most 50 seconds.
+
+    Raises:
+        ApiError: 409 when a webhook is set or another poll interrupts this one.
+    """
     queue = call.state.queues[call.bot.id]
     if method.allowed_updates is not None and call.bot.webhook is None:
         _set_allowed_updates(call, method.allowed_updates)
     limit = min(max(method.limit or 100, 1), 100)
-    timeout = min(max(method.timeout or 0, 0), MAX_POLL_SECONDS)
+    timeout = min(max(method.timeout or 0, 0), _MAX_POLL_SECONDS)
     return await queue.poll(method.offset or 0, limit, timeout)
 
 
@@ -33,6 +36,11 @@ def _set_allowed_updates(call: ApiCall, kinds: list[str]) -> None:
 
 @handles(SetWebhook)
 def set_webhook(call: ApiCall, method: SetWebhook) -> bool:
+    """Set a webhook, also with plain HTTP; an empty URL removes it.
+
+    Raises:
+        ApiError: 400 for an invalid URL or secret token.
+    """
     if not method.url:
         return _remove_webhook(call, drop=bool(method.drop_pending_updates))
     if urlsplit(method.url).scheme not in ("http", "https") or not urlsplit(method.url).hostname:
@@ -58,6 +66,7 @@ def set_webhook(call: ApiCall, method: SetWebhook) -> bool:
 
 @handles(DeleteWebhook)
 def delete_webhook(call: ApiCall, method: DeleteWebhook) -> bool:
+    """Remove the webhook; the updates wait for ``getUpdates`` unless they are to be dropped."""
     return _remove_webhook(call, drop=bool(method.drop_pending_updates))
 
 
@@ -73,6 +82,7 @@ def _remove_webhook(call: ApiCall, *, drop: bool) -> bool:
 
 @handles(GetWebhookInfo)
 def get_webhook_info(call: ApiCall, _method: GetWebhookInfo) -> Json:
+    """Return the webhook, the number of waiting updates and the last delivery error."""
     config = call.bot.webhook
     info: Json = {
         "url": config.url if config else "",
