@@ -1,40 +1,47 @@
-"""Reads the settings, builds the app, runs it until it is told to stop."""
+"""The entry point: reads the settings and runs the app (bot/lifecycle.py) until a signal stops it."""
 
 import asyncio
 import signal
+import socket
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 
 from loguru import logger
 
 from bot.logs import configure_logging
+from bot.port import bind_port
 from bot.settings import Settings, SettingsError, read_settings
 from storage.migrations import DatabaseTooOld, MigrationChanged
 
-try:
-    from bot.app import App
-except ValueError as error:  # models.toml is read when the services are imported
-    sys.exit(f"Diptych cannot start. {error}")
 
+async def run(settings: Settings, sockets: list[socket.socket]) -> None:
+    """Run the app until SIGTERM or SIGINT.
 
-async def run(settings: Settings) -> None:
+    Args:
+        settings: The settings of this process.
+        sockets: Bound to the port.
+    """
+    try:
+        from bot.lifecycle import running_app  # takes seconds, so the port is bound first
+    except ValueError as error:  # models.toml is read when the services are imported
+        raise SettingsError(str(error)) from error
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stopping.set)
-    app = App(settings)
-    await app.start()
-    logger.info("Diptych is ready: {}", settings.public_url or settings.local_url)
-    await stopping.wait()
-    await app.stop()
+    async with running_app(settings, sockets):
+        logger.info("Diptych is ready: {}", settings.public_url or settings.local_url)
+        await stopping.wait()
 
 
 def main() -> int:
+    """Run the bot. Returns the process's exit code."""
     try:
         settings = read_settings()
         configure_logging(settings.log_level)
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(run(settings))
+        with ExitStack() as stack, asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(run(settings, bind_port(stack, settings)))
     except (SettingsError, DatabaseTooOld, MigrationChanged, OSError) as error:
         print(f"Diptych cannot start. {error}", file=sys.stderr)  # noqa: T201
         return 1

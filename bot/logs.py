@@ -1,12 +1,11 @@
-"""Logs: loguru for all, the libraries' own included, and no bot token in any line."""
+"""Logs: loguru for all, the libraries' own included, and no secret in any line."""
 
 import logging
-import re
 import sys
 
 from loguru import logger
 
-_TOKEN = re.compile(r"\b(\d{6,}):[\w-]{20,}")
+from providers.redaction import hide_secrets
 
 
 class _LoguruHandler(logging.Handler):
@@ -14,15 +13,16 @@ class _LoguruHandler(logging.Handler):
         logger.opt(exception=record.exc_info).log(record.levelname, "{}: {}", record.name, record.getMessage())
 
 
-def _hide_tokens(text: str) -> str:
-    return _TOKEN.sub(r"\1:…", text)
-
-
 def _write(line: object) -> None:
-    sys.stderr.write(_hide_tokens(str(line)))
+    sys.stderr.write(hide_secrets(str(line)))
 
 
 def configure_logging(level: str) -> None:
+    """Send all log lines of this level and above to standard error.
+
+    Args:
+        level: A level's name, such as `INFO`. Libraries that repeat what we log ourselves are held to warnings.
+    """
     logger.remove()
     logger.add(
         _write,
@@ -34,5 +34,5 @@ def configure_logging(level: str) -> None:
     logging.basicConfig(handlers=[_LoguruHandler()], level=logging.INFO, force=True)
     for quiet in ("httpx", "httpx2", "httpcore", "aiohttp.access", "openai", "aiogram.event"):
         logging.getLogger(quiet).setLevel(logging.WARNING)
-    # One trace a second while the database is away, of which our own lines say enough.
+    # One trace per second while the database is unavailable, of which our own lines say enough.
     logging.getLogger("asyncpg.pool").setLevel(logging.CRITICAL)

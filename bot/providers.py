@@ -1,6 +1,6 @@
-"""Which providers do the work: the real one where there is a key, its offline stand-in otherwise.
+"""Chooses the providers: the real one where there is a key, otherwise its offline replacement.
 
-Only what is used is imported: the clients are slow to, and the offline ones belong to the sandbox's requirements.
+Only what is used is imported: the clients are slow to import, and the offline providers need the sandbox's packages.
 """
 
 from bot.settings import Settings
@@ -12,7 +12,7 @@ from web.webhooks.replicate import PATH as REPLICATE_WEBHOOK
 
 
 def create_providers(settings: Settings) -> Providers:
-    """All of them, with their calls counted."""
+    """All providers; their calls are counted in the metrics."""
     recorder = record_provider_call
     voices = instrumented(_create_voices(settings), recorder)
     speech: dict[str, SpeechProvider] = {voices.name: voices}
@@ -33,7 +33,7 @@ def create_providers(settings: Settings) -> Providers:
 
 
 def _create_media(settings: Settings) -> tuple[PredictionProvider, TrainingProvider]:
-    """Images, films and lip-sync; and trainings."""
+    """Images, videos and lip-sync; and trainings."""
     if token := settings.replicate_api_token.get_secret_value():
         from providers.replicate.predictions import ReplicateProvider
         from providers.replicate.trainings import ReplicateTrainings
@@ -51,7 +51,11 @@ def _create_media(settings: Settings) -> tuple[PredictionProvider, TrainingProvi
 
 
 async def replicate_webhook_secret(settings: Settings) -> str:
-    """What Replicate signs its webhooks with. Raises ProviderError."""
+    """The secret that Replicate signs its webhooks with.
+
+    Raises:
+        ProviderError: Replicate does not return it.
+    """
     from providers.replicate.webhook import fetch_signing_secret
 
     return await fetch_signing_secret(

@@ -21,6 +21,8 @@ class SettingsError(Exception):
 
 
 class Settings(InngestSettings, LeelaSettings):
+    """All settings, from the environment and .env. docs/reference/settings.md describes each."""
+
     host: str = ""
     port: Annotated[int, Field(ge=1, le=65535)] = 3001
     public_url: str = ""
@@ -110,23 +112,23 @@ class Settings(InngestSettings, LeelaSettings):
 
     def _validate_production(self) -> None:
         if self.sandbox:
-            raise ValueError("BOT_TOKEN: needed in production, which refuses the sandbox")
+            raise ValueError("BOT_TOKEN: needed in production, where the sandbox is not allowed")
         if not self.database_url.get_secret_value():
-            raise ValueError("DATABASE_URL: needed in production, which refuses the embedded database")
+            raise ValueError("DATABASE_URL: needed in production, where the embedded database is not allowed")
         for name in ("inngest_event_key", "inngest_signing_key"):
             if not getattr(self, name).get_secret_value():
-                raise ValueError(f"{name.upper()}: needed in production, which refuses unsigned Inngest")
+                raise ValueError(f"{name.upper()}: needed in production, where Inngest must sign its requests")
         for name in ("replicate_api_token", "openai_api_key", "elevenlabs_api_key"):
             if not getattr(self, name).get_secret_value():
-                raise ValueError(f"{name.upper()}: needed in production, which refuses offline providers")
+                raise ValueError(f"{name.upper()}: needed in production, where offline providers are not allowed")
         if not self.support_contact:
-            raise ValueError("SUPPORT_CONTACT: needed in production, as /paysupport must lead to somebody")
+            raise ValueError("SUPPORT_CONTACT: needed in production, as /paysupport must name someone")
         if self.telegram_mode == "webhook" and not self.public_url.startswith("https://"):
             raise ValueError("PUBLIC_URL: Telegram sends updates to https:// only")
 
     @cached_property
     def tokens(self) -> dict[str, str]:
-        """Bot tokens by bot name; the sandbox's where none is set."""
+        """Bot tokens by bot name; the sandbox's token where none is configured."""
         tokens = {name: token.get_secret_value() for name, token in self.bots.items()}
         if single := self.bot_token.get_secret_value():
             tokens = {"main": single, **tokens}
@@ -134,45 +136,50 @@ class Settings(InngestSettings, LeelaSettings):
 
     @property
     def sandbox(self) -> bool:
-        """Whether Telegram is the stand-in in this process."""
+        """Whether the bot talks to the sandbox in this process and not to Telegram."""
         return not self.bot_token.get_secret_value() and not self.bots
 
     @property
     def telegram_url(self) -> str:
-        """Where the Bot API is; empty for Telegram's own."""
+        """The Bot API's base URL; empty for Telegram's own."""
         return f"{self.local_url}/sandbox" if self.sandbox else self.telegram_api_url
 
     @property
     def local_url(self) -> str:
+        """The base URL of this process on its own machine."""
         host = "127.0.0.1" if self.bind_host == "0.0.0.0" else self.bind_host  # noqa: S104
         return f"http://{host}:{self.port}"
 
     @property
     def bind_host(self) -> str:
-        """Loopback only while the sandbox is in the process; everywhere otherwise."""
+        """The address to listen on: by default all, with the sandbox only loopback."""
         return self.host or ("127.0.0.1" if self.sandbox else "0.0.0.0")  # noqa: S104
 
     @property
     def admins(self) -> frozenset[int]:
-        """In the sandbox, where none is set, the person whom the chat page shows first."""
+        """Telegram's ids of the admins. In the sandbox the default is the user that the chat page shows first."""
         return self.admin_ids or (frozenset({SANDBOX_USER_ID}) if self.sandbox else frozenset())
 
     @property
     def quiet_hours(self) -> tuple[int, int]:
-        """The hours of the day, in UTC, at which alerts begin and end to make no sound; the same twice: never."""
+        """From which hour of the day to which, in UTC, alerts make no sound; both are equal when they always do."""
         begin, _, end = self.alert_quiet_hours.partition("-")
         return int(begin or 0), int(end or 0)
 
     @property
     def credits_at_start(self) -> int:
-        """Stars a new person gets: enough to try everything in the sandbox."""
+        """Credits that a new user gets; in the sandbox enough to try everything."""
         if self.welcome_credits is not None:
             return self.welcome_credits
         return 1000 if self.sandbox else 25
 
 
 def read_settings() -> Settings:
-    """The settings of this process. Raises WrongSettings."""
+    """The settings of this process.
+
+    Raises:
+        SettingsError: One is missing or wrong.
+    """
     try:
         return Settings()
     except ValidationError as error:

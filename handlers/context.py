@@ -1,76 +1,273 @@
-"""What a handler gets by keyword name beside aiogram's own, and how it speaks to the person."""
+"""What a handler gets by keyword name beside aiogram's own arguments: the user, their chat and the app."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from aiogram import Bot
 from aiogram.exceptions import TelegramAPIError
 from aiogram.types import CallbackQuery, InlineKeyboardMarkup, Message
 from loguru import logger
 
-from services.dispatch import OrderDispatcher
-from services.generation.context import UserCatalogue
+from services.billing.payments import Payments
+from services.billing.reconciliation import Reconciliation
+from services.billing.refunds import Refunds
+from services.core.background import BackgroundTasks
+from services.core.errors import Failure
+from services.core.i18n import Texts
+from services.dispatch import Order, OrderDispatcher
+from services.generation.context import Providers, UserCatalogue
 from services.generation.inputs import UserOptions
 from services.generation.spec import ServiceSpec
-from services.messaging.app_context import AppContext
+from services.jobs.outbox_publisher import OutboxPublisher
+from services.jobs.routing import PlanRouter
+from services.messaging.bots import Bots
+from services.messaging.messenger import Messenger
+from services.messaging.stars import StarsApi
 from services.messaging.telegram_errors import is_edit_unnecessary
-from storage.money.ledger import Balance, get_balance
+from services.users.profile import get_balance
+from storage.money.ledger import Balance
+from storage.pool import Pool
 from storage.users.users import User
+
+View = tuple[str, InlineKeyboardMarkup]
+"""What one message shows: its text (HTML) and its buttons. Passed on as `ctx.send(*view)`."""
+
+
+@dataclass(frozen=True)
+class AppContext:
+    """The parts of the app that handlers use, built once in bot/app.py.
+
+    Attributes:
+        db: The connection pool.
+        texts: What users read, in their language.
+        bots: All bots of this process.
+        messenger: Sends to users who did not write just now.
+        providers: The AI APIs.
+        admins: Telegram's ids of the admins.
+        background: Work that goes on after an update is answered.
+        dispatcher: Accepts and cancels orders.
+        router: Which plan each order goes to, and what admins have set.
+        publisher: Sends the outbox to Inngest; to be woken after a commit that added to it.
+        payments: Invoices and payments.
+        refunds: Refunds of payments.
+        reconciliation: Telegram's list of payments against the ledger.
+        stars: Telegram's methods about Stars.
+    """
+
+    db: Pool
+    texts: Texts
+    bots: Bots
+    messenger: Messenger
+    providers: Providers
+    admins: frozenset[int]
+    background: BackgroundTasks
+    dispatcher: OrderDispatcher
+    router: PlanRouter
+    publisher: OutboxPublisher
+    payments: Payments
+    refunds: Refunds
+    reconciliation: Reconciliation
+    stars: StarsApi
 
 
 @dataclass(frozen=True)
 class UserContext:
-    """One person at the counter: who they are, in which bot and chat, and the studio behind it."""
+    """One update's user, and the way to answer them.
+
+    Attributes:
+        app: The parts of the app; the usual ones are also properties of this class.
+        user: Who sent the update.
+        bot_name: The bot they wrote to.
+        chat_id: Their private chat with it.
+        balance_on_arrival: Their balance when the update came: right as long as its handler has moved no credits.
+        support_contact: Where users get help, as the operator has set it; empty for none.
+    """
 
     app: AppContext
-    dispatcher: OrderDispatcher
     user: User
     bot_name: str
     chat_id: int
-    initial_balance: Balance
-    """As it was when the update came: right as long as its handler has moved no credits."""
+    balance_on_arrival: Balance
     support_contact: str = ""
+    _user_options: dict[str, UserOptions] = field(default_factory=dict, init=False, repr=False, compare=False)
 
-    def t(self, key: str, n: int | None = None, /, **params: str | int) -> str:
-        """A text in the person's language."""
-        return self.app.texts.t(self.user.language, key, n, **params)
+    @property
+    def db(self) -> Pool:
+        """The connection pool."""
+        return self.app.db
 
-    async def user_options(self, spec: ServiceSpec) -> UserOptions:
-        """What only this person can choose in an order of this service."""
-        return await spec.user_options(UserCatalogue(self.app.db, self.app.providers, self.user.id))
+    @property
+    def texts(self) -> Texts:
+        """All texts; `t` looks one up in the user's language."""
+        return self.app.texts
+
+    @property
+    def language(self) -> str:
+        """The language that the bot speaks with the user."""
+        return self.user.language
+
+    @property
+    def bots(self) -> Bots:
+        """All bots of this process."""
+        return self.app.bots
 
     @property
     def bot(self) -> Bot:
-        return self.app.bot_or_default(self.bot_name)
+        """The bot that the user wrote to."""
+        return self.app.bots.get(self.bot_name)
+
+    @property
+    def messenger(self) -> Messenger:
+        """Sends to any user."""
+        return self.app.messenger
+
+    @property
+    def providers(self) -> Providers:
+        """The AI APIs."""
+        return self.app.providers
+
+    @property
+    def background(self) -> BackgroundTasks:
+        """Work that goes on after the update is answered."""
+        return self.app.background
+
+    @property
+    def dispatcher(self) -> OrderDispatcher:
+        """Accepts and cancels orders."""
+        return self.app.dispatcher
+
+    @property
+    def router(self) -> PlanRouter:
+        """Which plan each order goes to."""
+        return self.app.router
+
+    @property
+    def publisher(self) -> OutboxPublisher:
+        """Sends the outbox to Inngest."""
+        return self.app.publisher
+
+    @property
+    def payments(self) -> Payments:
+        """Invoices and payments."""
+        return self.app.payments
+
+    @property
+    def refunds(self) -> Refunds:
+        """Refunds of payments."""
+        return self.app.refunds
+
+    @property
+    def reconciliation(self) -> Reconciliation:
+        """Telegram's list of payments against the ledger."""
+        return self.app.reconciliation
+
+    @property
+    def stars(self) -> StarsApi:
+        """Telegram's methods about Stars."""
+        return self.app.stars
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether the user is an admin."""
+        return self.user.id in self.app.admins
+
+    def t(self, key: str, n: int | None = None, /, **params: str | int) -> str:
+        """A text in the user's language; arguments as of `Texts.t`."""
+        return self.app.texts.t(self.user.language, key, n, **params)
+
+    def failure_text(self, failure: Failure) -> str:
+        """What the user reads about a failure, in their language."""
+        return self.t(failure.key, **failure.params)
+
+    async def user_options(self, spec: ServiceSpec) -> UserOptions:
+        """What only this user can choose in an order of a service, such as their own models.
+
+        Loaded once for each update: what the handler adds or deletes after the first call is not seen.
+        """
+        options = self._user_options.get(spec.id)
+        if options is None:
+            options = await spec.user_options(UserCatalogue(self.app.db, self.app.providers, self.user.id))
+            self._user_options[spec.id] = options
+        return options
+
+    def build_order(
+        self, key: str, service: str, inputs: dict[str, Any], progress_message_id: int | None
+    ) -> Order:
+        """An order by this user, to be dispatched.
+
+        Args:
+            key: The order's key: the same key never becomes a second job.
+            service: The service's id.
+            inputs: The values of its inputs, by their ids.
+            progress_message_id: The message that is to show the order's progress.
+        """
+        return Order(
+            key=key,
+            service=service,
+            inputs=inputs,
+            user_id=self.user.id,
+            bot_name=self.bot_name,
+            chat_id=self.chat_id,
+            language=self.language,
+            progress_message_id=progress_message_id,
+            discount_percent=self.user.discount,
+        )
 
     async def balance(self) -> Balance:
+        """The user's balance now, in credits."""
         return await get_balance(self.app.db, self.user.id)
 
     async def send(self, text: str, markup: InlineKeyboardMarkup | None = None) -> Message:
-        return await self.app.bot_or_default(self.bot_name).send_message(self.chat_id, text, reply_markup=markup)
+        """Send a message of HTML into the user's chat. Raises TelegramAPIError."""
+        return await self.bot.send_message(self.chat_id, text, reply_markup=markup)
 
     async def edit_or_send(
         self, callback: CallbackQuery, text: str, markup: InlineKeyboardMarkup | None = None
     ) -> int:
-        """Turn the message that was tapped into this; where it cannot be edited, send a new one.
+        """Turn the message whose button was tapped into this one, or send it where that cannot be edited.
 
-        Gives the id of the message that shows it now.
+        Args:
+            callback: The tap.
+            text: HTML.
+            markup: The buttons.
+
+        Returns:
+            The id of the message that shows the text now.
+
+        Raises:
+            TelegramAPIError: Telegram refuses for another reason, or cannot be reached.
         """
         message = callback.message
-        if isinstance(message, Message) and message.text is not None:
-            try:
-                await message.edit_text(text, reply_markup=markup)
-            except TelegramAPIError as error:
-                if "not modified" not in error.message and not is_edit_unnecessary(error):
-                    raise
-                if "not modified" not in error.message:
-                    return (await self.send(text, markup)).message_id
-            return message.message_id
-        return (await self.send(text, markup)).message_id
+        if not isinstance(message, Message) or message.text is None:
+            return (await self.send(text, markup)).message_id
+        try:
+            await message.edit_text(text, reply_markup=markup)
+        except TelegramAPIError as error:
+            if "not modified" in error.message:
+                return message.message_id
+            if not is_edit_unnecessary(error):
+                raise
+            return (await self.send(text, markup)).message_id
+        return message.message_id
 
 
 async def answer_callback(callback: CallbackQuery, text: str | None = None, *, alert: bool = False) -> None:
-    """Stop the button's spinner. Telegram refuses this after a while, which harms nobody."""
+    """Stop the progress indicator of a tapped button.
+
+    Telegram refuses this after a while (https://core.telegram.org/bots/api#answercallbackquery); that is harmless, so
+    it is only logged.
+
+    Args:
+        callback: The tap.
+        text: A notice over the chat, 200 characters at most; None for none.
+        alert: Whether the notice has to be closed by the user.
+    """
     try:
         await callback.answer(text, show_alert=alert)
     except TelegramAPIError as error:
-        logger.debug("a tap was not answered: {}", error.message)
+        logger.debug("callback {} was not answered: {}", callback.id, error.message)
+
+
+async def answer_stale(callback: CallbackQuery, ctx: UserContext) -> None:
+    """Answer a tap on a button that no longer does anything."""
+    await answer_callback(callback, ctx.t("stale.button"), alert=True)

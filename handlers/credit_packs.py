@@ -1,24 +1,33 @@
 """The packs of credits, as buttons."""
 
+from typing import Final
+
 from aiogram.types import InlineKeyboardMarkup
 
-from handlers.context import UserContext
+from handlers.context import UserContext, View
+from handlers.views import menu_row
 from services.billing.payments import CREDIT_PACKS, pack_for
-from services.messaging.buttons import TopupCallback, button, keyboard, menu_button
+from services.messaging.buttons import TopupCallback, button, keyboard
 
-_COLUMNS = 3
+_COLUMNS: Final = 3
 
 
 def packs_keyboard(ctx: UserContext, missing: int = 0) -> InlineKeyboardMarkup:
-    """The packs; with credits missing, the one that just covers them first."""
+    """The packs as buttons, and the button that opens the menu.
+
+    Args:
+        ctx: The user.
+        missing: Credits that an order is short of; the pack that covers them then comes first.
+    """
     buttons = [button(f"{pack} ⭐", TopupCallback(stars=pack)) for pack in CREDIT_PACKS]
     rows = [buttons[i : i + _COLUMNS] for i in range(0, len(buttons), _COLUMNS)]
     if missing > 0:
         pack = pack_for(missing)
         rows.insert(0, [button(ctx.t("button.topup_for", stars=pack), TopupCallback(stars=pack))])
-    return keyboard([*rows, [menu_button(ctx.app.texts, ctx.user.language)]])
+    return keyboard([*rows, menu_row(ctx)])
 
 
-def packs_view(ctx: UserContext) -> tuple[str, InlineKeyboardMarkup]:
-    balance = ctx.initial_balance
-    return f"{ctx.t('balance.available', balance.available)}\n\n{ctx.t('topup.ask')}", packs_keyboard(ctx)
+def packs_view(ctx: UserContext) -> View:
+    """The balance, and the packs to choose from."""
+    available = ctx.balance_on_arrival.available
+    return f"{ctx.t('balance.available', available)}\n\n{ctx.t('topup.ask')}", packs_keyboard(ctx)

@@ -4,58 +4,68 @@ import asyncio
 
 from aiogram import F, Router
 from aiogram.dispatcher.event.bases import SkipHandler
-from aiogram.exceptions import TelegramAPIError
-from aiogram.filters import Command
+from aiogram.filters import Command, StateFilter
 from aiogram.fsm.context import FSMContext
 from aiogram.fsm.state import State, StatesGroup
 from aiogram.types import BufferedInputFile, CallbackQuery, InlineKeyboardMarkup, Message
-from loguru import logger
 
-from handlers.context import UserContext, answer_callback
+from handlers.context import UserContext, answer_callback, answer_stale
+from handlers.filters import PLAIN_TEXT, Matches
 from handlers.media.voice_and_improve import transcribe_voice
-from services.leela import cards, play
+from services.leela import play
 from services.leela.board import draw_move, draw_path
-from services.leela.cards import LeelaCallback
+from services.leela.captions import move_caption, next_step_text, path_text
 from services.leela.record import game_from_state
+from services.leela.rules import MIN_REPORT_LENGTH
 from services.messaging.buttons import MenuCallback
-from storage.leela import GameRow, get_game, get_open_game
+from services.messaging.leela_buttons import (
+    LeelaCallback,
+    confirm_restart_keyboard,
+    game_keyboard,
+    won_keyboard,
+)
+from storage.leela import GameRow
 
 router = Router(name="leela")
 
 
 class Leela(StatesGroup):
+    """What a user's messages are for.
+
+    Attributes:
+        playing: For the game, until the user turns to something else.
+    """
+
     playing = State()
-    """What the person writes belongs to the game, until they go elsewhere."""
 
 
 @router.message(Command("game"))
 async def _game(message: Message, ctx: UserContext, state: FSMContext) -> None:
     await state.set_state(Leela.playing)
-    await show_game(ctx, await play.get_or_start_game(ctx.app.db, ctx.user.id, ctx.bot_name))
+    await _show_game(ctx, await play.get_or_start_game(ctx.db, ctx.user.id, ctx.bot_name))
 
 
 @router.callback_query(MenuCallback.filter(F.place == "game"))
 async def _open_game(callback: CallbackQuery, ctx: UserContext, state: FSMContext) -> None:
     await answer_callback(callback)
     await state.set_state(Leela.playing)
-    await show_game(ctx, await play.get_or_start_game(ctx.app.db, ctx.user.id, ctx.bot_name))
+    await _show_game(ctx, await play.get_or_start_game(ctx.db, ctx.user.id, ctx.bot_name))
 
 
-async def show_game(ctx: UserContext, game: GameRow) -> None:
-    """Where the game stands: the rules at its beginning, else the last move again."""
-    texts, language = ctx.app.texts, ctx.user.language
-    moves = await play.load_moves(ctx.app.db, game)
+async def _show_game(ctx: UserContext, game: GameRow) -> None:
+    """Show the state of a game: the rules before the first roll, and the last move after it."""
+    moves = await play.load_moves(ctx.db, game)
     if moves:
-        parts = [ctx.t("leela.resumed"), cards.move_caption(texts, language, moves[-1], game.awaits)]
+        parts = [ctx.t("leela.resumed"), move_caption(ctx.texts, ctx.language, moves[-1], game.awaits)]
     else:
-        rules = ctx.t("leela.intro", count=cards.MIN_REPORT_LENGTH)
-        parts = [rules, cards.next_step_text(texts, language, game.awaits)]
+        rules = ctx.t("leela.intro", count=MIN_REPORT_LENGTH)
+        parts = [rules, next_step_text(ctx.texts, ctx.language, game.awaits)]
     image = await asyncio.to_thread(draw_move, game_from_state(game.state).square, moves[-1] if moves else None)
-    await _send_image(ctx, image, "\n\n".join(parts), _keyboard(ctx, game))
+    await _send_image(ctx, image, "\n\n".join(parts), _game_keyboard(ctx, game))
 
 
-def _keyboard(ctx: UserContext, game: GameRow) -> InlineKeyboardMarkup:
-    return cards.game_keyboard(ctx.app.texts, ctx.user.language, game.id, game.awaits, game.moves)
+def _game_keyboard(ctx: UserContext, game: GameRow) -> InlineKeyboardMarkup:
+    return game_keyboard(ctx.texts, ctx.language, game.id, game.awaits, game.moves)
 
 
 async def _send_image(ctx: UserContext, image: bytes, caption: str, markup: InlineKeyboardMarkup) -> None:
@@ -71,40 +81,39 @@ async def _roll(
     state: FSMContext,
     raw_state: str | None,
 ) -> None:
-    game = await get_open_game(ctx.app.db, ctx.user.id)
+    """Roll the die, once for each move; a tap too many is answered with what the game awaits."""
+    game = await play.find_open_game(ctx.db, ctx.user.id)
     if game is None or game.id != callback_data.game:
-        await answer_callback(callback, ctx.t("stale.button"), alert=True)
+        await answer_stale(callback, ctx)
         return
-    moves, language = callback_data.moves, ctx.user.language
-    if await play.request_roll(ctx.app, game, moves, bot_name=ctx.bot_name, language=language):
+    moves = callback_data.moves
+    if await play.request_roll(ctx.db, game, moves, bot_name=ctx.bot_name, language=ctx.language):
         await answer_callback(callback)
         if raw_state != Leela.playing.state:
             await state.set_state(Leela.playing)
         return
-    current = await get_open_game(ctx.app.db, ctx.user.id) or game
+    current = await play.find_open_game(ctx.db, ctx.user.id) or game
     await answer_callback(callback, ctx.t(f"leela.toast.{current.awaits}"))
 
 
 @router.callback_query(LeelaCallback.filter(F.action == "path"))
 async def _path(callback: CallbackQuery, callback_data: LeelaCallback, ctx: UserContext) -> None:
-    game = await get_game(ctx.app.db, callback_data.game, ctx.user.id)
+    game = await play.find_game(ctx.db, callback_data.game, ctx.user.id)
     if game is None:
-        await answer_callback(callback, ctx.t("stale.button"), alert=True)
+        await answer_stale(callback, ctx)
         return
     await answer_callback(callback)
-    moves = await play.load_moves(ctx.app.db, game)
+    moves = await play.load_moves(ctx.db, game)
     image = await asyncio.to_thread(draw_path, moves, game_from_state(game.state).square)
-    caption = ctx.t("leela.path", len(moves), path=cards.path_text(moves))
-    texts, language = ctx.app.texts, ctx.user.language
-    won = cards.won_keyboard(texts, language, game.id, game.moves)
-    await _send_image(ctx, image, caption, won if game.ended else _keyboard(ctx, game))
+    caption = ctx.t("leela.path", len(moves), path=path_text(moves))
+    won = won_keyboard(ctx.texts, ctx.language, game.id, game.moves)
+    await _send_image(ctx, image, caption, won if game.ended else _game_keyboard(ctx, game))
 
 
 @router.callback_query(LeelaCallback.filter(F.action == "restart"))
-async def _ask_restart(callback: CallbackQuery, callback_data: LeelaCallback, ctx: UserContext) -> None:
+async def _confirm_restart(callback: CallbackQuery, callback_data: LeelaCallback, ctx: UserContext) -> None:
     await answer_callback(callback)
-    markup = cards.confirm_restart_keyboard(ctx.app.texts, ctx.user.language, callback_data.game)
-    await ctx.send(ctx.t("leela.restart"), markup)
+    await ctx.send(ctx.t("leela.restart"), confirm_restart_keyboard(ctx.texts, ctx.language, callback_data.game))
 
 
 @router.callback_query(LeelaCallback.filter(F.action.in_({"sure", "new"})))
@@ -113,7 +122,7 @@ async def _restart(
 ) -> None:
     await answer_callback(callback)
     await state.set_state(Leela.playing)
-    await show_game(ctx, await play.restart_game(ctx.app, callback_data.game, ctx.user.id, ctx.bot_name))
+    await _show_game(ctx, await play.restart_game(ctx.db, callback_data.game, ctx.user.id, ctx.bot_name))
 
 
 @router.callback_query(LeelaCallback.filter(F.action == "back"))
@@ -121,45 +130,44 @@ async def _back(callback: CallbackQuery, ctx: UserContext, state: FSMContext) ->
     await _open_game(callback, ctx, state)
 
 
-@router.message(Leela.playing, F.voice)
+@router.message(StateFilter(Leela.playing), Matches(F.voice))
 async def _receive_voice_report(message: Message, ctx: UserContext, state: FSMContext) -> None:
-    """A report may be spoken."""
-    game = await get_open_game(ctx.app.db, ctx.user.id)
+    """Take a spoken report; any other recording is left to the handlers that come after."""
+    game = await play.find_open_game(ctx.db, ctx.user.id)
     if game is None or game.awaits != "report":
         raise SkipHandler
     if text := await transcribe_voice(message, ctx):
         await ctx.send(ctx.t("leela.heard", words=text))
-        await submit_report(ctx, game, text)
+        await _submit_report(ctx, game, text)
 
 
-@router.message(Leela.playing, F.text, ~F.text.startswith("/"))
+@router.message(StateFilter(Leela.playing), PLAIN_TEXT)
 async def _receive_text(message: Message, ctx: UserContext, state: FSMContext) -> None:
-    game = await get_open_game(ctx.app.db, ctx.user.id)
+    """Take a written report, or say what the game awaits instead."""
+    game = await play.find_open_game(ctx.db, ctx.user.id)
     if game is None:
-        await state.clear()  # won: what is written now is for the studio
+        await state.clear()  # the game is won: what the user writes now is a prompt
         raise SkipHandler
     if game.awaits == "report":
-        await submit_report(ctx, game, message.text or "")
+        await _submit_report(ctx, game, message.text or "")
     else:
-        markup = _keyboard(ctx, game) if game.awaits == "roll" else None
+        markup = _game_keyboard(ctx, game) if game.awaits == "roll" else None
         await ctx.send(ctx.t(f"leela.wait.{game.awaits}"), markup)
 
 
-async def submit_report(ctx: UserContext, game: GameRow, text: str) -> None:
+async def _submit_report(ctx: UserContext, game: GameRow, text: str) -> None:
+    """Save a report that is long enough. A message says so at once, and becomes the reply."""
     if missing_chars := play.missing_characters(text):
         await ctx.send(ctx.t("leela.short", missing_chars))
         return
     placeholder = await ctx.send(ctx.t("leela.thinking"))
     accepted = await play.save_report(
-        ctx.app,
+        ctx.db,
         game,
         text,
         bot_name=ctx.bot_name,
-        language=ctx.user.language,
+        language=ctx.language,
         placeholder_id=placeholder.message_id,
     )
     if not accepted:
-        try:
-            await ctx.bot.delete_message(ctx.chat_id, placeholder.message_id)
-        except TelegramAPIError as error:
-            logger.debug("a message of {} was not deleted: {}", ctx.user.id, error.message)
+        await ctx.messenger.delete_message(ctx.bot_name, ctx.chat_id, placeholder.message_id)

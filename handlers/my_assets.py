@@ -1,89 +1,90 @@
-"""What a person owns: models trained on their photos, voices made of their recordings."""
+"""`/models` and `/voices`: what a user owns; rename and delete it, or make another."""
 
-from collections.abc import Awaitable
 from uuid import UUID
 
 from aiogram import F, Router
-from aiogram.filters import Command
+from aiogram.filters import Command, StateFilter
 from aiogram.fsm.context import FSMContext
 from aiogram.fsm.state import State, StatesGroup
-from aiogram.types import CallbackQuery, InlineKeyboardMarkup, Message
-from loguru import logger
+from aiogram.types import CallbackQuery, Message
 
-from handlers.context import UserContext, answer_callback
-from providers.protocols import ProviderError
-from services.generation.context import UserCatalogue
-from services.generation.voices import voice_options
-from services.messaging.buttons import (
-    MenuCallback,
-    ServiceCallback,
-    UserAssetCallback,
-    button,
-    keyboard,
-    menu_button,
-)
-from storage.users.user_assets import delete_model, delete_voice, rename_model, user_models, user_voices
+from handlers.context import UserContext, View, answer_callback
+from handlers.filters import PLAIN_TEXT
+from handlers.views import menu_row
+from services.core.errors import InvalidRequest
+from services.generation.registry import SERVICES
+from services.messaging.buttons import MenuCallback, ServiceCallback, UserAssetCallback, button, keyboard
+from services.users.assets import delete_model, delete_voice, list_models, list_voices, rename_model
 
-router = Router(name="own")
-_MAX_NAME_CHARS = 30
-View = tuple[str, InlineKeyboardMarkup]
+router = Router(name="my_assets")
 
 
 class Renaming(StatesGroup):
+    """The conversation while a model gets another name."""
+
     name = State()
+    """The next message is the model's name."""
 
 
-async def models_view(ctx: UserContext) -> View:
-    owned = await user_models(ctx.app.db, ctx.user.id)
+async def _models_view(ctx: UserContext) -> View:
+    models = await list_models(ctx.db, ctx.user.id)
     rows = [
         [
             button(f"✏️ {model.name}", UserAssetCallback(what="model", id=model.id.hex, action="rename")),
             button("🗑", UserAssetCallback(what="model", id=model.id.hex, action="delete")),
         ]
-        for model in owned
+        for model in models
     ]
     rows += [
         [button(ctx.t(f"service.{service}.go_on"), ServiceCallback(service=service))]
         for service in ("model_training", "model_training_v2")
     ]
-    rows.append([menu_button(ctx.app.texts, ctx.user.language)])
-    return ctx.t("models.title" if owned else "models.empty"), keyboard(rows)
+    return ctx.t("models.title" if models else "models.empty"), keyboard([*rows, menu_row(ctx)])
 
 
-async def voices_view(ctx: UserContext) -> View:
-    owned = await user_voices(ctx.app.db, ctx.user.id)
-    user_options = await voice_options(UserCatalogue(ctx.app.db, ctx.app.providers, ctx.user.id))
-    stock_voices = [option.label for option in user_options["voice"][len(owned) :]]
-    rows = [[button(f"🗑 {v.name}", UserAssetCallback(what="voice", id=v.id.hex, action="delete"))] for v in owned]
-    rows.append([button(ctx.t("service.voice_avatar.go_on"), ServiceCallback(service="voice_avatar"))])
-    rows.append([button(ctx.t("service.speech.go_on"), ServiceCallback(service="speech"))])
-    rows.append([menu_button(ctx.app.texts, ctx.user.language)])
-    text = ctx.t("voices.title" if owned else "voices.empty")
-    return f"{text}\n\n{ctx.t('voices.stock', voices=', '.join(stock_voices))}", keyboard(rows)
+async def _voices_view(ctx: UserContext) -> View:
+    """The user's own voices as buttons, and the names of the stock voices that everyone has."""
+    own = await list_voices(ctx.db, ctx.user.id)
+    speech = SERVICES["speech"]
+    stock_names = [option.label for option in (await ctx.user_options(speech))["voice"][len(own) :]]
+    rows = [[button(f"🗑 {v.name}", UserAssetCallback(what="voice", id=v.id.hex, action="delete"))] for v in own]
+    rows += [
+        [button(ctx.t(f"service.{service}.go_on"), ServiceCallback(service=service))]
+        for service in ("voice_avatar", speech.id)
+    ]
+    text = ctx.t("voices.title" if own else "voices.empty")
+    stock = ctx.t("voices.stock", voices=", ".join(stock_names))
+    return f"{text}\n\n{stock}", keyboard([*rows, menu_row(ctx)])
 
 
 @router.message(Command("models"))
 async def _show_models(message: Message, ctx: UserContext) -> None:
-    await ctx.send(*await models_view(ctx))
+    await ctx.send(*await _models_view(ctx))
 
 
 @router.message(Command("voices"))
 async def _show_voices(message: Message, ctx: UserContext) -> None:
-    await ctx.send(*await voices_view(ctx))
+    await ctx.send(*await _voices_view(ctx))
 
 
 @router.callback_query(MenuCallback.filter(F.place.in_({"models", "voices"})))
 async def _open_assets(
-    callback: CallbackQuery, callback_data: MenuCallback, ctx: UserContext, state: FSMContext
+    callback: CallbackQuery,
+    callback_data: MenuCallback,
+    ctx: UserContext,
+    state: FSMContext,
+    raw_state: str | None,
 ) -> None:
+    """Open the list. Going back to it ends the question about a model's name."""
     await answer_callback(callback)
-    if await state.get_state() == Renaming.name:
+    if raw_state == Renaming.name.state:
         await state.clear()
-    await ctx.edit_or_send(callback, *await (models_view if callback_data.place == "models" else voices_view)(ctx))
+    view = await (_models_view(ctx) if callback_data.place == "models" else _voices_view(ctx))
+    await ctx.edit_or_send(callback, *view)
 
 
 @router.callback_query(UserAssetCallback.filter(F.action == "delete"))
-async def _ask_delete(callback: CallbackQuery, callback_data: UserAssetCallback, ctx: UserContext) -> None:
+async def _confirm_delete(callback: CallbackQuery, callback_data: UserAssetCallback, ctx: UserContext) -> None:
     await answer_callback(callback)
     sure = UserAssetCallback(what=callback_data.what, id=callback_data.id, action="sure")
     rows = [
@@ -98,21 +99,11 @@ async def _delete(callback: CallbackQuery, callback_data: UserAssetCallback, ctx
     await answer_callback(callback)
     asset_id = UUID(callback_data.id)
     if callback_data.what == "model":
-        if model := await delete_model(ctx.app.db, asset_id, ctx.user.id):
-            await delete_at_provider(ctx.app.providers.trainings.delete_model(model.version), model.version)
-        await ctx.edit_or_send(callback, *await models_view(ctx))
-        return
-    if voice := await delete_voice(ctx.app.db, asset_id, ctx.user.id):
-        await delete_at_provider(ctx.app.providers.voices.delete(voice.voice_id), voice.voice_id)
-    await ctx.edit_or_send(callback, *await voices_view(ctx))
-
-
-async def delete_at_provider(deletion: Awaitable[None], provider_id: str) -> None:
-    """Delete it at the provider too. It is the person's no more, even where the provider keeps it."""
-    try:
-        await deletion
-    except ProviderError as error:
-        logger.warning("{} stays at its provider: {}", provider_id, error)
+        await delete_model(ctx.db, ctx.providers.trainings, ctx.user.id, asset_id)
+        await ctx.edit_or_send(callback, *await _models_view(ctx))
+    else:
+        await delete_voice(ctx.db, ctx.providers.voices, ctx.user.id, asset_id)
+        await ctx.edit_or_send(callback, *await _voices_view(ctx))
 
 
 @router.callback_query(UserAssetCallback.filter(F.action == "rename"))
@@ -126,13 +117,13 @@ async def _ask_name(
     await ctx.edit_or_send(callback, ctx.t("models.rename"), keyboard([[back]]))
 
 
-@router.message(Renaming.name, F.text, ~F.text.startswith("/"))
+@router.message(StateFilter(Renaming.name), PLAIN_TEXT)
 async def _rename(message: Message, ctx: UserContext, state: FSMContext) -> None:
-    name = (message.text or "").strip()
-    if not name or len(name) > _MAX_NAME_CHARS:
-        await ctx.send(ctx.t("input.too_long", length=len(name), limit=_MAX_NAME_CHARS))
-        return
     model_id = UUID((await state.get_data())["model"])
+    try:
+        await rename_model(ctx.db, ctx.user.id, model_id, message.text or "")
+    except InvalidRequest as refused:
+        await ctx.send(ctx.failure_text(refused))
+        return
     await state.clear()
-    await rename_model(ctx.app.db, model_id, ctx.user.id, name)
-    await ctx.send(*await models_view(ctx))
+    await ctx.send(*await _models_view(ctx))

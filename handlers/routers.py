@@ -1,7 +1,6 @@
-"""All routers in the order in which they are asked."""
+"""All routers, in the order in which an update is offered to them: the first handler whose filters fit takes it."""
 
-from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Final
 
 from aiogram import Router
 
@@ -11,35 +10,20 @@ from handlers.billing import invite, payments, promo, statement, subscriptions
 from handlers.media import uploads, voice_and_improve
 from handlers.order import result_actions, wizard
 
+_USER_TOPICS: Final = (subscriptions, payments, menu, settings, onboarding, invite, promo, statement)
+_ADMIN_TOPICS: Final = (hello, command_menu, plan, broadcast, dashboard, refunds, reconcile, user_card, stats)
+_ORDER_TOPICS: Final = (my_assets, history, game, voice_and_improve, uploads, wizard, result_actions)
+
+ROUTERS: Final[tuple[Router, ...]] = tuple(
+    topic.router for topic in (*_USER_TOPICS, *_ADMIN_TOPICS, *_ORDER_TOPICS, fallback)
+)
+"""Commands come before what a conversation waits for, so that every command works everywhere; `fallback` takes what
+is left. Among the topics of orders the narrower filters come first: a voice message before any other file, and both
+before `wizard`, which takes whatever else is sent while an input is asked for."""
+
 
 def create_router() -> Router:
-    """A router of the whole bot. Its parts are single objects of their modules, so call this once a process."""
+    """One router with all of them. They are single objects of their modules, so a process can call this once."""
     root = Router(name="diptych")
-    users = (subscriptions, payments, menu, settings, onboarding, invite, promo, statement)
-    admin_topics = (hello, command_menu, plan, broadcast, dashboard, refunds, reconcile, user_card, stats)
-    orders = (my_assets, history, game, voice_and_improve, uploads, wizard, result_actions)
-    for topic in (*users, *admin_topics, *orders, fallback):
-        root.include_router(topic.router)
-    run_filters_inline(root)
+    root.include_routers(*ROUTERS)
     return root
-
-
-def run_filters_inline(root: Router) -> None:
-    """aiogram asks every plain filter in a thread of its own, which costs more than the filter (about a sixth of
-    `/start`, see bench/updates.py). Ours only look at the update, so they are asked where they stand."""
-    for router in root.chain_tail:
-        for observer in router.observers.values():
-            for handler in observer.handlers:
-                for handler_filter in handler.filters or ():
-                    if not handler_filter.awaitable:
-                        handler_filter.callback, handler_filter.awaitable = (
-                            _as_coroutine(handler_filter.callback),
-                            True,
-                        )
-
-
-def _as_coroutine(check: Callable[..., Any]) -> Callable[..., Awaitable[Any]]:
-    async def ask(*args: Any, **kwargs: Any) -> Any:
-        return check(*args, **kwargs)
-
-    return ask

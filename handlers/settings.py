@@ -1,4 +1,4 @@
-"""`/settings`: news, quiet hours by the person's own clock, language."""
+"""`/settings`: news, quiet hours by the user's own clock, language."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
@@ -6,35 +6,36 @@ from typing import Final, Literal
 from aiogram import F, Router
 from aiogram.filters import Command
 from aiogram.filters.callback_data import CallbackData
-from aiogram.types import CallbackQuery, InlineKeyboardButton, InlineKeyboardMarkup, Message
+from aiogram.types import CallbackQuery, InlineKeyboardButton, Message
 
-from handlers.context import UserContext, answer_callback
-from services.messaging.buttons import MenuCallback, button, keyboard, menu_button
-from storage.users.preferences import (
-    Preferences,
-    get_preferences,
-    set_quiet_hours,
-    set_utc_offset,
-    toggle_wants_news,
-)
+from handlers.context import UserContext, View, answer_callback
+from handlers.views import menu_row
+from services.messaging.buttons import MenuCallback, button, keyboard
+from services.users.profile import clear_quiet_hours, get_preferences, set_clock, set_quiet_hours, toggle_news
+from storage.users.preferences import Preferences
 
 router = Router(name="settings")
 
 _WINDOWS: Final = ((21, 7), (22, 8), (23, 7), (23, 9), (0, 8), (1, 10))
-"""Quiet hours to choose from, by the person's clock."""
+"""Quiet hours to choose from, by the user's clock."""
 _WINDOWS_PER_ROW: Final = 3
 _HOURS_PER_ROW: Final = 4
 
 
 class SettingsCallback(CallbackData, prefix="set"):
-    """`news` switches them; `quiet` and `clock` are pages; `hours` are set, or switched off; `ahead` of UTC."""
+    """A tap in the settings.
+
+    Attributes:
+        action: `show`, `quiet` and `clock` open a page; `news` switches news on or off; `hours` sets quiet hours and
+            `off` clears them; `ahead` sets the clock.
+        begin: With `hours`, the first quiet hour on the user's clock; with `ahead`, how many hours that clock is
+            ahead of UTC.
+        end: With `hours`, the hour at which sounds are back.
+    """
 
     action: Literal["show", "news", "quiet", "clock", "hours", "off", "ahead"]
     begin: int = 0
     end: int = 0
-
-
-View = tuple[str, InlineKeyboardMarkup]
 
 
 def _format_hour(hour: int) -> str:
@@ -42,7 +43,7 @@ def _format_hour(hour: int) -> str:
 
 
 def _local_time(utc_offset: int) -> str:
-    """What a clock shows that is so many hours ahead of UTC."""
+    """What a clock shows that is `utc_offset` hours ahead of UTC."""
     return f"{datetime.now(UTC) + timedelta(hours=utc_offset):%H:%M}"
 
 
@@ -54,8 +55,8 @@ def _back_button(ctx: UserContext, action: Literal["show", "quiet"]) -> InlineKe
     return button(ctx.t("button.back"), SettingsCallback(action=action))
 
 
-async def settings_page(ctx: UserContext) -> View:
-    preferences = await get_preferences(ctx.app.db, ctx.user.id)
+async def _settings_page(ctx: UserContext) -> View:
+    preferences = await get_preferences(ctx.db, ctx.user.id)
     quiet = _quiet_text(ctx, preferences)
     news = ctx.t("settings.news.on" if preferences.wants_news else "settings.news.off")
     lines = [ctx.t("settings.title"), "", news, quiet]
@@ -65,7 +66,7 @@ async def settings_page(ctx: UserContext) -> View:
             [button(ctx.t(news_button), SettingsCallback(action="news"))],
             [button(ctx.t("settings.button.quiet"), SettingsCallback(action="quiet"))],
             [button(ctx.t("button.language"), MenuCallback(place="language"))],
-            [menu_button(ctx.app.texts, ctx.user.language)],
+            menu_row(ctx),
         ]
     )
 
@@ -78,10 +79,10 @@ def _quiet_text(ctx: UserContext, preferences: Preferences) -> str:
     return ctx.t("settings.quiet.on", begin=_format_hour(hours[0]), end=_format_hour(hours[1]), now=now)
 
 
-def quiet_hours_page(ctx: UserContext, preferences: Preferences) -> View:
-    """The hours to choose from; first of all what time it is where the person is, if they never said."""
+def _quiet_hours_page(ctx: UserContext, preferences: Preferences) -> View:
+    """The hours to choose from; before them the clock, where the user has not set it."""
     if preferences.utc_offset is None:
-        return clock_page(ctx, back="show")
+        return _clock_page(ctx, back="show")
     chosen = preferences.local_quiet_hours
     windows = [
         button(
@@ -98,58 +99,56 @@ def quiet_hours_page(ctx: UserContext, preferences: Preferences) -> View:
     return text, keyboard([*rows, [_back_button(ctx, "show")]])
 
 
-def clock_page(ctx: UserContext, *, back: Literal["show", "quiet"]) -> View:
-    """Nobody has to know their offset from UTC: they tap what their clock shows."""
-    clocks = sorted(range(24), key=_local_time)
-    hours = [button(_local_time(ahead), SettingsCallback(action="ahead", begin=ahead)) for ahead in clocks]
+def _clock_page(ctx: UserContext, *, back: Literal["show", "quiet"]) -> View:
+    """Users need not know their offset from UTC: they tap what their clock shows."""
+    offsets = sorted(range(24), key=_local_time)
+    hours = [button(_local_time(each), SettingsCallback(action="ahead", begin=each)) for each in offsets]
     return ctx.t("settings.clock.ask"), keyboard([*_rows(hours, _HOURS_PER_ROW), [_back_button(ctx, back)]])
 
 
 @router.message(Command("settings"))
 async def _settings(message: Message, ctx: UserContext) -> None:
-    await ctx.send(*await settings_page(ctx))
+    await ctx.send(*await _settings_page(ctx))
 
 
 @router.callback_query(MenuCallback.filter(F.place == "settings"))
 @router.callback_query(SettingsCallback.filter(F.action == "show"))
 async def _open_settings(callback: CallbackQuery, ctx: UserContext) -> None:
     await answer_callback(callback)
-    await ctx.edit_or_send(callback, *await settings_page(ctx))
+    await ctx.edit_or_send(callback, *await _settings_page(ctx))
 
 
 @router.callback_query(SettingsCallback.filter(F.action == "news"))
 async def _toggle_news(callback: CallbackQuery, ctx: UserContext) -> None:
-    await toggle_wants_news(ctx.app.db, ctx.user.id)
+    await toggle_news(ctx.db, ctx.user.id)
     await _open_settings(callback, ctx)
 
 
 @router.callback_query(SettingsCallback.filter(F.action == "quiet"))
 async def _choose_quiet_hours(callback: CallbackQuery, ctx: UserContext) -> None:
     await answer_callback(callback)
-    await ctx.edit_or_send(callback, *quiet_hours_page(ctx, await get_preferences(ctx.app.db, ctx.user.id)))
+    await ctx.edit_or_send(callback, *_quiet_hours_page(ctx, await get_preferences(ctx.db, ctx.user.id)))
 
 
 @router.callback_query(SettingsCallback.filter(F.action == "clock"))
 async def _choose_clock(callback: CallbackQuery, ctx: UserContext) -> None:
     await answer_callback(callback)
-    await ctx.edit_or_send(callback, *clock_page(ctx, back="quiet"))
+    await ctx.edit_or_send(callback, *_clock_page(ctx, back="quiet"))
 
 
 @router.callback_query(SettingsCallback.filter(F.action == "ahead"))
 async def _set_clock(callback: CallbackQuery, callback_data: SettingsCallback, ctx: UserContext) -> None:
-    await set_utc_offset(ctx.app.db, ctx.user.id, callback_data.begin % 24)
+    await set_clock(ctx.db, ctx.user.id, callback_data.begin)
     await _choose_quiet_hours(callback, ctx)
 
 
 @router.callback_query(SettingsCallback.filter(F.action == "hours"))
 async def _set_hours(callback: CallbackQuery, callback_data: SettingsCallback, ctx: UserContext) -> None:
-    utc_offset = (await get_preferences(ctx.app.db, ctx.user.id)).utc_offset or 0
-    begin, end = (callback_data.begin - utc_offset) % 24, (callback_data.end - utc_offset) % 24
-    await set_quiet_hours(ctx.app.db, ctx.user.id, begin, end)
+    await set_quiet_hours(ctx.db, ctx.user.id, callback_data.begin, callback_data.end)
     await _open_settings(callback, ctx)
 
 
 @router.callback_query(SettingsCallback.filter(F.action == "off"))
 async def _disable_quiet_hours(callback: CallbackQuery, ctx: UserContext) -> None:
-    await set_quiet_hours(ctx.app.db, ctx.user.id, None, None)
+    await clear_quiet_hours(ctx.db, ctx.user.id)
     await _open_settings(callback, ctx)

@@ -11,7 +11,11 @@ APP_ID: Final = "diptych"
 
 
 def create_client(settings: InngestSettings | None = None) -> inngest.Inngest:
-    """A client for the Inngest that the settings name: the dev server where nothing is set."""
+    """A client for the Inngest that is configured; by default the dev server.
+
+    Args:
+        settings: Read from the environment by default.
+    """
     settings = settings or InngestSettings()
     urls = get_inngest_urls(settings)
     export_fallback_key(settings)

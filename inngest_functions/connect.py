@@ -1,8 +1,8 @@
-"""Inngest Connect: this process opens the line to Inngest and is called over it, so it needs no port and no URL.
+"""Inngest Connect: this process opens a WebSocket to Inngest and is called over it, so it needs no public URL.
 
-The SDK's own connection does the work (https://www.inngest.com/docs/setup/connect): a WebSocket in a thread of
-its own, with heartbeats and leases, and the functions on the loop of whoever started it. It needs
-``inngest[connect]``. What is used of its inside is held by ``tests/contract/test_connect.py``.
+The SDK's connection does the work (https://www.inngest.com/docs/setup/connect): a WebSocket in its own thread, with
+heartbeats and leases; the functions run in the caller's event loop. It needs `inngest[connect]`.
+tests/contract/test_connect.py checks what is used of the SDK's internals.
 """
 
 import asyncio
@@ -22,15 +22,15 @@ _DISCONNECT_SECONDS = 2.0  # the SDK takes one
 class Connection:
     """Keeps the functions of one client connected.
 
-    The SDK's connection is for a process of its own: it takes SIGTERM and SIGINT for itself, gives up for good
-    when Inngest's API is away for 20 s, and at the end waits up to two hours for what runs. This one leaves
-    signals alone, begins anew, and ends in time.
+    The SDK's connection expects a process of its own: it handles SIGTERM and SIGINT, gives up for good when Inngest's
+    API is unavailable for 20 s, and waits up to two hours for running calls before it closes. This one leaves signals
+    alone, reconnects, and closes in time.
 
     Args:
         client: Inngest client.
         functions: Functions to run.
-        gateway_url: Where the gateway is, when the address that Inngest names cannot be reached from here.
-        instance_id: This process's name among the app's workers. Defaults to the machine's.
+        gateway_url: The gateway's address, when the one that Inngest announces cannot be reached from here.
+        instance_id: The name of this process among the app's workers. Defaults to the host name.
     """
 
     def __init__(
@@ -49,11 +49,11 @@ class Connection:
 
     @property
     def connected(self) -> bool:
-        """Whether Inngest has our functions and a way to call them."""
+        """Whether Inngest knows our functions and can call them."""
         return self._worker is not None and self._worker.get_state() is ConnectionState.ACTIVE
 
     async def run(self) -> None:
-        """Stay connected until close()."""
+        """Stay connected until close() is called."""
         last_error = ""
         while not self._closing:
             self._worker = self._create_worker()
@@ -61,15 +61,18 @@ class Connection:
                 await self._worker.start()
             except Exception as error:  # noqa: BLE001  # the SDK raises whatever ended its connection
                 if last_error != (last_error := f"{type(error).__name__}: {error}"):
-                    logger.warning("Inngest cannot be connected to, and is tried again: {}", last_error)
+                    logger.warning("cannot connect to Inngest, trying again: {}", last_error)
             if not self._closing:
                 await asyncio.sleep(_RETRY_SECONDS)
 
     async def close(self, seconds: float) -> None:
-        """Take no more calls, let those under way end within that time, and hang up; run() ends too.
+        """Take no more calls, let running ones finish, and disconnect. `run` then returns.
 
-        Calls that take longer are cancelled. Inngest makes them again when their leases are over, wherever the
-        app is connected then.
+        Calls that take too long are cancelled. Inngest repeats them when their leases expire, through whichever process
+        is connected then.
+
+        Args:
+            seconds: How long running calls may take.
         """
         self._closing = True
         if (worker := self._worker) is None:
@@ -79,8 +82,8 @@ class Connection:
                 await worker.close(wait=True)
         except TimeoutError:
             calls = worker._execution_handler._pending_requests.get_all()  # noqa: SLF001  # no public way
-            logger.warning("{} calls of Inngest did not end in {} s and are left to others", len(calls), seconds)
-            for _, call in calls:  # they live in the SDK's thread
+            logger.warning("{} calls from Inngest did not finish in {} s and are cancelled", len(calls), seconds)
+            for _, call in calls:  # they run in the SDK's thread
                 call.get_loop().call_soon_threadsafe(call.cancel)
             with suppress(TimeoutError):
                 async with asyncio.timeout(_DISCONNECT_SECONDS):

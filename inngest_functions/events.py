@@ -1,6 +1,6 @@
 """The data of our Inngest events: one pydantic model each. `EVENTS` is the one list of them, by name.
 
-Names are the field's own: see docs/reference/events.md. What people wrote and sent stays in the database; an
+Names are the field's own: see docs/reference/events.md. What users wrote and sent stays in the database; an
 event carries ids. So no event holds a prompt, a photo or a secret, and none nears Inngest's limit of 3 MiB.
 """
 
@@ -21,6 +21,8 @@ JOB_CANCELLED: Final = "job/cancelled"
 
 
 class EventData(BaseModel):
+    """The base of all events' data."""
+
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
@@ -32,13 +34,13 @@ class PredictionFinished(EventData):
 
 
 class JobCancelled(EventData):
-    """The person stopped the order. Inngest then cancels its run; the job itself has ended already."""
+    """The user cancelled the order. Inngest then cancels its run; the job itself has ended already."""
 
     job_id: UUID
 
 
 class Ping(EventData):
-    """Asks whether Inngest runs what it accepts; the run gives the signal `ping:<id>`."""
+    """Asks whether Inngest runs what it accepts; the run publishes the topic `ping:<id>`."""
 
     id: str
 
@@ -51,34 +53,44 @@ class JobEvent(EventData):
     bot_name: str
     service: str
     priority: int = Field(default=0, ge=-600, le=600)
-    """Seconds by which the run goes before others that wait: more for people who have paid."""
+    """Seconds by which the run goes before others that wait: more for users who have paid."""
     dedup_id: str
-    """The same for every try to send one event; another one where Inngest lost the run and must begin again."""
+    """The same for every attempt to send one event; another one where Inngest lost the run and must start again."""
 
 
 class PaymentProcess(JobEvent):
-    """A payment is credited; what follows it: thanks, the inviter's bonus, a note to the admins."""
+    """A payment is credited; what follows it: thanks, the inviter's bonus, a message to the admins."""
 
     service: Literal["payment"] = "payment"
 
 
 class BroadcastMessage(JobEvent):
+    """A broadcast, or the rest of one."""
+
     service: Literal["broadcast"] = "broadcast"
 
 
 class TrainingErrorNotification(JobEvent):
+    """A training failed."""
+
     service: Literal["notification_training_error"] = "notification_training_error"
 
 
 class SuccessNotification(JobEvent):
+    """Good news about what a user ordered or paid."""
+
     service: Literal["notification_success"] = "notification_success"
 
 
 class GenericNotification(JobEvent):
+    """Anything else that one user is told."""
+
     service: Literal["notification_generic"] = "notification_generic"
 
 
 class BulkNotification(JobEvent):
+    """The same message for several users."""
+
     service: Literal["notification_bulk"] = "notification_bulk"
 
 

@@ -1,4 +1,4 @@
-"""Send `demo/hello.world` by hand, and see what its run gives:
+"""Send `demo/hello.world` from the command line and print what its run returns:
 
 python -m inngest_functions.hello --name Гуру --language ru
 """
@@ -21,6 +21,16 @@ _WAIT_SECONDS = 30.0
 
 
 def build_hello_event(name: str, language: str, **extra: object) -> inngest.Event:
+    """The event, validated.
+
+    Args:
+        name: Whom to greet.
+        language: The greeting's language.
+        **extra: Further fields, which the run returns unchanged.
+
+    Raises:
+        ValidationError: A field has the wrong type.
+    """
     data = HelloWorld.model_validate({"name": name, "language": language, **extra})
     return inngest.Event(name=HELLO, data=data.model_dump(mode="json"))
 
@@ -28,17 +38,42 @@ def build_hello_event(name: str, language: str, **extra: object) -> inngest.Even
 async def send_hello_world_event(
     client: inngest.Inngest, name: str = "World", language: str = "en", **extra: object
 ) -> str:
-    """Send `demo/hello.world`; gives Inngest's id of the event. Raises the SDK's SendEventsError."""
+    """Send `demo/hello.world`.
+
+    Args:
+        client: The Inngest client.
+        name: Whom to greet.
+        language: The greeting's language.
+        **extra: Further fields, which the run returns unchanged.
+
+    Returns:
+        Inngest's id of the event.
+
+    Raises:
+        SendEventsError: Inngest did not accept it (the SDK's own error).
+    """
     return (await client.send(build_hello_event(name, language, **extra)))[0]
 
 
 async def run_hello(client: inngest.Inngest, name: str, language: str, *, seconds: float) -> HelloResult:
-    """Send the event and give its run's result. Raises RunFailed, RunUnknown where it has none by then."""
+    """Send the event and wait for the result of its run.
+
+    Args:
+        client: The Inngest client.
+        name: Whom to greet.
+        language: The greeting's language.
+        seconds: How long to wait.
+
+    Raises:
+        RunFailed: The run failed.
+        RunNotFinished: It did not finish in time.
+    """
     event_id = await send_hello_world_event(client, name, language)
     return HelloResult.model_validate(await wait_for_run(client, event_id, seconds=seconds))
 
 
 def main() -> int:
+    """The command. Returns its exit code."""
     parser = argparse.ArgumentParser(prog="python -m inngest_functions.hello", description=__doc__)
     parser.add_argument("--name", default="World")
     parser.add_argument("--language", default="en", help="en, ru, es or fr; anything else is answered in English")
@@ -47,7 +82,7 @@ def main() -> int:
     try:
         result = asyncio.run(run_hello(create_client(), args.name, args.language, seconds=args.seconds))
     except (errors.Error, aiohttp.ClientError, RunFailed, RunNotFinished, OSError) as error:
-        print(f"No hello: {type(error).__name__}: {error}. Is Inngest running?", file=sys.stderr)  # noqa: T201
+        print(f"No result: {type(error).__name__}: {error}. Is Inngest running?", file=sys.stderr)  # noqa: T201
         return 1
     print(json.dumps(result.model_dump(mode="json", by_alias=True), ensure_ascii=False, indent=2))  # noqa: T201
     return 0

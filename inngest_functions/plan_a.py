@@ -1,4 +1,4 @@
-"""Inngest as the business sees it: Plan A, with a deadline for every send and a circuit breaker in front."""
+"""Plan A: Inngest as the rest of the bot sees it, with a deadline for every send."""
 
 import asyncio
 import json
@@ -11,7 +11,6 @@ from typing import Final
 
 import aiohttp
 import inngest
-from circuitbreaker import CircuitBreaker
 from loguru import logger
 
 from inngest_functions.events import (
@@ -27,14 +26,13 @@ from inngest_functions.events import (
 from inngest_functions.functions.ping import ping_topic
 from inngest_functions.hello import build_hello_event
 from inngest_functions.runs import RunFailed, RunNotFinished, wait_for_run
-from providers.errors import sanitize
+from providers.redaction import redact_line
 from services.durable.pubsub import PubSub
 from services.hello import HelloResult
 from services.job_kinds import JOB_KINDS
 from services.jobs.routing import InngestUnavailable
 from storage.jobs.jobs import Job
 
-_PROBE_INTERVAL: Final = 2.0
 _PROBE_TIMEOUT: Final = 2.0
 _SYNC_INTERVAL: Final = 15.0
 _HELLO_TIMEOUT: Final = 15.0
@@ -46,29 +44,37 @@ def _to_inngest_event(job: Job) -> inngest.Event:
 
 
 class InngestPlan:
-    """Plan A. Healthy while the circuit is closed and our functions are registered.
+    """Plan A. Healthy while the last call succeeded, our functions are registered and Inngest runs what it accepts.
 
-    One failed send opens the circuit; from then on nobody waits for Inngest but the probe, which closes it.
+    One failed call makes it unhealthy; orders then go elsewhere until a call succeeds, such as the next probe.
+
+    Args:
+        client: The Inngest client.
+        pubsub: Hears that a ping has run.
+        sync_url: Where our functions are served; empty with Connect.
+        connected: With Connect, says whether we are connected.
+        send_deadline: Seconds that Inngest has to accept events.
+        ping_seconds: Seconds that a ping may take to run.
     """
 
     def __init__(
         self,
         client: inngest.Inngest,
+        pubsub: PubSub,
         *,
-        pubsub: PubSub | None = None,
         sync_url: str = "",
         connected: Callable[[], bool] | None = None,
         send_deadline: float = 0.8,
         ping_seconds: float = 3.0,
     ) -> None:
-        """`sync_url` is where our functions are served; with Connect, `connected` says whether they are."""
         self._client = client
         self._sync_url = sync_url
         self._connected = connected
-        self._pubsub = pubsub or PubSub()
+        self._pubsub = pubsub
         self._send_deadline = send_deadline
         self._ping_seconds = ping_seconds
-        self._breaker = CircuitBreaker(failure_threshold=1, recovery_timeout=3600, name="inngest")
+        self._error: Exception | None = None
+        """Why the last call failed."""
         self._synced = False
         self._synced_at = 0.0
         self._runs_nothing = False
@@ -81,18 +87,19 @@ class InngestPlan:
 
     @property
     def healthy(self) -> bool:
-        return self._registered and not self._runs_nothing and bool(self._breaker.closed)
+        """Whether orders may be sent to Inngest."""
+        return self._registered and not self._runs_nothing and self._error is None
 
     @property
     def since(self) -> datetime:
+        """When `healthy` last changed, as this process saw it."""
         return self._since
 
     @property
     def state(self) -> str:
-        """For the health page, in words."""
-        if not self._breaker.closed:
-            error = self._breaker.last_failure
-            return f"away: {sanitize(str(error)) or type(error).__name__}"
+        """`ok`, or why Plan A is not healthy: for the health page and admins."""
+        if self._error is not None:
+            return f"away: {redact_line(str(self._error)) or type(self._error).__name__}"
         if self._runs_nothing:
             return "takes events, but runs nothing"
         if self._registered:
@@ -102,20 +109,21 @@ class InngestPlan:
         )
 
     async def send(self, jobs: Sequence[Job]) -> None:
+        """Have Inngest accept the jobs. Raises InngestUnavailable."""
         await self._send([_to_inngest_event(job) for job in jobs])
 
     async def send_prediction_finished(self, prediction_id: str, job: Job) -> None:
-        """Wake a run that waits for this prediction. Raises PlanAAway; the run then wakes up by itself."""
+        """Wake a run that waits for this prediction. Raises InngestUnavailable; the run then wakes up by itself."""
         data = PredictionFinished(prediction_id=prediction_id, job_id=job.id).model_dump(mode="json")
         await self._send([inngest.Event(name=PREDICTION_FINISHED, data=data)])
 
     async def send_cancellation(self, job: Job) -> None:
-        """Have Inngest cancel a job's run. Raises PlanAAway; it then ends by itself, having lost its lease."""
+        """Have Inngest cancel a job's run. Raises InngestUnavailable; it then ends by itself, having lost its lease."""
         data = JobCancelled(job_id=job.id).model_dump(mode="json")
         await self._send([inngest.Event(name=JOB_CANCELLED, id=f"cancel:{job.id}", data=data)])
 
     async def hello(self, name: str, language: str) -> HelloResult:
-        """Send hello world and give what its run gave. Raises PlanAAway."""
+        """Send hello world and give what its run gave. Raises InngestUnavailable."""
         (event_id,) = await self._send([build_hello_event(name, language)])
         try:
             return HelloResult.model_validate(await wait_for_run(self._client, event_id, seconds=_HELLO_TIMEOUT))
@@ -130,46 +138,44 @@ class InngestPlan:
             with suppress(TimeoutError):
                 await asyncio.wait_for(received.wait(), self._ping_seconds)
             self._runs_nothing = not received.is_set()
-            self._synced = (
-                self._synced and not self._runs_nothing
-            )  # a server that was started anew knows no functions
+            if self._runs_nothing:
+                self._synced = False  # a server that was restarted knows no functions
         self._record_health()
         return self.healthy
 
     def _record_health(self) -> None:
-        """Say and remember that Inngest has come or gone."""
+        """Log and remember a change of `healthy`."""
         if self.healthy == self._was_healthy:
             return
         self._was_healthy, self._since = self.healthy, datetime.now(UTC)
         if self.healthy:
-            logger.info("Inngest is there: plan A is open")
+            logger.info("Inngest is available: plan A is healthy")
         else:
-            logger.warning("Inngest is away: {}", self.state)
+            logger.warning("Inngest is unavailable: {}", self.state)
 
     async def _send(self, events: list[inngest.Event]) -> list[str]:
         try:
-            ids: list[str] = await self._breaker.call_async(self._send_with_deadline, events)
+            async with asyncio.timeout(self._send_deadline):
+                ids = await self._client.send(events)
         except Exception as error:
+            self._error = error
             self._record_health()
             raise InngestUnavailable(f"{type(error).__name__}: {error}") from error
+        self._error = None
         return ids
 
-    async def _send_with_deadline(self, events: list[inngest.Event]) -> list[str]:
-        async with asyncio.timeout(self._send_deadline):
-            return await self._client.send(events)
-
-    async def watch(self) -> None:
-        """Probe Inngest and keep our functions registered, for ever."""
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_PROBE_TIMEOUT)) as session:
-            while True:
-                try:
-                    await self._breaker.call_async(self._probe, session)
-                except (aiohttp.ClientError, TimeoutError, ConnectionError):
-                    self._synced = False  # the breaker keeps why, and `state` says it
-                if self._runs_nothing and self._breaker.closed:
-                    await self.check_runs()
-                self._record_health()
-                await asyncio.sleep(_PROBE_INTERVAL)
+    async def check(self) -> None:
+        """Probe Inngest and register our functions where it does not know them: one pass, to be made often."""
+        try:
+            async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_PROBE_TIMEOUT)) as session:
+                await self._probe(session)
+        except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
+            self._error, self._synced = error, False
+        else:
+            self._error = None
+        if self._runs_nothing and self._error is None:
+            await self.check_runs()
+        self._record_health()
 
     async def _probe(self, session: aiohttp.ClientSession) -> None:
         async with session.get(f"{self._client.event_api_origin.rstrip('/')}/health") as response:
@@ -182,7 +188,7 @@ class InngestPlan:
         """Register our functions: a PUT to our own endpoint has the SDK tell Inngest."""
         async with session.put(self._sync_url) as response:
             body = await response.text()
-        # SDK 0.5.19 answers 200 with an error in the body when Inngest refuses a function: then it has none of us.
+        # SDK 0.5.19 answers 200 with an error in the body when Inngest refuses a function: then it knows none of ours.
         if response.status != 200 or json.loads(body).get("ok") is not True:
             raise ConnectionError(f"registration answers {response.status}: {body[:200]}")
         self._synced, self._synced_at = True, time.monotonic()

@@ -1,7 +1,7 @@
-"""Whether a port of this machine is free, and who holds it if not: `python -m inngest_functions.ports 9288 9289`.
+"""Check whether ports are free, and which process uses them: `python -m inngest_functions.ports 9288 9289`.
 
-An argument may name the setting that the port comes from, for the advice: `INNGEST_DEV_PORT=9288`. Exit code 0
-when all are free, 1 when one is taken, 2 when an argument is no port.
+An argument may name the setting that the port comes from, for the advice: `INNGEST_DEV_PORT=9288`. The exit code is 0
+when all ports are free, 1 when one is in use, 2 when an argument is not a port.
 """
 
 import errno
@@ -15,7 +15,7 @@ import psutil  # type: ignore[import-untyped]
 
 _ADDRESSES = (
     (socket.AF_INET, "127.0.0.1"),
-    (socket.AF_INET, "0.0.0.0"),  # noqa: S104 - bound for a moment, to see whether another process is there
+    (socket.AF_INET, "0.0.0.0"),  # noqa: S104 - bound for a moment, to see whether another process listens there
     (socket.AF_INET6, "::1"),
     (socket.AF_INET6, "::"),
 )
@@ -25,14 +25,23 @@ _MAX_PORT = 65535
 
 @dataclass(frozen=True)
 class PortHolder:
+    """The process that uses a port."""
+
     pid: int
     name: str
 
 
 @dataclass(frozen=True)
 class PortCheck:
-    """`holder` is None for a free port, and where this user may not see who it is. `advice` says what to do;
-    `instead` is the free port that it offers."""
+    """The result for one port.
+
+    Attributes:
+        port: The port.
+        free: Whether a server could listen on it.
+        holder: The process that uses it; None for a free port, and where this user may not see the process.
+        advice: What to do, in one line.
+        alternative: The free port that the advice suggests.
+    """
 
     port: int
     free: bool
@@ -42,9 +51,12 @@ class PortCheck:
 
 
 def check_port_availability(port: int, setting: str = "", *, reserved: Collection[int] = ()) -> PortCheck:
-    """Whether a server could listen on the port, on any address.
+    """Check whether a server could listen on the port, on any address.
 
-    `setting` names where the port comes from; `needed` are ports that the advice must not offer.
+    Args:
+        port: The port.
+        setting: The setting that the port comes from, for the advice.
+        reserved: Ports that the advice must not suggest.
     """
     listen_error = _listen_error(port)
     if listen_error is None:
@@ -52,27 +64,27 @@ def check_port_availability(port: int, setting: str = "", *, reserved: Collectio
     alternative = _next_free_port(port, reserved)
     choose = f"choose another port: {f'{setting}=' if setting else ''}{alternative}"
     if listen_error == errno.EACCES:
-        return PortCheck(port, False, None, f"{port} is for root alone: {choose}", alternative)
+        return PortCheck(port, False, None, f"{port} can only be used by root: {choose}", alternative)
     holder, ended = _find_holder(port)
     return PortCheck(port, False, holder, _advice(port, holder, choose, only_ended_connection=ended), alternative)
 
 
 def _advice(port: int, holder: PortHolder | None, choose: str, *, only_ended_connection: bool) -> str:
     if holder is None and only_ended_connection:
-        return f"{port} is kept for up to a minute for a connection that has ended: wait, or {choose}"
+        return f"{port} is blocked for up to a minute by a connection that was closed: wait, or {choose}"
     if holder is None:
         return (
-            f"{port} is taken, by a process that only its user or root may see"
+            f"{port} is in use by a process that only its user or root may see"
             f" (sudo lsof -nP -iTCP:{port} -sTCP:LISTEN): stop it, or {choose}"
         )
-    taken = f"{port} is taken by {holder.name} (pid {holder.pid})"
+    taken = f"{port} is in use by {holder.name} (pid {holder.pid})"
     if holder.name.startswith("inngest"):
-        return f"{taken}: an Inngest runs there already. Use that one, stop it (kill {holder.pid}), or {choose}"
+        return f"{taken}: an Inngest server runs there already. Use that one, stop it (kill {holder.pid}), or {choose}"
     return f"{taken}: stop it (kill {holder.pid}), or {choose}"
 
 
 def _listen_error(port: int) -> int | None:
-    """The error that listening ends with, or None."""
+    """The errno that listening fails with, or None."""
     for family, address in _ADDRESSES:
         try:
             socket.create_server((address, port), family=family).close()
@@ -83,20 +95,20 @@ def _listen_error(port: int) -> int | None:
 
 
 def _find_holder(port: int) -> tuple[PortHolder | None, bool]:
-    """Who has the port, and whether only an ended connection does. Who listens is named first: an outgoing
-    connection may have the port, too."""
+    """The process that uses the port, and whether only a closed connection does. A listening process comes first, as an
+    outgoing connection may use the port, too."""
     users = sorted(_port_connections(port), key=lambda user: user[1] != psutil.CONN_LISTEN)
-    with suppress(psutil.Error):  # gone in the meantime, or another user's
+    with suppress(psutil.Error):  # it has ended, or belongs to another user
         for pid in (pid for pid, _ in users if pid):
             return PortHolder(pid, psutil.Process(pid).name()), False
     return None, any(status == psutil.CONN_TIME_WAIT for _, status in users)
 
 
 def _port_connections(port: int) -> list[tuple[int | None, str]]:
-    """The pid, where this user may see it, and the state of every connection that has the port on this side."""
+    """The pid (where this user may see it) and the state of every connection with this local port."""
     try:
         found = [(one.pid, one) for one in psutil.net_connections("tcp")]
-    except psutil.AccessDenied:  # macOS tells of a user's own processes only, one by one
+    except psutil.AccessDenied:  # macOS shows only the user's own processes, one by one
         found = []
         for process in psutil.process_iter():
             with suppress(psutil.Error):
@@ -112,12 +124,19 @@ def _next_free_port(port: int, reserved: Collection[int]) -> int:
 def _parse(argument: str) -> tuple[int, str]:
     setting, _, port = argument.rpartition("=")
     if not (port.isascii() and port.isdecimal() and 0 < int(port) <= _MAX_PORT):
-        raise ValueError(f"{argument}: not a port, which is a number from 1 to {_MAX_PORT}")
+        raise ValueError(f"{argument}: not a port (a number from 1 to {_MAX_PORT})")
     return int(port), setting
 
 
 def main(arguments: list[str]) -> int:
-    """Print one line for each port: the free ones to stdout, the others to stderr."""
+    """Print one line for each port: free ones to stdout, the others to stderr.
+
+    Args:
+        arguments: Ports, each as `PORT` or `SETTING=PORT`.
+
+    Returns:
+        The exit code.
+    """
     try:
         requested = [_parse(argument) for argument in arguments]
     except ValueError as error:

@@ -1,5 +1,6 @@
 """The one list of the functions that are served. One that is missing here makes its events vanish."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import inngest
@@ -12,15 +13,28 @@ from inngest_functions.run_locks import RunLocks
 from services.hello import HelloEnvironment
 from services.job_kinds import JOB_KINDS
 from services.jobs.engine import JobEngine
-from services.maintenance.scheduled_tasks import SCHEDULED_TASKS
+from services.maintenance.scheduled_tasks import ScheduledTask
 
 
 def create_functions(
-    client: inngest.Inngest, engine: JobEngine, run_locks: RunLocks, environment: HelloEnvironment | None = None
+    client: inngest.Inngest,
+    engine: JobEngine,
+    run_locks: RunLocks,
+    tasks: Sequence[ScheduledTask],
+    environment: HelloEnvironment | None = None,
 ) -> list[inngest.Function[Any]]:
+    """All functions of the app.
+
+    Args:
+        client: The Inngest client.
+        engine: Runs jobs.
+        run_locks: Let one call at a time work on a job.
+        tasks: What is due every hour or day.
+        environment: What hello world says about this process.
+    """
     return [
         *(create_job_function(client, engine, spec, run_locks) for spec in JOB_KINDS.values()),
-        *(create_scheduled_task_function(client, engine.studio, chore) for chore in SCHEDULED_TASKS),
-        create_ping_function(client, engine.studio),
+        *(create_scheduled_task_function(client, engine.db, task) for task in tasks),
+        create_ping_function(client, engine.db),
         create_hello_function(client, environment or HelloEnvironment()),
     ]

@@ -1,8 +1,8 @@
-"""One call at a time works on a job.
+"""Run locks: only one call at a time works on a job.
 
-A run calls us once for each step. Where the line breaks in the middle of a call (a proxy's time limit, say),
-Inngest calls again while we still work on the first one, and the lease cannot tell the two apart: both are the
-same run's.
+Inngest calls us once for each step of a run. If the connection breaks in the middle of a call (a proxy's timeout, for
+example), Inngest calls again while the first call is still working. The lease cannot tell the two apart, because both
+belong to the same run.
 """
 
 import asyncio
@@ -21,12 +21,18 @@ from storage.run_locks import try_lock_run, unlock_run
 
 _POLL_SECONDS = 0.25
 _MAX_ATTEMPTS = 200
-"""50 s: less than what a proxy commonly waits for an answer."""
+"""50 s, which is less than the usual timeout of a proxy."""
 _RETRY_AFTER = timedelta(seconds=10)
 
 
 class RunLocks:
-    """The calls under way in this process; one connection to the database keeps the other processes out."""
+    """Locks the jobs that calls in this process work on.
+
+    The locks are PostgreSQL advisory locks, all held by one connection, so they hold across processes.
+
+    Args:
+        db: The pool that the connection is taken from.
+    """
 
     def __init__(self, db: Pool) -> None:
         self._db = db
@@ -36,24 +42,29 @@ class RunLocks:
 
     @asynccontextmanager
     async def exclusive(self, job_id: UUID) -> AsyncIterator[None]:
-        """Begin when no other call works on the job. Raises RetryAfterError when that takes too long."""
+        """Hold the job's lock; wait for it while another call holds it.
+
+        Args:
+            job_id: The job.
+
+        Raises:
+            RetryAfterError: The lock was not free within 50 s. Inngest calls again 10 s later.
+        """
         for attempt in range(_MAX_ATTEMPTS):
             if await self._try_acquire(job_id):
                 break
             if attempt == 0:
-                logger.warning(
-                    "job {}: Inngest calls again while its last call is at work; this one waits", job_id
-                )
+                logger.warning("job {}: Inngest called again during a call; the second call waits", job_id)
             await asyncio.sleep(_POLL_SECONDS)
         else:
-            raise inngest.RetryAfterError(f"job {job_id} is at work", _RETRY_AFTER, quiet=True)
+            raise inngest.RetryAfterError(f"job {job_id} is locked by another call", _RETRY_AFTER, quiet=True)
         try:
             yield
         finally:
             await asyncio.shield(self._release(job_id))
 
     async def close(self) -> None:
-        """Give the connection back; what it had locked is free, and whoever waits for its answer waits no more."""
+        """Release every lock with the connection that holds them."""
         await self._drop_connection()
 
     async def _try_acquire(self, job_id: UUID) -> bool:
@@ -79,7 +90,7 @@ class RunLocks:
                 if self._connection is not None:
                     await unlock_run(self._connection, job_id)
             except DATABASE_UNAVAILABLE as error:
-                logger.warning("job {}: the lock on its call goes with its connection: {}", job_id, error)
+                logger.warning("job {}: its run lock is released by closing the connection: {}", job_id, error)
                 await self._drop_connection()
             finally:
                 self._held.discard(job_id)

@@ -1,4 +1,4 @@
-"""What became of an event, asked of Inngest's REST API: https://api-docs.inngest.com/docs/inngest-api"""
+"""The result of an event's run, from Inngest's REST API: https://api-docs.inngest.com/docs/inngest-api"""
 
 import asyncio
 import secrets
@@ -13,15 +13,15 @@ _FAILED_STATUSES: Final = ("Failed", "Cancelled")
 
 
 class RunFailed(Exception):
-    """The run ended without a result; the text is Inngest's."""
+    """The run failed or was cancelled. The message is Inngest's."""
 
 
 class RunNotFinished(Exception):
-    """No run of the event has ended in time."""
+    """No run of the event finished in time."""
 
 
 class Run(BaseModel):
-    """One run, as the API gives it."""
+    """One run, as the API returns it."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -31,13 +31,27 @@ class Run(BaseModel):
 
 
 class _Response(BaseModel):
-    """Of either question: all runs of an event, or one run."""
+    """The response of both requests: all runs of an event, or one run."""
 
     data: list[Run] | Run
 
 
 async def wait_for_run(client: inngest.Inngest, event_id: str, *, seconds: float) -> Any:
-    """The output of the run that an event began. Raises RunFailed, RunUnknown, aiohttp.ClientError."""
+    """Wait for the run that an event started.
+
+    Args:
+        client: The Inngest client.
+        event_id: Inngest's id of the event.
+        seconds: How long to wait.
+
+    Returns:
+        The run's output.
+
+    Raises:
+        RunFailed: The run failed or was cancelled.
+        RunNotFinished: It did not finish in time.
+        aiohttp.ClientError: Inngest's API cannot be reached.
+    """
     run: Run | None = None
     try:
         async with aiohttp.ClientSession(headers=_authorization(client)) as session, asyncio.timeout(seconds):
@@ -49,13 +63,15 @@ async def wait_for_run(client: inngest.Inngest, event_id: str, *, seconds: float
                     raise RunFailed(f"run {run.run_id}: {run.status}: {run.output}")
                 await asyncio.sleep(_POLL_SECONDS)
     except TimeoutError:
-        state = f"its run is {run.status}" if run else "nothing has begun to run"
+        state = f"its run is {run.status}" if run else "no run has started"
         raise RunNotFinished(f"event {event_id}: after {seconds:.0f} s {state}") from None
 
 
 async def _get_run(session: aiohttp.ClientSession, client: inngest.Inngest, event_id: str) -> Run | None:
-    """The event's run as it is now. In the list of an event's runs one that sleeps may be "Completed" already,
-    so the run itself is asked for."""
+    """The event's run, or None before it starts.
+
+    The list of an event's runs may show a sleeping run as "Completed", so the run itself is requested, too.
+    """
     runs = await _request(session, client, f"/v1/events/{event_id}/runs")
     if not isinstance(runs, list) or not runs:
         return None
@@ -64,13 +80,13 @@ async def _get_run(session: aiohttp.ClientSession, client: inngest.Inngest, even
 
 
 async def _request(session: aiohttp.ClientSession, client: inngest.Inngest, path: str) -> list[Run] | Run:
-    # A server keeps its answer for 15 s by address, so each question has an address of its own.
-    url = f"{client.api_origin.rstrip('/')}{path}?asked={secrets.token_hex(4)}"
+    # The server caches a response for 15 s by its URL, so each request has a URL of its own.
+    url = f"{client.api_origin.rstrip('/')}{path}?nonce={secrets.token_hex(4)}"
     async with session.get(url) as response:
         response.raise_for_status()
         return _Response.model_validate(await response.json(content_type=None)).data
 
 
 def _authorization(client: inngest.Inngest) -> dict[str, str]:
-    """The API takes the signing key itself, as a bearer: https://api-docs.inngest.com/docs/inngest-api"""
+    """The API takes the signing key as a bearer token: https://api-docs.inngest.com/docs/inngest-api"""
     return {"Authorization": f"Bearer {client.signing_key}"} if client.signing_key else {}

@@ -1,8 +1,8 @@
 """The aiohttp adapter that the Inngest Python SDK lacks.
 
-It mirrors the SDK's own ``inngest/fast_api.py``: one ``CommHandler`` behind one path, every answer's
-status, headers and body taken from the ``CommResponse`` as they are. ``CommHandler`` is internal to the
-SDK, so the SDK is pinned exactly and ``tests/contract`` holds the surface used here.
+It mirrors the SDK's `inngest/fast_api.py`: one `CommHandler` behind one path; the status, headers and body of every
+response are those of the `CommResponse`. `CommHandler` is internal to the SDK, so the SDK is pinned exactly and
+tests/contract checks what is used of it.
 """
 
 import contextlib
@@ -15,19 +15,18 @@ from inngest import Function, Inngest
 from inngest._internal import comm_lib, config_lib, const, server_lib, transforms
 
 FRAMEWORK: Final = server_lib.Framework.FAST_API
-"""What this adapter calls itself.
+"""The name that this adapter reports.
 
-The SDK's enum has no aiohttp member and pydantic refuses others. The server keeps the name as a label
-only, and FastAPI's adapter is the one whose behaviour (async, streaming) is copied here, so its label is
-the honest one.
+The SDK's enum has no member for aiohttp. The server uses the name only as a label, and this adapter behaves like
+FastAPI's (async, streaming).
 """
 
 MAX_BODY_BYTES: Final = 64 * 1024 * 1024
-"""Largest request body read, in bytes; a larger one is answered 413.
+"""The largest request body, in bytes; larger ones get 413.
 
-The server tells the SDK to fetch a run's data from its API when a request would pass 4 MiB
-(``consts.MaxSDKRequestBodySize`` of inngest/inngest), but the first event, up to 3 MiB, is always inside;
-16 times that leaves room for the servers to come. FastAPI has no limit at all, aiohttp's own is 1 MiB.
+The server has the SDK fetch a run's data from its API when a request would exceed 4 MiB
+(`consts.MaxSDKRequestBodySize` of inngest/inngest), but the first event, up to 3 MiB, is always included. This leaves
+room for future servers. FastAPI has no limit; aiohttp's default is 1 MiB.
 """
 
 _Handle = Callable[[comm_lib.CommRequest], Awaitable[comm_lib.CommResponse]]
@@ -95,7 +94,7 @@ def serve(
 
 
 async def _read_body(request: web.Request) -> bytes:
-    """The whole body, up to MAX_BODY_BYTES whatever the app's own client_max_size."""
+    """The whole body, up to MAX_BODY_BYTES whatever the app's client_max_size."""
     length = request.content_length
     within = length is not None and length <= request.client_max_size
     if within or request.content.at_eof():  # at its end: empty, or read by a middleware and kept in the request
@@ -127,10 +126,10 @@ async def _to_response(
 async def _stream(request: web.Request, comm_response: comm_lib.CommResponse) -> web.StreamResponse:
     """Send keep-alive bytes as they come.
 
-    When the server hangs up, the write raises a ConnectionError and aiohttp drops the request; the function's
-    own task is shielded by the SDK and runs to its end, as under the SDK's adapters.
+    When the server disconnects, the write raises ConnectionError and aiohttp drops the request. The SDK shields the
+    function's own task, which runs to its end, as with the SDK's adapters.
     """
-    assert comm_response.stream is not None  # noqa: S101  # told to the type checker only
+    assert comm_response.stream is not None  # noqa: S101  # for the type checker only
     response = web.StreamResponse(headers=comm_response.headers, status=comm_response.status_code)
     await response.prepare(request)
     async with contextlib.aclosing(comm_response.stream()) as chunks:

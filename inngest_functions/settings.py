@@ -1,4 +1,4 @@
-"""Where Inngest is and how we speak with it, from the environment and .env. The bot's settings extend these."""
+"""Inngest's URLs, ports and keys, from the environment and .env. The bot's settings extend these."""
 
 import os
 import re
@@ -16,8 +16,14 @@ _CLOUD_PAGE = "https://app.inngest.com"
 
 @dataclass(frozen=True)
 class InngestUrls:
-    """`api` takes registrations and answers about runs, `events` takes events, `page` is for people, and
-    `gateway` is the dev server's Connect gateway (None elsewhere: a server names its own)."""
+    """The addresses of one Inngest.
+
+    Attributes:
+        api: Takes registrations and returns runs.
+        events: Takes events.
+        page: The pages for people.
+        gateway: The dev server's Connect gateway; None elsewhere, as a server announces its own.
+    """
 
     api: str
     events: str
@@ -26,6 +32,8 @@ class InngestUrls:
 
 
 class InngestSettings(BaseSettings):
+    """The settings whose names begin with INNGEST_, and ENVIRONMENT. docs/reference/settings.md describes each."""
+
     model_config = SettingsConfigDict(env_file=".env", extra="ignore", env_ignore_empty=True)
 
     environment: Literal["development", "production"] = "development"
@@ -46,27 +54,35 @@ class InngestSettings(BaseSettings):
 
     @property
     def production(self) -> bool:
+        """Whether this is production, where requests must be signed."""
         return self.environment == "production"
 
     @property
     def inngest_url(self) -> str | None:
-        """Where Inngest is; None for its cloud."""
+        """The base URL of Inngest; None for its cloud."""
         if self.inngest_base_url:
             return self.inngest_base_url
         return None if self.production else f"http://127.0.0.1:{self.inngest_dev_port}"
 
 
 def normalize_url(value: str) -> str:
-    """The URL without a slash at its end. Raises ValueError."""
+    """Remove the slash at the end of a URL.
+
+    Raises:
+        ValueError: It is not an http or https URL.
+    """
     if value and not re.match(r"^https?://[^/\s]+", value):
         raise ValueError("must begin with http:// or https://")
     return value.rstrip("/")
 
 
 def get_inngest_urls(settings: InngestSettings | None = None) -> InngestUrls:
-    """Every address of the Inngest in use: the dev server's, a self-hosted one's or the cloud's.
+    """The addresses of the dev server, of a self-hosted server or of the cloud, whichever is configured.
 
-    https://www.inngest.com/docs/reference/python/client/overview
+    The SDK's client takes them: https://www.inngest.com/docs/reference/python/client/overview
+
+    Args:
+        settings: Read from the environment by default.
     """
     settings = settings or InngestSettings()
     if (url := settings.inngest_url) is None:
@@ -76,6 +92,6 @@ def get_inngest_urls(settings: InngestSettings | None = None) -> InngestUrls:
 
 
 def export_fallback_key(settings: InngestSettings) -> None:
-    """The SDK takes the fallback signing key from the environment alone (client_lib/client.py of 0.5.19)."""
+    """Put the fallback signing key where the SDK looks for it: only in os.environ (client_lib/client.py of 0.5.19)."""
     if key := settings.inngest_signing_key_fallback.get_secret_value():
         os.environ["INNGEST_SIGNING_KEY_FALLBACK"] = key

@@ -14,8 +14,17 @@ from storage.pool import Pool
 
 
 class InngestSteps(Steps):
-    """Wraps `ctx.step`. Inngest calls the function once for each step, so the lease is renewed at each call,
-    and a sleep extends it by its own length."""
+    """Runs each step through `ctx.step`.
+
+    Inngest calls the function once for each step, so each call renews the lease, and a wait extends it by its length.
+
+    Args:
+        db: The pool.
+        job: The job.
+        entries: The job's journal.
+        ctx: Inngest's context of this call.
+        lease_seconds: How long a lease lasts.
+    """
 
     plan: Plan = "A"
 
@@ -47,11 +56,11 @@ class InngestSteps(Steps):
         try:
             return await self._ctx.step.run(step, run_attempt)
         except inngest.StepError as error:
-            # Only what must not be given up gets here: everything else ended as a stored failure.
+            # Only outages get here: every other failure was recorded in the journal.
             raise RetriesExhausted(f"step {step}: {error.message}") from error
 
     async def _wait_for(self, step: str, topic: str, seconds: float) -> None:
-        """Inngest waits for the provider's event, so no process has to."""
+        """Inngest waits for the provider's event, so that no process has to."""
         await renew_lease(self._db, self._job.id, self._job.epoch, seconds=seconds + self._lease_seconds)
         await self._ctx.step.wait_for_event(
             step,

@@ -1,4 +1,4 @@
-"""Fetching a provider's result: bytes in, within a size, and a token only to whom it belongs."""
+"""Downloads of providers' results: limited in size and time, and the token goes to the provider's API alone."""
 
 import asyncio
 import base64
@@ -7,20 +7,28 @@ from urllib.parse import unquote_to_bytes
 
 import httpx
 
-from providers.errors import error_from_response, sanitize
+from providers.errors import error_from_response
 from providers.protocols import ErrorKind, ProviderError
+from providers.redaction import redact_line
 from providers.tls import ssl_context
 
-MAX_OUTPUT_BYTES = 50 * 1024 * 1024
-"""Bytes: what a Telegram bot may upload."""
-DOWNLOAD_TIMEOUT = 120.0
-"""Seconds for one whole download, however slowly it drips."""
+_MAX_OUTPUT_BYTES = 50 * 1024 * 1024
+"""The largest file that a bot can send: https://core.telegram.org/bots/api#sending-files"""
+_DOWNLOAD_TIMEOUT = 120.0
+"""Seconds for one whole download, however slow it is."""
 
 
 class Downloader:
-    """Fetches output references. `token` goes to `home` (the API's own address) and to no other host."""
+    """Downloads what output references point to.
 
-    def __init__(self, provider: str, api_url: str, token: str, *, limit: int = MAX_OUTPUT_BYTES) -> None:
+    Args:
+        provider: The provider's name, for errors.
+        api_url: The API's address.
+        token: The API's token, which is sent to `api_url` and to no other host.
+        limit: The largest output, in bytes.
+    """
+
+    def __init__(self, provider: str, api_url: str, token: str, *, limit: int = _MAX_OUTPUT_BYTES) -> None:
         self._provider = provider
         self._api_origin = _origin(httpx.URL(api_url))
         self._token = token
@@ -30,27 +38,35 @@ class Downloader:
         self._client = httpx.AsyncClient(transport=transport, timeout=30, follow_redirects=True, max_redirects=5)
 
     async def fetch(self, output: str) -> bytes:
-        """The bytes behind an https: or data: reference; a limit in bytes is kept while reading."""
+        """Download one output. Its size is limited while it is read.
+
+        Args:
+            output: An `https:` URL, or a `data:` URI that holds the output itself.
+
+        Raises:
+            ProviderError: It cannot be downloaded, is empty or is too large.
+        """
         if output.startswith("data:"):
             return self._check_size(_read_data_uri(output, self._provider))
         try:
             url = httpx.URL(output)
         except httpx.InvalidURL:
-            raise ProviderError(ErrorKind.FAILED, f"{self._provider}: an output that is no URL") from None
+            raise ProviderError(ErrorKind.FAILED, f"{self._provider}: an output that is not a URL") from None
         if url.scheme != "https" and _origin(url) != self._api_origin and self._api_origin[0] != "http":
             raise ProviderError(ErrorKind.FAILED, f"{self._provider}: an output over {url.scheme or 'no scheme'}")
         try:
-            async with asyncio.timeout(DOWNLOAD_TIMEOUT):
+            async with asyncio.timeout(_DOWNLOAD_TIMEOUT):
                 return await self._read(url)
         except TimeoutError:
             raise ProviderError(ErrorKind.TIMED_OUT, f"{self._provider}: an output took too long") from None
         except httpx.TimeoutException as error:
             raise ProviderError(ErrorKind.TIMED_OUT, f"{self._provider}: {type(error).__name__}") from None
         except (httpx.HTTPError, httpx.StreamError) as error:
-            told = sanitize(f"{type(error).__name__} {error}")
-            raise ProviderError(ErrorKind.OVERLOADED, f"{self._provider}: {told}") from None
+            detail = redact_line(f"{type(error).__name__} {error}")
+            raise ProviderError(ErrorKind.OVERLOADED, f"{self._provider}: {detail}") from None
 
     async def close(self) -> None:
+        """Close the connections."""
         await self._client.aclose()
 
     async def _read(self, url: httpx.URL) -> bytes:
@@ -59,7 +75,9 @@ class Downloader:
         size = 0
         async with self._client.stream("GET", url, headers=headers) as response:
             if response.status_code in {401, 403} and not headers:
-                raise ProviderError(ErrorKind.NOT_FOUND, f"{self._provider}: an output at {url.host} is gone")
+                raise ProviderError(
+                    ErrorKind.NOT_FOUND, f"{self._provider}: the output at {url.host} does not exist any more"
+                )
             if response.status_code >= 300:
                 text = f"the output at {url.host} could not be fetched"
                 raise error_from_response(self._provider, response.status_code, text, response.headers)
@@ -88,10 +106,10 @@ def _origin(url: httpx.URL) -> tuple[str, str, int]:
 def _read_data_uri(uri: str, provider: str) -> bytes:
     head, comma, body = uri.partition(",")
     if not comma:
-        raise ProviderError(ErrorKind.FAILED, f"{provider}: a broken data: output")
+        raise ProviderError(ErrorKind.FAILED, f"{provider}: an invalid data: output")
     if not head.endswith(";base64"):
         return unquote_to_bytes(body)
     try:
         return base64.b64decode(body, validate=True)
     except binascii.Error:
-        raise ProviderError(ErrorKind.FAILED, f"{provider}: a broken data: output") from None
+        raise ProviderError(ErrorKind.FAILED, f"{provider}: an invalid data: output") from None

@@ -1,4 +1,4 @@
-"""What a provider's refusal means, told from its HTTP status and its words. Shared by all real providers."""
+"""What a provider's error means, by its HTTP status and its message. Shared by all real providers."""
 
 import re
 from collections.abc import Mapping
@@ -6,9 +6,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from providers.protocols import ErrorKind, ProviderError
-
-MAX_DETAIL_LENGTH = 300
-"""Characters of a provider's own words that are kept for the log."""
+from providers.redaction import redact_line
 
 _BY_STATUS = {
     400: ErrorKind.BAD_INPUT,
@@ -26,7 +24,7 @@ _BY_MESSAGE = (
         r"nsfw|(?<!case[ -])\bsensitive\b|\bsafety\b(?!_)|moderat|content[_ ]policy|flagged|\bE005\b",
     ),
     (ErrorKind.QUOTA, r"insufficient[_ ](?:quota|credit|funds)|exceeded your current quota|payment required"),
-    # https://replicate.com/docs/reference/error-codes: these are its own troubles, not the model's.
+    # https://replicate.com/docs/reference/error-codes: these are problems of Replicate's, not of the model's.
     (
         ErrorKind.OVERLOADED,
         r"\bE003\b|\bE004\b|\bE6716\b|high demand|overloaded|currently unavailable|code: PA\b",
@@ -35,14 +33,16 @@ _BY_MESSAGE = (
     (ErrorKind.BAD_INPUT, r"\bE006\b|input was invalid|invalid input"),
 )
 _MISSING_MODEL = re.compile(r"version does not exist|model[^.]*not found", re.IGNORECASE)
-_SECRETS = re.compile(r"\b(?:sk|r8|xi)[-_][\w*.-]{3,}|Bearer\s+\S+", re.IGNORECASE)
-_DATA_URI = re.compile(r"data:[\w/+.;=-]*,\S*")
-_URL = re.compile(r"(https?://[^\s/?#]+)[^\s]*")
 _SECONDS = re.compile(r"(?:resets in|available in|try again in|retry after:?)\s*~?\s*(\d+(?:\.\d+)?)\s*(ms|s)?")
 
 
 def classify_status(status: int, text: str = "") -> ErrorKind:
-    """What an HTTP answer of 400 and over means; `text` is what the provider said with it."""
+    """What an HTTP response with an error status means.
+
+    Args:
+        status: 400 or more.
+        text: The provider's message, which distinguishes errors that share a status.
+    """
     if status >= 500:
         return ErrorKind.OVERLOADED
     kind = _BY_STATUS.get(status, ErrorKind.FAILED)
@@ -56,42 +56,51 @@ def classify_status(status: int, text: str = "") -> ErrorKind:
 
 
 def classify_message(text: str) -> ErrorKind:
-    """What a failed piece of work's own error text means; anything unknown is FAILED."""
-    for kind, words in _BY_MESSAGE:
-        if re.search(words, text, re.IGNORECASE):
+    """What the error message of failed work means; anything unknown is FAILED."""
+    for kind, pattern in _BY_MESSAGE:
+        if re.search(pattern, text, re.IGNORECASE):
             return kind
     return ErrorKind.FAILED
 
 
-def sanitize(text: str) -> str:
-    """A provider's words fit for a log: short, one line, with no key and no more of a URL than its host."""
-    text = _DATA_URI.sub("data:…", " ".join(text.split()))
-    text = _URL.sub(r"\1/…", _SECRETS.sub("…", text))
-    return text if len(text) <= MAX_DETAIL_LENGTH else text[: MAX_DETAIL_LENGTH - 1] + "…"
-
-
 def parse_retry_after(headers: Mapping[str, str], text: str = "") -> float | None:
-    """How long a 429 asks us to wait: by its Retry-After (seconds or a date), else by its words."""
+    """How long a response asks us to wait.
+
+    Args:
+        headers: The response's, with `Retry-After` in seconds or as a date:
+            https://developer.mozilla.org/en-US/docs/Web/HTTP/Reference/Headers/Retry-After
+        text: The provider's message, which is searched where there is no such header.
+
+    Returns:
+        Seconds, or None where it does not say.
+    """
     value = headers.get("retry-after", "").strip()
     if re.fullmatch(r"\d+(\.\d+)?", value):
         return float(value)
     if value:
         try:
-            moment = parsedate_to_datetime(value)
+            retry_at = parsedate_to_datetime(value)
         except ValueError:
             return None
-        return max(0.0, (moment.astimezone(UTC) - datetime.now(UTC)).total_seconds())
-    said = _SECONDS.search(text.lower())
-    if said is None:
+        return max(0.0, (retry_at.astimezone(UTC) - datetime.now(UTC)).total_seconds())
+    match = _SECONDS.search(text.lower())
+    if match is None:
         return None
-    return float(said[1]) / (1000 if said[2] == "ms" else 1)
+    return float(match[1]) / (1000 if match[2] == "ms" else 1)
 
 
 def error_from_response(provider: str, status: int, text: str, headers: Mapping[str, str]) -> ProviderError:
-    """The error for an HTTP answer of 400 and over."""
+    """The error for an HTTP response.
+
+    Args:
+        provider: The provider's name, for the log.
+        status: 400 or more.
+        text: The provider's message.
+        headers: The response's.
+    """
     kind = classify_status(status, text)
-    said = sanitize(text)
+    message = redact_line(text)
     if status in {401, 403}:
-        said = f"the API key was refused, check it in the settings; {said}"
+        message = f"the API key was refused, check it in the settings; {message}"
     wait = parse_retry_after(headers, text) if status in {429, 503} else None
-    return ProviderError(kind, f"{provider} answered {status}: {said}", retry_after=wait)
+    return ProviderError(kind, f"{provider} answered {status}: {message}", retry_after=wait)

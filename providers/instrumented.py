@@ -1,4 +1,4 @@
-"""Any provider, with each of its calls told to somebody who counts them."""
+"""Counts and times the calls of any provider."""
 
 import inspect
 import time
@@ -8,20 +8,27 @@ from typing import Any, TypeVar, cast
 from providers.protocols import Prediction, ProviderError
 
 CallRecorder = Callable[[str, str, str, float], None]
-"""Told of each call: the provider's name, the method, the kind of error or nothing, and its seconds."""
+"""Records a call: the provider's name, the method, the kind of error or an empty text, and its seconds."""
 
 P = TypeVar("P")
 
 
 def instrumented(provider: P, recorder: CallRecorder) -> P:
-    """The same provider. Work that the provider says has failed counts as an error of the call that said so."""
+    """The same provider, whose calls are recorded.
+
+    A prediction that has failed counts as an error of the call that reported it.
+
+    Args:
+        provider: Any provider. All its methods but `close` are recorded, if they are asynchronous.
+        recorder: Called after each call.
+    """
     return cast("P", _Instrumented(provider, recorder))
 
 
 class _Instrumented:
-    def __init__(self, provider: Any, record: CallRecorder) -> None:
+    def __init__(self, provider: Any, recorder: CallRecorder) -> None:
         self._provider = provider
-        self._record = record
+        self._recorder = recorder
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._provider, name)
@@ -41,7 +48,7 @@ class _Instrumented:
                 error = "unexpected"
                 raise
             finally:
-                self._record(self._provider.name, name, error, time.perf_counter() - started)
+                self._recorder(self._provider.name, name, error, time.perf_counter() - started)
             return answer
 
         setattr(self, name, call)

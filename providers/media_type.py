@@ -1,4 +1,4 @@
-"""What kind of file some bytes are, told from the bytes and not from a name."""
+"""The kind of a file, by its first bytes and not by its name."""
 
 _SIGNATURES = (
     (b"\x89PNG\r\n\x1a\n", "image/png"),
@@ -17,7 +17,7 @@ _BY_FTYP = {b"M4A ": "audio/mp4", b"qt  ": "video/quicktime", b"heic": "image/he
 
 
 def detect_media_type(data: bytes) -> str:
-    """The MIME type, or `application/octet-stream`."""
+    """The MIME type of a file, or `application/octet-stream` where it is unknown."""
     if data[:4] == b"RIFF":
         return _BY_RIFF.get(data[8:12], "application/octet-stream")
     if data[4:8] == b"ftyp":

@@ -8,4 +8,5 @@ import httpx
 
 @cache
 def ssl_context() -> ssl.SSLContext:
+    """The context, made at the first call."""
     return httpx.create_ssl_context()

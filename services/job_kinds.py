@@ -1,4 +1,4 @@
-"""Every kind of job by its id: what people order, and errands."""
+"""All kinds of jobs: the services that users order, and the internal jobs."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -14,4 +14,6 @@ from services.notifications import notices as notification
 INTERNAL_JOBS: Final[Mapping[str, InternalJobSpec]] = {
     spec.id: spec for module in (payment, notification, broadcast, game) for spec in module.INTERNAL_JOBS
 }
+"""Internal jobs by id; bot/app.py says what runs each."""
 JOB_KINDS: Final[Mapping[str, ServiceSpec | InternalJobSpec]] = {**SERVICES, **INTERNAL_JOBS}
+"""All of them by id, which is the `service` of their jobs."""

@@ -5,94 +5,97 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import asyncpg
-from aiogram.exceptions import TelegramAPIError
 from aiohttp import web
 
 from providers.protocols import ProviderError
+from services.generation.context import Providers
 from services.generation.registry import SERVICES
 from services.jobs.routing import PlanRouter
-from services.messaging.app_context import AppContext
-from storage.pool import DATABASE_UNAVAILABLE
+from services.messaging.bots import Bots
+from storage.pool import Pool
 
 _CHECK_SECONDS = 3.0
 _CACHE_SECONDS = 5.0
 _PROVIDER_CACHE_SECONDS = 30.0
 
-Check = Callable[[], Awaitable[str]]
-"""Gives `ok`, or says what is wrong."""
+_Check = Callable[[], Awaitable[object]]
+"""Asks a part of the system; any error says that it is unavailable."""
 
 
 class Health:
-    """The parts are asked side by side, each with a deadline, and an answer is kept for some seconds."""
+    """Checks all parts at the same time, each with a deadline, and keeps every answer for some seconds.
 
-    def __init__(self, app_context: AppContext, plans: PlanRouter, plan_a_state: Callable[[], str]) -> None:
-        self._app_context = app_context
-        self._plans = plans
-        self._plan_a_state = plan_a_state
+    Args:
+        db: The database.
+        bots: Telegram is asked with each of them.
+        providers: The AI APIs, of which the media provider is asked.
+        router: Which plan orders go to, and whether Inngest is available.
+    """
+
+    def __init__(self, db: Pool, bots: Bots, providers: Providers, router: PlanRouter) -> None:
+        self._db = db
+        self._bots = bots
+        self._providers = providers
+        self._router = router
         self._database = _CachedCheck(self._check_database, 1.0)
         self._telegram = _CachedCheck(self._check_telegram, _CACHE_SECONDS)
-        self._provider = _CachedCheck(self._check_provider, _PROVIDER_CACHE_SECONDS)
+        self._provider = _CachedCheck(providers.media.check, _PROVIDER_CACHE_SECONDS)
 
     def add_routes(self, app: web.Application) -> None:
+        """Serve `/health` and `/health/live`."""
         app.router.add_get("/health", self._health)
         app.router.add_get("/health/live", self._live)
 
-    async def _live(self, request: web.Request) -> web.Response:
-        return web.json_response({"status": "ok"})
-
     async def report(self) -> dict[str, Any]:
-        """What `/health` answers: `status` is `ok` where orders can be served."""
+        """What `/health` answers, as JSON.
+
+        Returns:
+            `status` is `ok` where orders can be served. Each part is `ok`, or `away: ` and a reason without secrets.
+        """
         database, telegram, provider = await asyncio.gather(
             self._database.result(), self._telegram.result(), self._provider.result()
         )
-        inngest = self._plan_a_state()
-        modes = {service: self._plans.mode(service) for service in SERVICES}
-        some_plan = self._plans.plan_a.healthy or any(mode != "a" for mode in modes.values())
+        router, providers = self._router, self._providers
+        some_plan = router.plan_a.healthy or any(router.mode(service) != "a" for service in SERVICES)
         serving = (database, telegram, provider) == ("ok", "ok", "ok") and some_plan
         return {
             "status": "ok" if serving else "not serving",
             "database": database,
             "telegram": telegram,
-            "inngest": inngest,
+            "inngest": router.plan_a.state,
             "providers": {
-                "media": {"name": self._app_context.providers.media.name, "state": provider},
-                "voices": {"name": self._app_context.providers.voices.name},
-                "words": {"name": self._app_context.providers.text.name},
-                "moderation": {"name": self._app_context.providers.moderation.name},
+                "media": {"name": providers.media.name, "state": provider},
+                "voices": {"name": providers.voices.name},
+                "words": {"name": providers.text.name},
+                "moderation": {"name": providers.moderation.name},
             },
-            "plan": {service: self._plans.choose_plan(service) for service in modes},
+            "plan": {service: router.choose_plan(service) for service in SERVICES},
         }
 
     async def _health(self, request: web.Request) -> web.Response:
         body = await self.report()
         return web.json_response(body, status=200 if body["status"] == "ok" else 503)
 
-    async def _check_database(self) -> str:
-        try:
-            await self._app_context.db.fetchval("SELECT 1")
-        except (*DATABASE_UNAVAILABLE, asyncpg.PostgresError) as error:
-            return f"away: {type(error).__name__}"
-        return "ok"
+    async def _live(self, request: web.Request) -> web.Response:
+        return web.json_response({"status": "ok"})
 
-    async def _check_telegram(self) -> str:
-        try:
-            for bot in self._app_context.bots.values():
-                await bot.get_me(request_timeout=int(_CHECK_SECONDS))
-        except TelegramAPIError as error:
-            return f"away: {type(error).__name__}"
-        return "ok"
+    async def _check_database(self) -> None:
+        await self._db.fetchval("SELECT 1")
 
-    async def _check_provider(self) -> str:
-        try:
-            await self._app_context.providers.media.check()
-        except ProviderError as error:
-            return f"away: {error.kind}"
-        return "ok"
+    async def _check_telegram(self) -> None:
+        for bot in self._bots.by_name.values():
+            await bot.get_me(request_timeout=int(_CHECK_SECONDS))
 
 
 class _CachedCheck:
-    def __init__(self, check: Check, seconds: float) -> None:
+    """A check whose result is kept.
+
+    Args:
+        check: The check.
+        seconds: How long a result is kept.
+    """
+
+    def __init__(self, check: _Check, seconds: float) -> None:
         self._check = check
         self._seconds = seconds
         self._result = ""
@@ -100,11 +103,20 @@ class _CachedCheck:
         self._lock = asyncio.Lock()
 
     async def result(self) -> str:
+        """`ok`, or `away: ` and why. Callers at the same time share one check."""
         async with self._lock:
             if time.monotonic() - self._checked_at >= self._seconds:
-                try:
-                    self._result = await asyncio.wait_for(self._check(), _CHECK_SECONDS)
-                except TimeoutError:
-                    self._result = f"away: no answer within {_CHECK_SECONDS:.0f} s"
+                self._result = await self._run()
                 self._checked_at = time.monotonic()
             return self._result
+
+    async def _run(self) -> str:
+        try:
+            async with asyncio.timeout(_CHECK_SECONDS) as deadline:
+                await self._check()
+        except ProviderError as error:
+            return f"away: {error.kind}"
+        except Exception as error:  # noqa: BLE001 - whatever it is, this part does not answer as it must
+            reason = f"no answer within {_CHECK_SECONDS:.0f} s" if deadline.expired() else type(error).__name__
+            return f"away: {reason}"
+        return "ok"

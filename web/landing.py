@@ -10,11 +10,19 @@ _TEMPLATES = Path(__file__).with_name("templates")
 
 
 class Landing:
+    """The page of links.
+
+    Args:
+        sandbox: Whether this process serves the sandbox's chat, and its dashboard without a login.
+        inngest_url: Where Inngest's own pages are; None where there are none.
+    """
+
     def __init__(self, *, sandbox: bool, inngest_url: str | None) -> None:
         self._sandbox = sandbox
         self._inngest_url = inngest_url
 
     def add_routes(self, app: web.Application) -> None:
+        """Serve the page at `/`."""
         aiohttp_jinja2.setup(app, loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True)
         app.router.add_get("/", self._page)
 

@@ -1,4 +1,4 @@
-"""`/metrics` for Prometheus: what this process has counted, and what stands in the database now."""
+"""`/metrics` for Prometheus: what this process has counted, and what the database holds now."""
 
 import asyncio
 import hmac
@@ -15,8 +15,7 @@ from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamil
 from services.core.metrics import REGISTRY, initialize_counters
 from services.jobs.routing import MODES, PlanRouter
 from services.jobs.worker import Worker
-from services.messaging.app_context import AppContext
-from storage.pool import DATABASE_UNAVAILABLE
+from storage.pool import DATABASE_UNAVAILABLE, Pool
 from storage.reports.metrics import DatabaseMetrics, MetricsReader
 
 _CACHE_SECONDS: Final = 1.0
@@ -25,30 +24,41 @@ _FORBIDDEN_TEXT: Final = "In production METRICS_TOKEN has to be set, and sent as
 
 
 class Metrics:
-    """`token` has to be sent where it is set. Without one, `open_to_all` says whether anybody is answered."""
+    """The page.
+
+    Args:
+        db: The database.
+        router: The modes, and Inngest's health.
+        worker: Plan B's jobs in this process.
+        token: What a request has to send as its bearer token; empty for none.
+        allow_anonymous: Whether requests are answered where there is no token.
+    """
 
     def __init__(
-        self,
-        app_context: AppContext,
-        plans: PlanRouter,
-        worker: Worker,
-        *,
-        token: str = "",
-        allow_anonymous: bool = True,
+        self, db: Pool, router: PlanRouter, worker: Worker, *, token: str = "", allow_anonymous: bool = True
     ) -> None:
-        self._db = app_context.db
-        self._plans = plans
+        self._db = db
+        self._router = router
         self._worker = worker
         self._token = token
         self._allow_anonymous = allow_anonymous
         self._reader = MetricsReader()
-        self._gauges: DatabaseMetrics | None = None
+        self._database_metrics: DatabaseMetrics | None = None
         self._read_at = float("-inf")
         self._lock = asyncio.Lock()
-        initialize_counters(plans.services)
+        initialize_counters(router.services)
 
     def add_routes(self, app: web.Application) -> None:
+        """Serve `/metrics`."""
         app.router.add_get("/metrics", self._metrics)
+
+    def collect(self) -> Iterator[Metric]:
+        """All metrics, as prometheus_client asks a collector for them."""
+        yield from REGISTRY.collect()
+        yield from self._process_metrics()
+        metrics = self._database_metrics
+        yield _gauge("diptych_database_up", "Whether the database answers within a second", metrics is not None)
+        yield from _database_metrics(metrics, self._router.services)
 
     async def _metrics(self, request: web.Request) -> web.Response:
         if self._token:
@@ -62,7 +72,7 @@ class Metrics:
         return web.Response(body=encode(self), headers={"Content-Type": content_type})
 
     async def _refresh(self) -> None:
-        """Read the gauges anew, unless that was done a moment ago. Without the database there are none."""
+        """Read the database's numbers, unless that was done a moment ago. While it is unavailable there are none."""
         async with self._lock:
             if time.monotonic() - self._read_at < _CACHE_SECONDS:
                 return
@@ -71,23 +81,15 @@ class Metrics:
                     asyncio.timeout(_READ_TIMEOUT_SECONDS),
                     self._db.acquire(timeout=_READ_TIMEOUT_SECONDS) as connection,
                 ):
-                    self._gauges = await self._reader.read(connection)
+                    self._database_metrics = await self._reader.read(connection)
             except (*DATABASE_UNAVAILABLE, asyncpg.PostgresError) as error:
-                logger.warning("/metrics is without the database's numbers: {}", type(error).__name__)
-                self._gauges = None
+                logger.warning("metrics of the database cannot be read: {}", type(error).__name__)
+                self._database_metrics = None
             self._read_at = time.monotonic()
 
-    def collect(self) -> Iterator[Metric]:
-        """Everything, as prometheus_client asks for it."""
-        yield from REGISTRY.collect()
-        yield from self._process_metrics()
-        yield _gauge(
-            "diptych_database_up", "Whether the database answers within a second", self._gauges is not None
-        )
-        yield from _database_metrics(self._gauges, self._plans.services)
-
     def _process_metrics(self) -> Iterator[Metric]:
-        plan_a, pool, worker = self._plans.plan_a, self._db, self._worker
+        router, pool, worker = self._router, self._db, self._worker
+        plan_a = router.plan_a
         yield _gauge("diptych_plan_a_healthy", "Whether this process sends orders to Inngest", plan_a.healthy)
         yield _gauge(
             "diptych_plan_a_since_timestamp_seconds", "When that last changed, Unix time", plan_a.since.timestamp()
@@ -98,9 +100,9 @@ class Metrics:
         state.add_metric([plan_a.state.partition(":")[0]], 1)
         yield state
         modes = GaugeMetricFamily("diptych_service_mode", "1 for each service's mode", labels=["service", "mode"])
-        for service in self._plans.services:
+        for service in router.services:
             for mode in MODES:
-                modes.add_metric([service, mode], self._plans.mode(service) == mode)
+                modes.add_metric([service, mode], router.mode(service) == mode)
         yield modes
         yield _gauge("diptych_plan_b_in_flight", "Jobs that this process runs on Plan B", worker.in_flight)
         yield _gauge("diptych_plan_b_free_slots", "Jobs that it could run besides", max(0, worker.free_slots))
@@ -114,8 +116,8 @@ def _gauge(name: str, documentation: str, value: float) -> GaugeMetricFamily:
     return GaugeMetricFamily(name, documentation, value=float(value))
 
 
-def _database_metrics(gauges: DatabaseMetrics | None, services: Sequence[str]) -> Iterator[Metric]:
-    """The same in every process; so take one of them, and not their sum."""
+def _database_metrics(metrics: DatabaseMetrics | None, services: Sequence[str]) -> Iterator[Metric]:
+    """The same in every process, so take one of them and not their sum."""
     job_labels = ["service", "plan"]
     jobs = GaugeMetricFamily(
         "diptych_jobs_open", "Orders that are queued or running", labels=[*job_labels, "state"]
@@ -129,26 +131,26 @@ def _database_metrics(gauges: DatabaseMetrics | None, services: Sequence[str]) -
     )
     incidents = GaugeMetricFamily("diptych_incident_open", "1 for each incident that is open", labels=["kind"])
     fallbacks = CounterMetricFamily(
-        "diptych_fallbacks", "Orders that went to Plan B because Inngest was away", labels=["service"]
+        "diptych_fallbacks", "Orders that went to Plan B because Inngest was unavailable", labels=["service"]
     )
     takeovers = CounterMetricFamily(
         "diptych_takeovers", "Orders that another worker took over", labels=["service"]
     )
     ledger = GaugeMetricFamily("diptych_ledger_stars", "Sum of an account's postings", labels=["account"])
-    if gauges:
-        for group in gauges.open_orders:
+    if metrics:
+        for group in metrics.open_orders:
             jobs.add_metric([group.service, group.plan, "running"], group.running)
             jobs.add_metric([group.service, group.plan, "queued"], group.queued)
             if group.oldest:
                 oldest.add_metric([group.service, group.plan], max(0.0, time.time() - group.oldest.timestamp()))
-        outbox.add_metric([], gauges.unpublished.orders)
-        internal.add_metric([], gauges.unpublished.internal_jobs)
-        for kind in gauges.incidents:
+        outbox.add_metric([], metrics.unpublished.orders)
+        internal.add_metric([], metrics.unpublished.internal_jobs)
+        for kind in metrics.incidents:
             incidents.add_metric([kind], 1)
-        for service in {*services, *(service for _, service in gauges.recoveries)}:
-            # From 0 on: Prometheus does not see a counter grow that begins with its first event.
-            fallbacks.add_metric([service], gauges.recoveries.get(("fell_back", service), 0))
-            takeovers.add_metric([service], gauges.recoveries.get(("taken_over", service), 0))
-        for account, stars in gauges.ledger.items():
-            ledger.add_metric([account], stars)
+        for service in {*services, *(service for _, service in metrics.recoveries)}:
+            # From 0 on: Prometheus sees no increase in a counter that starts with its first event.
+            fallbacks.add_metric([service], metrics.recoveries.get(("fell_back", service), 0))
+            takeovers.add_metric([service], metrics.recoveries.get(("taken_over", service), 0))
+        for account, credits in metrics.ledger.items():
+            ledger.add_metric([account], credits)
     yield from (jobs, oldest, outbox, internal, incidents, fallbacks, takeovers, ledger)

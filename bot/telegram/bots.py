@@ -1,64 +1,73 @@
-"""The bots, and how their calls keep Telegram's limits."""
+"""The bots of the settings, each with a session that keeps Telegram's limits, and a second one for broadcasts."""
 
-import asyncio
 from collections.abc import Mapping
+from typing import Final
 
 from aiogram import Bot
 from aiogram.client.default import DefaultBotProperties
 from aiogram.client.session.aiohttp import AiohttpSession
-from aiogram.client.session.middlewares.base import BaseRequestMiddleware, NextRequestMiddlewareType
 from aiogram.client.telegram import PRODUCTION, TelegramAPIServer
 from aiogram.enums import ParseMode
-from aiogram.exceptions import TelegramRetryAfter
-from aiogram.methods import AnswerPreCheckoutQuery, GetUpdates, Response, TelegramMethod
-from aiogram.methods.base import TelegramType
-from aiogram.types import LinkPreviewOptions, Message
-from loguru import logger
+from aiogram.types import LinkPreviewOptions
 
-from bot.telegram.call_metrics import CallMetricsMiddleware
+from bot.telegram.session import CallMetricsMiddleware, RateLimitMiddleware, RetryAfterMiddleware
+from services.messaging.rate_limiter import MESSAGES_PER_SECOND, RateLimiter
 
-_RESPONSE_MODELS = (Response[Message], Response[bool], Response[Message | bool])
-"""Held for ever: pydantic forgets a generic model that nobody holds, and aiogram would have it built again."""
-_MAX_RETRY_AFTER = 30
+_TIMEOUT_SECONDS: Final = 60.0
+_BROADCAST_CONNECTIONS: Final = 300
+_BROADCAST_TIMEOUT_SECONDS: Final = 15.0
 
 
-_EXEMPT_METHODS = (GetUpdates, AnswerPreCheckoutQuery)
-"""What no 429 of another call holds up: it sends nothing to a chat, and a payment waits for 10 s at most."""
-
-
-class RetryAfterMiddleware(BaseRequestMiddleware):
-    """When Telegram answers 429, every call of this bot waits as long as it said, then the call is made again."""
-
-    def __init__(self) -> None:
-        self._until = 0.0
-
-    async def __call__(
-        self, make_request: NextRequestMiddlewareType[TelegramType], bot: Bot, method: TelegramMethod[TelegramType]
-    ) -> Response[TelegramType]:
-        loop = asyncio.get_running_loop()
-        if (wait := self._until - loop.time()) > 0 and not isinstance(method, _EXEMPT_METHODS):
-            await asyncio.sleep(wait)
-        try:
-            return await make_request(bot, method)
-        except TelegramRetryAfter as error:
-            self._until = max(self._until, loop.time() + error.retry_after)
-            logger.warning("{}: Telegram asks to wait {} s", type(method).__name__, error.retry_after)
-            if error.retry_after > _MAX_RETRY_AFTER:
-                raise
-            await asyncio.sleep(error.retry_after)
-            return await make_request(bot, method)
+def _server(api_url: str) -> TelegramAPIServer:
+    return TelegramAPIServer.from_base(api_url) if api_url else PRODUCTION
 
 
 def create_bots(tokens: Mapping[str, str], api_url: str) -> dict[str, Bot]:
-    """A bot for each token, by name. `api_url` is another Bot API server's, or empty for Telegram's own."""
-    server = TelegramAPIServer.from_base(api_url) if api_url else PRODUCTION
+    """The bots that answer users.
+
+    Args:
+        tokens: Each bot's token, by the bot's name in the settings.
+        api_url: The URL of another Bot API server; empty for Telegram's own.
+
+    Returns:
+        The bots by name. They write HTML without link previews. Their sessions have to be closed.
+    """
+    properties = DefaultBotProperties(parse_mode=ParseMode.HTML, link_preview=LinkPreviewOptions(is_disabled=True))
     bots = {}
     for name, token in tokens.items():
-        session = AiohttpSession(api=server, timeout=60)
+        session = AiohttpSession(api=_server(api_url), timeout=_TIMEOUT_SECONDS)
         session.middleware(RetryAfterMiddleware())
         session.middleware(CallMetricsMiddleware())
-        properties = DefaultBotProperties(
-            parse_mode=ParseMode.HTML, link_preview=LinkPreviewOptions(is_disabled=True)
-        )
         bots[name] = Bot(token, session=session, default=properties)
     return bots
+
+
+def create_broadcast_bots(bots: Mapping[str, Bot], api_url: str) -> dict[str, Bot]:
+    """The same bots with connections of their own, so that no answer to a user waits behind a broadcast.
+
+    They do not wait out a 429 themselves: it concerns everything that a broadcast sends, so the broadcast does.
+
+    Args:
+        bots: The bots that answer users, by name.
+        api_url: The URL of another Bot API server; empty for Telegram's own.
+
+    Returns:
+        A second bot for each, by name. Their sessions have to be closed.
+    """
+    broadcast_bots = {}
+    for name, bot in bots.items():
+        session = AiohttpSession(
+            api=_server(api_url), limit=_BROADCAST_CONNECTIONS, timeout=_BROADCAST_TIMEOUT_SECONDS
+        )
+        session.middleware(CallMetricsMiddleware())
+        broadcast_bots[name] = Bot(bot.token, session=session, default=bot.default)
+    return broadcast_bots
+
+
+def create_rate_limiters(bots: Mapping[str, Bot]) -> dict[str, RateLimiter]:
+    """A rate limiter for each bot's broadcasts, by name, which also counts what these bots send from now on."""
+    rate_limiters = {}
+    for name, bot in bots.items():
+        rate_limiters[name] = rate_limiter = RateLimiter(MESSAGES_PER_SECOND)
+        bot.session.middleware(RateLimitMiddleware(rate_limiter))
+    return rate_limiters

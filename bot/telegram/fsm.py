@@ -1,4 +1,4 @@
-"""aiogram's FSM over Postgres: conversations survive a restart and are the same in every process."""
+"""aiogram's conversation states in PostgreSQL: they survive a restart and are the same in every process."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,30 +6,44 @@ from typing import Any
 from aiogram.fsm.state import State
 from aiogram.fsm.storage.base import DEFAULT_DESTINY, BaseStorage, StateType, StorageKey
 
-from storage import conversations as fsm
+from storage import conversations
+from storage.conversations import ConversationKey
 from storage.pool import Pool
 
 
 class PostgresStorage(BaseStorage):
+    """Keeps each conversation's state and data in a row of its own.
+
+    Args:
+        db: The connection pool, which stays open when the storage is closed.
+    """
+
     def __init__(self, db: Pool) -> None:
         self._db = db
 
     async def set_state(self, key: StorageKey, state: StateType = None) -> None:
-        await fsm.set_state(self._db, _conversation_key(key), state.state if isinstance(state, State) else state)
+        """Set where a conversation stands; None for nowhere."""
+        name = state.state if isinstance(state, State) else state
+        await conversations.set_state(self._db, _conversation_key(key), name)
 
     async def get_state(self, key: StorageKey) -> str | None:
-        return (await fsm.get_conversation(self._db, _conversation_key(key)))[0]
+        """Where a conversation stands."""
+        state, _ = await conversations.get_conversation(self._db, _conversation_key(key))
+        return state
 
     async def set_data(self, key: StorageKey, data: Mapping[str, Any]) -> None:
-        await fsm.set_data(self._db, _conversation_key(key), dict(data))
+        """Replace a conversation's data, which must be JSON."""
+        await conversations.set_data(self._db, _conversation_key(key), dict(data))
 
     async def get_data(self, key: StorageKey) -> dict[str, Any]:
-        return (await fsm.get_conversation(self._db, _conversation_key(key)))[1]
+        """A conversation's data; empty where it has none."""
+        _, data = await conversations.get_conversation(self._db, _conversation_key(key))
+        return data
 
     async def close(self) -> None:
-        """The pool belongs to the process."""
+        """Nothing to close: the pool belongs to the process."""
 
 
-def _conversation_key(key: StorageKey) -> fsm.ConversationKey:
+def _conversation_key(key: StorageKey) -> ConversationKey:
     parts = (key.thread_id, key.business_connection_id, key.destiny if key.destiny != DEFAULT_DESTINY else None)
     return key.bot_id, key.chat_id, key.user_id, ":".join(str(part) for part in parts if part)

@@ -1,8 +1,8 @@
-"""Groups: the bot speaks only when it is spoken to, and then says where it can be talked to. It is as silent to
-everything else, and nothing that is said in a group touches anybody's own conversation with it."""
+"""Group chats: the bot answers only when it is addressed, and then with a link to its private chat.
 
-import asyncio
-from collections import OrderedDict
+Everything else that is written in a group is ignored, and nothing in a group touches a user's own conversation.
+"""
+
 from typing import Final
 
 from aiogram import Bot
@@ -17,19 +17,20 @@ from aiogram.types import (
     Update,
     User,
 )
+from cachetools import TTLCache
 from loguru import logger
 
 from services.core.i18n import Texts
 
 _GROUP_CHAT_TYPES: Final = (ChatType.GROUP, ChatType.SUPERGROUP)
 _ANSWER_INTERVAL_SECONDS: Final = 3.0
-"""A group gets at most 20 messages a minute:
+"""A bot may send at most 20 messages per minute to a group:
 https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this"""
 _MAX_REMEMBERED_GROUPS: Final = 10_000
 
 
-def is_addressed(message: Message, me: User) -> bool:
-    """Whether a message means this bot: a command with its name, a mention of it, or a reply to it."""
+def _is_addressed(message: Message, me: User) -> bool:
+    """Whether a message is meant for this bot: a command with its name, a mention of it, or a reply to it."""
     if message.from_user is not None and message.from_user.is_bot and message.sender_chat is None:
         return False
     replied = message.reply_to_message
@@ -49,29 +50,31 @@ def _mentions_bot(entity: MessageEntity, text: str, me: User) -> bool:
 
 
 class Groups:
-    """Answers where a bot is spoken to in a group, at most once in three seconds."""
+    """Answers messages in groups that are meant for a bot, at most one every three seconds in each group.
+
+    Args:
+        texts: The answer, in the language of the message's sender.
+    """
 
     def __init__(self, texts: Texts) -> None:
         self._texts = texts
-        self._answered: OrderedDict[tuple[int, int], float] = OrderedDict()
+        self._answered: TTLCache[tuple[int, int], bool] = TTLCache(
+            _MAX_REMEMBERED_GROUPS, _ANSWER_INTERVAL_SECONDS
+        )
 
     async def process(self, bot: Bot, update: Update) -> None:
+        """Answer an update that is not a user's own, if it is a message in a group that is meant for the bot.
+
+        A refusal of Telegram is logged: the bot may not be allowed to write in that group.
+        """
         message = update.message
         if message is None or message.chat.type not in _GROUP_CHAT_TYPES:
             return
         me = await bot.me()
-        if is_addressed(message, me) and self._may_answer(bot.id, message.chat.id):
+        key = (bot.id, message.chat.id)
+        if key not in self._answered and _is_addressed(message, me):
+            self._answered[key] = True
             await self._answer(bot, message, me)
-
-    def _may_answer(self, bot_id: int, chat_id: int) -> bool:
-        now, key = asyncio.get_running_loop().time(), (bot_id, chat_id)
-        if now - self._answered.get(key, -_ANSWER_INTERVAL_SECONDS) < _ANSWER_INTERVAL_SECONDS:
-            return False
-        self._answered[key] = now
-        self._answered.move_to_end(key)
-        if len(self._answered) > _MAX_REMEMBERED_GROUPS:
-            self._answered.popitem(last=False)
-        return True
 
     async def _answer(self, bot: Bot, message: Message, me: User) -> None:
         language = self._texts.language_for(message.from_user.language_code if message.from_user else None)
@@ -86,5 +89,5 @@ class Groups:
                 reply_parameters=ReplyParameters(message_id=message.message_id, allow_sending_without_reply=True),
                 reply_markup=InlineKeyboardMarkup(inline_keyboard=[[start_button]]),
             )
-        except TelegramAPIError as error:  # the bot may not write in this group: nobody waits for it there
+        except TelegramAPIError as error:
             logger.info("group {} was not answered: {}", message.chat.id, error.message)

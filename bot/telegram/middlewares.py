@@ -1,71 +1,76 @@
-"""What every update passes on its way to a handler: who it is from, how fast they write, what went wrong."""
+"""What every update passes on its way to a handler: its context, the block, the throttle, and errors."""
 
-import asyncio
 import re
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Final
 
 from aiogram import BaseMiddleware
 from aiogram.dispatcher.middlewares.user_context import EVENT_CONTEXT_KEY
 from aiogram.exceptions import TelegramAPIError
 from aiogram.fsm.context import FSMContext
 from aiogram.fsm.storage.base import BaseStorage, StorageKey
-from aiogram.types import CallbackQuery, TelegramObject, Update
+from aiogram.types import TelegramObject, Update
 from aiolimiter import AsyncLimiter
+from cachetools import LRUCache, TTLCache
 from loguru import logger
 
-from handlers.context import UserContext, answer_callback
-from services.dispatch import OrderDispatcher
-from services.messaging.app_context import AppContext
+from handlers.context import AppContext, UserContext, answer_callback
 from services.messaging.telegram_errors import is_user_unreachable
 from storage.pool import DATABASE_UNAVAILABLE
 from storage.updates import ClaimedUpdate
 
 Handler = Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]]
-_MAX_REMEMBERED_USERS = 50_000
-_ALBUM_PHOTO_COST = 0.1
-"""What one photo of an album counts: ten of them are one thing that a person does."""
-_PUBLIC_COMMANDS = re.compile(r"/(support|paysupport|terms)(@\w+)?(\s|$)")
-"""Commands that answer everybody: Telegram asks for them. https://core.telegram.org/bots/payments-stars"""
-_NOTIFY_INTERVAL_SECONDS = 60.0
+_MAX_REMEMBERED_USERS: Final = 50_000
+_ALBUM_PHOTO_COST: Final = 0.1
+"""What one photo of an album counts as: the ten that an album may have are one thing that a user does."""
+_PUBLIC_COMMANDS: Final = re.compile(r"/(support|paysupport|terms)(@\w+)?(\s|$)")
+"""Commands that every user gets an answer to, as Telegram demands: https://core.telegram.org/bots/payments-stars"""
+_BLOCK_NOTICE_SECONDS: Final = 60.0
 
 
 class UserContextMiddleware(BaseMiddleware):
-    """Gives the handlers a `ctx` for the person, and the conversation: `state`, and `raw_state` as it arrived."""
+    """Gives the handlers `ctx`, the user; `state`, the conversation; and `raw_state`, its state on arrival.
 
-    def __init__(
-        self, studio: AppContext, dispatcher: OrderDispatcher, storage: BaseStorage, support_contact: str
-    ) -> None:
-        self._studio = studio
-        self._dispatcher = dispatcher
+    Args:
+        app: The parts of the app that handlers use.
+        storage: Keeps the conversations.
+        support_contact: Where users get help; empty for none.
+    """
+
+    def __init__(self, app: AppContext, storage: BaseStorage, support_contact: str) -> None:
+        self._app = app
         self._storage = storage
         self._support_contact = support_contact
         self._blocked = BlockedMiddleware()
 
     async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
+        """Build the context and go on: for a blocked user who is no admin, by way of BlockedMiddleware."""
         arrival: ClaimedUpdate = data["arrival"]
         user, bot, context = arrival.user, data["bot"], data[EVENT_CONTEXT_KEY]
-        assert user is not None  # noqa: S101 - the intake welcomes everybody who is new
+        assert user is not None  # noqa: S101 - UpdateProcessor registers new users before it feeds an update
         chat_id = context.chat.id if context.chat else user.id
-        data["ctx"] = UserContext(
-            self._studio, self._dispatcher, user, user.bot_name, chat_id, arrival.balance, self._support_contact
-        )
+        ctx = UserContext(self._app, user, user.bot_name, chat_id, arrival.balance, self._support_contact)
+        data["ctx"] = ctx
         data["state"] = FSMContext(self._storage, StorageKey(bot_id=bot.id, chat_id=chat_id, user_id=user.id))
         data["raw_state"] = arrival.state
-        if user.blocked and user.id not in self._studio.admins:
+        if user.blocked and not ctx.is_admin:
             return await self._blocked(handler, event, data)
         return await handler(event, data)
 
 
 class BlockedMiddleware(BaseMiddleware):
-    """Who is blocked by an admin is told so, at most once a minute. What they ask of support is answered, and what
-    they pay or paid goes its way: a payment is refused by its own handler, one that was made is theirs."""
+    """Stops updates of users that an admin has blocked, and tells them at most once per minute.
+
+    Commands about support and terms are answered as always. So is everything about payments: a payment is refused by
+    its own handler, and one that was made is credited.
+    """
 
     def __init__(self) -> None:
-        self._notified_at: OrderedDict[int, float] = OrderedDict()
+        self._notified: TTLCache[int, bool] = TTLCache(_MAX_REMEMBERED_USERS, _BLOCK_NOTICE_SECONDS)
 
     async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
+        """Call the handler for what passes, else answer with the notice."""
         if (
             not isinstance(event, Update)
             or _is_payment(event)
@@ -73,94 +78,106 @@ class BlockedMiddleware(BaseMiddleware):
             or _is_public_command(event)
         ):
             return await handler(event, data)
-        ctx: UserContext = data["ctx"]
-        callback, should_notify = event.callback_query, self._should_notify(ctx.user.id)
-        try:
-            if callback is not None:
-                await answer_callback(
-                    callback, ctx.t("blocked.told") if should_notify else None, alert=should_notify
-                )
-            elif should_notify:
-                await ctx.send(ctx.t("blocked.told"))
-        except TelegramAPIError as error:
-            logger.warning("person {} was not told of the block: {}", ctx.user.id, error.message)
+        await self._notify(data["ctx"], event)
         return None
 
-    def _should_notify(self, user_id: int) -> bool:
-        now = asyncio.get_running_loop().time()
-        if now - self._notified_at.get(user_id, -_NOTIFY_INTERVAL_SECONDS) < _NOTIFY_INTERVAL_SECONDS:
-            return False
-        self._notified_at[user_id] = now
-        self._notified_at.move_to_end(user_id)
-        if len(self._notified_at) > _MAX_REMEMBERED_USERS:
-            self._notified_at.popitem(last=False)
-        return True
+    async def _notify(self, ctx: UserContext, update: Update) -> None:
+        """Show the notice, unless it was shown a moment ago; a tapped button is released in any case."""
+        is_due = ctx.user.id not in self._notified
+        if is_due:
+            self._notified[ctx.user.id] = True
+        try:
+            if update.callback_query is not None:
+                await answer_callback(
+                    update.callback_query, ctx.t("blocked.told") if is_due else None, alert=is_due
+                )
+            elif is_due:
+                await ctx.send(ctx.t("blocked.told"))
+        except TelegramAPIError as error:
+            logger.warning("user {} was not notified of the block: {}", ctx.user.id, error.message)
+
+
+@dataclass
+class _Throttle:
+    """How much one user may still send, and whether they have been notified since they last sent too much."""
+
+    limiter: AsyncLimiter
+    notified: bool = False
 
 
 class ThrottleMiddleware(BaseMiddleware):
-    """At most `count` updates in `seconds` from one person; payments always pass. Tells them once."""
+    """Limits how many updates of one user are handled; payments always pass.
+
+    Args:
+        count: How many at once.
+        seconds: How long it takes until as many may come again.
+    """
 
     def __init__(self, count: int = 30, seconds: float = 10.0) -> None:
         self._count = count
         self._seconds = seconds
-        self._limits: OrderedDict[int, AsyncLimiter] = OrderedDict()
-        self._notified: set[int] = set()
+        self._throttles: LRUCache[int, _Throttle] = LRUCache(_MAX_REMEMBERED_USERS)
 
     async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
-        update, ctx = event, data["ctx"]
-        if not isinstance(update, Update) or _is_payment(update):
+        """Call the handler, or notify the user once that it was too much."""
+        if not isinstance(event, Update) or _is_payment(event):
             return await handler(event, data)
-        limit = self._limit(ctx.user.id)
-        cost = _ALBUM_PHOTO_COST if update.message and update.message.media_group_id else 1.0
-        if limit.has_capacity(cost):
-            await limit.acquire(cost)
-            self._notified.discard(ctx.user.id)
+        ctx: UserContext = data["ctx"]
+        throttle = self._throttle_of(ctx.user.id)
+        cost = _ALBUM_PHOTO_COST if event.message and event.message.media_group_id else 1.0
+        if throttle.limiter.has_capacity(cost):
+            await throttle.limiter.acquire(cost)
+            throttle.notified = False
             return await handler(event, data)
-        if update.callback_query is not None:
-            await answer_callback(update.callback_query, ctx.t("throttle"), alert=True)
-        elif ctx.user.id not in self._notified:
-            self._notified.add(ctx.user.id)
-            await ctx.say(ctx.t("throttle"))
+        if event.callback_query is not None:
+            await answer_callback(event.callback_query, ctx.t("throttle"), alert=True)
+        elif not throttle.notified:
+            throttle.notified = True
+            await ctx.send(ctx.t("throttle"))
         return None
 
-    def _limit(self, user_id: int) -> AsyncLimiter:
-        limit = self._limits.setdefault(user_id, AsyncLimiter(self._count, self._seconds))
-        self._limits.move_to_end(user_id)
-        while len(self._limits) > _MAX_REMEMBERED_USERS:
-            forgotten, _ = self._limits.popitem(last=False)
-            self._notified.discard(forgotten)
-        return limit
+    def _throttle_of(self, user_id: int) -> _Throttle:
+        throttle = self._throttles.get(user_id)
+        if throttle is None:
+            throttle = self._throttles[user_id] = _Throttle(AsyncLimiter(self._count, self._seconds))
+        return throttle
 
 
 class ErrorMiddleware(BaseMiddleware):
-    """Whatever a handler did not foresee is logged once, and the person is told. A database that is away is
-    let through: the update is then not done, and Telegram brings it again."""
+    """Logs what a handler did not foresee, once, and apologizes to the user.
+
+    An unavailable database is raised: the update is then not done, and Telegram delivers it again.
+    """
 
     async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
+        """Call the handler. Raises only what says that the database is unavailable."""
         try:
             return await handler(event, data)
         except DATABASE_UNAVAILABLE:
             raise
-        except Exception as error:  # noqa: BLE001 - the last fence before silence
-            update_id = event.update_id if isinstance(event, Update) else None
+        except Exception as error:  # noqa: BLE001 - without this the user would get no answer at all
+            update = event if isinstance(event, Update) else None
+            update_id = update.update_id if update else None
             ctx: UserContext = data["ctx"]
             if isinstance(error, TelegramAPIError):
-                logger.warning("update {} from {}: Telegram says {}", update_id, ctx.user.id, error.message)
+                logger.warning(
+                    "update {} of user {} failed at Telegram: {}", update_id, ctx.user.id, error.message
+                )
+                if is_user_unreachable(error):
+                    return None
             else:
-                logger.opt(exception=error).error("update {} from {} failed", update_id, ctx.user.id)
-            await self._notify(ctx, event, error)
+                logger.opt(exception=error).error("update {} of user {} failed", update_id, ctx.user.id)
+            await _apologize(ctx, update)
             return None
 
-    async def _notify(self, ctx: UserContext, event: TelegramObject, error: Exception) -> None:
-        if isinstance(error, TelegramAPIError) and is_user_unreachable(error):
-            return
-        try:
-            callback = event.callback_query if isinstance(event, Update) else None
-            if isinstance(callback, CallbackQuery):
-                await answer_callback(callback)
-            await ctx.send(ctx.t("failure.handler"))
-        except TelegramAPIError as send_error:
-            logger.warning("person {} could not be told: {}", ctx.user.id, send_error.message)
+
+async def _apologize(ctx: UserContext, update: Update | None) -> None:
+    try:
+        if update is not None and update.callback_query is not None:
+            await answer_callback(update.callback_query)
+        await ctx.send(ctx.t("failure.handler"))
+    except TelegramAPIError as error:
+        logger.warning("user {} got no answer to a failed update: {}", ctx.user.id, error.message)
 
 
 def _is_public_command(update: Update) -> bool:

@@ -1,6 +1,7 @@
 """Updates by long polling."""
 
 import asyncio
+from typing import Final
 
 from aiogram import Bot
 from aiogram.exceptions import TelegramAPIError
@@ -11,18 +12,25 @@ from bot.telegram.setup_calls import ALLOWED_UPDATES, RETRY_SECONDS, until_done
 from bot.telegram.update_processor import UpdateProcessor
 from services.core.background import BackgroundTasks
 
-_POLL_SECONDS = 25
-_UPDATE_SECONDS = 30.0
-_BATCH_WAIT_SECONDS = 0.3
+_POLL_SECONDS: Final = 25
+_REQUEST_TIMEOUT_SECONDS: Final = 60
+_UPDATE_SECONDS: Final = 30.0
+_BATCH_WAIT_SECONDS: Final = 0.3
 """How long the next updates wait for those before."""
 
 
 async def poll_updates(bot: Bot, update_processor: UpdateProcessor, background: BackgroundTasks) -> None:
-    """Fetch the bot's updates and take them in, for ever.
+    """Fetch a bot's updates and have them processed, until it is cancelled.
 
-    Telegram is told that an update is done only when all before it are, too: a process that dies in between gets
-    them again. One that takes long holds nobody up: until it is done, what came after it is asked for again and
-    again. At a stop, what was begun goes on in the background.
+    An update is confirmed to Telegram only when all updates before it are done as well, so a process that dies in
+    between gets them again. A slow update holds nothing up: until it is done, the updates after it are fetched again
+    and again, and recognized. When this is cancelled, updates that have begun go on in the background.
+
+    Args:
+        bot: The bot. Its webhook is removed first, as Telegram allows one way only:
+            https://core.telegram.org/bots/api#getupdates
+        update_processor: Processes the updates.
+        background: Where they are processed, 30 s each at most.
     """
     await until_done("deleteWebhook", lambda: bot.delete_webhook(drop_pending_updates=False))
     in_progress: dict[int, asyncio.Task[bool]] = {}
@@ -33,7 +41,7 @@ async def poll_updates(bot: Bot, update_processor: UpdateProcessor, background: 
                 offset=offset,
                 timeout=0 if in_progress else _POLL_SECONDS,
                 allowed_updates=ALLOWED_UPDATES,
-                request_timeout=60,
+                request_timeout=_REQUEST_TIMEOUT_SECONDS,
             )
         except TelegramAPIError as error:
             logger.warning("getUpdates: {}", error.message)
@@ -50,7 +58,15 @@ async def poll_updates(bot: Bot, update_processor: UpdateProcessor, background: 
 
 
 def _confirm_done(in_progress: dict[int, asyncio.Task[bool]], offset: int | None) -> tuple[int | None, bool]:
-    """Drop what is done, up to the first that is not. What to ask for next, and whether one has to come again."""
+    """Drop the updates that are done, up to the first that is not.
+
+    Args:
+        in_progress: The updates that have begun, by id; those that are dropped are removed.
+        offset: The first update that is not confirmed yet.
+
+    Returns:
+        The first update that is not confirmed now, and whether that one has to be delivered again.
+    """
     for update_id in sorted(in_progress):
         if not in_progress[update_id].done():
             break
@@ -65,7 +81,7 @@ async def _process(bot: Bot, update_processor: UpdateProcessor, update: Update) 
         async with asyncio.timeout(_UPDATE_SECONDS):
             return await update_processor.process(bot, update, sole_consumer=True)
     except TimeoutError:
-        logger.error("update {} was not handled within {} s", update.update_id, _UPDATE_SECONDS)
+        logger.error("update {} was not processed within {} s", update.update_id, _UPDATE_SECONDS)
         return True
     except Exception as error:  # noqa: BLE001 - one update must not stop the polling
         logger.opt(exception=error).error("update {} failed", update.update_id)

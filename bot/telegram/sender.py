@@ -1,15 +1,35 @@
-"""Who sent an update, where the bot has something to say to them: a person, in their private chat."""
+"""Who sent an update, where the bot has something to answer: a user, in their private chat."""
 
 from aiogram.enums import ChatType
 from aiogram.types import Chat, Update, User
 
+from services.core.i18n import Texts
+from storage.users.users import TelegramProfile
+
 
 def get_sender(update: Update) -> tuple[User | None, int | None]:
-    """The person and the chat; (None, None) for groups, channels, bots and updates of nobody."""
+    """Who sent an update.
+
+    Returns:
+        The user and the id of the chat to answer in, which is the user's own where the update names none; (None, None)
+        for groups, channels, other bots and updates without a sender.
+    """
     sender, chat = _sender_and_chat(update)
     if sender is None or sender.is_bot or (chat is not None and chat.type != ChatType.PRIVATE):
         return None, None
     return sender, chat.id if chat is not None else sender.id
+
+
+def to_profile(user: User, bot_name: str, texts: Texts) -> TelegramProfile:
+    """What Telegram reports about a user.
+
+    Args:
+        user: Telegram's user.
+        bot_name: The bot that they wrote to.
+        texts: Says which languages the bot speaks: the profile has one of these.
+    """
+    language = texts.language_for(user.language_code)
+    return TelegramProfile(user.id, bot_name, language, user.username, user.first_name)
 
 
 def _sender_and_chat(update: Update) -> tuple[User | None, Chat | None]:

@@ -1,23 +1,30 @@
-"""Calls that set a bot up: they are repeated until Telegram has accepted them."""
+"""Calls that set a bot up, repeated until Telegram has accepted them."""
 
-import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import Final
 
+import stamina
 from aiogram import Bot
 from aiogram.exceptions import TelegramAPIError
 from loguru import logger
 
-from services.admin.command_menu import build_commands
 from services.core.i18n import DEFAULT_LANGUAGE, Texts
+from services.messaging.command_menu import build_commands
 
-ALLOWED_UPDATES = ["message", "callback_query", "pre_checkout_query", "my_chat_member"]
-RETRY_SECONDS = 2.0
+ALLOWED_UPDATES: Final = ["message", "callback_query", "pre_checkout_query", "my_chat_member"]
+"""The only kinds of update that the bot asks for: https://core.telegram.org/bots/api#update"""
+
+RETRY_SECONDS: Final = 2.0
 
 
 async def announce_commands(bots: Mapping[str, Bot], texts: Texts) -> None:
-    """Put the commands into Telegram's menu, in every language; English for people of any other."""
+    """Set the commands in every bot's menu.
+
+    Args:
+        bots: The bots by name.
+        texts: The commands' descriptions. English is also set for users of a language that the bot does not speak.
+    """
     for bot in bots.values():
         for language in texts.languages:
             commands = build_commands(texts, language)
@@ -26,12 +33,27 @@ async def announce_commands(bots: Mapping[str, Bot], texts: Texts) -> None:
                 await until_done("setMyCommands", partial(bot.set_my_commands, commands, language_code=code))
 
 
-async def until_done(what: str, call: Any) -> None:
-    while True:
-        try:
+async def until_done(method: str, call: Callable[[], Awaitable[object]]) -> None:
+    """Make a call to Telegram again and again, every two seconds, until it succeeds.
+
+    Args:
+        method: What the log calls it.
+        call: Makes the call.
+    """
+
+    def is_refused(error: Exception) -> bool:
+        if not isinstance(error, TelegramAPIError):
+            return False
+        logger.warning("{} failed, retrying in {} s: {}", method, RETRY_SECONDS, error.message)
+        return True
+
+    async for attempt in stamina.retry_context(
+        on=is_refused,
+        attempts=None,
+        timeout=None,
+        wait_initial=RETRY_SECONDS,
+        wait_max=RETRY_SECONDS,
+        wait_jitter=0,
+    ):
+        with attempt:
             await call()
-        except TelegramAPIError as error:
-            logger.warning("{}: {}", what, error.message)
-            await asyncio.sleep(RETRY_SECONDS)
-        else:
-            return

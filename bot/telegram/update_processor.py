@@ -1,9 +1,10 @@
-"""Takes Telegram's updates in: each once, one person's in order, different people's side by side."""
+"""Processes Telegram's updates: each once, those of one user in order, those of different users concurrently."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import Final
 
 from aiogram import Bot, Dispatcher
 from aiogram.types import Update
@@ -11,23 +12,25 @@ from aiogram.types import User as TelegramUser
 from loguru import logger
 
 from bot.telegram.groups import Groups
-from bot.telegram.sender import get_sender
+from bot.telegram.sender import get_sender, to_profile
+from services.core.i18n import Texts
 from services.users.registration import UserRegistration
 from storage.pool import DATABASE_UNAVAILABLE, Pool
 from storage.updates import Claim, claim_update, finish_update, release_update
 
-STALE_CLAIM_SECONDS = 5.0
+_STALE_CLAIM_SECONDS: Final = 5.0
 """How long an update stays with a process that may have died while it handled it."""
 
 
 class KeyedLock:
-    """A lock for each person, kept only while somebody waits for it."""
+    """A lock for each key, which exists only while it is held or waited for."""
 
     def __init__(self) -> None:
         self._locks: dict[int, tuple[asyncio.Lock, int]] = {}
 
     @asynccontextmanager
     async def hold(self, key: int) -> AsyncIterator[None]:
+        """Hold the lock of this key. Locks are given in the order in which they were asked for."""
         lock, waiting = self._locks.get(key, (asyncio.Lock(), 0))
         self._locks[key] = (lock, waiting + 1)
         try:
@@ -42,43 +45,65 @@ class KeyedLock:
 
 
 class UpdateProcessor:
-    """`refunded` is told a charge's id when Telegram says that it was refunded: that message is nobody's."""
+    """Claims an update, finds out who sent it and hands it to the handlers.
+
+    Args:
+        db: The connection pool.
+        texts: What groups and new users read.
+        dispatcher: aiogram's dispatcher with all handlers.
+        user_registration: Registers new users.
+        bot_names: The bots' names in the settings, by Telegram's id.
+        on_refund: Called with a payment's charge id when Telegram reports that it was refunded. That message is not
+            a user's.
+    """
 
     def __init__(
         self,
         db: Pool,
+        texts: Texts,
         dispatcher: Dispatcher,
         user_registration: UserRegistration,
-        bot_names: dict[int, str],
+        bot_names: Mapping[int, str],
         on_refund: Callable[[str], Awaitable[None]],
     ) -> None:
-        self._on_refund = on_refund
         self._db = db
+        self._texts = texts
         self._dispatcher = dispatcher
         self._user_registration = user_registration
         self._bot_names = bot_names
+        self._on_refund = on_refund
         self._user_locks = KeyedLock()
-        self._groups = Groups(user_registration.studio.texts)
+        self._groups = Groups(texts)
 
     async def process(self, bot: Bot, update: Update, *, sole_consumer: bool = False) -> bool:
-        """Handle the update. False when it is not done, and Telegram must bring it again.
+        """Handle an update.
 
-        `alone` says that no other process gets this bot's updates, so that one which a process left
-        half done is taken up at once.
+        Args:
+            bot: The bot that got it.
+            update: The update.
+            sole_consumer: Whether no other process gets this bot's updates, so that one which a dead process left
+                half done may be claimed at once.
+
+        Returns:
+            False where it is not done, so that Telegram must deliver it again: the database is unavailable, or another
+            process is handling it.
+
+        Raises:
+            Exception: A handler failed in a way that even the error middleware could not answer; the claim is released.
         """
-        stale_after = 0.0 if sole_consumer else STALE_CLAIM_SECONDS
+        stale_after = 0.0 if sole_consumer else _STALE_CLAIM_SECONDS
         sender, chat_id = get_sender(update)
         async with self._user_locks.hold(_lock_key(update, sender)):
             try:
                 return await self._claim_and_process(bot, update, sender, chat_id, stale_after)
             except DATABASE_UNAVAILABLE as error:
-                logger.warning("update {} waits, the database is away: {}", update.update_id, error)
+                logger.warning("update {} waits: the database is unavailable: {}", update.update_id, error)
                 return False
 
     async def _claim_and_process(
         self, bot: Bot, update: Update, sender: TelegramUser | None, chat_id: int | None, stale_after: float
     ) -> bool:
-        profile = self._user_registration.to_profile(sender, self._bot_names[bot.id]) if sender else None
+        profile = to_profile(sender, self._bot_names[bot.id], self._texts) if sender else None
         arrival = await claim_update(self._db, bot.id, update.update_id, chat_id, profile, seconds=stale_after)
         if arrival.claim is not Claim.ACQUIRED:
             return arrival.claim is Claim.DONE
@@ -100,8 +125,11 @@ class UpdateProcessor:
 
 
 def _lock_key(update: Update, sender: TelegramUser | None) -> int:
-    """Whose turn it is. Before a payment Telegram waits 10 s for an answer: that goes past everything else, as
-    do updates of nobody in particular."""
+    """Which updates have to wait for each other: those of one user.
+
+    Updates without a sender wait for none, nor does the query before a payment, which Telegram expects to be answered
+    within 10 s: https://core.telegram.org/bots/api#answerprecheckoutquery
+    """
     if update.pre_checkout_query is not None or sender is None:
         return -update.update_id
     return sender.id

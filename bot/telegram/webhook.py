@@ -2,6 +2,8 @@
 
 import hmac
 from collections.abc import Mapping
+from functools import partial
+from typing import Final
 
 from aiogram import Bot
 from aiogram.types import Update
@@ -12,11 +14,20 @@ from pydantic import ValidationError
 from bot.telegram.setup_calls import ALLOWED_UPDATES, until_done
 from bot.telegram.update_processor import UpdateProcessor
 
-SECRET_HEADER = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 - the header's name
+SECRET_HEADER: Final = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 - the header's name
+_MAX_CONNECTIONS: Final = 100
+"""Telegram's highest: how many updates it posts at once."""
 
 
 class Webhook:
-    """Where Telegram posts updates: `/telegram/<bot name>`. 200 only when the update's work is done."""
+    """The pages that Telegram posts updates to, `/telegram/<bot name>`: 200 only when an update is done.
+
+    Args:
+        bots: The bots by name.
+        update_processor: Processes the updates.
+        secret: What Telegram sends with each update, so that they are known to be Telegram's
+            (https://core.telegram.org/bots/api#setwebhook).
+    """
 
     def __init__(self, bots: Mapping[str, Bot], update_processor: UpdateProcessor, secret: str) -> None:
         self._bots = bots
@@ -24,21 +35,29 @@ class Webhook:
         self._secret = secret
 
     def add_routes(self, app: web.Application) -> None:
+        """Serve the pages."""
         app.router.add_post("/telegram/{bot}", self._receive)
 
     async def set(self, public_url: str) -> None:
-        """Tell Telegram where to post, as long as it takes."""
+        """Set every bot's webhook, trying until Telegram accepts it.
+
+        Args:
+            public_url: This service's own URL, without a slash at the end.
+        """
         for name, bot in self._bots.items():
             url = f"{public_url}/telegram/{name}"
-            await until_done(
-                "setWebhook",
-                lambda bot=bot, url=url: bot.set_webhook(
-                    url, secret_token=self._secret, allowed_updates=ALLOWED_UPDATES, max_connections=100
-                ),
+            call = partial(
+                bot.set_webhook,
+                url,
+                secret_token=self._secret,
+                allowed_updates=ALLOWED_UPDATES,
+                max_connections=_MAX_CONNECTIONS,
             )
-            logger.info("bot {} has its webhook at {}", name, url)
+            await until_done("setWebhook", call)
+            logger.info("webhook of bot {} set to {}", name, url)
 
     async def _receive(self, request: web.Request) -> web.Response:
+        """404 for an unknown bot, 401 for a wrong secret, 400 for what is no update, 503 to have it again."""
         bot = self._bots.get(request.match_info["bot"])
         secret = request.headers.get(SECRET_HEADER, "")
         if bot is None:
@@ -52,7 +71,7 @@ class Webhook:
             return web.Response(status=400)
         try:
             done = await self._update_processor.process(bot, update)
-        except Exception as error:  # noqa: BLE001 - answered 503, so that Telegram brings it again
+        except Exception as error:  # noqa: BLE001 - answered 503, so that Telegram delivers it again
             logger.opt(exception=error).error("update {} failed", update.update_id)
             done = False
         return web.Response(status=200 if done else 503)

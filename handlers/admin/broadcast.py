@@ -1,9 +1,9 @@
-"""`/broadcast`: put together what is said and to whom, look at it, send it.
+"""`/broadcast`: put a draft together, start it, and control it while it runs and afterwards.
 
-The messages are broadcast_content.py's; what is done with a started one is broadcast_control.py's."""
+The messages that an admin sends for a broadcast are broadcast_content.py's; the draft's card is broadcast_card.py's.
+"""
 
 from typing import cast
-from uuid import uuid4
 
 from aiogram import F, Router
 from aiogram.exceptions import TelegramBadRequest
@@ -11,78 +11,80 @@ from aiogram.filters import Command
 from aiogram.fsm.context import FSMContext
 from aiogram.types import CallbackQuery, Message
 
-from handlers.admin import broadcast_content, broadcast_control
+from handlers.admin import broadcast_content
 from handlers.admin.access import is_admin
 from handlers.admin.broadcast_card import draft_card
-from handlers.context import UserContext, answer_callback
-from services.broadcast.buttons import BroadcastCallback
+from handlers.context import UserContext, answer_callback, answer_stale
+from services.broadcast import control
 from services.broadcast.content import (
     Audience,
     broadcast_audience,
-    build_audience_filter,
     can_be_paid,
     content_versions,
+    count_audience,
 )
-from services.broadcast.control import start
-from services.broadcast.progress import show_progress
-from services.broadcast.telegram_calls import send_copy
+from services.broadcast.progress import BroadcastCallback, show_progress
+from services.broadcast.tasks import send_copy
 from services.core.errors import InvalidRequest
 from services.messaging.buttons import button, keyboard
 from services.messaging.rate_limiter import MESSAGES_PER_SECOND, PAID_MESSAGES_PER_SECOND
-from storage.messaging.broadcast_recipients import count_audience
-from storage.messaging.broadcasts import (
-    Broadcast,
-    add_broadcast,
-    get_broadcast,
-    set_audience,
-    set_paid,
-    set_progress_message,
-)
+from storage.messaging.broadcasts import Broadcast
 
 router = Router(name="broadcast")
 router.message.filter(is_admin)
 router.callback_query.filter(is_admin)
 router.include_router(broadcast_content.router)
-router.include_router(broadcast_control.router)
+
+_MAX_ACTIVE_DAYS = 3650
 
 
 @router.message(Command("broadcast"))
-async def _create_draft(message: Message, ctx: UserContext, state: FSMContext) -> None:
+async def _broadcast(message: Message, ctx: UserContext, state: FSMContext) -> None:
+    await create_draft(state, ctx)
+
+
+async def create_draft(state: FSMContext, ctx: UserContext, args: str = "") -> None:
+    """Create an empty draft and show its card.
+
+    Args:
+        state: The admin's conversation, which ends.
+        ctx: The admin.
+        args: What was written after the command; it is not used.
+    """
     await state.clear()
-    draft = await add_broadcast(ctx.app.db, uuid4(), ctx.user.id, ctx.bot_name)
+    draft = await control.create_draft(ctx.db, ctx.user.id, ctx.bot_name)
     await ctx.send(*await draft_card(ctx, draft))
 
 
 async def _load_draft(
     callback: CallbackQuery, ctx: UserContext, callback_data: BroadcastCallback
 ) -> Broadcast | None:
-    """The draft a button belongs to; None, and said so, where it is none any more."""
-    draft = await get_broadcast(ctx.app.db, callback_data.id)
-    if draft is None or draft.state != "draft":
-        await answer_callback(callback, ctx.t("stale.button"), alert=True)
-        return None
+    """The draft that a button belongs to; None where it is not a draft any more, and then the tap is answered."""
+    draft = await control.find_draft(ctx.db, callback_data.id)
+    if draft is None:
+        await answer_stale(callback, ctx)
     return draft
 
 
 @router.callback_query(BroadcastCallback.filter(F.action.in_({"all", "language", "active", "orders"})))
 async def _change_audience(callback: CallbackQuery, ctx: UserContext, callback_data: BroadcastCallback) -> None:
-    """Choose whom; a second tap takes it back. The three ways to narrow go together."""
+    """Narrow the audience in one of three ways; a second tap removes that condition again."""
     draft = await _load_draft(callback, ctx, callback_data)
     if draft is None:
         return
     await answer_callback(callback)
     audience, value = broadcast_audience(draft), callback_data.value
     match callback_data.action:
-        case "language" if value in ctx.app.texts.languages:
+        case "language" if value in ctx.texts.languages:
             audience = audience.model_copy(update={"language": "" if audience.language == value else value})
         case "active" if value.isdigit():
-            days = 0 if audience.active_days == int(value) else min(int(value), 3650)
+            days = 0 if audience.active_days == int(value) else min(int(value), _MAX_ACTIVE_DAYS)
             audience = audience.model_copy(update={"active_days": days})
         case "orders" if value in ("paid", "never"):
             audience = audience.model_copy(update={"orders": "" if audience.orders == value else value})
         case _:
             audience = Audience()
-    changed = await set_audience(ctx.app.db, draft.id, audience.model_dump())
+    changed = await control.set_audience(ctx.db, draft.id, audience)
     await ctx.edit_or_send(callback, *await draft_card(ctx, changed or draft))
 
 
@@ -93,18 +95,17 @@ async def _toggle_paid(callback: CallbackQuery, ctx: UserContext, callback_data:
         return
     paid = not draft.paid and can_be_paid(content_versions(draft))
     if paid:
-        await answer_callback(
-            callback, ctx.t("broadcast.paid", rate=PAID_MESSAGES_PER_SECOND, free=MESSAGES_PER_SECOND), alert=True
-        )
+        text = ctx.t("broadcast.paid", rate=PAID_MESSAGES_PER_SECOND, free=MESSAGES_PER_SECOND)
+        await answer_callback(callback, text, alert=True)
     else:
         await answer_callback(callback)
-    changed = await set_paid(ctx.app.db, draft.id, paid)
+    changed = await control.set_paid(ctx.db, draft.id, paid)
     await ctx.edit_or_send(callback, *await draft_card(ctx, changed or draft))
 
 
 @router.callback_query(BroadcastCallback.filter(F.action == "preview"))
 async def _preview(callback: CallbackQuery, ctx: UserContext, callback_data: BroadcastCallback) -> None:
-    """Every version as people will see it, and the card below again."""
+    """Send the admin every version as users will get it, and the card again below."""
     draft = await _load_draft(callback, ctx, callback_data)
     if draft is None:
         return
@@ -126,43 +127,82 @@ async def _show_card(callback: CallbackQuery, ctx: UserContext, callback_data: B
 
 
 @router.callback_query(BroadcastCallback.filter(F.action == "send"))
-async def _confirm(callback: CallbackQuery, ctx: UserContext, callback_data: BroadcastCallback) -> None:
+async def _confirm_start(callback: CallbackQuery, ctx: UserContext, callback_data: BroadcastCallback) -> None:
     draft = await _load_draft(callback, ctx, callback_data)
     if draft is None:
         return
     await answer_callback(callback)
-    recipients = await count_audience(ctx.app.db, build_audience_filter(draft))
+    recipients = await count_audience(ctx.db, draft)
     sure = button(ctx.t("broadcast.button.send", recipients), BroadcastCallback(id=draft.id, action="sure"))
     back = button(ctx.t("button.back"), BroadcastCallback(id=draft.id, action="card"))
     await ctx.edit_or_send(callback, ctx.t("broadcast.confirm", recipients), keyboard([[sure], [back]]))
 
 
 @router.callback_query(BroadcastCallback.filter(F.action == "sure"))
-async def _send(
+async def _start(
     callback: CallbackQuery, ctx: UserContext, callback_data: BroadcastCallback, state: FSMContext
 ) -> None:
+    """Start the broadcast; the card becomes its progress message."""
     draft = await _load_draft(callback, ctx, callback_data)
     if draft is None:
         return
-    message = cast("Message", callback.message)
-    await set_progress_message(ctx.app.db, draft.id, message.message_id)  # before anybody shows any progress
+    card = cast("Message", callback.message)
     try:
-        started = await start(ctx.app.db, draft, ctx.user.language)
+        started = await control.start(ctx.db, draft, ctx.language, progress_message_id=card.message_id)
     except InvalidRequest as refused:
-        await answer_callback(callback, ctx.t(refused.key, **refused.params), alert=True)
+        await answer_callback(callback, ctx.failure_text(refused), alert=True)
         return
     if started is None:
-        await answer_callback(callback, ctx.t("stale.button"), alert=True)
+        await answer_stale(callback, ctx)
         return
-    ctx.dispatcher.publisher.wake()
+    ctx.publisher.wake()
     await answer_callback(callback)
     await state.clear()
-    await show_progress(ctx.app, started)
+    await show_progress(ctx.messenger, started)
 
 
 @router.callback_query(BroadcastCallback.filter(F.action == "discard"))
 async def _discard(callback: CallbackQuery, ctx: UserContext, state: FSMContext) -> None:
-    """The draft stays in the table, where it harms nobody; its card is gone."""
+    """Remove the draft's card. The draft itself stays in the table, where nothing uses it."""
     await answer_callback(callback)
     await state.clear()
     await ctx.edit_or_send(callback, ctx.t("broadcast.discarded"))
+
+
+@router.callback_query(BroadcastCallback.filter(F.action.in_({"pause", "stop", "resume", "delete_sure"})))
+async def _control(callback: CallbackQuery, ctx: UserContext, callback_data: BroadcastCallback) -> None:
+    """Do what the button says, where it still can be done; the progress message then shows the state."""
+    broadcast = await control.find_broadcast(ctx.db, callback_data.id)
+    if broadcast is None:
+        await answer_stale(callback, ctx)
+        return
+    try:
+        changed = await _apply_action(ctx, broadcast, callback_data.action)
+    except InvalidRequest as refused:
+        await answer_callback(callback, ctx.failure_text(refused), alert=True)
+        return
+    await answer_callback(callback)
+    current = changed or (await control.find_broadcast(ctx.db, broadcast.id)) or broadcast
+    await show_progress(ctx.messenger, current)
+
+
+async def _apply_action(ctx: UserContext, broadcast: Broadcast, action: str) -> Broadcast | None:
+    """The broadcast after the change; None where its state does not allow it. Raises InvalidRequest."""
+    match action:
+        case "pause":
+            return await control.pause(ctx.db, broadcast.id)
+        case "stop":
+            return await control.stop(ctx.db, broadcast.id)
+        case "resume":
+            changed = await control.resume(ctx.db, broadcast, ctx.language)
+        case _:
+            changed = await control.delete(ctx.db, broadcast, ctx.language)
+    ctx.publisher.wake()
+    return changed
+
+
+@router.callback_query(BroadcastCallback.filter(F.action == "delete"))
+async def _confirm_delete(callback: CallbackQuery, ctx: UserContext, callback_data: BroadcastCallback) -> None:
+    await answer_callback(callback)
+    sure = BroadcastCallback(id=callback_data.id, action="delete_sure")
+    await ctx.send(ctx.t("broadcast.confirm_delete"), keyboard([[button(ctx.t("broadcast.button.delete"), sure)]]))

@@ -1,43 +1,44 @@
-"""The card of a broadcast that is put together: what it says, to whom, how many they are, what it costs."""
+"""The card of a broadcast's draft: what it says, who gets it, how many they are, what it costs."""
 
 from collections.abc import Mapping
+from typing import Final
 
 from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
 
-from handlers.context import UserContext
-from services.broadcast.buttons import BroadcastCallback
+from handlers.context import UserContext, View
 from services.broadcast.content import (
     FOR_ALL,
     Audience,
     Content,
     broadcast_audience,
-    build_audience_filter,
     can_be_paid,
     content_versions,
+    count_audience,
     max_price_in_stars,
 )
+from services.broadcast.progress import BroadcastCallback
 from services.messaging.buttons import button, keyboard
 from services.messaging.rate_limiter import MESSAGES_PER_SECOND, PAID_MESSAGES_PER_SECOND
-from storage.messaging.broadcast_recipients import count_audience
 from storage.messaging.broadcasts import Broadcast
 
-_ACTIVE_DAYS = (1, 7, 30)
+_ACTIVE_DAYS: Final = (1, 7, 30)
 
 
 def version_name(ctx: UserContext, key: str) -> str:
+    """What a version is called: its language, or "for all" in the admin's language."""
     return ctx.t("broadcast.for_all") if key == FOR_ALL else key
 
 
-async def draft_card(ctx: UserContext, broadcast: Broadcast) -> tuple[str, InlineKeyboardMarkup]:
-    """What is shown while it is a draft."""
-    versions, audience = content_versions(broadcast), broadcast_audience(broadcast)
-    recipients = await count_audience(ctx.app.db, build_audience_filter(broadcast)) if versions else 0
-    text = _text(ctx, broadcast, versions, audience, recipients)
-    return text, _keyboard(ctx, broadcast, versions, audience, recipients)
+async def draft_card(ctx: UserContext, draft: Broadcast) -> View:
+    """The card of a draft. It counts the audience, so it shows how many users would get it now."""
+    versions, audience = content_versions(draft), broadcast_audience(draft)
+    recipients = await count_audience(ctx.db, draft)
+    text = _text(ctx, draft, versions, audience, recipients)
+    return text, _keyboard(ctx, draft, versions, audience, recipients)
 
 
 def _text(
-    ctx: UserContext, broadcast: Broadcast, versions: Mapping[str, Content], audience: Audience, recipients: int
+    ctx: UserContext, draft: Broadcast, versions: Mapping[str, Content], audience: Audience, recipients: int
 ) -> str:
     t = ctx.t
     lines = [t("broadcast.card"), ""]
@@ -45,14 +46,13 @@ def _text(
         lines.append(t("broadcast.version", name=version_name(ctx, key), what=_describe_content(ctx, content)))
     if not versions:
         lines.append(t("broadcast.empty"))
-    lines += ["", t("broadcast.audience", who=describe_audience(ctx, audience))]
+    lines += ["", t("broadcast.audience", who=_describe_audience(ctx, audience))]
     lines.append(t("broadcast.people", recipients))
     if recipients:
-        rate = PAID_MESSAGES_PER_SECOND if broadcast.paid else MESSAGES_PER_SECOND
-        lines.append(
-            t("broadcast.takes", time=f"{recipients // rate // 60}:{recipients // rate % 60:02}", rate=rate)
-        )
-        if broadcast.paid:
+        rate = PAID_MESSAGES_PER_SECOND if draft.paid else MESSAGES_PER_SECOND
+        minutes, seconds = divmod(recipients // rate, 60)
+        lines.append(t("broadcast.takes", time=f"{minutes}:{seconds:02}", rate=rate))
+        if draft.paid:
             lines.append(t("broadcast.price", max_price_in_stars(recipients)))
     return "\n".join(lines)
 
@@ -64,7 +64,7 @@ def _describe_content(ctx: UserContext, content: Content) -> str:
     return " · ".join(part for part in parts if part)
 
 
-def describe_audience(ctx: UserContext, audience: Audience) -> str:
+def _describe_audience(ctx: UserContext, audience: Audience) -> str:
     parts = []
     if audience.language:
         parts.append(ctx.t("broadcast.who.language", language=audience.language))
@@ -76,27 +76,25 @@ def describe_audience(ctx: UserContext, audience: Audience) -> str:
 
 
 def _keyboard(
-    ctx: UserContext, broadcast: Broadcast, versions: Mapping[str, Content], audience: Audience, recipients: int
+    ctx: UserContext, draft: Broadcast, versions: Mapping[str, Content], audience: Audience, recipients: int
 ) -> InlineKeyboardMarkup:
-    t = ctx.t
+    t, languages = ctx.t, ctx.texts.languages
 
     def action_button(label: str, action: str, value: str = "", *, chosen: bool = False) -> InlineKeyboardButton:
-        data = BroadcastCallback(id=broadcast.id, action=action, value=value)
+        data = BroadcastCallback(id=draft.id, action=action, value=value)
         return button(f"● {label}" if chosen else label, data)
 
-    # A row of five is too narrow for words on a phone.
+    # Five buttons in a row leave no room for their labels on a phone.
     rows = [
         [action_button(f"✍️ {version_name(ctx, key)}", "write", key, chosen=key in versions) for key in keys]
-        for keys in ((FOR_ALL,), ctx.app.texts.languages)
+        for keys in ((FOR_ALL,), languages)
     ]
-    linkable = [key for key, content in versions.items() if not content.is_album]
-    if linkable:
+    if linkable := [key for key, content in versions.items() if not content.is_album]:
         rows.append([action_button(f"🔗 {version_name(ctx, key)}", "links", key) for key in linkable])
-    languages = [
-        action_button(f"👥 {each}", "language", each, chosen=audience.language == each)
-        for each in ctx.app.texts.languages
-    ]
-    rows += [[action_button(f"👥 {t('broadcast.who.all')}", "all", chosen=audience == Audience())], languages]
+    rows.append([action_button(f"👥 {t('broadcast.who.all')}", "all", chosen=audience == Audience())])
+    rows.append(
+        [action_button(f"👥 {each}", "language", each, chosen=audience.language == each) for each in languages]
+    )
     rows.append(
         [
             action_button(
@@ -105,17 +103,16 @@ def _keyboard(
             for days in _ACTIVE_DAYS
         ]
     )
-    orders = ("paid", "never")
     rows.append(
         [
             action_button(t(f"broadcast.who.{each}"), "orders", each, chosen=audience.orders == each)
-            for each in orders
+            for each in ("paid", "never")
         ]
     )
     if versions:
         if can_be_paid(versions):
             price = max_price_in_stars(recipients)
-            rows.append([action_button(t("broadcast.button.paid", price), "paid", chosen=broadcast.paid)])
+            rows.append([action_button(t("broadcast.button.paid", price), "paid", chosen=draft.paid)])
         rows.append([action_button(t("broadcast.button.preview"), "preview")])
         if recipients:
             rows.append([action_button(t("broadcast.button.send", recipients), "send")])

@@ -1,20 +1,32 @@
-"""`/admin`: every command of those who run the bot, as a button. A tap is as good as writing the command; one that
-needs more words says how it is written."""
+"""`/admin`: every admin command as a button. A tap does what the command does when it is sent alone."""
 
-from datetime import UTC, datetime
-from typing import Any, Final
+from collections.abc import Mapping
+from functools import partial
+from typing import Final
 
 from aiogram import Router
 from aiogram.filters import Command
 from aiogram.filters.callback_data import CallbackData
+from aiogram.fsm.context import FSMContext
 from aiogram.types import CallbackQuery, InlineKeyboardMarkup, Message
 
-from handlers.admin.access import is_admin
-from handlers.context import UserContext, answer_callback
-from services.admin.command_menu import ADMIN_COMMANDS, set_admin_commands
-from services.messaging.buttons import button, keyboard, menu_button
+from handlers.admin.access import CommandFunction, is_admin
+from handlers.admin.broadcast import create_draft
+from handlers.admin.dashboard import send_dashboard_link
+from handlers.admin.hello import say_hello
+from handlers.admin.plan import show_plan
+from handlers.admin.reconcile import start_reconciliation
+from handlers.admin.refunds import show_payments
+from handlers.admin.stats import show_stats
+from handlers.admin.user_card import grant, show_user
+from handlers.billing.promo import run_promo
+from handlers.context import UserContext, answer_callback, answer_stale
+from handlers.views import menu_row
+from services.admin.dashboard_auth import DashboardAuth
+from services.messaging.buttons import button, keyboard
+from services.messaging.command_menu import ADMIN_COMMANDS, set_admin_commands
 
-router = Router(name="admin_menu")
+router = Router(name="command_menu")
 router.message.filter(is_admin)
 router.callback_query.filter(is_admin)
 
@@ -25,45 +37,67 @@ _EMOJI: Final = {
 
 
 class AdminCommandCallback(CallbackData, prefix="adm"):
-    """A command, as if it were written."""
+    """A tap that runs a command.
+
+    Attributes:
+        command: The command, without its slash.
+    """
 
     command: str
 
 
-def admin_keyboard(ctx: UserContext) -> InlineKeyboardMarkup:
+def command_functions(dashboard_auth: DashboardAuth, state: FSMContext) -> Mapping[str, CommandFunction]:
+    """What answers each admin command but `/admin` itself, shared with the handlers of the commands.
+
+    Args:
+        dashboard_auth: Makes the links to the dashboard.
+        state: The admin's conversation, which a new broadcast ends.
+    """
+    return {
+        "plan": show_plan,
+        "dashboard": partial(send_dashboard_link, dashboard_auth),
+        "stats": show_stats,
+        "user": show_user,
+        "refund": show_payments,
+        "reconcile": start_reconciliation,
+        "promo": run_promo,
+        "grant": grant,
+        "broadcast": partial(create_draft, state),
+        "hello": say_hello,
+    }
+
+
+@router.message(Command("admin"))
+async def _admin(message: Message, ctx: UserContext) -> None:
+    lines = [f"/{command} — {ctx.t(f'admin.{command}')}" for command in ADMIN_COMMANDS if command != "admin"]
+    await ctx.send("\n".join([ctx.t("admin.title"), "", *lines]), _keyboard(ctx))
+    # An admin who first wrote to the bot after its start has the commands in the menu from now on.
+    announcement = set_admin_commands(ctx.bot, ctx.texts, ctx.user.id, ctx.language)
+    ctx.background.spawn(announcement, f"commands of {ctx.user.id}")
+
+
+@router.callback_query(AdminCommandCallback.filter())
+async def _run_command(
+    callback: CallbackQuery,
+    callback_data: AdminCommandCallback,
+    ctx: UserContext,
+    dashboard_auth: DashboardAuth,
+    state: FSMContext,
+) -> None:
+    """Answer as if the command had been sent alone; one that needs more says how it is written."""
+    run = command_functions(dashboard_auth, state).get(callback_data.command)
+    if run is None:
+        await answer_stale(callback, ctx)
+        return
+    await answer_callback(callback)
+    await run(ctx, "")
+
+
+def _keyboard(ctx: UserContext) -> InlineKeyboardMarkup:
     buttons = [
         button(f"{_EMOJI.get(command, '•')} /{command}", AdminCommandCallback(command=command))
         for command in ADMIN_COMMANDS
         if command != "admin"
     ]
     rows = [buttons[i : i + 2] for i in range(0, len(buttons), 2)]
-    return keyboard([*rows, [menu_button(ctx.app.texts, ctx.user.language)]])
-
-
-@router.message(Command("admin"))
-async def _admin(message: Message, ctx: UserContext) -> None:
-    lines = [f"/{command} — {ctx.t(f'admin.{command}')}" for command in ADMIN_COMMANDS if command != "admin"]
-    await ctx.send("\n".join([ctx.t("admin.title"), "", *lines]), admin_keyboard(ctx))
-    # Somebody who became an admin, or first wrote, after the start has the commands in the menu from now on.
-    announcing = set_admin_commands(ctx.bot, ctx.app.texts, ctx.user.id, ctx.user.language)
-    ctx.app.background.spawn(announcing, f"commands of {ctx.user.id}")
-
-
-@router.callback_query(AdminCommandCallback.filter())
-async def _run_command(
-    callback: CallbackQuery, callback_data: AdminCommandCallback, ctx: UserContext, **data: Any
-) -> None:
-    """Hand the command to whichever handler it belongs to."""
-    root = router.parent_router
-    if callback_data.command not in ADMIN_COMMANDS or callback.message is None or root is None:
-        await answer_callback(callback, ctx.t("stale.button"), alert=True)
-        return
-    await answer_callback(callback)
-    command_message = Message(
-        message_id=callback.message.message_id,
-        date=datetime.now(UTC),
-        chat=callback.message.chat,
-        from_user=callback.from_user,
-        text=f"/{callback_data.command}",
-    ).as_(ctx.bot)
-    await root.propagate_event("message", command_message, ctx=ctx, **data)
+    return keyboard([*rows, menu_row(ctx)])

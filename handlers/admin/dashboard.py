@@ -1,4 +1,4 @@
-"""`/dashboard`: a link that lets an admin into the dashboard, once, within ten minutes."""
+"""`/dashboard`: a link that logs an admin into the dashboard, once, within ten minutes."""
 
 from aiogram import Router
 from aiogram.exceptions import TelegramBadRequest
@@ -8,26 +8,33 @@ from loguru import logger
 
 from handlers.admin.access import is_admin
 from handlers.context import UserContext
+from providers.redaction import redact
 from services.admin.dashboard_auth import LINK_LIFETIME_SECONDS, SESSION_SECONDS, DashboardAuth
 
 router = Router(name="dashboard")
 router.message.filter(is_admin)
 
 
-@router.message(Command("dashboard"))
-async def send_dashboard_link(message: Message, ctx: UserContext, dashboard_auth: DashboardAuth) -> None:
-    """The link as a button; in words where Telegram takes no button to such a place, as with `localhost`."""
+async def send_dashboard_link(dashboard_auth: DashboardAuth, ctx: UserContext, args: str = "") -> None:
+    """Send a link as a button; as text where Telegram takes no button to such an address, as with `localhost`.
+
+    Args:
+        dashboard_auth: Makes the link.
+        ctx: The admin.
+        args: What was written after the command; it means nothing.
+    """
     url = await dashboard_auth.create_link(ctx.user.id)
-    logger.info("admin {} asked for a link to the dashboard", ctx.user.id)
+    logger.info("admin {} requested a link to the dashboard", ctx.user.id)
     text = ctx.t("dashboard.link", minutes=LINK_LIFETIME_SECONDS // 60, hours=SESSION_SECONDS // 3600)
     link_button = InlineKeyboardButton(text=ctx.t("button.dashboard"), url=url)
     try:
         await ctx.send(text, InlineKeyboardMarkup(inline_keyboard=[[link_button]]))
     except TelegramBadRequest as error:
-        logger.info("Telegram takes no button to {}: {}", dashboard_auth.url, _remove_url(error.message, url))
+        # Telegram repeats the link in its refusal, and the link logs in.
+        logger.info("Telegram takes no button to {}: {}", dashboard_auth.url, redact(error.message))
         await ctx.send(f"{text}\n{url}")
 
 
-def _remove_url(text: str, url: str) -> str:
-    """Telegram repeats the link in its refusal; it opens the dashboard, so it stays out of the log."""
-    return text.replace(url, "…")
+@router.message(Command("dashboard"))
+async def _dashboard(message: Message, ctx: UserContext, dashboard_auth: DashboardAuth) -> None:
+    await send_dashboard_link(dashboard_auth, ctx)

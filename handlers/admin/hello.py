@@ -1,4 +1,4 @@
-"""`/hello`: run hello world on Plan A and show what it gave."""
+"""`/hello`: run hello world on Plan A and show its result."""
 
 from aiogram import Router
 from aiogram.filters import Command, CommandObject
@@ -9,24 +9,30 @@ from handlers.context import UserContext
 from services.hello import Hello, HelloEnvironment, HelloResult, greeting, hello_result
 from services.jobs.routing import InngestUnavailable
 
-router = Router(name="admin")
-
-
+router = Router(name="hello")
 router.message.filter(is_admin)
-router.callback_query.filter(is_admin)
 
 
-@router.message(Command("hello"))
-async def _hello(message: Message, ctx: UserContext, command: CommandObject) -> None:
-    """Hello world on Plan A, and what its run gave; inline where Inngest is away."""
-    name, language = command.args or ctx.user.first_name, ctx.user.language
+async def say_hello(ctx: UserContext, args: str) -> None:
+    """Run hello world, inline where Inngest is unavailable, and show its result.
+
+    Args:
+        ctx: The admin.
+        args: The name to greet; the admin's own first name where it is empty.
+    """
+    name, language = args or ctx.user.first_name, ctx.language
     try:
-        result, plan = await ctx.dispatcher.plans.plan_a.hello(name, language), "A"
+        result, plan = await ctx.router.plan_a.hello(name, language), "A"
     except InngestUnavailable as error:
         await ctx.send(ctx.t("hello.away", why=str(error)))
         params = Hello(name=name, language=language)
         result, plan = hello_result(greeting(params), params, HelloEnvironment()), "B"
     await ctx.send(_hello_text(ctx, result, plan))
+
+
+@router.message(Command("hello"))
+async def _hello(message: Message, ctx: UserContext, command: CommandObject) -> None:
+    await say_hello(ctx, command.args or "")
 
 
 def _hello_text(ctx: UserContext, result: HelloResult, plan: str) -> str:

@@ -1,18 +1,19 @@
-"""`/stats`: how the studio does today, this week, this month; in words, as a picture, as a table."""
+"""`/stats`: users, orders and money of today, this week or this month; as text, as an image, as a table."""
 
 import asyncio
-from typing import get_args
+from typing import Final, get_args
 
 from aiogram import F, Router
 from aiogram.filters import Command
 from aiogram.filters.callback_data import CallbackData
-from aiogram.types import BufferedInputFile, CallbackQuery, InlineKeyboardMarkup, Message
+from aiogram.types import BufferedInputFile, CallbackQuery, Message
 
 from handlers.admin.access import is_admin
-from handlers.context import UserContext, answer_callback
+from handlers.context import UserContext, View, answer_callback
+from handlers.views import menu_row, service_name
 from services.generation.catalogue import MARKUP, USD_PER_CREDIT
 from services.generation.registry import SERVICES
-from services.messaging.buttons import button, keyboard, menu_button
+from services.messaging.buttons import button, keyboard
 from services.monitoring.stats import USD_PAYOUT_PER_STAR, Span, Stats, collect_stats
 from services.monitoring.stats_image import render_stats_image
 
@@ -20,21 +21,62 @@ router = Router(name="stats")
 router.message.filter(is_admin)
 router.callback_query.filter(is_admin)
 
-_SPANS: tuple[Span, ...] = get_args(Span)
+_SPANS: Final[tuple[Span, ...]] = get_args(Span)
 
 
 class StatsCallback(CallbackData, prefix="st"):
-    """`show` a span's numbers, or send them as a `picture` or a `table`."""
+    """A tap about the statistics.
+
+    Attributes:
+        action: `show` shows the numbers as text, `picture` sends them as an image, `table` as a CSV file.
+        span: The days they are of.
+    """
 
     action: str
     span: Span
 
 
-def stats_text(ctx: UserContext, stats: Stats) -> str:
+async def show_stats(ctx: UserContext, args: str = "") -> None:
+    """Show today's numbers.
+
+    Args:
+        ctx: The admin.
+        args: What was written after the command; it means nothing.
+    """
+    await ctx.send(*_stats_view(ctx, await collect_stats(ctx.db, "today")))
+
+
+@router.message(Command("stats"))
+async def _stats(message: Message, ctx: UserContext) -> None:
+    await show_stats(ctx)
+
+
+@router.callback_query(StatsCallback.filter(F.action == "show"))
+async def _switch_span(callback: CallbackQuery, ctx: UserContext, callback_data: StatsCallback) -> None:
+    await answer_callback(callback)
+    await ctx.edit_or_send(callback, *_stats_view(ctx, await collect_stats(ctx.db, callback_data.span)))
+
+
+@router.callback_query(StatsCallback.filter(F.action == "picture"))
+async def _send_image(callback: CallbackQuery, ctx: UserContext, callback_data: StatsCallback) -> None:
+    await answer_callback(callback)
+    stats = await collect_stats(ctx.db, callback_data.span)
+    image = BufferedInputFile(await asyncio.to_thread(render_stats_image, stats), _file_name(stats, "png"))
+    await ctx.bot.send_photo(ctx.chat_id, image, caption=_title(ctx, stats))
+
+
+@router.callback_query(StatsCallback.filter(F.action == "table"))
+async def _send_table(callback: CallbackQuery, ctx: UserContext, callback_data: StatsCallback) -> None:
+    await answer_callback(callback)
+    stats = await collect_stats(ctx.db, callback_data.span)
+    await ctx.bot.send_document(ctx.chat_id, BufferedInputFile(stats.csv.encode(), _file_name(stats, "csv")))
+
+
+def _stats_view(ctx: UserContext, stats: Stats) -> View:
     t, total = ctx.t, stats.total
     bucket = total.bucket
     lines = [
-        t("stats.title", span=t(f"stats.span.{stats.span}"), begin=f"{stats.begin:%Y-%m-%d}"),
+        _title(ctx, stats),
         t("stats.people", new=bucket.new_users, active=bucket.active_users),
         t(
             "stats.orders",
@@ -44,10 +86,10 @@ def stats_text(ctx: UserContext, stats: Stats) -> str:
             stopped=bucket.cancelled,
         ),
     ]
-    for ends in stats.service_outcomes:
-        spec = SERVICES.get(ends.service)
-        name = f"{spec.emoji} {t(f'service.{spec.id}.name')}" if spec else ends.service
-        lines.append(f"    {name}: {ends.succeeded} · {ends.failed} · {ends.cancelled}")
+    for outcomes in stats.service_outcomes:
+        spec = SERVICES.get(outcomes.service)
+        name = service_name(ctx, spec) if spec else outcomes.service
+        lines.append(f"    {name}: {outcomes.succeeded} · {outcomes.failed} · {outcomes.cancelled}")
     share = f"{total.margin / total.income:.0%}" if total.income > 0 else "—"
     lines += [
         "",
@@ -58,49 +100,20 @@ def stats_text(ctx: UserContext, stats: Stats) -> str:
         "",
         t("stats.rule", paid_out=str(USD_PAYOUT_PER_STAR), star=str(USD_PER_CREDIT), markup=str(MARKUP)),
     ]
-    return "\n".join(lines)
-
-
-def stats_keyboard(ctx: UserContext, span: Span) -> InlineKeyboardMarkup:
     spans = [
-        button(f"● {label}" if each == span else label, StatsCallback(action="show", span=each))
-        for each in _SPANS
-        if (label := ctx.t(f"stats.span.{each}"))
+        button(f"● {label}" if span == stats.span else label, StatsCallback(action="show", span=span))
+        for span in _SPANS
+        if (label := t(f"stats.span.{span}"))
     ]
     files = [
-        button(ctx.t(f"stats.button.{action}"), StatsCallback(action=action, span=span))
+        button(t(f"stats.button.{action}"), StatsCallback(action=action, span=stats.span))
         for action in ("picture", "table")
     ]
-    return keyboard([spans, files, [menu_button(ctx.app.texts, ctx.user.language)]])
+    return "\n".join(lines), keyboard([spans, files, menu_row(ctx)])
 
 
-@router.message(Command("stats"))
-async def _show_stats(message: Message, ctx: UserContext) -> None:
-    stats = await collect_stats(ctx.app.db, "today")
-    await ctx.send(stats_text(ctx, stats), stats_keyboard(ctx, "today"))
-
-
-@router.callback_query(StatsCallback.filter(F.action == "show"))
-async def _switch_span(callback: CallbackQuery, ctx: UserContext, callback_data: StatsCallback) -> None:
-    await answer_callback(callback)
-    stats = await collect_stats(ctx.app.db, callback_data.span)
-    await ctx.edit_or_send(callback, stats_text(ctx, stats), stats_keyboard(ctx, callback_data.span))
-
-
-@router.callback_query(StatsCallback.filter(F.action == "picture"))
-async def _send_image(callback: CallbackQuery, ctx: UserContext, callback_data: StatsCallback) -> None:
-    await answer_callback(callback)
-    stats = await collect_stats(ctx.app.db, callback_data.span)
-    image = BufferedInputFile(await asyncio.to_thread(render_stats_image, stats), _file_name(stats, "png"))
-    title = ctx.t("stats.title", span=ctx.t(f"stats.span.{stats.span}"), begin=f"{stats.begin:%Y-%m-%d}")
-    await ctx.bot.send_photo(ctx.chat_id, image, caption=title)
-
-
-@router.callback_query(StatsCallback.filter(F.action == "table"))
-async def _send_table(callback: CallbackQuery, ctx: UserContext, callback_data: StatsCallback) -> None:
-    await answer_callback(callback)
-    stats = await collect_stats(ctx.app.db, callback_data.span)
-    await ctx.bot.send_document(ctx.chat_id, BufferedInputFile(stats.csv.encode(), _file_name(stats, "csv")))
+def _title(ctx: UserContext, stats: Stats) -> str:
+    return ctx.t("stats.title", span=ctx.t(f"stats.span.{stats.span}"), begin=f"{stats.begin:%Y-%m-%d}")
 
 
 def _file_name(stats: Stats, extension: str) -> str:

@@ -1,61 +1,124 @@
-"""`/user` and `/grant`: what admins see of a person, and what they do for and about them."""
+"""`/user` and `/grant`: what admins see of a user, and what they do for and about them."""
 
-from datetime import UTC, datetime
+from typing import Final
 
 from aiogram import F, Router
 from aiogram.filters import Command, CommandObject
 from aiogram.filters.callback_data import CallbackData
-from aiogram.types import CallbackQuery, InlineKeyboardMarkup, Message
-from loguru import logger
+from aiogram.types import CallbackQuery, Message
 
 from handlers.admin.access import is_admin
 from handlers.admin.refunds import refund_button
-from handlers.context import UserContext, answer_callback
+from handlers.context import UserContext, View, answer_callback
+from handlers.views import STATE_EMOJI, menu_row, service_name
+from services.admin.user_admin import UserOverview, add_user_note, find_user, get_user_overview, set_user_blocked
 from services.billing.bonuses import MAX_BONUS_CREDITS, give_bonus_credits
 from services.generation.registry import SERVICES
-from services.messaging.buttons import button, keyboard, menu_button
-from services.messaging.progress import truncate
-from storage.jobs.jobs import Job, latest_user_jobs
-from storage.money.payments import user_payments
-from storage.reports.user_card import get_user_card
-from storage.users.users import User, add_note, find_user_id, get_user, set_blocked
+from services.messaging.buttons import button, keyboard
+from storage.jobs.jobs import Job
 
 router = Router(name="user_card")
 router.message.filter(is_admin)
 router.callback_query.filter(is_admin)
 
-_MAX_ROWS = 5
-_MAX_NOTES_CHARS = 1500
-_MAX_NOTE_CHARS = 500
-_MAX_ID_DIGITS = 18
-_TIME_FORMAT = "%Y-%m-%d %H:%M"
-_STATE_EMOJI = {"queued": "⏳", "running": "⏳", "succeeded": "✅", "failed": "❌", "cancelled": "✖️"}
+_MAX_ROWS: Final = 5
+_MAX_NOTES_CHARS: Final = 1500
+_MAX_REASON_CHARS: Final = 500
+_MAX_CREDITS_DIGITS: Final = 17
+_TIME_FORMAT: Final = "%Y-%m-%d %H:%M"
 
 
 class UserCallback(CallbackData, prefix="us"):
-    """On a person's card: `block` or `unblock`."""
+    """A tap on a user's card.
+
+    Attributes:
+        action: `block` or `unblock`.
+        user: The user.
+    """
 
     action: str
     user: int
 
 
-async def find_by_id_or_username(ctx: UserContext, id_or_username: str) -> User | None:
-    """The person with that id or @username."""
-    if id_or_username.startswith("@"):
-        user_id = await find_user_id(ctx.app.db, id_or_username[1:])
+async def show_user(ctx: UserContext, args: str) -> None:
+    """Show a user's card, after adding a note to it where there is one.
+
+    Args:
+        ctx: The admin.
+        args: `<id or @username>` or `<id or @username> note <text>`; anything else is answered with this usage.
+    """
+    id_or_username, _, rest = args.strip().partition(" ")
+    word, _, note = rest.strip().partition(" ")
+    if not id_or_username or (word and (word != "note" or not note.strip())):
+        await ctx.send(ctx.t("user.usage"))
+        return
+    user = await find_user(ctx.db, id_or_username)
+    if user is not None and note:
+        await add_user_note(ctx.db, user.id, note, admin_id=ctx.user.id)
+    overview = await get_user_overview(ctx.db, user.id, limit=_MAX_ROWS) if user is not None else None
+    if overview is None:
+        await ctx.send(ctx.t("user.unknown"))
     else:
-        user_id = (
-            int(id_or_username)
-            if id_or_username.isascii() and id_or_username.isdigit() and len(id_or_username) <= _MAX_ID_DIGITS
-            else None
-        )
-    return None if user_id is None else await get_user(ctx.app.db, user_id)
+        await ctx.send(*_user_view(ctx, overview))
 
 
-async def user_card_view(ctx: UserContext, user: User) -> tuple[str, InlineKeyboardMarkup]:
-    db = ctx.app.db
-    card, payments = await get_user_card(db, user.id), await user_payments(db, user.id, limit=_MAX_ROWS)
-    assert card is not None  # noqa: S101 - people are never deleted
+async def grant(ctx: UserContext, args: str, *, key: str | None = None) -> None:
+    """Give a user credits that nobody paid for.
+
+    Args:
+        ctx: The admin.
+        args: `<id or @username> <credits> [reason]`; anything else is answered with this usage.
+        key: Names the command's message, which gives once, however often its update comes. Without one nothing is
+            given, and the usage is shown.
+    """
+    id_or_username, _, rest = args.strip().partition(" ")
+    number, _, reason = rest.strip().partition(" ")
+    is_number = number.isascii() and number.isdigit() and len(number) <= _MAX_CREDITS_DIGITS
+    credits = int(number) if is_number else 0
+    if key is None or not 1 <= credits <= MAX_BONUS_CREDITS:
+        await ctx.send(ctx.t("grant.usage", most=MAX_BONUS_CREDITS))
+        return
+    user = await find_user(ctx.db, id_or_username)
+    if user is None:
+        await ctx.send(ctx.t("user.unknown"))
+        return
+    granted = await give_bonus_credits(
+        ctx.db,
+        key=key,
+        user_id=user.id,
+        credits=credits,
+        admin_id=ctx.user.id,
+        reason=" ".join(reason.split())[:_MAX_REASON_CHARS],
+    )
+    ctx.publisher.wake()
+    await ctx.send(ctx.t("grant.done", credits, user=user.id) if granted else ctx.t("grant.before"))
+
+
+@router.message(Command("user"))
+async def _user(message: Message, ctx: UserContext, command: CommandObject) -> None:
+    await show_user(ctx, command.args or "")
+
+
+@router.message(Command("grant"))
+async def _grant(message: Message, ctx: UserContext, command: CommandObject) -> None:
+    key = f"{ctx.bot.id}:{message.chat.id}:{message.message_id}"
+    await grant(ctx, command.args or "", key=key)
+
+
+@router.callback_query(UserCallback.filter(F.action.in_({"block", "unblock"})))
+async def _block_or_unblock(callback: CallbackQuery, ctx: UserContext, callback_data: UserCallback) -> None:
+    blocked = callback_data.action == "block"
+    if blocked and callback_data.user in ctx.app.admins:
+        await answer_callback(callback, ctx.t("user.is_admin"), alert=True)
+        return
+    await set_user_blocked(ctx.db, callback_data.user, blocked=blocked, admin_id=ctx.user.id)
+    await answer_callback(callback, ctx.t(f"user.{callback_data.action}ed"))
+    if overview := await get_user_overview(ctx.db, callback_data.user, limit=_MAX_ROWS):
+        await ctx.edit_or_send(callback, *_user_view(ctx, overview))
+
+
+def _user_view(ctx: UserContext, overview: UserOverview) -> View:
+    user, card = overview.user, overview.card
     state = "blocked" if user.blocked else "active" if user.active else "inactive"
     name = f"{user.first_name} @{user.username}" if user.username else user.first_name
     lines = [
@@ -68,73 +131,17 @@ async def user_card_view(ctx: UserContext, user: User) -> tuple[str, InlineKeybo
         lines.append(ctx.t("user.discount", discount=user.discount))
     if card.invited_by:
         lines.append(ctx.t("user.invited", by=card.invited_by))
-    if jobs := await latest_user_jobs(db, user.id, limit=_MAX_ROWS):
-        lines += ["", ctx.t("user.orders"), *(_job_line(ctx, job) for job in jobs)]
+    if overview.jobs:
+        lines += ["", ctx.t("user.orders"), *(_job_line(ctx, job) for job in overview.jobs)]
     if card.notes:
         lines += ["", ctx.t("user.notes", notes=card.notes[-_MAX_NOTES_CHARS:])]
     change = "unblock" if user.blocked else "block"
-    rows = [[refund_button(charge)] for charge in payments]
+    rows = [[refund_button(payment)] for payment in overview.payments]
     rows.append([button(ctx.t(f"user.button.{change}"), UserCallback(action=change, user=user.id))])
-    return "\n".join(lines), keyboard([*rows, [menu_button(ctx.app.texts, ctx.user.language)]])
+    return "\n".join(lines), keyboard([*rows, menu_row(ctx)])
 
 
 def _job_line(ctx: UserContext, job: Job) -> str:
     spec = SERVICES.get(job.service)
-    name = f"{spec.emoji} {ctx.t(f'service.{spec.id}.name')}" if spec else job.service
-    return f"{_STATE_EMOJI[job.state]} {job.created_at:{_TIME_FORMAT}} {name} · {job.price} ⭐"
-
-
-@router.message(Command("user"))
-async def _show_user(message: Message, ctx: UserContext, command: CommandObject) -> None:
-    """`/user <id or @username>` shows the card, `/user <id or @username> note <text>` writes a note."""
-    who, _, rest = (command.args or "").strip().partition(" ")
-    word, _, note = rest.strip().partition(" ")
-    if not who or (word and (word != "note" or not note.strip())):
-        await ctx.send(ctx.t("user.usage"))
-        return
-    user = await find_by_id_or_username(ctx, who)
-    if user is None:
-        await ctx.send(ctx.t("user.unknown"))
-        return
-    if note:
-        text = truncate(" ".join(note.split()), _MAX_NOTE_CHARS)
-        await add_note(ctx.app.db, user.id, f"{datetime.now(UTC):%Y-%m-%d} {ctx.user.id}: {text}")
-    await ctx.send(*await user_card_view(ctx, user))
-
-
-@router.callback_query(UserCallback.filter(F.action.in_({"block", "unblock"})))
-async def _block_or_unblock(callback: CallbackQuery, ctx: UserContext, callback_data: UserCallback) -> None:
-    """Running orders end as they would; what they send from now on is answered by the middlewares."""
-    blocked = callback_data.action == "block"
-    if blocked and callback_data.user in ctx.app.admins:
-        await answer_callback(callback, ctx.t("user.is_admin"), alert=True)
-        return
-    if await set_blocked(ctx.app.db, callback_data.user, blocked=blocked):
-        logger.info("admin {} {}s {}", ctx.user.id, callback_data.action, callback_data.user)
-    await answer_callback(callback, ctx.t(f"user.{callback_data.action}ed"))
-    if user := await get_user(ctx.app.db, callback_data.user):
-        await ctx.edit_or_send(callback, *await user_card_view(ctx, user))
-
-
-@router.message(Command("grant"))
-async def _grant(message: Message, ctx: UserContext, command: CommandObject) -> None:
-    """`/grant <id or @username> <stars> [reason]`: credits that nobody paid for. The same message gives once."""
-    who, _, rest = (command.args or "").strip().partition(" ")
-    number, _, reason = rest.strip().partition(" ")
-    stars = int(number) if number.isascii() and number.isdigit() and len(number) < _MAX_ID_DIGITS else 0
-    if not 1 <= stars <= MAX_BONUS_CREDITS:
-        await ctx.send(ctx.t("grant.usage", most=MAX_BONUS_CREDITS))
-        return
-    user = await find_by_id_or_username(ctx, who)
-    if user is None:
-        await ctx.send(ctx.t("user.unknown"))
-        return
-    key, reason = (
-        f"{ctx.bot.id}:{message.chat.id}:{message.message_id}",
-        " ".join(reason.split())[:_MAX_NOTE_CHARS],
-    )
-    granted = await give_bonus_credits(
-        ctx.app, key=key, user_id=user.id, credits=stars, admin_id=ctx.user.id, reason=reason
-    )
-    ctx.dispatcher.publisher.wake()
-    await ctx.send(ctx.t("grant.done", stars, user=user.id) if granted else ctx.t("grant.before"))
+    name = service_name(ctx, spec) if spec else job.service
+    return f"{STATE_EMOJI[job.state]} {job.created_at:{_TIME_FORMAT}} {name} · {job.price} ⭐"

@@ -1,4 +1,4 @@
-"""Inviting friends: the link, and what it has brought so far."""
+"""Inviting friends: the user's link, and what it has brought so far."""
 
 from urllib.parse import urlencode
 
@@ -7,11 +7,10 @@ from aiogram.filters import Command
 from aiogram.types import CallbackQuery, InlineKeyboardButton, Message
 from aiogram.utils.deep_linking import create_start_link
 
-from handlers.context import UserContext, answer_callback
-from handlers.order.views import View
-from services.billing.referrals import REFERRAL_BONUS, invite_payload
-from services.messaging.buttons import MenuCallback, keyboard, menu_button
-from storage.users.referrals import count_referrals
+from handlers.context import UserContext, View, answer_callback
+from handlers.views import menu_row
+from services.billing.referrals import REFERRAL_BONUS, get_referral_counts, invite_payload
+from services.messaging.buttons import MenuCallback, keyboard
 
 router = Router(name="invite")
 
@@ -29,11 +28,15 @@ async def _open_invite(callback: CallbackQuery, ctx: UserContext) -> None:
 
 async def _invite_view(ctx: UserContext) -> View:
     link = await create_start_link(ctx.bot, invite_payload(ctx.user.id))
-    invited = await count_referrals(ctx.app.db, ctx.user.id)
-    lines = [ctx.t("invite.link", link=link), "", ctx.t("invite.bonus", REFERRAL_BONUS)]
-    came = ctx.t("invite.came", invited.invited, rewarded=invited.rewarded)
-    lines.append(came if invited.invited else ctx.t("invite.nobody"))
+    referrals = await get_referral_counts(ctx.db, ctx.user.id)
+    came = ctx.t("invite.came", referrals.invited, rewarded=referrals.rewarded)
+    lines = [
+        ctx.t("invite.link", link=link),
+        "",
+        ctx.t("invite.bonus", REFERRAL_BONUS),
+        came if referrals.invited else ctx.t("invite.nobody"),
+    ]
     # https://core.telegram.org/widgets/share
     share = f"https://t.me/share/url?{urlencode({'url': link, 'text': ctx.t('invite.words')})}"
     rows = [[InlineKeyboardButton(text=ctx.t("button.share"), url=share)]]
-    return "\n".join(lines), keyboard([*rows, [menu_button(ctx.app.texts, ctx.user.language)]])
+    return "\n".join(lines), keyboard([*rows, menu_row(ctx)])

@@ -1,29 +1,39 @@
-"""Monthly plans: what there is, the one that runs, cancel and resume."""
+"""Subscriptions: the tiers, the one that is running, cancel and resume."""
 
 import asyncio
 
 from aiogram import F, Router
-from aiogram.exceptions import TelegramAPIError
 from aiogram.filters import Command
 from aiogram.filters.callback_data import CallbackData
 from aiogram.types import CallbackQuery, InlineKeyboardButton, Message, PreCheckoutQuery
 from loguru import logger
 
-from handlers.context import UserContext, answer_callback
-from handlers.order.views import View
-from services.billing.payments import Payments
-from services.billing.subscriptions import monthly_stars, set_renewal, subscription_refusal_key, tier_name
-from services.billing.tiers import TIERS
+from handlers.context import UserContext, View, answer_callback, answer_stale
+from handlers.views import menu_row
+from services.billing.subscriptions import (
+    TIERS,
+    get_running_subscription,
+    monthly_price,
+    set_renewal,
+    subscription_refusal_key,
+    tier_name,
+)
 from services.core.formatting import format_day
-from services.messaging.buttons import MenuCallback, button, keyboard, menu_button
-from storage.money.subscriptions import Subscription, current_subscription
-from storage.users.users import accept_terms
+from services.messaging.buttons import MenuCallback, button, keyboard
+from services.messaging.stars import StarsError
+from services.users.profile import accept_terms
+from storage.money.subscriptions import Subscription
 
 router = Router(name="subscriptions")
 
 
 class SubscriptionCallback(CallbackData, prefix="sub"):
-    """`agree` with the terms; `cancel` or `resume` the subscription of that id."""
+    """Something on the subscription's card.
+
+    Attributes:
+        action: `agree` to the terms, `cancel` or `resume`.
+        id: The subscription to cancel or resume, so that a button of an older one is recognized.
+    """
 
     action: str
     id: str = ""
@@ -43,7 +53,7 @@ async def _open_subscription(callback: CallbackQuery, ctx: UserContext) -> None:
 @router.callback_query(SubscriptionCallback.filter(F.action == "agree"))
 async def _agree(callback: CallbackQuery, ctx: UserContext) -> None:
     await answer_callback(callback)
-    await accept_terms(ctx.app.db, ctx.user.id)
+    await accept_terms(ctx.db, ctx.user.id)
     await ctx.edit_or_send(callback, *await _subscription_view(ctx, agreed=True))
 
 
@@ -51,14 +61,14 @@ async def _agree(callback: CallbackQuery, ctx: UserContext) -> None:
 async def _cancel_or_resume(
     callback: CallbackQuery, callback_data: SubscriptionCallback, ctx: UserContext
 ) -> None:
-    subscription, renews = await current_subscription(ctx.app.db, ctx.user.id), callback_data.action == "resume"
+    subscription, renews = await get_running_subscription(ctx.db, ctx.user.id), callback_data.action == "resume"
     if subscription is None or subscription.id.hex != callback_data.id:
-        await answer_callback(callback, ctx.t("stale.button"), alert=True)
+        await answer_stale(callback, ctx)
         return
     try:
-        await set_renewal(ctx.app, subscription, renews=renews)
-    except TelegramAPIError as error:
-        logger.warning("subscription {}: Telegram refuses renews={}: {}", subscription.id, renews, error.message)
+        await set_renewal(ctx.db, ctx.stars, subscription, renews=renews)
+    except StarsError as error:
+        logger.warning("subscription {}: Telegram refused renews={}: {}", subscription.id, renews, error)
         await answer_callback(callback, ctx.t("subscription.refused"), alert=True)
         return
     await answer_callback(
@@ -67,35 +77,35 @@ async def _cancel_or_resume(
     await ctx.edit_or_send(callback, *await _subscription_view(ctx, agreed=True))
 
 
-async def would_be_second_subscription(query: PreCheckoutQuery, ctx: UserContext) -> dict[str, str] | bool:
-    """A filter: whether this payment would begin a subscription that must not begin."""
-    key = await subscription_refusal_key(ctx.app.db, ctx.user.id, query.invoice_payload)
-    return {"refused": key} if key else False
+async def _would_be_second_subscription(query: PreCheckoutQuery, ctx: UserContext) -> dict[str, str] | bool:
+    """A filter: whether this payment would begin a subscription that must not begin; `refusal_key` says why."""
+    key = await subscription_refusal_key(ctx.db, ctx.user.id, query.invoice_payload)
+    return {"refusal_key": key} if key else False
 
 
-@router.pre_checkout_query(would_be_second_subscription)
-async def _refuse_second_subscription(query: PreCheckoutQuery, ctx: UserContext, refused: str) -> None:
-    """Links that somebody still has from before. All else about a payment is handlers/billing/payments.py."""
-    await query.answer(ok=False, error_message=ctx.t(refused))
+@router.pre_checkout_query(_would_be_second_subscription)
+async def _refuse_second_subscription(query: PreCheckoutQuery, ctx: UserContext, refusal_key: str) -> None:
+    """Refuse links that were created before. Everything else about payments is in handlers/billing/payments.py."""
+    await query.answer(ok=False, error_message=ctx.t(refusal_key))
 
 
 async def _subscription_view(ctx: UserContext, *, agreed: bool) -> View:
-    subscription = await current_subscription(ctx.app.db, ctx.user.id)
+    subscription = await get_running_subscription(ctx.db, ctx.user.id)
     if subscription is not None:
         return await _current_view(ctx, subscription)
     return await _tiers_view(ctx) if agreed else _terms_view(ctx)
 
 
 async def _current_view(ctx: UserContext, subscription: Subscription) -> View:
-    on = format_day(ctx.user.language, subscription.expires_at)
-    lines = [ctx.t("subscription.running", plan=tier_name(ctx.app, ctx.user.language, subscription.tier))]
+    day = format_day(ctx.language, subscription.expires_at)
+    lines = [ctx.t("subscription.running", plan=tier_name(ctx.texts, ctx.language, subscription.tier))]
     if tier := TIERS.get(subscription.tier):
         lines.append(ctx.t("subscription.invoice", tier.credits, discount=tier.discount))
     if subscription.cancelled:
-        lines += ["", ctx.t("subscription.ends", day=on)]
+        lines += ["", ctx.t("subscription.ends", day=day)]
     else:
-        stars = await monthly_stars(ctx.app.db, subscription)
-        lines += ["", ctx.t("subscription.renews", stars, day=on), ctx.t("subscription.change")]
+        stars = await monthly_price(ctx.db, subscription)
+        lines += ["", ctx.t("subscription.renews", stars, day=day), ctx.t("subscription.change")]
     action = "resume" if subscription.cancelled else "cancel"
     change = button(
         ctx.t(f"button.{action}_subscription"), SubscriptionCallback(action=action, id=subscription.id.hex)
@@ -104,18 +114,16 @@ async def _current_view(ctx: UserContext, subscription: Subscription) -> View:
 
 
 async def _tiers_view(ctx: UserContext) -> View:
-    payments, language = Payments(ctx.app), ctx.user.language
     links = await asyncio.gather(
         *(
-            payments.subscription_link(plan, user_id=ctx.user.id, bot_name=ctx.bot_name, language=language)
-            for plan in TIERS.values()
+            ctx.payments.subscription_link(tier, user_id=ctx.user.id, bot_name=ctx.bot_name, language=ctx.language)
+            for tier in TIERS.values()
         )
     )
-    names = [tier_name(ctx.app, language, plan.id) for plan in TIERS.values()]
-    rows = [
-        [InlineKeyboardButton(text=ctx.t("button.plan", plan=name, stars=plan.stars), url=link)]
-        for plan, name, link in zip(TIERS.values(), names, links, strict=True)
-    ]
+    rows = []
+    for tier, link in zip(TIERS.values(), links, strict=True):
+        name = tier_name(ctx.texts, ctx.language, tier.id)
+        rows.append([InlineKeyboardButton(text=ctx.t("button.plan", plan=name, stars=tier.stars), url=link)])
     return _tiers_text(ctx), keyboard([*rows, _navigation_row(ctx)])
 
 
@@ -128,13 +136,13 @@ def _terms_view(ctx: UserContext) -> View:
 
 def _tiers_text(ctx: UserContext) -> str:
     blocks = [ctx.t("subscription.about")]
-    for plan in TIERS.values():
-        name = tier_name(ctx.app, ctx.user.language, plan.id)
-        what = ctx.t("subscription.invoice", plan.credits, discount=plan.discount)
-        blocks.append(f"{ctx.t('subscription.offer', plan=name, stars=plan.stars)}\n{what}")
+    for tier in TIERS.values():
+        name = tier_name(ctx.texts, ctx.language, tier.id)
+        contents = ctx.t("subscription.invoice", tier.credits, discount=tier.discount)
+        blocks.append(f"{ctx.t('subscription.offer', plan=name, stars=tier.stars)}\n{contents}")
     return "\n\n".join(blocks)
 
 
 def _navigation_row(ctx: UserContext) -> list[InlineKeyboardButton]:
     balance = button(ctx.t("button.balance"), MenuCallback(place="balance"))
-    return [balance, menu_button(ctx.app.texts, ctx.user.language)]
+    return [balance, *menu_row(ctx)]

@@ -1,17 +1,19 @@
-"""Files people send: what Telegram says of each, and a look inside those it has not looked at."""
+"""Files that users send: what Telegram says about each, and a check of those that it has not checked."""
 
 import asyncio
 import io
+from collections.abc import Mapping
+from typing import Final
 
-from aiogram import Bot
 from aiogram.types import Message
 from PIL import Image, UnidentifiedImageError
 
 from services.core.errors import InvalidRequest
 from services.generation.inputs import TELEGRAM_DOWNLOAD_BYTES, FileKind, FileRef
+from services.messaging.bots import Bots
 from services.messaging.files import download_file
 
-_MAGIC_BYTES: dict[FileKind, tuple[tuple[int, bytes], ...]] = {
+_MAGIC_BYTES: Final[Mapping[FileKind, tuple[tuple[int, bytes], ...]]] = {
     "video": ((4, b"ftyp"), (0, b"\x1a\x45\xdf\xa3"), (0, b"RIFF")),
     "audio": (
         (0, b"ID3"),
@@ -24,11 +26,19 @@ _MAGIC_BYTES: dict[FileKind, tuple[tuple[int, bytes], ...]] = {
     ),
     "voice": ((0, b"OggS"),),
 }
-"""How the formats we take begin, by offset: MP4/MOV, WebM, AVI; MP3, Ogg, WAV, FLAC, M4A."""
+"""What is found at which offset of the formats we take: MP4/MOV, WebM, AVI; MP3, Ogg, WAV, FLAC, M4A."""
+
+_DOCUMENT_KINDS: Final[Mapping[str, FileKind]] = {"image": "photo", "video": "video", "audio": "audio"}
+"""By the first half of a document's MIME type."""
 
 
 def extract_file(message: Message) -> FileRef | None:
-    """The file of a message, or None where it has none that a service could take."""
+    """The file of a message.
+
+    Returns:
+        The file as an order stores it, by Telegram's id; of a photo the largest size. None where the message has no
+        file of a kind that a service could take.
+    """
     if message.photo:
         largest = message.photo[-1]
         return FileRef(kind="photo", file_id=largest.file_id, size=largest.file_size or 0)
@@ -45,7 +55,7 @@ def extract_file(message: Message) -> FileRef | None:
 
 
 def require_file(message: Message) -> FileRef:
-    """Raises Refused where the message has no file that a service could take."""
+    """As `extract_file`. Raises InvalidRequest where the message has no file that a service could take."""
     file = extract_file(message)
     if file is None:
         raise InvalidRequest("input.wrong_kind")
@@ -56,22 +66,31 @@ def _document_file(message: Message) -> FileRef | None:
     document = message.document
     if document is None:
         return None
-    kind = (document.mime_type or "").split("/")[0]
-    kinds: dict[str, FileKind] = {"image": "photo", "video": "video", "audio": "audio"}
-    if kind not in kinds:
+    kind = _DOCUMENT_KINDS.get((document.mime_type or "").split("/")[0])
+    if kind is None:
         return None
-    return FileRef(kind=kinds[kind], file_id=document.file_id, size=document.file_size or 0, document=True)
+    return FileRef(kind=kind, file_id=document.file_id, size=document.file_size or 0, document=True)
 
 
-async def verify_content(bot: Bot, file: FileRef) -> None:
-    """Raises Refused where a file sent as a document is not what its name says. Telegram checks the others."""
+async def verify_content(bots: Bots, bot_name: str, file: FileRef) -> None:
+    """Check that a file sent as a document holds what its name says. Telegram checks all others.
+
+    Args:
+        bots: All bots.
+        bot_name: The bot that the file was sent to.
+        file: The file.
+
+    Raises:
+        InvalidRequest: It is something else, or larger than a bot may download.
+        Failure: Telegram cannot be reached.
+    """
     if not file.document:
         return
     if file.size > TELEGRAM_DOWNLOAD_BYTES:
         raise InvalidRequest(
             "input.too_large", size=f"{file.size / 2**20:.1f}", limit=TELEGRAM_DOWNLOAD_BYTES // 2**20
         )
-    content = await download_file(bot, file.file_id)
+    content = await download_file(bots, bot_name, file.file_id)
     if file.kind == "photo":
         await asyncio.to_thread(_verify_image, content)
     elif not any(content[at : at + len(begin)] == begin for at, begin in _MAGIC_BYTES[file.kind]):

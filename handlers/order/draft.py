@@ -1,6 +1,7 @@
 """An order that is being put together, as the conversation's state holds it."""
 
 import secrets
+from collections.abc import Mapping
 from typing import Any
 
 from aiogram.fsm.context import FSMContext
@@ -13,16 +14,26 @@ from services.generation.spec import ServiceSpec
 
 
 class Ordering(StatesGroup):
+    """The conversation while an order is put together."""
+
     asking = State()
     """An input is asked for; the next message is its answer."""
     offered = State()
-    """A photo came out of the blue; it waits for the service that is chosen for it."""
+    """The user sent a photo outside of any order; it waits for the service they choose for it."""
     card = State()
-    """Everything is there; the card waits for its confirmation."""
+    """Nothing is missing; the card waits to be confirmed."""
 
 
 class Draft(BaseModel):
-    """`asking` is the id of the input that is asked for now; `counter` the message that counts photos."""
+    """An order that is not confirmed. Changes give a new draft.
+
+    Attributes:
+        id: Names this draft: buttons carry it, and the order's key is made from it.
+        service: The service's id.
+        values: The inputs so far, by id. Keys that begin with `_` are the wizard's own.
+        asking: The id of the input that is asked for now; empty for none.
+        counter: The id of the message that counts the photos of that input; 0 for none.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -34,24 +45,32 @@ class Draft(BaseModel):
 
     @property
     def spec(self) -> ServiceSpec:
+        """The service that is ordered."""
         return SERVICES[self.service]
 
     @property
     def current_input(self) -> Input | None:
+        """The input that is asked for now."""
         return self.spec.input(self.asking)
 
     def order_key(self, user_id: int) -> str:
-        """The same for every confirmation of this card, so that it becomes one job."""
+        """The same for every confirmation of this draft, so that it becomes one job."""
         return f"draft:{user_id}:{self.id}"
 
+    def with_raw_values(self, values: Mapping[str, Any]) -> "Draft":
+        """The draft with these values put over its own, as they are."""
+        return self.model_copy(update={"values": {**self.values, **values}})
+
     def with_values(self, user_options: UserOptions, **values: Any) -> "Draft":
+        """The draft with these values, and every choice that is now missing or no longer offered at its default."""
         return self.model_copy(update={"values": self.spec.with_defaults({**self.values, **values}, user_options)})
 
     def with_new_id(self) -> "Draft":
-        """The same order under a new id: the buttons of messages that showed it before are out of use."""
+        """The same order under a new id: buttons of messages that showed it before stop working."""
         return self.model_copy(update={"id": _new_id()})
 
     def with_question(self, input_id: str) -> "Draft":
+        """The draft asking for this input."""
         return self.model_copy(update={"asking": input_id, "counter": 0})
 
     def with_next_question(self) -> "Draft":
@@ -60,25 +79,23 @@ class Draft(BaseModel):
         return self.with_question(missing.id if missing else "")
 
     def with_photo(self, photo: FileRef) -> "Draft":
-        """The draft with this photo where its service first asks for one."""
+        """The draft with this photo as its first input that takes one, if there is any."""
         photo_input = next((i for i in self.spec.inputs if isinstance(i, FileInput) and "photo" in i.kinds), None)
-        return (
-            self
-            if photo_input is None
-            else self.model_copy(update={"values": {**self.values, photo_input.id: photo.model_dump()}})
-        )
+        return self if photo_input is None else self.with_raw_values({photo_input.id: photo.model_dump()})
 
     def with_prompt(self, prompt: str) -> "Draft":
-        """The draft with these words where its service asks for words."""
+        """The draft with this prompt, if its service takes one."""
         text_input = self.spec.text_input
-        return (
-            self
-            if text_input is None
-            else self.model_copy(update={"values": {**self.values, text_input.id: prompt}})
-        )
+        return self if text_input is None else self.with_raw_values({text_input.id: prompt})
 
 
 def new_draft(service: str, values: dict[str, Any] | None = None) -> Draft:
+    """A draft with a new id.
+
+    Args:
+        service: The service's id.
+        values: Inputs to begin with, such as those of an earlier order.
+    """
     return Draft(id=_new_id(), service=service, values=values or {})
 
 
@@ -87,12 +104,13 @@ def _new_id() -> str:
 
 
 async def save_draft(state: FSMContext, draft: Draft) -> None:
+    """Make this the conversation's draft; the state says whether it asks for something."""
     await state.set_data(draft.model_dump())
     await state.set_state(Ordering.asking if draft.asking else Ordering.card)
 
 
 async def load_draft(state: FSMContext) -> Draft | None:
-    """The draft, or None where there is none, or none of a service we have."""
+    """The conversation's draft; None where there is none, or its service no longer exists."""
     data = await state.get_data()
     draft = Draft.model_validate(data) if "service" in data else None
     return draft if draft is not None and draft.service in SERVICES else None

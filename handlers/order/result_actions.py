@@ -1,29 +1,29 @@
-"""What people do with an order: stop it, have it again, change it, try again what failed, go on from a result."""
-
-from uuid import UUID
+"""The buttons under an order: cancel it, repeat it, change it, retry what failed, go on from its result."""
 
 from aiogram import F, Router
 from aiogram.fsm.context import FSMContext
 from aiogram.types import CallbackQuery
 
-from handlers.context import UserContext, answer_callback
+from handlers.context import UserContext, answer_callback, answer_stale
 from handlers.credit_packs import packs_keyboard
 from handlers.order.draft import Draft, new_draft, save_draft
-from handlers.order.views import menu_button_keyboard, price_of
-from handlers.order.wizard import open_draft, place_order, show_accepted, show_options
+from handlers.order.views import price_of
+from handlers.order.wizard import open_draft, show_accepted, show_input
+from handlers.views import menu_button_keyboard
 from services.core.errors import InsufficientCredits, InvalidRequest
 from services.generation.inputs import FileRef
 from services.generation.registry import SERVICES
+from services.history.orders import find_own_order, was_ordered
 from services.messaging.buttons import ResultCallback
-from storage.jobs.jobs import Job, get_job, get_job_by_order_key
+from storage.jobs.jobs import Job
 
-router = Router(name="results")
+router = Router(name="result_actions")
 
 
 @router.callback_query(ResultCallback.filter(F.action == "stop"))
 async def _cancel(callback: CallbackQuery, callback_data: ResultCallback, ctx: UserContext) -> None:
     """Cancel the order. Its progress message says so once it is done."""
-    job = await load_own_job(callback, callback_data, ctx)
+    job = await _load_own_order(callback, callback_data, ctx)
     if job is None:
         return
     cancelled = await ctx.dispatcher.cancel(job.id, ctx.user.id) or job.cancel_requested
@@ -34,30 +34,33 @@ async def _cancel(callback: CallbackQuery, callback_data: ResultCallback, ctx: U
 async def _order_again(
     callback: CallbackQuery, callback_data: ResultCallback, ctx: UserContext, state: FSMContext
 ) -> None:
-    job = await load_own_job(callback, callback_data, ctx)
+    job = await _load_own_order(callback, callback_data, ctx)
     if job is None:
         return
     await answer_callback(callback)
-    await repeat_order(ctx, state, job)
+    await _repeat_order(ctx, state, job)
 
 
-async def repeat_order(ctx: UserContext, state: FSMContext, job: Job) -> None:
-    """Order the same once more, at once. An order has one such repeat; after it, or where
-    it would cost more than the button says, its card opens."""
+async def _repeat_order(ctx: UserContext, state: FSMContext, job: Job) -> None:
+    """Order the same once more, at once.
+
+    An order can be repeated like this once. After that, and where the repeat would cost more than the button says or
+    an option is no longer offered, its card opens instead.
+    """
     key, draft = f"again:{job.id}", new_draft(job.service, job.inputs)
-    user_options = await ctx.user_options(draft.spec)
-    changed = draft.with_values(user_options).values != draft.values
-    if changed or price_of(ctx, draft) > job.price or await get_job_by_order_key(ctx.app.db, key):
+    changed = draft.with_values(await ctx.user_options(draft.spec)).values != draft.values
+    if changed or price_of(ctx, draft) > job.price or await was_ordered(ctx.db, key):
         await open_draft(ctx, state, draft)
         return
     progress = await ctx.send(ctx.t("order.accepting"))
     try:
-        accepted = await place_order(ctx, key, draft, progress.message_id)
+        order = ctx.build_order(key, draft.service, draft.values, progress.message_id)
+        accepted = await ctx.dispatcher.dispatch(order)
     except InsufficientCredits as short:
         text = ctx.t("order.missing", short.missing_credits)
         await progress.edit_text(text, reply_markup=packs_keyboard(ctx, short.missing_credits))
     except InvalidRequest as refused:
-        await progress.edit_text(ctx.t(refused.key, **refused.params), reply_markup=menu_button_keyboard(ctx))
+        await progress.edit_text(ctx.failure_text(refused), reply_markup=menu_button_keyboard(ctx))
     else:
         if accepted.is_new:
             await show_accepted(ctx, accepted)
@@ -69,15 +72,15 @@ async def repeat_order(ctx: UserContext, state: FSMContext, job: Job) -> None:
 async def _continue_with_service(
     callback: CallbackQuery, callback_data: ResultCallback, ctx: UserContext, state: FSMContext
 ) -> None:
-    """Begin another service with what this one made: its picture, or its words."""
-    job = await load_own_job(callback, callback_data, ctx)
+    """Begin an order of another service with what this one made: its image, or its text."""
+    job = await _load_own_order(callback, callback_data, ctx)
     if job is None:
         return
     await answer_callback(callback)
-    await open_draft(ctx, state, prefill_from_result(new_draft(callback_data.action), job))
+    await open_draft(ctx, state, _with_result(new_draft(callback_data.action), job))
 
 
-def prefill_from_result(draft: Draft, job: Job) -> Draft:
+def _with_result(draft: Draft, job: Job) -> Draft:
     result = job.result or {}
     photo = any(media["kind"] == "photo" for media in result.get("media", ()))
     if photo and result.get("file_ids"):
@@ -89,23 +92,19 @@ def prefill_from_result(draft: Draft, job: Job) -> Draft:
 async def _change_input(
     callback: CallbackQuery, callback_data: ResultCallback, ctx: UserContext, state: FSMContext
 ) -> None:
-    """Open the card of the same order, at the input to change."""
-    job = await load_own_job(callback, callback_data, ctx)
+    """Open the same order again at the input to change: every other action is an input's id."""
+    job = await _load_own_order(callback, callback_data, ctx)
     if job is None:
         return
     await answer_callback(callback)
     draft = new_draft(job.service, job.inputs)
     await save_draft(state, draft)
-    await show_options(callback, ctx, state, draft, callback_data.action)
+    await show_input(callback, ctx, state, draft, callback_data.action)
 
 
-async def load_own_job(callback: CallbackQuery, callback_data: ResultCallback, ctx: UserContext) -> Job | None:
-    """The person's own job that the button belongs to; anything else is answered here."""
-    try:
-        job = await get_job(ctx.app.db, UUID(callback_data.job))
-    except ValueError:
-        job = None
-    if job is None or job.user_id != ctx.user.id or job.service not in SERVICES:
-        await answer_callback(callback, ctx.t("stale.button"), alert=True)
-        return None
+async def _load_own_order(callback: CallbackQuery, callback_data: ResultCallback, ctx: UserContext) -> Job | None:
+    """The user's own order that the button belongs to; None where there is none, and then the tap is answered."""
+    job = await find_own_order(ctx.db, ctx.user.id, callback_data.job)
+    if job is None:
+        await answer_stale(callback, ctx)
     return job

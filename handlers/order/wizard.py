@@ -1,40 +1,138 @@
-"""Ordering: one wizard for every service, made from its spec. Files are uploads.py's, spoken words words.py's."""
+"""Ordering: one wizard for every service, made from its spec.
+
+Files are taken by handlers/media/uploads.py, voice messages by handlers/media/voice_and_improve.py.
+"""
+
+from typing import Final
 
 from aiogram import F, Router
+from aiogram.filters import StateFilter
 from aiogram.fsm.context import FSMContext
 from aiogram.types import CallbackQuery, Message
 
-from handlers.context import UserContext, answer_callback
+from handlers.context import UserContext, answer_callback, answer_stale
 from handlers.credit_packs import packs_keyboard
+from handlers.filters import PLAIN_TEXT, Matches
 from handlers.order.draft import Draft, Ordering, load_draft, new_draft, save_draft
-from handlers.order.views import draft_view, menu_button_keyboard, options_view, price_of, question_view
+from handlers.order.views import draft_view, options_view, price_of, question_view
+from handlers.views import menu_button_keyboard
 from services.core.errors import InsufficientCredits, InvalidRequest
-from services.dispatch import AcceptedOrder, Order
+from services.dispatch import AcceptedOrder
 from services.generation.inputs import ChoiceInput, FileRef, TextInput
 from services.generation.registry import SERVICES
-from services.messaging.buttons import DraftCallback, ServiceCallback, cancel_keyboard
-from services.messaging.progress import edit_progress, queued_text, waiting_text
-from storage.jobs.jobs import get_job_by_order_key
+from services.history.orders import was_ordered
+from services.messaging.buttons import DraftCallback, ServiceCallback
+from services.messaging.progress import queued_text, show_waiting, waiting_text
 
 router = Router(name="order")
-PENDING_PHOTO_KEY = "photo"
-"""Where the state keeps a photo that was sent before a service was chosen for it."""
+
+PENDING_PHOTO_KEY: Final = "photo"
+"""Where the conversation keeps a photo that was sent before a service was chosen for it."""
 
 
 async def open_draft(
     ctx: UserContext, state: FSMContext, draft: Draft, callback: CallbackQuery | None = None
 ) -> None:
-    """Begin or go on with a draft: ask for what is missing, or show its card."""
-    user_options = await ctx.user_options(draft.spec)
-    draft = draft.with_values(user_options).with_next_question()
-    if callback is None:  # an older message shows other words, and perhaps another price
+    """Begin a draft or go on with it: ask for what is missing, or show its card.
+
+    Args:
+        ctx: Whose draft it is.
+        state: The conversation, which keeps it.
+        draft: The draft.
+        callback: The tap whose message is to show it. Without one it is sent as a new message, under a new id: an
+            older message shows another prompt and perhaps another price, so its buttons must not order this one.
+    """
+    draft = draft.with_values(await ctx.user_options(draft.spec)).with_next_question()
+    if callback is None:
         draft = draft.with_new_id()
     await save_draft(state, draft)
-    rendered = await draft_view(ctx, draft)
+    view = await draft_view(ctx, draft)
     if callback is None:
-        await ctx.send(*rendered)
+        await ctx.send(*view)
     else:
-        await ctx.edit_or_send(callback, *rendered)
+        await ctx.edit_or_send(callback, *view)
+
+
+async def submit_text(ctx: UserContext, state: FSMContext, draft: Draft, text_input: TextInput, text: str) -> None:
+    """Put a typed answer into the draft and go on, or say what to change about the answer."""
+    user_options = await ctx.user_options(draft.spec)
+    try:
+        value = text_input.validate(text, draft.values, user_options)
+    except InvalidRequest as refused:
+        await ctx.send(ctx.failure_text(refused))
+        return
+    await open_draft(ctx, state, draft.with_values(user_options, **{text_input.id: value}))
+
+
+async def open_free_text_order(ctx: UserContext, state: FSMContext, prompt: str) -> bool:
+    """Open the card of the service that takes prompts from outside of any order.
+
+    Returns:
+        False where no service does.
+    """
+    spec = next((spec for spec in SERVICES.values() if spec.takes_free_text), None)
+    if spec is None or spec.text_input is None:
+        return False
+    await submit_text(ctx, state, new_draft(spec.id), spec.text_input, prompt)
+    return True
+
+
+async def show_accepted(ctx: UserContext, accepted: AcceptedOrder) -> None:
+    """Turn the order's message into its progress message. Once the job runs, its worker edits it."""
+    if not accepted.is_new:
+        return
+    job = accepted.job
+    if accepted.waits_for_inngest:
+        text = waiting_text(ctx.texts, job)
+    else:
+        text = queued_text(ctx.texts, job, accepted.queue_position)
+    await show_waiting(ctx.messenger, job, text)
+
+
+async def show_input(
+    callback: CallbackQuery, ctx: UserContext, state: FSMContext, draft: Draft, input_id: str
+) -> None:
+    """Let the user change one input of the draft, in the message whose button they tapped.
+
+    Args:
+        callback: The tap.
+        ctx: Whose draft it is.
+        state: The conversation, which keeps it.
+        draft: The draft.
+        input_id: The input; nothing happens where the service has none of that id.
+    """
+    selected, user_options = draft.spec.input(input_id), await ctx.user_options(draft.spec)
+    if isinstance(selected, ChoiceInput):
+        await ctx.edit_or_send(callback, *options_view(ctx, draft, selected, user_options))
+    elif selected is not None:
+        draft = draft.with_question(selected.id)
+        await save_draft(state, draft)
+        await ctx.edit_or_send(callback, *question_view(ctx, draft, user_options))
+
+
+async def load_current_draft(
+    callback: CallbackQuery, callback_data: DraftCallback, ctx: UserContext, state: FSMContext
+) -> Draft | None:
+    """The draft that a button belongs to.
+
+    Returns:
+        The draft; None where the button belongs to an older one, and then the tap is answered already.
+    """
+    draft = await load_draft(state)
+    if draft is not None and draft.id == callback_data.draft:
+        return draft
+    key = Draft(id=callback_data.draft, service="", values={}).order_key(ctx.user.id)
+    if await was_ordered(ctx.db, key):
+        await answer_callback(callback, ctx.t("stale.ordered"))
+    else:
+        await answer_stale(callback, ctx)
+    return None
+
+
+async def discard_stale_draft(ctx: UserContext, state: FSMContext) -> None:
+    """End a conversation about an order whose draft is gone, and say so."""
+    await state.clear()
+    await ctx.send(ctx.t("stale.draft"), menu_button_keyboard(ctx))
 
 
 @router.callback_query(ServiceCallback.filter())
@@ -42,7 +140,7 @@ async def _start_order(
     callback: CallbackQuery, callback_data: ServiceCallback, ctx: UserContext, state: FSMContext
 ) -> None:
     if callback_data.service not in SERVICES:
-        await answer_callback(callback, ctx.t("stale.button"), alert=True)
+        await answer_stale(callback, ctx)
         return
     await answer_callback(callback)
     draft = new_draft(callback_data.service)
@@ -51,7 +149,7 @@ async def _start_order(
     await open_draft(ctx, state, draft, callback)
 
 
-@router.message(Ordering.asking, F.text, ~F.text.startswith("/"))
+@router.message(StateFilter(Ordering.asking), PLAIN_TEXT)
 async def _receive_text(message: Message, ctx: UserContext, state: FSMContext) -> None:
     draft = await load_draft(state)
     if draft is None:
@@ -62,9 +160,9 @@ async def _receive_text(message: Message, ctx: UserContext, state: FSMContext) -
         await ctx.send(*question_view(ctx, draft, await ctx.user_options(draft.spec)))
 
 
-@router.message(Ordering.card, F.text, ~F.text.startswith("/"))
+@router.message(StateFilter(Ordering.card), PLAIN_TEXT)
 async def _change_prompt(message: Message, ctx: UserContext, state: FSMContext) -> None:
-    """Words sent while the card is open are the new words of the order."""
+    """Text sent while the card is open becomes the order's prompt."""
     draft = await load_draft(state)
     if draft is None:
         await discard_stale_draft(ctx, state)
@@ -74,19 +172,7 @@ async def _change_prompt(message: Message, ctx: UserContext, state: FSMContext) 
         await submit_text(ctx, state, draft, draft.spec.text_input, message.text or "")
 
 
-async def submit_text(ctx: UserContext, state: FSMContext, draft: Draft, text_input: TextInput, text: str) -> None:
-    """Put an answer into the draft and go on, or say what to change."""
-    user_options = await ctx.user_options(draft.spec)
-    try:
-        value = text_input.validate(text, draft.values, user_options)
-    except InvalidRequest as refused:
-        await ctx.send(ctx.t(refused.key, **refused.params))
-        return
-    await open_draft(ctx, state, draft.with_values(user_options, **{text_input.id: value}))
-
-
-@router.message(Ordering.asking, ~F.text)
-@router.message(Ordering.card, ~F.text)
+@router.message(StateFilter(Ordering.asking, Ordering.card), Matches(~F.text))
 async def _receive_non_text(message: Message, ctx: UserContext, state: FSMContext) -> None:
     draft = await load_draft(state)
     if draft is None or draft.current_input is None or isinstance(draft.current_input, TextInput):
@@ -95,16 +181,11 @@ async def _receive_non_text(message: Message, ctx: UserContext, state: FSMContex
         await ctx.send(*question_view(ctx, draft, await ctx.user_options(draft.spec)))
 
 
-async def discard_stale_draft(ctx: UserContext, state: FSMContext) -> None:
-    await state.clear()
-    await ctx.send(ctx.t("stale.draft"), menu_button_keyboard(ctx))
-
-
 @router.callback_query(DraftCallback.filter(F.action == "confirm"))
 async def _confirm(
     callback: CallbackQuery, callback_data: DraftCallback, ctx: UserContext, state: FSMContext
 ) -> None:
-    """Order at the price that the button says; where it costs more by now, another card says so."""
+    """Order at the price on the button. Where the order costs more by now, a new card shows the new price."""
     draft = await load_current_draft(callback, callback_data, ctx, state)
     if draft is None:
         return
@@ -115,46 +196,18 @@ async def _confirm(
     await answer_callback(callback)
     try:
         message_id = callback.message.message_id if callback.message else None
-        accepted = await place_order(ctx, draft.order_key(ctx.user.id), draft, message_id)
+        order = ctx.build_order(draft.order_key(ctx.user.id), draft.service, draft.values, message_id)
+        accepted = await ctx.dispatcher.dispatch(order)
     except InsufficientCredits as short:
         await ctx.send(ctx.t("order.missing", short.missing_credits), packs_keyboard(ctx, short.missing_credits))
         return
     except InvalidRequest as refused:
-        await ctx.send(ctx.t(refused.key, **refused.params))
+        await ctx.send(ctx.failure_text(refused))
         if refused.key == "input.not_offered":
             await open_draft(ctx, state, draft)
         return
     await state.clear()
     await show_accepted(ctx, accepted)
-
-
-async def place_order(ctx: UserContext, key: str, draft: Draft, message_id: int | None) -> AcceptedOrder:
-    """Hand the draft to dispatch. Raises Refused, NotEnough."""
-    return await ctx.dispatcher.dispatch(
-        Order(
-            key=key,
-            service=draft.service,
-            inputs=draft.values,
-            user_id=ctx.user.id,
-            bot_name=ctx.bot_name,
-            chat_id=ctx.chat_id,
-            language=ctx.user.language,
-            progress_message_id=message_id,
-            discount_percent=ctx.user.discount,
-        )
-    )
-
-
-async def show_accepted(ctx: UserContext, accepted: AcceptedOrder) -> None:
-    """Turn the card into the progress message; once the job runs, its runner does the telling."""
-    job = accepted.job
-    text = (
-        waiting_text(ctx.app, job)
-        if accepted.waits_for_inngest
-        else queued_text(ctx.app, job, accepted.queue_position)
-    )
-    if accepted.is_new and ctx.app.throttle.allow(job.id, text):
-        await edit_progress(ctx.app, job, text, cancel_keyboard(ctx.app.texts, job))
 
 
 @router.callback_query(DraftCallback.filter(F.action == "show"))
@@ -165,20 +218,7 @@ async def _show_input(
     if draft is None:
         return
     await answer_callback(callback)
-    await show_options(callback, ctx, state, draft, callback_data.input)
-
-
-async def show_options(
-    callback: CallbackQuery, ctx: UserContext, state: FSMContext, draft: Draft, input_id: str
-) -> None:
-    """Let the person change one input of the draft."""
-    selected_input, user_options = draft.spec.input(input_id), await ctx.user_options(draft.spec)
-    if isinstance(selected_input, ChoiceInput):
-        await ctx.edit_or_send(callback, *options_view(ctx, draft, selected_input, user_options))
-    elif selected_input is not None:
-        draft = draft.with_question(selected_input.id)
-        await save_draft(state, draft)
-        await ctx.edit_or_send(callback, *question_view(ctx, draft, user_options))
+    await show_input(callback, ctx, state, draft, callback_data.input)
 
 
 @router.callback_query(DraftCallback.filter(F.action == "set"))
@@ -190,9 +230,8 @@ async def _set_choice(
         return
     await answer_callback(callback)
     user_options = await ctx.user_options(draft.spec)
-    await open_draft(
-        ctx, state, draft.with_values(user_options, **{callback_data.input: callback_data.value}), callback
-    )
+    draft = draft.with_values(user_options, **{callback_data.input: callback_data.value})
+    await open_draft(ctx, state, draft, callback)
 
 
 @router.callback_query(DraftCallback.filter(F.action == "card"))
@@ -204,16 +243,3 @@ async def _back_to_card(
         return
     await answer_callback(callback)
     await open_draft(ctx, state, draft, callback)
-
-
-async def load_current_draft(
-    callback: CallbackQuery, callback_data: DraftCallback, ctx: UserContext, state: FSMContext
-) -> Draft | None:
-    """The draft that the button belongs to; a button of an older one is answered here."""
-    draft = await load_draft(state)
-    if draft is not None and draft.id == callback_data.draft:
-        return draft
-    key = Draft(id=callback_data.draft, service="", values={}).order_key(ctx.user.id)
-    ordered = await get_job_by_order_key(ctx.app.db, key)
-    await answer_callback(callback, ctx.t("stale.ordered" if ordered else "stale.button"), alert=ordered is None)
-    return None

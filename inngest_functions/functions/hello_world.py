@@ -1,4 +1,4 @@
-"""`demo/hello.world`: the smallest function, to see Plan A at work, and the one to copy for another."""
+"""`demo/hello.world`: the smallest function, to see Plan A at work. Copy it to add another."""
 
 from collections.abc import Callable
 from functools import partial
@@ -17,6 +17,14 @@ FUNCTION_ID: Final = "hello-world"
 def create_hello_function(
     client: inngest.Inngest, environment: HelloEnvironment, greet: Callable[[Hello], str] = greeting
 ) -> inngest.Function[Any]:
+    """The function that returns a greeting, in four steps.
+
+    Args:
+        client: The Inngest client.
+        environment: What the result says about this process.
+        greet: Makes the greeting.
+    """
+
     async def run(ctx: inngest.Context) -> dict[str, Any]:
         hello = HelloWorld.model_validate(ctx.event.data)
         step = ctx.step

@@ -1,7 +1,7 @@
-"""An Inngest function for each service, made from its spec. Its body is the same `run_job` as Plan B's."""
+"""An Inngest function for each kind of job, made from its spec. Its body is the same `run_job` as Plan B's."""
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import inngest
@@ -19,27 +19,51 @@ from services.jobs.internal_jobs import InternalJobSpec
 from storage.jobs.jobs import claim_job, release_job
 from storage.jobs.journal import read_journal
 
-RUNS_PER_USER = 2
-_FINISH_TIMEOUT = timedelta(hours=6)
-"""No run takes that long; Inngest then gives it up, and Plan B ends the job from its journal."""
+RUNS_PER_USER: Final = 2
+_FINISH_TIMEOUT: Final = timedelta(hours=6)
+"""No run takes that long; Inngest then ends it, and Plan B ends the job from its journal."""
 
-Function = inngest.Function[Any]
 JobSpec = ServiceSpec | InternalJobSpec
 
 
 def create_job_function(
-    client: inngest.Inngest, engine: JobEngine, spec: ServiceSpec | InternalJobSpec, run_locks: RunLocks
-) -> Function:
+    client: inngest.Inngest, engine: JobEngine, spec: JobSpec, run_locks: RunLocks
+) -> inngest.Function[Any]:
+    """The function that runs jobs of one kind on Plan A.
+
+    Args:
+        client: The Inngest client.
+        engine: Runs the job.
+        spec: The kind of job, with its limits.
+        run_locks: Let one call at a time work on a job.
+    """
+
     async def run(ctx: inngest.Context) -> dict[str, str]:
-        event = JobEvent.model_validate(ctx.event.data)
-        async with run_locks.exclusive(event.job_id):
-            return {"job_id": str(event.job_id), "state": await _run(engine, ctx, event.job_id)}
+        job_id = JobEvent.model_validate(ctx.event.data).job_id
+        async with run_locks.exclusive(job_id):
+            job = await claim_job(engine.db, job_id, ctx.run_id, "A", seconds=engine.lease_seconds)
+            if job is None:  # it has ended, or Plan B has taken it over
+                return {"job_id": str(job_id), "state": "not ours"}
+            entries = await read_journal(engine.db, job_id)
+            if not entries:
+                logger.info("job {} {} runs on plan A, epoch {}", job.id, job.service, job.epoch)
+            try:
+                state: str = await engine.run_job(
+                    job, InngestSteps(engine.db, job, entries, ctx, engine.lease_seconds)
+                )
+            except LeaseLost:
+                state = "not ours"
+            except RetriesExhausted as error:
+                logger.warning("job {}: plan A cannot finish it: {}", job_id, error)
+                await release_job(engine.db, job_id, job.epoch)
+                state = "handed over"
+        return {"job_id": str(job_id), "state": state}
 
     async def on_failure(ctx: inngest.Context) -> dict[str, str]:
         original: Any = ctx.event.data["event"]
-        event = JobEvent.model_validate(original["data"])
-        async with run_locks.exclusive(event.job_id):
-            return {"job_id": str(event.job_id), "state": await _hand_over_failed_run(engine, ctx, event.job_id)}
+        job_id = JobEvent.model_validate(original["data"]).job_id
+        async with run_locks.exclusive(job_id):
+            return {"job_id": str(job_id), "state": await _hand_over_failed_run(engine, ctx, job_id)}
 
     return client.create_function(
         fn_id=spec.function_id,
@@ -63,32 +87,12 @@ def _concurrency(spec: JobSpec) -> list[inngest.Concurrency]:
     return limits
 
 
-async def _run(engine: JobEngine, ctx: inngest.Context, job_id: UUID) -> str:
-    studio = engine.studio
-    job = await claim_job(studio.db, job_id, ctx.run_id, "A", seconds=studio.lease_seconds)
-    if job is None:
-        return "not ours"  # ended, or taken over by Plan B; the person hears from whoever has it
-    entries = await read_journal(studio.db, job_id)
-    if not entries:
-        logger.info("job {} {} runs on plan A, epoch {}", job.id, job.service, job.epoch)
-    try:
-        steps = InngestSteps(studio.db, job, entries, ctx, studio.lease_seconds)
-        return await engine.run_job(job, steps)
-    except LeaseLost:
-        return "not ours"
-    except RetriesExhausted as error:
-        logger.warning("job {}: plan A gives it up: {}", job_id, error)
-        await release_job(studio.db, job_id, job.epoch)
-        return "handed over"
-
-
 async def _hand_over_failed_run(engine: JobEngine, ctx: inngest.Context, job_id: UUID) -> str:
     """The run failed outside of every step: Plan B ends the job from its journal, well or with a refund."""
-    studio = engine.studio
     failed_run = str(ctx.event.data.get("run_id", ""))
-    job = await claim_job(studio.db, job_id, failed_run, "A", seconds=studio.lease_seconds)
+    job = await claim_job(engine.db, job_id, failed_run, "A", seconds=engine.lease_seconds)
     if job is None:
         return "not ours"
     logger.error("job {}: run {} failed: {}", job_id, failed_run, ctx.event.data.get("error"))
-    await release_job(studio.db, job_id, job.epoch)
+    await release_job(engine.db, job_id, job.epoch)
     return "handed over"

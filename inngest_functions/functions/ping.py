@@ -1,4 +1,4 @@
-"""`diptych/ping`: proves that Inngest runs what it accepts. Sent only when an accepted job was not begun."""
+"""`diptych/ping`: proves that Inngest runs what it accepts. Sent only when an accepted job was not started."""
 
 from typing import Any, Final
 
@@ -7,18 +7,21 @@ from loguru import logger
 
 from inngest_functions.events import PING, Ping
 from services.durable.pubsub import publish
-from services.messaging.app_context import AppContext
+from storage.pool import Pool
 
 FUNCTION_ID: Final = "ping"
 
 
 def ping_topic(ping: Ping) -> str:
+    """The topic that is published when a ping has run."""
     return f"ping:{ping.id}"
 
 
-def create_ping_function(client: inngest.Inngest, studio: AppContext) -> inngest.Function[Any]:
+def create_ping_function(client: inngest.Inngest, db: Pool) -> inngest.Function[Any]:
+    """The function that a ping starts."""
+
     async def run(ctx: inngest.Context) -> None:
-        await publish(studio.db, ping_topic(Ping.model_validate(ctx.event.data)))
+        await publish(db, ping_topic(Ping.model_validate(ctx.event.data)))
 
     async def on_failure(ctx: inngest.Context) -> None:
         logger.warning("a ping failed: {}", ctx.event.data.get("error"))

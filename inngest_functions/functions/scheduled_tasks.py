@@ -1,4 +1,4 @@
-"""The cron functions: what has to be done every hour or day. This process does it where Inngest does not."""
+"""A cron function for each scheduled task. What Inngest does not run is run by the scheduler of this app."""
 
 from functools import partial
 from typing import Any
@@ -8,20 +8,22 @@ from loguru import logger
 
 from services.durable.steps import MAX_RETRIES
 from services.maintenance.scheduled_tasks import ScheduledTask, run_task
-from services.messaging.app_context import AppContext
+from storage.pool import Pool
 
 
 def create_scheduled_task_function(
-    client: inngest.Inngest, studio: AppContext, task: ScheduledTask
+    client: inngest.Inngest, db: Pool, task: ScheduledTask
 ) -> inngest.Function[Any]:
+    """The function that Inngest's cron calls for a scheduled task."""
+
     async def run(ctx: inngest.Context) -> dict[str, Any]:
         scheduled_for = task.last_due_at()
-        done = await ctx.step.run("perform", partial(run_task, studio, task, scheduled_for, "A"))
-        return {"slot": scheduled_for.isoformat(), "done": done}
+        done = await ctx.step.run("perform", partial(run_task, db, task, scheduled_for, "A"))
+        return {"scheduled_for": scheduled_for.isoformat(), "done": done}
 
     async def on_failure(ctx: inngest.Context) -> None:
-        """The slot stays undone, so a process of ours will do it (services/maintenance/scheduled_tasks.py)."""
-        logger.error("chore {} failed on plan A: {}", task.id, ctx.event.data.get("error"))
+        """The task stays undone, so a process of ours will do it."""
+        logger.error("scheduled task {} failed on plan A: {}", task.id, ctx.event.data.get("error"))
 
     return client.create_function(
         fn_id=task.function_id,

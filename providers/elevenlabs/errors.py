@@ -1,4 +1,4 @@
-"""The one place where the ElevenLabs client's errors become ours."""
+"""The ElevenLabs client's errors as ours."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -10,8 +10,9 @@ import pydantic
 from elevenlabs.core.api_error import ApiError
 from elevenlabs.core.parse_error import ParsingError
 
-from providers.errors import classify_status, parse_retry_after, sanitize
+from providers.errors import classify_status, parse_retry_after
 from providers.protocols import ErrorKind, ProviderError
+from providers.redaction import redact_line
 
 _BY_CODE = {
     "quota_exceeded": ErrorKind.QUOTA,
@@ -30,46 +31,50 @@ _BY_CODE = {
     "invalid_api_key": ErrorKind.FAILED,
     "missing_permissions": ErrorKind.FAILED,
 }
-"""What the status does not say: an empty purse is a 401, a busy system a 429.
+"""By the code in `detail.status`, which says more than the HTTP status: 401 is also no credit, 429 also a busy system.
 
-https://help.elevenlabs.io/hc/en-us/articles/19572237925521 and the answers' `detail.status`.
+https://help.elevenlabs.io/hc/en-us/articles/19572237925521
 """
 
 
 @asynccontextmanager
 async def translate_elevenlabs_errors(seconds: float) -> AsyncIterator[None]:
-    """Bound a question in time, and raise ProviderError for whatever fails inside, without its chain."""
+    """Raise ProviderError for what fails inside the block, without its chain, which holds the key.
+
+    Args:
+        seconds: The time limit of the block.
+    """
     try:
         async with asyncio.timeout(seconds):
             yield
     except (TimeoutError, httpx.TimeoutException):
-        raise ProviderError(ErrorKind.TIMED_OUT, "ElevenLabs: no answer in time") from None
+        raise ProviderError(ErrorKind.TIMED_OUT, "ElevenLabs: no response in time") from None
     except ApiError as error:
         raise _error_from_response(error) from None
     except (httpx.HTTPError, httpx.StreamError) as error:
-        told = sanitize(f"{type(error).__name__} {error}")
-        raise ProviderError(ErrorKind.OVERLOADED, f"ElevenLabs: {told}") from None
+        detail = redact_line(f"{type(error).__name__} {error}")
+        raise ProviderError(ErrorKind.OVERLOADED, f"ElevenLabs: {detail}") from None
     except (ParsingError, pydantic.ValidationError, AttributeError, TypeError, ValueError) as error:
-        told = f"ElevenLabs: an answer that could not be read ({type(error).__name__})"
-        raise ProviderError(ErrorKind.OVERLOADED, told) from None
+        detail = f"ElevenLabs: a response that could not be read ({type(error).__name__})"
+        raise ProviderError(ErrorKind.OVERLOADED, detail) from None
 
 
 def _error_from_response(error: ApiError) -> ProviderError:
     status = error.status_code or 0
     if status < 400:
-        return ProviderError(ErrorKind.OVERLOADED, "ElevenLabs: an answer that is not JSON")
-    codes, said = _parse_detail(error.body)
+        return ProviderError(ErrorKind.OVERLOADED, "ElevenLabs: a response that is not JSON")
+    codes, message = _parse_detail(error.body)
     known = [_BY_CODE[code] for code in codes if code in _BY_CODE]
-    kind = known[0] if known else classify_status(status, f"{' '.join(codes)} {said}")
-    wait = parse_retry_after(error.headers or {}, said) if status in {429, 503} else None
+    kind = known[0] if known else classify_status(status, f"{' '.join(codes)} {message}")
+    wait = parse_retry_after(error.headers or {}, message) if status in {429, 503} else None
     if status in {401, 403} and not known:
-        said = f"the API key was refused, check it in the settings; {said}"
-    detail = sanitize(f"ElevenLabs answered {status}: {' '.join(codes)} {said}")
+        message = f"the API key was refused, check it in the settings; {message}"
+    detail = redact_line(f"ElevenLabs answered {status}: {' '.join(codes)} {message}")
     return ProviderError(kind, detail, retry_after=wait)
 
 
 def _parse_detail(body: Any) -> tuple[list[str], str]:
-    """The codes and the words in `detail`, which is an object, a list of what is invalid, or a text."""
+    """The codes and the message in `detail`, which is an object, a list of what is invalid, or a text."""
     detail = body.get("detail", body) if isinstance(body, Mapping) else body
     if not isinstance(detail, Mapping):
         return [], str(detail)

@@ -7,24 +7,24 @@ from pathlib import PurePath
 import httpx
 from elevenlabs.client import AsyncElevenLabs
 from elevenlabs.core.request_options import RequestOptions
-from elevenlabs.types import Voice as Answer
+from elevenlabs.types import Voice as VoiceResponse
 
 from providers.elevenlabs.errors import translate_elevenlabs_errors
 from providers.media_type import detect_media_type
 from providers.protocols import ErrorKind, ProviderError, Voice
 from providers.tls import ssl_context
 
-BASE_URL = "https://api.elevenlabs.io"
+_BASE_URL = "https://api.elevenlabs.io"
 MODEL = "eleven_multilingual_v2"
-OUTPUT_FORMAT = "opus_48000_64"
-"""OGG/Opus, which is what Telegram shows as a voice note. ElevenLabs' free plan has no Opus."""
-OGG_SIGNATURE = b"OggS"
+_OUTPUT_FORMAT = "opus_48000_64"
+"""OGG/Opus, the format of Telegram's voice messages. ElevenLabs' free tier has no Opus."""
+_OGG_SIGNATURE = b"OggS"
 MAX_SAMPLE_BYTES = 10 * 1024 * 1024
-"""Bytes of one recording to clone from."""
-NO_RETRIES = RequestOptions(max_retries=0)
-"""The client repeats 429s and 5xx by itself otherwise: a voice might be paid and made twice."""
-PAGE_SIZE = 100
-MAX_PAGES = 20
+"""The largest recording to clone from: https://elevenlabs.io/docs/api-reference/voices/ivc/create"""
+_NO_RETRIES = RequestOptions(max_retries=0)
+"""By default the client retries after 429 and 5xx: a voice might be made and paid twice."""
+_PAGE_SIZE = 100
+_MAX_PAGES = 20
 _VOICE_ID = re.compile(r"^[A-Za-z0-9_-]{1,64}$")
 _EXTENSIONS = {
     "audio/ogg": ".ogg",
@@ -36,30 +36,37 @@ _EXTENSIONS = {
 
 
 class ElevenLabsVoices:
-    """VoiceProvider. `base_url` is the address without `/v1`; None is ElevenLabs itself.
+    """VoiceProvider over ElevenLabs' API. The cloned voices of all users are in one account.
 
-    `timeout` is the time in seconds that one question may take, a whole speech or an upload included.
-    All persons' cloned voices lie in one account: `voices` gives them all, `own`, and whoever shows them
-    shows each person only theirs.
+    Args:
+        api_key: The account's key.
+        base_url: The API's address, with or without `/v1`; None for ElevenLabs' own.
+        model: The model that speaks.
+        timeout: Seconds for one request, which may be a whole speech or an upload.
+
+    Attributes:
+        max_text_length: The longest text that MODEL speaks, in characters: https://elevenlabs.io/docs/models
+
+    Raises:
+        ValueError: The key is empty.
     """
 
     name = "elevenlabs"
     offline = False
     max_text_length = 10_000
-    """Characters of one text, for MODEL."""
 
     def __init__(self, api_key: str, base_url: str | None, *, model: str = MODEL, timeout: float = 180.0) -> None:
         if not api_key:
             raise ValueError("ElevenLabs' API key is empty")
         transport = httpx.AsyncHTTPTransport(verify=ssl_context(), limits=httpx.Limits(max_connections=20))
         self._http = httpx.AsyncClient(transport=transport, timeout=timeout)
-        home = (base_url or BASE_URL).rstrip("/").removesuffix("/v1")
-        self._client = AsyncElevenLabs(api_key=api_key, base_url=home, timeout=timeout, httpx_client=self._http)
+        api_url = (base_url or _BASE_URL).rstrip("/").removesuffix("/v1")
+        self._client = AsyncElevenLabs(api_key=api_key, base_url=api_url, timeout=timeout, httpx_client=self._http)
         self._model = model
         self._timeout = timeout
 
     async def speak(self, text: str, voice_id: str, language: str) -> bytes:
-        """OGG/Opus. The model tells the language from the text and takes no other word for it."""
+        """Speak a text in its own language, which the model detects; `language` is not sent."""
         _validate_voice_id(voice_id)
         if not re.search(r"\w", text) or len(text) > self.max_text_length:
             raise ProviderError(
@@ -67,66 +74,79 @@ class ElevenLabsVoices:
             )
         async with translate_elevenlabs_errors(self._timeout):
             parts = self._client.text_to_speech.convert(
-                voice_id, text=text, model_id=self._model, output_format=OUTPUT_FORMAT, request_options=NO_RETRIES
+                voice_id,
+                text=text,
+                model_id=self._model,
+                output_format=_OUTPUT_FORMAT,
+                request_options=_NO_RETRIES,
             )
-            note = b"".join([part async for part in parts])
-        if not note.startswith(OGG_SIGNATURE):
+            audio = b"".join([part async for part in parts])
+        if not audio.startswith(_OGG_SIGNATURE):
             raise ProviderError(ErrorKind.FAILED, "ElevenLabs: speech that is not OGG/Opus")
-        return note
+        return audio
 
     async def list_voices(self) -> list[Voice]:
+        """The account's voices; those of the category `cloned` belong to users."""
         return [
             Voice(voice.voice_id, voice.name or voice.voice_id, cloned=voice.category == "cloned")
             async for voice in self._search()
         ]
 
     async def clone(self, name: str, samples: Mapping[str, bytes]) -> str:
+        """Make a voice from recordings of at most 10 MB each."""
         if not samples or any(len(data) > MAX_SAMPLE_BYTES for data in samples.values()):
             raise ProviderError(
                 ErrorKind.BAD_INPUT, f"ElevenLabs: no recording, or one over {MAX_SAMPLE_BYTES} bytes"
             )
         files = [(_file_name(given, data), data, detect_media_type(data)) for given, data in samples.items()]
         async with translate_elevenlabs_errors(self._timeout):
-            answer = await self._client.voices.ivc.create(name=name, files=list(files), request_options=NO_RETRIES)
-            return str(answer.voice_id)
+            response = await self._client.voices.ivc.create(
+                name=name, files=list(files), request_options=_NO_RETRIES
+            )
+            return str(response.voice_id)
 
     async def find_voice(self, name: str) -> str | None:
+        """The id of the newest cloned voice with exactly this name."""
         async for voice in self._search(search=name, category="cloned"):
             if voice.name == name:
                 return voice.voice_id
         return None
 
     async def delete(self, voice_id: str) -> None:
+        """Delete a voice; one that does not exist any more is no error."""
         _validate_voice_id(voice_id)
         try:
             async with translate_elevenlabs_errors(self._timeout):
-                await self._client.voices.delete(voice_id, request_options=NO_RETRIES)
+                await self._client.voices.delete(voice_id, request_options=_NO_RETRIES)
         except ProviderError as error:
             if error.kind is not ErrorKind.NOT_FOUND:
                 raise
 
     async def check(self) -> None:
-        """Raise ProviderError when ElevenLabs cannot be used now. For the health page."""
+        """Raise ProviderError where ElevenLabs cannot be used with this key."""
         async with translate_elevenlabs_errors(self._timeout):
-            await self._client.voices.search(page_size=1, include_total_count=False, request_options=NO_RETRIES)
+            await self._client.voices.search(page_size=1, include_total_count=False, request_options=_NO_RETRIES)
 
     async def close(self) -> None:
+        """Close the connections."""
         await self._http.aclose()
 
-    async def _search(self, search: str | None = None, category: str | None = None) -> AsyncIterator[Answer]:
-        """Voices, newest first where the order is known."""
+    async def _search(
+        self, search: str | None = None, category: str | None = None
+    ) -> AsyncIterator[VoiceResponse]:
+        """The voices of all pages, newest first."""
         token: str | None = None
-        for _ in range(MAX_PAGES):
+        for _ in range(_MAX_PAGES):
             async with translate_elevenlabs_errors(self._timeout):
                 page = await self._client.voices.search(
                     next_page_token=token,
-                    page_size=PAGE_SIZE,
+                    page_size=_PAGE_SIZE,
                     search=search,
                     category=category,
                     sort="created_at_unix",
                     sort_direction="desc",
                     include_total_count=False,
-                    request_options=NO_RETRIES,
+                    request_options=_NO_RETRIES,
                 )
                 found, token = list(page.voices), page.next_page_token if page.has_more else None
             for voice in found:
@@ -136,7 +156,7 @@ class ElevenLabsVoices:
 
 
 def _validate_voice_id(voice_id: str) -> None:
-    """An id becomes part of an address; what cannot be one is no voice of ours."""
+    """Raise ProviderError (NOT_FOUND) for an id that could change the URL that it becomes a part of."""
     if not _VOICE_ID.match(voice_id):
         raise ProviderError(ErrorKind.NOT_FOUND, "ElevenLabs: no such voice")
 

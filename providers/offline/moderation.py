@@ -1,6 +1,6 @@
 """A stand-in for moderation: a short list of words in English and Russian.
 
-It is there so that a refusal can be seen without a key; it does not protect anybody. Whoever lets
+It is there so that a refusal can be seen without a key; it protects nobody. An operator who lets
 strangers use a bot sets OPENAI_API_KEY. The word `#refuse` is refused too, to try it with; a `#nsfw`
 passes here and fails later, at the offline provider.
 """
@@ -9,7 +9,7 @@ import re
 
 from providers.protocols import ModerationResult
 
-BLOCKED_PATTERNS = {
+_BLOCKED_PATTERNS = {
     "sexual": r"nsfw|porn\w*|nude|naked|голая|голый|обнаж[её]нн\w*|порн\w*",
     "violence": r"gore|behead\w*|torture|dismember\w*|расчлен\w*|пытк\w*|обезглав\w*",
     "hate": r"nazi\w*|swastika|нацис\w*|свастик\w*",
@@ -18,7 +18,7 @@ BLOCKED_PATTERNS = {
     "self-harm": r"suicide|kill myself|самоубий\w*|суицид\w*",
 }
 _PATTERNS = {
-    name: re.compile(rf"(?<![\w#])(?:{words})(?!\w)", re.IGNORECASE) for name, words in BLOCKED_PATTERNS.items()
+    name: re.compile(rf"(?<![\w#])(?:{words})(?!\w)", re.IGNORECASE) for name, words in _BLOCKED_PATTERNS.items()
 }
 
 

@@ -37,7 +37,7 @@ class StoredPrediction(BaseModel):
 
     @property
     def user_text(self) -> str:
-        """Everything in the input that a person wrote: where unlucky words are looked for."""
+        """Everything in the input that a user wrote: where the words of fault_triggers.py are looked for."""
         return user_text_of(self.input)
 
 
@@ -99,7 +99,7 @@ class PredictionStore:
             yield self.load(path.stem)
 
     def delete_expired(self, now: datetime) -> None:
-        """Remove what is older than KEPT; another process may be doing the same."""
+        """Remove what is older than RETENTION; another process may be doing the same."""
         if not self._folder.is_dir():
             return
         for path in self._folder.iterdir():
@@ -119,5 +119,5 @@ class PredictionStore:
 def _request_digest(request: PredictionRequest) -> str:
     """The same for the same kind, model, input and seed, in any process."""
     given: Mapping[str, object] = request.input
-    told = json.dumps([request.kind, request.model, dict(given), request.seed], sort_keys=True, default=str)
-    return hashlib.sha256(told.encode()).hexdigest()[:20]
+    content = json.dumps([request.kind, request.model, dict(given), request.seed], sort_keys=True, default=str)
+    return hashlib.sha256(content.encode()).hexdigest()[:20]

@@ -1,6 +1,6 @@
 """OfflineProvider: predictions without a provider. They take their time, may fail, and survive a restart.
 
-A prediction is a file; how far it is follows from the time since it was accepted, and its media from its
+A prediction is a file; its progress follows from the time since it was accepted, and its media from its
 input and seed. So a process that was killed and started again polls the same prediction and fetches the
 same bytes. providers/offline/fault_triggers.py lists the words that make a prompt fail.
 """
@@ -10,15 +10,15 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from providers.offline import fault_triggers as unlucky
+from providers.offline.fault_triggers import raise_if_rejected, slowdown_factor, triggered_failure
 from providers.offline.prediction_store import PredictionStore, StoredPrediction, new_prediction, user_text_of
 from providers.offline.renderers import build_renderers
 from providers.offline.trained_styles import StyleStore
 from providers.protocols import ErrorKind, Prediction, PredictionRequest, ProviderError
 
-QUEUED_FRACTION = 0.15
+_QUEUED_FRACTION = 0.15
 """The first part of the time is spent waiting, as at a real provider."""
-MAX_CONCURRENT_RENDERS = 2
+_MAX_CONCURRENT_RENDERS = 2
 
 
 def _now() -> datetime:
@@ -28,7 +28,10 @@ def _now() -> datetime:
 class OfflineProvider:
     """PredictionProvider of images, videos, lip-syncs and trainings (TrainingProvider) on this machine.
 
-    Predictions are kept in `data_dir` and take `seconds` each; `clock` tells the time, for tests.
+    Args:
+        data_dir: The folder of predictions and trained models.
+        seconds: What a prediction takes.
+        clock: The time, for tests.
     """
 
     name = "offline"
@@ -41,12 +44,12 @@ class OfflineProvider:
         self._renderers = build_renderers(self._styles)
         self._seconds = seconds
         self._clock = clock
-        self._render_slots = asyncio.Semaphore(MAX_CONCURRENT_RENDERS)
+        self._render_slots = asyncio.Semaphore(_MAX_CONCURRENT_RENDERS)
         self._purged = False
 
     async def start(self, request: PredictionRequest) -> str:
-        """Write the prediction down and return its id."""
-        unlucky.raise_if_rejected(user_text_of(request.input))
+        """Store the prediction and return its id."""
+        raise_if_rejected(user_text_of(request.input))
         now = self._clock()
         record = new_prediction(request, now)
         if not self._purged:
@@ -69,25 +72,27 @@ class OfflineProvider:
         if record.cancelled_at is not None:
             return Prediction(record.id, "cancelled")
         part = self._fraction_done(record)
-        if part < QUEUED_FRACTION:
+        if part < _QUEUED_FRACTION:
             return Prediction(record.id, "queued")
         if part < 1:
-            return Prediction(record.id, "running", round(100 * (part - QUEUED_FRACTION) / (1 - QUEUED_FRACTION)))
-        if (end := unlucky.triggered_failure(record.user_text)) is not None:
-            return Prediction(record.id, "failed", error=end[0], error_detail=end[1])
+            return Prediction(
+                record.id, "running", round(100 * (part - _QUEUED_FRACTION) / (1 - _QUEUED_FRACTION))
+            )
+        if (failure := triggered_failure(record.user_text)) is not None:
+            return Prediction(record.id, "failed", error=failure[0], error_detail=failure[1])
         return Prediction(record.id, "succeeded", 100, self._renderers[record.kind].outputs(record))
 
     async def fetch(self, output: str) -> bytes:
         """Make the media: the same bytes for the same prediction, at every call."""
         prediction_id, _, number = output.removeprefix("offline:").partition("/")
         record = self._store.load(prediction_id)
-        maker = self._renderers[record.kind]
-        if output not in maker.outputs(record):
+        renderer = self._renderers[record.kind]
+        if output not in renderer.outputs(record):
             raise ProviderError(ErrorKind.NOT_FOUND, "offline: no such output")
         try:
             files = await asyncio.to_thread(self._store.files, record)
             async with self._render_slots:
-                return await asyncio.to_thread(maker.render, record, files, int(number))
+                return await asyncio.to_thread(renderer.render, record, files, int(number))
         except (OSError, ValueError) as error:
             raise ProviderError(ErrorKind.FAILED, f"offline: {type(error).__name__} {error}") from error
 
@@ -107,6 +112,6 @@ class OfflineProvider:
         """Nothing is held open."""
 
     def _fraction_done(self, record: StoredPrediction) -> float:
-        needed = self._seconds * unlucky.slowdown_factor(record.user_text)
+        needed = self._seconds * slowdown_factor(record.user_text)
         elapsed = (self._clock() - record.created_at).total_seconds()
         return elapsed / needed if needed > 0 else 1.0

@@ -17,18 +17,18 @@ from providers.offline.image.loading import open_image
 from providers.offline.scenery.noise import fractal, sample
 from providers.protocols import ErrorKind, ProviderError
 
-MIN_PHOTOS, MAX_PHOTOS = 10, 200
-MAX_UNPACKED_BYTES = 500 * 1024 * 1024
+_MIN_PHOTOS, _MAX_PHOTOS = 10, 200
+_MAX_UNPACKED_BYTES = 500 * 1024 * 1024
 """Bytes of all photos of a zip together, unpacked."""
-THUMBNAIL_SIZE = 64
-PALETTE_SIZE = 6
-STRENGTH = 0.72
-"""How much of a picture's own colours gives way to the style's."""
-SATURATION = 1.5
+_THUMBNAIL_SIZE = 64
+_PALETTE_SIZE = 6
+_STRENGTH = 0.72
+"""How much of an image's own colours gives way to the style's."""
+_SATURATION = 1.5
 """How much more colourful than the averaged colours of the photos."""
 _REFERENCE = re.compile(r"^offline/[\w.-]+:([0-9a-f]+)$")
 
-Rgb = tuple[int, int, int]
+_Rgb = tuple[int, int, int]
 
 
 class Style(BaseModel):
@@ -36,17 +36,17 @@ class Style(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    palette: tuple[Rgb, ...]
-    mean: Rgb
+    palette: tuple[_Rgb, ...]
+    mean: _Rgb
     grain_seed: int
     photo_count: int
 
     def apply(self, image: Image.Image) -> Image.Image:
-        """The picture in the style's colours, with its grain: brightness stays, colours come from the photos."""
+        """The image in the style's colours, with its grain: brightness stays, colours come from the photos."""
         own = np.asarray(image, np.float32)
         light = own @ np.array([0.299, 0.587, 0.114], np.float32) / 255
         toned = self._color_ramp()[(light * 255).astype(np.uint8)]
-        mixed = own * (1 - STRENGTH) + toned * STRENGTH
+        mixed = own * (1 - _STRENGTH) + toned * _STRENGTH
         tile = fractal(np.random.default_rng(self.grain_seed), 1.2, 256)
         rows = np.arange(image.height, dtype=np.float32)[:, None] / 300
         columns = np.arange(image.width, dtype=np.float32)[None, :] / 300
@@ -57,7 +57,7 @@ class Style(BaseModel):
         """The colour for each of 256 brightnesses: near black, the palette, near white."""
         shades = np.array(self.palette, np.float32)
         greys = shades.mean(axis=1, keepdims=True)
-        shades = np.clip(greys + (shades - greys) * SATURATION, 0, 255)
+        shades = np.clip(greys + (shades - greys) * _SATURATION, 0, 255)
         stops = np.concatenate([shades[:1] * 0.25, shades, 255 - (255 - shades[-1:]) * 0.25])
         places = np.linspace(0, 255, len(stops))
         levels = np.arange(256)
@@ -98,16 +98,16 @@ class StyleStore:
 def learn_style(archive: bytes) -> Style:
     """The style of the photos in a zip. ProviderError (BAD_INPUT) for fewer than 10 that can be opened."""
     thumbnails = [
-        np.asarray(photo.resize((THUMBNAIL_SIZE, THUMBNAIL_SIZE), Image.Resampling.BOX))
+        np.asarray(photo.resize((_THUMBNAIL_SIZE, _THUMBNAIL_SIZE), Image.Resampling.BOX))
         for photo in _read_photos(archive)
     ]
-    if len(thumbnails) < MIN_PHOTOS:
+    if len(thumbnails) < _MIN_PHOTOS:
         raise ProviderError(
             ErrorKind.BAD_INPUT,
-            f"offline: {len(thumbnails)} pictures in the zip, at least {MIN_PHOTOS} are needed",
+            f"offline: {len(thumbnails)} images in the zip, at least {_MIN_PHOTOS} are needed",
         )
     together = np.concatenate(thumbnails)
-    few = Image.fromarray(together).quantize(PALETTE_SIZE, Image.Quantize.MEDIANCUT).convert("RGB").getcolors()
+    few = Image.fromarray(together).quantize(_PALETTE_SIZE, Image.Quantize.MEDIANCUT).convert("RGB").getcolors()
     shades = sorted((shade for _, shade in few or []), key=lambda shade: _brightness(_to_rgb(shade)))
     red, green, blue = (round(float(part)) for part in together.mean(axis=(0, 1)))
     return Style(
@@ -119,11 +119,11 @@ def learn_style(archive: bytes) -> Style:
 
 
 def _read_photos(archive: bytes) -> Iterator[Image.Image]:
-    """Every picture of the zip; captions and other files beside them are passed over, as trainers do."""
+    """Every image in the zip; captions and other files are skipped, as trainers do."""
     try:
         with zipfile.ZipFile(io.BytesIO(archive)) as packed:
             entries = [entry for entry in packed.infolist() if not entry.is_dir()]
-            if len(entries) > 2 * MAX_PHOTOS or sum(entry.file_size for entry in entries) > MAX_UNPACKED_BYTES:
+            if len(entries) > 2 * _MAX_PHOTOS or sum(entry.file_size for entry in entries) > _MAX_UNPACKED_BYTES:
                 raise ProviderError(ErrorKind.BAD_INPUT, "offline: too much in the zip")
             for entry in sorted(entries, key=lambda entry: entry.filename):
                 if (photo := _open_photo(packed.read(entry))) is not None:
@@ -134,15 +134,15 @@ def _read_photos(archive: bytes) -> Iterator[Image.Image]:
 
 def _open_photo(data: bytes) -> Image.Image | None:
     try:
-        return open_image(data, target_size=4 * THUMBNAIL_SIZE)
+        return open_image(data, target_size=4 * _THUMBNAIL_SIZE)
     except ProviderError:
         return None
 
 
-def _to_rgb(given: Any) -> Rgb:
+def _to_rgb(given: Any) -> _Rgb:
     red, green, blue = given
     return int(red), int(green), int(blue)
 
 
-def _brightness(shade: Rgb) -> float:
+def _brightness(shade: _Rgb) -> float:
     return 0.299 * shade[0] + 0.587 * shade[1] + 0.114 * shade[2]

@@ -9,11 +9,11 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from providers.offline import fault_triggers as unlucky
 from providers.offline.audio.speech import MAX_TEXT_LENGTH, STOCK_VOICES, Timbre, match_voice, speak
+from providers.offline.fault_triggers import raise_if_rejected, triggered_failure
 from providers.protocols import ErrorKind, ProviderError, Voice
 
-MAX_NAME_LENGTH = 100
+_MAX_NAME_LENGTH = 100
 _CLONE_ID = re.compile(r"^own-[0-9a-f]{16}$")
 
 
@@ -30,8 +30,8 @@ class _ClonedVoice(BaseModel):
 class OfflineVoices:
     """VoiceProvider on this machine; made voices are files in `data_dir`, one each.
 
-    Each stock voice speaks English, Russian, Spanish and French. The unlucky words of a prompt
-    (providers/offline/fault_triggers.py) make a spoken text fail as well.
+    Each stock voice speaks English, Russian, Spanish and French. The words of
+    providers/offline/fault_triggers.py make speaking a text fail, too.
     """
 
     name = "offline"
@@ -42,9 +42,9 @@ class OfflineVoices:
         self._folder = data_dir
 
     async def speak(self, text: str, voice_id: str, language: str) -> bytes:
-        unlucky.raise_if_rejected(text)
-        if (end := unlucky.triggered_failure(text)) is not None:
-            raise ProviderError(*end)
+        raise_if_rejected(text)
+        if (failure := triggered_failure(text)) is not None:
+            raise ProviderError(*failure)
         timbre = STOCK_VOICES.get(voice_id) or self._load(voice_id).timbre
         return await asyncio.to_thread(speak, text, language, timbre)
 
@@ -55,11 +55,11 @@ class OfflineVoices:
         return stock + [Voice(voice_id, clone.name, cloned=True) for voice_id, clone in made]
 
     async def clone(self, name: str, samples: Mapping[str, bytes]) -> str:
-        if not name.strip() or len(name) > MAX_NAME_LENGTH:
+        if not name.strip() or len(name) > _MAX_NAME_LENGTH:
             raise ProviderError(
-                ErrorKind.BAD_INPUT, f"offline: a voice's name has 1 to {MAX_NAME_LENGTH} characters"
+                ErrorKind.BAD_INPUT, f"offline: a voice's name has 1 to {_MAX_NAME_LENGTH} characters"
             )
-        unlucky.raise_if_rejected(name)
+        raise_if_rejected(name)
         timbre = await asyncio.to_thread(match_voice, *samples.values())
         clone = _ClonedVoice(name=name, timbre=timbre, created_at=datetime.now(UTC))
         voice_id = f"own-{secrets.token_hex(8)}"

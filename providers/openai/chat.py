@@ -1,4 +1,4 @@
-"""One question to a chat model and its answer as text."""
+"""Questions to OpenAI's chat model, answered as text."""
 
 from openai import AsyncOpenAI
 from openai.types.chat import ChatCompletionContentPartParam, ChatCompletionMessageParam
@@ -7,26 +7,39 @@ from providers.openai.errors import translate_openai_errors
 from providers.protocols import ErrorKind, ProviderError
 
 MODEL = "gpt-4.1-mini"
-"""Sees pictures, answers at once, and costs little; settings may name another."""
-MAX_COMPLETION_TOKENS = 2000
-"""Of an answer, with whatever the model thinks before it."""
+"""It takes images, answers fast and costs little."""
+_MAX_COMPLETION_TOKENS = 2000
+"""The longest answer, with the reasoning that precedes it."""
 
 
 async def complete(
     client: AsyncOpenAI, model: str, instructions: str, question: str | list[ChatCompletionContentPartParam]
 ) -> str:
-    """What the model answers. A refusal is MODERATION; an answer without words is FAILED."""
+    """Ask the model one question.
+
+    Args:
+        client: The client.
+        model: The model's name.
+        instructions: Ours, which say how to answer.
+        question: The user's, as text or as parts with images.
+
+    Returns:
+        The answer in one line.
+
+    Raises:
+        ProviderError: With MODERATION where the model refuses to answer, with FAILED where the answer is empty.
+    """
     messages: list[ChatCompletionMessageParam] = [
         {"role": "developer", "content": instructions},
         {"role": "user", "content": question},
     ]
     async with translate_openai_errors():
-        answer = await client.chat.completions.create(
-            model=model, messages=messages, max_completion_tokens=MAX_COMPLETION_TOKENS
+        response = await client.chat.completions.create(
+            model=model, messages=messages, max_completion_tokens=_MAX_COMPLETION_TOKENS
         )
-    if not answer.choices:
-        raise ProviderError(ErrorKind.OVERLOADED, "OpenAI: an answer without a choice")
-    choice = answer.choices[0]
+    if not response.choices:
+        raise ProviderError(ErrorKind.OVERLOADED, "OpenAI: a response without a choice")
+    choice = response.choices[0]
     if choice.message.refusal or choice.finish_reason == "content_filter":
         raise ProviderError(ErrorKind.MODERATION, "OpenAI: the model refused to answer")
     text = " ".join((choice.message.content or "").split())

@@ -1,4 +1,4 @@
-"""The official client of OpenAI, as all of its providers use it."""
+"""The official OpenAI client, as all providers of this package use it."""
 
 from openai import AsyncOpenAI
 
@@ -6,7 +6,16 @@ BASE_URL = "https://api.openai.com/v1"
 
 
 def build_client(api_key: str, base_url: str | None, timeout: float) -> AsyncOpenAI:
-    """The official client, asked once a question; it never looks into the environment for its address."""
+    """A client that does not retry, and that takes nothing from the environment.
+
+    Args:
+        api_key: The account's key.
+        base_url: The API's address, which ends in `/v1`; None for OpenAI's own.
+        timeout: Seconds for one request.
+
+    Raises:
+        ValueError: The key is empty.
+    """
     if not api_key:
         raise ValueError("OpenAI's API key is empty")
     return AsyncOpenAI(api_key=api_key, base_url=base_url or BASE_URL, timeout=timeout, max_retries=0)

@@ -1,35 +1,35 @@
-"""The one place where the OpenAI client's errors become ours; every OpenAI provider uses it."""
+"""The OpenAI client's errors as ours, for all providers of this package."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import openai
 
-from providers.errors import error_from_response, sanitize
+from providers.errors import error_from_response
 from providers.protocols import ErrorKind, ProviderError
+from providers.redaction import redact_line
 
 
 @asynccontextmanager
 async def translate_openai_errors() -> AsyncIterator[None]:
-    """Raise ProviderError for whatever the client raises inside, without its chain (it has the key)."""
+    """Raise ProviderError for errors of the client inside the block, without their chain, which holds the key."""
     try:
         yield
     except openai.OpenAIError as error:
-        raise provider_error(error) from None
+        raise _to_provider_error(error) from None
 
 
-def provider_error(error: openai.OpenAIError) -> ProviderError:
-    """What an error of the client means."""
+def _to_provider_error(error: openai.OpenAIError) -> ProviderError:
     if isinstance(error, openai.APITimeoutError):
-        return ProviderError(ErrorKind.TIMED_OUT, "OpenAI: no answer in time")
+        return ProviderError(ErrorKind.TIMED_OUT, "OpenAI: no response in time")
     if isinstance(error, openai.APIStatusError):
         return _error_from_status(error)
     if isinstance(error, openai.APIConnectionError | openai.APIResponseValidationError):
-        return ProviderError(ErrorKind.OVERLOADED, f"OpenAI: {sanitize(str(error))}")
-    return ProviderError(ErrorKind.FAILED, f"OpenAI: {type(error).__name__} {sanitize(str(error))}")
+        return ProviderError(ErrorKind.OVERLOADED, f"OpenAI: {redact_line(str(error))}")
+    return ProviderError(ErrorKind.FAILED, f"OpenAI: {type(error).__name__} {redact_line(str(error))}")
 
 
 def _error_from_status(error: openai.APIStatusError) -> ProviderError:
-    # The code says what the status does not: an empty purse is a 429, a refused prompt a 400.
-    said = " ".join(str(part) for part in (error.code, error.message) if part)
-    return error_from_response("OpenAI", error.status_code, said, error.response.headers)
+    # The code distinguishes errors that share a status: 429 is also no credit, 400 also a refused prompt.
+    message = " ".join(str(part) for part in (error.code, error.message) if part)
+    return error_from_response("OpenAI", error.status_code, message, error.response.headers)

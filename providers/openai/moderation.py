@@ -1,14 +1,20 @@
-"""OpenAI's moderation of prompts."""
+"""OpenAI's moderation of texts: https://platform.openai.com/docs/guides/moderation"""
 
 from providers.openai.client import build_client
 from providers.openai.errors import translate_openai_errors
 from providers.protocols import ErrorKind, ModerationResult, ProviderError
 
-MODERATION_MODEL = "omni-moderation-latest"
+_MODERATION_MODEL = "omni-moderation-latest"
 
 
 class OpenAIModeration:
-    """ModerationProvider. `base_url` ends in `/v1`; None is OpenAI itself. `timeout` is in seconds."""
+    """ModerationProvider over OpenAI's moderation model, which is free of charge.
+
+    Args:
+        api_key: The account's key.
+        base_url: The API's address, which ends in `/v1`; None for OpenAI's own.
+        timeout: Seconds for one request.
+    """
 
     name = "openai"
 
@@ -16,16 +22,17 @@ class OpenAIModeration:
         self._client = build_client(api_key, base_url, timeout)
 
     async def moderate(self, text: str) -> ModerationResult:
-        """Whether a text may be worked on; `categories` are OpenAI's names, such as `self-harm/intent`."""
+        """Check a text. The categories are OpenAI's, such as `self-harm/intent`."""
         async with translate_openai_errors():
-            answer = await self._client.moderations.create(model=MODERATION_MODEL, input=text)
-        if not answer.results:
-            raise ProviderError(ErrorKind.OVERLOADED, "OpenAI: a moderation without a result")
-        result = answer.results[0]
+            response = await self._client.moderations.create(model=_MODERATION_MODEL, input=text)
+        if not response.results:
+            raise ProviderError(ErrorKind.OVERLOADED, "OpenAI: a response without a result")
+        result = response.results[0]
         flags = result.categories.model_dump(by_alias=True)
         return ModerationResult(
             allowed=not result.flagged, categories=tuple(name for name, flag in flags.items() if flag)
         )
 
     async def close(self) -> None:
+        """Close the connections."""
         await self._client.close()

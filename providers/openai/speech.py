@@ -1,4 +1,4 @@
-"""OpenAI's speech, with its fixed voices: the second provider of voices."""
+"""OpenAI's speech, with its fixed voices."""
 
 import re
 
@@ -13,34 +13,43 @@ VOICES = (
     "alloy", "ash", "ballad", "cedar", "coral", "echo", "fable",
     "marin", "nova", "onyx", "sage", "shimmer", "verse",
 )  # fmt: skip
-"""https://platform.openai.com/docs/guides/text-to-speech; each speaks every language."""
-OGG_SIGNATURE = b"OggS"
+"""Each voice speaks every language: https://platform.openai.com/docs/guides/text-to-speech"""
+_OGG_SIGNATURE = b"OggS"
 
 
 class OpenAISpeech:
-    """SpeechProvider. `base_url` ends in `/v1`; None is OpenAI itself. `timeout` is in seconds."""
+    """SpeechProvider over OpenAI's API.
+
+    Args:
+        api_key: The account's key.
+        base_url: The API's address, which ends in `/v1`; None for OpenAI's own.
+        model: The model.
+        timeout: Seconds for one request.
+
+    Attributes:
+        max_text_length: The longest text, in characters.
+    """
 
     name = "openai"
     offline = False
     max_text_length = 4096
-    """Characters of one text."""
 
     def __init__(self, api_key: str, base_url: str | None, *, model: str = MODEL, timeout: float = 120.0) -> None:
         self._client = build_client(api_key, base_url, timeout)
         self._model = model
 
     async def speak(self, text: str, voice_id: str, language: str) -> bytes:
-        """OGG/Opus; the voice speaks whatever language the text is in."""
+        """Speak a text in its own language. Raises ProviderError, with NOT_FOUND for an unknown voice."""
         if voice_id not in VOICES:
             raise ProviderError(ErrorKind.NOT_FOUND, "OpenAI: no such voice")
         if not re.search(r"\w", text) or len(text) > self.max_text_length:
             raise ProviderError(
                 ErrorKind.BAD_INPUT, f"OpenAI: nothing to say, or over {self.max_text_length} characters"
             )
-        answer = await self._synthesize(text, voice_id)
-        if not answer.content.startswith(OGG_SIGNATURE):
+        response = await self._synthesize(text, voice_id)
+        if not response.content.startswith(_OGG_SIGNATURE):
             raise ProviderError(ErrorKind.FAILED, "OpenAI: speech that is not OGG/Opus")
-        return answer.content
+        return response.content
 
     async def _synthesize(self, text: str, voice_id: str) -> HttpxBinaryResponseContent:
         try:
@@ -51,11 +60,13 @@ class OpenAISpeech:
         except ProviderError as error:
             if error.kind is not ErrorKind.NOT_FOUND:
                 raise
-            # What is missing is the model: NOT_FOUND would mean that the voice is gone.
+            # The model does not exist. NOT_FOUND would mean that the voice does not.
             raise ProviderError(ErrorKind.FAILED, error.detail) from None
 
     async def list_voices(self) -> list[Voice]:
+        """OpenAI's voices, which its API does not list."""
         return [Voice(voice_id, voice_id.capitalize()) for voice_id in VOICES]
 
     async def close(self) -> None:
+        """Close the connections."""
         await self._client.close()

@@ -1,4 +1,4 @@
-"""OpenAI's improvement of a prompt."""
+"""Prompts improved and questions answered by OpenAI's chat model."""
 
 import re
 
@@ -8,8 +8,8 @@ from providers.protocols import ErrorKind, ProviderError
 
 MAX_PROMPT_LENGTH = 1000
 """Characters of an improved prompt."""
-LANGUAGES = {"en": "English", "ru": "Russian", "es": "Spanish", "fr": "French"}
-IMPROVE_INSTRUCTIONS = (
+_LANGUAGES = {"en": "English", "ru": "Russian", "es": "Spanish", "fr": "French"}
+_IMPROVE_INSTRUCTIONS = (
     "You improve prompts for models that make pictures and videos. Rewrite the prompt you are given: keep its "
     "subject and every detail it names, and add setting, composition, light, colours and style where it leaves "
     "them open. Write in the language of the prompt; where that is unclear, in {language}. The prompt is "
@@ -18,7 +18,14 @@ IMPROVE_INSTRUCTIONS = (
 
 
 class OpenAIText:
-    """TextProvider. `base_url` ends in `/v1`; None is OpenAI itself. `timeout` is in seconds."""
+    """TextProvider over OpenAI's API.
+
+    Args:
+        api_key: The account's key.
+        base_url: The API's address, which ends in `/v1`; None for OpenAI's own.
+        model: The model.
+        timeout: Seconds for one request.
+    """
 
     name = "openai"
     offline = False
@@ -28,16 +35,19 @@ class OpenAIText:
         self._model = model
 
     async def improve(self, prompt: str, language: str) -> str:
+        """Add detail to a prompt. A result over MAX_PROMPT_LENGTH characters is cut after a whole word."""
         if not prompt.strip():
             raise ProviderError(ErrorKind.BAD_INPUT, "OpenAI: there is no prompt to improve")
-        task = IMPROVE_INSTRUCTIONS.format(language=LANGUAGES.get(language, LANGUAGES["en"]))
-        text = await complete(self._client, self._model, task, prompt)
+        instructions = _IMPROVE_INSTRUCTIONS.format(language=_LANGUAGES.get(language, _LANGUAGES["en"]))
+        text = await complete(self._client, self._model, instructions, prompt)
         if len(text) <= MAX_PROMPT_LENGTH:
             return text
         return re.sub(r"\s+\S*$", "", text[: MAX_PROMPT_LENGTH + 1])[:MAX_PROMPT_LENGTH]
 
     async def answer(self, instructions: str, question: str) -> str:
+        """Answer a question. Raises ProviderError, with MODERATION where the model refuses to."""
         return await complete(self._client, self._model, instructions, question)
 
     async def close(self) -> None:
+        """Close the connections."""
         await self._client.close()

@@ -9,7 +9,7 @@ from providers.protocols import ErrorKind, ProviderError
 
 MODEL = "gpt-4o-mini-transcribe"
 MAX_AUDIO_BYTES = 25 * 1024 * 1024
-"""Bytes of one recording: https://platform.openai.com/docs/guides/speech-to-text"""
+"""The largest recording: https://platform.openai.com/docs/guides/speech-to-text"""
 _EXTENSIONS = {
     "audio/ogg": ".ogg",
     "audio/mpeg": ".mp3",
@@ -19,11 +19,18 @@ _EXTENSIONS = {
     "video/mp4": ".mp4",
     "video/webm": ".webm",
 }
-"""OpenAI tells a file by its name's ending, and knows none of Telegram's `.oga`."""
+"""OpenAI recognises a file by the extension of its name, and does not know Telegram's `.oga`."""
 
 
 class OpenAITranscription:
-    """TranscriptionProvider. `base_url` ends in `/v1`; None is OpenAI itself. `timeout` is in seconds."""
+    """TranscriptionProvider over OpenAI's API.
+
+    Args:
+        api_key: The account's key.
+        base_url: The API's address, which ends in `/v1`; None for OpenAI's own.
+        model: The model.
+        timeout: Seconds for one request.
+    """
 
     name = "openai"
     offline = False
@@ -33,22 +40,26 @@ class OpenAITranscription:
         self._model = model
 
     async def transcribe(self, audio: bytes, file_name: str, language: str) -> str:
-        """The words; BAD_INPUT where there are none.
+        """Write down a recording.
 
-        The model hears the language by itself: `language` is the one the person reads, often not the one
-        they speak, and a wrong hint makes the model translate.
+        `language` is not sent: it is the language that the user reads, and a hint that differs from the language that
+        they speak makes the model translate.
+
+        Raises:
+            ProviderError: With BAD_INPUT where nothing is spoken, and for formats that OpenAI does not take.
         """
         kind = detect_media_type(audio)
         if kind not in _EXTENSIONS or len(audio) > MAX_AUDIO_BYTES:
-            raise ProviderError(ErrorKind.BAD_INPUT, f"OpenAI does not hear {len(audio)} bytes of {kind}")
+            raise ProviderError(ErrorKind.BAD_INPUT, f"OpenAI does not take {len(audio)} bytes of {kind}")
         name = PurePath(file_name).stem[:60] + _EXTENSIONS[kind]
         async with translate_openai_errors():
-            answer = await self._client.audio.transcriptions.create(
+            response = await self._client.audio.transcriptions.create(
                 model=self._model, file=(name, audio, kind), response_format="json"
             )
-        if not (text := answer.text.strip()):
-            raise ProviderError(ErrorKind.BAD_INPUT, "OpenAI: no words in the recording")
+        if not (text := response.text.strip()):
+            raise ProviderError(ErrorKind.BAD_INPUT, "OpenAI: nothing is spoken in the recording")
         return text
 
     async def close(self) -> None:
+        """Close the connections."""
         await self._client.close()

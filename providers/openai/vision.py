@@ -1,4 +1,4 @@
-"""OpenAI's description of a picture as a prompt."""
+"""Images described as prompts by OpenAI's chat model."""
 
 import base64
 
@@ -8,10 +8,10 @@ from providers.openai.client import build_client
 from providers.protocols import ErrorKind, ProviderError
 
 MAX_IMAGE_BYTES = 20 * 1024 * 1024
-"""Bytes of one picture: what Telegram lets a bot download, and well under OpenAI's limit for a question."""
-MEDIA_TYPES = {"image/png", "image/jpeg", "image/webp", "image/gif"}
-"""https://platform.openai.com/docs/guides/images-vision"""
-DESCRIBE_INSTRUCTIONS = (
+"""The largest image: what a bot can download from Telegram, and well below OpenAI's limit for a request."""
+_MEDIA_TYPES = {"image/png", "image/jpeg", "image/webp", "image/gif"}
+"""The formats that the model takes: https://platform.openai.com/docs/guides/images-vision"""
+_DESCRIBE_INSTRUCTIONS = (
     "You write prompts for a text-to-image model. Describe the given picture as one prompt in English that "
     "would make a picture like it: subject, setting, composition, light, colours, style, medium, and any "
     "words written in it, quoted. At most 120 words, one paragraph, no introduction, no names of real people."
@@ -19,7 +19,14 @@ DESCRIBE_INSTRUCTIONS = (
 
 
 class OpenAIVision:
-    """VisionProvider. `base_url` ends in `/v1`; None is OpenAI itself. `timeout` is in seconds."""
+    """VisionProvider over OpenAI's API.
+
+    Args:
+        api_key: The account's key.
+        base_url: The API's address, which ends in `/v1`; None for OpenAI's own.
+        model: The model.
+        timeout: Seconds for one request.
+    """
 
     name = "openai"
     offline = False
@@ -29,16 +36,18 @@ class OpenAIVision:
         self._model = model
 
     async def describe(self, image: bytes) -> str:
+        """Describe an image. Raises ProviderError, with BAD_INPUT for a format or a size that OpenAI does not take."""
         kind = detect_media_type(image)
-        if kind not in MEDIA_TYPES or len(image) > MAX_IMAGE_BYTES:
+        if kind not in _MEDIA_TYPES or len(image) > MAX_IMAGE_BYTES:
             raise ProviderError(ErrorKind.BAD_INPUT, f"OpenAI does not take {len(image)} bytes of {kind}")
         data = f"data:{kind};base64,{base64.b64encode(image).decode()}"
         return await complete(
             self._client,
             self._model,
-            DESCRIBE_INSTRUCTIONS,
+            _DESCRIBE_INSTRUCTIONS,
             [{"type": "image_url", "image_url": {"url": data, "detail": "high"}}],
         )
 
     async def close(self) -> None:
+        """Close the connections."""
         await self._client.close()

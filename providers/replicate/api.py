@@ -1,4 +1,4 @@
-"""What predictions and trainings share at Replicate: the client, its time limits, and files as bytes."""
+"""What predictions and trainings share at Replicate: the client, its time limits, and files in inputs."""
 
 import asyncio
 import base64
@@ -12,20 +12,34 @@ from urllib.parse import urlsplit
 from pydantic.v1 import ValidationError
 from replicate.client import Client
 
-from providers.errors import sanitize
 from providers.media_type import detect_media_type
 from providers.protocols import ErrorKind, ProviderError
+from providers.redaction import redact_line
 from providers.replicate.client import BASE_URL, NoRetryTransport, build_client
 
-MAX_DATA_URI_BYTES = 256 * 1024
-"""Bytes up to which Replicate takes a file inside the input; larger ones go through its files API."""
-MAX_FILE_BYTES = 100 * 1024 * 1024
-"""Bytes that the files API takes."""
-FILES_PATH = "/v1/files/"
+_MAX_DATA_URI_BYTES = 256 * 1024
+"""The largest file that is sent inside the input; larger ones go through the files API. Replicate recommends at most
+1 MB: https://replicate.com/docs/topics/predictions/input-files"""
+_MAX_FILE_BYTES = 100 * 1024 * 1024
+"""The largest file that the files API takes: https://replicate.com/docs/topics/predictions/input-files"""
+_FILES_PATH = "/v1/files/"
 
 
 class ReplicateApi:
-    """The client and how it is asked. `webhook_url` is called by Replicate when a piece of work has ended."""
+    """The client, and how it is used.
+
+    Args:
+        api_token: The account's token.
+        base_url: The API's address, with or without `/v1`; None for Replicate's own.
+        timeout: Seconds for one request.
+        upload_timeout: Seconds for the upload of one file.
+        webhook_url: What Replicate calls when work has ended; None for no webhooks.
+
+    Attributes:
+        base_url: The API's address without `/v1`.
+        client: The official client, which asks once and has no time limit of its own: see `request`.
+        webhook_params: The parameters of a request that starts work with a webhook.
+    """
 
     def __init__(
         self,
@@ -47,7 +61,11 @@ class ReplicateApi:
 
     @asynccontextmanager
     async def request(self, seconds: float | None = None) -> AsyncIterator[Client]:
-        """The client for one question, bounded in time; what the client raises becomes ProviderError."""
+        """The client for one request; what it raises becomes ProviderError.
+
+        Args:
+            seconds: The time limit; None for the usual one.
+        """
         limit = self._timeout if seconds is None else seconds
         try:
             async with asyncio.timeout(limit):
@@ -56,37 +74,52 @@ class ReplicateApi:
             # Without the frames below, whose variables hold the token: some loggers print variables.
             raise error.with_traceback(None) from None
         except TimeoutError:
-            raise ProviderError(ErrorKind.TIMED_OUT, f"Replicate: no answer in {limit:g} s") from None
+            raise ProviderError(ErrorKind.TIMED_OUT, f"Replicate: no response in {limit:g} s") from None
         except (ValidationError, KeyError, ValueError, TypeError) as error:
-            detail = sanitize(f"Replicate: an answer that could not be read ({type(error).__name__} {error})")
+            detail = redact_line(f"Replicate: a response that could not be read ({type(error).__name__} {error})")
             raise ProviderError(ErrorKind.OVERLOADED, detail) from None
 
-    async def build_input(self, given: Mapping[str, object], files: Mapping[str, bytes]) -> dict[str, object]:
-        """The input with its files: small ones inside, large ones through the files API."""
-        return {**given, **{field: await self._upload(field, data) for field, data in files.items()}}
+    async def build_input(self, values: Mapping[str, object], files: Mapping[str, bytes]) -> dict[str, object]:
+        """The input with its files: small ones inside it, large ones through the files API.
 
-    async def has_files(self, given: Mapping[str, object], files: Mapping[str, bytes]) -> bool:
-        """Whether an accepted input holds exactly these files. What cannot be told counts as not."""
-        return all([await self._matches_file(given.get(field), data) for field, data in files.items()])
+        Args:
+            values: The inputs that are not files.
+            files: The bytes of the files, by the names of their inputs.
+        """
+        return {**values, **{field: await self._upload(field, data) for field, data in files.items()}}
+
+    async def has_files(self, values: Mapping[str, object], files: Mapping[str, bytes]) -> bool:
+        """Whether the input of work that was started has exactly these files.
+
+        Args:
+            values: The input as Replicate gives it back.
+            files: The bytes of the files, by the names of their inputs.
+
+        Returns:
+            False also where it cannot be known.
+        """
+        return all([await self._matches_file(values.get(field), data) for field, data in files.items()])
 
     async def check(self) -> None:
+        """Raise ProviderError where Replicate cannot be used with this token."""
         async with self.request() as client:
             await client.accounts.async_current()
 
     async def close(self) -> None:
+        """Close the connections."""
         await self._transport.aclose()
 
-    async def _matches_file(self, given: object, data: bytes) -> bool:
-        if not isinstance(given, str):
+    async def _matches_file(self, value: object, data: bytes) -> bool:
+        if not isinstance(value, str):
             return False
-        if given.startswith("data:"):
-            return given == _data_uri(data)
-        address = urlsplit(given).path
-        if not address.startswith(FILES_PATH):
+        if value.startswith("data:"):
+            return value == _data_uri(data)
+        path = urlsplit(value).path
+        if not path.startswith(_FILES_PATH):
             return False
         try:
             async with self.request() as client:
-                file = await client.files.async_get(address.removeprefix(FILES_PATH))
+                file = await client.files.async_get(path.removeprefix(_FILES_PATH))
         except ProviderError as error:
             if error.kind is not ErrorKind.NOT_FOUND:
                 raise
@@ -95,10 +128,10 @@ class ReplicateApi:
 
     async def _upload(self, field: str, data: bytes) -> str:
         kind = detect_media_type(data)
-        if len(data) <= MAX_DATA_URI_BYTES and kind != "application/zip":
+        if len(data) <= _MAX_DATA_URI_BYTES and kind != "application/zip":
             return _data_uri(data)
-        if len(data) > MAX_FILE_BYTES:
-            raise ProviderError(ErrorKind.BAD_INPUT, f"Replicate takes files up to {MAX_FILE_BYTES} bytes")
+        if len(data) > _MAX_FILE_BYTES:
+            raise ProviderError(ErrorKind.BAD_INPUT, f"Replicate takes files up to {_MAX_FILE_BYTES} bytes")
         async with self.request(self._upload_timeout) as client:
             file = await client.files.async_create(
                 io.BytesIO(data), filename=f"{field}.{kind.partition('/')[2]}", content_type=kind

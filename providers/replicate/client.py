@@ -1,11 +1,11 @@
-"""The official Replicate client, with its habits that would hide things from us taken off.
+"""The official Replicate client, without what would hide errors from us.
 
 Seen in replicate 1.0.7:
 - its transport repeats a GET up to 10 times and sleeps through a 429, and its errors drop Retry-After;
-- it asks for predictions and uploads with no timeout at all;
+- it has no timeout for predictions and uploads;
 - it refuses to read a prediction whose status is `aborted`, an account or a file without a name or a tag, and a
   model whose example or version lacks a field, all of which Replicate's published API description allows.
-The transport here sits below its retries: it raises our own error, so that there is nothing to repeat.
+The transport here is below its retries: it raises our own error, which the client does not retry.
 """
 
 import json
@@ -13,20 +13,22 @@ import json
 import httpx
 from replicate.client import Client
 
-from providers.errors import error_from_response, sanitize
+from providers.errors import error_from_response
 from providers.protocols import ErrorKind, ProviderError
+from providers.redaction import redact_line
 from providers.tls import ssl_context
 
 BASE_URL = "https://api.replicate.com"
 
 
 class NoRetryTransport(httpx.AsyncBaseTransport):
-    """Asks once; raises ProviderError for an error answer, and mends what the client cannot read."""
+    """Sends each request once, and changes responses that the client could not read."""
 
     def __init__(self) -> None:
         self._network = httpx.AsyncHTTPTransport(verify=ssl_context(), limits=httpx.Limits(max_connections=50))
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request. Raises ProviderError for a response with an error status, and where there is none."""
         try:
             response = await self._network.handle_async_request(request)
             body = await response.aread()
@@ -40,46 +42,56 @@ class NoRetryTransport(httpx.AsyncBaseTransport):
         return httpx.Response(response.status_code, content=_normalize_response(body), request=request)
 
     async def aclose(self) -> None:
+        """Close the connections."""
         await self._network.aclose()
 
 
 def build_client(api_token: str, base_url: str, transport: httpx.AsyncBaseTransport) -> Client:
-    """A client that never looks into the environment for its token or its address."""
+    """A client that takes neither its token nor its address from the environment.
+
+    Args:
+        api_token: The account's token.
+        base_url: The API's address without `/v1`.
+        transport: What sends its requests.
+
+    Raises:
+        ValueError: The token is empty.
+    """
     if not api_token:
         raise ValueError("Replicate's API token is empty")
     return Client(api_token=api_token, base_url=base_url, transport=transport)
 
 
 def _describe_error(error: httpx.HTTPError) -> str:
-    return sanitize(f"{type(error).__name__} {error}")
+    return redact_line(f"{type(error).__name__} {error}")
 
 
 def _extract_message(text: str) -> str:
-    """What an RFC 7807 answer says, or the text itself."""
+    """The message of an RFC 7807 response (https://www.rfc-editor.org/rfc/rfc7807), or the text itself."""
     try:
         problem = json.loads(text)
     except ValueError:
         return text
     if not isinstance(problem, dict):
         return text
-    said = " ".join(str(problem[key]) for key in ("title", "detail", "error") if problem.get(key))
+    message = " ".join(str(problem[key]) for key in ("title", "detail", "error") if problem.get(key))
     if isinstance(wait := problem.get("retry_after"), int | float):
-        said += f" (retry after {wait} s)"
-    return said or text
+        message += f" (retry after {wait} s)"
+    return message or text
 
 
 def _normalize_response(body: bytes) -> bytes:
-    """The same JSON in a shape that the client's models accept; a deletion answers with nothing at all."""
+    """The same JSON in a shape that the client's models accept. The response to a deletion has no body."""
     if not body:
         return body
     try:
-        answer = json.loads(body)
+        content = json.loads(body)
     except ValueError:
-        raise ProviderError(ErrorKind.OVERLOADED, "Replicate: an answer that is not JSON") from None
-    if not isinstance(answer, dict):
-        raise ProviderError(ErrorKind.OVERLOADED, "Replicate: an answer that is not an object")
-    results = answer.get("results")
-    for item in [answer, *results] if isinstance(results, list) else [answer]:
+        raise ProviderError(ErrorKind.OVERLOADED, "Replicate: a response that is not JSON") from None
+    if not isinstance(content, dict):
+        raise ProviderError(ErrorKind.OVERLOADED, "Replicate: a response that is not an object")
+    results = content.get("results")
+    for item in [content, *results] if isinstance(results, list) else [content]:
         if item.get("status") == "aborted":
             item.update(status="failed", error=item.get("error") or "aborted before it started: deadline")
         if "username" in item or "content_type" in item:
@@ -87,4 +99,4 @@ def _normalize_response(body: bytes) -> bytes:
             item.setdefault("etag", "")
         if "visibility" in item:
             item.update(default_example=None, latest_version=None, run_count=item.get("run_count") or 0)
-    return json.dumps(answer).encode()
+    return json.dumps(content).encode()

@@ -1,4 +1,4 @@
-"""Replicate: long work as predictions, asked once, found again by seed, files as bytes both ways."""
+"""Images, videos and lip-syncs as predictions at Replicate."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -18,11 +18,14 @@ from providers.replicate.responses import (
 
 
 class ReplicateProvider:
-    """PredictionProvider over Replicate's API. Every method raises only ProviderError.
+    """PredictionProvider over Replicate's API.
 
-    `base_url` is the address without `/v1`; None is Replicate itself. `timeout` is the time in seconds
-    that one question may take, `upload_timeout` the same for a large input file. Replicate calls
-    `webhook_url` when a prediction has ended (see providers/replicate/webhook.py).
+    Args:
+        api_token: The account's token.
+        base_url: The API's address; None for Replicate's own.
+        timeout: Seconds for one request.
+        upload_timeout: Seconds for the upload of one input file.
+        webhook_url: What Replicate calls when a prediction has ended (see providers/replicate/webhook.py).
     """
 
     name = "replicate"
@@ -45,56 +48,64 @@ class ReplicateProvider:
         self._downloader = Downloader("Replicate", self._api.base_url, api_token)
 
     async def start(self, request: PredictionRequest) -> str:
-        """Ask once. TIMED_OUT and OVERLOADED may mean that only the answer was lost: ask `find` then."""
+        """Start the prediction. TIMED_OUT and OVERLOADED may mean that only the response was lost: see `find`."""
         model = parse_model_name(request.model)
-        given = await self._api.build_input(request.input, request.files)
-        hook = self._api.webhook_params
+        model_input = await self._api.build_input(request.input, request.files)
+        webhook = self._api.webhook_params
         async with self._api.request() as client:
             if model.version is None:
                 key = (model.owner, model.name)
-                answer = await client.models.predictions.async_create(model=key, input=given, **hook)
+                response = await client.models.predictions.async_create(model=key, input=model_input, **webhook)
             else:
-                answer = await client.predictions.async_create(version=request.model, input=given, **hook)
-        return str(answer.id)
+                response = await client.predictions.async_create(
+                    version=request.model, input=model_input, **webhook
+                )
+        return str(response.id)
 
     async def find(self, request: PredictionRequest, since: datetime) -> str | None:
-        """Look through the newest predictions for this request's model, input and files.
+        """Look through the newest predictions for one with this request's model, input and files.
 
-        Replicate forgets the inputs of API predictions after an hour; a later `find` finds nothing.
+        Replicate deletes the inputs of API predictions after an hour, so a later `find` finds nothing:
+        https://replicate.com/docs/topics/predictions/data-retention
         """
-        async for answer in iter_newest("/v1/predictions", since, self._list_page):
-            if matches_request(request, answer) and await self._matches_files(request, answer.input or {}):
-                return str(answer.id)
+        async for response in iter_newest("/v1/predictions", since, self._list_page):
+            if matches_request(request, response) and await self._matches_files(request, response.input or {}):
+                return str(response.id)
         return None
 
     async def get(self, prediction_id: str) -> Prediction:
+        """The prediction as it is now. One that succeeded without an output has failed."""
         async with self._api.request() as client:
-            answer = await client.predictions.async_get(prediction_id)
-        return to_prediction(answer, find_output_files)
+            response = await client.predictions.async_get(prediction_id)
+        return to_prediction(response, find_output_files)
 
     async def fetch(self, output: str) -> bytes:
+        """Download an output. NOT_FOUND where Replicate has deleted it, which it does after an hour."""
         return await self._downloader.fetch(output)
 
     async def cancel(self, prediction_id: str) -> None:
+        """Cancel the prediction; one that has ended is left as it is."""
         try:
             async with self._api.request() as client:
                 await client.predictions.async_cancel(prediction_id)
         except ProviderError:
-            # An ended prediction may be refused; that is no error as long as it has ended.
+            # Replicate may refuse to cancel a prediction that has ended: not an error.
             if (await self.get(prediction_id)).status not in TERMINAL_STATUSES:
                 raise
 
     async def check(self) -> None:
+        """Raise ProviderError where Replicate cannot be used with this token."""
         await self._api.check()
 
     async def close(self) -> None:
+        """Close the connections."""
         await self._api.close()
         await self._downloader.close()
 
-    async def _matches_files(self, request: PredictionRequest, given: Mapping[str, object]) -> bool:
-        """A seed says enough; without one, nobody's photo may be taken for another's."""
-        return "seed" in request.input or await self._api.has_files(given, request.files)
+    async def _matches_files(self, request: PredictionRequest, values: Mapping[str, object]) -> bool:
+        """A seed is enough. Without one, the files make sure that it is this user's request and not another's."""
+        return "seed" in request.input or await self._api.has_files(values, request.files)
 
-    async def _list_page(self, address: str) -> Any:
+    async def _list_page(self, path: str) -> Any:
         async with self._api.request() as client:
-            return await client.predictions.async_list(address)
+            return await client.predictions.async_list(path)

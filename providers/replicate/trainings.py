@@ -1,9 +1,9 @@
-"""Trainings at Replicate: a zip of photos in, a model of the person's own out.
+"""Trainings at Replicate: a zip of a user's photos becomes a model.
 
-Two kinds of trainer are asked alike. One named with a version (`ostris/flux-dev-lora-trainer:e440…`)
-runs as a training, which pushes a new version of a private model of ours. One named without (as
-`black-forest-labs/flux-pro-trainer`) runs as a prediction, whose output is the text that its sister
-model takes as `finetune_id`.
+There are two kinds of trainer. One named with a version (`ostris/flux-dev-lora-trainer:e440…`) runs as a training,
+which adds a version to a private model of ours. One named without a version (`black-forest-labs/flux-pro-trainer`)
+runs as a prediction, whose output is the id that another model takes as `finetune_id`.
+https://replicate.com/docs/reference/http#trainings.create
 """
 
 from collections.abc import Mapping
@@ -21,17 +21,25 @@ from providers.replicate.responses import (
     to_prediction,
 )
 
-DEFAULT_HARDWARE = "gpu-t4"
-"""What a new model is made with; Replicate runs fine-tunes on the hardware of what they were tuned from."""
+_DEFAULT_HARDWARE = "gpu-t4"
+"""Creating a model takes a hardware; Replicate runs fine-tunes on the hardware of the model they are based on."""
 
 
 class ReplicateTrainings:
-    """PredictionProvider for the kind `training`. Every method raises only ProviderError.
+    """TrainingProvider over Replicate's API.
 
-    `request.input` holds the trainer's own inputs, of which the trigger word should be this order's alone: a
-    training has no seed, so `find` knows it by its inputs and photos. `destination` (`owner/name`, ours) is
-    the model that gets the new version; it is made, privately, where it is missing. The one output is the
-    name of what was trained, which is no file.
+    The input of a request has the trainer's own inputs. Its trigger word should be used by this order alone: a
+    training has no seed, so `find` recognises it by its inputs and photos. `destination` (`name`, or `owner/name`) is
+    the model of ours that gets the new version; it is created, as a private model, where it does not exist. The one
+    output is the name of the trained model, which is not a file.
+
+    Args:
+        api_token: The account's token.
+        base_url: The API's address; None for Replicate's own.
+        timeout: Seconds for one request.
+        upload_timeout: Seconds for the upload of the photos.
+        webhook_url: What Replicate calls when a training has ended (see providers/replicate/webhook.py).
+        hardware: What new models are created with.
     """
 
     name = "replicate"
@@ -46,7 +54,7 @@ class ReplicateTrainings:
         timeout: float = 30.0,
         upload_timeout: float = 300.0,
         webhook_url: str | None = None,
-        hardware: str = DEFAULT_HARDWARE,
+        hardware: str = _DEFAULT_HARDWARE,
     ) -> None:
         self.uses_webhooks = webhook_url is not None
         self._api = ReplicateApi(
@@ -55,37 +63,41 @@ class ReplicateTrainings:
         self._hardware = hardware
         self._account = ""
         self._existing_destinations: set[str] = set()
-        """Destinations that are there."""
+        """Destinations that were seen or created by this process."""
 
     async def start(self, request: PredictionRequest) -> str:
-        """Ask once. TIMED_OUT and OVERLOADED may mean that only the answer was lost: ask `find` then."""
+        """Start the training. TIMED_OUT and OVERLOADED may mean that only the response was lost: see `find`."""
         trainer = parse_model_name(request.model)
         destination = await self._with_owner(_destination(request)) if trainer.version else ""
         if destination:
             await self._ensure_destination(destination)
-        given = await self._api.build_input(_trainer_input(request), request.files)
-        key, hook = (trainer.owner, trainer.name), self._api.webhook_params
+        trainer_input = await self._api.build_input(_trainer_input(request), request.files)
+        key, webhook = (trainer.owner, trainer.name), self._api.webhook_params
         async with self._api.request() as client:
-            answer: Response
+            response: Response
             if trainer.version:
-                answer = await client.trainings.async_create(
-                    model=key, version=trainer.version, input=given, destination=destination, **hook
+                response = await client.trainings.async_create(
+                    model=key, version=trainer.version, input=trainer_input, destination=destination, **webhook
                 )
             else:
-                answer = await client.models.predictions.async_create(model=key, input=given, **hook)
-        return str(answer.id)
+                response = await client.models.predictions.async_create(model=key, input=trainer_input, **webhook)
+        return str(response.id)
 
     async def find(self, request: PredictionRequest, since: datetime) -> str | None:
         """Look through the newest trainings for one with this trainer, these inputs and these photos."""
-        asked = PredictionRequest(request.kind, request.model, _trainer_input(request), request.seed)
-        trains = parse_model_name(request.model).version is not None
-        address, read = ("/v1/trainings", self._trainings) if trains else ("/v1/predictions", self._predictions)
-        async for answer in iter_newest(address, since, read):
-            if matches_request(asked, answer) and await self._api.has_files(answer.input or {}, request.files):
-                return str(answer.id)
+        trainer_request = PredictionRequest(request.kind, request.model, _trainer_input(request), request.seed)
+        is_training = parse_model_name(request.model).version is not None
+        path = "/v1/trainings" if is_training else "/v1/predictions"
+        read = self._list_trainings if is_training else self._list_predictions
+        async for response in iter_newest(path, since, read):
+            if matches_request(trainer_request, response) and await self._api.has_files(
+                response.input or {}, request.files
+            ):
+                return str(response.id)
         return None
 
     async def get(self, prediction_id: str) -> Prediction:
+        """The training as it is now, whichever kind of trainer it is of."""
         try:
             async with self._api.request() as client:
                 return to_prediction(await client.trainings.async_get(prediction_id), _find_version)
@@ -96,20 +108,23 @@ class ReplicateTrainings:
             return to_prediction(await client.predictions.async_get(prediction_id), _find_finetune_id)
 
     async def fetch(self, output: str) -> bytes:
-        raise ProviderError(ErrorKind.NOT_FOUND, "Replicate: a trained model is no file")
+        """Always raises NOT_FOUND: a trained model is not a file."""
+        raise ProviderError(ErrorKind.NOT_FOUND, "Replicate: a trained model is not a file")
 
     async def cancel(self, prediction_id: str) -> None:
+        """Cancel the training; one that has ended is left as it is."""
         try:
             await self._cancel(prediction_id)
         except ProviderError:
-            # An ended training may be refused; that is no error as long as it has ended.
+            # Replicate may refuse to cancel a training that has ended: not an error.
             if (await self.get(prediction_id)).status not in TERMINAL_STATUSES:
                 raise
 
     async def delete_model(self, model: str) -> None:
-        """Delete a trained version (`owner/name:version`); one that is gone already is fine.
+        """Delete a trained version (`owner/name:version`); one that does not exist any more is no error.
 
-        A `finetune_id` cannot be deleted through Replicate's API.
+        Raises:
+            ProviderError: With BAD_INPUT for a `finetune_id`, which Replicate's API cannot delete.
         """
         version = parse_model_name(model)
         if version.version is None:
@@ -123,13 +138,15 @@ class ReplicateTrainings:
                 raise
 
     async def check(self) -> None:
+        """Raise ProviderError where Replicate cannot be used with this token."""
         await self._api.check()
 
     async def close(self) -> None:
+        """Close the connections."""
         await self._api.close()
 
     async def _with_owner(self, destination: str) -> str:
-        """The destination with its owner: our own account where none is named."""
+        """The destination with its owner; without one, it belongs to our account."""
         if "/" in destination:
             return destination
         if not self._account:
@@ -138,7 +155,7 @@ class ReplicateTrainings:
         return f"{self._account}/{destination}"
 
     async def _ensure_destination(self, destination: str) -> None:
-        """Make the destination, visible to us alone, where it is missing."""
+        """Create the destination as a private model where it does not exist."""
         if destination in self._existing_destinations:
             return
         if not await self._model_exists(destination):
@@ -147,7 +164,7 @@ class ReplicateTrainings:
                 async with self._api.request() as client:
                     await client.models.async_create(owner, name, visibility="private", hardware=self._hardware)
             except ProviderError:
-                # Another process may have made it in between.
+                # Another process may have created it meanwhile.
                 if not await self._model_exists(destination):
                     raise
         self._existing_destinations.add(destination)
@@ -173,13 +190,13 @@ class ReplicateTrainings:
         async with self._api.request() as client:
             await client.predictions.async_cancel(prediction_id)
 
-    async def _trainings(self, address: str) -> Any:
+    async def _list_trainings(self, path: str) -> Any:
         async with self._api.request() as client:
-            return await client.trainings.async_list(address)
+            return await client.trainings.async_list(path)
 
-    async def _predictions(self, address: str) -> Any:
+    async def _list_predictions(self, path: str) -> Any:
         async with self._api.request() as client:
-            return await client.predictions.async_list(address)
+            return await client.predictions.async_list(path)
 
 
 def _destination(request: PredictionRequest) -> str:
@@ -203,6 +220,6 @@ def _find_version(output: object) -> list[str]:
 
 
 def _find_finetune_id(output: object) -> list[str]:
-    """The name of what a trainer that runs as a prediction has made."""
-    found = output.get("finetune_id") if isinstance(output, Mapping) else output
-    return [found.strip()] if isinstance(found, str) and found.strip() else []
+    """The id of the finetune in the output of a trainer that runs as a prediction."""
+    finetune_id = output.get("finetune_id") if isinstance(output, Mapping) else output
+    return [finetune_id.strip()] if isinstance(finetune_id, str) and finetune_id.strip() else []

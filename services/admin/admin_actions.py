@@ -1,31 +1,47 @@
-"""What an admin can do about somebody's order: have it made again, stop it, give its price back. Each once."""
+"""What an admin can do about a user's order: run it again, cancel it, give its price back. Each once."""
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Final, Literal
 from uuid import UUID
 
-from aiogram.exceptions import TelegramAPIError
 from loguru import logger
 
 from services.core.errors import Failure, InvalidRequest
+from services.core.i18n import Texts
 from services.dispatch import AcceptedOrder, Order, OrderDispatcher
 from services.generation.registry import SERVICES
 from services.ledger import credits as ledger
-from services.messaging.app_context import AppContext
-from services.messaging.buttons import cancel_keyboard
-from services.messaging.delivery import send_if_reachable
-from services.messaging.progress import edit_progress, headline, queued_text, waiting_text
+from services.messaging.messenger import Messenger
+from services.messaging.progress import headline, queued_text, show_waiting, waiting_text
 from storage.jobs.jobs import Job, get_job, get_job_by_order_key
 from storage.money.ledger import transfer
+from storage.pool import Executor, Pool
 from storage.users.users import get_user
 
 Conflict = Literal[
-    "unknown", "errand", "not_failed", "retried", "not_offered", "unreachable", "too_late", "not_paid", "refunded"
+    "unknown",
+    "internal",
+    "not_failed",
+    "retried",
+    "not_offered",
+    "unreachable",
+    "too_late",
+    "not_paid",
+    "refunded",
 ]
+
+_RETRY: Final = "retry"
+_REORDER: Final = "again"
+"""The prefix of an order that the user placed again by the button under a result (handlers/order)."""
 
 
 class ActionConflict(Exception):
-    """The order is not in a state for this; `conflict` says why, `job` is the newer order where there is one."""
+    """The order is not in a state in which this can be done.
+
+    Attributes:
+        conflict: Why not.
+        job: The newer order, where there is one.
+    """
 
     def __init__(self, conflict: Conflict, job: Job | None = None) -> None:
         super().__init__(conflict)
@@ -35,15 +51,30 @@ class ActionConflict(Exception):
 
 @dataclass(frozen=True)
 class OrderRefund:
-    """`told` is False where the person could not be reached; the Stars are back all the same."""
+    """A price that was given back.
+
+    Attributes:
+        credits: The price.
+        notified: Whether the user was notified; the credits are back either way.
+    """
 
     credits: int
     notified: bool
 
 
-def retry_key(job_id: UUID) -> str:
-    """The order key of the one retry that a job can have."""
-    return f"retry:{job_id}"
+@dataclass(frozen=True)
+class RelatedOrders:
+    """How an order is related to others.
+
+    Attributes:
+        repeats: The order that this one repeats.
+        repeated_by: The orders that repeat this one.
+        retried: Whether an admin had this one run again, which can happen once.
+    """
+
+    repeats: Job | None
+    repeated_by: list[Job]
+    retried: bool
 
 
 def refund_key(job_id: UUID) -> str:
@@ -51,68 +82,126 @@ def refund_key(job_id: UUID) -> str:
     return f"refund:{job_id}"
 
 
+def refund_text(texts: Texts, job: Job, language: str) -> str:
+    """What the user reads when an admin gives the price of an order back, as HTML."""
+    text = texts.t(language, "intervention.refunded", job.price)
+    return f"{headline(texts, replace(job, language=language))}\n{text}"
+
+
+async def find_job(db: Executor, job_id: UUID) -> Job | None:
+    """A job, whether it is an order or internal."""
+    return await get_job(db, job_id)
+
+
+async def find_related_orders(db: Executor, job: Job) -> RelatedOrders:
+    """The orders that an order repeats or is repeated by; the names of orders say so."""
+    origin, _, number = job.order_key.partition(":")
+    try:
+        repeats = await get_job(db, UUID(number)) if origin in (_RETRY, _REORDER) else None
+    except ValueError:
+        repeats = None
+    retry = await get_job_by_order_key(db, _retry_key(job.id))
+    reorder = await get_job_by_order_key(db, f"{_REORDER}:{job.id}")
+    return RelatedOrders(repeats, [each for each in (retry, reorder) if each is not None], retry is not None)
+
+
 @dataclass(frozen=True)
 class AdminActions:
+    """The actions.
+
+    Attributes:
+        db: The database.
+        messenger: Notifies the users.
+        dispatcher: Takes the new order of a retry, and cancels orders.
+    """
+
+    db: Pool
+    messenger: Messenger
     dispatcher: OrderDispatcher
 
-    @property
-    def _studio(self) -> AppContext:
-        return self.dispatcher.studio
-
     async def retry(self, job_id: UUID, admin_id: int) -> Job:
-        """Order a failed or cancelled job anew, on the house. Raises CannotIntervene."""
+        """Order a failed or cancelled job again, free of charge.
+
+        Args:
+            job_id: The job.
+            admin_id: The admin, for the log.
+
+        Returns:
+            The new order.
+
+        Raises:
+            ActionConflict: It cannot be ordered again, or was; or the user is unreachable.
+        """
         job = await self._get(job_id)
         if job.state not in ("failed", "cancelled"):
             raise ActionConflict("not_failed")
         if job.service not in SERVICES:
             raise ActionConflict("not_offered")
-        if existing := await get_job_by_order_key(self._studio.db, retry_key(job.id)):
+        if existing := await get_job_by_order_key(self.db, _retry_key(job.id)):
             raise ActionConflict("retried", existing)
         language = await self._language(job)
-        progress_message_id = await self._send_message(job, self._studio.texts.t(language, "intervention.retry"))
+        progress_message_id = await self._send_message(job, self.messenger.texts.t(language, "intervention.retry"))
         if progress_message_id is None:
             raise ActionConflict("unreachable")
         accepted = await self._reorder(job, language, progress_message_id)
-        logger.info("admin {} has job {} made again as {}", admin_id, job.id, accepted.job.id)
+        logger.info("job {} retried as {} by admin {}", job.id, accepted.job.id, admin_id)
         await self._show_accepted(accepted)
         return accepted.job
 
     async def cancel(self, job_id: UUID, admin_id: int) -> Job:
-        """Stop an open job for its person. Raises CannotIntervene."""
+        """Cancel an open order.
+
+        Args:
+            job_id: The job.
+            admin_id: The admin, for the log.
+
+        Returns:
+            The job as it was before.
+
+        Raises:
+            ActionConflict: It has ended, or its result is on the way.
+        """
         job = await self._get(job_id)
         if not await self.dispatcher.cancel(job.id, job.user_id):
             raise ActionConflict("too_late")
-        logger.info("admin {} stopped job {} of {}", admin_id, job.id, job.user_id)
+        logger.info("job {} of user {} cancelled by admin {}", job.id, job.user_id, admin_id)
         return job
 
     async def refund(self, job_id: UUID, admin_id: int) -> OrderRefund:
-        """Give back the price of a job that succeeded, and tell the person. Raises CannotIntervene."""
+        """Give back the price of a job that succeeded, and notify the user.
+
+        Args:
+            job_id: The job.
+            admin_id: The admin, for the log.
+
+        Raises:
+            ActionConflict: It cost nothing, or its price was given back before.
+        """
         job = await self._get(job_id)
         if job.state != "succeeded" or not job.price:
             raise ActionConflict("not_paid")
         if not await self._return_price(job):
             raise ActionConflict("refunded")
-        logger.info("admin {} gave back {} Stars of job {} to {}", admin_id, job.price, job.id, job.user_id)
-        message_id = await self._send_message(job, refund_text(self._studio, job, await self._language(job)))
-        return OrderRefund(job.price, message_id is not None)
+        logger.info("job {}: {} credits returned to {} by admin {}", job.id, job.price, job.user_id, admin_id)
+        text = refund_text(self.messenger.texts, job, await self._language(job))
+        return OrderRefund(job.price, await self._send_message(job, text) is not None)
 
     async def _get(self, job_id: UUID) -> Job:
-        job = await get_job(self._studio.db, job_id)
+        job = await get_job(self.db, job_id)
         if job is None:
             raise ActionConflict("unknown")
         if job.internal:
-            raise ActionConflict("errand")
+            raise ActionConflict("internal")
         return job
 
     async def _language(self, job: Job) -> str:
-        """What the person speaks by now."""
-        user = await get_user(self._studio.db, job.user_id)
+        """The language that the user has chosen by now."""
+        user = await get_user(self.db, job.user_id)
         return user.language if user else job.language
 
     async def _return_price(self, job: Job) -> bool:
-        """The price goes from our revenue to the person, once, and pays first what they owe. False when it was
-        given back before."""
-        async with self._studio.db.acquire() as connection, connection.transaction():
+        """Move the price from our revenue to the user, once, and settle their debt first. False where it was done."""
+        async with self.db.acquire() as connection, connection.transaction():
             returned = await transfer(
                 connection,
                 key=refund_key(job.id),
@@ -129,7 +218,7 @@ class AdminActions:
 
     async def _reorder(self, job: Job, language: str, progress_message_id: int) -> AcceptedOrder:
         order = Order(
-            key=retry_key(job.id),
+            key=_retry_key(job.id),
             service=job.service,
             inputs=job.inputs,
             user_id=job.user_id,
@@ -141,44 +230,32 @@ class AdminActions:
         )
         try:
             accepted = await self.dispatcher.dispatch(order)
-        except (
-            InvalidRequest
-        ) as error:  # what was chosen then is not there any more: a model of their own, a voice
-            await self._delete_message(job, progress_message_id)
+        except InvalidRequest as error:  # a model or voice that was chosen then does not exist any more
+            await self.messenger.delete_message(job.bot_name, job.chat_id, progress_message_id)
             raise ActionConflict("not_offered") from error
-        if not accepted.is_new:  # another admin was quicker, and their message shows the new order
-            await self._delete_message(job, progress_message_id)
+        if not accepted.is_new:  # another admin was faster, and their message shows the new order
+            await self.messenger.delete_message(job.bot_name, job.chat_id, progress_message_id)
             raise ActionConflict("retried", accepted.job)
         return accepted
 
     async def _send_message(self, job: Job, text: str) -> int | None:
-        """The message's id; None where nothing reaches the person now."""
+        """The message's id; None where it did not reach the user."""
         try:
-            sent = await send_if_reachable(self._studio, job, lambda bot: bot.send_message(job.chat_id, text))
+            return await self.messenger.send_text(job.user_id, job.bot_name, text)
         except Failure as failure:
-            logger.warning("job {}: person {} was not told: {}", job.id, job.user_id, failure)
+            logger.warning("job {}: user {} was not notified: {}", job.id, job.user_id, failure)
             return None
-        return sent.message_id if sent else None
-
-    async def _delete_message(self, job: Job, message_id: int) -> None:
-        try:
-            await self._studio.bot_or_default(job.bot_name).delete_message(job.chat_id, message_id)
-        except TelegramAPIError as error:
-            logger.warning("job {}: message {} was not taken back: {}", job.id, message_id, error.message)
 
     async def _show_accepted(self, accepted: AcceptedOrder) -> None:
-        """Turn the message into the new order's progress, unless its runner has begun to tell."""
-        studio, job = self._studio, accepted.job
-        text = (
-            waiting_text(studio, job)
-            if accepted.waits_for_inngest
-            else queued_text(studio, job, accepted.queue_position)
-        )
-        if studio.throttle.allow(job.id, text):
-            await edit_progress(studio, job, text, cancel_keyboard(studio.texts, job))
+        """Turn the message into the new order's progress, unless its worker has shown some already."""
+        texts, job = self.messenger.texts, accepted.job
+        if accepted.waits_for_inngest:
+            text = waiting_text(texts, job)
+        else:
+            text = queued_text(texts, job, accepted.queue_position)
+        await show_waiting(self.messenger, job, text)
 
 
-def refund_text(studio: AppContext, job: Job, language: str) -> str:
-    """What the person reads when an admin gives the price of an order back."""
-    text = studio.texts.t(language, "intervention.refunded", job.price)
-    return f"{headline(studio, replace(job, language=language))}\n{text}"
+def _retry_key(job_id: UUID) -> str:
+    """The order key of the one retry that a job can have."""
+    return f"{_RETRY}:{job_id}"

@@ -1,8 +1,8 @@
 """Who may see the dashboard: one-time links, the sessions they open, and the tokens of actions.
 
-Everything is signed with a key that comes from the bots' own tokens, so all processes agree on it, nothing
-more has to be set, and a token that was replaced ends every session. A session is checked against the admins
-of this process each time it is used: who is no admin any more is out at once.
+Everything is signed with a key that is derived from the bots' own tokens, so all processes agree on it, nothing more
+has to be set, and a token that was replaced ends every session. A session is checked against the admins of this
+process each time it is used: removing an admin ends their sessions at once.
 """
 
 import hashlib
@@ -10,23 +10,27 @@ import hmac
 import secrets
 import time
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
-from services.messaging.app_context import AppContext
 from storage.dashboard_links import add_link, get_link, use_link
+from storage.pool import Pool
 
-LOGIN_PATH = "/dashboard/enter/"
-LINK_LIFETIME_SECONDS = 600
-SESSION_SECONDS = 12 * 3600
-_SECRET_BYTES = 24
-_SIGNATURE_LENGTH = 32
+LOGIN_PATH: Final = "/dashboard/enter/"
+LINK_LIFETIME_SECONDS: Final = 600
+SESSION_SECONDS: Final = 12 * 3600
+_SECRET_BYTES: Final = 24
+_SIGNATURE_LENGTH: Final = 32
 """Hexadecimal characters of a signature: 128 bits."""
 
 DenialReason = Literal["forged", "used", "expired", "no_admin", "no_session"]
 
 
 class AccessDenied(Exception):
-    """The link or the session opens nothing; `reason` says why."""
+    """The link or the session gives no access.
+
+    Attributes:
+        reason: Why not.
+    """
 
     def __init__(self, reason: DenialReason) -> None:
         super().__init__(reason)
@@ -35,36 +39,55 @@ class AccessDenied(Exception):
 
 @dataclass(frozen=True)
 class Session:
-    """An admin who looks at the dashboard. `cookie` is the signed value that the browser keeps."""
+    """An admin's visit.
+
+    Attributes:
+        admin_id: Telegram's id of the admin.
+        expires_at: When it ends, in seconds since 1970.
+        cookie: The signed value that the browser keeps.
+    """
 
     admin_id: int
     expires_at: int
-    """Seconds since 1970."""
     cookie: str
 
 
 class DashboardAuth:
-    """`url` is where people reach this process from outside, without a slash at its end."""
+    """Makes and checks links, sessions and action tokens.
 
-    def __init__(self, studio: AppContext, url: str) -> None:
-        self._studio = studio
+    Args:
+        db: Where the links are recorded.
+        admins: Telegram's ids of the admins.
+        secret: What the signing key is derived from; the same in every process, such as the bots' tokens.
+        url: The address at which browsers reach this process, without a slash at its end.
+    """
+
+    def __init__(self, db: Pool, admins: frozenset[int], secret: bytes, url: str) -> None:
+        self.admins = admins
         self.url = url
-        tokens = ",".join(sorted(bot.token for bot in studio.bots.values()))
-        self._key = hmac.new(tokens.encode(), b"dashboard", hashlib.sha256).digest()
+        self._db = db
+        self._key = hmac.new(secret, b"dashboard", hashlib.sha256).digest()
 
     async def create_link(self, admin_id: int) -> str:
-        """A link that lets this admin in once, within ten minutes."""
+        """A link that logs this admin in once, within ten minutes."""
         secret = secrets.token_hex(_SECRET_BYTES)
         token = f"{secret}{self._sign('link', secret)}"
-        await add_link(self._studio.db, _hash(token), admin_id, seconds=LINK_LIFETIME_SECONDS)
+        await add_link(self._db, _hash(token), admin_id, seconds=LINK_LIFETIME_SECONDS)
         return f"{self.url}{LOGIN_PATH}{token}"
 
     async def check_link(self, token: str) -> None:
-        """Look at a link without using it up. Raises NotLetIn."""
+        """Check a link without using it up.
+
+        Args:
+            token: The last part of the link.
+
+        Raises:
+            AccessDenied: It is not one of ours, was used, has expired, or belongs to a former admin.
+        """
         secret, signature = token[:-_SIGNATURE_LENGTH], token[-_SIGNATURE_LENGTH:]
         if not _equal(signature, self._sign("link", secret)):
             raise AccessDenied("forged")
-        link = await get_link(self._studio.db, _hash(token))
+        link = await get_link(self._db, _hash(token))
         if link is None:
             raise AccessDenied("expired")
         if link.used:
@@ -74,20 +97,35 @@ class DashboardAuth:
         self._require_admin(link.admin_id)
 
     async def login(self, token: str) -> Session:
-        """Use a link up, and begin the session that it opens. Raises NotLetIn."""
+        """Use a link up, and start the session that it opens. Of several at once, one succeeds.
+
+        Args:
+            token: The last part of the link.
+
+        Raises:
+            AccessDenied: As `check_link`.
+        """
         await self.check_link(token)
-        admin_id = await use_link(self._studio.db, _hash(token))
+        admin_id = await use_link(self._db, _hash(token))
         if admin_id is None:
-            raise AccessDenied("used")  # somebody was quicker
+            raise AccessDenied("used")  # another browser was faster
         return self.start_session(admin_id)
 
     def start_session(self, admin_id: int) -> Session:
+        """A new session of twelve hours for an admin, who has been authenticated."""
         expires_at = int(time.time()) + SESSION_SECONDS
         signed = f"{admin_id}.{expires_at}.{secrets.token_hex(8)}"
         return Session(admin_id, expires_at, f"{signed}.{self._sign('session', signed)}")
 
     def read_session(self, cookie: str) -> Session:
-        """The session that the cookie stands for. Raises NotLetIn."""
+        """The session that a cookie stands for.
+
+        Args:
+            cookie: The value that the browser sent; empty where it sent none.
+
+        Raises:
+            AccessDenied: There is none, it is not ours, it has expired, or it belongs to a former admin.
+        """
         if not cookie:
             raise AccessDenied("no_session")
         signed, _, signature = cookie.rpartition(".")
@@ -100,14 +138,15 @@ class DashboardAuth:
         return Session(int(admin_id), int(expires_at), cookie)
 
     def action_token(self, session: Session) -> str:
-        """What every changing action of this session must carry (CSRF)."""
+        """What every request of this session that changes something must carry, against CSRF."""
         return self._sign("action", session.cookie)
 
     def is_valid_action_token(self, session: Session, token: str) -> bool:
+        """Whether a token is the session's action token."""
         return _equal(token, self.action_token(session))
 
     def _require_admin(self, admin_id: int) -> None:
-        if admin_id not in self._studio.admins:
+        if admin_id not in self.admins:
             raise AccessDenied("no_admin")
 
     def _sign(self, purpose: str, text: str) -> str:
@@ -123,5 +162,5 @@ def _hash(token: str) -> bytes:
 
 
 def _to_bytes(text: str) -> bytes:
-    """A header may hold bytes that are no UTF-8, which come as lone surrogates."""
+    """A header may hold bytes that are no UTF-8, which arrive as lone surrogates."""
     return text.encode(errors="surrogatepass")

@@ -1,68 +1,89 @@
 """What follows a payment: thanks, the inviter's bonus, a note to the admins. Crediting waits for none of it."""
 
-from typing import Any
-
-from aiogram.exceptions import TelegramAPIError
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
 
 from services.billing.referrals import reward_inviter
+from services.durable.step_names import NOTIFY
 from services.jobs.internal_jobs import InternalJobContext, InternalJobSpec
 from services.messaging.buttons import keyboard, menu_button
-from services.messaging.telegram_errors import is_user_unreachable, to_delivery_failure
-from services.notifications.admins import notify_admins
+from services.messaging.messenger import Messenger
+from services.notifications.admins import AdminNotifier
+from storage.jobs.jobs import Job
 from storage.money.ledger import get_balance
 from storage.money.payments import get_payment
+from storage.pool import Pool
+
+PAYMENT_FOLLOW_UP: Final = InternalJobSpec(
+    id="payment", event="payment/process.start", function_id="process-payment", concurrency=10
+)
+"""Inputs: `charge` (Telegram's id of the payment), `stars` (paid) and `credits` (received)."""
+INTERNAL_JOBS: Final = (PAYMENT_FOLLOW_UP,)
 
 
-async def run(context: InternalJobContext) -> dict[str, Any]:
-    studio, job, steps = context.studio, context.job, context.steps
-    stars, credited = int(job.inputs["stars"]), int(job.inputs["credits"])
+@dataclass(frozen=True)
+class PaymentFollowUp:
+    """Does what follows a payment, as an internal job.
 
-    async def thank_user() -> None:
-        t, balance = studio.texts.t, await get_balance(studio.db, job.user_id)
-        key = "topup.thanks" if credited == stars else await _subscription_thanks_key(context)
-        lines = [t(job.language, key, credited), t(job.language, "balance.available", balance.available)]
+    Attributes:
+        db: The database.
+        messenger: Sends to the user and to the inviter.
+        admins: Notifies the admins.
+    """
+
+    db: Pool
+    messenger: Messenger
+    admins: AdminNotifier
+
+    async def run(self, context: InternalJobContext) -> dict[str, Any]:
+        """Follow up on one payment (`PAYMENT_FOLLOW_UP`).
+
+        Returns:
+            The job's result: `{"rewarded": …}`, the inviter and their bonus, or None.
+
+        Raises:
+            Failure: Telegram refuses.
+        """
+        job, steps = context.job, context.steps
+        await steps.run("thanks", partial(self._thank_user, job), retry_outages=True)
+        reward = await steps.run("reward", partial(reward_inviter, self.db, job.user_id))
+        if reward is not None:
+            notify_inviter = partial(self._notify_inviter, job, reward)
+            await steps.run(f"{NOTIFY}-inviter", notify_inviter, retry_outages=True)
+        await steps.run("note", partial(self._notify_admins, job))
+        return {"rewarded": reward}
+
+    async def _thank_user(self, job: Job) -> None:
+        t, balance = self.messenger.texts.t, await get_balance(self.db, job.user_id)
+        lines = [
+            t(job.language, await self._thanks_key(job), int(job.inputs["credits"])),
+            t(job.language, "balance.available", balance.available),
+        ]
         if balance.debt:
             lines.append(t(job.language, "balance.debt", balance.debt))
-        await _send(context, job.user_id, "\n".join(lines))
+        await self._send(job.user_id, job.bot_name, job.language, "\n".join(lines))
 
-    async def reward() -> dict[str, Any] | None:
-        return await reward_inviter(studio, job.user_id)
+    async def _thanks_key(self, job: Job) -> str:
+        """The key of the thanks: for a pack of credits, or for the first or a later month of a subscription."""
+        if job.inputs["credits"] == job.inputs["stars"]:
+            return "topup.thanks"
+        payment = await get_payment(self.db, job.inputs["charge"])
+        return "subscription.renewed" if payment is not None and payment.recurring else "subscription.thanks"
 
-    async def notify_inviter() -> None:
-        assert referral_reward is not None  # noqa: S101 - only then is this step taken
-        text = studio.texts.t(referral_reward["language"], "invite.rewarded", referral_reward["credits"])
-        await _send(context, referral_reward["inviter"], text, referral_reward["language"])
+    async def _notify_inviter(self, job: Job, reward: dict[str, Any]) -> None:
+        text = self.messenger.texts.t(reward["language"], "invite.rewarded", reward["credits"])
+        await self._send(reward["inviter"], job.bot_name, reward["language"], text)
 
-    async def note() -> None:
-        notify_admins_of_payment = f"payment.note:{job.inputs['charge']}"
-        await notify_admins(studio, "payment.note", stars, dedup_key=notify_admins_of_payment, user=job.user_id)
+    async def _notify_admins(self, job: Job) -> None:
+        await self.admins.notify(
+            "payment.note",
+            int(job.inputs["stars"]),
+            dedup_key=f"payment.note:{job.inputs['charge']}",
+            user=job.user_id,
+        )
 
-    await steps.run("thanks", thank_user, retry_outages=True)
-    referral_reward = await steps.run("reward", reward)
-    if referral_reward is not None:
-        await steps.run("notify-inviter", notify_inviter, retry_outages=True)
-    await steps.run("note", note)
-    return {"rewarded": referral_reward}
-
-
-async def _subscription_thanks_key(context: InternalJobContext) -> str:
-    """The key of the thanks: a subscription has begun, or goes on for another month."""
-    payment = await get_payment(context.studio.db, context.job.inputs["charge"])
-    return "subscription.renewed" if payment is not None and payment.recurring else "subscription.thanks"
-
-
-async def _send(context: InternalJobContext, user_id: int, text: str, language: str = "") -> None:
-    """Somebody who blocked the bot is not told; everybody else is, however long Telegram is away."""
-    studio, job = context.studio, context.job
-    markup = keyboard([[menu_button(studio.texts, language or job.language)]])
-    try:
-        await studio.bot_or_default(job.bot_name).send_message(user_id, text, reply_markup=markup)
-    except TelegramAPIError as error:
-        if not is_user_unreachable(error):
-            raise to_delivery_failure(error) from error
-
-
-PAYMENT = InternalJobSpec(
-    id="payment", event="payment/process.start", function_id="process-payment", run=run, concurrency=10
-)
-INTERNAL_JOBS = (PAYMENT,)
+    async def _send(self, user_id: int, bot_name: str, language: str, text: str) -> None:
+        """Send to a user; one who blocked the bot is skipped. Raises Failure."""
+        markup = keyboard([[menu_button(self.messenger.texts, language)]])
+        await self.messenger.send_text(user_id, bot_name, text, markup)

@@ -1,41 +1,70 @@
-"""Buying credits with Telegram Stars. Rules: https://core.telegram.org/bots/payments-stars"""
+"""Buying credits with Telegram Stars: invoices, the check before a payment, and crediting what was paid.
+
+Rules: https://core.telegram.org/bots/payments-stars
+"""
 
 import hashlib
 import hmac
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
 from uuid import UUID, uuid4
 
-from aiogram.types import LabeledPrice, PreCheckoutQuery, SuccessfulPayment
 from loguru import logger
 
-from services.billing.payment_followup import PAYMENT
-from services.billing.tiers import SUBSCRIPTION_PERIOD, Tier, apply_subscription_payment
-from services.jobs.enqueue import enqueue
+from services.billing.payment_followup import PAYMENT_FOLLOW_UP
+from services.billing.subscriptions import SUBSCRIPTION_PERIOD, Tier, apply_subscription_payment
+from services.core.i18n import Texts
+from services.jobs.internal_jobs import enqueue
 from services.ledger import credits as ledger
-from services.messaging.app_context import AppContext
+from services.messaging.stars import CURRENCY, StarInvoice, StarsApi
 from storage.money.ledger import transfer
 from storage.money.payments import add_payment
 from storage.money.topups import Topup, add_topup, get_topup, mark_approved, mark_paid
-from storage.pool import Executor
+from storage.pool import Executor, Pool
 from storage.users.users import get_user
 
-CURRENCY = "XTR"
-CREDIT_PACKS = (50, 100, 250, 500, 1000, 2500)
-_SIGNATURE_BYTES = 16
+CREDIT_PACKS: Final = (50, 100, 250, 500, 1000, 2500)
+"""Packs of credits that are sold; a credit costs a Star."""
+_SIGNATURE_HEX_DIGITS: Final = 32
 
 
 def pack_for(missing: int) -> int:
-    """The smallest pack that covers what is missing, or the largest there is."""
+    """The smallest pack that covers the missing credits, or the largest pack there is."""
     return next((pack for pack in CREDIT_PACKS if pack >= missing), CREDIT_PACKS[-1])
 
 
 @dataclass(frozen=True)
-class ReceivedPayment:
-    """A payment that Telegram has taken: its own id of it, whose it is, whole Stars, and our payload.
+class Checkout:
+    """Telegram's question before a payment, which has to be answered within 10 seconds.
 
-    `recurring` is one that Telegram took by itself for a running subscription, which then lasts to `expires_at`.
+    https://core.telegram.org/bots/api#precheckoutquery
+
+    Attributes:
+        user_id: The user who wants to pay.
+        currency: `XTR` for Stars.
+        total: The price in the smallest unit of the currency: whole Stars.
+        payload: The invoice's payload.
+    """
+
+    user_id: int
+    currency: str
+    total: int
+    payload: str
+
+
+@dataclass(frozen=True)
+class ReceivedPayment:
+    """A payment that Telegram has taken.
+
+    Attributes:
+        id: Telegram's id of it (`telegram_payment_charge_id`).
+        user_id: The user who paid.
+        stars: Whole Stars.
+        payload: The invoice's payload.
+        recurring: Whether Telegram took it by itself, for a subscription that was running.
+        expires_at: The end of the subscription's month that is paid for; None for other payments.
     """
 
     id: str
@@ -46,21 +75,24 @@ class ReceivedPayment:
     expires_at: datetime | None = None
 
 
-def to_received_payment(payment: SuccessfulPayment, user_id: int) -> ReceivedPayment:
-    expires_at = payment.subscription_expiration_date
-    return ReceivedPayment(
-        payment.telegram_payment_charge_id,
-        user_id,
-        payment.total_amount,
-        payment.invoice_payload,
-        recurring=bool(payment.is_recurring and not payment.is_first_recurring),
-        expires_at=datetime.fromtimestamp(expires_at, UTC) if expires_at else None,
-    )
-
-
 @dataclass(frozen=True)
 class Payments:
-    studio: AppContext
+    """Sells credits and subscriptions.
+
+    An invoice's payload is the id of a stored topup and the bot's signature of it, so that a payload which was made
+    up or belongs to another bot is recognized.
+
+    Attributes:
+        db: The database.
+        stars: Telegram Stars.
+        texts: What invoices say, in the user's language.
+        signing_keys: The secret that signs a bot's payloads (its token), by the bot's name.
+    """
+
+    db: Pool
+    stars: StarsApi
+    texts: Texts
+    signing_keys: Mapping[str, str] = field(repr=False)
 
     async def send_invoice(
         self,
@@ -72,65 +104,99 @@ class Payments:
         stars: int,
         pending_order: dict[str, Any] | None = None,
     ) -> None:
-        """Offer `stars` credits for as many Stars. `resume` is the order that goes on when they are paid."""
+        """Send an invoice for a pack of credits.
+
+        Args:
+            user_id: The user, who alone can pay it.
+            bot_name: The bot that is paid.
+            chat_id: The chat that gets the invoice.
+            language: The user's language.
+            stars: The price in Stars, which is also the number of credits.
+            pending_order: The order that goes on when the invoice is paid.
+
+        Raises:
+            StarsError: Telegram did not send it.
+        """
         topup_id = uuid4()
         await add_topup(
-            self.studio.db, topup_id, user_id=user_id, bot_name=bot_name, stars=stars, pending_order=pending_order
+            self.db, topup_id, user_id=user_id, bot_name=bot_name, stars=stars, pending_order=pending_order
         )
-        t = self.studio.texts.t
-        title = t(language, "topup.title", stars)
-        await self.studio.bot_or_default(bot_name).send_invoice(
-            chat_id,
-            title=title,
-            description=t(language, "topup.description", stars),
+        invoice = StarInvoice(
+            title=self.texts.t(language, "topup.title", stars),
+            description=self.texts.t(language, "topup.description", stars),
             payload=self._build_payload(bot_name, topup_id),
-            currency=CURRENCY,
-            prices=[LabeledPrice(label=title, amount=stars)],
-            provider_token="",
+            stars=stars,
         )
+        await self.stars.send_invoice(bot_name, chat_id, invoice)
 
     async def subscription_link(self, tier: Tier, *, user_id: int, bot_name: str, language: str) -> str:
-        """A link to subscribe by. Whoever holds it can pay; only this person's payment is agreed to."""
-        topup_id = uuid4()
-        await add_topup(
-            self.studio.db, topup_id, user_id=user_id, bot_name=bot_name, stars=tier.stars, tier=tier.id
-        )
-        t = self.studio.texts.t
-        title = t(language, f"subscription.{tier.id}.name")
-        return await self.studio.bot_or_default(bot_name).create_invoice_link(
-            title=title,
-            description=t(language, "subscription.invoice", tier.credits, discount=tier.discount),
-            payload=self._build_payload(bot_name, topup_id),
-            currency=CURRENCY,
-            prices=[LabeledPrice(label=title, amount=tier.stars)],
-            provider_token="",
-            subscription_period=int(SUBSCRIPTION_PERIOD.total_seconds()),
-        )
+        """Create a link by which a user can subscribe. Others can open it, but only this user's payment is accepted.
 
-    async def validate_checkout(self, query: PreCheckoutQuery, bot_name: str) -> str | None:
-        """None where Telegram may take the Stars, else the key of why not."""
-        topup = await self._find_topup(self.studio.db, bot_name, query.invoice_payload)
-        if topup is None or topup.user_id != query.from_user.id:
+        Args:
+            tier: What is sold.
+            user_id: The user.
+            bot_name: The bot that is paid.
+            language: The user's language.
+
+        Returns:
+            The link.
+
+        Raises:
+            StarsError: Telegram did not create it.
+        """
+        topup_id = uuid4()
+        await add_topup(self.db, topup_id, user_id=user_id, bot_name=bot_name, stars=tier.stars, tier=tier.id)
+        invoice = StarInvoice(
+            title=self.texts.t(language, f"subscription.{tier.id}.name"),
+            description=self.texts.t(language, "subscription.invoice", tier.credits, discount=tier.discount),
+            payload=self._build_payload(bot_name, topup_id),
+            stars=tier.stars,
+            subscription_seconds=int(SUBSCRIPTION_PERIOD.total_seconds()),
+        )
+        return await self.stars.create_invoice_link(bot_name, invoice)
+
+    async def validate_checkout(self, checkout: Checkout, bot_name: str) -> str | None:
+        """Decide whether Telegram may take the Stars.
+
+        Args:
+            checkout: Telegram's question.
+            bot_name: The bot that is to be paid.
+
+        Returns:
+            None for yes, else the key of the reason for no.
+        """
+        topup = await self._find_topup(self.db, bot_name, checkout.payload)
+        if topup is None or topup.user_id != checkout.user_id:
             return "topup.unknown"
-        if query.currency != CURRENCY or query.total_amount != topup.stars:
+        if checkout.currency != CURRENCY or checkout.total != topup.stars:
             return "topup.changed"
-        user = await get_user(self.studio.db, topup.user_id)
+        user = await get_user(self.db, topup.user_id)
         if user is None or user.blocked:
             return "topup.blocked"
-        return None if await mark_approved(self.studio.db, topup.id) else "topup.paid_already"
+        return None if await mark_approved(self.db, topup.id) else "topup.paid_already"
 
     async def credit(self, payment: ReceivedPayment, *, bot_name: str) -> bool:
-        """Credit a payment and send what follows it: one transaction, once. False when it was credited before."""
-        async with self.studio.db.acquire() as connection, connection.transaction():
+        """Credit a payment and enqueue what follows it: one transaction, once.
+
+        A payment whose payload is not ours is credited as well, because Telegram has taken the Stars.
+
+        Args:
+            payment: The payment.
+            bot_name: The bot that was paid.
+
+        Returns:
+            False where it was credited before.
+        """
+        async with self.db.acquire() as connection, connection.transaction():
             credited = await self._credit(connection, payment, bot_name)
         logger.info(
-            "charge {}: {} Stars of {}, credited: {}", payment.id, payment.stars, payment.user_id, credited
+            "payment {}: {} Stars from user {}, credited: {}", payment.id, payment.stars, payment.user_id, credited
         )
         return credited
 
     async def get_pending_order(self, payment: ReceivedPayment, *, bot_name: str) -> dict[str, Any] | None:
-        """The order that this payment was for."""
-        topup = await self._find_topup(self.studio.db, bot_name, payment.payload)
+        """The order that was short of credits and goes on with this payment; None where there is none."""
+        topup = await self._find_topup(self.db, bot_name, payment.payload)
         return topup.pending_order if topup and topup.user_id == payment.user_id else None
 
     async def _credit(self, db: Executor, payment: ReceivedPayment, bot_name: str) -> bool:
@@ -147,7 +213,9 @@ class Payments:
             return False
         topup = await self._find_topup(db, bot_name, payment.payload)
         if topup is not None and topup.user_id != payment.user_id:
-            logger.error("charge {} of {} pays for an offer to {}", payment.id, payment.user_id, topup.user_id)
+            logger.error(
+                "payment {}: user {} paid an invoice of user {}", payment.id, payment.user_id, topup.user_id
+            )
             topup = None
         await add_payment(
             db,
@@ -167,7 +235,7 @@ class Payments:
         self, db: Executor, topup: Topup | None, payment: ReceivedPayment, bot_name: str
     ) -> Tier | None:
         if topup is None:
-            logger.error("charge {} of {} carries a payload that is not ours", payment.id, payment.user_id)
+            logger.error("payment {} from user {} has a payload that is not ours", payment.id, payment.user_id)
             return None
         await mark_paid(db, topup.id, payment.id)
         return await apply_subscription_payment(
@@ -178,12 +246,19 @@ class Payments:
         self, db: Executor, payment: ReceivedPayment, bot_name: str, credited: int
     ) -> None:
         user = await get_user(db, payment.user_id)
-        assert user is not None  # noqa: S101 - the ledger refers to the person
-        inputs = {"charge": payment.id, "stars": payment.stars, "credits": credited}
-        await enqueue(db, PAYMENT, payment.id, inputs, user_id=user.id, bot_name=bot_name, language=user.language)
+        assert user is not None  # noqa: S101 - the ledger refers to the user
+        await enqueue(
+            db,
+            PAYMENT_FOLLOW_UP,
+            payment.id,
+            {"charge": payment.id, "stars": payment.stars, "credits": credited},
+            user_id=user.id,
+            bot_name=bot_name,
+            language=user.language,
+        )
 
     async def _find_topup(self, db: Executor, bot_name: str, payload: str) -> Topup | None:
-        """The offer that a payload names, if this bot signed it."""
+        """The topup that a payload names, if this bot signed it."""
         number, _, signature = payload.partition(".")
         try:
             topup_id = UUID(number)
@@ -196,5 +271,5 @@ class Payments:
         return f"{topup_id.hex}.{self._sign(bot_name, topup_id)}"
 
     def _sign(self, bot_name: str, topup_id: UUID) -> str:
-        key = self.studio.bot_or_default(bot_name).token.encode()
-        return hmac.new(key, b"topup:" + topup_id.bytes, hashlib.sha256).hexdigest()[: _SIGNATURE_BYTES * 2]
+        key = self.signing_keys[bot_name].encode()
+        return hmac.new(key, b"topup:" + topup_id.bytes, hashlib.sha256).hexdigest()[:_SIGNATURE_HEX_DIGITS]

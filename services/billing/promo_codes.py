@@ -1,4 +1,4 @@
-"""Promo codes: an admin makes one, and each person redeems it once."""
+"""Promo codes: an admin creates them, and each user redeems a code once."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -9,8 +9,8 @@ from pydantic import BaseModel, Field, ValidationError
 
 from services.core.errors import InvalidRequest
 from services.ledger import credits as ledger
-from services.messaging.app_context import AppContext
-from storage.money.promo_codes import add_promo, has_redeemed, lock_promo, redeem_promo
+from storage.money.promo_codes import PromoCode, add_promo, has_redeemed, latest_promos, lock_promo, redeem_promo
+from storage.pool import Executor, Pool
 
 _CODE_PATTERN: Final = re.compile(r"[A-Z0-9_-]{3,32}")
 _DAYS_PATTERN: Final = re.compile(r"([0-9]{1,4})[dD]")
@@ -21,7 +21,14 @@ _MAX_USES: Final = 1_000_000
 
 
 class NewPromoCode(BaseModel):
-    """`credits` Stars for each of the first `uses` people, until `until`."""
+    """A promo code that an admin wants to create.
+
+    Attributes:
+        code: The code, in capitals.
+        credits: Credits for each user who redeems it.
+        max_uses: The number of users who can redeem it.
+        expires_at: The time until which it can be redeemed.
+    """
 
     code: str
     credits: int = Field(ge=1, le=_MAX_CREDITS)
@@ -30,30 +37,42 @@ class NewPromoCode(BaseModel):
 
     @classmethod
     def parse(cls, args: list[str], *, now: datetime | None = None) -> Self:
-        """From the words `CODE credits uses until`; until is a day, whole and UTC's, or `30d`. Raises Refused."""
+        """Read a code from the arguments of `/promo new`.
+
+        Args:
+            args: Code, credits, uses and the last day: `2026-08-13` (the whole day, in UTC) or `30d` from now.
+            now: The present time.
+
+        Raises:
+            InvalidRequest: Something is missing or wrong; its text says what.
+        """
         if len(args) != 4:
             raise InvalidRequest("promo.usage")
-        code = normalize_code(args[0])
+        code = _normalize_code(args[0])
         if code is None or code in _RESERVED_CODES:
             raise InvalidRequest("promo.bad_code")
         expires_at = _parse_expiry(args[3], now or datetime.now(UTC))
         try:
-            fields = {"code": code, "credits": args[1], "max_uses": args[2], "expires_at": expires_at}
-            return cls.model_validate(fields)
+            return cls.model_validate(
+                {"code": code, "credits": args[1], "max_uses": args[2], "expires_at": expires_at}
+            )
         except ValidationError as error:
             raise InvalidRequest("promo.bad_number", credits=_MAX_CREDITS, uses=_MAX_USES) from error
 
 
-def normalize_code(text: str) -> str | None:
-    """The code as it is kept, whatever case it was typed in; None for what can be none."""
-    code = text.strip().upper()
-    return code if _CODE_PATTERN.fullmatch(code) else None
+async def create_promo_code(db: Executor, promo: NewPromoCode, admin_id: int) -> None:
+    """Store a new promo code.
 
+    Args:
+        db: The database.
+        promo: The code.
+        admin_id: The admin who creates it.
 
-async def create_promo_code(studio: AppContext, promo: NewPromoCode, admin_id: int) -> None:
-    """Raises Refused where there is such a code."""
+    Raises:
+        InvalidRequest: The code exists already.
+    """
     added = await add_promo(
-        studio.db,
+        db,
         promo.code,
         credits=promo.credits,
         max_uses=promo.max_uses,
@@ -63,16 +82,33 @@ async def create_promo_code(studio: AppContext, promo: NewPromoCode, admin_id: i
     if not added:
         raise InvalidRequest("promo.exists", code=promo.code)
     logger.info(
-        "admin {} made promo code {}: {} Stars, {} uses", admin_id, promo.code, promo.credits, promo.max_uses
+        "admin {} created promo code {}: {} credits, {} uses", admin_id, promo.code, promo.credits, promo.max_uses
     )
 
 
-async def redeem_promo_code(studio: AppContext, text: str, user_id: int) -> int:
-    """Give the person a code's credits, once: how many Stars. One transaction. Raises Refused."""
-    code = normalize_code(text)
+async def list_promo_codes(db: Executor, *, limit: int) -> list[PromoCode]:
+    """The promo codes that were created last, newest first."""
+    return await latest_promos(db, limit=limit)
+
+
+async def redeem_promo_code(db: Pool, text: str, user_id: int) -> int:
+    """Give a user the credits of a promo code, once, in one transaction.
+
+    Args:
+        db: The database.
+        text: The code as the user typed it.
+        user_id: The user.
+
+    Returns:
+        The credits that the user got.
+
+    Raises:
+        InvalidRequest: The code is unknown, expired or used up, or the user has redeemed it before.
+    """
+    code = _normalize_code(text)
     if code is None:
         raise InvalidRequest("promo.unknown")
-    async with studio.db.acquire() as connection, connection.transaction():
+    async with db.acquire() as connection, connection.transaction():
         promo = await lock_promo(connection, code)
         if promo is None:
             raise InvalidRequest("promo.unknown")
@@ -85,8 +121,14 @@ async def redeem_promo_code(studio: AppContext, text: str, user_id: int) -> int:
         await ledger.give_bonus(
             connection, key=f"promo:{code}:{user_id}", kind="promo", user_id=user_id, amount=promo.credits
         )
-    logger.info("person {} redeemed promo code {}: {} Stars", user_id, code, promo.credits)
+    logger.info("user {} redeemed promo code {}: {} credits", user_id, code, promo.credits)
     return promo.credits
+
+
+def _normalize_code(text: str) -> str | None:
+    """The code in capitals, as it is stored; None for a text that cannot be a code."""
+    code = text.strip().upper()
+    return code if _CODE_PATTERN.fullmatch(code) else None
 
 
 def _parse_expiry(text: str, now: datetime) -> datetime:

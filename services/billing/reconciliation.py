@@ -1,38 +1,45 @@
-"""Telegram's own list of Star payments against our ledger: what was lost is credited, what was refunded elsewhere
-is taken back, and all else that differs is told.
+"""Reconciliation: Telegram's own list of payments in Stars, compared with the ledger.
 
-https://core.telegram.org/bots/api#getstartransactions
+A payment that is missing here is credited, one that was refunded elsewhere is taken back, and every other difference is
+reported to the admins. https://core.telegram.org/bots/api#getstartransactions
 """
 
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from html import escape
 from typing import Final
 
-from aiogram import Bot
-from aiogram.types import StarTransaction, TransactionPartnerUser
 from loguru import logger
 
 from services.billing.payments import Payments, ReceivedPayment
-from services.billing.refunds import claw_back_payment
+from services.billing.refunds import Refunds
 from services.core.i18n import Html
-from services.messaging.app_context import AppContext
-from services.notifications.admins import notify_admins
+from services.messaging.stars import ListedTransaction, StarsApi
+from services.notifications.admins import AdminNotifier
 from storage.money.payments import PaymentMismatch, TelegramPayment, compare_payments, get_payment
+from storage.pool import Pool
 from storage.users.users import get_user
 
-_PAGE_SIZE: Final = 100
 _MARGIN: Final = timedelta(minutes=1)
-"""What is newer may have come while the list was read, or our clock may differ: the next comparison has it."""
+"""Payments newer than this are left to the next comparison: they may have come while the list was read, or our clock
+may differ from Telegram's."""
 _MAX_DETAILS: Final = 10
 
 
 @dataclass
 class ReconciliationReport:
-    """Payments that Telegram lists, and what was done: `credited` was missing in our ledger, `taken_back` was
-    refunded elsewhere. The rest only people can judge: payments of people whom we do not know, payments whose
-    amounts differ, ids of refunds and of payments that we have and Telegram does not list."""
+    """What a comparison found and did.
+
+    Attributes:
+        payments: Payments that Telegram lists.
+        credited: Payments that were missing in the ledger and are credited now.
+        unknown_users: Payments of users who do not exist here; an admin has to judge these and all below.
+        clawed_back: Payments that were refunded elsewhere and are taken back now.
+        amount_mismatches: Payments whose amounts differ.
+        refunds_not_listed: Ids of payments that are refunded here and not at Telegram.
+        payments_not_listed: Ids of payments that are known here and not at Telegram.
+    """
 
     payments: int = 0
     credited: int = 0
@@ -44,13 +51,13 @@ class ReconciliationReport:
 
     @property
     def is_consistent(self) -> bool:
-        """Nothing differed."""
+        """Whether nothing differed."""
         differs = (self.credited, self.unknown_users, self.clawed_back)
         return not any((*differs, self.amount_mismatches, self.refunds_not_listed, self.payments_not_listed))
 
     @property
     def text_params(self) -> dict[str, str | int]:
-        """What `reconcile.found` has to be filled in with; the details need no language."""
+        """What the text `reconcile.found` is filled in with, in any language."""
         details = [
             f"<code>{escape(each.id)}</code>: {each.listed_stars} ≠ {each.recorded_stars}"
             for each in self.amount_mismatches
@@ -70,108 +77,121 @@ class ReconciliationReport:
         }
 
 
-@dataclass(frozen=True)
+@dataclass
 class _TelegramList:
-    """A bot's payments, and which of them Telegram lists as refunded."""
+    """A bot's payments by their ids, and the ids of those that Telegram lists as refunded."""
 
-    payments: dict[str, ReceivedPayment]
-    refunds: set[str]
+    payments: dict[str, ReceivedPayment] = field(default_factory=dict)
+    refunds: set[str] = field(default_factory=set)
 
     @property
     def to_compare(self) -> Iterable[TelegramPayment]:
         return (TelegramPayment(each.id, each.stars, each.id in self.refunds) for each in self.payments.values())
 
 
-async def reconcile_payments(studio: AppContext) -> ReconciliationReport:
-    """Compare all payments of all bots with the ledger, and put right what can be. Raises TelegramAPIError."""
-    report = ReconciliationReport()
-    for name, bot in studio.bots.items():
-        until = datetime.now(UTC) - _MARGIN
-        listed = await _fetch_list(bot)
-        report.payments += len(listed.payments)
-        for difference in await compare_payments(studio.db, listed.to_compare, bot_name=name, until=until):
-            await _resolve(studio, name, listed, difference, report)
-    return report
+@dataclass(frozen=True)
+class Reconciliation:
+    """Compares Telegram's payments with the ledger.
+
+    Attributes:
+        db: The database.
+        stars: Telegram Stars, of all bots.
+        payments: Credits what is missing.
+        refunds: Takes back what was refunded elsewhere.
+        admins: Notifies the admins of differences.
+    """
+
+    db: Pool
+    stars: StarsApi
+    payments: Payments
+    refunds: Refunds
+    admins: AdminNotifier
+
+    async def run(self) -> ReconciliationReport:
+        """Compare all payments of all bots, and correct what can be corrected.
+
+        Returns:
+            What differed, before it was corrected.
+
+        Raises:
+            StarsError: Telegram did not give the whole list. What was corrected before that stays so.
+        """
+        report = ReconciliationReport()
+        for bot_name in self.stars.bots.by_name:
+            until = datetime.now(UTC) - _MARGIN
+            listed = await self._fetch_list(bot_name)
+            report.payments += len(listed.payments)
+            for mismatch in await compare_payments(self.db, listed.to_compare, bot_name=bot_name, until=until):
+                await self._resolve(bot_name, listed, mismatch, report)
+        return report
+
+    async def run_daily(self, scheduled_for: datetime) -> None:
+        """The daily scheduled task: admins are notified where something differed.
+
+        Args:
+            scheduled_for: The time at which the task was due.
+
+        Raises:
+            StarsError: Telegram did not give the whole list.
+        """
+        report = await self.run()
+        logger.info("reconciled with Telegram: {}", report)
+        if not report.is_consistent:
+            await self.admins.notify("reconcile.found", **report.text_params)
+
+    async def _resolve(
+        self, bot_name: str, listed: _TelegramList, mismatch: PaymentMismatch, report: ReconciliationReport
+    ) -> None:
+        if mismatch.listed_stars is None:
+            report.payments_not_listed.append(mismatch.id)
+        elif mismatch.recorded_stars is None:
+            if not mismatch.refund_listed:  # a payment that was refunded before it was credited needs nothing
+                await self._credit(bot_name, listed.payments[mismatch.id], report)
+        else:
+            if mismatch.listed_stars != mismatch.recorded_stars:
+                report.amount_mismatches.append(mismatch)
+            if mismatch.refund_recorded and not mismatch.refund_listed:
+                report.refunds_not_listed.append(mismatch.id)
+            elif mismatch.refund_listed and not mismatch.refund_recorded:
+                await self._claw_back(mismatch.id, report)
+
+    async def _credit(self, bot_name: str, payment: ReceivedPayment, report: ReconciliationReport) -> None:
+        if await get_user(self.db, payment.user_id) is None:
+            report.unknown_users += 1
+            logger.error("payment {} is from user {}, who does not exist here", payment.id, payment.user_id)
+        elif await self.payments.credit(payment, bot_name=bot_name):
+            report.credited += 1
+            logger.warning("payment {} of user {} was missing and is credited", payment.id, payment.user_id)
+
+    async def _claw_back(self, charge_id: str, report: ReconciliationReport) -> None:
+        payment = await get_payment(self.db, charge_id)
+        if payment is not None and await self.refunds.claw_back(payment):
+            report.clawed_back += 1
+            logger.warning(
+                "payment {} of user {} was refunded elsewhere and is taken back", payment.id, payment.user_id
+            )
+
+    async def _fetch_list(self, bot_name: str) -> _TelegramList:
+        """Read Telegram's whole list: a refund may come long after its payment. Raises StarsError."""
+        found = _TelegramList()
+        async for page in self.stars.transactions(bot_name):
+            for transaction in page:
+                if transaction.is_refund:
+                    found.refunds.add(transaction.id)  # a refund has its payment's id
+                elif payment := _to_payment(transaction):
+                    found.payments[payment.id] = payment
+        return found
 
 
-async def run_daily_reconciliation(studio: AppContext, scheduled_for: datetime) -> None:
-    """The daily chore: the admins hear of it when something differed."""
-    report = await reconcile_payments(studio)
-    logger.info("reconciled with Telegram: {}", report)
-    if not report.is_consistent:
-        await notify_admins(studio, "reconcile.found", **report.text_params)
-
-
-async def _resolve(
-    studio: AppContext,
-    bot_name: str,
-    listed: _TelegramList,
-    mismatch: PaymentMismatch,
-    report: ReconciliationReport,
-) -> None:
-    if mismatch.listed_stars is None:
-        report.payments_not_listed.append(mismatch.id)
-    elif mismatch.recorded_stars is None:
-        if not mismatch.refund_listed:  # else nobody has anything, and nobody is to be thanked
-            await _credit(studio, bot_name, listed.payments[mismatch.id], report)
-    else:
-        if mismatch.listed_stars != mismatch.recorded_stars:
-            report.amount_mismatches.append(mismatch)
-        if mismatch.refund_recorded and not mismatch.refund_listed:
-            report.refunds_not_listed.append(mismatch.id)
-        elif mismatch.refund_listed and not mismatch.refund_recorded:
-            await _claw_back(studio, mismatch.id, report)
-
-
-async def _credit(
-    studio: AppContext, bot_name: str, payment: ReceivedPayment, report: ReconciliationReport
-) -> None:
-    if await get_user(studio.db, payment.user_id) is None:
-        report.unknown_users += 1
-        logger.error("charge {} is of {}, whom we do not know", payment.id, payment.user_id)
-    elif await Payments(studio).credit(payment, bot_name=bot_name):
-        report.credited += 1
-        logger.warning("charge {} of {} was missing and is credited", payment.id, payment.user_id)
-
-
-async def _claw_back(studio: AppContext, charge_id: str, report: ReconciliationReport) -> None:
-    payment = await get_payment(studio.db, charge_id)
-    if payment is not None and await claw_back_payment(studio, payment):
-        report.clawed_back += 1
-        logger.warning("charge {} of {} was refunded elsewhere and is taken back", payment.id, payment.user_id)
-
-
-async def _fetch_list(bot: Bot) -> _TelegramList:
-    """Telegram's whole list: a refund may come long after its payment."""
-    payments: dict[str, ReceivedPayment] = {}
-    refunds: set[str] = set()
-    async for page in _iter_pages(bot):
-        for transaction in page:
-            if payment := _parse_payment(transaction):
-                payments[payment.id] = payment
-            elif isinstance(transaction.receiver, TransactionPartnerUser):
-                refunds.add(transaction.id)  # a refund has its payment's id; gifts that we give have others
-    return _TelegramList(payments, refunds)
-
-
-async def _iter_pages(bot: Bot) -> AsyncIterator[list[StarTransaction]]:
-    offset = 0
-    while True:
-        page = (await bot.get_star_transactions(offset=offset, limit=_PAGE_SIZE)).transactions
-        if page:
-            yield page
-        if len(page) < _PAGE_SIZE:
-            return
-        offset += len(page)
-
-
-def _parse_payment(transaction: StarTransaction) -> ReceivedPayment | None:
-    """A payment that somebody made for an invoice of ours; None for withdrawals, refunds, gifts."""
-    source = transaction.source
-    if not isinstance(source, TransactionPartnerUser) or not source.invoice_payload:
+def _to_payment(transaction: ListedTransaction) -> ReceivedPayment | None:
+    """A user's payment for one of our invoices; None for withdrawals, gifts and the like."""
+    if transaction.user_id is None:
         return None
-    period = source.subscription_period
-    expires_at = transaction.date + timedelta(seconds=period) if period else None
+    seconds = transaction.subscription_seconds
     return ReceivedPayment(
-        transaction.id, source.user.id, transaction.amount, source.invoice_payload, expires_at=expires_at
+        transaction.id,
+        transaction.user_id,
+        transaction.stars,
+        transaction.payload,
+        expires_at=transaction.date + timedelta(seconds=seconds) if seconds else None,
     )

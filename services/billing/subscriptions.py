@@ -1,17 +1,20 @@
-"""Whether a subscription goes on: one at a time, cancel, resume, and a word three days before it ends or renews.
+"""Subscriptions: tiers that bring credits every month and a discount on every order, one subscription per user.
 
-https://core.telegram.org/bots/api#edituserstarsubscription
+Telegram takes the Stars of each month by itself: https://core.telegram.org/bots/payments-stars#star-subscriptions
 """
 
-from datetime import datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
 from loguru import logger
 
 from services.core.formatting import format_day
-from services.messaging.app_context import AppContext
+from services.core.i18n import Texts
+from services.ledger import credits as ledger
 from services.messaging.buttons import MenuCallback
+from services.messaging.stars import StarsApi
 from services.notifications.notices import LocalizedButton
 from services.notifications.notify import notify
 from storage.money.subscriptions import (
@@ -19,33 +22,70 @@ from storage.money.subscriptions import (
     current_subscription,
     expiring_subscriptions,
     mark_reminded,
+    renew_subscription,
     set_cancelled,
 )
-from storage.money.topups import get_topup
-from storage.pool import Executor
+from storage.money.topups import Topup, get_topup
+from storage.pool import Executor, Pool
 from storage.users.users import get_user
 
-REMINDER_LEAD_TIME: Final = timedelta(days=3)
+SUBSCRIPTION_PERIOD: Final = timedelta(seconds=2_592_000)
+"""30 days: Telegram allows no other period. https://core.telegram.org/bots/api#createinvoicelink"""
+_REMINDER_LEAD_TIME: Final = timedelta(days=3)
 _BATCH_SIZE: Final = 1000
 
 
-def tier_name(studio: AppContext, language: str, tier: str) -> str:
-    """The plan as people read it; one that there is no more by its id."""
-    key = f"subscription.{tier}.name"
-    return studio.texts.t(language, key) if studio.texts.has_key(key) else tier
+@dataclass(frozen=True)
+class Tier:
+    """What a subscription costs and brings.
+
+    Attributes:
+        id: Its id, as stored and as part of locale keys.
+        stars: Price of a month in Stars.
+        credits: Credits of a month: one for each Star and a bonus.
+        discount: Percent off every order while the subscription lasts.
+    """
+
+    id: str
+    stars: int
+    credits: int
+    discount: int
 
 
-async def monthly_stars(db: Executor, subscription: Subscription) -> int:
-    """What Telegram takes each month: the price at which it was begun."""
+TIERS: Final = {
+    tier.id: tier
+    for tier in (Tier("light", 150, 180, 5), Tier("studio", 450, 600, 10), Tier("pro", 1200, 1800, 20))
+}
+
+
+def tier_name(texts: Texts, language: str, tier_id: str) -> str:
+    """The name of a tier as users read it; the id of a tier that is no longer sold."""
+    key = f"subscription.{tier_id}.name"
+    return texts.t(language, key) if texts.has_key(key) else tier_id
+
+
+async def get_running_subscription(db: Executor, user_id: int) -> Subscription | None:
+    """The user's subscription whose month has not ended, also where it is cancelled; None where there is none."""
+    return await current_subscription(db, user_id)
+
+
+async def monthly_price(db: Executor, subscription: Subscription) -> int:
+    """The Stars that Telegram takes each month: the price at which the subscription began."""
     topup = await get_topup(db, subscription.id)
     assert topup is not None  # noqa: S101 - a subscription has the id of the topup that began it
     return topup.stars
 
 
 async def subscription_refusal_key(db: Executor, user_id: int, payload: str) -> str | None:
-    """The key of why this payment may not begin a subscription: another runs, or the link has done its work.
+    """Say why a payment must not begin a subscription: another one is running, or the link was used before.
 
-    None where nothing speaks against it, and for payments that are for something else.
+    Args:
+        db: The database.
+        user_id: The user who wants to pay.
+        payload: The invoice's payload. Its signature is not looked at here.
+
+    Returns:
+        The key of the reason; None where there is no such reason, and for payments for something else.
     """
     try:
         topup = await get_topup(db, UUID(payload.partition(".")[0]))
@@ -58,38 +98,88 @@ async def subscription_refusal_key(db: Executor, user_id: int, payload: str) -> 
     return "subscription.old_link" if topup.charge_id else None
 
 
-async def set_renewal(studio: AppContext, subscription: Subscription, *, renews: bool) -> None:
-    """Cancel a subscription, or let it go on. Raises TelegramAPIError where Telegram refuses.
+async def apply_subscription_payment(
+    db: Executor, topup: Topup, *, charge_id: str, bot_name: str, expires_at: datetime | None
+) -> Tier | None:
+    """Give what a subscription's payment brings beside its own credits: the bonus, the discount, the next month.
 
-    Telegram first: a subscription that we called cancelled and that is paid for again would be worse than one
-    whose cancelling has to be tapped twice.
+    Args:
+        db: A connection inside the transaction that credits the payment.
+        topup: What was sold.
+        charge_id: Telegram's id of the payment.
+        bot_name: The bot that was paid.
+        expires_at: The end of the month that is paid for; None where Telegram did not say.
+
+    Returns:
+        The tier; None where it was not a subscription, or for a tier that is no longer sold: then the payment brings
+        its own credits alone.
     """
-    await studio.bot_or_default(subscription.bot_name).edit_user_star_subscription(
-        user_id=subscription.user_id,
-        telegram_payment_charge_id=subscription.charge_id,
-        is_canceled=not renews,
+    tier = TIERS.get(topup.tier or "")
+    if tier is None:
+        return None
+    await ledger.give_bonus(
+        db,
+        key=f"subscription:{charge_id}",
+        kind="subscription_bonus",
+        user_id=topup.user_id,
+        amount=tier.credits - tier.stars,
     )
-    if await set_cancelled(studio.db, subscription.id, subscription.user_id, cancelled=not renews):
-        logger.info("subscription {} of {} renews: {}", subscription.id, subscription.user_id, renews)
+    await renew_subscription(
+        db,
+        topup.id,
+        user_id=topup.user_id,
+        bot_name=bot_name,
+        tier=tier.id,
+        charge_id=charge_id,
+        expires_at=expires_at or datetime.now(UTC) + SUBSCRIPTION_PERIOD,
+        discount=tier.discount,
+    )
+    return tier
 
 
-async def send_subscription_reminders(studio: AppContext, scheduled_for: datetime) -> None:
-    """The hourly chore: everybody whose subscription ends or renews within three days hears of it, once."""
-    expiring = await expiring_subscriptions(
-        studio.db, seconds=REMINDER_LEAD_TIME.total_seconds(), limit=_BATCH_SIZE
+async def set_renewal(db: Executor, stars: StarsApi, subscription: Subscription, *, renews: bool) -> None:
+    """Cancel a subscription, or let it renew again.
+
+    Telegram is asked first: a subscription that is shown as cancelled and is paid for all the same would be worse
+    than one whose button has to be tapped twice.
+
+    Args:
+        db: The database.
+        stars: Telegram Stars.
+        subscription: The subscription, which is still running.
+        renews: False cancels it: it then runs out at the end of the month that is paid for.
+
+    Raises:
+        StarsError: Telegram did not do it; nothing has changed.
+    """
+    await stars.set_subscription_renewal(
+        subscription.bot_name, subscription.user_id, subscription.charge_id, renews=renews
     )
+    if await set_cancelled(db, subscription.id, subscription.user_id, cancelled=not renews):
+        logger.info("subscription {} of user {} renews: {}", subscription.id, subscription.user_id, renews)
+
+
+async def send_subscription_reminders(db: Pool, texts: Texts, scheduled_for: datetime) -> None:
+    """The hourly scheduled task: remind users, once, whose subscription ends or renews within three days.
+
+    Args:
+        db: The database.
+        texts: What the reminder says, in the user's language.
+        scheduled_for: The time at which the task was due.
+    """
+    expiring = await expiring_subscriptions(db, seconds=_REMINDER_LEAD_TIME.total_seconds(), limit=_BATCH_SIZE)
     for subscription in expiring:
-        await _remind(studio, subscription)
+        await _remind(db, texts, subscription)
     if expiring:
-        logger.info("{} people are told that their subscription ends or renews", len(expiring))
+        logger.info("subscription reminders enqueued: {}", len(expiring))
 
 
-async def _remind(studio: AppContext, subscription: Subscription) -> None:
-    user = await get_user(studio.db, subscription.user_id)
-    assert user is not None  # noqa: S101 - the subscription refers to the person
-    stars = None if subscription.cancelled else await monthly_stars(studio.db, subscription)
-    tier = tier_name(studio, user.language, subscription.tier)
-    async with studio.db.acquire() as connection, connection.transaction():
+async def _remind(db: Pool, texts: Texts, subscription: Subscription) -> None:
+    user = await get_user(db, subscription.user_id)
+    assert user is not None  # noqa: S101 - the subscription refers to the user
+    stars = None if subscription.cancelled else await monthly_price(db, subscription)
+    tier = tier_name(texts, user.language, subscription.tier)
+    async with db.acquire() as connection, connection.transaction():
         if await mark_reminded(connection, subscription.id):
             await notify(
                 connection,

@@ -1,1 +1,1 @@
-"""Broadcasts: one message to everybody, or to some, at the pace that Telegram allows."""
+"""Broadcasts: one message to all users, or to some, as fast as Telegram allows."""

@@ -1,9 +1,12 @@
-"""What a broadcast says and to whom: messages of the admin's chat, copied, so that they keep their looks."""
+"""What a broadcast says and who gets it.
+
+Its messages are the admin's own, from the chat with the bot. Users get copies of them, so they look the same.
+"""
 
 import math
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup, Message
 from pydantic import BaseModel, ConfigDict
@@ -11,17 +14,22 @@ from pydantic import BaseModel, ConfigDict
 from services.core.errors import InvalidRequest
 from services.core.i18n import DEFAULT_LANGUAGE
 from services.messaging.rate_limiter import MESSAGES_PER_SECOND, PAID_MESSAGES_PER_SECOND
+from storage.messaging import broadcast_recipients
 from storage.messaging.broadcast_recipients import AudienceFilter
 from storage.messaging.broadcasts import Broadcast
+from storage.pool import Executor
 
-FOR_ALL = "*"
-MAX_BUTTONS = 10
-_PREVIEW_LENGTH = 60
-_LINK = re.compile(r"(https?|tg)://\S+")
-_MESSAGES_PER_STAR = 10
+FOR_ALL: Final = "*"
+"""The key of the version for users in whose language there is none."""
+MAX_BUTTONS: Final = 10
+_PREVIEW_LENGTH: Final = 60
+_LINK: Final = re.compile(r"(https?|tg)://\S+")
+_MESSAGES_PER_STAR: Final = 10
 
 
 class LinkButton(BaseModel):
+    """A button under a broadcast's message that opens a link."""
+
     model_config = ConfigDict(frozen=True)
 
     text: str
@@ -29,8 +37,17 @@ class LinkButton(BaseModel):
 
 
 class Content(BaseModel):
-    """Messages of the admin's chat: one, or an album. `kind` says what an edit can change: a text, a caption, or
-    neither. `captioned` is the place of the message that has the caption; `album` Telegram's id of the group."""
+    """One version of a broadcast: a message of the admin's chat, or the messages of an album.
+
+    Attributes:
+        chat_id: The admin's chat.
+        message_ids: The messages, in their order.
+        kind: What an edit can change: the text, the caption of a `media`, or nothing of an `other`.
+        html: The text or the caption, as HTML; empty where there is none.
+        captioned: The index, in `message_ids`, of the message that has the caption.
+        album: Telegram's id of the album; empty for a single message.
+        buttons: Links under the message. An album can have none.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -44,23 +61,29 @@ class Content(BaseModel):
 
     @property
     def is_album(self) -> bool:
+        """Whether it is several messages."""
         return len(self.message_ids) > 1
 
     @property
     def preview(self) -> str:
-        """Its first words, without formatting."""
+        """The beginning of its text, without formatting."""
         text = re.sub(r"<[^>]+>", "", self.html).replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
         return text if len(text) <= _PREVIEW_LENGTH else f"{text[:_PREVIEW_LENGTH]}…"
 
     @property
     def keyboard(self) -> InlineKeyboardMarkup | None:
+        """The link buttons, one in each row; None where there are none."""
         if not self.buttons:
             return None
         rows = [[InlineKeyboardButton(text=button.text, url=button.url)] for button in self.buttons]
         return InlineKeyboardMarkup(inline_keyboard=rows)
 
     def with_message(self, message: Message) -> "Content":
-        """The album with one more message."""
+        """The album with one more message.
+
+        Args:
+            message: The message. The album takes its caption, if it had none so far.
+        """
         captioned = len(self.message_ids) if message.caption and not self.html else self.captioned
         ids = tuple(sorted({*self.message_ids, message.message_id}))
         html = self.html or (message.html_text if message.caption else "")
@@ -68,7 +91,13 @@ class Content(BaseModel):
 
 
 class Audience(BaseModel):
-    """Empty: everybody who speaks with this bot and wants news."""
+    """Which users get a broadcast. The conditions add up; without any, it is all users of the bot who want news.
+
+    Attributes:
+        language: The users' language; empty for every language.
+        active_days: Users who wrote to the bot in the last so many days; 0 for all.
+        orders: Users who have `paid`, users who `never` ordered, or all.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -78,7 +107,7 @@ class Audience(BaseModel):
 
 
 def content_from_message(message: Message) -> Content:
-    """A message as content."""
+    """The content that a message of the admin makes; of an album, its first part."""
     kind: Literal["text", "media", "other"] = "other"
     if message.text is not None:
         kind = "text"
@@ -95,7 +124,17 @@ def content_from_message(message: Message) -> Content:
 
 
 def parse_buttons(text: str) -> tuple[LinkButton, ...]:
-    """Lines `Text | https://…`. Raises Refused for a line that is none."""
+    """Read link buttons from lines of the form `Text | https://…`.
+
+    Args:
+        text: What the admin wrote. Empty lines are skipped.
+
+    Returns:
+        The buttons, one or more.
+
+    Raises:
+        InvalidRequest: A line is not a button, there is none at all, or there are too many.
+    """
     buttons = []
     for line in filter(None, map(str.strip, text.splitlines())):
         label, _, url = (part.strip() for part in line.rpartition("|"))
@@ -108,32 +147,57 @@ def parse_buttons(text: str) -> tuple[LinkButton, ...]:
 
 
 def content_versions(broadcast: Broadcast) -> dict[str, Content]:
+    """A broadcast's versions by language; `FOR_ALL` is the key of the version for every other language."""
     return {key: Content.model_validate(version) for key, version in broadcast.content.items()}
 
 
 def broadcast_audience(broadcast: Broadcast) -> Audience:
+    """Which users get a broadcast."""
     return Audience.model_validate(broadcast.audience)
 
 
 def fallback_version(versions: Mapping[str, Any]) -> str:
-    """The version for people whose language has none; empty where there is none for them."""
+    """The key of the version for users in whose language there is none; empty where they get nothing."""
     return next((key for key in (FOR_ALL, DEFAULT_LANGUAGE) if key in versions), "")
 
 
 def build_audience_filter(broadcast: Broadcast) -> AudienceFilter:
-    """Whom it goes to: people of its bot, in the audience, for whose language there is a version."""
+    """What the database selects a broadcast's recipients by.
+
+    They are users of the broadcast's bot, belong to its audience, and there is a version for their language.
+    """
     audience = broadcast_audience(broadcast)
     languages: Sequence[str] | None = None if fallback_version(broadcast.content) else list(broadcast.content)
     return AudienceFilter(broadcast.bot_name, audience.language, audience.active_days, audience.orders, languages)
 
 
+async def count_audience(db: Executor, broadcast: Broadcast) -> int:
+    """How many users would get a draft if it were sent now; 0 while it has no content."""
+    if not broadcast.content:
+        return 0
+    return await broadcast_recipients.count_audience(db, build_audience_filter(broadcast))
+
+
 def can_be_paid(versions: Mapping[str, Content]) -> bool:
-    """copyMessages, which sends albums, cannot be paid for."""
+    """Whether a broadcast may be sent at the paid rate.
+
+    An album may not: `copyMessages`, which sends albums, has no `allow_paid_broadcast`.
+    https://core.telegram.org/bots/api#copymessages
+    """
     return not any(version.is_album for version in versions.values())
 
 
 def max_price_in_stars(recipients: int) -> int:
-    """What a paid broadcast takes from the bot's Stars at most: a tenth of one for each message over the 30 that
-    are free in each second. https://core.telegram.org/bots/faq#how-can-i-message-all-of-my-bot-39s-subscribers-at-once"""
+    """What a paid broadcast takes from the bot's Stars at most.
+
+    That is a tenth of a Star for each message over the 30 that are free in each second:
+    https://core.telegram.org/bots/faq#how-can-i-message-all-of-my-bot-39s-subscribers-at-once
+
+    Args:
+        recipients: How many users get it, one message each.
+
+    Returns:
+        Stars, rounded up.
+    """
     free = MESSAGES_PER_SECOND * math.ceil(recipients / PAID_MESSAGES_PER_SECOND)
     return math.ceil(max(0, recipients - free) / _MESSAGES_PER_STAR)

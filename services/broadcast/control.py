@@ -1,73 +1,175 @@
-"""Starting, pausing, resuming and stopping a broadcast: the state, and the errand that does the work, together."""
+"""What an admin can do with a broadcast: put a draft together, start it, pause, resume, stop, edit, delete.
+
+A change that makes it run and the internal job that does the work are one transaction. The caller of `start`,
+`resume`, `edit` or `delete` wakes the outbox publisher afterwards.
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
+from uuid import UUID, uuid4
 
 from asyncpg import UniqueViolationError
 
-from services.broadcast.content import build_audience_filter, fallback_version
-from services.broadcast.job import BROADCAST
+from services.broadcast.content import Audience, Content, build_audience_filter, fallback_version
+from services.broadcast.job import enqueue_run
 from services.core.errors import InvalidRequest
-from services.jobs.enqueue import enqueue
+from storage.messaging import broadcasts
 from storage.messaging.broadcast_recipients import add_recipients, start_edit
-from storage.messaging.broadcasts import Broadcast, Task, restart_for_edit, resume_broadcast, start_broadcast
-from storage.pool import Connection, Pool
+from storage.messaging.broadcasts import Broadcast, Task
+from storage.pool import Connection, Executor, Pool
 
 
-async def start(db: Pool, broadcast: Broadcast, language: str) -> Broadcast | None:
-    """Write down everybody who gets it, and begin. None where it was begun already. Raises Refused."""
-    async with _single_broadcast_transaction(db) as connection:
-        started = await start_broadcast(connection, broadcast.id)
+async def find_broadcast(db: Executor, broadcast_id: UUID) -> Broadcast | None:
+    """The broadcast with this id."""
+    return await broadcasts.get_broadcast(db, broadcast_id)
+
+
+async def find_draft(db: Executor, broadcast_id: UUID) -> Broadcast | None:
+    """The broadcast with this id, while it is a draft."""
+    broadcast = await broadcasts.get_broadcast(db, broadcast_id)
+    return broadcast if broadcast is not None and broadcast.state == "draft" else None
+
+
+async def create_draft(db: Executor, admin_id: int, bot_name: str) -> Broadcast:
+    """Create an empty draft.
+
+    Args:
+        db: The database.
+        admin_id: The admin, whose messages it will copy and who sees its progress.
+        bot_name: The bot that will send it, to its own users.
+    """
+    return await broadcasts.add_broadcast(db, uuid4(), admin_id, bot_name)
+
+
+async def set_version(db: Executor, draft: Broadcast, key: str, content: Content) -> Broadcast | None:
+    """Set or replace one version of a draft's content.
+
+    Args:
+        db: The database.
+        draft: The draft as it is; its other versions stay.
+        key: The version's language, or `FOR_ALL`.
+        content: What users of that language get.
+
+    Returns:
+        The draft after the change; None where it is not a draft any more.
+    """
+    versions = {**draft.content, key: content.model_dump(mode="json")}
+    return await broadcasts.set_content(db, draft.id, versions)
+
+
+async def set_audience(db: Executor, broadcast_id: UUID, audience: Audience) -> Broadcast | None:
+    """Set which users get a draft; None where it is not a draft any more."""
+    return await broadcasts.set_audience(db, broadcast_id, audience.model_dump())
+
+
+async def set_paid(db: Executor, broadcast_id: UUID, paid: bool) -> Broadcast | None:
+    """Set whether a draft is sent at the paid rate; None where it is not a draft any more."""
+    return await broadcasts.set_paid(db, broadcast_id, paid)
+
+
+async def start(
+    db: Pool, broadcast: Broadcast, language: str, *, progress_message_id: int | None = None
+) -> Broadcast | None:
+    """Record every recipient of a draft, and start to send.
+
+    Args:
+        db: The database.
+        broadcast: The draft.
+        language: The admin's language.
+        progress_message_id: A message in the admin's chat that becomes the progress message.
+
+    Returns:
+        The running broadcast; None where it was started already.
+
+    Raises:
+        InvalidRequest: Another broadcast is running, or nobody would get it.
+    """
+    async with _run_transaction(db) as connection:
+        if progress_message_id is not None:  # before any progress can be shown
+            await broadcasts.set_progress_message(connection, broadcast.id, progress_message_id)
+        started = await broadcasts.start_broadcast(connection, broadcast.id)
         if started is None:
             return None
         audience_filter, versions = build_audience_filter(started), list(started.content)
         fallback = fallback_version(started.content)
         if not await add_recipients(connection, started.id, audience_filter, versions=versions, fallback=fallback):
             raise InvalidRequest("broadcast.nobody")
-        await _enqueue(connection, started, language)
+        await enqueue_run(connection, started, language)
     return started
 
 
+async def pause(db: Executor, broadcast_id: UUID) -> Broadcast | None:
+    """Pause a broadcast: no more recipients are claimed. None where it is not running."""
+    return await broadcasts.pause_broadcast(db, broadcast_id)
+
+
+async def stop(db: Executor, broadcast_id: UUID) -> Broadcast | None:
+    """Stop a broadcast for good. None where it is neither running nor paused."""
+    return await broadcasts.stop_broadcast(db, broadcast_id)
+
+
 async def resume(db: Pool, broadcast: Broadcast, language: str) -> Broadcast | None:
-    """Go on, in whichever process. None where it is not paused. Raises Refused."""
-    async with _single_broadcast_transaction(db) as connection:
-        resumed = await resume_broadcast(connection, broadcast.id)
+    """Let a paused broadcast go on, in any process.
+
+    Args:
+        db: The database.
+        broadcast: The broadcast.
+        language: The admin's language.
+
+    Returns:
+        The running broadcast; None where it is not paused.
+
+    Raises:
+        InvalidRequest: Another broadcast is running.
+    """
+    async with _run_transaction(db) as connection:
+        resumed = await broadcasts.resume_broadcast(connection, broadcast.id)
         if resumed is not None:
-            await _enqueue(connection, resumed, language)
+            await enqueue_run(connection, resumed, language)
     return resumed
 
 
-async def edit_or_delete(
+async def edit(db: Pool, broadcast: Broadcast, version: str, html: str, language: str) -> Broadcast | None:
+    """Edit the text or caption of what was sent.
+
+    Args:
+        db: The database.
+        broadcast: The broadcast, done or stopped.
+        version: The key of the version to edit.
+        html: The new text.
+        language: The admin's language.
+
+    Returns:
+        The running broadcast; None where it still runs, is paused, or is a draft.
+
+    Raises:
+        InvalidRequest: Another broadcast is running, or nobody got this version.
+    """
+    return await _run_again(db, broadcast, "edit", {"version": version, "html": html}, language)
+
+
+async def delete(db: Pool, broadcast: Broadcast, language: str) -> Broadcast | None:
+    """Delete what was sent, from all chats. Arguments, result and errors as of `edit`."""
+    return await _run_again(db, broadcast, "delete", {}, language)
+
+
+async def _run_again(
     db: Pool, broadcast: Broadcast, task: Task, change: dict[str, Any], language: str
 ) -> Broadcast | None:
-    """Edit or delete what was sent. `change` holds an edit's `version` and `html`. None where it runs, or is still
-    a draft. Raises Refused."""
-    async with _single_broadcast_transaction(db) as connection:
-        restarted = await restart_for_edit(connection, broadcast.id, task, change)
+    async with _run_transaction(db) as connection:
+        restarted = await broadcasts.restart_for_edit(connection, broadcast.id, task, change)
         if restarted is None:
             return None
         if not await start_edit(connection, broadcast.id, change.get("version", "")):
             raise InvalidRequest("broadcast.nobody_got_it")
-        await _enqueue(connection, restarted, language)
+        await enqueue_run(connection, restarted, language)
     return restarted
 
 
-async def _enqueue(connection: Connection, broadcast: Broadcast, language: str) -> None:
-    await enqueue(
-        connection,
-        BROADCAST,
-        f"{broadcast.id}:{broadcast.run_count}",
-        {"broadcast": str(broadcast.id), "runs": broadcast.run_count},
-        user_id=broadcast.admin_id,
-        bot_name=broadcast.bot_name,
-        language=language,
-    )
-
-
 @asynccontextmanager
-async def _single_broadcast_transaction(db: Pool) -> AsyncIterator[Connection]:
-    """A transaction in which a second running broadcast is refused in words."""
+async def _run_transaction(db: Pool) -> AsyncIterator[Connection]:
+    """A transaction that makes a broadcast run. Raises InvalidRequest where another one is running."""
     try:
         async with db.acquire() as connection, connection.transaction():
             yield connection

@@ -1,87 +1,145 @@
-"""A broadcast: steps of some seconds, each of which goes on wherever the last one, or a dead one, stopped."""
+"""The internal job that does a broadcast's work.
 
+It is a row of steps of some seconds each. A step goes on wherever the last one ended, or died, on either plan.
+"""
+
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, Final
 from uuid import UUID, uuid4
 
 from loguru import logger
 
-from services.broadcast.passes import EditPass, SendPass
-from services.broadcast.progress import show_final_progress
+from services.broadcast.delivery import BroadcastDelivery, DeliveryTask, OutcomeT
+from services.broadcast.progress import show_progress
+from services.broadcast.tasks import EditTask, SendTask
+from services.core.background import BackgroundTasks
 from services.core.errors import Failure
-from services.durable.steps import retry_while_db_unavailable
-from services.jobs.enqueue import enqueue
-from services.jobs.internal_jobs import InternalJobContext, InternalJobSpec
-from services.messaging.app_context import AppContext
+from services.durable.retry import retry_while_db_unavailable
+from services.jobs.internal_jobs import InternalJobContext, InternalJobSpec, enqueue
+from services.messaging.bots import Bots
+from services.messaging.messenger import Messenger
+from services.messaging.rate_limiter import PAID_MESSAGES_PER_SECOND, RateLimiter
+from storage.messaging.broadcast_recipients import mark_unanswered_unknown
 from storage.messaging.broadcasts import (
+    Broadcast,
     claim_broadcast,
     continue_broadcast,
     finish_broadcast,
     get_broadcast,
     pause_broadcast,
 )
+from storage.pool import Executor, Pool
 
-_STEP_SECONDS = 20.0
-_MAX_STEPS = 500
-"""Inngest allows 1000 in a run. What is left then is a new errand's."""
+_STEP_SECONDS: Final = 20.0
+_MAX_STEPS: Final = 500
+"""Inngest allows 1000 steps in a run: https://www.inngest.com/docs/usage-limits/inngest. What is left after these
+is another internal job's."""
 
-
-async def run(context: InternalJobContext) -> dict[str, Any]:
-    studio, steps = context.studio, context.steps
-    broadcast_id, run_count = UUID(context.job.inputs["broadcast"]), int(context.job.inputs["runs"])
-    try:
-        for number in range(1, _MAX_STEPS + 1):
-            has_more = await steps.run(f"send-{number}", partial(_run_pass, studio, broadcast_id, run_count))
-            if not has_more:
-                return {"steps": number}
-        await steps.run("successor", partial(_enqueue_next, context, broadcast_id, run_count))
-    except Failure as failure:
-        logger.error("broadcast {} is paused, a step failed: {}", broadcast_id, failure)
-        await retry_while_db_unavailable(partial(pause_broadcast, studio.db, broadcast_id))
-        raise
-    return {"steps": _MAX_STEPS}
+BROADCAST: Final = InternalJobSpec(
+    id="broadcast", event="broadcast/message.start", function_id="send-broadcast", concurrency=5
+)
+INTERNAL_JOBS: Final = (BROADCAST,)
 
 
-async def _run_pass(studio: AppContext, broadcast_id: UUID, run_count: int) -> bool:
-    """Some seconds of it; whether there is more to do, for this errand."""
-    worker_id = uuid4()
-    broadcast = await claim_broadcast(studio.db, broadcast_id, run_count, worker_id)
-    if broadcast is None:
-        return False
-    delivery_pass = (SendPass if broadcast.task == "send" else EditPass)(
-        studio, broadcast, worker_id, seconds=_STEP_SECONDS
+async def enqueue_run(db: Executor, broadcast: Broadcast, language: str) -> None:
+    """Enqueue the internal job for a broadcast that was started, resumed, or continued.
+
+    Args:
+        db: A connection inside the transaction that changed the broadcast.
+        broadcast: The broadcast after the change. Its `run_count` is part of the job's key.
+        language: The admin's language.
+    """
+    await enqueue(
+        db,
+        BROADCAST,
+        f"{broadcast.id}:{broadcast.run_count}",
+        {"broadcast": str(broadcast.id), "runs": broadcast.run_count},
+        user_id=broadcast.admin_id,
+        bot_name=broadcast.bot_name,
+        language=language,
     )
-    await delivery_pass.run()
-    finished = await retry_while_db_unavailable(partial(finish_broadcast, studio.db, broadcast_id, worker_id))
-    current = await retry_while_db_unavailable(partial(get_broadcast, studio.db, broadcast_id))
-    if current is None or current.run_count != run_count or current.worker_id != worker_id:
-        return False  # another one has it
-    if finished or current.state != "running":
-        await show_final_progress(studio, current)
-        return False
-    return True
 
 
-async def _enqueue_next(context: InternalJobContext, broadcast_id: UUID, run_count: int) -> bool:
-    """A new errand for what is left, in one transaction with the count that keys it."""
-    async with context.studio.db.acquire() as connection, connection.transaction():
-        broadcast = await continue_broadcast(connection, broadcast_id, run_count)
+@dataclass(frozen=True)
+class BroadcastJob:
+    """Runs `BROADCAST`.
+
+    Attributes:
+        db: Where broadcasts and their recipients are.
+        bots: The bots that send, and how fast each may.
+        messenger: Shows the progress to the admin.
+        background: Where the calls in flight run.
+    """
+
+    db: Pool
+    bots: Bots
+    messenger: Messenger
+    background: BackgroundTasks
+
+    async def run(self, context: InternalJobContext) -> dict[str, Any]:
+        """Send, edit or delete until nothing is left, or the broadcast is paused or stopped.
+
+        Returns:
+            How many steps it took.
+
+        Raises:
+            Failure: A step failed for good. The broadcast is paused then, and an admin can resume it.
+        """
+        job, steps = context.job, context.steps
+        broadcast_id, run_count = UUID(job.inputs["broadcast"]), int(job.inputs["runs"])
+        try:
+            for number in range(1, _MAX_STEPS + 1):
+                has_more = await steps.run(f"send-{number}", partial(self._run_step, broadcast_id, run_count))
+                if not has_more:
+                    return {"steps": number}
+            await steps.run("successor", partial(self._enqueue_next, broadcast_id, run_count, job.language))
+        except Failure as failure:
+            logger.error("broadcast {} is paused: a step failed: {}", broadcast_id, failure)
+            await retry_while_db_unavailable(partial(pause_broadcast, self.db, broadcast_id))
+            raise
+        return {"steps": _MAX_STEPS}
+
+    async def _run_step(self, broadcast_id: UUID, run_count: int) -> bool:
+        """Some seconds of the broadcast. Gives whether this job has more to do."""
+        worker_id = uuid4()
+        broadcast = await claim_broadcast(self.db, broadcast_id, run_count, worker_id)
         if broadcast is None:
             return False
-        job = context.job
-        await enqueue(
-            connection,
-            BROADCAST,
-            f"{broadcast_id}:{broadcast.run_count}",
-            {"broadcast": str(broadcast_id), "runs": broadcast.run_count},
-            user_id=job.user_id,
-            bot_name=job.bot_name,
-            language=job.language,
+        bot, limiter = self.bots.for_broadcasts[broadcast.bot_name], self.bots.rate_limiters[broadcast.bot_name]
+        if broadcast.task == "send":
+            if broadcast.paid:
+                limiter = RateLimiter(PAID_MESSAGES_PER_SECOND)
+            await self._mark_unanswered(broadcast_id, worker_id)
+            await self._deliver(broadcast, SendTask(self.db, bot, broadcast, worker_id), limiter)
+        else:
+            await self._deliver(broadcast, EditTask(self.db, bot, broadcast, worker_id), limiter)
+        finished = await retry_while_db_unavailable(partial(finish_broadcast, self.db, broadcast_id, worker_id))
+        current = await retry_while_db_unavailable(partial(get_broadcast, self.db, broadcast_id))
+        if current is None or current.run_count != run_count or current.worker_id != worker_id:
+            return False  # another step holds it
+        if finished or current.state != "running":
+            await show_progress(self.messenger, current)
+            return False
+        return True
+
+    async def _mark_unanswered(self, broadcast_id: UUID, worker_id: UUID) -> None:
+        """What an earlier step left without an answer is `unknown`: it may have arrived, so it is not sent again."""
+        unanswered = await retry_while_db_unavailable(
+            partial(mark_unanswered_unknown, self.db, broadcast_id, worker_id)
         )
-    return True
+        if unanswered:
+            logger.warning("broadcast {}: whether {} users got it is unknown", broadcast_id, unanswered)
 
+    async def _deliver(self, broadcast: Broadcast, task: DeliveryTask[OutcomeT], limiter: RateLimiter) -> None:
+        delivery = BroadcastDelivery(self.db, self.messenger, self.background, broadcast, task, limiter)
+        await delivery.run(_STEP_SECONDS)
 
-BROADCAST = InternalJobSpec(
-    id="broadcast", event="broadcast/message.start", function_id="send-broadcast", run=run, concurrency=5
-)
-INTERNAL_JOBS = (BROADCAST,)
+    async def _enqueue_next(self, broadcast_id: UUID, run_count: int, language: str) -> bool:
+        """Enqueue the job for what is left, in one transaction with the count that is part of its key."""
+        async with self.db.acquire() as connection, connection.transaction():
+            broadcast = await continue_broadcast(connection, broadcast_id, run_count)
+            if broadcast is None:
+                return False
+            await enqueue_run(connection, broadcast, language)
+        return True

@@ -1,18 +1,21 @@
-"""The one tree of failures. Each says: may it be retried, is it the person's fault, what is the person told."""
+"""The one tree of failures. Each says whether it may be retried, whose fault it is, and what the user is told."""
 
-from typing import Any
+from typing import Any, Final
 
 from providers.protocols import ErrorKind, ProviderError
 
 
 class Failure(Exception):
-    """Why an order cannot be taken or finished.
+    """Why an order cannot be accepted or finished.
 
-    `key` names the text the person gets; `params` fill it in; `detail` is for the log alone.
+    Args:
+        key: The key of the text that the user gets.
+        detail: For the log alone.
+        retry_after: Seconds to wait before the next attempt, where the other side said so.
+        **params: What the text's placeholders are filled in with.
     """
 
     retriable = False
-    persons_fault = False
 
     def __init__(
         self, key: str, *, detail: str = "", retry_after: float | None = None, **params: str | int
@@ -22,27 +25,25 @@ class Failure(Exception):
         self.detail = detail
         self.params = params
         self.retry_after = retry_after
-        """Seconds to wait before the next try, where the other side said so."""
 
     def to_json(self) -> dict[str, Any]:
+        """The failure as the journal stores it."""
         return {"type": type(self).__name__, "key": self.key, "detail": self.detail, "params": self.params}
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> "Failure":
-        failure_class = {
-            c.__name__: c for c in (InvalidRequest, PermanentFailure, TransientFailure, Unavailable)
-        }.get(data["type"], PermanentFailure)
+        """The failure that `to_json` stored; one of an unknown class is permanent."""
+        classes = {c.__name__: c for c in (InvalidRequest, PermanentFailure, TransientFailure, Unavailable)}
+        failure_class = classes.get(data["type"], PermanentFailure)
         return failure_class(data["key"], detail=data["detail"], **data["params"])
 
 
 class InvalidRequest(Failure):
-    """The order asks for what cannot be done; the person can change it."""
-
-    persons_fault = True
+    """The order asks for what cannot be done; the user can change it."""
 
 
 class PermanentFailure(Failure):
-    """Something of ours or the provider's failed, and trying again would not help."""
+    """Something of ours or of a provider failed, and another attempt would not help."""
 
 
 class TransientFailure(Failure):
@@ -52,11 +53,22 @@ class TransientFailure(Failure):
 
 
 class Unavailable(TransientFailure):
-    """Telegram cannot be reached: nobody can be told anything until it is back."""
+    """Telegram cannot be reached: users hear nothing until it is back.
+
+    Attributes:
+        delivery_unknown: Whether the call may have arrived all the same.
+    """
+
+    delivery_unknown = False
 
 
 class InsufficientCredits(InvalidRequest):
-    """The person has too few credits; `missing` is how many Stars."""
+    """The user has too few credits.
+
+    Args:
+        price: What the order costs, in credits.
+        available: What the user can spend, in credits.
+    """
 
     def __init__(self, *, price: int, available: int) -> None:
         super().__init__("order.not_enough", price=price, available=available)
@@ -64,14 +76,14 @@ class InsufficientCredits(InvalidRequest):
 
 
 class LeaseLost(Exception):
-    """Another runner has the job now. Not a failure of the job: this runner ends quietly."""
+    """Another worker has the job now. Not a failure of the job: this worker ends quietly."""
 
 
 class RetriesExhausted(Exception):
-    """This plan has used up its tries on a step that must not be given up; another runner goes on."""
+    """This plan has used up its attempts at a step that must not be given up; another worker goes on."""
 
 
-_PROVIDER_FAILURES: dict[ErrorKind, tuple[type[Failure], str]] = {
+_PROVIDER_FAILURES: Final[dict[ErrorKind, tuple[type[Failure], str]]] = {
     ErrorKind.BAD_INPUT: (InvalidRequest, "failure.bad_input"),
     ErrorKind.MODERATION: (InvalidRequest, "failure.moderation"),
     ErrorKind.QUOTA: (PermanentFailure, "failure.provider"),
@@ -84,7 +96,7 @@ _PROVIDER_FAILURES: dict[ErrorKind, tuple[type[Failure], str]] = {
 
 
 def to_failure(error: Exception) -> Failure:
-    """What an exception means for the order; one nobody foresaw may be tried again."""
+    """What an exception means for an order; an unexpected one may be retried."""
     if isinstance(error, Failure):
         return error
     if isinstance(error, ProviderError):
@@ -93,5 +105,12 @@ def to_failure(error: Exception) -> Failure:
 
 
 def failure_from_kind(kind: ErrorKind, detail: str, *, retry_after: float | None = None) -> Failure:
+    """What a provider's error means for an order.
+
+    Args:
+        kind: The provider's error.
+        detail: What the provider said, for the log.
+        retry_after: Seconds that the provider asked to wait.
+    """
     failure_class, key = _PROVIDER_FAILURES[kind]
     return failure_class(key, detail=detail, retry_after=retry_after)

@@ -1,6 +1,6 @@
-"""What this process counts for Prometheus. Each thing is counted where it happens, by the process that does it.
+"""What this process counts for Prometheus.
 
-What all processes share is not counted but read from the database at a scrape: web/metrics.py.
+What all processes share is not counted here; web/metrics.py reads it from the database.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from prometheus_client import (
 
 from storage.jobs.jobs import Job, Plan
 
-VERSION: Final = "0.1.0"
+VERSION: Final = "0.2.0"
 REGISTRY: Final = CollectorRegistry()
 _LAG_INTERVAL_SECONDS: Final = 0.5
 
@@ -32,7 +32,7 @@ JOBS_ENDED: Final = Counter(
     "diptych_jobs_ended", "Jobs that this process ended", ["service", "plan", "end"], registry=REGISTRY
 )
 JOBS_FAILED: Final = Counter(
-    "diptych_jobs_failed", "Of these, those that failed, by what the person was told", ["service", "failure"],
+    "diptych_jobs_failed", "Of these, those that failed, by the text that the user read", ["service", "failure"],
     registry=REGISTRY,
 )  # fmt: skip
 JOB_SECONDS: Final = Histogram(
@@ -97,7 +97,7 @@ def initialize_counters(services: Iterable[str]) -> None:
 
 
 def record_job_end(job: Job) -> None:
-    """A job that has just been ended by this process."""
+    """Count a job that this process has just ended."""
     JOBS_ENDED.labels(job.service, job.plan, job.state).inc()
     if job.failure:
         JOBS_FAILED.labels(job.service, job.failure).inc()
@@ -107,7 +107,14 @@ def record_job_end(job: Job) -> None:
 
 
 def record_provider_call(provider: str, method: str, error: str, seconds: float) -> None:
-    """`error` is a ProviderError's kind, or empty."""
+    """Count a call to a provider.
+
+    Args:
+        provider: The provider's name.
+        method: The protocol's method.
+        error: The kind of its ProviderError; empty for success.
+        seconds: How long it took.
+    """
     PROVIDER_CALLS.labels(provider, method).inc()
     if error:
         PROVIDER_ERRORS.labels(provider, method, error).inc()
@@ -115,6 +122,13 @@ def record_provider_call(provider: str, method: str, error: str, seconds: float)
 
 
 def record_telegram_call(method: str, outcome: str, seconds: float) -> None:
+    """Count a call to Telegram.
+
+    Args:
+        method: The Bot API's method, such as `sendMessage`.
+        outcome: `ok`, or the error's status.
+        seconds: How long it took. getUpdates waits on purpose, so its time is not recorded.
+    """
     TELEGRAM_CALLS.labels(method, outcome).inc()
     if method != "getUpdates":
         TELEGRAM_SECONDS.labels(method).observe(seconds)

@@ -1,8 +1,8 @@
 """Steps: the one object in which the two plans differ.
 
-A step is a named piece of a job's work whose result can be stored as JSON. Whatever the plan, its end
-goes into the journal under the runner's epoch, and a step in the journal never runs again. So a job can
-change plans, or processes, between any two steps and repeat nothing.
+A step is a named piece of a job's work whose result can be stored as JSON. Whatever the plan, its outcome goes
+into the journal under the worker's epoch, and a step in the journal never runs again. So a job can change plans,
+or processes, between any two steps and repeat nothing.
 """
 
 import asyncio
@@ -17,9 +17,10 @@ from loguru import logger
 
 from services.core.errors import Failure, LeaseLost, Unavailable, to_failure
 from services.durable.pubsub import PubSub
+from services.durable.retry import retry_while_db_unavailable
 from storage.jobs import journal
 from storage.jobs.jobs import Job, Plan, renew_lease
-from storage.pool import DATABASE_UNAVAILABLE, Pool
+from storage.pool import Pool
 
 T = TypeVar("T")
 StepFunction = Callable[[], Awaitable[Any]]
@@ -28,19 +29,17 @@ Outcome = dict[str, Any]
 """What the journal holds of a step: `{"value": …}` or `{"failure": …}`."""
 
 MAX_RETRIES = 3
-"""How often a step is tried again, on either plan."""
-
-
-async def retry_while_db_unavailable(write: Callable[[], Awaitable[T]]) -> T:
-    """Do a write of ours, however long the database is away (2 minutes): the work around it must not run again."""
-    async for attempt in stamina.retry_context(on=DATABASE_UNAVAILABLE, attempts=40, timeout=120, wait_max=3):
-        with attempt:
-            return await write()
-    raise AssertionError("the last attempt returns or raises")
+"""How often a step is retried, on either plan."""
 
 
 class Steps(ABC):
-    """The steps of one run of one job."""
+    """The steps of one run of one job. A plan adds how it retries, sleeps and waits.
+
+    Args:
+        db: Where the journal is.
+        job: The job, with the epoch under which this worker writes.
+        entries: The job's journal by step.
+    """
 
     plan: Plan
 
@@ -64,35 +63,45 @@ class Steps(ABC):
     ) -> T:
         """Do `work` once, or give what the journal has of it.
 
-        `recover` is for work that must not be asked for twice: after a death or a lost answer in the
-        middle of the step it is called first, with the time the step first began, and may find what was
-        begun. A `patient` step outlasts an outside that is away: it is tried until that is back.
-        Raises Failure, LeaseLost, PlanGaveUp.
+        Args:
+            step: The step's name, unique within the job.
+            work: What to do; its result must be storable as JSON.
+            reconcile: For work that must not be asked for twice. After a death or a lost answer in the middle of
+                the step it is called first, with the time at which the step first started. It gives the result
+                of what was started then, or None.
+            retry_outages: Whether the step is retried for as long as Telegram is unavailable.
+
+        Returns:
+            The work's result.
+
+        Raises:
+            Failure: The step failed; the failure is in the journal.
+            LeaseLost: Another worker has the job.
+            RetriesExhausted: This plan has no attempts left for a step that must not be given up.
         """
         entry = self._entries.get(step)
         if entry is not None and entry.ended_at is not None:
             return cast("T", _unwrap(entry.result))
-        return cast("T", await self._run_new(step, work, reconcile, retry_outages))
-
-    async def _run_new(
-        self, step: str, work: StepFunction, reconcile: Reconcile | None, retry_outages: bool
-    ) -> Any:
-        return _unwrap(
-            await self._retry(
-                step, partial(self._run_attempt, step, work, reconcile, retry_outages), retry_outages
-            )
-        )
+        attempt = partial(self._run_attempt, step, work, reconcile, retry_outages)
+        return cast("T", _unwrap(await self._retry(step, attempt, retry_outages)))
 
     async def sleep(self, step: str, seconds: float) -> None:
-        """Let time pass, once."""
+        """Sleep, once: a job that is taken over in between sleeps only for what is left of `seconds`."""
         if step in self._entries:
             return
         await self._sleep(step, seconds)
         await self._record(step, {"value": None})
 
     async def wait(self, step: str, topic: str, seconds: float) -> None:
-        """Let time pass until `signal` is given (signals.py), or that long. Either way the work goes on: whoever
-        wakes up looks for itself what has happened."""
+        """Wait, once, until a topic is published (pubsub.py) or the time is over.
+
+        Either way the work goes on: it looks for itself what has happened.
+
+        Args:
+            step: The step's name.
+            topic: What to wait for.
+            seconds: The longest wait.
+        """
         if step in self._entries:
             return
         await self._wait_for(step, topic, seconds)
@@ -115,7 +124,7 @@ class Steps(ABC):
     ) -> Outcome:
         outcome: Outcome
         try:
-            # That our own database is away is nobody's failure, and costs no try.
+            # Our own database being unavailable is nobody's failure and costs no attempt.
             outcome = {"value": await retry_while_db_unavailable(partial(self._execute, step, work, reconcile))}
         except LeaseLost:
             raise
@@ -146,13 +155,13 @@ class Steps(ABC):
         if started_at is None:
             raise LeaseLost
         if step in self._entries and (found := await reconcile(started_at)) is not None:
-            logger.info("job {} step {}: found what was begun at {}", self._job.id, step, started_at)
+            logger.info("job {} step {}: found what was started at {}", self._job.id, step, started_at)
             return found
         self._entries[step] = journal.JournalEntry(step, self._job.epoch, started_at, None, None)
         return await work()
 
     async def _record(self, step: str, outcome: Outcome) -> None:
-        """Write the end down. Raises LeaseLost."""
+        """Write the outcome into the journal. Raises LeaseLost."""
         if not await retry_while_db_unavailable(
             partial(journal.finish_step, self._db, self._job.id, step, self._job.epoch, outcome)
         ):
@@ -162,7 +171,7 @@ class Steps(ABC):
 
 
 class DirectSteps(Steps):
-    """Plan B: inline, in this process, with retries of its own."""
+    """Plan B's steps: inline, in this process, with retries of their own."""
 
     plan: Plan = "B"
 
@@ -188,14 +197,14 @@ class DirectSteps(Steps):
         await self._pubsub.wait(topic, self._remaining(seconds))
 
     def _remaining(self, seconds: float) -> float:
-        """What is left of a pause that began with the last step's end, perhaps under another runner."""
+        """What is left of a pause that began when the last step ended, perhaps under another worker."""
         ends = [entry.ended_at for entry in self._entries.values() if entry.ended_at is not None]
         passed = (datetime.now(UTC) - max(ends)).total_seconds() if ends else 0.0
         return min(seconds, max(0.0, seconds - passed))
 
 
 def _retry_delay(error: Exception) -> bool | float:
-    """Whether to try again, or after how many seconds where the other side said so."""
+    """Whether to retry, or after how many seconds where the other side said so."""
     if not isinstance(error, Failure):
         return False
     return error.retry_after if error.retry_after is not None else error.retriable

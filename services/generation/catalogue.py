@@ -1,20 +1,21 @@
-"""The models an operator offers, read from models.toml and checked when the process starts."""
+"""The models that an operator offers and what they cost, read from models.toml and checked when the process starts."""
 
 import math
 import tomllib
 from collections.abc import Mapping
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from services.generation.inputs import Option
+from services.generation.inputs import Option, Values
 
-MODELS_FILE = Path(__file__).with_name("models.toml")
+_MODELS_FILE: Final = Path(__file__).with_name("models.toml")
 
-MARKUP = Decimal("2.5")
-USD_PER_CREDIT = Decimal("0.016")
+MARKUP: Final = Decimal("2.5")
+"""What users pay for a result, as a multiple of what it costs us."""
+USD_PER_CREDIT: Final = Decimal("0.016")
 
 
 class CatalogueError(ValueError):
@@ -22,7 +23,24 @@ class CatalogueError(ValueError):
 
 
 class Model(BaseModel):
-    """One entry of models.toml; the file itself says what each field means."""
+    """One entry of models.toml.
+
+    The attributes that end in `_input` are the model's own names of inputs that we know by other names. An input
+    whose name is empty is not sent; how one is named by default is seen below.
+
+    Attributes:
+        id: What orders and the journal keep. An id is never reused for another model.
+        label: What users see.
+        model: The provider's name: `owner/name`, or `owner/name:version`.
+        usd: What one result, second or training step costs us, in US dollars.
+        per: What `usd` is paid for.
+        sizes: The aspect ratios that the model takes.
+        size_values: The model's own values for those sizes that it knows by other names.
+        seconds: The lengths that a video can have, in seconds.
+        count_input: For the number of results. Without it, each result takes a call of its own.
+        end_image_input: For the last frame of a video. Without it, a video cannot end with a given image.
+        extra: Inputs that always have the same value.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -51,23 +69,25 @@ class Model(BaseModel):
     extra: Mapping[str, str | int | float | bool] = {}
 
     def credits(self, amount: int = 1) -> int:
-        """The price of `amount` results, seconds or steps in whole Stars: cost with the markup, rounded up."""
+        """The price of `amount` results, seconds or steps, in credits: what they cost with the markup, rounded up."""
         return math.ceil(self.usd * amount * MARKUP / USD_PER_CREDIT)
 
     @property
     def option(self) -> Option:
-        return Option(
-            self.id,
-            self.label,
-            f"{self.credits(min(self.seconds, default=1) if self._is_priced_per_second else 1)} ⭐",
-        )
-
-    @property
-    def _is_priced_per_second(self) -> bool:
-        return self.per == "second"
+        """The model as something to choose, with the price of its smallest order."""
+        amount = min(self.seconds, default=1) if self.per == "second" else 1
+        return Option(self.id, self.label, f"{self.credits(amount)} ⭐")
 
     def build_input(self, **values: Any) -> dict[str, Any]:
-        """The model's own input for our values by name: `size`, `count`, `seed`, `seconds`; the rest as it is."""
+        """Translate an order's values into the model's own input.
+
+        Args:
+            **values: Values by our names of inputs (`size`, `count`, `seed`, `seconds`, …). A name that the model
+                has no other name for is kept; None is not sent.
+
+        Returns:
+            The model's input, with `extra`.
+        """
         model_input: dict[str, Any] = dict(self.extra)
         for name, value in values.items():
             if name == "size":
@@ -78,11 +98,21 @@ class Model(BaseModel):
         return model_input
 
 
-_CATALOGUE_ADAPTER = TypeAdapter(dict[str, tuple[Model, ...]])
+_CATALOGUE_ADAPTER: Final = TypeAdapter(dict[str, tuple[Model, ...]])
 
 
-def load_models(path: Path = MODELS_FILE) -> dict[str, dict[str, Model]]:
-    """Models by service and id. Raises WrongCatalogue."""
+def load_models(path: Path = _MODELS_FILE) -> dict[str, dict[str, Model]]:
+    """Read the catalogue.
+
+    Args:
+        path: A file in the format of models.toml.
+
+    Returns:
+        The models by service and id, in the file's order.
+
+    Raises:
+        CatalogueError: The file is not valid.
+    """
     try:
         catalogue = _CATALOGUE_ADAPTER.validate_python(tomllib.loads(path.read_text(encoding="utf-8")))
     except ValidationError as error:
@@ -99,4 +129,30 @@ def load_models(path: Path = MODELS_FILE) -> dict[str, dict[str, Model]]:
     return by_service
 
 
-MODELS = load_models()
+MODELS: Final = load_models()
+
+
+def selected_model(models: Mapping[str, Model], values: Values) -> Model:
+    """The model that was chosen, or the first of `models` where none was."""
+    return models.get(values.get("model", ""), next(iter(models.values())))
+
+
+def order_cost_usd(service: str, values: Values, *, price: int) -> Decimal:
+    """What an order cost us, by the catalogue.
+
+    A service whose models are not in models.toml (a voice, a prompt from a photo) has no cost there: its price is
+    taken to be its cost with the markup.
+
+    Args:
+        service: The service's id.
+        values: The order's inputs.
+        price: What the user paid, in credits.
+
+    Returns:
+        US dollars.
+    """
+    if service not in MODELS:
+        return price * USD_PER_CREDIT / MARKUP
+    model = selected_model(MODELS[service], values)
+    amounts = {"result": values.get("count"), "second": values.get("seconds"), "step": values.get("steps")}
+    return model.usd * int(amounts[model.per] or 1)

@@ -1,7 +1,7 @@
-"""What a service is given to do its work with."""
+"""What a service works with: the providers, the user's catalogue, and the job that it runs for."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from providers.protocols import (
     ModerationProvider,
@@ -14,34 +14,47 @@ from providers.protocols import (
     VoiceProvider,
 )
 from services.durable.steps import Steps
+from services.generation.voices import StockVoices
 from storage.jobs.jobs import Job
 from storage.pool import Executor
 
 ReportProgress = Callable[[int | None], Awaitable[None]]
+"""Shows the user how far the work is, in percent; None where the provider does not say."""
 Download = Callable[[str], Awaitable[bytes]]
-
+"""Gives the bytes of a file that the user sent, by Telegram's file id."""
 
 LanguageProviders = tuple[VisionProvider, TextProvider, TranscriptionProvider, ModerationProvider]
-"""Those who work with words, in the order in which Providers has them."""
+"""The providers that work with text, in the order of the fields of Providers."""
 
 
 @dataclass(frozen=True)
 class Providers:
-    """Who does the work; where there is no key, its offline stand-in."""
+    """The providers of this process. Where a provider has no key in the settings, its offline stand-in is used.
+
+    Attributes:
+        media: Makes images, videos and lip-syncs.
+        trainings: Trains models on a user's photos.
+        voices: Clones voices, and speaks with them and with its stock voices.
+        speech: All providers that speak, by name; `voices` is one of them.
+        vision: Describes images.
+        text: Improves prompts and answers questions.
+        transcription: Writes down recordings.
+        moderation: Says whether a text is allowed.
+        stock_voices: The stock voices of `speech`, remembered for ten minutes.
+    """
 
     media: PredictionProvider
-    """Images, videos, lip-sync."""
     trainings: TrainingProvider
     voices: VoiceProvider
-    """Makes voices, and speaks with them and with stock ones."""
     speech: Mapping[str, SpeechProvider]
-    """All who speak, by name; `voices` is one of them."""
     vision: VisionProvider
     text: TextProvider
     transcription: TranscriptionProvider
     moderation: ModerationProvider
+    stock_voices: StockVoices = field(default_factory=StockVoices)
 
     async def close(self) -> None:
+        """Close every provider's connections."""
         for predictions in (self.media, self.trainings):
             await predictions.close()
         for speaker in self.speech.values():
@@ -54,7 +67,13 @@ class Providers:
 
 @dataclass(frozen=True)
 class UserCatalogue:
-    """Where to look for what only this person can choose."""
+    """Where a service looks for the options that only one user has.
+
+    Attributes:
+        db: Where the user's models and voices are.
+        providers: Where stock voices are.
+        user_id: The user.
+    """
 
     db: Executor
     providers: Providers
@@ -63,13 +82,20 @@ class UserCatalogue:
 
 @dataclass(frozen=True)
 class JobContext:
-    """One run of one job: the order, the steps of its plan, and the providers."""
+    """One run of one job. A job may have several: one for each step on Plan A, and one after each takeover.
+
+    Attributes:
+        job: The order.
+        steps: The steps of the job's plan. All work goes through them.
+        providers: The providers.
+        db: The database, for what a step stores.
+        download: Downloads a file that the user sent.
+        report_progress: Shows the user how far the work is.
+    """
 
     job: Job
     steps: Steps
     providers: Providers
     db: Executor
     download: Download
-    """The bytes of a file that the person sent, by Telegram's file id."""
     report_progress: ReportProgress
-    """Tell the person how far the work is, in percent where the provider says so."""

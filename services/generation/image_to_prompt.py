@@ -1,4 +1,4 @@
-"""Words that would make a picture like this one."""
+"""A prompt that would make an image like the given one."""
 
 from services.generation.context import JobContext
 from services.generation.inputs import FileInput, FileRef, Values
@@ -13,6 +13,7 @@ def _price(values: Values) -> int:
 
 
 async def run(context: JobContext) -> JobResult:
+    """Describe the user's photo as a prompt."""
     photo = FileRef.model_validate(context.job.inputs["image"])
     vision = context.providers.vision
 

@@ -1,8 +1,8 @@
-"""A photo that comes to life, or two photos that flow into each other."""
+"""A video from a photo, or one that morphs a photo into another."""
 
 from providers.protocols import PredictionRequest
-from services.generation.catalogue import MODELS, Model
-from services.generation.choices import fixed_choice, model_choice, seconds_choice, selected_model
+from services.generation.catalogue import MODELS, Model, selected_model
+from services.generation.choices import fixed_choice, model_choice, seconds_choice
 from services.generation.context import JobContext
 from services.generation.inputs import FileInput, FileRef, Option, TextInput, Values
 from services.generation.predictions import ProviderJob, derive_seed, run_predictions
@@ -28,8 +28,9 @@ def _price(values: Values) -> int:
 
 
 async def run(context: JobContext) -> JobResult:
+    """Animate the photo; with two photos, the video ends with the second one."""
     values, media = context.job.inputs, context.providers.media
-    await moderate(context, values["prompt"])
+    await moderate(context.steps, context.providers.moderation, values["prompt"])
     model, seed = selected_model(_MODELS, values), derive_seed(context, 1)
     model_input = model.build_input(prompt=values["prompt"], seconds=int(values["seconds"]), seed=seed)
     files = {model.image_input: FileRef.model_validate(values["image"])}

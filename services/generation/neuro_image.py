@@ -1,4 +1,4 @@
-"""Pictures of the person, by a model trained on their photos."""
+"""Images of the user, by a LoRA trained on their photos."""
 
 from services.generation.catalogue import MODELS
 from services.generation.choices import count_choice, size_choice, user_option_choice
@@ -21,11 +21,11 @@ def _price(values: Values) -> int:
 
 
 async def run(context: JobContext) -> JobResult:
-    user_model = await find_user_model(context)
-    catalogue_model = next(iter(_MODELS.values()))
+    """Run the user's own model, which is a model of its own at the provider."""
+    user_model, catalogue_model = await find_user_model(context), next(iter(_MODELS.values()))
     return await generate_images(
         context, user_model.version, catalogue_model, user_model, time_limit_seconds=SPEC.time_limit_seconds
-    )  # the person's model itself
+    )
 
 
 SPEC = ServiceSpec(

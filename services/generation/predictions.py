@@ -1,38 +1,56 @@
-"""Long work at a provider: asked for once, watched until it ends, whoever watches."""
+"""Long work at a provider: started once, and watched until it ends by any worker that has the job."""
 
 import hashlib
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from providers.protocols import Prediction, PredictionProvider, PredictionRequest
 from services.core.errors import Failure, PermanentFailure, failure_from_kind
+from services.durable.step_names import PAUSE_PREFIX, POLL_PREFIX, START_PREFIX
 from services.generation.context import JobContext
 from services.generation.inputs import FileRef
 from storage.jobs.jobs import get_job_by_prediction
 
-_FIRST_PAUSES = (0.5, 1.0, 1.0, 2.0, 3.0, 5.0)
-_BASE_MAX_PAUSE = 10.0
-_WEBHOOK_PAUSE = 20.0
-"""How long to trust in a provider's webhook before looking oneself."""
+_FIRST_PAUSES: Final = (0.5, 1.0, 1.0, 2.0, 3.0, 5.0)
+"""Seconds before the first polls: images take no longer."""
+_MIN_LATER_PAUSE: Final = 10.0
+_MAX_LATER_PAUSE: Final = 30.0
+_WEBHOOK_PAUSE: Final = 20.0
+"""Seconds that a provider's webhook is waited for before the provider is polled."""
+_CANCEL_STEP: Final = "stop"
 
 
 @dataclass(frozen=True)
 class ProviderJob:
-    """A request, and the person's files that go with it; they are fetched when it is made."""
+    """A prediction to start.
+
+    Attributes:
+        request: The request without the user's files.
+        files: The user's files by the model's names of its inputs. They are downloaded when the request is made.
+    """
 
     request: PredictionRequest
     files: Mapping[str, FileRef] = field(default_factory=dict)
 
     async def build_request(self, context: JobContext) -> PredictionRequest:
+        """The request with the bytes of the user's files."""
         contents = {name: await context.download(file.file_id) for name, file in self.files.items()}
         return replace(self.request, files={**self.request.files, **contents})
 
 
 def derive_seed(context: JobContext, number: int) -> int:
-    """The same for every run of this job, and no other's: `find` knows our prediction by it."""
+    """A seed for a prediction of this job: the same in every run, and used by no other job.
+
+    It is how a provider's `find` recognises a prediction that we started.
+
+    Args:
+        context: The job.
+        number: Which of the job's predictions, from 1.
+    """
     digest = hashlib.sha256(f"{context.job.id}:{number}".encode()).digest()
     return int.from_bytes(digest[:4]) % 2_000_000_000
 
@@ -44,29 +62,39 @@ async def run_predictions(
     *,
     time_limit_seconds: float,
 ) -> list[Prediction]:
-    """Have all of it done, and give the predictions as they ended well.
+    """Start predictions and wait until all of them have succeeded.
 
-    Raises Failure when one failed or `limit` seconds have passed; the others are then stopped.
+    Args:
+        context: The job.
+        provider: Where they run.
+        provider_jobs: What to start; at least one.
+        time_limit_seconds: How long to wait for all of them together.
+
+    Returns:
+        The predictions, in the order of `provider_jobs`.
+
+    Raises:
+        Failure: One failed, or the time limit has passed. Those that the last poll found unfinished are cancelled.
     """
     prediction_ids = [
         await context.steps.run(
-            f"start-{number}",
-            partial(_start, context, provider, ask),
-            reconcile=partial(_find_started, context, provider, ask),
-            retry_outages=True,  # a file of the person's comes from Telegram first
+            f"{START_PREFIX}{number}",
+            partial(_start, context, provider, provider_job),
+            reconcile=partial(_find_started, context, provider, provider_job),
+            retry_outages=True,  # the user's files come from Telegram first
         )
-        for number, ask in enumerate(provider_jobs, 1)
+        for number, provider_job in enumerate(provider_jobs, 1)
     ]
     predictions: list[Prediction] = []
     for number, pause in enumerate(_poll_intervals(time_limit_seconds, uses_webhooks=provider.uses_webhooks), 1):
-        # With several predictions the last one's end is as good as any: the others are looked at as well.
-        await context.steps.wait(f"pause-{number}", prediction_ids[-1], pause)
+        # Of several predictions only the last one's end is waited for: the poll looks at all of them.
+        await context.steps.wait(f"{PAUSE_PREFIX}{number}", prediction_ids[-1], pause)
         try:
-            stored = await context.steps.run(f"poll-{number}", partial(_poll, provider, prediction_ids))
+            stored = await context.steps.run(f"{POLL_PREFIX}{number}", partial(_poll, provider, prediction_ids))
         except Failure as failure:
             if not failure.retriable:
                 raise
-            continue  # the provider cannot be reached; its work goes on, and so does the watching
+            continue  # the provider cannot be reached, but its work goes on
         predictions = [_prediction_from_dict(data) for data in stored]
         if failed := next((p for p in predictions if p.status in ("failed", "cancelled")), None):
             await _cancel_unfinished(context, provider, predictions)
@@ -87,9 +115,9 @@ async def _start(context: JobContext, provider: PredictionProvider, provider_job
 async def _find_started(
     context: JobContext, provider: PredictionProvider, provider_job: ProviderJob, since: datetime
 ) -> str | None:
-    """What this request started after `since`; never what another job, or another start of this one, did.
+    """The prediction that this request started after `since`; never that of another job or of another start.
 
-    Where the model takes no seed, only the files tell one person's request from another's.
+    Where the model takes no seed, only the files distinguish one user's request from another's.
     """
     match_files = bool(provider_job.files) and "seed" not in provider_job.request.input
     found = await provider.find(
@@ -115,7 +143,7 @@ async def _cancel_unfinished(
             if prediction.status in ("queued", "running"):
                 await provider.cancel(prediction.id)
 
-    await context.steps.run("stop", cancel_unfinished)
+    await context.steps.run(_CANCEL_STEP, cancel_unfinished)
 
 
 def _average_percent(predictions: Sequence[Prediction]) -> int | None:
@@ -125,19 +153,22 @@ def _average_percent(predictions: Sequence[Prediction]) -> int | None:
 
 
 def _poll_intervals(time_limit_seconds: float, *, uses_webhooks: bool) -> Iterator[float]:
-    """Short at first, for pictures; long later, for films; `sparse` where the provider calls back."""
+    """Seconds to wait before each poll: short at first, for images; long later, for videos and trainings.
+
+    Where the provider uses webhooks, polls are rare: they only find what a lost webhook did not report.
+    """
     elapsed = 0.0
     if uses_webhooks:
-        yield _FIRST_PAUSES[-1]  # a call that came before anybody waited for it is made good for soon
+        yield _FIRST_PAUSES[-1]  # soon, for a webhook that came before the job waited for it
         while elapsed < time_limit_seconds:
             elapsed += _WEBHOOK_PAUSE
             yield _WEBHOOK_PAUSE
         return
-    for number in range(100_000):
+    for number in itertools.count():
         pause = (
             _FIRST_PAUSES[number]
             if number < len(_FIRST_PAUSES)
-            else min(_BASE_MAX_PAUSE * 3, max(_BASE_MAX_PAUSE, elapsed / 20))
+            else min(_MAX_LATER_PAUSE, max(_MIN_LATER_PAUSE, elapsed / 20))
         )
         elapsed += pause
         yield pause

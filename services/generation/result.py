@@ -1,4 +1,4 @@
-"""What a service made: media to send, words to send, or something the person now owns."""
+"""What a service has made: media to send, a text to send, or something that the user now owns."""
 
 from typing import Literal
 
@@ -8,7 +8,13 @@ MediaKind = Literal["photo", "video", "voice"]
 
 
 class Media(BaseModel):
-    """One piece of a result. `output` is a reference: a prediction's output, or the name of a blob of this job."""
+    """One piece of a result.
+
+    Attributes:
+        kind: What Telegram sends it as.
+        output: Where its bytes are: an output of a prediction, which the provider fetches, or a blob of this job.
+        blob: Whether `output` is the name of a blob.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -18,8 +24,14 @@ class Media(BaseModel):
 
 
 class JobResult(BaseModel):
-    """`offline` says that it was made by a stand-in on this machine. `text` is words that were made, shown so
-    that they can be copied; `note` is the key of a line about what the person now has."""
+    """What a job ends with. It is stored with the job, so that a result can be used again later.
+
+    Attributes:
+        media: What is sent, in this order.
+        text: A text that was made, shown so that it can be copied.
+        note: The key of a line about what the user now owns.
+        offline: Whether an offline stand-in made it, which the message to the user then says.
+    """
 
     model_config = ConfigDict(frozen=True)
 

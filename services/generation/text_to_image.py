@@ -1,8 +1,8 @@
-"""A picture from words."""
+"""Images from a prompt."""
 
 from providers.protocols import PredictionRequest
-from services.generation.catalogue import MODELS
-from services.generation.choices import count_choice, model_choice, selected_model, size_choice
+from services.generation.catalogue import MODELS, selected_model
+from services.generation.choices import count_choice, model_choice, size_choice
 from services.generation.context import JobContext
 from services.generation.inputs import TextInput, Values
 from services.generation.predictions import ProviderJob, derive_seed, run_predictions
@@ -18,7 +18,7 @@ def _price(values: Values) -> int:
 
 
 def _build_provider_jobs(context: JobContext) -> list[ProviderJob]:
-    """One call where the model makes several pictures at once, else one for each."""
+    """One call where the model makes several images at once, else one for each."""
     values = context.job.inputs
     model, count = selected_model(_MODELS, values), int(values["count"])
     provider_jobs = []
@@ -30,7 +30,8 @@ def _build_provider_jobs(context: JobContext) -> list[ProviderJob]:
 
 
 async def run(context: JobContext) -> JobResult:
-    await moderate(context, context.job.inputs["prompt"])
+    """Make one to four images of the prompt."""
+    await moderate(context.steps, context.providers.moderation, context.job.inputs["prompt"])
     media = context.providers.media
     predictions = await run_predictions(
         context, media, _build_provider_jobs(context), time_limit_seconds=SPEC.time_limit_seconds

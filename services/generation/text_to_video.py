@@ -1,8 +1,8 @@
-"""A film from words."""
+"""A video from a prompt."""
 
 from providers.protocols import PredictionRequest
-from services.generation.catalogue import MODELS
-from services.generation.choices import model_choice, seconds_choice, selected_model, size_choice
+from services.generation.catalogue import MODELS, selected_model
+from services.generation.choices import model_choice, seconds_choice, size_choice
 from services.generation.context import JobContext
 from services.generation.inputs import TextInput, Values
 from services.generation.predictions import ProviderJob, derive_seed, run_predictions
@@ -19,8 +19,9 @@ def _price(values: Values) -> int:
 
 
 async def run(context: JobContext) -> JobResult:
+    """Make a video of the prompt."""
     values, media = context.job.inputs, context.providers.media
-    await moderate(context, values["prompt"])
+    await moderate(context.steps, context.providers.moderation, values["prompt"])
     model, seed = selected_model(_MODELS, values), derive_seed(context, 1)
     model_input = model.build_input(
         prompt=values["prompt"], size=values["size"], seconds=int(values["seconds"]), seed=seed

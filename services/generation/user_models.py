@@ -1,4 +1,4 @@
-"""What the services around a person's own model share: choosing one, picturing with it, training it."""
+"""What the services of a user's own models share: choosing a model, making images with it, and training it."""
 
 import io
 import math
@@ -19,12 +19,13 @@ from storage.users.user_assets import ModelKind, UserModel, add_model, user_mode
 
 
 async def model_options(catalogue: UserCatalogue, kind: ModelKind) -> UserOptions:
+    """The options of the input `own_model`: the user's models of one kind, newest first."""
     models = [model for model in await user_models(catalogue.db, catalogue.user_id) if model.kind == kind]
     return {"own_model": tuple(Option(model.id.hex, model.name) for model in models)}
 
 
 async def find_user_model(context: JobContext) -> UserModel:
-    """The model the order names. Raises Refused where it was deleted meanwhile."""
+    """The user's model that the order names. Raises InvalidRequest where it has been deleted since."""
     model_id = UUID(context.job.inputs["own_model"])
     models = await user_models(context.db, context.job.user_id)
     model = next((model for model in models if model.id == model_id), None)
@@ -33,8 +34,8 @@ async def find_user_model(context: JobContext) -> UserModel:
     return model
 
 
-def add_trigger_word(prompt: str, trigger_word: str) -> str:
-    """The prompt with the word that calls the person in it."""
+def _add_trigger_word(prompt: str, trigger_word: str) -> str:
+    """The prompt with the word for which the model makes the user."""
     return prompt if trigger_word.lower() in prompt.lower() else f"{trigger_word}, {prompt}"
 
 
@@ -46,14 +47,25 @@ async def generate_images(
     *,
     time_limit_seconds: float,
 ) -> JobResult:
-    """Pictures of the person: one call where the model makes several at once, else one for each."""
+    """Make images of the user, in one call where the model makes several at once, else in one call for each.
+
+    Args:
+        context: The job, whose inputs are `prompt`, `size` and `count`.
+        model_name: The model to run, by its provider's name: the user's own, or one that takes the user's as input.
+        catalogue_model: The names of the model's inputs.
+        user_model: The user's model.
+        time_limit_seconds: How long the provider may take.
+
+    Raises:
+        Failure: The prompt is not allowed, or the provider failed.
+    """
     values, media = context.job.inputs, context.providers.media
-    await moderate(context, values["prompt"])
+    await moderate(context.steps, context.providers.moderation, values["prompt"])
     count = int(values["count"])
     provider_jobs = []
     for number in range(1, (1 if catalogue_model.count_input else count) + 1):
         seed = derive_seed(context, number)
-        prompt = add_trigger_word(values["prompt"], user_model.trigger_word)
+        prompt = _add_trigger_word(values["prompt"], user_model.trigger_word)
         model_input = catalogue_model.build_input(
             prompt=prompt, size=values["size"], count=count, seed=seed, own_model=user_model.version
         )
@@ -64,20 +76,27 @@ async def generate_images(
 
 
 def training_price(credits_per_step: Decimal, values: Values) -> int:
+    """What a training with the chosen number of steps costs, in whole credits."""
     return math.ceil(credits_per_step * int(values["steps"]))
 
 
 def step_options(minimum: int, maximum: int, increment: int) -> tuple[Option, ...]:
+    """Numbers of training steps, from `minimum` to `maximum`."""
     return tuple(Option(str(steps), f"{steps}") for steps in range(minimum, maximum + 1, increment))
 
 
 @dataclass(frozen=True)
-class TrainingJob(ProviderJob):
-    """A training's request: the photos go as one zip, under the name that the trainer has for it."""
+class _TrainingJob(ProviderJob):
+    """A training to start: the user's photos go as one zip.
+
+    Attributes:
+        images_input: The trainer's name of the input that takes the zip.
+    """
 
     images_input: str = "input_images"
 
     async def build_request(self, context: JobContext) -> PredictionRequest:
+        """The request with the zip of the photos of the job's input `photos`."""
         zip_buffer = io.BytesIO()
         with zipfile.ZipFile(zip_buffer, "w", zipfile.ZIP_STORED) as archive:
             for number, photo in enumerate(context.job.inputs["photos"], 1):
@@ -89,14 +108,24 @@ class TrainingJob(ProviderJob):
 async def train_model(
     context: JobContext, catalogue_model: Model, kind: ModelKind, *, time_limit_seconds: float
 ) -> JobResult:
-    """Train a model on the person's photos, and store it as theirs."""
+    """Train a model on the user's photos and store it as theirs.
+
+    Args:
+        context: The job, whose inputs are `photos`, `name`, `gender` and `steps`.
+        catalogue_model: The trainer.
+        kind: What the model is stored as; services offer the user the models of their kind.
+        time_limit_seconds: How long the provider may take.
+
+    Raises:
+        Failure: The provider failed.
+    """
     values, provider = context.job.inputs, context.providers.trainings
     trigger_word = f"DPT{context.job.id.hex[-6:].upper()}"
     model_input = catalogue_model.build_input(
         trigger_word=trigger_word, steps=int(values["steps"]), gender=values["gender"], name=values["name"],
         destination=f"diptych-{context.job.user_id}-{context.job.id.hex[-8:]}",
     )  # fmt: skip
-    training_job = TrainingJob(
+    training_job = _TrainingJob(
         PredictionRequest("training", catalogue_model.model, model_input, derive_seed(context, 1)),
         images_input=catalogue_model.images_input,
     )

@@ -1,63 +1,63 @@
-"""Voices people can speak with: their own, and the stock of each provider."""
+"""The stock voices of the providers that speak."""
 
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
 
+from cachetools import LRUCache
 from loguru import logger
 
-from providers.protocols import ErrorKind, ProviderError, SpeechProvider, Voice
-from services.core.errors import InvalidRequest
-from services.generation.context import UserCatalogue
-from services.generation.inputs import Option, UserOptions
-from storage.pool import Executor
-from storage.users.user_assets import delete_voice_by_provider_id, user_voices
+from providers.protocols import ProviderError, SpeechProvider, Voice
 
-_CACHE_SECONDS = 600.0
-_RETRY_SECONDS = 20.0
-"""After a provider could not be reached."""
-_MAX_STOCK_VOICES = 12
-_stock_cache: dict[int, tuple[float, list[Voice]]] = {}
+_REFRESH_SECONDS: Final = 600.0
+_RETRY_SECONDS: Final = 20.0
+"""Until a provider that could not be reached is asked again."""
+_MAX_PROVIDERS: Final = 16
 
 
-async def voice_options(catalogue: UserCatalogue) -> UserOptions:
-    """The person's own voices first, then the stock ones of every provider."""
-    voice_provider = catalogue.providers.voices.name
-    user_options = [
-        Option(f"{voice_provider}/{v.voice_id}", f"🎙 {v.name}")
-        for v in await user_voices(catalogue.db, catalogue.user_id)
-    ]
-    stock = [
-        Option(f"{name}/{voice.id}", voice.name)
-        for name, provider in catalogue.providers.speech.items()
-        for voice in (await _get_stock_voices(provider))[:_MAX_STOCK_VOICES]
-    ]
-    return {"voice": (*user_options, *stock)}
+@dataclass(frozen=True)
+class _VoiceList:
+    voices: tuple[Voice, ...]
+    expires_at: float
 
 
-async def _get_stock_voices(provider: SpeechProvider) -> list[Voice]:
-    """A provider's stock voices, asked for now and then; the last known ones where it cannot be reached."""
-    fetched_at, voices = _stock_cache.get(id(provider), (float("-inf"), []))
-    if time.monotonic() - fetched_at < _CACHE_SECONDS:
+class StockVoices:
+    """Each provider's stock voices, which are asked for once in ten minutes.
+
+    Args:
+        clock: The time in seconds, as `time.monotonic` tells it.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._by_provider: LRUCache[str, _VoiceList] = LRUCache(_MAX_PROVIDERS)
+
+    async def list(self, provider: SpeechProvider) -> tuple[Voice, ...]:
+        """A provider's stock voices.
+
+        Where the provider cannot be reached, the last known list is used, and the provider is asked again after
+        20 seconds.
+
+        Args:
+            provider: Who speaks. Its name identifies it.
+
+        Returns:
+            The voices in the provider's order; none where it could never be reached.
+        """
+        known = self._by_provider.get(provider.name)
+        if known is not None and self._clock() < known.expires_at:
+            return known.voices
+        try:
+            voices = tuple(voice for voice in await provider.list_voices() if not voice.cloned)
+            lifetime = _REFRESH_SECONDS
+        except ProviderError as error:
+            logger.warning("provider {} could not list its voices: {}", provider.name, error)
+            voices = known.voices if known is not None else ()
+            lifetime = _RETRY_SECONDS
+        self._by_provider[provider.name] = _VoiceList(voices, self._clock() + lifetime)
         return voices
-    try:
-        voices = [voice for voice in await provider.list_voices() if not voice.cloned]
-    except ProviderError as error:
-        logger.warning("voices of {}: {}", provider.name, error)
-        _stock_cache[id(provider)] = (time.monotonic() - _CACHE_SECONDS + _RETRY_SECONDS, voices)
-        return voices
-    _stock_cache[id(provider)] = (time.monotonic(), voices)
-    return voices
 
-
-@asynccontextmanager
-async def forget_missing_voice(db: Executor, user_id: int, voice_id: str) -> AsyncIterator[None]:
-    """Where the provider no longer has the voice, forget it and ask for another."""
-    try:
-        yield
-    except ProviderError as error:
-        if error.kind is not ErrorKind.NOT_FOUND:
-            raise
-        await delete_voice_by_provider_id(db, user_id, voice_id)
-        _stock_cache.clear()  # it may have been one of the stock
-        raise InvalidRequest("speech.voice_gone", detail=error.detail) from error
+    def clear(self) -> None:
+        """Forget all lists: a voice in one of them does not exist any more."""
+        self._by_provider.clear()

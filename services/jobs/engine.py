@@ -9,21 +9,24 @@ from functools import partial
 
 from loguru import logger
 
+from services.core.background import BackgroundTasks
 from services.core.errors import Failure, LeaseLost, PermanentFailure
 from services.core.metrics import record_job_end
-from services.durable.steps import Steps, retry_while_db_unavailable
-from services.generation.context import JobContext
+from services.durable.retry import retry_while_db_unavailable
+from services.durable.step_names import DELIVER, DELIVER_CAPTION, NOTIFY
+from services.durable.steps import Steps
+from services.generation.context import JobContext, Providers
 from services.generation.registry import SERVICES
 from services.jobs.cancellation import CancelReplay, ReplayEnded, cancel_predictions
 from services.jobs.expiry import is_stale
-from services.jobs.internal_jobs import InternalJobContext, InternalJobSpec
+from services.jobs.internal_jobs import InternalJobContext, RunInternalJob
 from services.ledger import credits as ledger
-from services.messaging.app_context import AppContext
 from services.messaging.delivery import deliver_caption, deliver_result, send_failure
 from services.messaging.files import download_file
+from services.messaging.messenger import Messenger
 from services.messaging.progress import finalize_progress, show_progress
 from storage.jobs.jobs import Job, JobState, end_job, renew_lease
-from storage.pool import DATABASE_UNAVAILABLE, Connection
+from storage.pool import DATABASE_UNAVAILABLE, Connection, Pool
 
 NotifyFailure = Callable[[Connection, Job, Failure], Awaitable[bool]]
 """Notes, in the caller's transaction, that a job's user has to hear of its failure."""
@@ -33,169 +36,162 @@ NotifyFailure = Callable[[Connection, Job, Failure], Awaitable[bool]]
 class JobEngine:
     """Runs jobs of every kind. It knows no product: what one kind needs is a hook of its spec.
 
-    Args:
-        studio: What jobs work with.
-        errands: The specs of the jobs nobody ordered, by id.
-        notify_failure: Used instead of a message in the chat by services with `notify_failure_later`.
+    Attributes:
+        db: Where jobs, journal and ledger are.
+        messenger: Delivers results and shows progress.
+        providers: What services work with.
+        background: Holds the tasks that renew leases.
+        internal_jobs: What runs each kind of internal job, by its id.
+        notify_failure: Used instead of a message by services with `notify_failure_later`.
+        lease_seconds: How long a worker that fell silent keeps its job.
     """
 
-    studio: AppContext
-    internal_jobs: Mapping[str, InternalJobSpec]
+    db: Pool
+    messenger: Messenger
+    providers: Providers
+    background: BackgroundTasks
+    internal_jobs: Mapping[str, RunInternalJob]
     notify_failure: NotifyFailure
+    lease_seconds: float = 15.0
 
     async def run_job(self, job: Job, steps: Steps) -> JobState:
-        """Do the rest of a job whose lease the caller has taken, and give how it ended.
+        """Do the rest of a job. Nothing that is in its journal is done again.
 
-        Whatever is in the journal is not done again.
+        Args:
+            job: The job, whose lease the caller has taken.
+            steps: The steps of the caller's plan.
+
+        Returns:
+            How the job ended.
 
         Raises:
-            LeaseLost: Another runner has taken the job.
-            PlanGaveUp: This plan cannot finish it.
+            LeaseLost: Another worker has taken the job.
+            RetriesExhausted: This plan cannot finish it.
         """
-        studio = self.studio
-        async with _renewed_lease(studio, job):
-            if job.internal:
-                ended = await self._run_internal(job, steps)
-            elif job.cancel_requested:
-                ended = await self._cancel(job, steps)
-            elif is_stale(job) and "deliver" not in steps.entries:
-                ended = await self._expire(job, steps)
-            else:
-                ended = await self._run_order(job, steps)
-        why = f" ({ended.failure})" if ended.failure else ""
-        logger.info("job {} {} on plan {} ended: {}{}", job.id, job.service, job.plan, ended.state, why)
+        async with self._renewed_lease(job):
+            ended = await (self._run_internal if job.internal else self._run_order)(job, steps)
+        failure = f" ({ended.failure})" if ended.failure else ""
+        logger.info("job {} {} on plan {} ended: {}{}", job.id, job.service, job.plan, ended.state, failure)
         record_job_end(ended)
         if not ended.internal:
-            await finalize_progress(studio, ended)
+            await finalize_progress(self.messenger, ended)
         return ended.state
 
     async def _run_order(self, job: Job, steps: Steps) -> Job:
-        studio = self.studio
-        await show_progress(studio, job, None)
+        """Run an order's service and deliver its result, or end it otherwise: cancelled, expired or failed."""
+        if job.cancel_requested:
+            await self._cancel_at_provider(job, steps)
+            return await self._end(job, "cancelled")
+        if is_stale(job) and DELIVER not in steps.entries:
+            await self._cancel_at_provider(job, steps)
+            return await self._fail(job, steps, PermanentFailure("failure.expired"))
+        messenger, media = self.messenger, self.providers.media
+        await show_progress(messenger, job, None)
         try:
-            result = await SERVICES[job.service].run(_job_context(studio, job, steps))
-            reconcile = partial(_log_unknown_delivery, job)
-            message_ids = await steps.run(
-                "deliver", partial(deliver_result, studio, job, result), reconcile=reconcile, retry_outages=True
+            result = await SERVICES[job.service].run(self._context(job, steps))
+            sent_ids = await steps.run(
+                DELIVER,
+                partial(deliver_result, messenger, media, job, result),
+                reconcile=partial(_log_unknown_delivery, job),
+                retry_outages=True,
             )
             if len(result.media) > 1:
-                await steps.run(
-                    "words", partial(deliver_caption, studio, job, result, message_ids), retry_outages=True
-                )
+                caption = partial(deliver_caption, messenger, job, result, sent_ids)
+                await steps.run(DELIVER_CAPTION, caption, retry_outages=True)
         except Failure as failure:
-            await self._report_failure(job, steps, failure)
-            return await _end(studio, job, "failed", failure=failure.key)
-        return await _end(studio, job, "succeeded", result={**result.model_dump(mode="json"), **message_ids})
+            return await self._fail(job, steps, failure)
+        return await self._end(job, "succeeded", result={**result.model_dump(mode="json"), **sent_ids})
 
     async def _run_internal(self, job: Job, steps: Steps) -> Job:
         try:
-            result = await self.internal_jobs[job.service].run(InternalJobContext(self.studio, job, steps))
+            result = await self.internal_jobs[job.service](InternalJobContext(job, steps))
         except Failure as failure:
-            logger.error("errand {} {} failed: {}", job.id, job.service, failure)
-            return await _end(self.studio, job, "failed", failure=failure.key)
-        return await _end(self.studio, job, "succeeded", result=result)
+            logger.error("internal job {} {} failed: {}", job.id, job.service, failure)
+            return await self._end(job, "failed", failure=failure.key)
+        return await self._end(job, "succeeded", result=result)
 
-    async def _report_failure(self, job: Job, steps: Steps, failure: Failure) -> None:
-        """The person hears of it. Where Telegram refuses even that for good, the job ends all the same."""
-        later = SERVICES[job.service].notify_failure_later
-        send = self._enqueue_failure_notification if later else partial(send_failure, self.studio)
+    async def _fail(self, job: Job, steps: Steps, failure: Failure) -> Job:
+        """Tell the user, then end the job. Where Telegram refuses even that for good, the job ends all the same."""
+        notify: Callable[[], Awaitable[object]]
+        if SERVICES[job.service].notify_failure_later:
+            notify = partial(self._enqueue_failure_notification, job, failure)
+        else:
+            notify = partial(send_failure, self.messenger, job, failure)
         try:
-            await steps.run("notify", partial(send, job, failure), retry_outages=True)
+            await steps.run(NOTIFY, notify, retry_outages=True)
         except Failure as error:
-            logger.error("job {}: the person could not be told of {}: {}", job.id, failure.key, error)
+            logger.error("job {}: the user could not be told of {}: {}", job.id, failure.key, error)
+        return await self._end(job, "failed", failure=failure.key)
 
     async def _enqueue_failure_notification(self, job: Job, failure: Failure) -> None:
-        async with self.studio.db.acquire() as connection, connection.transaction():
+        async with self.db.acquire() as connection, connection.transaction():
             await self.notify_failure(connection, job, failure)
 
-    async def _cancel(self, job: Job, steps: Steps) -> Job:
-        """End the job that its person stopped. Its old runner, if there is one, has lost the lease."""
-        await self._cancel_at_provider(job, steps)
-        return await _end(self.studio, job, "cancelled")
-
-    async def _expire(self, job: Job, steps: Steps) -> Job:
-        """The order has waited for so long that its person no longer does."""
-        await self._cancel_at_provider(job, steps)
-        await self._report_failure(job, steps, PermanentFailure("failure.expired"))
-        return await _end(self.studio, job, "failed", failure="failure.expired")
-
     async def _cancel_at_provider(self, job: Job, steps: Steps) -> None:
-        """Cancel what was started for the job at its provider."""
-        spec, replay = SERVICES[job.service], CancelReplay(self.studio.db, job, steps.entries)
+        """Cancel what was started for the job. Its last worker, if there is one, has lost the lease."""
+        spec, replay = SERVICES[job.service], CancelReplay(self.db, job, steps.entries)
         with suppress(ReplayEnded, Failure):
-            await spec.run(_job_context(self.studio, job, replay))
-        await cancel_predictions(job, spec.cancel_at(self.studio.providers), replay.prediction_ids)
+            await spec.run(self._context(job, replay))
+        await cancel_predictions(job, spec.cancel_at(self.providers), replay.prediction_ids)
 
+    def _context(self, job: Job, steps: Steps) -> JobContext:
+        return JobContext(
+            job,
+            steps,
+            self.providers,
+            self.db,
+            download=partial(download_file, self.messenger.bots, job.bot_name),
+            report_progress=partial(show_progress, self.messenger, job),
+        )
 
-def _job_context(studio: AppContext, job: Job, steps: Steps) -> JobContext:
-    report = partial(show_progress, studio, job)
-    return JobContext(
-        job,
-        steps,
-        studio.providers,
-        studio.db,
-        partial(download_file, studio.bot_or_default(job.bot_name)),
-        report,
-    )
+    async def _end(
+        self, job: Job, state: JobState, *, failure: str | None = None, result: dict[str, object] | None = None
+    ) -> Job:
+        """End the job and settle its hold in one transaction. Raises LeaseLost."""
+
+        async def end() -> Job:
+            async with self.db.acquire() as connection, connection.transaction():
+                ended = await end_job(connection, job.id, job.epoch, state, failure=failure, result=result)
+                if ended is None:
+                    raise LeaseLost
+                await (ledger.capture if state == "succeeded" else ledger.release)(connection, ended)
+            return ended
+
+        return await retry_while_db_unavailable(end)
+
+    @asynccontextmanager
+    async def _renewed_lease(self, job: Job) -> AsyncIterator[None]:
+        """Renew the lease while the body runs; end the body when another worker has the job."""
+        lost = False
+
+        async def renew(scope: asyncio.Timeout) -> None:
+            nonlocal lost
+            while not lost:
+                await asyncio.sleep(self.lease_seconds / 3)
+                try:
+                    lost = not await renew_lease(self.db, job.id, job.epoch, seconds=self.lease_seconds)
+                except DATABASE_UNAVAILABLE as error:
+                    logger.warning("job {}: lease not renewed, the database is unavailable: {}", job.id, error)
+            scope.reschedule(0)
+
+        try:
+            async with asyncio.timeout(None) as scope:
+                renewal = self.background.spawn(renew(scope), f"lease-{job.id}")
+                try:
+                    yield
+                finally:
+                    renewal.cancel()
+                    with suppress(asyncio.CancelledError):
+                        await renewal
+        except TimeoutError:
+            if not lost:
+                raise
+            raise LeaseLost from None
 
 
 async def _log_unknown_delivery(job: Job, started_at: datetime) -> None:
-    """A runner died between sending the result and writing it down: Telegram cannot say whether it arrived.
+    """A worker died between sending the result and writing that down: Telegram cannot say whether it arrived.
 
-    The person must not be left without it, so it is sent (again).
+    The user must not be left without it, so it is sent (again).
     """
-    logger.warning("job {}: delivery was begun at {} and its end is unknown; sending now", job.id, started_at)
-
-
-async def _end(
-    studio: AppContext,
-    job: Job,
-    state: JobState,
-    *,
-    failure: str | None = None,
-    result: dict[str, object] | None = None,
-) -> Job:
-    """End the job and settle its hold in one transaction. Raises LeaseLost."""
-
-    async def end() -> Job:
-        async with studio.db.acquire() as connection, connection.transaction():
-            ended = await end_job(connection, job.id, job.epoch, state, failure=failure, result=result)
-            if ended is None:
-                raise LeaseLost
-            await (ledger.capture if state == "succeeded" else ledger.release)(connection, ended)
-        return ended
-
-    return await retry_while_db_unavailable(end)
-
-
-@asynccontextmanager
-async def _renewed_lease(studio: AppContext, job: Job) -> AsyncIterator[None]:
-    """Renew the lease while the body runs; stop the body when the lease turns out to be another's."""
-    lost = False
-
-    async def renew(scope: asyncio.Timeout) -> None:
-        nonlocal lost
-        while True:
-            await asyncio.sleep(studio.lease_seconds / 3)
-            try:
-                lost = not await renew_lease(studio.db, job.id, job.epoch, seconds=studio.lease_seconds)
-            except DATABASE_UNAVAILABLE as error:
-                logger.warning("job {}: lease not renewed, the database is away: {}", job.id, error)
-                continue
-            if lost:
-                scope.reschedule(0)
-                return
-
-    try:
-        async with asyncio.timeout(None) as scope:
-            renewal = studio.background.spawn(renew(scope), f"lease-{job.id}")
-            try:
-                yield
-            finally:
-                renewal.cancel()
-                with suppress(asyncio.CancelledError):
-                    await renewal
-    except TimeoutError:
-        if not lost:
-            raise
-        raise LeaseLost from None
+    logger.warning("job {}: whether its delivery at {} arrived is unknown; sending it now", job.id, started_at)

@@ -1,21 +1,27 @@
-"""Orders that nobody could begin or finish for a day end: the Stars go back, and the person is told."""
+"""Orders that could not be started or finished for a day end: the credits go back, and the user is told."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from loguru import logger
 
-from services.messaging.app_context import AppContext
 from storage.jobs.jobs import Job, release_stale_jobs
+from storage.pool import Pool
 
 STALE_AFTER: Final = timedelta(hours=24)
 
 
 def is_stale(job: Job) -> bool:
+    """Whether a job was accepted over a day ago."""
     return datetime.now(UTC) - job.created_at > STALE_AFTER
 
 
-async def expire_stale_jobs(studio: AppContext, scheduled_for: datetime) -> None:
-    """Let Plan B have every stale job that nobody works on; `run_job` ends a stale one instead of doing it."""
-    if count := await release_stale_jobs(studio.db, seconds=STALE_AFTER.total_seconds()):
-        logger.warning("{} orders are older than {} and end now", count, STALE_AFTER)
+async def expire_stale_jobs(db: Pool, scheduled_for: datetime) -> None:
+    """Let Plan B have every stale order that nobody works on. The engine ends a stale order instead of running it.
+
+    Args:
+        db: The database.
+        scheduled_for: When this scheduled task was due.
+    """
+    if count := await release_stale_jobs(db, seconds=STALE_AFTER.total_seconds()):
+        logger.warning("{} orders due at {} are older than {} and end now", count, scheduled_for, STALE_AFTER)

@@ -1,111 +1,122 @@
-"""Plan B: jobs run in this process, a bounded number at once, in all and for each person.
+"""Plan B's worker: runs jobs in this process, a bounded number at once, in all and for each user.
 
-The jobs table is the queue. New orders, jobs of a process that died and jobs that Plan A let go come out
-of the same claim, so nothing that recovery needs is kept in memory.
+The jobs table is the queue. New orders, jobs of a process that died and jobs that Plan A released come out of the
+same claim, so nothing that recovery needs is kept in memory.
 """
 
 import asyncio
 import os
 import secrets
 import socket
-from contextlib import suppress
+from functools import partial
+from typing import Final
 
 from loguru import logger
 
-from services.core.background import cancel_all
+from services.core.background import BackgroundTasks, cancel_all
 from services.core.errors import LeaseLost
+from services.durable.pubsub import PubSub
 from services.durable.steps import DirectSteps
 from services.jobs.engine import JobEngine
 from services.jobs.routing import PlanRouter
-from services.messaging.buttons import cancel_keyboard
-from services.messaging.progress import edit_progress, queued_text
+from services.messaging.progress import queued_text, show_waiting
 from storage.jobs.jobs import Job, claim_next_job, queued_jobs, release_job
 from storage.jobs.journal import read_journal
 from storage.pool import DATABASE_UNAVAILABLE
 
-_POLL_SECONDS = 1.0
-"""Seconds between looks at the table for what no poke announced: another process's jobs, lapsed leases."""
-_POSITIONS_INTERVAL_SECONDS = 5.0
-_MAX_POSITIONS = 10
+POLL_SECONDS: Final = 1.0
+"""Seconds between claims of what no wake-up announced: jobs of other processes, expired leases."""
+POSITIONS_SECONDS: Final = 5.0
+"""Seconds between updates of the positions of those who wait."""
+_MAX_POSITIONS: Final = 10
 
 
 class Worker:
+    """Claims Plan B jobs and runs them.
+
+    Args:
+        engine: Runs a job.
+        router: Says whose jobs may be taken over from Plan A.
+        pubsub: Wakes jobs that wait for something outside.
+        slots: Orders that run at once in this process.
+        per_user_limit: Orders of one user that run at once over all processes.
+        internal_slots: Internal jobs that run at once: they have slots of their own, so that videos never hold up a
+            thank-you.
+    """
+
     def __init__(
         self,
         engine: JobEngine,
-        plans: PlanRouter,
+        router: PlanRouter,
+        pubsub: PubSub,
         *,
         slots: int = 8,
         per_user_limit: int = 2,
         internal_slots: int = 4,
     ) -> None:
+        self.worker_id = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self._engine = engine
-        self._studio = engine.studio
-        self._plans = plans
+        self._db = engine.db
+        self._router = router
+        self._pubsub = pubsub
         self._slots = slots
         self._per_user_limit = per_user_limit
         self._internal_slots = internal_slots
-        self._worker_id = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
         self._wakeup = asyncio.Event()
         self._running: dict[asyncio.Task[None], Job] = {}
 
     @property
     def in_flight(self) -> int:
+        """Jobs that run in this process now."""
         return len(self._running)
 
     @property
     def free_slots(self) -> int:
-        """Slots for orders; errands have their own, so that films never hold up a thank-you."""
+        """Orders that this process could start now."""
         return self._slots - sum(not job.internal for job in self._running.values())
 
     @property
     def _free_internal_slots(self) -> int:
         return self._internal_slots - sum(job.internal for job in self._running.values())
 
+    def start(self, tasks: BackgroundTasks) -> None:
+        """Begin to claim jobs, and to tell those who wait their position."""
+        tasks.run_periodically(self.claim_jobs, "worker", seconds=POLL_SECONDS, wakeup=self._wakeup)
+        tasks.run_periodically(self.show_queue_positions, "queue positions", seconds=POSITIONS_SECONDS)
+
     def wake(self) -> None:
-        """Say that there may be something to do."""
+        """Say that there may be a job to claim."""
         self._wakeup.set()
 
-    async def run(self) -> None:
-        """Take jobs and run them, for ever."""
-        while True:
-            self._wakeup.clear()
-            try:
-                while self.free_slots > 0 and (job := await self._claim()):
-                    self.start_job(job)
-                while self._free_internal_slots > 0 and (job := await self._claim(internal=True)):
-                    self.start_job(job)
-            except DATABASE_UNAVAILABLE as error:
-                logger.warning("no jobs are taken, the database is away: {}", error)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._wakeup.wait(), timeout=_POLL_SECONDS)
+    async def claim_jobs(self) -> None:
+        """Claim and start jobs until the slots are full or no job waits."""
+        claim = partial(
+            claim_next_job,
+            self._db,
+            self.worker_id,
+            seconds=self._engine.lease_seconds,
+            per_user_limit=self._per_user_limit,
+            takeover_services=self._router.takeover_services(),
+        )
+        while self.free_slots > 0 and (job := await claim(internal=False)):
+            self.start_job(job)
+        while self._free_internal_slots > 0 and (job := await claim(internal=True)):
+            self.start_job(job)
 
     async def show_queue_positions(self) -> None:
-        """Keep telling those who wait how many are before them, for ever."""
-        while True:
-            await asyncio.sleep(_POSITIONS_INTERVAL_SECONDS)
-            try:
-                waiting = await queued_jobs(self._studio.db, limit=_MAX_POSITIONS)
-            except DATABASE_UNAVAILABLE:
-                continue  # run() says so
-            for position, job in waiting:
-                text = queued_text(self._studio, job, position)
-                if self._studio.throttle.allow(job.id, text):
-                    await edit_progress(self._studio, job, text, cancel_keyboard(self._studio.texts, job))
-
-    @property
-    def worker_id(self) -> str:
-        """This process, as leases name it."""
-        return self._worker_id
+        """Show the first of those who wait how many are before them."""
+        messenger = self._engine.messenger
+        for position, job in await queued_jobs(self._db, limit=_MAX_POSITIONS):
+            await show_waiting(messenger, job, queued_text(messenger.texts, job, position))
 
     def start_job(self, job: Job) -> None:
-        """Run a job whose lease this process has taken already, at once and beyond the slots."""
-        task = self._studio.background.spawn(self._run_job(job), f"job-{job.id}")
+        """Run a job whose lease this worker has taken already, at once and beyond the slots."""
+        task = self._engine.background.spawn(self._run_job(job), f"job-{job.id}")
         self._running[task] = job
         task.add_done_callback(self._on_job_done)
 
     async def stop(self, seconds: float) -> None:
-        """Let running jobs end for that long; hand the others over to whoever comes next."""
+        """Let running jobs end for that many seconds; release the others for other workers."""
         if self._running:
             await asyncio.wait(self._running, timeout=seconds)
         await cancel_all(list(self._running))
@@ -114,27 +125,16 @@ class Worker:
         self._running.pop(task, None)
         self.wake()
 
-    async def _claim(self, *, internal: bool = False) -> Job | None:
-        return await claim_next_job(
-            self._studio.db,
-            self._worker_id,
-            seconds=self._studio.lease_seconds,
-            per_user_limit=self._per_user_limit,
-            takeover_services=self._plans.takeover_services(),
-            internal=internal,
-        )
-
     async def _run_job(self, job: Job) -> None:
-        db = self._studio.db
         logger.info("job {} {} runs on plan B, epoch {}", job.id, job.service, job.epoch)
         try:
-            steps = DirectSteps(db, job, await read_journal(db, job.id), self._studio.pubsub)
+            steps = DirectSteps(self._db, job, await read_journal(self._db, job.id), self._pubsub)
             await self._engine.run_job(job, steps)
         except LeaseLost:
-            logger.info("job {}: another runner has it now", job.id)
+            logger.info("job {}: another worker has it now", job.id)
         except DATABASE_UNAVAILABLE as error:
-            logger.warning("job {} is left until its lease is over, the database is away: {}", job.id, error)
+            logger.warning("job {} is left until its lease ends: the database is unavailable: {}", job.id, error)
         except asyncio.CancelledError:
-            logger.info("job {}: handed over", job.id)
-            await asyncio.shield(release_job(db, job.id, job.epoch))
+            logger.info("job {}: handed over, as this process stops", job.id)
+            await asyncio.shield(release_job(self._db, job.id, job.epoch))
             raise

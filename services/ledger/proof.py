@@ -4,16 +4,21 @@ from datetime import UTC, datetime
 
 from loguru import logger
 
-from services.messaging.app_context import AppContext
 from storage.incidents import record_incident
 from storage.money.ledger import check_ledger
+from storage.pool import Pool
 
 
-async def verify_ledger(studio: AppContext, scheduled_for: datetime) -> None:
-    """The hourly task: a ledger that is wrong is an incident, which the admins are told of."""
-    check = await check_ledger(studio.db)
+async def verify_ledger(db: Pool, scheduled_for: datetime) -> None:
+    """The hourly scheduled task: a ledger that is wrong becomes an incident, which admins are notified of.
+
+    Args:
+        db: The database.
+        scheduled_for: The time at which the task was due.
+    """
+    check = await check_ledger(db)
     if check.is_consistent:
-        logger.info("the ledger is right")
+        logger.info("ledger check: consistent")
         return
-    logger.error("the ledger is wrong: {}", check)
-    await record_incident(studio.db, "ledger", datetime.now(UTC), initial_facts={}, facts=vars(check))
+    logger.error("ledger check: wrong: {}", check)
+    await record_incident(db, "ledger", datetime.now(UTC), initial_facts={}, facts=vars(check))

@@ -1,7 +1,7 @@
-"""The board of Leela as a picture: 72 squares in eight rows that run to and fro, snakes, arrows, the piece.
+"""The board of Leela as an image: 72 squares in eight rows that run to and fro, snakes, arrows, the piece.
 
-The empty board is drawn once a process, larger than it is shown, which smooths its edges; a picture of a game
-is a copy of it with a few marks. The same game always gives the same bytes.
+The empty board is drawn once per process, larger than it is shown, which smooths its edges. The image of a game is
+a copy of it with a few marks. The same game always gives the same bytes.
 """
 
 import io
@@ -15,17 +15,29 @@ from typing import Final
 
 from PIL import Image, ImageDraw
 
-from services.leela.drawing import SUPERSAMPLING, Canvas, Color, Point, blend, interpolate
-from services.leela.ornaments import Snake, draw_arrow, draw_lotus, draw_snake_body, draw_snake_head, draw_stars
+from services.leela.drawing import (
+    SUPERSAMPLING,
+    Canvas,
+    Color,
+    Point,
+    Snake,
+    blend,
+    draw_arrow,
+    draw_lotus,
+    draw_snake_body,
+    draw_snake_head,
+    draw_stars,
+    interpolate,
+)
 from services.leela.rules import ARROWS, HOME_SQUARE, LAST_SQUARE, SNAKES, Move
 
-COLUMNS: Final = 9
-ROWS: Final = 8
+_COLUMNS: Final = 9
+_ROWS: Final = 8
 _CELL_SIZE: Final = 108
 _MARGIN: Final = 24
-WIDTH: Final = COLUMNS * _CELL_SIZE + 2 * _MARGIN
-HEIGHT: Final = ROWS * _CELL_SIZE + 2 * _MARGIN
-"""Pixels of the finished picture."""
+WIDTH: Final = _COLUMNS * _CELL_SIZE + 2 * _MARGIN
+HEIGHT: Final = _ROWS * _CELL_SIZE + 2 * _MARGIN
+"""Pixels of the finished image."""
 _JPEG_QUALITY: Final = 90
 
 _BACKGROUND: Final = (22, 20, 48)
@@ -35,25 +47,37 @@ _OLD_MOVE: Final = (120, 170, 255)
 _SNAKE_MOVE: Final = (255, 110, 110)
 _ARROW_MOVE: Final = (140, 255, 170)
 _OVERLAY_PADDING: Final = 20
-"""Pixels around the points of a way that its marks need."""
+"""Pixels around the points of a path that its marks need."""
 _DOT_SPACING: Final = 18
-"""Pixels from one pearl of a way to the next."""
+"""Pixels from one dot of a trail to the next."""
 _ROW_COLORS: Final = (
     *((176, 58, 62), (201, 96, 52), (214, 150, 58), (94, 150, 84)),
     *((56, 140, 150), (58, 100, 172), (88, 76, 168), (134, 84, 168)),
 )
-"""The colour of each row, from the earth below to the sky above."""
+"""The colour of each row, from the lowest to the highest."""
 
 
 def square_center(number: int) -> Point:
-    """The middle of a square: 1 is at the lower left, and every second row runs from right to left."""
-    row, along = divmod(number - 1, COLUMNS)
-    column = along if row % 2 == 0 else COLUMNS - 1 - along
-    return _MARGIN + (column + 0.5) * _CELL_SIZE, _MARGIN + (ROWS - row - 0.5) * _CELL_SIZE
+    """The centre of a square, in pixels.
+
+    Args:
+        number: 1 to 72. Square 1 is at the lower left, and every second row runs from right to left.
+    """
+    row, along = divmod(number - 1, _COLUMNS)
+    column = along if row % 2 == 0 else _COLUMNS - 1 - along
+    return _MARGIN + (column + 0.5) * _CELL_SIZE, _MARGIN + (_ROWS - row - 0.5) * _CELL_SIZE
 
 
 def draw_move(square: int, move: Move | None = None) -> bytes:
-    """A JPEG of the board with the piece on `square`, and the way of the move that brought it there."""
+    """Draw the board with the piece and its last move.
+
+    Args:
+        square: Where the piece stands.
+        move: The move that brought it there, which is shown as a dotted trail; None for none.
+
+    Returns:
+        A JPEG, `WIDTH` × `HEIGHT`.
+    """
     image = _empty_board().copy()
     if move is not None and move.square != move.start:
         points = _move_points(move)
@@ -64,7 +88,15 @@ def draw_move(square: int, move: Move | None = None) -> bytes:
 
 
 def draw_path(moves: Sequence[Move], square: int) -> bytes:
-    """A JPEG of the board with the whole way of a game, fainter the longer ago; visited squares are lit."""
+    """Draw the board with all moves of a game: the older, the fainter. Squares that were visited are lit.
+
+    Args:
+        moves: The moves from the first on.
+        square: Where the piece stands.
+
+    Returns:
+        A JPEG, `WIDTH` × `HEIGHT`.
+    """
     image = Image.blend(_empty_board(), Image.new("RGB", (WIDTH, HEIGHT), _BACKGROUND), 0.35)
     steps = [move for move in moves if move.square != move.start]
     visits = Counter(each for move in steps for each in {move.over, move.square})
@@ -87,7 +119,7 @@ def draw_path(moves: Sequence[Move], square: int) -> bytes:
 
 
 def _counted_points(move: Move) -> list[Point]:
-    """Square by square as the roll counts; a straight way into the game, and back after three sixes."""
+    """The squares that the roll counts; only the two ends for the way into the game, and back after three sixes."""
     counts = move.over - move.start == move.roll
     return [
         square_center(number)
@@ -96,7 +128,7 @@ def _counted_points(move: Move) -> list[Point]:
 
 
 def _move_points(move: Move) -> list[Point]:
-    """The squares counted, and on along a snake or an arrow."""
+    """The squares that the roll counts, and then where a snake or an arrow leads."""
     return (
         _counted_points(move) if move.square == move.over else [*_counted_points(move), square_center(move.square)]
     )
@@ -104,7 +136,7 @@ def _move_points(move: Move) -> list[Point]:
 
 @contextmanager
 def _overlay(image: Image.Image, points: Sequence[Point]) -> Iterator[Canvas]:
-    """A canvas for marks around these points, whose edges are smoothed before it is laid on the image."""
+    """A canvas for marks around these points. Its edges are smoothed before it is pasted onto the image."""
     left, top = (round(min(each[axis] for each in points)) - _OVERLAY_PADDING for axis in (0, 1))
     right, bottom = (round(max(each[axis] for each in points)) + _OVERLAY_PADDING for axis in (0, 1))
     layer = Image.new("RGBA", ((right - left) * SUPERSAMPLING, (bottom - top) * SUPERSAMPLING), (*_BACKGROUND, 0))
@@ -114,7 +146,7 @@ def _overlay(image: Image.Image, points: Sequence[Point]) -> Iterator[Canvas]:
 
 
 def _draw_dotted_trail(canvas: Canvas, points: list[Point]) -> None:
-    """A string of pearls, small at first and larger towards the piece."""
+    """Draw dots along a line, small at its beginning and larger towards the piece."""
     length = sum(math.dist(a, b) for a, b in pairwise(points))
     done = 0.0
     for a, b in pairwise(points):
@@ -143,7 +175,7 @@ def _highlight_square(canvas: Canvas, number: int, visits: int) -> None:
 
 
 def _draw_piece(image: Image.Image, center: Point) -> None:
-    """A golden pawn in a ring of light, a little above the middle, so that it seems to stand."""
+    """Draw a golden pawn in a ring of light, a little above the centre, so that it seems to stand."""
     glow = _piece_sprite()
     x, y = center
     image.paste(glow, (round(x - glow.width / 2), round(y - glow.height / 2)), glow)
@@ -202,8 +234,8 @@ def _empty_board() -> Image.Image:
 
 def _draw_square(canvas: Canvas, number: int) -> None:
     x, y = square_center(number)
-    row, along = divmod(number - 1, COLUMNS)
-    plane = blend(_ROW_COLORS[row], _ROW_COLORS[min(row + 1, ROWS - 1)], along / COLUMNS / 2)
+    row, along = divmod(number - 1, _COLUMNS)
+    plane = blend(_ROW_COLORS[row], _ROW_COLORS[min(row + 1, _ROWS - 1)], along / _COLUMNS / 2)
     half = _CELL_SIZE / 2 - 4
     light = blend(plane, _WHITE, 0.16 if (row + along) % 2 else 0.05)
     canvas.rounded_rectangle(

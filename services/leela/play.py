@@ -1,38 +1,74 @@
-"""What a player of Leela does: begins, rolls, reports, begins anew. Each counts once, however often it is sent."""
+"""What a player of Leela does: begin, roll, report, begin again. Each counts once, however often it is sent."""
 
 from uuid import UUID, uuid4
 
-from services.jobs.enqueue import enqueue, new_job_id
-from services.leela.cards import MIN_REPORT_LENGTH
+from services.jobs.internal_jobs import enqueue, new_job_id
 from services.leela.job import GAME_STEP
 from services.leela.record import game_from_state, game_to_state, move_from_row
-from services.leela.rules import Game, Move
-from services.messaging.app_context import AppContext
-from storage.leela import GameRow, advance_game, end_game, get_moves, get_open_game, set_report, start_game
-from storage.pool import Executor
+from services.leela.rules import MIN_REPORT_LENGTH, Game, Move
+from storage import leela
+from storage.leela import GameRow
+from storage.pool import Executor, Pool
+
+
+async def find_open_game(db: Executor, user_id: int) -> GameRow | None:
+    """The game that a user plays."""
+    return await leela.get_open_game(db, user_id)
+
+
+async def find_game(db: Executor, game_id: UUID, user_id: int) -> GameRow | None:
+    """A user's game, open or ended; None where it is not theirs."""
+    return await leela.get_game(db, game_id, user_id)
 
 
 async def get_or_start_game(db: Executor, user_id: int, bot_name: str) -> GameRow:
-    """The person's open game, or a new one."""
-    game = await get_open_game(db, user_id)
+    """The user's open game, or a new one.
+
+    Args:
+        db: The database.
+        user_id: The user.
+        bot_name: The bot in which a new game is played.
+    """
+    game = await leela.get_open_game(db, user_id)
     if game is None:
-        await start_game(db, new_job_id(), user_id, bot_name, game_to_state(Game()))
-        game = await get_open_game(db, user_id)
-    assert game is not None  # noqa: S101 - it was begun just now, and one person's updates come in turn
+        await leela.start_game(db, new_job_id(), user_id, bot_name, game_to_state(Game()))
+        game = await leela.get_open_game(db, user_id)
+    assert game is not None  # noqa: S101 - it was started just now, and a user's updates are handled one by one
     return game
 
 
-async def restart_game(studio: AppContext, game_id: UUID, user_id: int, bot_name: str) -> GameRow:
-    """End that game, if it is still open, and give the one that is open then: a new one, or what followed it."""
-    async with studio.db.acquire() as connection, connection.transaction():
-        await end_game(connection, game_id, user_id)
+async def restart_game(db: Pool, game_id: UUID, user_id: int, bot_name: str) -> GameRow:
+    """End a game and begin a new one.
+
+    Args:
+        db: The database.
+        game_id: The game to end. One that has ended already changes nothing.
+        user_id: The user.
+        bot_name: The bot in which a new game is played.
+
+    Returns:
+        The game that is open afterwards: the new one, or the one that followed `game_id` earlier.
+    """
+    async with db.acquire() as connection, connection.transaction():
+        await leela.end_game(connection, game_id, user_id)
         return await get_or_start_game(connection, user_id, bot_name)
 
 
-async def request_roll(studio: AppContext, game: GameRow, moves: int, *, bot_name: str, language: str) -> bool:
-    """Have the die thrown that follows so many moves. False where it was, or where something else comes first."""
-    async with studio.db.acquire() as connection, connection.transaction():
-        if not await advance_game(connection, game.id, moves, "roll", "dice"):
+async def request_roll(db: Pool, game: GameRow, moves: int, *, bot_name: str, language: str) -> bool:
+    """Enqueue the internal job that rolls the die.
+
+    Args:
+        db: The database.
+        game: The game.
+        moves: How many moves the game had when the button was shown.
+        bot_name: The bot in whose chat the die is thrown.
+        language: The player's language.
+
+    Returns:
+        False where this roll was requested before, or the game awaits something else.
+    """
+    async with db.acquire() as connection, connection.transaction():
+        if not await leela.advance_game(connection, game.id, moves, "roll", "dice"):
             return False
         inputs = {"task": "roll", "game": str(game.id), "move": moves + 1}
         await _enqueue_step(connection, game, inputs, bot_name, language)
@@ -40,14 +76,23 @@ async def request_roll(studio: AppContext, game: GameRow, moves: int, *, bot_nam
 
 
 async def save_report(
-    studio: AppContext, game: GameRow, text: str, *, bot_name: str, language: str, placeholder_id: int | None
+    db: Pool, game: GameRow, text: str, *, bot_name: str, language: str, placeholder_id: int | None
 ) -> bool:
-    """Keep the report of the square, and have it answered. False where none is awaited any more.
+    """Save a player's report on their square, and enqueue the internal job that replies to it.
 
-    `thinking` is the message that is to become the reply.
+    Args:
+        db: The database.
+        game: The game.
+        text: The report.
+        bot_name: The bot that replies.
+        language: The player's language.
+        placeholder_id: The message that becomes the reply.
+
+    Returns:
+        False where the game awaits no report any more.
     """
-    async with studio.db.acquire() as connection, connection.transaction():
-        if not await set_report(connection, game.id, game.moves, text):
+    async with db.acquire() as connection, connection.transaction():
+        if not await leela.set_report(connection, game.id, game.moves, text):
             return False
         inputs = {"task": "reply", "game": str(game.id), "move": game.moves, "thinking": placeholder_id}
         await _enqueue_step(connection, game, inputs, bot_name, language)
@@ -57,22 +102,21 @@ async def save_report(
 async def _enqueue_step(
     db: Executor, game: GameRow, inputs: dict[str, object], bot_name: str, language: str
 ) -> None:
-    """The statement before it let nobody else through, so the errand's key need only be its own."""
+    """The conditional statement before it makes sure that it is enqueued once, so its key only has to be unique."""
     await enqueue(db, GAME_STEP, uuid4().hex, inputs, user_id=game.user_id, bot_name=bot_name, language=language)
 
 
 def missing_characters(text: str) -> int:
-    """How many characters a report still lacks; spaces in a row count as one."""
+    """How many characters a report lacks; several spaces in a row count as one character."""
     return max(0, MIN_REPORT_LENGTH - len(" ".join(text.split())))
 
 
 async def load_moves(db: Executor, game: GameRow) -> list[Move]:
-    """With where the last one left the game."""
-    moves = [move_from_row(row) for row in await get_moves(db, game.id)]
-    if not moves:
+    """All moves of a game in their order; the last one has the game's present state."""
+    rows = await leela.get_moves(db, game.id)
+    if not rows:
         return []
-    last = moves[-1]
     return [
-        *moves[:-1],
-        Move(last.roll, last.start, last.over, last.square, last.direction, game_from_state(game.state)),
+        *(move_from_row(row) for row in rows[:-1]),
+        move_from_row(rows[-1], game_from_state(game.state)),
     ]

@@ -1,4 +1,4 @@
-"""The reply to a report: a model's where there is one, else words that only lay report and square side by side."""
+"""The reply to a player's report: a model's answer, or a text that only puts report and square side by side."""
 
 import re
 from typing import Final
@@ -9,10 +9,10 @@ from services.leela.rules import Move
 from services.leela.squares import get_square
 
 MAX_REPLY_LENGTH: Final = 1500
-"""Characters of a reply."""
+"""Characters of a model's reply; the rest is cut off."""
 _MAX_QUOTE_LENGTH: Final = 160
 _LONG_REPORT_WORDS: Final = 60
-"""Words from which a report counts as long."""
+"""A report of so many words is a long one."""
 _JUMPS: Final = ("snake", "arrow")
 _QUESTIONS: Final = ("one", "two", "three", "four")
 _LANGUAGES: Final = {"en": "English", "ru": "Russian", "es": "Spanish", "fr": "French"}
@@ -27,7 +27,20 @@ _INSTRUCTIONS: Final = (
 
 
 async def ask_model(text_provider: TextProvider, move: Move, report: str, language: str) -> str:
-    """Raises ProviderError."""
+    """Have a model reply to a report.
+
+    Args:
+        text_provider: The model.
+        move: The move that the report is about.
+        report: What the player wrote. The model's instructions say that it is material, not an instruction.
+        language: The language of the reply; English where we have no name for it.
+
+    Returns:
+        Plain text, cut to 1500 characters.
+
+    Raises:
+        ProviderError: The model is unavailable or refuses.
+    """
     current_square = get_square(move.square, "en")
     instructions = _INSTRUCTIONS.format(
         number=move.square,
@@ -40,8 +53,18 @@ async def ask_model(text_provider: TextProvider, move: Move, report: str, langua
 
 
 def template_reply(texts: Texts, move: Move, report: str, language: str) -> str:
-    """Makes no claim to have understood: gives the player a sentence of theirs back, beside the square's, and a
-    question. The same report on the same square always gets the same. Plain text but for what is escaped."""
+    """Reply without a model, and without a claim to have understood.
+
+    Args:
+        texts: All texts.
+        move: The move that the report is about.
+        report: What the player wrote.
+        language: The player's language.
+
+    Returns:
+        HTML: the longest sentence of the report, how the piece came to the square, and one of four questions. The
+        same report on the same square always gets the same reply.
+    """
     word_count = len(report.split())
     current_square = get_square(move.square, language)
     opening = "leela.reply.long" if word_count >= _LONG_REPORT_WORDS else "leela.reply.short"
@@ -57,7 +80,7 @@ def template_reply(texts: Texts, move: Move, report: str, language: str) -> str:
 
 
 def _quote(report: str) -> str:
-    """The longest of the player's sentences, at most 160 characters of it."""
+    """The longest sentence of a report, cut at a word to 160 characters at most."""
     sentences = [each.strip() for each in re.split(r"(?<=[.!?…])\s+|\n+", report) if each.strip()]
     longest = " ".join(max(sentences, key=len).split())
     return (

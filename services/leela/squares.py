@@ -1,4 +1,4 @@
-"""The 72 squares of Leela in every language: a name, and what it may mean to whoever stands on it."""
+"""The 72 squares of Leela in every language: a name, and what the square may mean to the player who stands on it."""
 
 import tomllib
 from functools import cache
@@ -11,6 +11,7 @@ from services.core.i18n import DEFAULT_LANGUAGE
 from services.leela.rules import LAST_SQUARE
 
 SQUARES_DIR: Final = Path(__file__).resolve().parent / "squares"
+"""One TOML file for each language."""
 
 
 class Square(BaseModel):
@@ -27,7 +28,7 @@ _SQUARES_ADAPTER: Final = TypeAdapter(dict[int, Square])
 
 @cache
 def load_squares(language: str) -> dict[int, Square]:
-    """All squares by number; English for a language that has none of its own."""
+    """All squares by number, read once for each language; English for a language without a file."""
     path = SQUARES_DIR / f"{language}.toml"
     if not path.is_file():
         return load_squares(DEFAULT_LANGUAGE)
@@ -35,7 +36,15 @@ def load_squares(language: str) -> dict[int, Square]:
 
 
 def get_square(number: int, language: str) -> Square:
-    """Raises ValueError for a number that is none of the board's."""
+    """One square.
+
+    Args:
+        number: Its number, 1 to 72.
+        language: A language code; one without a file gets the English square.
+
+    Raises:
+        ValueError: The board has no such square.
+    """
     if not 1 <= number <= LAST_SQUARE:
         raise ValueError(f"the board has no square {number}")
     return load_squares(language)[number]

@@ -1,55 +1,66 @@
-"""Chores: what has to be done every hour or day, once over all processes and both plans.
+"""Scheduled tasks: what is due every hour or day, done once for each time it is due, over all processes and plans.
 
-Inngest's cron does them; where Inngest is unavailable, or late, one of our processes does.
-Both go through `perform`, and a slot in the database can be had by one of them only.
+Inngest's cron runs them; where Inngest is unavailable or late, one of our processes does. Both go through `run_task`,
+and a task's due time can be claimed in the database by one of them only.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Final, Literal
 
 from loguru import logger
 
-from services.billing.reconciliation import run_daily_reconciliation
+from services.billing.reconciliation import Reconciliation
 from services.billing.subscriptions import send_subscription_reminders
+from services.core.i18n import Texts
 from services.jobs.expiry import expire_stale_jobs
 from services.jobs.routing import PlanRouter
 from services.ledger.proof import verify_ledger
-from services.messaging.app_context import AppContext
+from services.maintenance.cleanup import clean_up
 from services.monitoring.daily_summary import send_daily_summary
+from services.notifications.admins import AdminNotifier
 from storage.jobs.jobs import Plan
-from storage.pool import DATABASE_UNAVAILABLE
+from storage.pool import DATABASE_UNAVAILABLE, Pool
 from storage.scheduled_tasks import claim_task, finish_task, is_task_done, register_task, release_task
 
-_POLL_SECONDS: Final = 5.0
 _CLAIM_SECONDS: Final = 600.0
 _INNGEST_GRACE: Final = timedelta(seconds=90)
-"""How long a healthy Inngest has to do what is due before a process of ours does."""
+"""How long Inngest, while it is available, has to run what is due before one of our processes does."""
 
 
 @dataclass(frozen=True)
 class ScheduledTask:
-    """Due every hour at `minute`, or every day at `hour`:`minute`, in UTC."""
+    """Something due every hour at `minute`, or every day at `hour`:`minute`, in UTC.
+
+    Attributes:
+        id: Its id in the database.
+        run: Does the work; called with the time for which it was due. It may run again where it failed.
+        interval: How often it is due.
+        minute: The minute of the hour.
+        hour: The hour of the day, for a daily task.
+    """
 
     id: str
-    run: Callable[[AppContext, datetime], Awaitable[None]]
-    """Given the slot it is for."""
+    run: Callable[[datetime], Awaitable[None]]
     interval: Literal["hour", "day"]
     minute: int = 0
     hour: int = 0
 
     @property
     def function_id(self) -> str:
+        """The id of the Inngest function that runs it."""
         return self.id.replace("_", "-")
 
     @property
     def cron(self) -> str:
+        """When it is due, as a cron expression in UTC."""
         return f"{self.minute} {'*' if self.interval == 'hour' else self.hour} * * *"
 
     def last_due_at(self, now: datetime | None = None) -> datetime:
-        """The latest moment at which it was due."""
+        """The latest time at which it was due, at or before `now`."""
         now = now or datetime.now(UTC)
         due = now.replace(minute=self.minute, second=0, microsecond=0)
         if self.interval == "day":
@@ -58,49 +69,95 @@ class ScheduledTask:
         return due if due <= now else due - step
 
 
-SCHEDULED_TASKS: Final[Sequence[ScheduledTask]] = (
-    ScheduledTask("expire_stale_jobs", expire_stale_jobs, "hour", minute=7),
-    ScheduledTask("check_ledger", verify_ledger, "hour", minute=37),
-    ScheduledTask("tell_ends", send_subscription_reminders, "hour", minute=37),
-    ScheduledTask("reconcile_stars", run_daily_reconciliation, "day", hour=4, minute=20),
-    ScheduledTask("daily_summary", send_daily_summary, "day", hour=6, minute=0),
-)
+def create_scheduled_tasks(
+    db: Pool, texts: Texts, admins: AdminNotifier, reconciliation: Reconciliation
+) -> tuple[ScheduledTask, ...]:
+    """All scheduled tasks.
+
+    Args:
+        db: The database.
+        texts: What the reminders of subscriptions say.
+        admins: Where the summary goes.
+        reconciliation: Compares our payments with Telegram's.
+    """
+    return (
+        ScheduledTask("expire_stale_jobs", partial(expire_stale_jobs, db), "hour", minute=7),
+        ScheduledTask("cleanup", partial(clean_up, db), "hour", minute=22),
+        ScheduledTask("check_ledger", partial(verify_ledger, db), "hour", minute=37),
+        ScheduledTask("tell_ends", partial(send_subscription_reminders, db, texts), "hour", minute=37),
+        ScheduledTask("reconcile_stars", reconciliation.run_daily, "day", hour=4, minute=20),
+        ScheduledTask("daily_summary", partial(send_daily_summary, db, admins), "day", hour=6, minute=0),
+    )
 
 
-async def run_task(studio: AppContext, task: ScheduledTask, scheduled_for: datetime, plan: Plan) -> bool:
-    """Do what is due, unless it is done or another is at it; says whether this call did it."""
-    if not await claim_task(studio.db, task.id, scheduled_for, plan, seconds=_CLAIM_SECONDS):
+async def run_task(db: Pool, task: ScheduledTask, scheduled_for: datetime, plan: Plan) -> bool:
+    """Run a task for one of its due times, unless that is done or under way elsewhere.
+
+    Args:
+        db: The database.
+        task: The task.
+        scheduled_for: The time for which it was due.
+        plan: Which plan runs it, for the record.
+
+    Returns:
+        Whether this call ran it.
+
+    Raises:
+        Exception: Whatever the task raised. Another process may then run it at once.
+    """
+    if not await claim_task(db, task.id, scheduled_for, plan, seconds=_CLAIM_SECONDS):
         return False
     try:
-        await task.run(studio, scheduled_for)
+        await task.run(scheduled_for)
     except BaseException:
-        await asyncio.shield(release_task(studio.db, task.id, scheduled_for))
+        await asyncio.shield(release_task(db, task.id, scheduled_for))
         raise
-    await finish_task(studio.db, task.id, scheduled_for)
-    logger.info("chore {} of {} is done on plan {}", task.id, scheduled_for.isoformat(), plan)
+    await finish_task(db, task.id, scheduled_for)
+    logger.info("scheduled task {} of {} done on plan {}", task.id, scheduled_for.isoformat(), plan)
     return True
 
 
-async def run_scheduler(
-    studio: AppContext, plans: PlanRouter, tasks: Sequence[ScheduledTask] = SCHEDULED_TASKS
-) -> None:
-    """Do what Inngest does not, for ever."""
-    for task in tasks:
-        await register_task(studio.db, task.id, task.last_due_at())
-    while True:
-        for task in tasks:
+class Scheduler:
+    """Runs in this process what Inngest does not run.
+
+    Args:
+        db: The database.
+        router: Whether Inngest is available.
+        tasks: All scheduled tasks.
+    """
+
+    def __init__(self, db: Pool, router: PlanRouter, tasks: Sequence[ScheduledTask]) -> None:
+        self._db = db
+        self._router = router
+        self._tasks = tasks
+        self._registered = False
+
+    async def run_due(self) -> None:
+        """Run what is due and was left undone: one pass, to be made every few seconds.
+
+        A task that fails is logged and does not keep the others from running; it is tried again in the next pass.
+
+        Raises:
+            OSError: Or another of DATABASE_UNAVAILABLE, where the database could not be reached.
+        """
+        if not self._registered:
+            for task in self._tasks:
+                await register_task(self._db, task.id, task.last_due_at())
+            self._registered = True
+        unavailable: Exception | None = None
+        for task in self._tasks:
             try:
-                await _run_if_overdue(studio, plans, task)
+                await self._run_if_overdue(task)
             except DATABASE_UNAVAILABLE as error:
-                logger.warning("chore {} waits, the database is away: {}", task.id, error)
-            except Exception as error:  # noqa: BLE001 - one chore must not keep the others from being done
-                logger.opt(exception=error).error("chore {} failed on plan B; it is tried again", task.id)
-        await asyncio.sleep(_POLL_SECONDS)
+                unavailable = error
+            except Exception as error:  # noqa: BLE001 - one task must not keep the others from running
+                logger.opt(exception=error).error("scheduled task {} failed on plan B", task.id)
+        if unavailable is not None:
+            raise unavailable
 
-
-async def _run_if_overdue(studio: AppContext, plans: PlanRouter, task: ScheduledTask) -> None:
-    scheduled_for = task.last_due_at()
-    if plans.plan_a.healthy and datetime.now(UTC) - scheduled_for < _INNGEST_GRACE:
-        return
-    if not await is_task_done(studio.db, task.id, scheduled_for):
-        await run_task(studio, task, scheduled_for, "B")
+    async def _run_if_overdue(self, task: ScheduledTask) -> None:
+        scheduled_for = task.last_due_at()
+        if self._router.plan_a.healthy and datetime.now(UTC) - scheduled_for < _INNGEST_GRACE:
+            return
+        if not await is_task_done(self._db, task.id, scheduled_for):
+            await run_task(self._db, task, scheduled_for, "B")

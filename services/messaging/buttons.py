@@ -1,4 +1,7 @@
-"""The inline buttons people tap, and what each carries back (64 bytes at most)."""
+"""The inline buttons that users tap, and the data that each carries back.
+
+Telegram takes 1 to 64 bytes of data per button: https://core.telegram.org/bots/api#inlinekeyboardbutton
+"""
 
 from collections.abc import Sequence
 
@@ -11,19 +14,30 @@ from storage.jobs.jobs import Job
 
 
 class MenuCallback(CallbackData, prefix="m"):
-    """A place to go to, such as `menu`, `balance` or `cancel`."""
+    """Go somewhere.
+
+    Attributes:
+        place: Where: `menu`, `balance`, `topup`, `subscribe`, `statement`, `invite`, `history`, `models`, `voices`,
+            `settings`, `language`, `help`, `game`; `cancel` drops the order that is being put together.
+    """
 
     place: str
 
 
 class ServiceCallback(CallbackData, prefix="s"):
-    """Begin an order of this service."""
+    """Begin an order of a service, by the service's id."""
 
     service: str
 
 
 class UserAssetCallback(CallbackData, prefix="o"):
-    """Something the person owns: `model` or `voice`; `show`, `rename`, `delete`, `sure`."""
+    """Do something with what the user owns.
+
+    Attributes:
+        what: `model` or `voice`.
+        id: Its id, as hex digits.
+        action: `rename` a model; `delete`, which asks first; `sure`, which deletes.
+    """
 
     what: str
     id: str
@@ -31,33 +45,51 @@ class UserAssetCallback(CallbackData, prefix="o"):
 
 
 class HistoryCallback(CallbackData, prefix="h"):
-    """Show an earlier order's result again."""
+    """Show an earlier order's result again, by the job's id as hex digits."""
 
     job: str
 
 
 class TopupCallback(CallbackData, prefix="t"):
-    """Buy a pack of credits; `agreed` with the terms just now."""
+    """Buy a pack of credits.
+
+    Attributes:
+        stars: What the pack costs in Stars, which is also how many credits it holds.
+        agreed: Whether this button was the one that accepts the terms.
+    """
 
     stars: int
     agreed: bool = False
 
 
 class PlanCallback(CallbackData, prefix="p"):
-    """On the card of `/plan`: a mode to set, for `service` or for all, or a page: show, services, pick, log."""
+    """On the card of `/plan`: set a mode, or open a page.
+
+    Attributes:
+        mode: A mode to set, or `follow` for that of all services; or a page: `show`, `services`, `pick`, `log`.
+        service: The id of the service it is about; empty for all.
+    """
 
     mode: str
     service: str = ""
 
 
 class LanguageCallback(CallbackData, prefix="l"):
+    """Choose a language, by its two-letter code."""
+
     language: str
 
 
 class DraftCallback(CallbackData, prefix="d", sep="|"):
-    """Something on the order card: `show` an input's options, `set` one, `card`, `confirm`.
+    """Do something with an order that is being put together.
 
-    `draft` names the order, so that a button of an older card is known as such.
+    Attributes:
+        draft: The draft's id, so that a button of an older card is recognized.
+        action: `show` an input's options or question, `set` one, go back to the `card`; `done` with the photos;
+            `improve` the prompt, `use` the improved one; `confirm` the order.
+        input: The input's id, with `show` and `set`.
+        value: The option's value with `set`; the price in credits that the button shows with `confirm`; with `use`
+            a random value, which makes the button's data unique.
     """
 
     draft: str
@@ -67,7 +99,13 @@ class DraftCallback(CallbackData, prefix="d", sep="|"):
 
 
 class ResultCallback(CallbackData, prefix="r"):
-    """Go on from an order: `again`, `retry`, `stop`, an input to change, or a service that goes on."""
+    """Go on from an order.
+
+    Attributes:
+        job: The job's id, as hex digits.
+        action: `again` and `retry` repeat it, `stop` cancels it; a service's id begins an order of that service with
+            the result; an input's id opens the same order at that input.
+    """
 
     job: str
     action: str
@@ -77,24 +115,35 @@ ButtonRows = Sequence[Sequence[InlineKeyboardButton]]
 
 
 def button(text: str, data: CallbackData) -> InlineKeyboardButton:
+    """A button that carries data. Raises ValueError where the data has more than 64 bytes."""
     return InlineKeyboardButton(text=text, callback_data=data.pack())
 
 
 def keyboard(rows: ButtonRows) -> InlineKeyboardMarkup:
+    """The rows as Telegram takes them."""
     return InlineKeyboardMarkup(inline_keyboard=[list(row) for row in rows])
 
 
 def menu_button(texts: Texts, language: str) -> InlineKeyboardButton:
+    """The button that opens the menu."""
     return button(texts.t(language, "button.menu"), MenuCallback(place="menu"))
 
 
 def reorder_price(job: Job) -> int:
-    """What the same order costs again: the same; its full price where it was on the house."""
+    """What the same order costs again, in credits: the same, or the full price where it was free of charge."""
     return job.price or SERVICES[job.service].price(job.inputs)
 
 
 def result_keyboard(texts: Texts, job: Job) -> InlineKeyboardMarkup:
-    """What can be done next with a result; the price stands on the button that orders at once."""
+    """What can be done next with a result.
+
+    Args:
+        texts: The labels; the button that orders at once shows the price.
+        job: The order.
+
+    Returns:
+        A button for each of the service's actions, the first in a row of its own, and the way to the menu.
+    """
     t, job_id, price = texts.t, job.id.hex, reorder_price(job)
     buttons = []
     for action in SERVICES[job.service].actions:
@@ -105,6 +154,7 @@ def result_keyboard(texts: Texts, job: Job) -> InlineKeyboardMarkup:
 
 
 def failure_keyboard(texts: Texts, job: Job) -> InlineKeyboardMarkup:
+    """Under the message about a failed order: order the same again at the price on the button, or go to the menu."""
     retry = ResultCallback(job=job.id.hex, action="retry")
     return keyboard(
         [
@@ -115,7 +165,7 @@ def failure_keyboard(texts: Texts, job: Job) -> InlineKeyboardMarkup:
 
 
 def cancel_keyboard(texts: Texts, job: Job) -> InlineKeyboardMarkup:
-    """Under the progress message, for as long as the order can still be stopped."""
+    """Under the progress message, for as long as the order can still be cancelled."""
     return keyboard(
         [[button(texts.t(job.language, "button.stop"), ResultCallback(job=job.id.hex, action="stop"))]]
     )

@@ -1,6 +1,6 @@
-"""Keeping a limit before it is broken: turns that come evenly, at 98 % of what is allowed.
+"""Stays below Telegram's limits by spacing messages evenly, at 98 % of the allowed rate.
 
-Telegram allows 30 messages a second in all, and 1000 with `allow_paid_broadcast`:
+Telegram allows a bot 30 messages per second, and 1000 with `allow_paid_broadcast`:
 https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this
 """
 
@@ -11,13 +11,16 @@ MESSAGES_PER_SECOND = 30
 PAID_MESSAGES_PER_SECOND = 1000
 _SAFETY_FACTOR = 0.98
 _MAX_LAG_SECONDS = 0.25
-"""Seconds by which turns may lag behind their even times and be made up for: a busy loop costs no rate. Longer
-ago, and nobody wanted one."""
+"""How far turns may lag behind their even times and be made up for, so that a busy event loop does not lower the rate.
+After a longer gap the rate starts again from now: nothing was waiting."""
 
 
 class RateLimiter:
-    """At most `per_second` turns in any second, evenly 98 % of it. Nobody waits for another's call to end, so the
-    rate does not depend on how long calls take."""
+    """Allows at most `per_second` messages in any second. The rate does not depend on how long calls take.
+
+    Args:
+        per_second: The limit.
+    """
 
     def __init__(self, per_second: int) -> None:
         self.per_second = per_second
@@ -29,29 +32,41 @@ class RateLimiter:
 
     @property
     def pause_remaining(self) -> float:
-        """Seconds left of a pause."""
+        """Seconds that are left of a pause."""
         return max(0.0, self._resume_at - self._now())
 
     def pause(self, seconds: float) -> None:
-        """Give no turn for that long: Telegram asked for it."""
+        """Allow no message for a time, because Telegram asked for it.
+
+        Args:
+            seconds: From now.
+        """
         self._resume_at = max(self._resume_at, self._now() + seconds)
 
     async def acquire(self, messages: int = 1) -> None:
-        """Wait for a turn to send so many messages."""
+        """Wait until messages may be sent.
+
+        Args:
+            messages: How many.
+        """
         async with self._lock:
             while (wait := self._next_allowed_at() - self._now()) > 0:  # noqa: ASYNC110 - a pause may come while it sleeps
                 await asyncio.sleep(wait)
             self.consume(messages)
 
     def consume(self, messages: int = 1) -> None:
-        """Count what is sent without waiting, such as an answer to a person: later turns make room for it."""
+        """Count messages that are sent without waiting, such as an answer to a user; those that wait are delayed by it.
+
+        Args:
+            messages: How many.
+        """
         now = self._now()
         idle = now - self._next_at > _MAX_LAG_SECONDS
         self._next_at = (now if idle else self._next_at) + messages / self.rate
         self._recent.extend([now] * messages)
 
     def _next_allowed_at(self) -> float:
-        """When the next turn may be given: in its even time, and never one too many within a second."""
+        """When the next message may be sent: evenly spaced, and never one too many within a second."""
         full = len(self._recent) == self.per_second
         return max(self._next_at, self._resume_at, self._recent[0] + 1.0 if full else 0.0)
 

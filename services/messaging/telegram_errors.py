@@ -1,4 +1,4 @@
-"""What Telegram's refusals mean for a message we want to bring to a person."""
+"""What Telegram's errors mean for a message to a user."""
 
 from aiogram.exceptions import (
     TelegramAPIError,
@@ -8,6 +8,7 @@ from aiogram.exceptions import (
     TelegramRetryAfter,
     TelegramServerError,
 )
+from aiohttp import ClientConnectorError
 
 from services.core.errors import Failure, PermanentFailure, Unavailable
 
@@ -20,7 +21,7 @@ _UNREACHABLE_MESSAGES = (
 
 
 def is_user_unreachable(error: TelegramAPIError) -> bool:
-    """Whether no message can reach the person: blocked, deactivated, or never wrote to this bot."""
+    """Whether the user cannot get messages: they blocked the bot, are deactivated, or never wrote to it."""
     if isinstance(error, TelegramForbiddenError):
         return True
     return isinstance(error, TelegramBadRequest) and any(
@@ -29,7 +30,7 @@ def is_user_unreachable(error: TelegramAPIError) -> bool:
 
 
 def is_edit_unnecessary(error: TelegramAPIError) -> bool:
-    """Whether an edit failed only because there is nothing left to change."""
+    """Whether an edit failed only because there is nothing to change."""
     text = error.message.lower()
     return isinstance(error, TelegramBadRequest) and (
         "message is not modified" in text or "message to edit not found" in text or "can't be edited" in text
@@ -37,8 +38,16 @@ def is_edit_unnecessary(error: TelegramAPIError) -> bool:
 
 
 def to_delivery_failure(error: TelegramAPIError) -> Failure:
+    """The failure for a call without success: Unavailable where it may be repeated, else PermanentFailure."""
     if isinstance(error, TelegramRetryAfter):
         return Unavailable("failure.telegram", detail=error.message, retry_after=float(error.retry_after))
     if isinstance(error, TelegramServerError | TelegramNetworkError):
-        return Unavailable("failure.telegram", detail=error.message)
+        failure = Unavailable("failure.telegram", detail=error.message)
+        failure.delivery_unknown = isinstance(error, TelegramNetworkError) and not is_unsent(error)
+        return failure
     return PermanentFailure("failure.delivery", detail=error.message)
+
+
+def is_unsent(error: TelegramNetworkError) -> bool:
+    """Whether there was no connection, so that nothing was sent."""
+    return isinstance(error.__cause__, ClientConnectorError)

@@ -13,17 +13,27 @@ from storage.incidents import Incident
 
 _UNSEEN_AFTER: Final = timedelta(seconds=40)
 _LEDGER_UNSEEN_AFTER: Final = timedelta(seconds=80)
-"""How long trouble is unseen before the message says so: longer than it takes to look again."""
+"""How long a problem is not found before the message says so: longer than it takes to check again."""
 
 
-class Translate(Protocol):
+class _Translate(Protocol):
     """A text by its key, in one admin's language."""
 
     def __call__(self, key: str, n: int | None = None, /, **params: str | int) -> str: ...
 
 
 def incident_text(texts: Texts, language: str, incident: Incident, now: datetime) -> str:
-    """The whole message as HTML. It changes only when there is something new to say."""
+    """The message about an incident. It changes only when there is something new to say.
+
+    Args:
+        texts: All texts.
+        language: The admin's language.
+        incident: The incident, open or closed.
+        now: The time, by which a problem that has not been found for a while is shown as quiet.
+
+    Returns:
+        HTML that fits into one message.
+    """
 
     def t(key: str, n: int | None = None, /, **params: str | int) -> str:
         return texts.t(language, key, n, **params)
@@ -40,18 +50,18 @@ def incident_text(texts: Texts, language: str, incident: Incident, now: datetime
         head = t("incident.quiet", title=title, since=since, until=until)
     else:
         head = t("incident.open", title=title, since=since)
-    lines = _LINE_BUILDERS.get(incident.kind)  # none where a newer version of ours knows more kinds
+    lines = _LINE_BUILDERS.get(incident.kind)  # none for a kind that a newer version of the bot has opened
     ongoing = not (unseen or incident.closed_at)
     return "\n".join([head, *(lines(t, incident, ongoing) if lines else [])])
 
 
 def english_text(texts: Texts, incident: Incident, now: datetime) -> str:
-    """By this one message is compared with another, whatever their languages."""
+    """The message in English: by this, messages in different languages are compared."""
     return incident_text(texts, DEFAULT_LANGUAGE, incident, now)
 
 
 def strip_html(text: str) -> str:
-    """The same without HTML."""
+    """A message's text without its HTML."""
     return html.unescape(re.sub(r"<[^>]+>", "", text))
 
 
@@ -59,7 +69,7 @@ def _format_time(moment: datetime) -> str:
     return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
 
 
-def _fallback_lines(t: Translate, incident: Incident, ongoing: bool) -> list[str]:
+def _fallback_lines(t: _Translate, incident: Incident, ongoing: bool) -> list[str]:
     facts = incident.facts
     lines = [t("incident.fallback.why", why=facts["why"]), t("incident.fallback.fell_back", facts["fell_back"])]
     if incident.closed_at:
@@ -74,7 +84,7 @@ def _fallback_lines(t: Translate, incident: Incident, ongoing: bool) -> list[str
     return [*lines, t("incident.fallback.a")] if facts["a"] else lines
 
 
-def _provider_lines(t: Translate, incident: Incident, ongoing: bool) -> list[str]:
+def _provider_lines(t: _Translate, incident: Incident, ongoing: bool) -> list[str]:
     facts = incident.facts
     lines = [t("incident.provider.facts", failed=facts["failed"], ended=facts["ended"])]
     for service, (failed, ended) in facts["services"].items():
@@ -83,13 +93,13 @@ def _provider_lines(t: Translate, incident: Incident, ongoing: bool) -> list[str
     return lines
 
 
-def _queue_lines(t: Translate, incident: Incident, ongoing: bool) -> list[str]:
+def _queue_lines(t: _Translate, incident: Incident, ongoing: bool) -> list[str]:
     facts = incident.facts
     lines = [t("incident.queue.facts", facts["waiting"], minutes=facts["minutes"])]
     return [*lines, t("incident.queue.hint")] if ongoing else lines
 
 
-def _ledger_lines(t: Translate, incident: Incident, ongoing: bool) -> list[str]:
+def _ledger_lines(t: _Translate, incident: Incident, ongoing: bool) -> list[str]:
     facts = incident.facts
     return [
         t(
@@ -103,12 +113,12 @@ def _ledger_lines(t: Translate, incident: Incident, ongoing: bool) -> list[str]:
     ]
 
 
-def _payments_lines(t: Translate, incident: Incident, ongoing: bool) -> list[str]:
+def _payments_lines(t: _Translate, incident: Incident, ongoing: bool) -> list[str]:
     facts = incident.facts
     return [t("incident.payments.facts", facts["count"], stars=facts["stars"]), t("incident.payments.hint")]
 
 
-_LINE_BUILDERS: Mapping[str, Callable[[Translate, Incident, bool], list[str]]] = {
+_LINE_BUILDERS: Mapping[str, Callable[[_Translate, Incident, bool], list[str]]] = {
     "fallback": _fallback_lines,
     "provider": _provider_lines,
     "queue": _queue_lines,

@@ -1,4 +1,4 @@
-"""Tells another system of incidents: one POST when one opens, one when it is over, each until it is accepted."""
+"""Reports incidents to another system: one POST when one opens, one when it closes, each until it is accepted."""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -12,6 +12,7 @@ from services.monitoring.alert_texts import english_text, strip_html
 from storage.incidents import Incident
 
 WebhookStatus = Literal["opened", "closed"]
+"""The status of an incident, as it is posted."""
 
 _TIMEOUT_SECONDS: Final = 5.0
 _RETRY_DELAY: Final = timedelta(seconds=15)
@@ -20,7 +21,12 @@ _MAX_RETRY_DELAY: Final = timedelta(minutes=15)
 
 @dataclass
 class AlertWebhook:
-    """`url` may hold a secret, so no log line has it."""
+    """The other system, and when it may be called again.
+
+    Attributes:
+        url: Where to post to. It may hold a secret, so it is in no log line.
+        texts: The incidents' texts.
+    """
 
     url: str = field(repr=False)
     texts: Texts
@@ -28,7 +34,7 @@ class AlertWebhook:
     _retry_at: dict[int, datetime] = field(default_factory=dict)
 
     def next_status(self, incident: Incident, now: datetime) -> WebhookStatus | None:
-        """What it has to be told now; None where there is nothing, or it refused a moment ago."""
+        """What has to be posted about an incident now; None where there is nothing, or it was refused just now."""
         if now < self._retry_at.get(incident.id, now):
             return None
         if not incident.webhook_state:
@@ -36,7 +42,17 @@ class AlertWebhook:
         return "closed" if incident.closed_at and incident.webhook_state == "opened" else None
 
     async def post(self, incident: Incident, status: WebhookStatus, now: datetime) -> bool:
-        """True when it was accepted; otherwise it is asked again, ever less often."""
+        """Post one status of an incident.
+
+        Args:
+            incident: The incident.
+            status: What has happened to it.
+            now: The time, from which the next attempt is counted.
+
+        Returns:
+            Whether it was accepted. Where it was not, `next_status` gives it again after 15 seconds, and then at
+            growing intervals of up to 15 minutes.
+        """
         error = await self._send(self._build_body(incident, status, now))
         if not error:
             self._attempts.pop(incident.id, None)
@@ -44,7 +60,7 @@ class AlertWebhook:
             return True
         attempts = self._attempts[incident.id] = self._attempts.get(incident.id, 0) + 1
         self._retry_at[incident.id] = now + min(_RETRY_DELAY * 2 ** min(attempts - 1, 10), _MAX_RETRY_DELAY)
-        logger.warning("ALERT_WEBHOOK_URL did not take incident {} {}: {}", incident.id, status, error)
+        logger.warning("ALERT_WEBHOOK_URL did not accept incident {} {}: {}", incident.id, status, error)
         return False
 
     async def _send(self, body: dict[str, Any]) -> str:
@@ -54,9 +70,9 @@ class AlertWebhook:
                 aiohttp.ClientSession(timeout=timeout) as session,
                 session.post(self.url, json=body, allow_redirects=False) as response,
             ):
-                return "" if response.status < 300 else f"answers {response.status}"
+                return "" if response.status < 300 else f"status {response.status}"
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            return type(error).__name__  # its words may hold the URL
+            return type(error).__name__  # the message may hold the URL
 
     def _build_body(self, incident: Incident, status: WebhookStatus, now: datetime) -> dict[str, Any]:
         return {

@@ -1,20 +1,26 @@
-"""What the last day was like, told to the admins every morning."""
+"""The summary of the last day that admins get every morning."""
 
 from datetime import datetime, timedelta
 
-from services.messaging.app_context import AppContext
-from services.notifications.admins import notify_admins
+from services.notifications.admins import AdminNotifier
+from storage.pool import Pool
 from storage.reports.revenue import count_totals
 
 
-async def send_daily_summary(studio: AppContext, scheduled_for: datetime) -> None:
-    """Tell the admins about the 24 hours before `slot`."""
-    totals = await count_totals(studio.db, scheduled_for - timedelta(days=1), scheduled_for)
-    await notify_admins(
-        studio,
+async def send_daily_summary(db: Pool, admins: AdminNotifier, scheduled_for: datetime) -> None:
+    """Send the admins the numbers of the 24 hours before `scheduled_for`, once for each such time.
+
+    Args:
+        db: The database.
+        admins: Sends to the admins.
+        scheduled_for: When this scheduled task was due, in UTC.
+    """
+    begin = scheduled_for - timedelta(days=1)
+    totals = await count_totals(db, begin, scheduled_for)
+    await admins.notify(
         "summary.day",
         dedup_key=f"summary:{scheduled_for.isoformat()}",
-        day=(scheduled_for - timedelta(days=1)).date().isoformat(),
+        day=begin.date().isoformat(),
         new=totals.new_users,
         active=totals.active_users,
         orders=totals.orders,

@@ -1,16 +1,16 @@
-"""What is looked for: each condition says whether it holds now, and the facts that admins are told of it."""
+"""What the monitor looks for: each check finds out whether a problem exists now, and the facts that admins read."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from providers.errors import sanitize
+from providers.redaction import redact_line
 from services.jobs.routing import PlanRouter
-from services.messaging.app_context import AppContext
 from storage.incidents import Incident
 from storage.money.ledger import check_ledger
 from storage.money.topups import count_unconfirmed
+from storage.pool import Pool
 from storage.reports.order_status import (
     count_ended,
     count_failed,
@@ -21,8 +21,8 @@ from storage.reports.order_status import (
 
 Clock = Callable[[], datetime]
 
-PROVIDER_FAILURE_KEYS: Final = ("failure.provider", "failure.timed_out", "failure.busy")
-"""Keys that say that a provider, and not the person or Telegram, kept an order from succeeding."""
+_PROVIDER_FAILURE_KEYS: Final = ("failure.provider", "failure.timed_out", "failure.busy")
+"""Failures for which a provider is to blame, and not the user or Telegram."""
 _WINDOW: Final = timedelta(minutes=10)
 _MIN_FAILURES: Final = 5
 _MIN_FAILURE_RATE: Final = 0.25
@@ -30,30 +30,43 @@ _MAX_WAIT: Final = timedelta(seconds=120)
 _MAX_BACKLOG: Final = 100
 _UNCONFIRMED_AFTER: Final = timedelta(minutes=5)
 _UNCONFIRMED_UNTIL: Final = timedelta(hours=1)
-"""After that long the person gave up, or the daily comparison with Telegram's own list has to find it."""
+"""After that long the user gave up, or the daily comparison with Telegram's own list has to find the payment."""
 _STARTUP_GRACE: Final = timedelta(seconds=15)
-"""How long a process that has just begun may take to find Inngest."""
+"""How long a process that has just started may take to find Inngest."""
 
 
 def utc_now() -> datetime:
+    """The time now; tests use a clock of their own instead."""
     return datetime.now(UTC)
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A condition holds. `first` are the facts that stay as they were when it was first seen."""
+    """A problem that exists now.
+
+    Attributes:
+        facts: What admins read of it as it stands now.
+        initial_facts: What stays as it was when the problem was first found.
+    """
 
     facts: Mapping[str, Any]
     initial_facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 CheckFunction = Callable[[datetime, Incident | None], Awaitable[Finding | None]]
-"""Given the time and the incident that is open, if there is one."""
+"""Called with the time and the incident that is open, if there is one."""
 
 
 @dataclass(frozen=True)
 class HealthCheck:
-    """`every` is the seconds between looks, `while_open` those while its incident is open: under the calm time."""
+    """A check, and how often it runs.
+
+    Attributes:
+        kind: The kind of incident that a finding opens.
+        check: The check itself; it gives None where all is well.
+        interval_seconds: Seconds between two runs while no incident of this kind is open.
+        open_interval_seconds: Seconds between two runs while one is: less than the calm period that closes it.
+    """
 
     kind: str
     check: CheckFunction
@@ -62,36 +75,49 @@ class HealthCheck:
 
 
 class HealthChecks:
-    """`per_person` is how many jobs of one person run at once."""
+    """All checks.
 
-    def __init__(self, studio: AppContext, plans: PlanRouter, *, per_user_limit: int = 2) -> None:
-        self._studio = studio
-        self._db = studio.db
-        self._plans = plans
+    Args:
+        db: The database.
+        router: Which plan jobs go to, and whether Inngest is available.
+        per_user_limit: How many jobs of one user run at once.
+    """
+
+    def __init__(self, db: Pool, router: PlanRouter, *, per_user_limit: int = 2) -> None:
+        self._db = db
+        self._router = router
         self._per_user_limit = per_user_limit
-        self._initial_since = plans.plan_a.since
-
-    @property
-    def all(self) -> Sequence[HealthCheck]:
-        return (
-            HealthCheck(
-                "fallback", self._check_fallback, interval_seconds=2, open_interval_seconds=2
-            ),  # asks nobody while Inngest is there
+        self._initial_since = router.plan_a.since
+        self.all: Final[Sequence[HealthCheck]] = (
+            # Asks nothing while Inngest is available.
+            HealthCheck("fallback", self._check_fallback, interval_seconds=2, open_interval_seconds=2),
             HealthCheck("provider", self._check_provider, interval_seconds=15, open_interval_seconds=15),
             HealthCheck("queue", self._check_queue),
-            # Reads the whole ledger, so it is asked for seldom; by every process while it is known to be wrong.
+            # Reads the whole ledger, so it runs seldom; in every process while the ledger is known to be wrong.
             HealthCheck("ledger", self._check_ledger, interval_seconds=300, open_interval_seconds=60),
             HealthCheck("payments", self._check_payments, interval_seconds=30, open_interval_seconds=30),
         )
 
+    async def closing_facts(self, incident: Incident) -> Mapping[str, Any]:
+        """The facts that are known only when an incident is over; they replace those of the same name."""
+        if incident.kind != "fallback":
+            return {}
+        since = incident_started_at(incident)
+        ended = await count_ended(self._db, since)
+        return {
+            "fell_back": (await count_recoveries(self._db, since)).fell_back,
+            "ran": {plan: ended.get(plan, 0) for plan in ("A", "B")},
+            "back": self._router.plan_a.healthy,
+        }
+
     async def _check_fallback(self, now: datetime, open_incident: Incident | None) -> Finding | None:
-        """Inngest is away, and some service would use it."""
-        plan_a, modes = self._plans.plan_a, {self._plans.mode(service) for service in self._plans.services}
+        """Inngest is unavailable, and some service would use it."""
+        plan_a, modes = self._router.plan_a, {self._router.mode(service) for service in self._router.services}
         if plan_a.healthy or modes == {"b"}:
             return None
         since = incident_started_at(open_incident) if open_incident else plan_a.since
         fallback_count = (await count_recoveries(self._db, since)).fell_back
-        # Where Inngest was never seen, and nothing falls back, nobody misses it.
+        # Where Inngest was never there, and nothing falls back, it is not missed.
         was_there = plan_a.since != self._initial_since
         if not (open_incident or was_there or (fallback_count and now - plan_a.since > _STARTUP_GRACE)):
             return None
@@ -101,11 +127,11 @@ class HealthChecks:
             "auto": "auto" in modes,
             "a": "a" in modes,
         }
-        return Finding(facts, {"since": since.isoformat(), "why": sanitize(plan_a.state)})
+        return Finding(facts, {"since": since.isoformat(), "why": redact_line(plan_a.state)})
 
     async def _check_provider(self, now: datetime, open_incident: Incident | None) -> Finding | None:
-        """Many of the orders that ended lately, of a service or of all, failed at a provider."""
-        ends = await count_failed(self._db, now - _WINDOW, PROVIDER_FAILURE_KEYS)
+        """Many of the orders that ended lately, of a service or of all, failed because of a provider."""
+        ends = await count_failed(self._db, now - _WINDOW, _PROVIDER_FAILURE_KEYS)
         failed, ended = sum(each.failed for each in ends), sum(each.ended for each in ends)
         failing_services = {
             each.service: [each.failed, each.ended] for each in ends if _is_failing(each.failed, each.ended)
@@ -115,8 +141,8 @@ class HealthChecks:
         return Finding({"failed": failed, "ended": ended, "services": failing_services})
 
     async def _check_queue(self, now: datetime, open_incident: Incident | None) -> Finding | None:
-        """Orders wait too long, or too many do. Those that wait for Inngest are the other incident's."""
-        excluded = [service for service in self._plans.services if self._plans.waits_for_inngest(service)]
+        """Orders wait too long, or too many do. Those that wait for Inngest belong to the other incident."""
+        excluded = [service for service in self._router.services if self._router.waits_for_inngest(service)]
         waiting = await get_backlog(self._db, excluded_services=excluded, per_user_limit=self._per_user_limit)
         waited = now - waiting.oldest if waiting.oldest else timedelta()
         if waited <= _MAX_WAIT and waiting.count <= _MAX_BACKLOG:
@@ -128,25 +154,13 @@ class HealthChecks:
         return None if check.is_consistent else Finding(vars(check))
 
     async def _check_payments(self, now: datetime, open_incident: Incident | None) -> Finding | None:
-        """We agreed to a payment, and Telegram has not said that it was made."""
+        """We agreed to a payment, and Telegram has not confirmed that it was made."""
         found = await count_unconfirmed(self._db, now - _UNCONFIRMED_UNTIL, now - _UNCONFIRMED_AFTER)
         return Finding(vars(found)) if found.count else None
 
-    async def closing_facts(self, incident: Incident) -> Mapping[str, Any]:
-        """What there is to say when it is over."""
-        if incident.kind != "fallback":
-            return {}
-        since = incident_started_at(incident)
-        ended = await count_ended(self._db, since)
-        return {
-            "fell_back": (await count_recoveries(self._db, since)).fell_back,
-            "ran": {plan: ended.get(plan, 0) for plan in ("A", "B")},
-            "back": self._plans.plan_a.healthy,
-        }
-
 
 def incident_started_at(incident: Incident) -> datetime:
-    """When the trouble began: before it was noticed, where that is known."""
+    """When the problem began: before it was noticed, where that is known."""
     since = incident.facts.get("since")
     return datetime.fromisoformat(since) if since else incident.opened_at
 

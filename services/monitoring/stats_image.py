@@ -1,6 +1,6 @@
-"""The statistics as a picture: totals, Stars by hour or day, orders by how they ended.
+"""The statistics as an image: totals, money by hour or day, orders by how they ended.
 
-The font is the one that Pillow ships, which has Latin letters only: so the picture speaks English to all admins.
+The font is the one that Pillow ships, which has Latin letters only, so the image is in English for all admins.
 """
 
 import io
@@ -16,7 +16,7 @@ from services.monitoring.stats import Stats, StatsRow
 
 _WIDTH, _HEIGHT = 1200, 1000
 _SUPERSAMPLING: Final = 2
-"""Drawn this much larger and then made smaller, which smooths the edges."""
+"""The image is drawn this much larger and then scaled down, which smooths the edges."""
 _MARGIN: Final = 36
 _BACKGROUND, _PANEL_COLOR, _GRID_COLOR = "#dfe3ea", "#f7f8fa", "#d4d9e1"
 _TEXT_COLOR, _MUTED_COLOR = "#1d2433", "#667085"
@@ -34,14 +34,14 @@ class _Series:
 
 
 _STARS_SERIES: Final = (
-    _Series("paid in", "#d99a1c", lambda line: line.bucket.paid),
-    _Series("earned by orders", "#3b6fd4", lambda line: line.bucket.earned),
-    _Series("refunded", "#c2453d", lambda line: line.bucket.refunded),
+    _Series("paid in", "#d99a1c", lambda row: row.bucket.paid),
+    _Series("earned by orders", "#3b6fd4", lambda row: row.bucket.earned),
+    _Series("refunded", "#c2453d", lambda row: row.bucket.refunded),
 )
 _ORDERS_SERIES: Final = (
-    _Series("made", "#2f9363", lambda line: line.bucket.succeeded),
-    _Series("failed", "#c2453d", lambda line: line.bucket.failed),
-    _Series("stopped", "#98a2b3", lambda line: line.bucket.cancelled),
+    _Series("made", "#2f9363", lambda row: row.bucket.succeeded),
+    _Series("failed", "#c2453d", lambda row: row.bucket.failed),
+    _Series("stopped", "#98a2b3", lambda row: row.bucket.cancelled),
 )
 
 
@@ -54,7 +54,16 @@ class _Box:
 
 
 def render_stats_image(stats: Stats) -> bytes:
-    """A PNG of 1200 by 1000. It takes a good part of a second of CPU: not for the event loop."""
+    """Draw the statistics of a span.
+
+    It takes a good part of a second of CPU time, so call it in a thread of its own.
+
+    Args:
+        stats: The numbers.
+
+    Returns:
+        A PNG of 1200 by 1000 pixels.
+    """
     image = Image.new("RGB", (_WIDTH * _SUPERSAMPLING, _HEIGHT * _SUPERSAMPLING), _BACKGROUND)
     canvas = _Canvas(ImageDraw.Draw(image))
     canvas.text(_MARGIN, 34, f"Diptych: {_SPAN_TITLES[stats.span]}", 34)
@@ -72,7 +81,7 @@ def render_stats_image(stats: Stats) -> bytes:
 
 
 class _Canvas:
-    """Draws in units of the finished picture."""
+    """Draws in pixels of the finished image."""
 
     def __init__(self, pen: ImageDraw.ImageDraw) -> None:
         self._draw = pen
@@ -139,7 +148,7 @@ def _draw_chart(
     canvas.text(box.left + 20, box.top + 14, title, 22)
     _draw_legend(canvas, box, series)
     plot = _Box(box.left + 84, box.top + 66, box.right - 24, box.bottom - 42)
-    values = [[each.value(line) for each in series] for line in stats.rows]
+    values = [[each.value(row) for each in series] for row in stats.rows]
     step = _tick_step(max((sum if stacked else max)(each) for each in values))
     for number in range(_TICKS + 1):
         y = plot.bottom - number / _TICKS * (plot.bottom - plot.top)
@@ -147,13 +156,13 @@ def _draw_chart(
         canvas.text(plot.left - 12, y, f"{number * step:,}", 15, _MUTED_COLOR, "rm")
     bar_width = (plot.right - plot.left) / len(values)
     pixels_per_unit = (plot.bottom - plot.top) / (step * _TICKS)
-    for number, (line, bars) in enumerate(zip(stats.rows, values, strict=True)):
+    for number, (row, bars) in enumerate(zip(stats.rows, values, strict=True)):
         column_box = _Box(
             plot.left + number * bar_width, plot.top, plot.left + (number + 1) * bar_width, plot.bottom
         )
         _draw_bars(canvas, column_box, [value * pixels_per_unit for value in bars], series, stacked=stacked)
         if number % -(-len(values) // _MAX_X_LABELS) == 0:
-            label = _axis_label(line.bucket.at, hours=stats.unit == "hour")
+            label = _axis_label(row.bucket.at, hours=stats.unit == "hour")
             canvas.text(column_box.left + bar_width / 2, plot.bottom + 10, label, 15, _MUTED_COLOR, "ma")
 
 
@@ -183,7 +192,7 @@ def _axis_label(at: datetime, *, hours: bool) -> str:
 
 
 def _tick_step(highest: int) -> int:
-    """A round step, 1 at least, of which four reach the highest value."""
+    """A round step, at least 1, of which four reach the highest value."""
     scale = 1
     while True:
         for step in _TICK_STEPS:

@@ -1,48 +1,69 @@
-"""Speaking to the admins: each in their own language, through the bot they last wrote to."""
+"""Notifications for the admins: each in their own language, through the bot they last wrote to."""
 
-from aiogram.exceptions import TelegramAPIError
+from dataclasses import dataclass
+
 from loguru import logger
 
+from services.core.errors import Failure
 from services.core.i18n import DEFAULT_LANGUAGE
 from services.core.message_text import truncate_html
-from services.messaging.app_context import AppContext
+from services.messaging.messenger import Messenger
 from services.notifications.notify import notify
+from storage.pool import Pool
 from storage.users.users import get_user
 
 
-async def notify_admins(
-    studio: AppContext, key: str, n: int | None = None, /, *, dedup_key: str | int = "", **params: str | int
-) -> int:
-    """Tell every admin a text; gives how many will get it, however long Telegram is away.
+@dataclass(frozen=True)
+class AdminNotifier:
+    """Notifies all admins.
 
-    The same `dedupe` is told once.
+    Attributes:
+        db: The database.
+        messenger: Sends to admins who have never written to a bot of this database.
+        admins: Telegram's user ids of the admins.
     """
-    notified = 0
-    for admin_id in sorted(studio.admins):
-        async with studio.db.acquire() as connection, connection.transaction():
-            known = await get_user(connection, admin_id) is not None
-            admin_dedup_key = f"{dedup_key}:admin:{admin_id}" if dedup_key else ""
-            enqueued = known and await notify(
-                connection,
-                user_id=admin_id,
-                key=key,
-                n=n,
-                params=params,
-                with_menu_button=False,
-                dedup_key=admin_dedup_key,
-            )
-        notified += enqueued or (not known and await _send_directly(studio, admin_id, key, n, **params))
-    return notified
 
+    db: Pool
+    messenger: Messenger
+    admins: frozenset[int]
 
-async def _send_directly(
-    studio: AppContext, admin_id: int, key: str, n: int | None = None, /, **params: str | int
-) -> bool:
-    """An admin who never wrote to this bot can hardly be reached; whether they were is all there is to it."""
-    text = truncate_html(studio.texts.t(DEFAULT_LANGUAGE, key, n, **params))
-    try:
-        await studio.bot_or_default("").send_message(admin_id, text)
-    except TelegramAPIError as error:
-        logger.warning("admin {} was not told {}: {}", admin_id, key, error.message)
-        return False
-    return True
+    async def notify(
+        self, key: str, n: int | None = None, /, *, dedup_key: str | int = "", **params: str | int
+    ) -> int:
+        """Notify every admin, as soon as Telegram can be reached.
+
+        Args:
+            key: The text's key.
+            n: Chooses the text's plural form.
+            dedup_key: The same key is sent to each admin only once; an empty one is always sent.
+            **params: What the text's placeholders are filled in with.
+
+        Returns:
+            The number of admins who will get it.
+        """
+        notified = 0
+        for admin_id in sorted(self.admins):
+            async with self.db.acquire() as connection, connection.transaction():
+                known = await get_user(connection, admin_id) is not None
+                enqueued = known and await notify(
+                    connection,
+                    user_id=admin_id,
+                    key=key,
+                    n=n,
+                    params=params,
+                    with_menu_button=False,
+                    dedup_key=f"{dedup_key}:admin:{admin_id}" if dedup_key else "",
+                )
+            notified += enqueued or (not known and await self._send_directly(admin_id, key, n, params))
+        return notified
+
+    async def _send_directly(self, admin_id: int, key: str, n: int | None, params: dict[str, str | int]) -> bool:
+        """Try once to send to an admin who is not in the database and can therefore hardly be reached."""
+        text = truncate_html(self.messenger.texts.t(DEFAULT_LANGUAGE, key, n, **params))
+        first_bot = next(iter(self.messenger.bots.by_name))
+        try:
+            message_id = await self.messenger.send_text(admin_id, first_bot, text)
+        except Failure as failure:
+            logger.warning("admin {} was not notified of {}: {}", admin_id, key, failure)
+            return False
+        return message_id is not None

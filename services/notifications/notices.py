@@ -1,13 +1,13 @@
-"""Telling people things: what notify.py noted reaches them, however long Telegram is away."""
+"""Notices and the internal jobs that send them, however long Telegram is unavailable. Enqueued by notify.py."""
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final, Literal
 from uuid import UUID
 
-from aiogram.exceptions import TelegramAPIError
 from aiogram.types import InlineKeyboardButton, InlineKeyboardMarkup
 from loguru import logger
 from pydantic import BaseModel, ConfigDict
@@ -15,27 +15,34 @@ from pydantic import BaseModel, ConfigDict
 from services.core.errors import Failure, Unavailable
 from services.core.i18n import Html, Texts
 from services.core.message_text import truncate_html
+from services.durable.step_names import NOTIFY
 from services.jobs.internal_jobs import InternalJobContext, InternalJobSpec
-from services.messaging.app_context import AppContext
 from services.messaging.buttons import keyboard, menu_button
 from services.messaging.delivery import send_failure
-from services.messaging.telegram_errors import is_user_unreachable, to_delivery_failure
+from services.messaging.messenger import Messenger
 from storage.jobs.jobs import get_job
 from storage.messaging.notifications import Addressee, get_addressee, mark_notification_sent, record_notification
-from storage.users.users import set_inactive
+from storage.pool import Pool
 
 _USERS_PER_STEP: Final = 50
-"""People of a bulk notification who are told in one step."""
+"""Users of a bulk notification who are notified in one step."""
 _PAUSE_SECONDS: Final = 0.05
-"""Between two of them: with what else the bot says it stays below Telegram's 30 a second.
-https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this"""
+"""Between two users of a bulk notification: with what else the bot sends it stays below Telegram's 30 messages per
+second. https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this"""
 
 NotificationOutcome = Literal["sent", "skipped", "gone", "refused"]
+"""Sent now or before; skipped: the user does not want it; gone: the user blocked the bot; refused by Telegram."""
 
 
 class LocalizedLine(BaseModel):
-    """A text by key, in the language of whoever reads it. `n` chooses its plural; the params named in `html` are
-    HTML already."""
+    """A text by its key, in the language of the user who reads it.
+
+    Attributes:
+        key: The text's key.
+        n: Chooses the text's plural form.
+        params: What the text's placeholders are filled in with.
+        html: Names of the params that are HTML already and are not escaped.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -46,17 +53,24 @@ class LocalizedLine(BaseModel):
 
     @staticmethod
     def of(key: str, n: int | None = None, /, **params: str | int) -> "LocalizedLine":
-        """As one calls Texts.t. An Html among the params stays one."""
+        """Make a line from the arguments of `Texts.t`. Params that are Html stay so when the line is stored."""
         html = tuple(name for name, value in params.items() if isinstance(value, Html))
         return LocalizedLine(key=key, n=n, params=params, html=html)
 
     def render(self, texts: Texts, language: str) -> str:
+        """The line as HTML."""
         params = {name: Html(value) if name in self.html else value for name, value in self.params.items()}
         return texts.t(language, self.key, self.n, **params)
 
 
 class LocalizedButton(BaseModel):
-    """A button under it: the key of its text, and what a tap carries (services/messaging/buttons.py)."""
+    """A button under a notice.
+
+    Attributes:
+        key: The key of its text.
+        data: Its packed callback data (services/messaging/buttons.py).
+        params: What the text's placeholders are filled in with.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -66,7 +80,13 @@ class LocalizedButton(BaseModel):
 
 
 class Notice(BaseModel):
-    """What somebody is told. `menu` puts the way to the menu under it."""
+    """A message that is stored by its keys, so that it is rendered in the language of the moment it is sent.
+
+    Attributes:
+        lines: Its lines.
+        buttons: Its buttons, one a row.
+        menu: Whether the button that opens the menu comes last.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -75,10 +95,11 @@ class Notice(BaseModel):
     menu: bool = True
 
     def render(self, texts: Texts, language: str) -> str:
-        """As HTML that fits into one message."""
+        """The text as HTML that fits into one message."""
         return truncate_html("\n".join(line.render(texts, language) for line in self.lines))
 
     def build_keyboard(self, texts: Texts, language: str) -> InlineKeyboardMarkup | None:
+        """The buttons; None where there are none."""
         rows = [
             [InlineKeyboardButton(text=texts.t(language, each.key, **each.params), callback_data=each.data)]
             for each in self.buttons
@@ -88,140 +109,138 @@ class Notice(BaseModel):
         return keyboard(rows) if rows else None
 
 
-async def run(context: InternalJobContext) -> dict[str, Any]:
-    """Tell one person."""
-    inputs = context.job.inputs
-    notice, key = Notice.model_validate(inputs["notice"]), str(inputs["key"])
-    notify = partial(_notify_user, context.studio, context.job.user_id, key, notice)
-    return {"told": await context.steps.run("notify", notify, retry_outages=True)}
-
-
-async def run_bulk(context: InternalJobContext) -> dict[str, Any]:
-    """Tell many people, a step for some of them at a time. Who was told before a death in the middle of a step is
-    not told again."""
-    inputs, user_ids = context.job.inputs, [int(each) for each in context.job.inputs["user_ids"]]
-    notice, is_news = Notice.model_validate(inputs["notice"]), bool(inputs["news"])
-    counts: dict[str, int] = {}
-    for start in range(0, len(user_ids), _USERS_PER_STEP):
-        notify_batch = partial(
-            _notify_batch,
-            context.studio,
-            user_ids[start : start + _USERS_PER_STEP],
-            str(inputs["key"]),
-            notice,
-            is_news,
-        )
-        outcomes = await context.steps.run(f"notify-{start}", notify_batch, retry_outages=True)
-        for outcome, count in outcomes.items():
-            counts[outcome] = counts.get(outcome, 0) + count
-    return {"told": counts}
-
-
-async def run_training_error(context: InternalJobContext) -> dict[str, Any]:
-    """Say why a training failed, as the end of any other order is said."""
-    inputs, studio = context.job.inputs, context.studio
-
-    async def notify() -> None:
-        job = await get_job(studio.db, UUID(inputs["job"]))
-        if job is None:
-            logger.error("a training's failure cannot be told: job {} is unknown", inputs["job"])
-            return
-        await send_failure(studio, job, Failure.from_json(inputs["failure"]))
-        await mark_notification_sent(studio.db, inputs["key"])
-
-    await context.steps.run("notify", notify, retry_outages=True)
-    return {}
-
-
-async def _notify_user(studio: AppContext, user_id: int, key: str, notice: Notice) -> NotificationOutcome:
-    """Raises Failure."""
-    addressee = await get_addressee(studio.db, user_id, key)
-    if addressee is None:
-        return "skipped"
-    if not addressee.active:
-        return "gone"
-    return "sent" if addressee.sent_at else await _send(studio, addressee, key, notice)
-
-
-async def _notify_batch(
-    studio: AppContext, user_ids: Sequence[int], key: str, notice: Notice, is_news: bool
-) -> dict[str, int]:
-    """How many were told, or not. Raises Away; whoever Telegram refuses for another reason holds nobody up."""
-    counts: dict[str, int] = {}
-    for user_id in user_ids:
-        outcome = await _notify_one_of_batch(studio, user_id, f"{key}:{user_id}", notice, is_news)
-        counts[outcome] = counts.get(outcome, 0) + 1
-    return counts
-
-
-async def _notify_one_of_batch(
-    studio: AppContext, user_id: int, key: str, notice: Notice, is_news: bool
-) -> NotificationOutcome:
-    addressee = await get_addressee(studio.db, user_id, key)
-    if addressee is None or addressee.blocked or (is_news and not addressee.wants_news):
-        return "skipped"
-    if addressee.sent_at:
-        return "sent"
-    if not addressee.active:
-        return "gone"
-    await record_notification(studio.db, key, user_id)
-    try:
-        outcome = await _send(studio, addressee, key, notice)
-    except Unavailable:
-        raise
-    except Failure as failure:
-        logger.error("person {} was not told {}: {}", user_id, key, failure)
-        outcome = "refused"
-    await asyncio.sleep(_PAUSE_SECONDS)
-    return outcome
-
-
-async def _send(studio: AppContext, addressee: Addressee, key: str, notice: Notice) -> NotificationOutcome:
-    """One message, without a sound in the person's quiet hours. Raises Failure."""
-    text, markup = (
-        notice.render(studio.texts, addressee.language),
-        notice.build_keyboard(studio.texts, addressee.language),
-    )
-    silent = addressee.is_quiet(datetime.now(UTC))
-    try:
-        await studio.bot_or_default(addressee.bot_name).send_message(
-            addressee.id, text, reply_markup=markup, disable_notification=silent or None
-        )
-    except TelegramAPIError as error:
-        if not is_user_unreachable(error):
-            raise to_delivery_failure(error) from error
-        logger.info("person {} is gone and not told {}: {}", addressee.id, key, error.message)
-        await set_inactive(studio.db, addressee.id)
-        return "gone"
-    await mark_notification_sent(studio.db, key)
-    return "sent"
-
-
-TRAINING_ERROR = InternalJobSpec(
+TRAINING_ERROR: Final = InternalJobSpec(
     id="notification_training_error",
     event="notification/training-error.start",
     function_id="notify-training-error",
-    run=run_training_error,
 )
-SUCCESS = InternalJobSpec(
-    id="notification_success",
-    event="notification/success.start",
-    function_id="notify-success",
-    run=run,
-    concurrency=10,
+"""A model training failed. Run by `NotificationJobs.run_training_error`."""
+SUCCESS: Final = InternalJobSpec(
+    id="notification_success", event="notification/success.start", function_id="notify-success", concurrency=10
 )
-GENERIC = InternalJobSpec(
-    id="notification_generic",
-    event="notification/generic.start",
-    function_id="notify-generic",
-    run=run,
-    concurrency=10,
+"""Good news for one user. Run by `NotificationJobs.run`."""
+GENERIC: Final = InternalJobSpec(
+    id="notification_generic", event="notification/generic.start", function_id="notify-generic", concurrency=10
 )
-BULK = InternalJobSpec(
-    id="notification_bulk",
-    event="notification/bulk.start",
-    function_id="notify-bulk",
-    run=run_bulk,
-    concurrency=1,
+"""Any other notice for one user. Run by `NotificationJobs.run`."""
+BULK: Final = InternalJobSpec(
+    id="notification_bulk", event="notification/bulk.start", function_id="notify-bulk", concurrency=1
 )
-INTERNAL_JOBS = (TRAINING_ERROR, SUCCESS, GENERIC, BULK)
+"""The same notice for many users. Run by `NotificationJobs.run_bulk`."""
+INTERNAL_JOBS: Final = (TRAINING_ERROR, SUCCESS, GENERIC, BULK)
+
+
+@dataclass(frozen=True)
+class NotificationJobs:
+    """Sends notices, as internal jobs.
+
+    Attributes:
+        db: The database.
+        messenger: Sends.
+    """
+
+    db: Pool
+    messenger: Messenger
+
+    async def run(self, context: InternalJobContext) -> dict[str, Any]:
+        """Send a notice to one user (`SUCCESS`, `GENERIC`).
+
+        Returns:
+            The job's result: `{"outcome": NotificationOutcome}`.
+
+        Raises:
+            Failure: Telegram refuses.
+        """
+        inputs = context.job.inputs
+        notice, key = Notice.model_validate(inputs["notice"]), str(inputs["key"])
+        send = partial(self._notify_user, context.job.user_id, key, notice)
+        return {"outcome": await context.steps.run(NOTIFY, send, retry_outages=True)}
+
+    async def run_bulk(self, context: InternalJobContext) -> dict[str, Any]:
+        """Send a notice to many users (`BULK`), a step for some of them at a time.
+
+        Users who got it before a process died in the middle of a step do not get it again.
+
+        Returns:
+            The job's result: `{"outcomes": …}`, the number of users by NotificationOutcome.
+        """
+        inputs, user_ids = context.job.inputs, [int(each) for each in context.job.inputs["user_ids"]]
+        notice, key, is_news = Notice.model_validate(inputs["notice"]), str(inputs["key"]), bool(inputs["news"])
+        counts: dict[str, int] = {}
+        for start in range(0, len(user_ids), _USERS_PER_STEP):
+            send = partial(self._notify_batch, user_ids[start : start + _USERS_PER_STEP], key, notice, is_news)
+            outcomes = await context.steps.run(f"{NOTIFY}-{start}", send, retry_outages=True)
+            for outcome, count in outcomes.items():
+                counts[outcome] = counts.get(outcome, 0) + count
+        return {"outcomes": counts}
+
+    async def run_training_error(self, context: InternalJobContext) -> dict[str, Any]:
+        """Send why a training failed (`TRAINING_ERROR`), in the same words as for any other order.
+
+        Raises:
+            Failure: Telegram refuses.
+        """
+        await context.steps.run(NOTIFY, partial(self._send_training_error, context.job.inputs), retry_outages=True)
+        return {}
+
+    async def _send_training_error(self, inputs: dict[str, Any]) -> None:
+        job = await get_job(self.db, UUID(inputs["job"]))
+        if job is None:
+            logger.error("training failure not sent: job {} does not exist", inputs["job"])
+            return
+        await send_failure(self.messenger, job, Failure.from_json(inputs["failure"]))
+        await mark_notification_sent(self.db, inputs["key"])
+
+    async def _notify_user(self, user_id: int, key: str, notice: Notice) -> NotificationOutcome:
+        addressee = await get_addressee(self.db, user_id, key)
+        if addressee is None:
+            return "skipped"
+        if not addressee.active:
+            return "gone"
+        return "sent" if addressee.sent_at else await self._send(addressee, key, notice)
+
+    async def _notify_batch(
+        self, user_ids: Sequence[int], key: str, notice: Notice, is_news: bool
+    ) -> dict[str, int]:
+        """Count users by outcome. Raises Unavailable; a refused user does not hold up the others."""
+        counts: dict[str, int] = {}
+        for user_id in user_ids:
+            outcome = await self._notify_one_of_batch(user_id, f"{key}:{user_id}", notice, is_news)
+            counts[outcome] = counts.get(outcome, 0) + 1
+        return counts
+
+    async def _notify_one_of_batch(
+        self, user_id: int, key: str, notice: Notice, is_news: bool
+    ) -> NotificationOutcome:
+        addressee = await get_addressee(self.db, user_id, key)
+        if addressee is None or addressee.blocked or (is_news and not addressee.wants_news):
+            return "skipped"
+        if addressee.sent_at:
+            return "sent"
+        if not addressee.active:
+            return "gone"
+        await record_notification(self.db, key, user_id)
+        try:
+            outcome = await self._send(addressee, key, notice)
+        except Unavailable:
+            raise
+        except Failure as failure:
+            logger.error("user {} was not notified of {}: {}", user_id, key, failure)
+            outcome = "refused"
+        await asyncio.sleep(_PAUSE_SECONDS)
+        return outcome
+
+    async def _send(self, addressee: Addressee, key: str, notice: Notice) -> NotificationOutcome:
+        """Send one message, silently in the user's quiet hours. Raises Failure."""
+        texts = self.messenger.texts
+        message_id = await self.messenger.send_text(
+            addressee.id,
+            addressee.bot_name,
+            notice.render(texts, addressee.language),
+            notice.build_keyboard(texts, addressee.language),
+            silent=addressee.is_quiet(datetime.now(UTC)),
+        )
+        if message_id is None:
+            return "gone"
+        await mark_notification_sent(self.db, key)
+        return "sent"

@@ -1,9 +1,9 @@
-"""Telling people and admins things: the one way for all parts, in the transaction of what is told.
+"""Notifying users: the one way for all parts, inside the transaction that the notification is about.
 
-    await notify(connection, user_id=1001, key="refund.told", n=50, dedupe=f"refund:{charge_id}")
+    await notify(connection, user_id=1001, key="refund.told", n=50, dedup_key=f"refund:{charge_id}")
 
-What is committed reaches the person, in the language they speak by then, as soon as Telegram takes it. Who blocked
-the bot is skipped; quiet hours make it silent. The sending is an errand on either plan (errands/notification.py).
+Once that is committed, the user gets the text as soon as Telegram accepts it, in the language they use by then. Users
+who blocked the bot are skipped; quiet hours make the message silent. Sending is an internal job (notices.py).
 """
 
 import secrets
@@ -11,8 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from services.core.errors import Failure
-from services.jobs.enqueue import enqueue
-from services.jobs.internal_jobs import InternalJobSpec
+from services.jobs.internal_jobs import InternalJobSpec, enqueue
 from services.notifications.notices import (
     BULK,
     GENERIC,
@@ -43,10 +42,22 @@ async def notify(
     dedup_key: str = "",
     is_success: bool = False,
 ) -> bool:
-    """Tell one person the text `key`, then the lines of `more`. Needs a transaction around it.
+    """Notify one user.
 
-    The same `dedupe` is told once. False where it was noted before, or nobody has this id. `success` tells good
-    news about what the person ordered or paid; it has an event of its own.
+    Args:
+        db: A connection with a transaction around it.
+        user_id: The user.
+        key: The key of the first line.
+        n: Chooses the first line's plural form.
+        params: What the first line's placeholders are filled in with.
+        extra_lines: The lines below it.
+        buttons: Buttons under the message, one a row.
+        with_menu_button: Whether the button that opens the menu comes last.
+        dedup_key: The same key is sent only once; an empty one is always sent.
+        is_success: Good news about an order or a payment. It has an Inngest event of its own.
+
+    Returns:
+        False where the key was used before, or there is no such user.
     """
     notice = Notice(
         lines=(LocalizedLine.of(key, n, **params), *extra_lines), buttons=tuple(buttons), menu=with_menu_button
@@ -66,25 +77,45 @@ async def notify_many(
     dedup_key: str = "",
     is_news: bool = True,
 ) -> int:
-    """Tell many people; gives how many of them the bot knows. Needs a transaction around it.
+    """Notify many users. Those blocked by an admin are skipped.
 
-    `news` is what people can switch off in /settings. Those whom an admin blocked are not told.
+    Args:
+        db: A connection with a transaction around it.
+        user_ids: The users.
+        key: The text's key.
+        n: Chooses the text's plural form.
+        params: What the text's placeholders are filled in with.
+        buttons: Buttons under the message, one a row.
+        dedup_key: The same key is sent only once; an empty one is always sent.
+        is_news: Whether users who switched news off in /settings are skipped.
+
+    Returns:
+        The number of these users who exist; 0 where the key was used before.
     """
     known = await existing_user_ids(db, user_ids)
     if not known:
         return 0
     notice = Notice(lines=(LocalizedLine.of(key, n, **params),), buttons=tuple(buttons))
-    noted = dedup_key or secrets.token_hex(12)
-    first = await _get_known_user(db, known[0])
-    inputs = {"notice": notice.model_dump(mode="json"), "user_ids": known, "news": is_news, "key": noted}
+    job_key = dedup_key or secrets.token_hex(12)
+    first = await _get_existing_user(db, known[0])
+    inputs = {"notice": notice.model_dump(mode="json"), "user_ids": known, "news": is_news, "key": job_key}
     job = await enqueue(
-        db, BULK, noted, inputs, user_id=first.id, bot_name=first.bot_name, language=first.language
+        db, BULK, job_key, inputs, user_id=first.id, bot_name=first.bot_name, language=first.language
     )
     return len(known) if job is not None else 0
 
 
 async def notify_training_failed(db: Executor, job: Job, failure: Failure) -> bool:
-    """Tell the person that, and why, their training failed; once. Needs a transaction around it."""
+    """Notify a user, once, that their model training failed and why.
+
+    Args:
+        db: A connection with a transaction around it.
+        job: The training's job.
+        failure: Why it failed.
+
+    Returns:
+        False where this was done before.
+    """
     inputs = {"job": str(job.id), "failure": failure.to_json()}
     return await _enqueue(db, TRAINING_ERROR, job.user_id, f"training-error:{job.id}", inputs)
 
@@ -95,13 +126,13 @@ async def _enqueue(
     key = dedup_key or secrets.token_hex(12)
     if not await record_notification(db, key, user_id):
         return False
-    user = await _get_known_user(db, user_id)
+    user = await _get_existing_user(db, user_id)
     inputs["key"] = key
     await enqueue(db, spec, key, inputs, user_id=user_id, bot_name=user.bot_name, language=user.language)
     return True
 
 
-async def _get_known_user(db: Executor, user_id: int) -> User:
+async def _get_existing_user(db: Executor, user_id: int) -> User:
     user = await get_user(db, user_id)
-    assert user is not None  # noqa: S101 - noted only for those who are known, and users are never deleted
+    assert user is not None  # noqa: S101 - only existing users get here, and users are never deleted
     return user

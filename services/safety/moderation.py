@@ -1,15 +1,25 @@
-"""Words are looked at before a provider sees them: one step, the same for every service that takes words."""
+"""Prompts are moderated before a provider sees them: one step, the same for every service that takes text."""
 
+from providers.protocols import ModerationProvider
 from services.core.errors import InvalidRequest
-from services.generation.context import JobContext
+from services.durable.steps import Steps
 
 
-async def moderate(context: JobContext, text: str) -> None:
-    """Raises Refused for words that go against the rules."""
+async def moderate(steps: Steps, provider: ModerationProvider, text: str) -> None:
+    """Moderate a text as a step of a job.
 
-    async def check_text() -> None:
-        verdict = await context.providers.moderation.moderate(text)
+    Args:
+        steps: The job's steps.
+        provider: Who moderates.
+        text: What the user wrote.
+
+    Raises:
+        InvalidRequest: The text is not allowed.
+    """
+
+    async def check() -> None:
+        verdict = await provider.moderate(text)
         if not verdict.allowed:
             raise InvalidRequest("failure.moderation", detail=", ".join(verdict.categories))
 
-    await context.steps.run("moderate", check_text)
+    await steps.run("moderate", check)

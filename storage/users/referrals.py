@@ -1,4 +1,4 @@
-"""Who was invited by whom, and how many of these invitations were rewarded."""
+"""Invitations between users, and how many of them were rewarded."""
 
 from dataclasses import dataclass
 
@@ -30,7 +30,7 @@ WHERE u.invited_by = $1"""
 
 @dataclass(frozen=True)
 class ReferralCounts:
-    """Users who came by somebody's link, and those of them whose first payment earned the bonus."""
+    """Users who came by a user's link, and those of them whose first payment earned the bonus."""
 
     invited: int
     rewarded: int

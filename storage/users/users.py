@@ -9,7 +9,7 @@ from storage.pool import Executor
 
 _GET = "SELECT * FROM users WHERE id = $1"
 
-# Telegram may give a released username to somebody else: the user seen with it last has it now.
+# Telegram may give a released username to another user: the user seen with it last has it now.
 _FIND_ID = "SELECT id FROM users WHERE lower(username) = lower($1) ORDER BY last_seen_at DESC LIMIT 1"
 
 _REGISTER = """

@@ -8,12 +8,14 @@ from services.generation.registry import SERVICES
 
 
 class ServiceName(TypedDict):
+    """How a service is shown."""
+
     emoji: str
     name: str
 
 
 def service_names(texts: Texts) -> dict[str, ServiceName]:
-    """Every service by its id."""
+    """Every service's name in English, by its id."""
     return {
         spec.id: {"emoji": spec.emoji, "name": texts.t(DEFAULT_LANGUAGE, f"service.{spec.id}.name")}
         for spec in SERVICES.values()
@@ -21,7 +23,7 @@ def service_names(texts: Texts) -> dict[str, ServiceName]:
 
 
 def format_duration(seconds: float | None) -> str:
-    """A length of time as people say it."""
+    """A length of time in one or two units, such as `42 ms`, `9.5 s` or `2 h 1 min`; a dash for None."""
     if seconds is None:
         return "–"
     if seconds < 0.9995:
@@ -38,12 +40,15 @@ def format_duration(seconds: float | None) -> str:
 
 
 def format_time(at: datetime) -> str:
+    """A moment in UTC, to the second."""
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def format_credits(amount: int) -> str:
+    """An amount of credits."""
     return f"{amount:,} ⭐".replace(",", "\N{NARROW NO-BREAK SPACE}")
 
 
 def pluralize(count: int, one: str, many: str) -> str:
+    """A count and the noun in the right form."""
     return f"{count} {one if count == 1 else many}"

@@ -1,18 +1,21 @@
-"""What the dashboard shows now: gathered once a second at most for all who look, not at all when nobody does."""
+"""What the dashboard shows now: collected once a second at most for all viewers, and not at all without any."""
 
 import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 import asyncpg
 from loguru import logger
 
-from services.broadcast.progress import get_broadcast_progress
-from services.dispatch import OrderDispatcher
-from storage.pool import DATABASE_UNAVAILABLE
+from services.broadcast.progress import BroadcastProgress, get_broadcast_progress
+from services.core.background import BackgroundTasks
+from services.core.i18n import Texts
+from services.jobs.routing import PlanRouter
+from services.jobs.worker import Worker
+from storage.pool import DATABASE_UNAVAILABLE, Pool
 from storage.reports.dashboard import (
     MINUTES,
     AccountFlow,
@@ -23,41 +26,61 @@ from storage.reports.dashboard import (
 )
 from storage.reports.job_detail import JobSearch, JobSummary, search_jobs
 from storage.reports.order_status import OpenOrders, count_recoveries, open_orders
-from web.dashboard.broadcasts import broadcast_section
 from web.dashboard.formatting import service_names
 from web.dashboard.timeline import timeline_entries
 
 Sections = dict[str, str]
 """JSON by the name of what it is about, so that only what has changed has to be sent."""
 ReadHealth = Callable[[], Awaitable[Mapping[str, Any]]]
-"""The parts that `/health` speaks of, from answers that are kept for some seconds."""
+"""Gives what `/health` answers."""
 
-_INTERVAL_SECONDS = 1.0
-_BACKOFF_FACTOR = 10
-"""A database that needs long to answer is left alone for ten times as long."""
-_MONEY_INTERVAL_SECONDS = 10.0
-_BROADCAST_INTERVAL_SECONDS = 2.0
-_HOUR = timedelta(hours=1)
-_MAX_JOBS = 8
-_MAX_TIMELINE_ENTRIES = 30
-_PLANS = ("A", "B")
-_MONEY_ACCOUNTS = {
+_INTERVAL_SECONDS: Final = 1.0
+_BACKOFF_FACTOR: Final = 10
+"""A database that takes long to answer is left alone for ten times as long."""
+_MONEY_INTERVAL_SECONDS: Final = 10.0
+_BROADCAST_INTERVAL_SECONDS: Final = 2.0
+_HOUR: Final = timedelta(hours=1)
+_MAX_JOBS: Final = 8
+_MAX_TIMELINE_ENTRIES: Final = 30
+_PLANS: Final = ("A", "B")
+_MONEY_ACCOUNTS: Final = {
     "paid": ("stars", False),
     "paid_back": ("stars", True),
     "earned": ("revenue", True),
     "given_back": ("revenue", False),
     "gifts": ("bonuses", False),
 }
-"""Which account of the house it leaves, or comes to (True)."""
+"""Which of our accounts the credits leave (False) or enter (True)."""
 
 
 class LiveSnapshot:
-    def __init__(self, dispatcher: OrderDispatcher, health: ReadHealth) -> None:
-        self._dispatcher = dispatcher
-        self._app_context = dispatcher.studio
-        self._plans = dispatcher.plans
-        self._names = service_names(dispatcher.studio.texts)
-        self._read_health = health
+    """Collects the sections of the live page.
+
+    Args:
+        db: The database.
+        texts: Names of services and incidents.
+        router: The modes, and Inngest's health.
+        worker: Plan B's jobs in this process.
+        background: Holds the health checks, which the numbers do not wait for.
+        read_health: Gives what `/health` answers.
+    """
+
+    def __init__(
+        self,
+        db: Pool,
+        texts: Texts,
+        router: PlanRouter,
+        worker: Worker,
+        background: BackgroundTasks,
+        read_health: ReadHealth,
+    ) -> None:
+        self._db = db
+        self._texts = texts
+        self._router = router
+        self._worker = worker
+        self._background = background
+        self._read_health = read_health
+        self._names = service_names(texts)
         self._health_task: asyncio.Task[Mapping[str, Any]] | None = None
         self._health: Mapping[str, Any] = {}
         self._money: tuple[float, list[AccountFlow]] = (float("-inf"), [])
@@ -67,14 +90,17 @@ class LiveSnapshot:
         self._lock = asyncio.Lock()
 
     async def latest(self) -> Sections:
-        """The newest there is; whoever comes while it is gathered waits for the same."""
+        """The newest sections. Callers at the same time share one read of the database.
+
+        While the database is unavailable these are the last ones, with that in the section `trouble`.
+        """
         async with self._lock:
             started_at = time.monotonic()
             if started_at >= self._next_read_at:
                 try:
                     self._sections = await self._collect()
                 except (*DATABASE_UNAVAILABLE, asyncpg.PostgresError) as error:
-                    logger.warning("the dashboard's numbers cannot be read: {}", error)
+                    logger.warning("dashboard: the numbers cannot be read: {}", error)
                     self._sections = {**self._sections, "trouble": _json({"database": type(error).__name__})}
                 self._next_read_at = started_at + max(
                     _INTERVAL_SECONDS, _BACKOFF_FACTOR * (time.monotonic() - started_at)
@@ -82,26 +108,25 @@ class LiveSnapshot:
             return self._sections
 
     async def _collect(self) -> Sections:
-        db = self._app_context.db
+        db = self._db
         ended, queues = await ended_stats(db), await open_orders(db)
         recoveries = await count_recoveries(db, datetime.now(UTC) - _HOUR)
         events = await latest_timeline(db, limit=_MAX_TIMELINE_ENTRIES)
-        changes = await self._plans.mode_changes(limit=_MAX_TIMELINE_ENTRIES)
+        changes = await self._router.mode_changes(limit=_MAX_TIMELINE_ENTRIES)
+        timeline = timeline_entries(events, changes, self._names, self._texts)
         sections = {
             "names": self._names,
             "plans": {
                 **self._plan_a_state(),
-                "mode": self._plans.default_mode,
-                "in_flight": self._dispatcher.worker.in_flight,
+                "mode": self._router.default_mode,
+                "in_flight": self._worker.in_flight,
                 "fell_back": recoveries.fell_back,
                 "taken_over": recoveries.taken_over,
                 **{plan: _plan_section(plan, ended, queues) for plan in _PLANS},
             },
             "minutes": _minutes_section(ended),
             "services": [self._service_section(service, ended, queues) for service in self._names],
-            "moments": timeline_entries(events, changes, self._names, self._app_context.texts)[
-                :_MAX_TIMELINE_ENTRIES
-            ],
+            "timeline": timeline[:_MAX_TIMELINE_ENTRIES],
             "money": await self._money_section(queues),
             "broadcast": await self._broadcast_section(),
             "health": self._health_section(),
@@ -112,51 +137,51 @@ class LiveSnapshot:
         return {name: _json(section) for name, section in sections.items()}
 
     def _plan_a_state(self) -> dict[str, Any]:
-        plan_a = self._plans.plan_a
+        plan_a = self._router.plan_a
         return {"healthy": plan_a.healthy, "state": plan_a.state, "since": plan_a.since.timestamp()}
 
     def _service_section(
         self, service: str, ended: Iterable[EndedStats], queues: Iterable[OpenOrders]
     ) -> dict[str, Any]:
-        own_queues = [queue for queue in queues if queue.service == service]
+        service_queues = [queue for queue in queues if queue.service == service]
         hour = next((each for each in ended if each.service == service), None)
-        oldest = [queue.oldest.timestamp() for queue in own_queues if queue.oldest]
+        oldest = [queue.oldest.timestamp() for queue in service_queues if queue.oldest]
         return {
             "id": service,
-            "mode": self._plans.service_mode(service),
-            "goes_to": self._plans.choose_plan(service),
-            "running": {plan: sum(q.running for q in own_queues if q.plan == plan) for plan in _PLANS},
-            "queued": {plan: sum(q.queued for q in own_queues if q.plan == plan) for plan in _PLANS},
+            "mode": self._router.service_mode(service),
+            "goes_to": self._router.choose_plan(service),
+            "running": {plan: sum(q.running for q in service_queues if q.plan == plan) for plan in _PLANS},
+            "queued": {plan: sum(q.queued for q in service_queues if q.plan == plan) for plan in _PLANS},
             "oldest": min(oldest, default=None),
             "succeeded": hour.succeeded if hour else 0,
             "failed": hour.failed if hour else 0,
         }
 
     async def _money_section(self, queues: Iterable[OpenOrders]) -> dict[str, Any]:
-        at, moves = self._money
+        at, flows = self._money
         if time.monotonic() - at >= _MONEY_INTERVAL_SECONDS:
-            moves = await account_flows_today(self._app_context.db)
-            self._money = (time.monotonic(), moves)
+            flows = await account_flows_today(self._db)
+            self._money = (time.monotonic(), flows)
         by_account = {
-            (move.account, move.incoming): {"moves": move.count, "stars": move.credits} for move in moves
+            (flow.account, flow.incoming): {"moves": flow.count, "stars": flow.credits} for flow in flows
         }
         sums = {name: by_account.get(side, {"moves": 0, "stars": 0}) for name, side in _MONEY_ACCOUNTS.items()}
         return {**sums, "held": {"stars": sum(queue.held for queue in queues)}}
 
     async def _broadcast_section(self) -> dict[str, Any]:
-        """Counting a long list of people each second would be felt."""
+        """Read less often than the rest: counting a long list of recipients every second would slow the database."""
         at, section = self._broadcast
         if time.monotonic() - at >= _BROADCAST_INTERVAL_SECONDS:
-            section = broadcast_section(await get_broadcast_progress(self._app_context.db))
+            section = _broadcast_section(await get_broadcast_progress(self._db))
             self._broadcast = (time.monotonic(), section)
         return section
 
     def _health_section(self) -> Mapping[str, Any]:
-        """The last answer. That a part is away takes seconds to be found; the numbers do not wait for it."""
+        """The last answer: it takes seconds to find that a part is unavailable, and the numbers do not wait for it."""
         if self._health_task is None or self._health_task.done():
             if self._health_task and not self._health_task.cancelled() and not self._health_task.exception():
                 self._health = self._health_task.result()
-            self._health_task = self._app_context.background.spawn(self._fetch_health(), "dashboard health")
+            self._health_task = self._background.spawn(self._fetch_health(), "dashboard health")
         return self._health
 
     async def _fetch_health(self) -> Mapping[str, Any]:
@@ -176,7 +201,7 @@ def _plan_section(plan: str, ended: Iterable[EndedStats], queues: Iterable[OpenO
 
 
 def _minutes_section(ended: Iterable[EndedStats]) -> dict[str, Any]:
-    """The last hour minute by minute: how many ended well, how many failed, and p95 in seconds."""
+    """The last hour minute by minute: how many succeeded, how many failed, and p95 in seconds."""
     last = int(time.time() // 60)
     first = last - MINUTES + 1
     minutes: dict[str, Any] = {"first": first}
@@ -190,6 +215,29 @@ def _minutes_section(ended: Iterable[EndedStats]) -> dict[str, Any]:
             "waited": [round(each.wait_seconds[1], 3) if each and each.wait_seconds else None for each in line],
         }
     return minutes
+
+
+def _broadcast_section(progress: BroadcastProgress | None) -> dict[str, Any]:
+    """The broadcast that runs, or the last one; empty where there never was one."""
+    if progress is None:
+        return {}
+    broadcast, counts = progress.broadcast, progress.counts
+    sends = broadcast.task == "send"
+    ended = broadcast.ended_at
+    return {
+        "task": broadcast.task,
+        "state": broadcast.state,
+        "paid": broadcast.paid,
+        "total": counts.total if sends else counts.edits_waiting + counts.edits_done + counts.edits_refused,
+        "done": counts.sent if sends else counts.edits_done,
+        "left": progress.remaining,
+        "failed": counts.failed if sends else counts.edits_refused,
+        "blocked": counts.blocked,
+        "unknown": counts.unknown,
+        "rate": round(counts.rate, 1) if broadcast.state == "running" else None,
+        "seconds_left": progress.seconds_left,
+        "ended": ended.timestamp() if ended else None,
+    }
 
 
 def _job_line(job: JobSummary) -> dict[str, Any]:

@@ -1,15 +1,18 @@
-"""One order's whole story: what happened to it, step by step, what it cost, and what its person saw of it."""
+"""Everything about one order: what happened to it step by step, what it cost, and what its user saw of it."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
-from services.admin.admin_actions import refund_key, retry_key
+from providers.redaction import redact, redacted_json
+from services.admin.admin_actions import RelatedOrders, find_job, find_related_orders, refund_key
+from services.core.i18n import Texts
+from services.durable.step_names import PAUSE_PREFIX, POLL_PREFIX
 from services.generation.registry import SERVICES
-from services.messaging.app_context import AppContext
-from storage.jobs.jobs import Job, get_job, get_job_by_order_key
+from storage.jobs.jobs import Job
+from storage.pool import Executor
 from storage.reports.job_detail import (
     JobEvent,
     JobExtras,
@@ -22,32 +25,42 @@ from storage.reports.job_detail import (
 )
 from web.dashboard.formatting import format_credits, format_duration
 from web.dashboard.message_preview import MessagePreview, preview_messages
-from web.dashboard.redaction import redact, redacted_json
 
-_EVENT_TITLES = {
+_EVENT_TITLES: Final = {
     "accepted": "Accepted",
-    "fell_back": "Fell back to Plan B: Inngest is away",
+    "fell_back": "Fell back to Plan B: Inngest is unavailable",
     "started": "Started",
     "taken_over": "Taken over",
     "handed_over": "Handed over: its process stops",
     "cancel_requested": "Cancellation requested",
     "ended": "Ended",
 }
-_TRANSFER_TITLES = {
+_TRANSFER_TITLES: Final = {
     "hold": "set aside",
     "capture": "paid",
     "release": "released",
     "refund_job": "given back by an admin",
 }
-_POLL_STEPS = ("pause-", "poll-")
-_FOLD_MIN = 5
-"""That many looks at the provider in a row, and more, are folded into one line."""
+_FOLD_MIN: Final = 5
+"""That many polls of the provider in a row, or more, are folded into one entry."""
 
 
 @dataclass(frozen=True)
 class DetailEntry:
-    """Something that happened. `after` is the time since the order, `took` its length, where it has one; `folded`
-    are the lines that it stands for."""
+    """Something that happened.
+
+    Attributes:
+        kind: `event`, `step`, `move` (of credits) or `polls`: a name of a CSS class.
+        title: What it is.
+        at: When it happened, or started.
+        elapsed: The time since the order.
+        plan: The plan that the job had.
+        epoch: Which lease it was, counted from 1.
+        took: How long it took, where it has a length.
+        result: What it gave, without secrets.
+        trouble: Whether it is worth a second look.
+        folded: The entries that it stands for.
+    """
 
     kind: str
     title: str
@@ -63,6 +76,19 @@ class DetailEntry:
 
 @dataclass(frozen=True)
 class OrderDetail:
+    """An order's page.
+
+    Attributes:
+        job: The order.
+        facts: Whose it is, and more that its own row does not say.
+        entries: What happened to it, oldest first.
+        transfers: The ledger's transfers for it.
+        messages: What its user saw.
+        prompts: What the user wrote.
+        inputs: Its inputs as JSON, without secrets.
+        related: The orders that it repeats or is repeated by.
+    """
+
     job: Job
     facts: JobExtras
     entries: list[DetailEntry]
@@ -70,28 +96,36 @@ class OrderDetail:
     messages: list[MessagePreview]
     prompts: list[str]
     inputs: str
-    repeats: Job | None = None
-    """The order that this one repeats."""
-    repeated_by: list[Job] = field(default_factory=list)
-    """The orders that repeat this one."""
+    related: RelatedOrders
+
+    @property
+    def repeats(self) -> Job | None:
+        """The order that this one repeats."""
+        return self.related.repeats
+
+    @property
+    def repeated_by(self) -> list[Job]:
+        """The orders that repeat this one."""
+        return self.related.repeated_by
 
     @property
     def waited(self) -> str:
-        return (
-            format_duration((self.job.started_at - self.job.created_at).total_seconds())
-            if self.job.started_at
-            else "–"
-        )
+        """From the order to the start of its work."""
+        if not self.job.started_at:
+            return "–"
+        return format_duration((self.job.started_at - self.job.created_at).total_seconds())
 
     @property
     def took(self) -> str:
+        """From the start of its work to its end."""
         if not self.job.started_at or not self.job.ended_at:
             return "–"
         return format_duration((self.job.ended_at - self.job.started_at).total_seconds())
 
     @property
     def refunded(self) -> bool:
-        return any(move.kind == "refund_job" for move in self.transfers)
+        """Whether an admin gave its price back."""
+        return any(transfer.kind == "refund_job" for transfer in self.transfers)
 
     @property
     def actions(self) -> list[str]:
@@ -102,55 +136,85 @@ class OrderDetail:
             return [] if self.job.cancel_requested else ["cancel"]
         if self.job.state == "succeeded":
             return ["refund"] if self.job.price and not self.refunded else []
-        return [] if any(job.order_key == retry_key(self.job.id) for job in self.repeated_by) else ["retry"]
+        return [] if self.related.retried else ["retry"]
 
 
-async def load_order_detail(app_context: AppContext, job_id: UUID) -> OrderDetail | None:
-    """None where there is no such job."""
-    db = app_context.db
-    job, facts = await get_job(db, job_id), await get_job_extras(db, job_id)
+async def load_order_detail(db: Executor, texts: Texts, job_id: UUID) -> OrderDetail | None:
+    """Everything about an order, or about an internal job.
+
+    Args:
+        db: The database.
+        texts: The texts of the messages that its user saw.
+        job_id: The job.
+
+    Returns:
+        The detail; None where there is no such job.
+    """
+    job, facts = await find_job(db, job_id), await get_job_extras(db, job_id)
     if job is None or facts is None:
         return None
     steps, events = await job_steps(db, job_id), await job_events(db, job_id)
     transfers = await ledger_transfers(db, [f"hold:{job.id}", f"settle:{job.id}", refund_key(job.id)])
-    repeated_by = [await get_job_by_order_key(db, key) for key in (retry_key(job.id), f"again:{job.id}")]
     spec = SERVICES.get(job.service)
     return OrderDetail(
         job,
         facts,
         fold_polls(_entries(job, steps, events, transfers)),
         transfers,
-        await preview_messages(app_context, job, facts, steps, transfers),
+        await preview_messages(db, texts, job, facts, steps, transfers),
         spec.prompts(job.inputs) if spec else [],
         redacted_json(job.inputs),
-        repeats=await _repeated_order(app_context, job),
-        repeated_by=[each for each in repeated_by if each is not None],
+        await find_related_orders(db, job),
     )
 
 
-async def _repeated_order(app_context: AppContext, job: Job) -> Job | None:
-    what, _, number = job.order_key.partition(":")
-    try:
-        return await get_job(app_context.db, UUID(number)) if what in ("retry", "again") else None
-    except ValueError:
-        return None
+def fold_polls(entries: Sequence[DetailEntry]) -> list[DetailEntry]:
+    """Fold polls of the provider: a long job has hundreds.
+
+    Args:
+        entries: What happened, oldest first.
+
+    Returns:
+        The same, where of five or more polls in a row the last one stays and one entry stands for the others.
+    """
+    folded: list[DetailEntry] = []
+    polls: list[DetailEntry] = []
+    for entry in [*entries, None]:
+        if entry is not None and _is_poll(entry):
+            polls.append(entry)
+            continue
+        if len(polls) >= _FOLD_MIN:
+            first, *_, last = polls
+            title = f"{len(polls) - 1} provider polls"
+            folded.append(DetailEntry("polls", title, first.at, first.elapsed, folded=tuple(polls[:-1])))
+            polls = [last]
+        folded.extend(polls)
+        polls = []
+        if entry is not None:
+            folded.append(entry)
+    return folded
+
+
+def _is_poll(entry: DetailEntry) -> bool:
+    return entry.kind == "step" and entry.title.startswith((PAUSE_PREFIX, POLL_PREFIX)) and not entry.trouble
 
 
 def _entries(
     job: Job, steps: Sequence[StepRecord], events: Iterable[JobEvent], transfers: Iterable[LedgerTransfer]
 ) -> list[DetailEntry]:
-    """Everything in the order in which it happened."""
-    entries = [_event_entry(job, event) for event in events] + [_transfer_entry(job, move) for move in transfers]
+    """Everything that happened, oldest first."""
+    entries = [_event_entry(job, event) for event in events]
+    entries += [_transfer_entry(job, transfer) for transfer in transfers]
     before = job.started_at or job.created_at
     for step in sorted(steps, key=lambda step: step.ended_at or step.started_at):
         entries.append(_step_entry(job, step, before))
         before = step.ended_at or before
     rank = {"event": 0, "step": 1, "move": 2}
-    return sorted(entries, key=lambda line: (line.at, rank[line.kind]))
+    return sorted(entries, key=lambda entry: (entry.at, rank[entry.kind]))
 
 
 def _event_entry(job: Job, event: JobEvent) -> DetailEntry:
-    # The trigger's clock goes on inside a transaction; the row's own times are those of the other lines.
+    # The trigger's clock runs on inside a transaction; the row's own times match those of the other entries.
     exact = {"accepted": job.created_at, "ended": job.ended_at}.get(event.kind)
     title = _EVENT_TITLES[event.kind]
     if event.detail:
@@ -160,10 +224,10 @@ def _event_entry(job: Job, event: JobEvent) -> DetailEntry:
 
 
 def _step_entry(job: Job, step: StepRecord, before: datetime) -> DetailEntry:
-    """Only a step that must not be asked for twice is written down when it begins; of the others it is known that
-    they began after the one before had ended."""
+    """A step. Only one that must not be repeated is recorded when it starts; of any other it is known that it
+    started after the step before had ended (`before`)."""
     if step.ended_at is None:
-        took = "nobody wrote down its end"
+        took = "its end was not recorded"
     elif step.started_at < step.ended_at:
         took = format_duration((step.ended_at - step.started_at).total_seconds())
     else:
@@ -180,41 +244,10 @@ def _step_entry(job: Job, step: StepRecord, before: datetime) -> DetailEntry:
 
 
 def _transfer_entry(job: Job, transfer: LedgerTransfer) -> DetailEntry:
-    what = _TRANSFER_TITLES.get(transfer.kind, transfer.kind)
-    return _entry(
-        job,
-        "move",
-        f"{format_credits(transfer.credits)} {what}",
-        transfer.at,
-        result=f"{transfer.source} → {transfer.target}",
-    )
+    title = f"{format_credits(transfer.credits)} {_TRANSFER_TITLES.get(transfer.kind, transfer.kind)}"
+    return _entry(job, "move", title, transfer.at, result=f"{transfer.source} → {transfer.target}")
 
 
 def _entry(job: Job, kind: str, title: str, at: datetime, **more: Any) -> DetailEntry:
     elapsed = max(0.0, (at - job.created_at).total_seconds())
     return DetailEntry(kind, redact(title), at, f"+{format_duration(elapsed)}", **more)
-
-
-def fold_polls(entries: Sequence[DetailEntry]) -> list[DetailEntry]:
-    """A long work is looked at a hundred times: of many looks in a row the last stays, the others are folded."""
-    folded: list[DetailEntry] = []
-    polls: list[DetailEntry] = []
-    for entry in [*entries, None]:
-        if (
-            entry is not None
-            and entry.kind == "step"
-            and entry.title.startswith(_POLL_STEPS)
-            and not entry.trouble
-        ):
-            polls.append(entry)
-            continue
-        if len(polls) >= _FOLD_MIN:
-            first, *_, last = polls
-            title = f"{len(polls) - 1} looks at the provider"
-            folded.append(DetailEntry("looks", title, first.at, first.elapsed, folded=tuple(polls[:-1])))
-            polls = [last]
-        folded.extend(polls)
-        polls = []
-        if entry is not None:
-            folded.append(entry)
-    return folded

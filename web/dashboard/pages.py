@@ -1,7 +1,7 @@
-"""The pages: what is live, the list of orders, one order's story, and the door."""
+"""The pages: the live page, the list of orders, one order, and the login."""
 
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 import aiohttp_jinja2
@@ -9,15 +9,16 @@ from aiohttp import web
 from loguru import logger
 
 from services.admin.dashboard_auth import AccessDenied, DashboardAuth, Session
-from services.dispatch import OrderDispatcher
-from services.jobs.routing import MODES
+from services.core.i18n import Texts
+from services.jobs.routing import MODES, PlanRouter
+from storage.pool import Pool
 from storage.reports.job_detail import search_jobs
 from web.dashboard.access import Access
 from web.dashboard.formatting import service_names
 from web.dashboard.order_detail import OrderDetail, load_order_detail
 from web.dashboard.search import PAGE_SIZE, STATES, parse_search
 
-ACCESS_DENIED_TEXTS = {
+_ACCESS_DENIED_TEXTS: Final = {
     "forged": "This is not one of our links, or it lost a piece on its way.",
     "used": "This link has been used. Each opens the dashboard once.",
     "expired": "This has run out. A link is good for ten minutes, a visit for twelve hours.",
@@ -27,81 +28,122 @@ ACCESS_DENIED_TEXTS = {
 
 
 class Pages:
-    def __init__(self, dispatcher: OrderDispatcher, auth: DashboardAuth, access: Access) -> None:
-        self._dispatcher = dispatcher
+    """The handlers of the pages. Those of an admin raise AccessDenied for a request without a valid session.
+
+    Args:
+        db: The database.
+        texts: Names of services, and the messages that users saw.
+        router: The modes.
+        auth: Checks links, and makes the tokens of actions.
+        access: Authenticates requests.
+    """
+
+    def __init__(self, db: Pool, texts: Texts, router: PlanRouter, auth: DashboardAuth, access: Access) -> None:
+        self._db = db
+        self._texts = texts
+        self._router = router
         self._auth = auth
         self._access = access
-        self._names = service_names(dispatcher.studio.texts)
+        self._names = service_names(texts)
 
     async def live(self, request: web.Request) -> web.Response:
+        """The live page. Its numbers come by the stream."""
         session = self._access.authenticate(request)
-        plans = self._dispatcher.plans
-        service_modes = {service: plans.service_mode(service) for service in self._names}
-        return self._render(
-            request, "dashboard.html", session, mode=plans.default_mode, own=service_modes, modes=MODES
-        )
+        service_modes = {service: self._router.service_mode(service) for service in self._names}
+        context: dict[str, Any] = {
+            "mode": self._router.default_mode,
+            "service_modes": service_modes,
+            "modes": MODES,
+        }
+        return self._render(request, "dashboard.html", session, **context)
 
     async def jobs(self, request: web.Request) -> web.Response:
-        """The list of orders, a page of it."""
+        """A page of the list of orders."""
         session = self._access.authenticate(request)
         search_request = parse_search(request.query)
-        db = self._dispatcher.studio.db
-        found = await search_jobs(db, search_request.search, limit=PAGE_SIZE + 1) if search_request.search else []
+        search = search_request.search
+        found = await search_jobs(self._db, search, limit=PAGE_SIZE + 1) if search else []
         jobs, more = found[:PAGE_SIZE], len(found) > PAGE_SIZE
-        older = search_request.next_page_query(jobs[-1]) if more else ""
-        first = not (search_request.search and search_request.search.older_than)
         context: dict[str, Any] = {
             "jobs": jobs,
-            "asked": search_request,
-            "older": older,
-            "first": first,
+            "search_request": search_request,
+            "older": search_request.next_page_query(jobs[-1]) if more else "",
+            "first": not (search and search.older_than),
             "states": STATES,
         }
         return self._render(request, "dashboard_jobs.html", session, **context)
 
     async def job(self, request: web.Request) -> web.Response:
+        """An order's page. Raises HTTPNotFound."""
         session = self._access.authenticate(request)
         return await self.render_job(request, session, job_id_from(request), done=request.query.get("done", ""))
 
     async def render_job(
         self, request: web.Request, session: Session, job_id: UUID, *, status: int = 200, **more: Any
     ) -> web.Response:
-        """The story, with a word about an action on it. Raises HTTPNotFound."""
-        detail = await load_order_detail(self._dispatcher.studio, job_id)
+        """An order's page, after an action on it or without.
+
+        Args:
+            request: The request.
+            session: The admin's session.
+            job_id: The order.
+            status: The HTTP status.
+            **more: `done`, what was done; or `conflict`, why it was not, and `conflict_job`.
+
+        Raises:
+            HTTPNotFound: There is no such order.
+        """
+        detail = await load_order_detail(self._db, self._texts, job_id)
         if detail is None:
             raise web.HTTPNotFound
-        return self._render(
-            request, "dashboard_job.html", session, status=status, **_detail_context(detail), **more
-        )
+        context = {**_detail_context(detail), **more}
+        return self._render(request, "dashboard_job.html", session, status=status, **context)
 
     async def login_page(self, request: web.Request) -> web.Response:
-        """The door, with a button. Looking at a link does not use it up: Telegram's preview looks as well."""
-        token = request.match_info["token"]
-        await self._auth.check_link(token)
-        return self._render(request, "dashboard_enter.html", None)
+        """What a link shows: a button that logs in. A GET does not use the link up, as Telegram's preview makes one.
+
+        Raises:
+            AccessDenied: The link is not valid.
+        """
+        await self._auth.check_link(request.match_info["token"])
+        return self._render(request, "dashboard_login.html", None)
 
     async def login(self, request: web.Request) -> web.Response:
-        """Use the link up, and give the browser its session."""
+        """Use the link up, and give the browser its session.
+
+        Raises:
+            AccessDenied: The link is not valid.
+            ActionRefused: Another site makes the request.
+        """
         self._access.check_origin(request)
         session = await self._auth.login(request.match_info["token"])
-        logger.info("admin {} has opened the dashboard", session.admin_id)
+        logger.info("admin {} opened the dashboard", session.admin_id)
         response = web.Response(status=HTTPStatus.SEE_OTHER, headers={"Location": "/dashboard"})
         self._access.set_cookie(response, session)
         return response
 
     def access_denied(self, request: web.Request, error: AccessDenied) -> web.Response:
+        """A page that says why access was denied, and how to get a link."""
         return self.notice(
-            request, HTTPStatus.FORBIDDEN, "The door is closed", ACCESS_DENIED_TEXTS[error.reason], ask_bot=True
+            request, HTTPStatus.FORBIDDEN, "Access denied", _ACCESS_DENIED_TEXTS[error.reason], ask_bot=True
         )
 
     def notice(
         self, request: web.Request, status: int, title: str, text: str, *, ask_bot: bool = False
     ) -> web.Response:
-        """A page that says one thing; JSON for our own scripts."""
+        """A page with one message; JSON for our own scripts.
+
+        Args:
+            request: The request.
+            status: The HTTP status.
+            title: The page's heading.
+            text: The message.
+            ask_bot: Whether to say how to get a link, instead of linking to the dashboard.
+        """
         if "application/json" in request.headers.get("Accept", ""):
-            return web.json_response({"said": text}, status=status)
+            return web.json_response({"message": text}, status=status)
         return self._render(
-            request, "dashboard_notice.html", None, status=status, title=title, words=text, ask_bot=ask_bot
+            request, "dashboard_notice.html", None, status=status, title=title, text=text, ask_bot=ask_bot
         )
 
     def _render(
@@ -113,7 +155,7 @@ class Pages:
 
 
 def job_id_from(request: web.Request) -> UUID:
-    """Raises HTTPNotFound."""
+    """The job that a request's path names. Raises HTTPNotFound for what is no id."""
     try:
         return UUID(request.match_info["job"])
     except ValueError:
@@ -121,4 +163,4 @@ def job_id_from(request: web.Request) -> UUID:
 
 
 def _detail_context(detail: OrderDetail) -> dict[str, Any]:
-    return {"story": detail, "job": detail.job, "facts": detail.facts}
+    return {"detail": detail, "job": detail.job, "facts": detail.facts}

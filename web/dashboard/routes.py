@@ -1,7 +1,8 @@
-"""`/dashboard`: an application of its own inside the process, with its own headers and words for errors."""
+"""`/dashboard`: an aiohttp application of its own inside the process, with its own headers and error pages."""
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Final
 
 import aiohttp_jinja2
 import asyncpg
@@ -11,8 +12,11 @@ from loguru import logger
 
 from services.admin.admin_actions import AdminActions
 from services.admin.dashboard_auth import AccessDenied, DashboardAuth
-from services.dispatch import OrderDispatcher
-from storage.pool import DATABASE_UNAVAILABLE
+from services.core.background import BackgroundTasks
+from services.core.i18n import Texts
+from services.jobs.routing import PlanRouter
+from services.jobs.worker import Worker
+from storage.pool import DATABASE_UNAVAILABLE, Pool
 from web.dashboard.access import PATH, Access, ActionRefused, is_loopback, route_path
 from web.dashboard.actions import Actions
 from web.dashboard.formatting import format_credits, format_duration, format_time
@@ -20,8 +24,8 @@ from web.dashboard.live_snapshot import LiveSnapshot, ReadHealth
 from web.dashboard.pages import Pages
 from web.dashboard.stream import Stream
 
-_WEB_DIR = Path(__file__).resolve().parent.parent
-_HEADERS = {
+_WEB_DIR: Final = Path(__file__).resolve().parent.parent
+_HEADERS: Final = {
     "Content-Security-Policy": (
         "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"
     ),
@@ -31,38 +35,55 @@ _HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "X-Robots-Tag": "noindex",
 }
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Dashboard:
-    """`sandbox_host` is the address that a sandbox's process listens on, None where there is no sandbox: on
-    loopback the dashboard is open to whoever is on this machine."""
+    """The dashboard.
+
+    Args:
+        db: The database.
+        texts: Names of services and incidents, and the messages that users saw.
+        router: The modes, and Inngest's health.
+        worker: Plan B's jobs in this process.
+        background: Holds the health checks.
+        auth: Links and sessions.
+        admin_actions: What can be done about an order.
+        read_health: Gives what `/health` answers.
+        sandbox_host: The address that a sandbox's process listens on: where it is loopback, the dashboard needs no
+            login on this machine. None where there is no sandbox.
+    """
 
     def __init__(
         self,
-        dispatcher: OrderDispatcher,
+        db: Pool,
+        texts: Texts,
+        router: PlanRouter,
+        worker: Worker,
+        background: BackgroundTasks,
         auth: DashboardAuth,
-        health: ReadHealth,
+        admin_actions: AdminActions,
+        read_health: ReadHealth,
         *,
         sandbox_host: str | None = None,
     ) -> None:
-        admins = dispatcher.studio.admins
         on_loopback = sandbox_host is not None and is_loopback(sandbox_host)
-        self._access = Access(auth, anonymous_admin_id=min(admins) if on_loopback and admins else None)
-        self._pages = Pages(dispatcher, auth, self._access)
-        self._actions = Actions(self._access, self._pages, dispatcher.plans, AdminActions(dispatcher))
-        self._stream = Stream(self._access, LiveSnapshot(dispatcher, health))
+        self._access = Access(auth, anonymous_admin_id=min(auth.admins, default=None) if on_loopback else None)
+        self._pages = Pages(db, texts, router, auth, self._access)
+        self._actions = Actions(self._access, self._pages, router, admin_actions)
+        self._stream = Stream(self._access, LiveSnapshot(db, texts, router, worker, background, read_health))
 
     def add_routes(self, app: web.Application) -> None:
+        """Serve everything below `/dashboard`."""
         app.add_subapp(PATH, self._build_app())
 
     def _build_app(self) -> web.Application:
         app = web.Application(middlewares=[self._handle_errors])
         templates = jinja2.FileSystemLoader(_WEB_DIR / "templates")
         filters: dict[str, Callable[..., str]] = {
-            "lasting": format_duration,
-            "clock": format_time,
-            "stars": format_credits,
+            "duration": format_duration,
+            "timestamp": format_time,
+            "credits": format_credits,
         }
         aiohttp_jinja2.setup(
             app, loader=templates, autoescape=True, filters=filters, trim_blocks=True, lstrip_blocks=True
@@ -90,19 +111,19 @@ class Dashboard:
         return app
 
     @web.middleware
-    async def _handle_errors(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def _handle_errors(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
         notice = self._pages.notice
         try:
             response = await handler(request)
-        except AccessDenied as why:
-            return self._pages.access_denied(request, why)
+        except AccessDenied as error:
+            return self._pages.access_denied(request, error)
         except ActionRefused:
             text = "This did not come from a page of the dashboard that is still open. Reload it and try again."
             return notice(request, 403, "Not done", text)
         except web.HTTPNotFound:
             return notice(request, 404, "Nothing here", "There is no such page, or no such order.")
         except (*DATABASE_UNAVAILABLE, asyncpg.PostgresError) as error:
-            logger.warning("{} cannot be shown: {}", route_path(request), error)
+            logger.warning("dashboard: {} cannot be shown: {}", route_path(request), error)
             text = "The database cannot be reached just now. Orders that were accepted are safe in it."
             return notice(request, 503, "One moment", text)
         self._access.attach_new_session(request, response)
@@ -116,6 +137,6 @@ async def _redirect_without_slash(request: web.Request) -> web.Response:
 async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)
-    # Pages are of this moment; files are asked for again, and mostly answered with 304.
-    files = request.path.startswith(f"{PATH}/static/")
-    response.headers.setdefault("Cache-Control", "no-cache" if files else "no-store")
+    # Pages show this moment and are not kept; static files are asked for again, and mostly answered with 304.
+    static = request.path.startswith(f"{PATH}/static/")
+    response.headers.setdefault("Cache-Control", "no-cache" if static else "no-store")

@@ -1,42 +1,55 @@
-"""What an admin types to find an order, as a search; and the way to the next page."""
+"""What an admin types to find an order, as a search; and the query of the next page."""
 
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 from urllib.parse import urlencode
 from uuid import UUID
 
 from storage.reports.job_detail import JobSearch, JobSummary
 
-PAGE_SIZE = 25
-STATES = ("queued", "running", "succeeded", "failed", "cancelled")
-_HEX = 32
-_MAX_USER_ID_DIGITS = 18
-"""A user id of Telegram's fits into 52 bits, ours into 63."""
-_FIELDS = ("q", "service", "state", "plan")
+PAGE_SIZE: Final = 25
+STATES: Final = ("queued", "running", "succeeded", "failed", "cancelled")
+_HEX: Final = 32
+_MAX_USER_ID_DIGITS: Final = 18
+"""Telegram's user ids fit into 52 bits, ours into 63."""
+_FIELDS: Final = ("q", "service", "state", "plan")
 
 
 @dataclass(frozen=True)
 class SearchRequest:
-    """The search as it was asked for. `search` is None where the words fit no order at all."""
+    """A search as it was asked for.
+
+    Attributes:
+        fields: What was typed and chosen, by the names of the form's fields.
+        search: What to look for; None where no order can match.
+    """
 
     fields: Mapping[str, str]
     search: JobSearch | None
 
     def next_page_query(self, last: JobSummary) -> str:
-        """The query of the page that goes on after this line."""
+        """The query of the page that follows after the last job of this one."""
         return urlencode({**self.fields, "older": f"{last.created_at.isoformat()}_{last.id}"})
 
     @property
     def first_page_query(self) -> str:
+        """The query of the first page."""
         return urlencode(self.fields)
 
 
 def parse_search(query: Mapping[str, str]) -> SearchRequest:
+    """Read a search from a URL.
+
+    Args:
+        query: `q` is a user id or the beginning of a job id; `service`, `state` and `plan` narrow it; `older` is where
+            a page begins. All are optional, and unknown values match nothing.
+    """
     fields = {name: value for name in _FIELDS if (value := query.get(name, "").strip())}
     typed = fields.get("q", "")
-    ids, user_id = id_range_for_prefix(typed), _user_id(typed)
+    ids, user_id = _id_range_for_prefix(typed), _user_id(typed)
     if typed and ids is None and user_id is None:
         return SearchRequest(fields, None)
     search = JobSearch(
@@ -50,8 +63,8 @@ def parse_search(query: Mapping[str, str]) -> SearchRequest:
     return SearchRequest(fields, search)
 
 
-def id_range_for_prefix(typed: str) -> tuple[UUID, UUID] | None:
-    """The first and the last job id that begin so, with or without dashes."""
+def _id_range_for_prefix(typed: str) -> tuple[UUID, UUID] | None:
+    """The first and the last job id that begin like this, with or without dashes."""
     digits = typed.replace("-", "").lower()
     if not re.fullmatch(f"[0-9a-f]{{1,{_HEX}}}", digits):
         return None
@@ -63,7 +76,7 @@ def _user_id(typed: str) -> int | None:
 
 
 def _parse_cursor(cursor: str) -> tuple[datetime, UUID] | None:
-    """Where a page begins; the first one for what is no place."""
+    """Where a page begins: after this time and job. None, for the first page, where the cursor makes no sense."""
     at, _, job_id = cursor.partition("_")
     try:
         created_at = datetime.fromisoformat(at)

@@ -1,8 +1,9 @@
-"""The live page's stream of server-sent events: what has changed since this browser was last told."""
+"""The live page's stream of server-sent events: what has changed since this browser was last sent it."""
 
 import asyncio
 import time
 from contextlib import suppress
+from typing import Final
 
 from aiohttp import ClientConnectionResetError, web
 from aiohttp_sse import EventSourceResponse, sse_response
@@ -11,18 +12,29 @@ from services.admin.dashboard_auth import Session
 from web.dashboard.access import Access
 from web.dashboard.live_snapshot import LiveSnapshot, Sections
 
-_INTERVAL_SECONDS = 1.0
-_RETRY_MS = 2000
+_INTERVAL_SECONDS: Final = 1.0
+_RETRY_MS: Final = 2000
 
 
 class Stream:
+    """Serves the stream to any number of browsers.
+
+    Args:
+        access: Authenticates requests.
+        snapshot: Collects the sections.
+    """
+
     def __init__(self, access: Access, snapshot: LiveSnapshot) -> None:
         self._access = access
         self._snapshot = snapshot
         self._stopping = asyncio.Event()
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
-        """Send what changes, for as long as the session lasts and somebody reads."""
+        """Send what changes, until the session ends or the page is closed.
+
+        Raises:
+            AccessDenied: The request has no valid session.
+        """
         session = self._access.authenticate(request)
         response: web.StreamResponse = web.Response()
         with suppress(ClientConnectionResetError, TimeoutError):  # the page was closed
@@ -30,6 +42,10 @@ class Stream:
                 response = events
                 await self._send_changes(events, session)
         return response
+
+    async def close(self, app: web.Application) -> None:
+        """End every stream, so that a shutdown does not wait for open pages."""
+        self._stopping.set()
 
     async def _send_changes(self, events: EventSourceResponse, session: Session) -> None:
         sent: Sections = {}
@@ -40,12 +56,5 @@ class Stream:
                 if sent.get(name) != data:
                     await events.send(data, event=name)
             sent = sections
-            await self._wait_for_next()
-
-    async def close(self, app: web.Application) -> None:
-        """Let every stream end, so that a stop of the process does not wait for those who look."""
-        self._stopping.set()
-
-    async def _wait_for_next(self) -> None:
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._stopping.wait(), _INTERVAL_SECONDS)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), _INTERVAL_SECONDS)

@@ -1,28 +1,36 @@
-"""The time line: fallbacks, take-overs, changes of mode and incidents, each in a line of plain words."""
+"""The timeline: fallbacks, takeovers, changes of mode and incidents, each in a line of plain English."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any, TypedDict
+from typing import Any, Final, TypedDict
 
+from providers.redaction import redact
 from services.core.i18n import DEFAULT_LANGUAGE, Texts
 from storage.reports.dashboard import TimelineEvent
 from storage.settings import SettingChange
 from web.dashboard.formatting import ServiceName, format_duration, pluralize
-from web.dashboard.redaction import redact
 
-_MODE_TITLES = {
-    "auto": "auto: A, and B while Inngest is away",
+_MODE_TITLES: Final = {
+    "auto": "auto: A, and B while Inngest is unavailable",
     "a": "A: Inngest alone",
     "b": "B: inline alone",
     None: "as all the others",
 }
-_MAX_SERVICES = 3
-_MAX_FACTS = 4
-_MAX_FACT_CHARS = 80
+_MAX_SERVICES: Final = 3
+_MAX_FACTS: Final = 4
+_MAX_FACT_CHARS: Final = 80
 
 
 class TimelineEntry(TypedDict):
-    """`at` is in seconds since 1970; `jobs` are the ids of orders to look at."""
+    """A line of the timeline.
+
+    Attributes:
+        kind: `fell_back`, `taken_over`, `mode`, `incident` or `incident over`: names of CSS classes.
+        at: When it happened, in seconds since 1970.
+        title: What happened.
+        detail: More about it.
+        jobs: The ids of orders to look at.
+    """
 
     kind: str
     at: float
@@ -37,11 +45,17 @@ def timeline_entries(
     names: Mapping[str, ServiceName],
     texts: Texts,
 ) -> list[TimelineEntry]:
-    """Newest first."""
-    entries = [_event_entry(moment, names, texts) for moment in events] + [
-        _mode_change_entry(change, names) for change in changes
-    ]
-    return sorted(entries, key=lambda line: line["at"], reverse=True)
+    """The lines of the timeline, newest first.
+
+    Args:
+        events: Fallbacks, takeovers and incidents.
+        changes: Changes of mode.
+        names: How services are shown, by their ids.
+        texts: The names of incidents.
+    """
+    entries = [_event_entry(event, names, texts) for event in events]
+    entries += [_mode_change_entry(change, names) for change in changes]
+    return sorted(entries, key=lambda entry: entry["at"], reverse=True)
 
 
 def _event_entry(event: TimelineEvent, names: Mapping[str, ServiceName], texts: Texts) -> TimelineEntry:
@@ -83,10 +97,10 @@ def _format_fact(name: str, value: Any) -> str:
 
 def _mode_change_entry(change: SettingChange, names: Mapping[str, ServiceName]) -> TimelineEntry:
     service = change.key.partition(":")[2]
-    who = f"set by {change.changed_by}" if change.changed_by else "set without a name"
+    author = f"set by {change.changed_by}" if change.changed_by else "set without a name"
     mode = _MODE_TITLES.get(None if change.value is None else str(change.value), "unknown")
     title = f"{_service_label(service, names) if service else 'All services'}: mode {mode}"
-    return _entry("mode", change.changed_at, title, who, [])
+    return _entry("mode", change.changed_at, title, author, [])
 
 
 def _service_label(service: str, names: Mapping[str, ServiceName]) -> str:

@@ -1,19 +1,23 @@
-"""Reading and writing sound: whatever a person sends in, Telegram's voice notes out."""
+"""Reading and writing sound: what users send in, Telegram's voice notes out."""
 
 import io
+from collections.abc import Iterable
+from fractions import Fraction
+from typing import Any
 
 import av
 import numpy as np
+import numpy.typing as npt
 
-from providers.offline.video.encoding import AudioSamples, split_into_frames
 from providers.protocols import ErrorKind, ProviderError
 
-OPUS_RATE = 48_000
-OPUS_FRAME_SIZE = 960
-
-
-TEXT_TAG = "spoken_text"
+_OPUS_RATE = 48_000
+_OPUS_FRAME_SIZE = 960
+_TEXT_TAG = "spoken_text"
 """The comment of our own voice notes that says what they speak."""
+
+AudioSamples = npt.NDArray[np.float32]
+"""One channel, from -1 to 1."""
 
 
 def encode_voice_note(sound: AudioSamples, rate: int, text: str = "") -> bytes:
@@ -21,11 +25,11 @@ def encode_voice_note(sound: AudioSamples, rate: int, text: str = "") -> bytes:
     file = io.BytesIO()
     with av.open(file, "w", format="ogg") as container:
         if text:
-            container.metadata[TEXT_TAG] = text
-        stream = container.add_stream("libopus", rate=OPUS_RATE, layout="mono")
+            container.metadata[_TEXT_TAG] = text
+        stream = container.add_stream("libopus", rate=_OPUS_RATE, layout="mono")
         stream.bit_rate = 32_000
         stream.options = {"compression_level": "1"}  # ten minutes of speech in 3 s instead of 15
-        for block in split_into_frames(resample(sound, rate, OPUS_RATE), OPUS_FRAME_SIZE, OPUS_RATE):
+        for block in split_into_frames(_resample(sound, rate, _OPUS_RATE), _OPUS_FRAME_SIZE, _OPUS_RATE):
             container.mux(stream.encode(block))
         container.mux(stream.encode(None))
     return file.getvalue()
@@ -37,10 +41,10 @@ def read_spoken_text(note: bytes) -> str:
         with av.open(io.BytesIO(note), "r") as container:
             if not container.streams.audio:
                 raise ProviderError(ErrorKind.BAD_INPUT, "offline: a file without sound")
-            told = {**container.metadata, **container.streams.audio[0].metadata}
+            tags = {**container.metadata, **container.streams.audio[0].metadata}
     except (av.FFmpegError, ValueError) as error:
         raise ProviderError(ErrorKind.BAD_INPUT, f"offline: unreadable sound ({type(error).__name__})") from error
-    return next((value for name, value in told.items() if name.lower() == TEXT_TAG), "")
+    return next((value for name, value in tags.items() if name.lower() == _TEXT_TAG), "")
 
 
 def decode_audio(data: bytes, rate: int, max_seconds: float = 120.0) -> AudioSamples:
@@ -68,7 +72,7 @@ def decode_audio(data: bytes, rate: int, max_seconds: float = 120.0) -> AudioSam
     return np.concatenate(parts)[: int(max_seconds * rate)]
 
 
-def resample(sound: AudioSamples, rate: int, wanted: int) -> AudioSamples:
+def _resample(sound: AudioSamples, rate: int, wanted: int) -> AudioSamples:
     """The same sound at another rate."""
     if rate == wanted:
         return sound
@@ -88,7 +92,7 @@ def _to_frames(sound: AudioSamples, rate: int) -> list[av.AudioFrame]:
 
 
 def loudness(sound: AudioSamples, rate: int, fps: float) -> AudioSamples:
-    """How loud each frame of a film is, 0 to 1, rising fast and falling slowly as a mouth does."""
+    """How loud each frame of a video is, 0 to 1, rising fast and falling slowly as a mouth does."""
     size = max(1, round(rate / fps))
     count = -(-len(sound) // size)
     padded = np.zeros(count * size, np.float32)
@@ -101,3 +105,16 @@ def loudness(sound: AudioSamples, rate: int, fps: float) -> AudioSamples:
     for number in range(1, count):
         level[number] = max(level[number], level[number - 1] * 0.62)
     return level
+
+
+def split_into_frames(sound: npt.NDArray[Any], size: int, rate: int) -> Iterable[av.AudioFrame]:
+    """The sound in blocks of `size` samples, the last one filled up with silence."""
+    for start in range(0, len(sound), size):
+        part = np.zeros((1, size), np.float32)
+        given = sound[start : start + size]
+        part[0, : len(given)] = given
+        block = av.AudioFrame.from_ndarray(part, format="fltp", layout="mono")
+        block.sample_rate = rate
+        block.pts = start
+        block.time_base = Fraction(1, rate)
+        yield block

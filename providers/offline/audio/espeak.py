@@ -10,15 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from providers.offline.video.encoding import AudioSamples
+from providers.offline.audio.codec import AudioSamples
 from providers.protocols import ErrorKind, ProviderError
 
 # From espeak-ng's speak_lib.h.
-SYNCHRONOUS = 2
-DONT_EXIT = 0x8000
-CHARS_UTF8 = 1
+_SYNCHRONOUS = 2
+_DONT_EXIT = 0x8000
+_CHARS_UTF8 = 1
 RATE, PITCH, PITCH_RANGE = 1, 3, 4
-MAX_PATH_LENGTH = 150
+_MAX_PATH_LENGTH = 150
 """Characters that espeak-ng has room for in the path of its data."""
 
 _lock = threading.Lock()
@@ -31,11 +31,11 @@ class _Engine:
     def __init__(self) -> None:
         loader: Any = importlib.import_module("espeakng_loader")  # it has no types
         data = Path(loader.get_data_path())
-        if len(str(data)) > MAX_PATH_LENGTH:
+        if len(str(data)) > _MAX_PATH_LENGTH:
             raise ProviderError(ErrorKind.FAILED, "offline: espeak-ng's data lies in too long a path")
         self._library: Any = ctypes.CDLL(loader.get_library_path())
         self.rate = int(
-            self._library.espeak_Initialize(SYNCHRONOUS, 0, str(data).encode(), ctypes.c_int(DONT_EXIT))
+            self._library.espeak_Initialize(_SYNCHRONOUS, 0, str(data).encode(), ctypes.c_int(_DONT_EXIT))
         )
         if self.rate <= 0:
             raise ProviderError(ErrorKind.FAILED, "offline: espeak-ng did not start")
@@ -50,7 +50,7 @@ class _Engine:
         for parameter, value in ((RATE, speed), (PITCH, pitch), (PITCH_RANGE, pitch_range)):
             self._library.espeak_SetParameter(parameter, value, 0)
         spoken = text.encode() + b"\0"
-        self._library.espeak_Synth(spoken, ctypes.c_size_t(len(spoken)), 0, 0, 0, CHARS_UTF8, None, None)
+        self._library.espeak_Synth(spoken, ctypes.c_size_t(len(spoken)), 0, 0, 0, _CHARS_UTF8, None, None)
         self._library.espeak_Synchronize()
         return np.concatenate(self._samples) if self._samples else np.zeros(0, np.float32)
 
@@ -69,7 +69,7 @@ def _engine() -> _Engine:
 def synthesize(text: str, voice: str, speed: int, pitch: int, pitch_range: int) -> tuple[AudioSamples, int]:
     """Samples from -1 to 1, and how many of them a second.
 
-    `voice` is espeak-ng's name, such as `ru+f3`; `speed` is in words a minute; `pitch` and `liveliness`
+    `voice` is espeak-ng's name, such as `ru+f3`; `speed` is in words per minute; `pitch` and `liveliness`
     go from 0 to 99.
     """
     with _lock:

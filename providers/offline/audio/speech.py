@@ -5,12 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from providers.offline.audio.codec import decode_audio, encode_voice_note
+from providers.offline.audio.codec import AudioSamples, decode_audio, encode_voice_note
 from providers.offline.audio.espeak import synthesize
-from providers.offline.video.encoding import AudioSamples
 from providers.protocols import ErrorKind, ProviderError
 
-ESPEAK_LANGUAGES = {"en": "en-us", "ru": "ru", "es": "es", "fr": "fr"}
+_ESPEAK_LANGUAGES = {"en": "en-us", "ru": "ru", "es": "es", "fr": "fr"}
 """Our languages as espeak-ng names them."""
 MALE_PITCH, FEMALE_PITCH = 110.0, 200.0
 """Hertz: about where espeak-ng's male and female voices speak with its pitch at 50."""
@@ -19,7 +18,7 @@ MAX_TEXT_LENGTH = 10_000
 
 @dataclass(frozen=True)
 class Timbre:
-    """How it sounds: espeak-ng's variant, words a minute, pitch and liveliness from 0 to 99."""
+    """How it sounds: espeak-ng's variant, words per minute, pitch and liveliness from 0 to 99."""
 
     variant: str
     speed: int = 155
@@ -46,7 +45,7 @@ def speak(text: str, language: str, voice: Timbre) -> bytes:
     """
     if not re.search(r"\w", text) or len(text) > MAX_TEXT_LENGTH:
         raise ProviderError(ErrorKind.BAD_INPUT, "offline: nothing to say, or too much")
-    spoken = ESPEAK_LANGUAGES.get(detect_language(text, language), ESPEAK_LANGUAGES["en"])
+    spoken = _ESPEAK_LANGUAGES.get(detect_language(text, language), _ESPEAK_LANGUAGES["en"])
     name = f"{spoken}+{voice.variant}"
     sound, rate = synthesize(text.replace("\0", " "), name, voice.speed, voice.pitch, voice.pitch_range)
     if not sound.size:

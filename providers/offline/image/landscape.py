@@ -26,17 +26,11 @@ IMAGE_SIZES = {
     "5:4": (1088, 896),
 }
 """Width and height in pixels: about a megapixel, in steps of 64, as FLUX makes them."""
-WATERMARK = "offline"
-
-
-def paint(prompt: str, seed: int, aspect: str = "1:1") -> bytes:
-    """A PNG that follows from the prompt, the seed and the aspect ratio alone."""
-    width, height = IMAGE_SIZES[aspect]
-    return encode_png(render_landscape(prompt, seed, width, height))
+_WATERMARK = "offline"
 
 
 def render_landscape(prompt: str, seed: int, width: int, height: int, *, watermark: bool = True) -> Image.Image:
-    """The same as an image of any size, at least 64 by 64 pixels."""
+    """A landscape that follows from the prompt, the seed and the size alone; at least 64 by 64 pixels."""
     words = " ".join(prompt.lower().split())
     number = int.from_bytes(hashlib.sha256(words.encode()).digest()[:8])
     by_prompt = np.random.default_rng(number)
@@ -61,15 +55,15 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 
 def add_watermark(image: Image.Image) -> None:
-    """The honest mark in the corner of a picture (RGB, or brightness alone): no model made this."""
+    """Mark the corner of an image (RGB, or brightness alone): no model made this."""
     size = max(12, min(image.size) // 56)
     font = _font(size)
     x, y = image.width - size // 2 - 2, image.height - size // 3
     if image.mode == "RGB":
         pen = ImageDraw.Draw(image, "RGBA")
-        pen.text((x + 1, y + 1), WATERMARK, (0, 0, 0, 110), font, anchor="rs")
-        pen.text((x, y), WATERMARK, (255, 255, 255, 150), font, anchor="rs")
+        pen.text((x + 1, y + 1), _WATERMARK, (0, 0, 0, 110), font, anchor="rs")
+        pen.text((x, y), _WATERMARK, (255, 255, 255, 150), font, anchor="rs")
         return
     pen = ImageDraw.Draw(image)
-    pen.text((x + 1, y + 1), WATERMARK, 60, font, anchor="rs")
-    pen.text((x, y), WATERMARK, 205, font, anchor="rs")
+    pen.text((x + 1, y + 1), _WATERMARK, 60, font, anchor="rs")
+    pen.text((x, y), _WATERMARK, 205, font, anchor="rs")

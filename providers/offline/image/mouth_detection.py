@@ -1,4 +1,4 @@
-"""Where the mouth is in a picture: guessed from the largest upright patch of the colour of skin."""
+"""Where the mouth is in an image: guessed from the largest upright patch of the colour of skin."""
 
 from dataclasses import dataclass
 
@@ -7,9 +7,9 @@ from PIL import Image
 
 from providers.offline.scenery.noise import Array
 
-ANALYSIS_SIZE = 160
-"""The picture is looked at this small."""
-FACE_ASPECT_RATIO = 1.3
+_ANALYSIS_SIZE = 160
+"""The width and height, in pixels, at which the image is analysed."""
+_FACE_ASPECT_RATIO = 1.3
 """A face is so much taller than wide."""
 
 
@@ -25,10 +25,10 @@ class Mouth:
 def find_mouth(image: Image.Image) -> Mouth:
     """The likely mouth; where no face is seen, where one would be in a portrait."""
     small = image.copy()
-    small.thumbnail((ANALYSIS_SIZE, ANALYSIS_SIZE))
+    small.thumbnail((_ANALYSIS_SIZE, _ANALYSIS_SIZE))
     scale = image.width / small.width
     left, top, wide = _locate_face(_skin_mask(small))
-    x, y = left + wide / 2, top + wide * FACE_ASPECT_RATIO * 0.77
+    x, y = left + wide / 2, top + wide * _FACE_ASPECT_RATIO * 0.77
     x, y = _refine_mouth(small, x, y, wide)
     return Mouth(x * scale, y * scale, wide * 0.38 * scale)
 
@@ -64,8 +64,8 @@ def _locate_face(skin: Array) -> tuple[float, float, float]:
     best, found = 0.22, (width / 2 - min(width, height) * 0.21, height * 0.42 - min(width, height) * 0.27, 0.0)
     found = (found[0], found[1], min(width, height) * 0.42)
     for part in (0.22, 0.28, 0.35, 0.43, 0.52, 0.62):
-        wide = int(min(width, height / FACE_ASPECT_RATIO) * part)
-        high, edge = int(wide * FACE_ASPECT_RATIO), max(2, wide // 4)
+        wide = int(min(width, height / _FACE_ASPECT_RATIO) * part)
+        high, edge = int(wide * _FACE_ASPECT_RATIO), max(2, wide // 4)
         inside = _box_sums(sums, wide, high)
         around = _box_sums(sums, wide + 2 * edge, high + edge)
         if min(*inside.shape, *around.shape) < 1:

@@ -1,1 +1,1 @@
-"""The parts of a procedural landscape: words, palettes, sky, land, water, trees, towns."""
+"""The parts of a procedural landscape: themes, palettes, sky, land, water, trees, towns."""

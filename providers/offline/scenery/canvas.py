@@ -1,11 +1,19 @@
-"""What a landscape is painted on."""
+"""What a landscape is painted on, and silhouettes drawn for it with Pillow."""
 
 import colorsys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
+from PIL import Image, ImageDraw
 
 from providers.offline.scenery.noise import Array, Rng
+
+Pen = ImageDraw.ImageDraw
+Point = tuple[float, float]
+ToPixels = Callable[..., list[Point]]
+_SUPERSAMPLING = 2
+"""Silhouettes are drawn this many times larger, so that their edges are smooth."""
 
 
 def parse_color(code: str) -> Array:
@@ -46,3 +54,19 @@ class Canvas:
         """Add light of a colour, which never leads past white."""
         rows = self.rgb[top : top + light.shape[0]]
         rows += light[..., None] * shade * (1 - np.minimum(rows, 1))
+
+
+def draw_silhouette(canvas: Canvas, top: int, bottom: int, draw: Callable[[Pen, ToPixels], None]) -> Array:
+    """How much each pixel of the rows from `top` to `bottom` is covered by what `draw` draws.
+
+    `draw` gets a pen and a function that turns image coordinates into the pen's.
+    """
+    height = max(1, bottom - top)
+    image = Image.new("L", (canvas.width * _SUPERSAMPLING, height * _SUPERSAMPLING))
+
+    def at(*points: Point) -> list[Point]:
+        return [(x * _SUPERSAMPLING, (y - top) * _SUPERSAMPLING) for x, y in points]
+
+    draw(ImageDraw.Draw(image), at)
+    small = image.reduce(_SUPERSAMPLING)
+    return np.asarray(small, np.float32) / 255

@@ -6,8 +6,8 @@ from providers.offline.scenery.canvas import Canvas, blend, parse_color
 from providers.offline.scenery.noise import Array
 from providers.offline.scenery.palette import Palette
 
-WINDOWS = ("ffd98a", "ffc46b", "ffe9bd", "bfe3ff", "ff9d6b")
-NEON = ("ff4fa3", "39e6ff", "a86bff", "ffd23f", "4dffb0")
+_WINDOWS = ("ffd98a", "ffc46b", "ffe9bd", "bfe3ff", "ff9d6b")
+_NEON = ("ff4fa3", "39e6ff", "a86bff", "ffd23f", "4dffb0")
 
 
 def paint_city(canvas: Canvas, palette: Palette, ground: int, *, neon: bool) -> None:
@@ -67,7 +67,7 @@ def _windows(
         return
     share = (0.12 + 0.5 * palette.dark) * float(rng.uniform(0.5, 1.1))
     lit = rng.random((down, across)) < share
-    choices = NEON if neon and rng.random() < 0.5 else WINDOWS
+    choices = _NEON if neon and rng.random() < 0.5 else _WINDOWS
     shade = parse_color(choices[int(rng.integers(len(choices)))])
     strong = rng.uniform(0.45, 1.0, (down, across)) * (0.35 + 0.65 * palette.dark) * (0.35 + 0.65 * depth)
     inside = max(2, step // 2)
@@ -83,7 +83,7 @@ def _windows(
 def _sign(canvas: Canvas, x: int, top: int, size: int) -> None:
     """A vertical tube of neon and its glow."""
     rng = canvas.rng
-    shade = parse_color(NEON[int(rng.integers(len(NEON)))])
+    shade = parse_color(_NEON[int(rng.integers(len(_NEON)))])
     long = int(size * float(rng.uniform(0.2, 0.5)))
     reach = 16
     left, right = max(0, x - reach), min(canvas.width, x + reach)

@@ -9,10 +9,10 @@ from PIL import Image
 Array = npt.NDArray[np.floating[Any]]
 Rng = np.random.Generator
 
-TILE = 512
+_TILE = 512
 
 
-def fractal(rng: Rng, roughness: float = 1.7, size: int = TILE) -> Array:
+def fractal(rng: Rng, roughness: float = 1.7, size: int = _TILE) -> Array:
     """A square tile that repeats without a seam; mean 0, deviation 1. Lower roughness is rougher."""
     across = np.fft.rfftfreq(size, 1 / size).astype(np.float32)
     down = np.fft.fftfreq(size, 1 / size).astype(np.float32)
@@ -67,9 +67,9 @@ def smooth_heights(heights: Array, window: int) -> Array:
     return averages[start : start + heights.size].astype(np.float32)
 
 
-def resize(picture: Array, width: int, height: int) -> Array:
-    """A one-channel picture at another size."""
-    image = Image.fromarray(picture).resize((width, height), Image.Resampling.BICUBIC)
+def resize(channel: Array, width: int, height: int) -> Array:
+    """A one-channel image at another size."""
+    image = Image.fromarray(channel).resize((width, height), Image.Resampling.BICUBIC)
     return np.asarray(image, np.float32)
 
 

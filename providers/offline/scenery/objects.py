@@ -1,11 +1,10 @@
-"""Small things that a prompt may name: boats, birds, cabins, castles, lighthouses, balloons."""
+"""Small objects that a prompt may name: boats, birds, cabins, castles, lighthouses, balloons."""
 
 import math
 
 import numpy as np
 
-from providers.offline.scenery.canvas import Canvas, blend, parse_color
-from providers.offline.scenery.drawing import Pen, ToPixels, draw_silhouette
+from providers.offline.scenery.canvas import Canvas, Pen, ToPixels, blend, draw_silhouette, parse_color
 from providers.offline.scenery.noise import Array
 from providers.offline.scenery.palette import Palette
 

@@ -34,7 +34,7 @@ def _palette(sky: str, light: str, near: str, cloud: str, dark: float) -> Palett
     return Palette((top, middle, low, horizon), parse_color(light), parse_color(near), parse_color(cloud), dark)
 
 
-PALETTES: dict[Hour, tuple[Palette, ...]] = {
+_PALETTES: dict[Hour, tuple[Palette, ...]] = {
     "dawn": (
         _palette("3b5b92 8fa8d0 f0c3c4 fde0c4", "fff0d2", "26304d", "9a93b8", 0.45),
         _palette("4d5596 a994c6 f3b5b1 ffdcb0", "ffe9c4", "2d2a4a", "9484b4", 0.45),
@@ -70,7 +70,7 @@ PALETTES: dict[Hour, tuple[Palette, ...]] = {
 
 def choose_palette(rng: Rng, hour: Hour, tint: float | None) -> Palette:
     """One of an hour's palettes, turned a little by the seed, and towards a hue where one was asked for."""
-    choices = PALETTES[hour]
+    choices = _PALETTES[hour]
     chosen = choices[int(rng.integers(len(choices)))]
     turn = float(rng.uniform(-0.018, 0.018))
     if tint is None:

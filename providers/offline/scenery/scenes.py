@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from providers.offline.scenery import objects as things
+from providers.offline.scenery import objects
 from providers.offline.scenery.canvas import Canvas, blend, parse_color
 from providers.offline.scenery.city import paint_city
 from providers.offline.scenery.noise import Array
@@ -25,9 +25,9 @@ from providers.offline.scenery.trees import paint_flowers, paint_grass, paint_pa
 from providers.offline.scenery.water import paint_water
 from providers.offline.scenery.weather import apply_finish, paint_mist, paint_rain, paint_snowfall
 
-ROCK_COLORS = ("6f7f94", "7d7a86", "8a7f78", "5f7a80")
-PINE_COLORS = ("2a6a48", "3a7a3c", "256458", "5f7a30")
-SAND_COLORS = ("f0ae5c", "e8954f", "f2c27c", "d9773a")
+_ROCK_COLORS = ("6f7f94", "7d7a86", "8a7f78", "5f7a80")
+_PINE_COLORS = ("2a6a48", "3a7a3c", "256458", "5f7a30")
+_SAND_COLORS = ("f0ae5c", "e8954f", "f2c27c", "d9773a")
 
 
 class Scene:
@@ -100,11 +100,11 @@ def mountains(canvas: Canvas, theme: Theme) -> Scene:
     snow = scene.uniform(0.1, 0.34)
     base = int(canvas.height * 0.93)
     scene.mountains(
-        base, TerrainStyle(scene.random_color(ROCK_COLORS), 0.8, 1.0, snow, mist=0.95), layers=5, tall=0.78
+        base, TerrainStyle(scene.random_color(_ROCK_COLORS), 0.8, 1.0, snow, mist=0.95), layers=5, tall=0.78
     )
     if "castle" in theme.extras:
-        things.paint_tower(canvas, scene.palette, canvas.height * 0.7, scene.unit * 0.17, castle=True)
-    ground = scene.ground(canvas.height * 0.83, canvas.height * 0.1, scene.random_color(PINE_COLORS))
+        objects.paint_tower(canvas, scene.palette, canvas.height * 0.7, scene.unit * 0.17, castle=True)
+    ground = scene.ground(canvas.height * 0.83, canvas.height * 0.1, scene.random_color(_PINE_COLORS))
     _paint_cabin(scene, ground)
     paint_pines(canvas, scene.palette, ground, scene.unit * 0.27, 34, 0.5)
     return scene
@@ -115,15 +115,15 @@ def lake(canvas: Canvas, theme: Theme) -> Scene:
     scene.sky()
     scene.mountains(
         scene.horizon,
-        TerrainStyle(scene.random_color(ROCK_COLORS), 0.8, 1.0, scene.uniform(0.05, 0.3)),
+        TerrainStyle(scene.random_color(_ROCK_COLORS), 0.8, 1.0, scene.uniform(0.05, 0.3)),
         layers=4,
         tall=0.6,
     )
     paint_mist(canvas, scene.palette, scene.horizon - scene.unit // 50, 0.018, 0.4)
     paint_water(canvas, scene.palette, scene.light, scene.horizon, waves=0.12)
     if "boat" in theme.extras:
-        things.paint_boat(canvas, scene.palette, scene.horizon + scene.unit * 0.12, scene.unit * 0.1)
-    bank = scene.ground(canvas.height * 0.91, canvas.height * 0.08, scene.random_color(PINE_COLORS))
+        objects.paint_boat(canvas, scene.palette, scene.horizon + scene.unit * 0.12, scene.unit * 0.1)
+    bank = scene.ground(canvas.height * 0.91, canvas.height * 0.08, scene.random_color(_PINE_COLORS))
     _paint_cabin(scene, bank)
     paint_pines(canvas, scene.palette, bank, scene.unit * 0.36, 20, 0.68)
     paint_grass(canvas, scene.palette, bank, scene.unit * 0.03, 240)
@@ -143,16 +143,16 @@ def sea(canvas: Canvas, theme: Theme) -> Scene:
             edge,
             scene.horizon + 1,
             0.45,
-            TerrainStyle(scene.random_color(ROCK_COLORS), 0.8),
+            TerrainStyle(scene.random_color(_ROCK_COLORS), 0.8),
         )
     if "lighthouse" in theme.extras or scene.uniform(0, 1) < 0.12:
-        things.paint_tower(canvas, scene.palette, scene.horizon, scene.unit * 0.2, castle=False)
+        objects.paint_tower(canvas, scene.palette, scene.horizon, scene.unit * 0.2, castle=False)
     if "castle" in theme.extras:
-        things.paint_tower(canvas, scene.palette, scene.horizon, scene.unit * 0.22, castle=True)
+        objects.paint_tower(canvas, scene.palette, scene.horizon, scene.unit * 0.22, castle=True)
     paint_water(canvas, scene.palette, scene.light, scene.horizon, waves=0.85, own=parse_color("17577a"))
     if "boat" in theme.extras or scene.uniform(0, 1) < 0.45:
         size = scene.unit * scene.uniform(0.05, 0.12)
-        things.paint_boat(canvas, scene.palette, scene.horizon + size * 0.5, size)
+        objects.paint_boat(canvas, scene.palette, scene.horizon + size * 0.5, size)
     return scene
 
 
@@ -166,7 +166,7 @@ def beach(canvas: Canvas, theme: Theme) -> Scene:
     )
     paint_water(canvas, scene.palette, scene.light, scene.horizon, waves=0.4, own=parse_color("2aa5a8"))
     if "boat" in theme.extras or scene.uniform(0, 1) < 0.4:
-        things.paint_boat(canvas, scene.palette, scene.horizon + scene.unit * 0.05, scene.unit * 0.08)
+        objects.paint_boat(canvas, scene.palette, scene.horizon + scene.unit * 0.05, scene.unit * 0.08)
     sand = ridge_heights(canvas, canvas.height * 0.8, canvas.height * 0.12, 0.5, 0.3, smooth=True)
     _paint_surf(scene, sand)
     look = TerrainStyle(parse_color("f0d3a4"), relief=0.25, wiggle=0.2, mist=0.0, texture=0.08)
@@ -178,7 +178,7 @@ def beach(canvas: Canvas, theme: Theme) -> Scene:
 def desert(canvas: Canvas, theme: Theme) -> Scene:
     scene = Scene(canvas, theme, adjust_horizon(canvas, 0.52))
     scene.sky(scene.uniform(0.0, 0.4))
-    shade = scene.random_color(SAND_COLORS)
+    shade = scene.random_color(_SAND_COLORS)
     scene.palette = replace(
         scene.palette, near=blend(scene.palette.near, parse_color("7a3f22"), 0.55 - 0.4 * scene.palette.dark)
     )
@@ -201,9 +201,9 @@ def forest(canvas: Canvas, theme: Theme) -> Scene:
     scene = Scene(canvas, theme, 0.72)
     scene.sky(scene.uniform(0.2, 0.5))
     shade = (
-        scene.random_color(PINE_COLORS)
+        scene.random_color(_PINE_COLORS)
         if theme.hour != "sunset"
-        else blend(scene.random_color(PINE_COLORS), parse_color("b0662c"), 0.45)
+        else blend(scene.random_color(_PINE_COLORS), parse_color("b0662c"), 0.45)
     )
     for number in range(5):
         depth = (number + 0.4) / 5
@@ -223,7 +223,7 @@ def winter(canvas: Canvas, theme: Theme) -> Scene:
     scene.sky()
     scene.mountains(
         scene.horizon + scene.unit // 8,
-        TerrainStyle(scene.random_color(ROCK_COLORS), 0.95, 1.0, 0.95, mist=0.6, bright=0.3),
+        TerrainStyle(scene.random_color(_ROCK_COLORS), 0.95, 1.0, 0.95, mist=0.6, bright=0.3),
         layers=3,
         tall=0.66,
         forest=False,
@@ -257,7 +257,7 @@ def city(canvas: Canvas, theme: Theme) -> Scene:
         edge,
         scene.horizon,
         0.12,
-        TerrainStyle(scene.random_color(ROCK_COLORS), 0.4),
+        TerrainStyle(scene.random_color(_ROCK_COLORS), 0.4),
     )
     neon = theme.hour == "night" and (theme.tint is not None or scene.uniform(0, 1) < 0.5)
     paint_city(canvas, scene.palette, scene.horizon, neon=neon)
@@ -270,7 +270,7 @@ def meadow(canvas: Canvas, theme: Theme) -> Scene:
     scene.sky(scene.uniform(0.35, 0.6))
     scene.mountains(
         scene.horizon + scene.unit // 9,
-        TerrainStyle(scene.random_color(ROCK_COLORS), 0.6, 1.0, 0.12),
+        TerrainStyle(scene.random_color(_ROCK_COLORS), 0.6, 1.0, 0.12),
         layers=2,
         tall=0.4,
         forest=False,
@@ -310,7 +310,7 @@ def space(canvas: Canvas, theme: Theme) -> Scene:
     return scene
 
 
-PAINTERS: dict[Subject, Callable[[Canvas, Theme], Scene]] = {
+_PAINTERS: dict[Subject, Callable[[Canvas, Theme], Scene]] = {
     "mountains": mountains,
     "lake": lake,
     "sea": sea,
@@ -326,11 +326,11 @@ PAINTERS: dict[Subject, Callable[[Canvas, Theme], Scene]] = {
 
 def paint_scene(canvas: Canvas, theme: Theme) -> None:
     """Paint the theme, what the prompt adds to it, and the finish."""
-    scene = PAINTERS[theme.subject](canvas, theme)
+    scene = _PAINTERS[theme.subject](canvas, theme)
     if "balloons" in theme.extras:
-        things.paint_balloons(canvas, scene.palette, scene.horizon)
+        objects.paint_balloons(canvas, scene.palette, scene.horizon)
     if theme.subject != "space" and ("birds" in theme.extras or scene.chance_of_birds()):
-        things.paint_birds(canvas, scene.palette, scene.horizon)
+        objects.paint_birds(canvas, scene.palette, scene.horizon)
     if theme.hour == "fog" and theme.subject in {"sea", "beach", "city", "desert", "meadow"}:
         paint_mist(canvas, scene.palette, int(scene.horizon * 0.96), 0.1, 0.5)
     if "rain" in theme.extras:
@@ -341,13 +341,13 @@ def paint_scene(canvas: Canvas, theme: Theme) -> None:
 
 
 def adjust_horizon(canvas: Canvas, usual: float) -> float:
-    """A little lower on tall pictures, which have more sky to show."""
+    """A little lower on tall images, which have more sky to show."""
     return usual + (0.06 if canvas.height > canvas.width * 1.2 else 0.0)
 
 
 def _paint_cabin(scene: Scene, ground: Array) -> None:
     if "cabin" in scene.theme.extras:
-        things.paint_cabin(scene.canvas, scene.palette, ground, scene.unit * 0.085)
+        objects.paint_cabin(scene.canvas, scene.palette, ground, scene.unit * 0.085)
 
 
 def _paint_surf(scene: Scene, sand: Array) -> None:

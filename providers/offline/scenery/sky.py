@@ -8,7 +8,7 @@ from providers.offline.scenery.canvas import Canvas, blend, parse_color
 from providers.offline.scenery.noise import Array, resize, sample, smooth_heights, smoothstep
 from providers.offline.scenery.palette import Palette
 
-GRADIENT_STOPS = (0.0, 0.42, 0.8, 1.0)
+_GRADIENT_STOPS = (0.0, 0.42, 0.8, 1.0)
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def paint_sky(canvas: Canvas, palette: Palette, light: LightSource, horizon: int
     gradient = np.stack(
         [
             smooth_heights(
-                np.interp(rows, GRADIENT_STOPS, [shade[part] for shade in palette.sky]).astype(np.float32), 60
+                np.interp(rows, _GRADIENT_STOPS, [shade[part] for shade in palette.sky]).astype(np.float32), 60
             )
             for part in range(3)
         ],

@@ -6,14 +6,14 @@ from providers.offline.scenery.canvas import Canvas, blend, parse_color, shift_h
 from providers.offline.scenery.noise import Array, resize, sample, smoothstep
 from providers.offline.scenery.sky import LightSource, paint_stars
 
-NEBULAE = (
+_NEBULAE = (
     ("1a0b3a", "8a2f9e", "ff6fae", "2ad1ff"),
     ("06122e", "1f5fae", "5ce1e6", "ff9f6b"),
     ("0a1a1c", "0f766e", "7ee8b0", "f6d365"),
     ("1c0a14", "a12b4a", "ff8a5c", "ffd9a0"),
     ("0b0b24", "4338ca", "c084fc", "f0abfc"),
 )
-PLANETS = (
+_PLANETS = (
     ("d8a47f", "8c4a3a"),
     ("7fb4d8", "27507e"),
     ("e7cfa0", "a5713f"),
@@ -25,7 +25,7 @@ PLANETS = (
 def paint_space(canvas: Canvas, tint: float | None) -> Array:
     """Fill the canvas; returns the colour of the nearest dark, for what stands before it."""
     rng = canvas.rng
-    dark, middle, bright, other = (parse_color(code) for code in NEBULAE[int(rng.integers(len(NEBULAE)))])
+    dark, middle, bright, other = (parse_color(code) for code in _NEBULAE[int(rng.integers(len(_NEBULAE)))])
     if tint is not None:
         wash = shift_hue(np.array([1.0, 0.3, 0.3], np.float32), tint)
         middle, bright = blend(middle, wash, 0.6), blend(bright, wash, 0.5)
@@ -95,7 +95,7 @@ def _planet(canvas: Canvas, x: float, y: float, radius: float, turn: float) -> N
     tilted = down * np.cos(turn) - across * np.sin(turn)
     swirl = sample(canvas.grain, across * 0.16 + 3 + 0 * down, tilted * 0.24 + 3)
     bands = np.sin(tilted * float(rng.uniform(7, 13)) + swirl * 0.9)
-    bright, shadow = (parse_color(code) for code in PLANETS[int(rng.integers(len(PLANETS)))])
+    bright, shadow = (parse_color(code) for code in _PLANETS[int(rng.integers(len(_PLANETS)))])
     part = 0.5 + 0.28 * bands + 0.2 * swirl
     shade = shadow + np.clip(part, 0, 1)[..., None] * (bright - shadow)
     shade = shade * (0.03 + 1.1 * light**0.9)[..., None]

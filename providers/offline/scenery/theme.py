@@ -74,7 +74,7 @@ HOURS: dict[Hour, str] = {
     ),
     "day": r"day|sunny|noon|summer\w*|bright|blue sky|день|дн[её]м|солнечн\w*|лет[оне]\w*|ясн\w*",
 }
-EXTRAS = {
+_EXTRAS = {
     "aurora": r"aurora\w*|northern lights|сияни\w*",
     "stars": r"star|stars|starry|milky way|зв[её]зд\w*|млечн\w*",
     "snowfall": (
@@ -99,7 +99,7 @@ EXTRAS = {
     "balloons": r"balloon\w*|воздушн\w* шар\w*|шарик\w*",
     "moon": r"moon\w*|лун[аыноуе]\w*",
 }
-TINTS = {
+_TINTS = {
     r"red|crimson|scarlet|красн\w*|ал[ыа][йя]": 0.0,
     r"orange|оранж\w*|рыж\w*": 0.07,
     r"gold\w*|yellow|amber|золот\w*|ж[её]лт\w*": 0.12,
@@ -109,7 +109,7 @@ TINTS = {
     r"purple|violet|lilac|фиолет\w*|сирен\w*|лилов\w*": 0.76,
     r"pink|magenta|cherry|sakura|розов\w*|сакур\w*": 0.92,
 }
-DEFAULT_HOURS: dict[Subject, tuple[Hour, ...]] = {
+_DEFAULT_HOURS: dict[Subject, tuple[Hour, ...]] = {
     "mountains": ("dawn", "sunset", "dusk", "day", "night"),
     "lake": ("dawn", "sunset", "dusk", "day", "night"),
     "sea": ("sunset", "day", "dawn", "dusk"),
@@ -142,12 +142,14 @@ def parse_theme(prompt: str, by_prompt: Rng, by_seed: Rng) -> Theme:
     named = find_first(SUBJECTS, prompt)
     subject: Subject = named if named is not None else _pick(by_prompt, tuple(SUBJECTS))
     clear: dict[Hour, str] = {hour: words for hour, words in HOURS.items() if hour != "fog"}
-    told = find_first(clear, prompt) or find_first(
+    named_hour = find_first(clear, prompt) or find_first(
         HOURS, prompt
     )  # a storm may come at any hour; alone, it is grey
-    hour: Hour = told if told is not None and subject != "space" else _pick(by_seed, DEFAULT_HOURS[subject])
-    extras = frozenset(name for name, words in EXTRAS.items() if _find(words, prompt) is not None)
-    return Theme(subject, hour, extras, find_first({hue: words for words, hue in TINTS.items()}, prompt))
+    hour: Hour = (
+        named_hour if named_hour is not None and subject != "space" else _pick(by_seed, _DEFAULT_HOURS[subject])
+    )
+    extras = frozenset(name for name, words in _EXTRAS.items() if _find(words, prompt) is not None)
+    return Theme(subject, hour, extras, find_first({hue: words for words, hue in _TINTS.items()}, prompt))
 
 
 def _find(words: str, prompt: str) -> int | None:

@@ -5,8 +5,7 @@ import math
 
 import numpy as np
 
-from providers.offline.scenery.canvas import Canvas, blend, parse_color
-from providers.offline.scenery.drawing import Pen, Point, ToPixels, draw_silhouette
+from providers.offline.scenery.canvas import Canvas, Pen, Point, ToPixels, blend, draw_silhouette, parse_color
 from providers.offline.scenery.noise import Array
 from providers.offline.scenery.palette import Palette
 

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-from providers.offline.scenery.canvas import Canvas, blend, parse_color
-from providers.offline.scenery.drawing import Pen, ToPixels, draw_silhouette
+from providers.offline.scenery.canvas import Canvas, Pen, ToPixels, blend, draw_silhouette, parse_color
 from providers.offline.scenery.palette import Palette
 
 

@@ -1,4 +1,4 @@
-"""Offline videos: a camera that pans and zooms over a picture, or from one picture into another."""
+"""Offline videos: a camera that pans and zooms over an image, or from one image into another."""
 
 import math
 from collections.abc import Iterator
@@ -20,12 +20,12 @@ VIDEO_SIZES = {
     "21:9": (1344, 576),
     "9:21": (576, 1344),
 }
-CAMERA_MARGIN = 1.22
-"""How much larger than the frame the picture is, for the camera to move in."""
+_CAMERA_MARGIN = 1.22
+"""How much larger than the frame the image is, for the camera to move in."""
 MAX_VIDEO_SECONDS = 10.0
 """Seconds."""
 
-Box = tuple[float, float, float, float]
+_Box = tuple[float, float, float, float]
 
 
 def render_video(
@@ -39,11 +39,11 @@ def render_video(
 ) -> bytes:
     """An MP4 of up to 10 seconds that follows from its arguments alone.
 
-    It starts from the picture `start` (a landscape of the prompt where there is none) and melts into
-    `end` where that is given. A `start` that is no picture raises ProviderError (BAD_INPUT).
+    It starts from the image `start` (a landscape of the prompt where there is none) and melts into
+    `end` where that is given. A `start` that is not an image raises ProviderError (BAD_INPUT).
     """
     width, height = VIDEO_SIZES[aspect]
-    large = (round(width * CAMERA_MARGIN / 4) * 4, round(height * CAMERA_MARGIN / 4) * 4)
+    large = (round(width * _CAMERA_MARGIN / 4) * 4, round(height * _CAMERA_MARGIN / 4) * 4)
     first = to_planes(
         crop_to_fill(open_image(start), *large)
         if start
@@ -58,7 +58,7 @@ def render_video(
 
 def _camera_path(
     rng: np.random.Generator, large: tuple[int, int], frame: tuple[int, int], count: int
-) -> list[Box]:
+) -> list[_Box]:
     """What the camera sees in each frame: a slow, eased move and zoom."""
     turn, inward = float(rng.uniform(0, 2 * math.pi)), bool(rng.random() < 0.6)
     views = []
@@ -75,7 +75,7 @@ def _camera_path(
 
 
 def _render_frames(
-    first: Planes, last: Planes | None, views: list[Box], size: tuple[int, int], rng: np.random.Generator
+    first: Planes, last: Planes | None, views: list[_Box], size: tuple[int, int], rng: np.random.Generator
 ) -> Iterator[Planes]:
     melt = fractal(rng, 2.0, 256)[:144, :256]
     for number, view in enumerate(views):
@@ -87,8 +87,8 @@ def _render_frames(
         yield frame
 
 
-def _crop(picture: Planes, view: Box, size: tuple[int, int]) -> Planes:
-    bright, blue, red = picture
+def _crop(image: Planes, view: _Box, size: tuple[int, int]) -> Planes:
+    bright, blue, red = image
     half_size = (size[0] // 2, size[1] // 2)
     half_view = (view[0] / 2, view[1] / 2, view[2] / 2, view[3] / 2)
     scale = Image.Resampling.BILINEAR

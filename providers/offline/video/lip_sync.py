@@ -18,53 +18,53 @@ from providers.offline.video.encoding import AUDIO_RATE, FPS, Planes, encode_mp4
 from providers.protocols import ErrorKind, ProviderError
 
 MAX_SIDE = 768
-"""The longer side of the film, in pixels."""
-MAX_AUDIO_SECONDS = 60.0
+"""The longer side of the video, in pixels."""
+_MAX_AUDIO_SECONDS = 60.0
 """Seconds of sound that are used."""
-MAX_FRAMES = 10 * FPS
+_MAX_FRAMES = 10 * FPS
 """Frames of a video that are used; a longer sound plays them back and forth."""
 
-MOUTH_POSITIONS = 16
+_MOUTH_POSITIONS = 16
 """How many ways a mouth is open; a photo needs no more drawings than that."""
 
 
 def animate_face(face: bytes, sound: bytes) -> bytes:
     """An MP4 of the photo or video `face` that says `sound`.
 
-    ProviderError (BAD_INPUT) where the one has no picture or the other no sound.
+    ProviderError (BAD_INPUT) where the one has no image or the other no sound.
     """
-    heard_sound = decode_audio(sound, AUDIO_RATE, MAX_AUDIO_SECONDS)
+    heard_sound = decode_audio(sound, AUDIO_RATE, _MAX_AUDIO_SECONDS)
     levels = loudness(heard_sound, AUDIO_RATE, FPS)
-    pictures = _decode_face_frames(face)
-    width, height = pictures[0].size
-    return encode_mp4(_render_frames(pictures, levels), width, height, heard_sound)
+    face_frames = _decode_face_frames(face)
+    width, height = face_frames[0].size
+    return encode_mp4(_render_frames(face_frames, levels), width, height, heard_sound)
 
 
 def validate_face(face: bytes) -> None:
-    """Raise ProviderError (BAD_INPUT) where `talk` would find no picture."""
+    """Raise ProviderError (BAD_INPUT) where `animate_face` would find no image."""
     _decode_face_frames(face, most=1)
 
 
-def _decode_face_frames(face: bytes, most: int = MAX_FRAMES) -> list[Image.Image]:
+def _decode_face_frames(face: bytes, most: int = _MAX_FRAMES) -> list[Image.Image]:
     kind = detect_media_type(face)
     if not kind.startswith("video/"):
         return [_resize(open_image(face))]
-    pictures: list[Image.Image] = []
+    face_frames: list[Image.Image] = []
     try:
         with av.open(io.BytesIO(face), "r") as container:
             if not container.streams.video:
-                raise ProviderError(ErrorKind.BAD_INPUT, "offline: a video without pictures")
+                raise ProviderError(ErrorKind.BAD_INPUT, "offline: a video without images")
             rate = float(container.streams.video[0].average_rate or FPS)
             for number, frame in enumerate(container.decode(video=0)):
-                while len(pictures) <= number * FPS / rate and len(pictures) < most:
-                    pictures.append(_resize(Image.fromarray(frame.to_ndarray(format="rgb24"))))
-                if len(pictures) >= most:
+                while len(face_frames) <= number * FPS / rate and len(face_frames) < most:
+                    face_frames.append(_resize(Image.fromarray(frame.to_ndarray(format="rgb24"))))
+                if len(face_frames) >= most:
                     break
     except (av.FFmpegError, ValueError) as error:
         raise ProviderError(ErrorKind.BAD_INPUT, f"offline: unreadable video ({type(error).__name__})") from error
-    if not pictures:
-        raise ProviderError(ErrorKind.BAD_INPUT, "offline: a video without pictures")
-    return pictures
+    if not face_frames:
+        raise ProviderError(ErrorKind.BAD_INPUT, "offline: a video without images")
+    return face_frames
 
 
 def _resize(image: Image.Image) -> Image.Image:
@@ -73,30 +73,30 @@ def _resize(image: Image.Image) -> Image.Image:
     return crop_to_fill(image.convert("RGB"), width, height)
 
 
-def _render_frames(pictures: list[Image.Image], levels: Array) -> Iterator[Planes]:
-    mouth = find_mouth(pictures[0])
+def _render_frames(face_frames: list[Image.Image], levels: Array) -> Iterator[Planes]:
+    mouth = find_mouth(face_frames[0])
     drawn: dict[int, Planes] = {}
-    back_and_forth = itertools.cycle([*pictures, *pictures[-2:0:-1]])
-    for level, picture in zip(levels, back_and_forth, strict=False):
-        opened_by = round(float(level) * MOUTH_POSITIONS)
-        if len(pictures) > 1 or opened_by not in drawn:
-            frame = _open_mouth(picture, mouth, opened_by / MOUTH_POSITIONS)
+    back_and_forth = itertools.cycle([*face_frames, *face_frames[-2:0:-1]])
+    for level, face_frame in zip(levels, back_and_forth, strict=False):
+        opened_by = round(float(level) * _MOUTH_POSITIONS)
+        if len(face_frames) > 1 or opened_by not in drawn:
+            frame = _open_mouth(face_frame, mouth, opened_by / _MOUTH_POSITIONS)
             add_watermark(frame)
             drawn[opened_by] = to_planes(frame)
         yield drawn[opened_by]
 
 
-def _open_mouth(picture: Image.Image, mouth: Mouth, level: float) -> Image.Image:
+def _open_mouth(face_frame: Image.Image, mouth: Mouth, level: float) -> Image.Image:
     """Lips drawn apart, the jaw moved down, and the dark between them; all fading out into the face."""
-    frame = picture.copy()
+    frame = face_frame.copy()
     wide = mouth.width
     left, right = int(mouth.x - wide), int(mouth.x + wide) + 1
     top, bottom = int(mouth.y - wide * 0.7), int(mouth.y + wide * 1.5)
     left, top = max(0, left), max(0, top)
-    right, bottom = min(picture.width, right), min(picture.height, bottom)
+    right, bottom = min(face_frame.width, right), min(face_frame.height, bottom)
     if level < 0.02 or right - left < 4 or bottom - top < 4:
         return frame
-    part = np.asarray(picture.crop((left, top, right, bottom)), np.float32)
+    part = np.asarray(face_frame.crop((left, top, right, bottom)), np.float32)
     across = (np.arange(left, right, dtype=np.float32)[None, :] - mouth.x) / (wide / 2)
     down = np.arange(top, bottom, dtype=np.float32)[:, None] - mouth.y
     gap = 0.46 * wide * level

@@ -10,8 +10,8 @@ export function el(name, attributes = {}, ...children) {
   return fill(document.createElement(name), attributes, children);
 }
 
-/** The same for what is drawn. */
-export function draw(name, attributes = {}, ...children) {
+/** The same for an element of an SVG image. */
+export function svgElement(name, attributes = {}, ...children) {
   return fill(document.createElementNS(SVG, name), attributes, children);
 }
 
@@ -23,7 +23,7 @@ function fill(node, attributes, children) {
   return node;
 }
 
-/** Put a text in, and leave the page alone where it says so already. */
-export function say(node, text) {
+/** Set an element's text, and leave the page alone where it has that text already. */
+export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }

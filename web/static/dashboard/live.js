@@ -1,10 +1,10 @@
-// The live page: one stream of what has changed, for as long as the page is looked at.
+// The live page: one stream of what has changed, for as long as the page is visible.
 
 import { Chart } from './chart.js';
-import { all, find, say } from './dom.js';
+import { all, find, setText } from './dom.js';
+import { formatTime } from './formatting.js';
 import * as show from './sections.js';
 import { switchPlans } from './switch.js';
-import { clock } from './words.js';
 
 const chart = new Chart(find('#chart'), find('#readout'), find('#minutes'));
 const live = find('#live');
@@ -20,27 +20,27 @@ const sections = {
   broadcast: show.showBroadcast,
   health: show.showHealth,
   jobs: show.showJobs,
-  moments(moments) {
-    show.showMoments(moments);
-    chart.mark(moments);
+  timeline(events) {
+    show.showTimeline(events);
+    chart.setEvents(events);
   },
   trouble({ database }) {
     const trouble = find('#trouble');
     trouble.hidden = !database;
-    if (database) say(trouble, `The database cannot be reached just now; these numbers are from ${clock(lastPulse)}. Orders that were accepted are safe in it.`);
+    if (database) setText(trouble, `The database cannot be reached just now; these numbers are from ${formatTime(lastPulse)}. Orders that were accepted are safe in it.`);
   },
   pulse({ at }) {
     lastPulse = at;
     show.setNow(at);
     show.showInngest();
     show.showServices();
-    status('ok', 'Live');
+    setStatus('ok', 'Live');
   },
 };
 
-function status(state, words) {
+function setStatus(state, text) {
   live.dataset.state = state;
-  say(find('span', live), words);
+  setText(find('span', live), text);
 }
 
 function open() {
@@ -51,12 +51,12 @@ function open() {
   }
   stream.addEventListener('error', () => {
     if (stream?.readyState === EventSource.CLOSED) {
-      status('bad', 'Signed out');
+      setStatus('bad', 'Signed out');
       const trouble = find('#trouble');
       trouble.hidden = false;
-      say(trouble, 'Your visit has ended, or the bot is restarting. Reload the page, or send /dashboard to the bot for a new link.');
+      setText(trouble, 'Your visit has ended, or the bot is restarting. Reload the page, or send /dashboard to the bot for a new link.');
     } else {
-      status('waiting', 'Reconnecting…');
+      setStatus('waiting', 'Reconnecting…');
     }
   });
 }
@@ -64,13 +64,13 @@ function open() {
 function close() {
   stream?.close();
   stream = null;
-  status('waiting', 'Paused');
+  setStatus('waiting', 'Paused');
 }
 
 document.addEventListener('visibilitychange', () => (document.hidden ? close() : open()));
-all('#metric input').forEach((input) => input.addEventListener('change', () => chart.pick(input.value)));
+all('#metric input').forEach((input) => input.addEventListener('change', () => chart.selectMetric(input.value)));
 const picked = find('#metric input:checked');
-if (picked) chart.metric = picked.value; // browsers keep it over a reload
+if (picked) chart.metric = picked.value; // browsers keep the choice over a reload
 find('details.as-table').addEventListener('toggle', () => chart.render());
 switchPlans(find('#toast'));
 if (!document.hidden) open();

@@ -1,49 +1,49 @@
-// Keeps the parts of a page that change up to date: each part with `data-refresh` is fetched anew that often, in
-// seconds, and put in where it says something else. What is open or has the focus is left alone.
+// Keeps the parts of a page that change up to date: each part with `data-refresh` is fetched that often, in seconds,
+// and replaced where it has changed. A part that is open or has the focus is left alone.
 
 import { all } from './dom.js';
-import { moment } from './words.js';
+import { formatDateTime } from './formatting.js';
 
 function localTimes(root) {
   for (const time of all('time[datetime]', root)) {
     const at = Date.parse(time.dateTime) / 1000;
     const seconds = new Date(at * 1000).getSeconds();
     time.title = time.textContent;
-    time.textContent = 'short' in time.dataset ? moment(at) : `${moment(at)}:${String(seconds).padStart(2, '0')}`;
+    time.textContent = 'short' in time.dataset ? formatDateTime(at) : `${formatDateTime(at)}:${String(seconds).padStart(2, '0')}`;
   }
 }
 
-const busy = (part) => part.contains(document.activeElement) || part.querySelector('details[open]') !== null;
-const said = new Map();
+const inUse = (part) => part.contains(document.activeElement) || part.querySelector('details[open]') !== null;
+const rendered = new Map();
 
-async function keepFresh() {
+async function refreshLoop() {
   for (let parts = all('[data-refresh]'); parts.length; parts = all('[data-refresh]')) {
     const seconds = Math.min(...parts.map((part) => Number(part.dataset.refresh)));
     await new Promise((done) => setTimeout(done, seconds * 1000));
-    if (!document.hidden) await renew();
+    if (!document.hidden) await refreshParts();
   }
 }
 
-async function renew() {
+async function refreshParts() {
   const page = new URL(location.href);
   page.searchParams.delete('done');
   let answer;
   try {
     answer = await fetch(page, { headers: { Accept: 'text/html' } });
   } catch {
-    return; // the bot is away for a moment; the next try comes by itself
+    return; // the bot is unavailable for a moment; the next try comes by itself
   }
   if (!answer.ok) return;
   const fresh = new DOMParser().parseFromString(await answer.text(), 'text/html');
   for (const part of all('[data-refresh]')) {
     const newer = fresh.getElementById(part.id);
-    if (!newer || busy(part) || said.get(part.id) === newer.outerHTML) continue;
-    said.set(part.id, newer.outerHTML);
+    if (!newer || inUse(part) || rendered.get(part.id) === newer.outerHTML) continue;
+    rendered.set(part.id, newer.outerHTML);
     localTimes(newer);
     part.replaceWith(newer);
   }
 }
 
-for (const part of all('[data-refresh]')) said.set(part.id, part.outerHTML);
+for (const part of all('[data-refresh]')) rendered.set(part.id, part.outerHTML);
 localTimes(document);
-keepFresh();
+refreshLoop();

@@ -1,18 +1,18 @@
-// Switching plans without leaving the page. Without this script the forms do the same by themselves.
+// Switches plans without leaving the page. Without this script the forms do the same by themselves.
 
-import { all, find, say } from './dom.js';
-import { press } from './sections.js';
+import { all, find, setText } from './dom.js';
+import { markPressed } from './sections.js';
 
 export function switchPlans(toast) {
   for (const form of all('form[data-switch]')) {
     form.addEventListener('submit', (event) => {
       event.preventDefault();
-      set(form, event.submitter, toast);
+      submitSwitch(form, event.submitter, toast);
     });
   }
 }
 
-async function set(form, button, toast) {
+async function submitSwitch(form, button, toast) {
   const body = new URLSearchParams(new FormData(form, button));
   button.setAttribute('aria-busy', 'true');
   try {
@@ -21,19 +21,19 @@ async function set(form, button, toast) {
       body,
       headers: { Accept: 'application/json', 'X-Action-Token': find('meta[name=action-token]').content },
     });
-    const { said } = await answer.json();
-    if (answer.ok) press(form, button.value);
-    tell(toast, said);
+    const { message } = await answer.json();
+    if (answer.ok) markPressed(form, button.value);
+    showToast(toast, message);
   } catch {
-    tell(toast, 'Nothing was switched: the bot did not answer.');
+    showToast(toast, 'Nothing was switched: the bot did not answer.');
   } finally {
     button.removeAttribute('aria-busy');
   }
 }
 
 let hiding = 0;
-function tell(toast, words) {
-  say(toast, words);
+function showToast(toast, text) {
+  setText(toast, text);
   toast.classList.add('shown');
   clearTimeout(hiding);
   hiding = setTimeout(() => toast.classList.remove('shown'), 4000);

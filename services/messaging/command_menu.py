@@ -1,4 +1,4 @@
-"""The commands in Telegram's menu: everybody's, and those of who runs the bot, whom alone they are shown."""
+"""The commands in Telegram's menu. Admins also see theirs: https://core.telegram.org/bots/api#setmycommands"""
 
 from collections.abc import Iterable
 from typing import Final
@@ -9,7 +9,8 @@ from aiogram.types import BotCommand, BotCommandScopeChat
 from loguru import logger
 
 from services.core.i18n import DEFAULT_LANGUAGE, Texts
-from services.messaging.app_context import AppContext
+from services.messaging.bots import Bots
+from storage.pool import Pool
 from storage.users.users import get_user
 
 COMMANDS: Final = (
@@ -23,11 +24,18 @@ ADMIN_COMMANDS: Final = (
 
 
 def build_commands(texts: Texts, language: str, names: Iterable[str] = COMMANDS) -> list[BotCommand]:
+    """Commands with their descriptions.
+
+    Args:
+        texts: The descriptions.
+        language: Their language.
+        names: Which commands.
+    """
     return [BotCommand(command=name, description=texts.t(language, f"command.{name}")) for name in names]
 
 
 def build_admin_commands(texts: Texts, language: str) -> list[BotCommand]:
-    """Everybody's commands, and below them those of who runs the bot; one that is both as an admin knows it."""
+    """The users' commands, and below them the admins'. A command of both has the description for admins."""
     user_commands = build_commands(texts, language, (name for name in COMMANDS if name not in ADMIN_COMMANDS))
     admin_commands = [
         BotCommand(command=name, description=texts.t(language, f"admin.{name}")) for name in ADMIN_COMMANDS
@@ -36,9 +44,15 @@ def build_admin_commands(texts: Texts, language: str) -> list[BotCommand]:
 
 
 async def set_admin_commands(bot: Bot, texts: Texts, admin_id: int, language: str) -> None:
-    """Put the admins' commands below the others in one admin's own menu.
+    """Show one admin the admins' commands in the menu of their own chat.
 
-    Telegram refuses for a chat that the bot never had: nothing is lost, `/admin` announces them again.
+    Telegram refuses this where the admin never wrote to the bot. That is only logged: `/admin` sets the commands again.
+
+    Args:
+        bot: The bot whose menu it is.
+        texts: The commands' descriptions.
+        admin_id: Telegram's id of the admin, which is also that of the chat.
+        language: The admin's language.
     """
     try:
         await bot.set_my_commands(
@@ -48,9 +62,10 @@ async def set_admin_commands(bot: Bot, texts: Texts, admin_id: int, language: st
         logger.info("admin {} has no commands in the menu: {}", admin_id, error.message)
 
 
-async def set_commands_for_admins(studio: AppContext) -> None:
-    for admin in sorted(studio.admins):
-        user = await get_user(studio.db, admin)
+async def set_commands_for_admins(db: Pool, bots: Bots, texts: Texts, admins: Iterable[int]) -> None:
+    """Show every admin the admins' commands in the menu of every bot, in the admin's language."""
+    for admin in sorted(admins):
+        user = await get_user(db, admin)
         language = user.language if user is not None else DEFAULT_LANGUAGE
-        for bot in studio.bots.values():
-            await set_admin_commands(bot, studio.texts, admin, language)
+        for bot in bots.by_name.values():
+            await set_admin_commands(bot, texts, admin, language)

@@ -1,12 +1,13 @@
-// Numbers and times as people read them. Times are the reader's own; lengths are in seconds.
+// Numbers and times for reading. Times are in the reader's own time zone; durations are in seconds.
 
 const whole = new Intl.NumberFormat('en', { maximumFractionDigits: 0 });
 const pad = (number) => String(number).padStart(2, '0');
 
-export const count = (number) => whole.format(number).replaceAll(',', '\u202f');
-export const stars = (number) => `${count(number)} ⭐`;
+export const formatCount = (number) => whole.format(number).replaceAll(',', '\u202f');
+export const formatCredits = (number) => `${formatCount(number)} ⭐`;
 
-export function lasting(seconds) {
+/** Such as 42 ms, 9.5 s or 2 h 1 min; a dash where there is none. */
+export function formatDuration(seconds) {
   if (seconds === null || seconds === undefined) return '–';
   if (seconds < 0.9995) return `${Math.round(Math.max(0, seconds) * 1000)} ms`;
   if (seconds < 9.95) return `${seconds.toFixed(1)} s`;
@@ -19,14 +20,14 @@ export function lasting(seconds) {
 }
 
 /** 14:32 */
-export function clock(at) {
+export function formatTime(at) {
   const date = new Date(at * 1000);
   return `${pad(date.getHours())}:${pad(date.getMinutes())}`;
 }
 
-/** 14:32, or with the day where that is another one. */
-export function moment(at) {
+/** 14:32, or with the date where that is not today. */
+export function formatDateTime(at) {
   const date = new Date(at * 1000);
-  if (date.toDateString() === new Date().toDateString()) return clock(at);
-  return `${date.getFullYear()}-${pad(date.getMonth() + 1)}-${pad(date.getDate())} ${clock(at)}`;
+  if (date.toDateString() === new Date().toDateString()) return formatTime(at);
+  return `${date.getFullYear()}-${pad(date.getMonth() + 1)}-${pad(date.getDate())} ${formatTime(at)}`;
 }

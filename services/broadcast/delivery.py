@@ -1,0 +1,290 @@
+"""One step of a broadcast: some seconds of calling its recipients at an even rate, with many calls in flight.
+
+`BroadcastDelivery` is the loop. A `DeliveryTask` (tasks.py) says what is done for each recipient. Below it are its
+parts, each with the state it needs: the calls in flight, the outcomes to be saved, whether the broadcast still runs.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any, Final, Generic, Protocol, TypeVar
+
+from aiogram.exceptions import TelegramAPIError, TelegramNetworkError, TelegramRetryAfter, TelegramServerError
+from loguru import logger
+
+from services.broadcast.content import Content, content_versions
+from services.broadcast.progress import show_progress
+from services.broadcast.tasks import is_content_gone
+from services.core.background import BackgroundTasks
+from services.durable.retry import retry_while_db_unavailable
+from services.messaging.messenger import Messenger
+from services.messaging.rate_limiter import RateLimiter
+from services.messaging.telegram_errors import is_unsent
+from storage.messaging.broadcast_recipients import Recipient
+from storage.messaging.broadcasts import Broadcast, get_broadcast, pause_broadcast, set_throttled
+from storage.pool import Pool
+
+_FLUSH_SECONDS: Final = 0.05
+_PROGRESS_SECONDS: Final = 5.0
+_POLL_SECONDS: Final = 0.5
+_MAX_IN_FLIGHT: Final = 250
+_CLAIM_SECONDS: Final = 0.01
+"""How many recipients are claimed at once, as time at the full rate: so few that they are no burst, and that
+little is unknown after the process died."""
+_RETRY_SECONDS: Final = (0.3, 0.6, 1.2)
+"""The waits after a 5xx; the attempt after the last one counts."""
+_RECONNECT_SECONDS: Final = 2.0
+_CONTENT_GONE_SECONDS: Final = 1.0
+_BEFORE_ALL: Final = -(2**62)
+"""Less than every user id."""
+
+OutcomeT = TypeVar("OutcomeT")
+
+
+class DeliveryTask(Protocol[OutcomeT]):
+    """What is done for each recipient; tasks.py has the two kinds."""
+
+    async def claim(self, limit: int, after: int) -> list[Recipient]:
+        """Take the next recipients.
+
+        Args:
+            limit: How many at most.
+            after: Only users with a greater id than this.
+
+        Returns:
+            The recipients, by their id; none where there are no more, or another step holds the broadcast.
+        """
+
+    async def call(self, recipient: Recipient, content: Content) -> OutcomeT:
+        """Make the call for one recipient. Raises TelegramAPIError."""
+
+    def outcome_of_error(self, recipient: Recipient, error: TelegramAPIError) -> OutcomeT:
+        """What an error means for the recipient: how it ended for them, or that they are called again."""
+
+    async def save(self, outcomes: list[OutcomeT]) -> None:
+        """Record how calls ended. It may be repeated."""
+
+
+class BroadcastDelivery(Generic[OutcomeT]):
+    """Calls a broadcast's recipients for some seconds.
+
+    Args:
+        db: Where the broadcast is.
+        messenger: Shows the progress.
+        background: Where the calls run.
+        broadcast: The broadcast, as claimed for this step.
+        task: What is done for each recipient.
+        limiter: How fast it may be done.
+    """
+
+    def __init__(
+        self,
+        db: Pool,
+        messenger: Messenger,
+        background: BackgroundTasks,
+        broadcast: Broadcast,
+        task: DeliveryTask[OutcomeT],
+        limiter: RateLimiter,
+    ) -> None:
+        self._db = db
+        self._broadcast_id = broadcast.id
+        self._versions = content_versions(broadcast)
+        self._task = task
+        self._limiter = limiter
+        self._calls = _CallsInFlight(background)
+        self._outcomes = _OutcomeBuffer(background, task.save)
+        self._state = _StateWatcher(db, messenger, background, broadcast)
+        if broadcast.throttled_until is not None:
+            limiter.pause((broadcast.throttled_until - datetime.now(UTC)).total_seconds())
+
+    async def run(self, seconds: float) -> None:
+        """Call recipients until the time is over, nobody is waiting, or the broadcast does not run any more.
+
+        When it returns or is cancelled, no call is in flight and every outcome is saved.
+
+        Args:
+            seconds: For how long new calls are made.
+        """
+        self._outcomes.start()
+        self._state.start()
+        try:
+            await self._call_recipients(seconds)
+        finally:
+            self._state.stop()
+            await asyncio.shield(self._drain())
+
+    async def _call_recipients(self, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        deadline, after = loop.time() + seconds, _BEFORE_ALL
+        limit = max(1, round(self._limiter.rate * _CLAIM_SECONDS))
+        messages = limit * max(len(content.message_ids) for content in self._versions.values())
+        while loop.time() < deadline and not self._state.ended:
+            if (pause := self._limiter.pause_remaining) > 0:
+                await asyncio.sleep(min(pause, _POLL_SECONDS))
+                continue
+            await self._calls.wait_for_room()
+            # Only now they are claimed, and called at once: recipients who are still marked after the process died
+            # were called, except for the moment in between.
+            await self._limiter.acquire(messages)
+            recipients = await retry_while_db_unavailable(partial(self._task.claim, limit, after))
+            if recipients:
+                after = max(recipient.user_id for recipient in recipients)
+                for recipient in recipients:
+                    self._calls.start(self._call(recipient), f"to-{recipient.user_id}")
+            elif self._calls:
+                await self._calls.wait_for_any(_POLL_SECONDS)
+            elif after > _BEFORE_ALL:
+                await self._outcomes.flush()
+                after = _BEFORE_ALL  # from the start again: some may be waiting once more
+            else:
+                return
+
+    async def _call(self, recipient: Recipient) -> None:
+        """Make one recipient's call. After a 5xx it is made again, in its turn; another error ends it."""
+        content = self._versions[recipient.version]
+        for retry_seconds in (*_RETRY_SECONDS, None):
+            try:
+                outcome = await self._task.call(recipient, content)
+            except TelegramAPIError as error:
+                if isinstance(error, TelegramServerError) and retry_seconds is not None:
+                    await asyncio.sleep(retry_seconds)
+                    await self._limiter.acquire(len(content.message_ids))
+                    continue
+                await self._pause_after(error)
+                outcome = self._task.outcome_of_error(recipient, error)
+            self._outcomes.add(outcome)
+            return
+
+    async def _pause_after(self, error: TelegramAPIError) -> None:
+        """Some errors concern every recipient: then no more are called, for a time or until an admin resumes."""
+        if isinstance(error, TelegramRetryAfter):
+            await self._pause_as_requested(float(error.retry_after))
+        elif isinstance(error, TelegramNetworkError) and is_unsent(error):
+            self._limiter.pause(_RECONNECT_SECONDS)
+        elif is_content_gone(error):
+            logger.error("broadcast {} is paused: {}", self._broadcast_id, error.message)
+            self._limiter.pause(_CONTENT_GONE_SECONDS)
+            await retry_while_db_unavailable(partial(pause_broadcast, self._db, self._broadcast_id))
+
+    async def _pause_as_requested(self, seconds: float) -> None:
+        """Telegram answered 429: the pause applies to the whole broadcast, in the next steps and processes as well."""
+        if self._limiter.pause_remaining < seconds:
+            logger.warning("broadcast {}: Telegram asks to wait {} s", self._broadcast_id, seconds)
+            self._limiter.pause(seconds)
+            await retry_while_db_unavailable(partial(set_throttled, self._db, self._broadcast_id, seconds))
+
+    async def _drain(self) -> None:
+        await self._calls.wait_for_all()
+        await self._outcomes.close()
+
+
+class _CallsInFlight:
+    """The calls that have no answer yet."""
+
+    def __init__(self, background: BackgroundTasks) -> None:
+        self._background = background
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def __bool__(self) -> bool:
+        return bool(self._tasks)
+
+    def start(self, call: Coroutine[Any, Any, None], name: str) -> None:
+        """Make a call, without waiting for it."""
+        task = self._background.spawn(call, name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def wait_for_room(self) -> None:
+        """Wait until another call may be made."""
+        while len(self._tasks) >= _MAX_IN_FLIGHT:
+            await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+
+    async def wait_for_any(self, seconds: float) -> None:
+        """Wait until one of them has ended, for so long at most."""
+        await asyncio.wait(self._tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+
+    async def wait_for_all(self) -> None:
+        """Wait until all of them have ended."""
+        if self._tasks:
+            await asyncio.wait(set(self._tasks))
+
+
+class _OutcomeBuffer(Generic[OutcomeT]):
+    """Outcomes on their way into the database, many in one write."""
+
+    def __init__(self, background: BackgroundTasks, save: Callable[[list[OutcomeT]], Awaitable[None]]) -> None:
+        self._background = background
+        self._save = save
+        self._unsaved: list[OutcomeT] = []
+        self._closing = asyncio.Event()
+        self._flusher: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Save what is added, every 50 ms."""
+        self._flusher = self._background.spawn(self._flush_periodically(), "broadcast-results")
+
+    def add(self, outcome: OutcomeT) -> None:
+        """Keep an outcome for the next write."""
+        self._unsaved.append(outcome)
+
+    async def flush(self) -> None:
+        """Save what was added so far."""
+        if not self._unsaved:
+            return
+        outcomes, self._unsaved = self._unsaved, []
+        try:
+            await retry_while_db_unavailable(partial(self._save, outcomes))
+        except BaseException:
+            self._unsaved = [*outcomes, *self._unsaved]  # the next flush saves them
+            raise
+
+    async def close(self) -> None:
+        """End the periodic writes, and save what is left."""
+        self._closing.set()
+        if self._flusher is not None:
+            await asyncio.gather(self._flusher, return_exceptions=True)
+        await self.flush()
+
+    async def _flush_periodically(self) -> None:
+        while not self._closing.is_set():
+            await asyncio.sleep(_FLUSH_SECONDS)
+            await self.flush()
+
+
+class _StateWatcher:
+    """Looks at the broadcast's row twice per second, and shows the progress every few seconds.
+
+    A claim looks at the row as well; this is for the time in which nothing is claimed.
+
+    Attributes:
+        ended: Whether this step has to end: the broadcast does not run any more, or another step holds it.
+    """
+
+    def __init__(self, db: Pool, messenger: Messenger, background: BackgroundTasks, broadcast: Broadcast) -> None:
+        self.ended = False
+        self._db = db
+        self._messenger = messenger
+        self._background = background
+        self._broadcast = broadcast
+        self._watcher: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._watcher = self._background.spawn(self._watch(), "broadcast-progress")
+
+    def stop(self) -> None:
+        """Look no more."""
+        if self._watcher is not None:
+            self._watcher.cancel()
+
+    async def _watch(self) -> None:
+        loop, broadcast = asyncio.get_running_loop(), self._broadcast
+        shown_at = loop.time() if broadcast.progress_message_id is not None else -_PROGRESS_SECONDS
+        while True:
+            current = await retry_while_db_unavailable(partial(get_broadcast, self._db, broadcast.id))
+            self.ended = current is None or current.state != "running" or current.worker_id != broadcast.worker_id
+            if current is not None and not self.ended and loop.time() - shown_at >= _PROGRESS_SECONDS:
+                shown_at = loop.time()
+                await show_progress(self._messenger, current)
+            await asyncio.sleep(_POLL_SECONDS)

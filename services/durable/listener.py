@@ -1,0 +1,76 @@
+"""The one connection of this process that listens to PostgreSQL's notifications (LISTEN/NOTIFY)."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Final
+
+import asyncpg
+from loguru import logger
+
+from storage.pool import DATABASE_UNAVAILABLE, Connection, Pool
+
+OnPayload = Callable[[str], object]
+"""Called with a notification's payload; it must not block."""
+OnConnect = Callable[[], Awaitable[None]]
+"""Called after each (re)connect: what was announced while nobody listened has to be looked up."""
+
+_RECONNECT_SECONDS: Final = 1.0
+
+
+class Listener:
+    """Passes notifications on to the subscribers of their channel. A lost connection is opened again.
+
+    Args:
+        db: The pool that the connection is taken from, for as long as the listener runs.
+    """
+
+    def __init__(self, db: Pool) -> None:
+        self._db = db
+        self._subscribers: dict[str, list[OnPayload]] = {}
+        self._on_connect: list[OnConnect] = []
+
+    def subscribe(self, channel: str, on_payload: OnPayload, *, on_connect: OnConnect | None = None) -> None:
+        """Have a channel's notifications passed on. Call this before `run`.
+
+        Args:
+            channel: The channel's name in PostgreSQL.
+            on_payload: Called for each notification.
+            on_connect: Called after each connect, before any notification is passed on.
+        """
+        self._subscribers.setdefault(channel, []).append(on_payload)
+        if on_connect is not None:
+            self._on_connect.append(on_connect)
+
+    async def run(self) -> None:
+        """Listen, for ever."""
+        while True:
+            try:
+                async with self._db.acquire() as connection:
+                    await self._listen_on(connection)
+            except (*DATABASE_UNAVAILABLE, asyncpg.PostgresError) as error:
+                logger.warning("cannot listen for notifications: the database is unavailable: {}", error)
+            await asyncio.sleep(_RECONNECT_SECONDS)
+
+    async def _listen_on(self, connection: Connection) -> None:
+        lost = asyncio.Event()
+
+        def on_lost(*_: object) -> None:
+            lost.set()
+
+        def on_notification(_connection: object, _pid: int, channel: str, payload: object) -> None:
+            for on_payload in self._subscribers[channel]:
+                on_payload(str(payload))
+
+        connection.add_termination_listener(on_lost)
+        for channel in self._subscribers:
+            await connection.add_listener(channel, on_notification)
+        try:
+            for on_connect in self._on_connect:
+                await on_connect()
+            await lost.wait()
+        finally:
+            with suppress(*DATABASE_UNAVAILABLE):  # it must not hide why we are here
+                connection.remove_termination_listener(on_lost)
+                for channel in self._subscribers:
+                    await connection.remove_listener(channel, on_notification)

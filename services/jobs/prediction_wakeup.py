@@ -1,0 +1,32 @@
+"""Wakes the job that waits for a prediction, when its provider announces that the prediction has ended."""
+
+from loguru import logger
+
+from services.durable.pubsub import publish
+from services.jobs.routing import InngestUnavailable, PlanA
+from storage.jobs.jobs import get_job_by_prediction
+from storage.pool import Executor
+
+
+async def wake_job(db: Executor, plan_a: PlanA, prediction_id: str) -> bool:
+    """Wake the job that waits for a prediction, in whichever process and on whichever plan it runs.
+
+    It is only a hint: the job asks the provider itself, and without a wake-up it does so a little later.
+
+    Args:
+        db: The database.
+        plan_a: Inngest, where the run of a Plan A job waits.
+        prediction_id: The provider's id of the prediction.
+
+    Returns:
+        Whether the prediction is one of ours.
+    """
+    job = await get_job_by_prediction(db, prediction_id)
+    if job is not None and not job.ended:
+        await publish(db, prediction_id)
+        if job.plan == "A":
+            try:
+                await plan_a.send_prediction_finished(prediction_id, job)
+            except InngestUnavailable as error:
+                logger.warning("job {} was not woken for prediction {}: {}", job.id, prediction_id, error)
+    return job is not None

@@ -1,0 +1,168 @@
+"""The way to a user's chat: whatever services send goes through here, and Telegram's refusals get one meaning."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from aiogram import Bot
+from aiogram.exceptions import TelegramAPIError
+from aiogram.types import BufferedInputFile, InlineKeyboardMarkup, ReplyParameters
+from loguru import logger
+
+from services.core.edit_throttle import EditThrottle
+from services.core.errors import PermanentFailure
+from services.core.i18n import Texts
+from services.messaging.bots import Bots
+from services.messaging.telegram_errors import is_edit_unnecessary, is_user_unreachable, to_delivery_failure
+from storage.pool import Pool
+from storage.users.users import set_inactive
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Messenger:
+    """Sends to users.
+
+    Every method raises Unavailable where Telegram cannot be reached just now, and PermanentFailure where it refuses.
+
+    Attributes:
+        db: Where a user who cannot be reached any more is marked inactive.
+        bots: The bots that send.
+        texts: What is sent, in the user's language.
+        throttle: How often a progress message may be edited.
+    """
+
+    db: Pool
+    bots: Bots
+    texts: Texts
+    throttle: EditThrottle = field(default_factory=EditThrottle)
+
+    async def call(self, user_id: int, bot_name: str, send: Callable[[Bot], Awaitable[T]]) -> T | None:
+        """Make a call to Telegram on a user's behalf.
+
+        Args:
+            user_id: Whose chat it is about.
+            bot_name: The bot that makes the call.
+            send: The call.
+
+        Returns:
+            What the call gave; None where the user blocked the bot or is gone. They are inactive from then on.
+
+        Raises:
+            Failure: Telegram cannot be reached, or refuses.
+        """
+        try:
+            return await send(self.bots.get(bot_name))
+        except TelegramAPIError as error:
+            if not is_user_unreachable(error):
+                raise to_delivery_failure(error) from error
+            logger.info("user {} cannot be reached: {}", user_id, error.message)
+            await set_inactive(self.db, user_id)
+            return None
+
+    async def send_text(
+        self,
+        user_id: int,
+        bot_name: str,
+        text: str,
+        markup: InlineKeyboardMarkup | None = None,
+        *,
+        silent: bool = False,
+        reply_to: int | None = None,
+    ) -> int | None:
+        """Send a message of HTML.
+
+        Args:
+            user_id: The user, who is also the chat.
+            bot_name: The bot that sends.
+            text: HTML that fits into one message.
+            markup: Its buttons.
+            silent: Whether it makes no sound.
+            reply_to: The id of the message that it answers; it is sent even where that one is gone.
+
+        Returns:
+            The message's id; None where the user is unreachable.
+
+        Raises:
+            Failure: Telegram cannot be reached, or refuses.
+        """
+        reply = ReplyParameters(message_id=reply_to, allow_sending_without_reply=True) if reply_to else None
+        sent = await self.call(
+            user_id,
+            bot_name,
+            lambda bot: bot.send_message(
+                user_id, text, reply_markup=markup, disable_notification=silent or None, reply_parameters=reply
+            ),
+        )
+        return sent.message_id if sent is not None else None
+
+    async def send_image(
+        self,
+        user_id: int,
+        bot_name: str,
+        content: bytes,
+        filename: str,
+        *,
+        caption: str,
+        markup: InlineKeyboardMarkup | None = None,
+    ) -> int | None:
+        """Send an image as a photo, with a caption of HTML under it. Arguments and errors as of `send_text`."""
+        sent = await self.call(
+            user_id,
+            bot_name,
+            lambda bot: bot.send_photo(
+                user_id, BufferedInputFile(content, filename), caption=caption, reply_markup=markup
+            ),
+        )
+        return sent.message_id if sent is not None else None
+
+    async def send_dice(self, user_id: int, bot_name: str) -> int:
+        """Roll Telegram's die in a user's chat.
+
+        Returns:
+            What it shows, 1 to 6: Telegram chooses it, so nobody here can.
+
+        Raises:
+            Failure: Telegram cannot be reached, or refuses, or the user is unreachable.
+        """
+        sent = await self.call(user_id, bot_name, lambda bot: bot.send_dice(user_id))
+        if sent is None:
+            raise PermanentFailure("failure.unreachable")
+        if sent.dice is None:
+            raise PermanentFailure("failure.telegram", detail="a die without a value")
+        return sent.dice.value
+
+    async def edit_or_send(
+        self, user_id: int, bot_name: str, text: str, markup: InlineKeyboardMarkup | None, message_id: int | None
+    ) -> None:
+        """Turn a message into `text`; send a new one where there is none, or none that can be edited any more.
+
+        Done twice, it is the same. Arguments and errors as of `send_text`.
+        """
+        if message_id is not None and await self._try_edit(user_id, bot_name, text, markup, message_id):
+            return
+        await self.send_text(user_id, bot_name, text, markup)
+
+    async def _try_edit(
+        self, user_id: int, bot_name: str, text: str, markup: InlineKeyboardMarkup | None, message_id: int
+    ) -> bool:
+        async def edit(bot: Bot) -> bool:
+            try:
+                await bot.edit_message_text(text, chat_id=user_id, message_id=message_id, reply_markup=markup)
+            except TelegramAPIError as error:
+                if not is_edit_unnecessary(error):
+                    raise
+                return "not modified" in error.message
+            return True
+
+        edited = await self.call(user_id, bot_name, edit)
+        return edited is None or edited
+
+    async def delete_message(self, bot_name: str, chat_id: int, message_id: int) -> bool:
+        """Delete a message of ours. False where Telegram refuses, which is logged and harms nobody."""
+        try:
+            return await self.bots.get(bot_name).delete_message(chat_id, message_id)
+        except TelegramAPIError as error:
+            logger.warning("message {} in chat {} was not deleted: {}", message_id, chat_id, error.message)
+            return False
