@@ -1,19 +1,19 @@
-"""How near a broadcast comes to Telegram's limit, and what people notice of it, beside aiogram-broadcaster.
+"""How close a broadcast gets to Telegram's limit, and how it affects users, compared with aiogram-broadcaster.
 
-    python -m bench.broadcast [--people 3000] [--rival <python of a venv that has aiogram-broadcaster>]
+    python -m bench.broadcast [--users 3000] [--baseline <python of a venv with aiogram-broadcaster>]
 
-Telegram is the sandbox's stand in a process of its own. It enforces 30 messages a second in all (1000 with
-`allow_paid_broadcast`) and one a second in a chat, answers 429 with `retry_after` beyond, and takes 80 ms for each
-call. Diptych is `main.py` as it is, Inngest away, so on Plan B, with the embedded PostgreSQL. The rates are those
-of the stand's own list of calls: successful copies between the first and the last of them.
+Telegram is the sandbox in its own process. It enforces 30 messages per second in all (1000 with
+`allow_paid_broadcast`) and one per second and chat, answers 429 with `retry_after` above that, and takes 80 ms for
+each call. Diptych is `main.py` as it is, without Inngest, so on Plan B, with the embedded PostgreSQL. The rates are
+from the sandbox's list of calls: successful copies between the first and the last of them.
 
-- *broadcast*: the rate, as a share of 30 a second, and the 429s of the whole run.
-- *with people*: the same while people say `/start` four times a second; their answers count in the same 30.
-- *paid*: the rate with `allow_paid_broadcast`, as a share of 1000; the machine ends it, not the limit.
-- *aiogram-broadcaster*: the same message copied to the same people, 1/30 s between two, with 80 ms and with none.
-- */start*: from the update's arrival at the webhook until it is done, a sendMessage within it: p50 and p95.
+- *broadcast*: the rate, as a share of 30 per second, and the 429s of the whole run.
+- *with users*: the same while users send `/start` four times per second; the replies count towards the same 30.
+- *paid*: the rate with `allow_paid_broadcast`, as a share of 1000; here the machine is the limit.
+- *aiogram-broadcaster*: the same message copied to the same users, 1/30 s apart, with a latency of 80 ms and of 0.
+- */start*: from the update's arrival at the webhook until it is handled, with one sendMessage: p50 and p95.
 
-`--people` is for the first row and the paid one; the others take `--fewer`, as they only need to become steady.
+`--users` is for the first row and the paid one; the others take `--fewer`, as they only need a steady rate.
 Needs Linux.
 """
 
@@ -56,7 +56,7 @@ _SELECT_RECIPIENTS = "UPDATE users SET wants_news = id BETWEEN $1 AND $2"
 
 @dataclass(frozen=True)
 class Rate:
-    """What the stand saw: messages a second, theirs and all other answers', and how many calls it refused: 429."""
+    """What the sandbox saw: messages per second, of the broadcast and of all senders, and calls answered 429."""
 
     messages: int
     per_second: float
@@ -70,7 +70,7 @@ class Rate:
 
 class BroadcastBench:
     def __init__(self, environment: BenchEnvironment, db: Pool, session: aiohttp.ClientSession) -> None:
-        self._stage = environment
+        self._environment = environment
         self._db = db
         self._session = session
         self.message = 0
@@ -83,13 +83,15 @@ class BroadcastBench:
             return answer
 
     async def add_users(self, count: int) -> None:
-        """Their rows, and their chats at the stand; the admin's message that is copied."""
+        """Add users and their chats in the sandbox, and the admin's message that is copied."""
         await self._db.execute(_ADD_USERS, _FIRST, _FIRST + count - 1)
         await self._db.execute(_ADD_USERS, ADMIN, ADMIN)
         for user in range(_FIRST, _FIRST + count):
-            await self.call("POST", "/sim/people", {"id": user, "started": True, "bot": self._stage.diptych.id})
+            await self.call(
+                "POST", "/sim/people", {"id": user, "started": True, "bot": self._environment.diptych.id}
+            )
         sent = await self.call(
-            "POST", "/sim/message", {"user_id": ADMIN, "text": "News!", "bot": self._stage.diptych.id}
+            "POST", "/sim/message", {"user_id": ADMIN, "text": "News!", "bot": self._environment.diptych.id}
         )
         self.message = sent["message"]["message_id"]
 
@@ -98,28 +100,28 @@ class BroadcastBench:
 
     @asynccontextmanager
     async def count_messages(self) -> AsyncIterator[list[Rate]]:
-        """The rate of what is copied while the body runs, as the only item of the list."""
+        """The rate of the messages copied while the body runs, as the only item of the list."""
         since = (await self.call("GET", "/sim/outbox?limit=1"))["seq"]
         found: list[Rate] = []
         yield found
         calls = (await self.call("GET", f"/sim/outbox?since={since}&method=copyMessage&limit=20000"))["calls"]
         times = [each["time"] for each in calls if each["status"] == 200]
-        everything = (await self.call("GET", f"/sim/outbox?since={since}&limit=20000"))["calls"]
-        refused = [each for each in everything if each["status"] == 429]
+        all_calls = (await self.call("GET", f"/sim/outbox?since={since}&limit=20000"))["calls"]
+        refused = [each for each in all_calls if each["status"] == 429]
         for (method, chat), count in Counter(
             (c["method"], c["params"].get("chat_id")) for c in refused
         ).most_common(5):
             print(f"    429: {count} × {method} to {chat}")
         took = times[-1] - times[0]
-        meanwhile = [
+        counted = [
             each
-            for each in everything
+            for each in all_calls
             if each["method"].startswith(_COUNTED) and times[0] <= each["time"] <= times[-1]
         ]
-        found.append(Rate(len(times), (len(times) - 1) / took, (len(meanwhile) - 1) / took, len(refused)))
+        found.append(Rate(len(times), (len(times) - 1) / took, (len(counted) - 1) / took, len(refused)))
 
     async def start(self, count: int, *, paid: bool = False) -> UUID:
-        """Begin a broadcast to the first so many."""
+        """Start a broadcast to the first `count` users."""
         await self._db.execute(_SELECT_RECIPIENTS, _FIRST, _FIRST + count - 1)
         broadcast = await add_broadcast(self._db, uuid4(), ADMIN, "main")
         content = Content(chat_id=ADMIN, message_ids=(self.message,), kind="text", html="News!")
@@ -139,16 +141,18 @@ class BroadcastBench:
         return found[0]
 
     async def starts(self, updates: Sequence[Update]) -> list[float]:
-        """Seconds that each `/start` takes, four a second."""
+        """Send `/start` four times per second. Returns the seconds that each took."""
         headers = {"X-Telegram-Bot-Api-Secret-Token": SECRET}
         took: list[float] = []
 
         async def one(update: Update) -> None:
             body = {**update, "update_id": update["update_id"] + 10**12 + time.monotonic_ns() % 10**11}
-            began = time.monotonic()
-            async with self._session.post(self._stage.diptych.webhook, json=body, headers=headers) as response:
+            started_at = time.monotonic()
+            async with self._session.post(
+                self._environment.diptych.webhook, json=body, headers=headers
+            ) as response:
                 await response.read()
-            took.append(time.monotonic() - began)
+            took.append(time.monotonic() - started_at)
 
         async with asyncio.TaskGroup() as group:
             for update in updates:
@@ -157,10 +161,10 @@ class BroadcastBench:
         return took
 
     async def run_baseline(self, python: Path, count: int, *, interval: float, latency: float) -> tuple[Rate, int]:
-        """The package's rate, and how many people it lost."""
+        """The package's rate, and how many users it did not reach."""
         await self.limit(latency=latency)
-        given = {
-            "api": self._stage.telegram,
+        arguments = {
+            "api": self._environment.telegram,
             "token": DIPTYCH_TOKEN,
             "first": _FIRST,
             "count": count,
@@ -171,7 +175,7 @@ class BroadcastBench:
         script = str(Path(__file__).with_name("broadcast_baseline.py"))
         async with self.count_messages() as found:
             process = await asyncio.create_subprocess_exec(
-                *(str(python), script, *(f"--{name}={value}" for name, value in given.items())),
+                *(str(python), script, *(f"--{name}={value}" for name, value in arguments.items())),
                 stdout=-1,
                 preexec_fn=kill_with_parent,
             )
@@ -184,45 +188,45 @@ def format_percentiles(seconds: Sequence[float]) -> str:
     return f"p50 {statistics.median(seconds) * 1000:5.0f} ms   p95 {cuts[18] * 1000:5.0f} ms"
 
 
-async def main(people: int, fewer: int, baseline_python: Path | None) -> None:
-    print(f"{'':<34} {'sent':>6} {'a second':>8} {'limit':>6} {'429s':>6}")
+async def main(users: int, fewer: int, baseline_python: Path | None) -> None:
+    print(f"{'':<34} {'sent':>6} {'per s':>8} {'limit':>6} {'429s':>6}")
     async with open_environment() as environment, aiohttp.ClientSession(environment.telegram) as session:
         db = await create_pool(environment.dsn, size=3)
         bench = BroadcastBench(environment, db, session)
-        async with open_users(environment, _STARTS) as writers:
-            await bench.add_users(people)
-            updates = await writers.send_text(environment.diptych, "/start")
+        async with open_users(environment, _STARTS) as senders:
+            await bench.add_users(users)
+            updates = await senders.send_text(environment.diptych, "/start")
             updates = [each for each in updates if each.get("message", {}).get("text") == "/start"]
             await bench.starts(updates[:10])
             await bench.limit()
             alone = await bench.starts(updates)
-            print((await bench.broadcast(people)).line("broadcast", _PER_SECOND), flush=True)
+            print((await bench.broadcast(users)).line("broadcast", _PER_SECOND), flush=True)
             await bench.limit()
             async with bench.count_messages() as found:
                 broadcast = await bench.start(fewer)
-                beside = await bench.starts(updates)
+                during = await bench.starts(updates)
                 await bench.wait_until_done(broadcast)
-            with_answers = f"{found[0].all_per_second / _PER_SECOND:.1%} with their answers"
-            print(f"{found[0].line('broadcast with people', _PER_SECOND)}   {with_answers}", flush=True)
-            print((await bench.broadcast(people, paid=True)).line("paid broadcast", 1000), flush=True)
+            with_answers = f"{found[0].all_per_second / _PER_SECOND:.1%} with the replies"
+            print(f"{found[0].line('broadcast with users', _PER_SECOND)}   {with_answers}", flush=True)
+            print((await bench.broadcast(users, paid=True)).line("paid broadcast", 1000), flush=True)
             if baseline_python is not None:
                 for latency in (_LATENCY, 0.0):
                     name = f"aiogram-broadcaster, {latency * 1000:.0f} ms"
                     rate, lost = await bench.run_baseline(
                         baseline_python, fewer, interval=1 / _PER_SECOND, latency=latency
                     )
-                    print(f"{rate.line(name, _PER_SECOND)}   {lost} people lost", flush=True)
+                    print(f"{rate.line(name, _PER_SECOND)}   {lost} users lost", flush=True)
         await db.close()
     print(f"/start without a broadcast:  {format_percentiles(alone)}")
-    print(f"/start during a broadcast:   {format_percentiles(beside)}")
+    print(f"/start during a broadcast:   {format_percentiles(during)}")
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--people", type=int, default=3000)
+    parser.add_argument("--users", type=int, default=3000)
     parser.add_argument("--fewer", type=int, default=600)
-    parser.add_argument("--rival", type=Path)
+    parser.add_argument("--baseline", type=Path)
     arguments = parser.parse_args()
-    if arguments.fewer > arguments.people:
-        sys.exit("--fewer must not be more than --people")
-    asyncio.run(main(arguments.people, arguments.fewer, arguments.rival))
+    if arguments.fewer > arguments.users:
+        sys.exit("--fewer must not be more than --users")
+    asyncio.run(main(arguments.users, arguments.fewer, arguments.baseline))

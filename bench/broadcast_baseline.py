@@ -13,18 +13,18 @@ from aiogram_broadcaster.contents import FromChatCopyMessageContent  # type: ign
 from aiogram_broadcaster.intervals import SimpleInterval  # type: ignore[import-not-found]
 
 
-async def run(given: argparse.Namespace) -> None:
-    session = AiohttpSession(api=TelegramAPIServer.from_base(given.api))
-    async with Bot(given.token, session=session) as bot:
+async def run(options: argparse.Namespace) -> None:
+    session = AiohttpSession(api=TelegramAPIServer.from_base(options.api))
+    async with Bot(options.token, session=session) as bot:
         mailer = await Broadcaster(bot).create_mailer(
-            chats=range(given.first, given.first + given.count),
-            content=FromChatCopyMessageContent(from_chat_id=given.from_chat, message_id=given.message),
-            interval=SimpleInterval(interval=given.interval) if given.interval else None,
+            chats=range(options.first, options.first + options.count),
+            content=FromChatCopyMessageContent(from_chat_id=options.from_chat, message_id=options.message),
+            interval=SimpleInterval(interval=options.interval) if options.interval else None,
         )
-        began = time.monotonic()
+        started_at = time.monotonic()
         await mailer.start()
         chats = mailer.chats
-        result = {"seconds": time.monotonic() - began, "sent": len(chats.success), "lost": len(chats.failed)}
+        result = {"seconds": time.monotonic() - started_at, "sent": len(chats.success), "lost": len(chats.failed)}
         print(json.dumps(result))
 
 

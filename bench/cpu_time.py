@@ -25,12 +25,12 @@ def parent_of(pid: int) -> int:
 
 
 def cpu_of(pid: int) -> float:
-    """Of the process with all its threads, without its children. Raises OSError when it has ended."""
+    """CPU time of the process with all its threads, without its children. Raises OSError when it has ended."""
     return time.clock_gettime((~pid << 3) | _CPUCLOCK_SCHED)
 
 
 def cpu_of_family(pid: int) -> float:
-    """Of the process and its children, those included that have ended."""
+    """CPU time of the process and its children, including children that have ended."""
     fields = _fields(pid)
     total = cpu_of(pid) + (int(fields[_CUTIME]) + int(fields[_CSTIME])) / _TICKS
     for entry in Path("/proc").iterdir():

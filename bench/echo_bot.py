@@ -1,7 +1,7 @@
 """The bare echo bot that Diptych is measured against: aiogram and nothing else.
 
 aiogram's own webhook handler on aiohttp and uvloop; a message's text goes back with one sendMessage over HTTP.
-It answers the webhook when that is done, as Diptych does, and not before, so that no work is left over.
+It answers the webhook only when that is done, as Diptych does, so that no work is left over.
 """
 
 import argparse

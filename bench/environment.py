@@ -1,4 +1,4 @@
-"""Everything a measurement needs, each in a process of its own: the two bots, Telegram, Replicate, PostgreSQL."""
+"""Everything a measurement needs, each in its own process: the two bots, Telegram, Replicate, PostgreSQL."""
 
 import asyncio
 import os
@@ -61,7 +61,7 @@ class BenchEnvironment:
 
 @asynccontextmanager
 async def open_environment() -> AsyncIterator[BenchEnvironment]:
-    """All started, and ready for updates. Raises RuntimeError with the log of what does not start."""
+    """Start everything, until the bots are ready. Raises RuntimeError with the log of what does not start."""
     telegram, replicate, ours, bare = (f"http://127.0.0.1:{free_port()}" for _ in range(4))
     async with _database() as (dsn, postmaster), AsyncExitStack() as stack:
         folder = stack.enter_context(temporary_folder())
@@ -72,7 +72,7 @@ async def open_environment() -> AsyncIterator[BenchEnvironment]:
             return process.pid
 
         await start("telegram", f"{telegram}/sim/state", ["-m", "sandbox.telegram", "--port", _port(telegram)])
-        await start("replicate", f"{replicate}/stand", [*_REPLICATE, "--port", _port(replicate)])
+        await start("replicate", f"{replicate}/control", [*_REPLICATE, "--port", _port(replicate)])
         diptych = await start(
             "diptych",
             f"{ours}/health/live",
@@ -92,8 +92,10 @@ async def open_environment() -> AsyncIterator[BenchEnvironment]:
             WELCOME_CREDITS=str(_CREDITS),
             DATA_DIR=str(folder / "data"),
         )
-        given = {"port": _port(bare), "api": telegram, "token": ECHO_TOKEN, "secret": SECRET}
-        bare_bot = await start("echo", bare, ["-m", "bench.echo_bot", *(f"--{k}={v}" for k, v in given.items())])
+        arguments = {"port": _port(bare), "api": telegram, "token": ECHO_TOKEN, "secret": SECRET}
+        bare_bot = await start(
+            "echo", bare, ["-m", "bench.echo_bot", *(f"--{k}={v}" for k, v in arguments.items())]
+        )
         yield BenchEnvironment(
             MeasuredBot("Diptych", DIPTYCH_TOKEN, f"{ours}/telegram/main", diptych),
             MeasuredBot("bare echo", ECHO_TOKEN, f"{bare}{echo.PATH}", bare_bot),
@@ -106,7 +108,7 @@ async def open_environment() -> AsyncIterator[BenchEnvironment]:
 
 @asynccontextmanager
 async def _database() -> AsyncIterator[tuple[str, int]]:
-    """The address of a server of its own, and the server's process."""
+    """The DSN and the pid of a new PostgreSQL server."""
     server = EmbeddedPostgres(Path(gettempdir()) / f"diptych-bench-{secrets.token_hex(6)}", temporary=True)
     await server.start()
     try:

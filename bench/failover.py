@@ -1,17 +1,17 @@
-"""How long people wait when Inngest dies: Diptych against the SDK's plain `client.send`, in one run.
+"""How long users wait when Inngest dies: Diptych against the SDK's plain `client.send`, in one run.
 
     python -m bench.failover [--orders 20] [--without-sdk]
 
-Two deaths. A *closed port*: connections are refused. *Swallowed packets*: nothing answers at all, as behind a
+Two kinds of failure. A *closed port*: connections are refused. *Swallowed packets*: nothing answers at all, as behind a
 firewall that drops (a listening socket whose backlog is full does that on this machine).
 
 | column            | is                                                                                      |
 |-------------------|-----------------------------------------------------------------------------------------|
 | tap to answer     | from the tap on "Create" to the call that stops the button's spinner, at Telegram       |
-| tap to work       | from the tap to the job's begin (`jobs.started_at`) on Plan B                             |
+| tap to work       | from the tap to the job's start (`jobs.started_at`) on Plan B                             |
 
 The bot is `main.py` as a process, with Inngest healthy at first; it dies before the first order. "Following" is
-the median of the others, one after another. "Extra" is what they take longer than with Inngest healthy.
+the median of the others, one after another. "Extra" is how much longer they take than with Inngest healthy.
 
 The plain SDK is what a handler would do without a breaker: `await client.send(...)`, and work inline when that
 raises. It is measured in this process, at the same dead address. Swallowed packets cost it over two minutes.
@@ -43,7 +43,7 @@ _BACKLOG = 8
 
 @dataclass(frozen=True)
 class OrderTimes:
-    """Seconds from a tap to its answer, and to the begin of the work."""
+    """Seconds from a tap to its answer, and to the start of the work."""
 
     answer: float
     work: float
@@ -73,7 +73,7 @@ async def open_environment() -> AsyncIterator[Environment]:
 
 @contextmanager
 def dropping_packets(port: int) -> Iterator[None]:
-    """A port where connections are neither taken nor refused: the kernel drops what exceeds the backlog."""
+    """A port where connections are neither accepted nor refused: the kernel drops what exceeds the backlog."""
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(("127.0.0.1", port))
@@ -97,7 +97,7 @@ OUTAGES = {"closed port": closed, "swallowed packets": dropping_packets}
 
 
 async def order(environment: Environment, user: SandboxUser) -> OrderTimes:
-    """Tap "Create" on a card that is open, and see what happens when."""
+    """Tap "Create" on an open card, and measure the answer and the start of the work."""
     tapped = time.time()
     tap = await user.tap(_CREATE)
 
@@ -106,29 +106,29 @@ async def order(environment: Environment, user: SandboxUser) -> OrderTimes:
         mine = [call["time"] for call in calls if call["params"]["callback_query_id"] in tap["callback_query_ids"]]
         return mine[0] if mine else None
 
-    async def begun() -> float | None:
+    async def started() -> float | None:
         query = "SELECT extract(epoch FROM started_at)::float8 FROM jobs WHERE user_id = $1"
         at: float | None = await environment.db.fetchval(query, user.id)
         return at
 
-    return OrderTimes(await wait_until(answered) - tapped, await wait_until(begun) - tapped)
+    return OrderTimes(await wait_until(answered) - tapped, await wait_until(started) - tapped)
 
 
 async def orders(environment: Environment, first: int, count: int) -> list[OrderTimes]:
-    people = [environment.user(first + number) for number in range(count)]
-    for user in people:
+    users = [environment.user(first + number) for number in range(count)]
+    for user in users:
         await user.open_card_by_prompt()
-    return [await order(environment, person) for person in people]
+    return [await order(environment, user) for user in users]
 
 
 async def plain_send(url: str) -> float:
-    """Seconds until the SDK's own send gives up, which is when its caller may begin to work inline."""
+    """Seconds until the SDK's own send gives up, which is when its caller can start to work inline."""
     client = inngest.Inngest(app_id="plain", event_api_base_url=url, api_base_url=url, is_production=False)
-    begun = time.monotonic()
+    started_at = time.monotonic()
     try:
         await client.send(inngest.Event(name="bench/order", data={}))
-    except Exception:  # noqa: BLE001 - whatever it raises is where the fallback begins
-        return time.monotonic() - begun
+    except Exception:  # noqa: BLE001 - the fallback starts with whatever it raises
+        return time.monotonic() - started_at
     raise RuntimeError("Inngest was not dead")
 
 
@@ -145,22 +145,22 @@ def print_result(name: str, waits: list[OrderTimes], healthy: list[OrderTimes], 
 
 
 async def run(count: int, with_sdk: bool) -> bool:
-    """Print the table; whether the promises are kept."""
+    """Print the table. Returns whether the promises are kept."""
     kept = True
     print("| Inngest | first: tap to answer | to work | following: tap to answer | extra | to work | plain send |")
     print("|---|---|---|---|---|---|---|")
-    for number, (name, death) in enumerate(OUTAGES.items()):
+    for number, (name, failure) in enumerate(OUTAGES.items()):
         async with open_environment() as environment:
             await environment.start_bot(PLAN_B_SLOTS="64")
             first = _FIRST_USER + number * 1000
             healthy = await orders(environment, first, count)
-            people = [environment.user(first + 500 + each) for each in range(count + 1)]
-            for user in people:
+            users = [environment.user(first + 500 + each) for each in range(count + 1)]
+            for user in users:
                 await user.open_card_by_prompt()
             url, port = environment.inngest.url, environment.inngest.port
             await environment.inngest.close_ports()
-            with death(port):
-                waits = [await order(environment, person) for person in people]
+            with failure(port):
+                waits = [await order(environment, user) for user in users]
                 plain = await plain_send(url) if with_sdk else None
             if number == 0:
                 print_result("healthy", [healthy[0], *healthy], healthy, None)
@@ -173,9 +173,11 @@ async def run(count: int, with_sdk: bool) -> bool:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.failover", description=__doc__.splitlines()[0])
     parser.add_argument("--orders", type=int, default=20)
-    parser.add_argument("--without-sdk", action="store_true", help="spares the two minutes of swallowed packets")
-    given = parser.parse_args()
-    return 0 if asyncio.run(run(given.orders, not given.without_sdk)) else 1
+    parser.add_argument(
+        "--without-sdk", action="store_true", help="skip the two minutes that swallowed packets take"
+    )
+    options = parser.parse_args()
+    return 0 if asyncio.run(run(options.orders, not options.without_sdk)) else 1
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Calls a server as Inngest does, over connections that stay open, at next to no cost of its own.
+"""Call a server as Inngest does, over connections that stay open, at almost no cost.
 
-An HTTP client would take more CPU than the servers it measures, so this one writes ready bytes and reads no more
-of an answer than its status and length.
+An HTTP client would take more CPU than the servers it measures, so this one writes prepared bytes and reads only
+the status and the length of a response.
 """
 
 import asyncio
@@ -12,11 +12,11 @@ _END: Final = b"\r\n\r\n"
 
 
 class UnexpectedResponse(RuntimeError):
-    """A server answered something else than the step's result."""
+    """A server responded with something other than the step's result."""
 
 
 class Connection(asyncio.Protocol):
-    """One connection: sends the request, and again when it is answered, until the time is over."""
+    """One connection: sends the request, and again after each response, until the time is over."""
 
     def __init__(self, request: bytes, expected: bytes, ends: float) -> None:
         self._request, self._expected, self._ends = request, expected, ends
@@ -46,7 +46,7 @@ class Connection(asyncio.Protocol):
             self._end(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._end(exc or UnexpectedResponse("the server hung up"))
+        self._end(exc or UnexpectedResponse("the server closed the connection"))
 
     def _end(self, error: Exception | None) -> None:
         if self.over.done():
@@ -65,7 +65,7 @@ def _length_of(head: bytes) -> int:
 
 
 async def call_repeatedly(port: int, request: bytes, expected: bytes, seconds: float, connections: int) -> int:
-    """Call as often as the server answers. Gives how many calls; raises WrongAnswer or OSError."""
+    """Call as often as the server responds. Returns how many calls; raises UnexpectedResponse or OSError."""
     loop, ends = asyncio.get_running_loop(), time.monotonic() + seconds
     made = [
         (await loop.create_connection(lambda: Connection(request, expected, ends), "127.0.0.1", port))[1]

@@ -1,21 +1,21 @@
-"""How soon Telegram's question before a payment is answered, with the house on fire.
+"""How soon a pre-checkout query is answered, under load and during failures.
 
     python -m bench.precheckout [--jobs 500] [--payments 60]
 
 Telegram waits 10 s for the answer; we promise 1 s. Measured is the time from the query to the answer at Telegram,
-which is the sandbox's stand. Each query is for an invoice of its own, is paid when it was agreed to, and the
-payment is credited and followed up as any other.
+which is the sandbox. Each query is for its own invoice, is paid after the bot has agreed, and the payment is
+credited and followed up like any other.
 
 | row              | is                                                                                      |
 |------------------|-----------------------------------------------------------------------------------------|
-| idle             | nothing else to do, Inngest well                                                        |
-| loaded           | so many jobs running on Plan B, a broadcast going out, Inngest dead                     |
-| a slow update    | as loaded; and the bot is busy for 15 s with another person's update                     |
-| a 429            | as loaded; and Telegram has asked the bot to wait 15 s, for a message to another person |
+| idle             | nothing else to do, Inngest healthy                                                     |
+| loaded           | `--jobs` jobs running on Plan B, a broadcast being sent, Inngest dead                   |
+| a slow update    | as loaded; and the bot is busy for 15 s with another user's update                       |
+| a 429            | as loaded; and Telegram has asked the bot to wait 15 s, for a message to another user   |
 
-The bot is `main.py` as a process, with the embedded PostgreSQL, once by webhook and once by polling. The stands of
-Telegram and of Replicate share this process and the machine with the measurement, so the times are upper bounds.
-The broadcast is the bot's own, to as many people as it takes; the stand answers as far from us as Telegram is.
+The bot is `main.py` as a process, with the embedded PostgreSQL, once by webhook and once by polling. Telegram and
+Replicate (the sandbox and a fake) share this process and the machine with the measurement, so the times are upper
+bounds. The broadcast is the bot's own, to as many users as needed; the sandbox answers as slowly as Telegram does.
 """
 
 import argparse
@@ -36,7 +36,8 @@ from services.billing.payments import Payments
 from services.broadcast import control
 from services.broadcast.content import Content
 from services.core.i18n import Texts
-from services.messaging.app_context import AppContext
+from services.messaging.bots import Bots
+from services.messaging.stars import StarsApi
 from storage.messaging.broadcasts import add_broadcast, set_content
 from storage.pool import Pool
 from tests.support.environments.environment import BOT_TOKEN, Environment, SandboxUser, wait_until
@@ -50,10 +51,10 @@ _STARS = 50
 _MAX_SECONDS = 1.0
 _SLOW_SECONDS = 15
 _LATENCY = 0.04
-"""Seconds that each call takes at the stand."""
+"""Seconds that each call to the sandbox takes."""
 _BETWEEN = 0.1
 _TELEGRAM_LIMITS = {"per_second": 30.0, "per_chat": 1.0}
-"""Messages a second, in all and in a chat: https://core.telegram.org/bots/faq#my-bot-is-hitting-limits"""
+"""Messages per second, in all and in a chat: https://core.telegram.org/bots/faq#my-bot-is-hitting-limits"""
 _ADD_READERS = """
 INSERT INTO users (id, bot_name, language) SELECT id, 'main', 'en' FROM generate_series($1::bigint, $2) AS id"""
 _RUNNING = "SELECT count(*) FROM jobs WHERE state = 'running' AND NOT internal AND claimable_at > now()"
@@ -67,13 +68,13 @@ _FAULTS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Row:
-    """Seconds that each answer took, and what ran meanwhile."""
+    """Seconds that each answer took, and what was running meanwhile."""
 
     name: str
     answers: Sequence[float]
     running: int
     broadcast: float
-    """Messages of the broadcast a second."""
+    """Messages of the broadcast per second."""
     refused: int
     """How often Telegram answered 429."""
 
@@ -85,25 +86,25 @@ class Row:
 
 
 class PreCheckoutBench:
-    """The stage with its people; `pay` is one question before a payment."""
+    """The environment with its users; `pay` is one pre-checkout query."""
 
     def __init__(self, environment: Environment, bot: Bot) -> None:
-        self.stage = environment
+        self.environment = environment
         self._bot = bot
         self._other_users = _OTHER_USER
-        self._payments = Payments(AppContext(environment.db, {"main": bot}, Texts(), None))  # type: ignore[arg-type]
+        self._payments = Payments(environment.db, StarsApi(Bots({"main": bot})), Texts(), {"main": bot.token})
 
     @property
     def db(self) -> Pool:
-        return self.stage.db
+        return self.environment.db
 
     async def add_user(self, user_id: int) -> None:
         await add_user(self.db, user_id, credits=1000)
-        await self.stage.telegram.call("POST", "/sim/people", {"id": user_id, "started": True})
+        await self.environment.telegram.call("POST", "/sim/people", {"id": user_id, "started": True})
 
     async def limit(self, **limits: float) -> None:
-        """What the stand allows: nothing given, everything."""
-        await self.stage.telegram.call("POST", "/sim/limits", {**limits, "latency": _LATENCY})
+        """Set the sandbox's limits; without arguments there are none."""
+        await self.environment.telegram.call("POST", "/sim/limits", {**limits, "latency": _LATENCY})
 
     async def invoice(self, user_id: int) -> None:
         await self._payments.send_invoice(
@@ -111,13 +112,13 @@ class PreCheckoutBench:
         )
 
     async def pay(self, user_id: int) -> float:
-        """Seconds until the bot has agreed; longer than Telegram waits where it never did."""
-        began = time.monotonic()
-        await self.stage.telegram.call("POST", "/sim/pay", {"user_id": user_id, "seconds": 60})
-        return time.monotonic() - began
+        """Seconds until the bot has agreed; longer than Telegram waits if it never does."""
+        started_at = time.monotonic()
+        await self.environment.telegram.call("POST", "/sim/pay", {"user_id": user_id, "seconds": 60})
+        return time.monotonic() - started_at
 
     async def measure(self, name: str, count: int, fault: dict[str, Any] | None = None) -> Row:
-        """With a fault that hits the bot's answer to another person, just before the first payment."""
+        """Measure `count` payments; `fault` hits the bot's answer to another user just before the first of them."""
         buyers = [_FIRST_BUYER + number % _BUYERS for number in range(count)]
         await self.limit()
         for buyer in buyers:
@@ -126,24 +127,24 @@ class PreCheckoutBench:
         if fault is not None:
             self._other_users += 1  # another one each time: an earlier one may still wait for an answer
             await self.add_user(self._other_users)
-            await self.stage.telegram.add_fault(method="sendMessage", chat_id=self._other_users, **fault)
-            await SandboxUser(self.stage.telegram, self._other_users).send_text("/help")
+            await self.environment.telegram.add_fault(method="sendMessage", chat_id=self._other_users, **fault)
+            await SandboxUser(self.environment.telegram, self._other_users).send_text("/help")
             await asyncio.sleep(_BETWEEN)
-        sent, began = await self._broadcast_sent(), time.monotonic()
+        sent, started_at = await self._broadcast_sent(), time.monotonic()
         answers = []
         for buyer in buyers:
             answers.append(await self.pay(buyer))
             await asyncio.sleep(_BETWEEN)
-        rate = (await self._broadcast_sent() - sent) / (time.monotonic() - began)
+        rate = (await self._broadcast_sent() - sent) / (time.monotonic() - started_at)
         row = Row(name, answers, await self.db.fetchval(_RUNNING), rate, await self._refused())
         print(row, flush=True)
         return row
 
     async def load(self, jobs: int) -> None:
-        """Inngest dies, jobs run and do not end, a broadcast goes out."""
+        """Stop Inngest, run jobs that do not end, and send a broadcast."""
         await self.limit()
-        await self.stage.inngest.close_ports()
-        self.stage.replicate.behaviour.seconds = 3600
+        await self.environment.inngest.close_ports()
+        self.environment.replicate.behaviour.seconds = 3600
         for number in range(-(-jobs // _JOBS_EACH)):
             await self.add_user(_WORKER + number)
         for number in range(jobs):
@@ -152,34 +153,34 @@ class PreCheckoutBench:
         await wait_until(lambda: self.db.fetchval(running, jobs), seconds=300, what=f"{jobs} jobs run")
         await self.limit(**_TELEGRAM_LIMITS)
         await self._broadcast()
-        await wait_until(self._broadcast_sent, seconds=60, what="the broadcast goes out")
+        await wait_until(self._broadcast_sent, seconds=60, what="the broadcast is being sent")
 
     async def _order(self, user_id: int) -> None:
         path = f"/bot{BOT_TOKEN}/sendMessage"
-        shown = await self.stage.telegram.call("POST", path, {"chat_id": user_id, "text": "…"})
-        await add_job(self.db, user_id, price=1, progress_message_id=shown["result"]["message_id"])
+        message = await self.environment.telegram.call("POST", path, {"chat_id": user_id, "text": "…"})
+        await add_job(self.db, user_id, price=1, progress_message_id=message["result"]["message_id"])
 
     async def _broadcast(self) -> None:
         await self.add_user(_ADMIN)
         await self.db.execute(_ADD_READERS, _READER, _READER + _READERS - 1)
-        world = self.stage.telegram._server.state
+        state = self.environment.telegram._server.state
         for reader in range(_READER, _READER + _READERS):  # one call each would take longer than the measurement
-            world.get_or_create_chat(self._bot.id, reader).started = True
-        said = await SandboxUser(self.stage.telegram, _ADMIN).send_text("News!")
-        content = Content(chat_id=_ADMIN, message_ids=(said["message"]["message_id"],), kind="text", html="News!")
+            state.get_or_create_chat(self._bot.id, reader).started = True
+        sent = await SandboxUser(self.environment.telegram, _ADMIN).send_text("News!")
+        content = Content(chat_id=_ADMIN, message_ids=(sent["message"]["message_id"],), kind="text", html="News!")
         broadcast = await add_broadcast(self.db, uuid4(), _ADMIN, "main")
         await set_content(self.db, broadcast.id, {"*": content.model_dump(mode="json")})
         await control.start(self.db, broadcast, "en")
 
     async def _refused(self) -> int:
-        return int((await self.stage.telegram.call("GET", "/sim/state"))["limits"]["refused"])
+        return int((await self.environment.telegram.call("GET", "/sim/state"))["limits"]["refused"])
 
     async def _broadcast_sent(self) -> int:
         return int(await self.db.fetchval(_SENT))
 
 
 async def run(transport: str, jobs: int, payments: int) -> list[Row]:
-    """All rows by one transport."""
+    """Measure all rows with one transport."""
     async with open_environment() as environment:
         bot = create_bots({"main": BOT_TOKEN}, environment.telegram.url)["main"]
         bench = PreCheckoutBench(environment, bot)
@@ -190,7 +191,7 @@ async def run(transport: str, jobs: int, payments: int) -> list[Row]:
                 JOBS_PER_PERSON=str(_JOBS_EACH),
                 JOB_LEASE_SECONDS="15",
             )
-            for calling in environment._webhook_tasks:  # no prediction ends, and looking at them all costs CPU
+            for calling in environment._webhook_tasks:  # no prediction ends, and checking them all costs CPU
                 calling.cancel()
             for buyer in range(_FIRST_BUYER, _FIRST_BUYER + _BUYERS):
                 await bench.add_user(buyer)
@@ -208,7 +209,7 @@ async def run(transport: str, jobs: int, payments: int) -> list[Row]:
 
 
 async def run_all(transports: Sequence[str], jobs: int, payments: int) -> bool:
-    """Print the table; whether each answer came in time."""
+    """Print the table. Returns whether each answer came in time."""
     print("| | pre-checkouts | p50 | p95 | max | jobs running | broadcast, messages/s | 429s |")
     print("|---|---|---|---|---|---|---|---|", flush=True)
     rows = [row for transport in transports for row in await run(transport, jobs, payments)]
@@ -219,9 +220,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.precheckout", description=__doc__.splitlines()[0])
     parser.add_argument("--jobs", type=int, default=500)
     parser.add_argument("--payments", type=int, default=60)
-    parser.add_argument("--transport", choices=_TRANSPORTS, action="append", help="both where none is given")
-    given = parser.parse_args()
-    kept = asyncio.run(run_all(given.transport or _TRANSPORTS, given.jobs, given.payments))
+    parser.add_argument("--transport", choices=_TRANSPORTS, action="append", help="both by default")
+    options = parser.parse_args()
+    kept = asyncio.run(run_all(options.transport or _TRANSPORTS, options.jobs, options.payments))
     print("Each was answered within 1 s." if kept else "Some took longer than the 1 s we promise.")
     return 0 if kept else 1
 

@@ -2,17 +2,17 @@
 
     python -m bench.serve [--seconds 10] [--connections 16] [--signed]
 
-A call is one POST of Inngest that runs the one step of a function and answers 206 with its result: read the
-request, validate it, run the step, answer. All of the SDK's own work is in it, on both sides, and with
-``--signed`` its check of the signature and its signing too.
+A call is one POST of Inngest that runs the one step of a function and responds 206 with its result: read the
+request, validate it, run the step, respond. It includes all of the SDK's own work, on both sides, and with
+``--signed`` also checking and making signatures.
 
-Each server is a process of its own on one core, this process calls from another; a machine of one core has them
-share it. They take turns: aiohttp, FastAPI, FastAPI, aiohttp, …, one warmed up and measured while the other
-rests, so that what else the machine does falls on both.
+Each server is its own process on one core, and this process calls from another; on a machine with one core they
+share it. They take turns: aiohttp, FastAPI, FastAPI, aiohttp, …, one is warmed up and measured while the other
+rests, so that other work on the machine affects both.
 
-How to read it. ``calls/s`` is what one process answers when it is always asked; ``CPU ms`` the user and system
-time of its process, a call. Medians over the rounds, the least and the greatest in brackets; ``ratio`` is that of
-the medians of the rounds' own ratios, ours to theirs. Needs Linux, and fastapi, uvicorn and httptools.
+How to read it. ``calls/s`` is what one process handles under constant load; ``CPU ms`` is the user and system
+time of its process per call. Both are medians over the rounds, with the smallest and the largest in brackets;
+``ratio`` is the median of the rounds' ratios, ours to theirs. Needs Linux, and fastapi, uvicorn and httptools.
 """
 
 import argparse
@@ -67,7 +67,7 @@ class Measurement:
 
     @property
     def ms(self) -> float:
-        """CPU of the server's process a call, in milliseconds."""
+        """CPU of the server's process per call, in milliseconds."""
         return self.cpu / self.calls * 1000
 
 
@@ -75,7 +75,7 @@ Rounds = dict[str, list[Measurement]]
 
 
 def request_of(port: int, signing_key: str) -> bytes:
-    """The bytes of a call as Inngest's executor makes it, for a run's first step."""
+    """The bytes of a call as Inngest's executor sends it, for a run's first step."""
     order = {"service": "text_to_image", "price": 4, "sizes": ["1:1", "16:9"], "prompt": "a lighthouse in a storm"}
     data = {"name": "Ada", "user_id": 5001, "order": order}
     event = {"data": data, "id": "01M80F4H06TKZTYTH7NXV2CESD", "name": "bench/one-step", "ts": 1795312206342}
@@ -115,11 +115,11 @@ def request_of(port: int, signing_key: str) -> bytes:
 
 @contextmanager
 def running(name: str, core: int, signing_key: str) -> Iterator[Server]:
-    """The server, started; killed in the end."""
+    """Run the server; kill it at the end."""
     port = free_port()
-    given = ["--port", str(port), "--core", str(core), "--signing-key", signing_key]
+    options = ["--port", str(port), "--core", str(core), "--signing-key", signing_key]
     environment = {"PYTHONPATH": str(ROOT), "PATH": os.defpath}
-    command = [sys.executable, "-m", "bench.serve_targets", name, *given]
+    command = [sys.executable, "-m", "bench.serve_targets", name, *options]
     process = subprocess.Popen(
         command,
         cwd=ROOT,
@@ -152,9 +152,9 @@ async def _answers(port: int) -> bool:
 
 
 async def measure(server: Server, request: bytes, connections: int, seconds: float) -> Measurement:
-    cpu, began = cpu_of(server.process.pid), time.monotonic()
+    cpu, started_at = cpu_of(server.process.pid), time.monotonic()
     calls = await call_repeatedly(server.port, request, _EXPECTED, seconds, connections)
-    took = time.monotonic() - began
+    took = time.monotonic() - started_at
     return Measurement(calls, took, cpu_of(server.process.pid) - cpu)
 
 
@@ -174,15 +174,15 @@ async def run(seconds: float, connections: int, signing_key: str) -> Rounds:
         while time.monotonic() < ends or len(rounds[OURS]) < _MIN_ROUNDS:
             turn = (ours, theirs) if len(rounds[OURS]) % 2 == 0 else (theirs, ours)
             for server in turn:
-                slot = await measure(server, requests[server.name], connections, _MEASURE_SECONDS)
-                rounds[server.name].append(slot)
+                sample = await measure(server, requests[server.name], connections, _MEASURE_SECONDS)
+                rounds[server.name].append(sample)
     return rounds
 
 
 def report(rounds: Rounds) -> str:
     lines = [f"{'':<8} {'calls/s':>8} {'':<16} {'CPU ms':>7}"]
-    for name, slots in rounds.items():
-        rates, costs = [slot.rate for slot in slots], [slot.ms for slot in slots]
+    for name, samples in rounds.items():
+        rates, costs = [sample.rate for sample in samples], [sample.ms for sample in samples]
         lines.append(
             f"{name:<8} {statistics.median(rates):>8.0f} {_range(rates, 0):<16} "
             f"{statistics.median(costs):>7.3f} {_range(costs, 3)}"
@@ -195,7 +195,7 @@ def report(rounds: Rounds) -> str:
         f"{statistics.median(cheaper):>7.2f} {_range(cheaper, 2)}"
     )
     verdict = "reached" if statistics.median(faster) >= 1 and statistics.median(cheaper) <= 1 else "missed"
-    calls = sum(slot.calls for slots in rounds.values() for slot in slots)
+    calls = sum(sample.calls for samples in rounds.values() for sample in samples)
     return "\n".join([*lines, "", f"{len(pairs)} rounds, {calls} calls; at least equal: {verdict}"])
 
 
@@ -205,8 +205,8 @@ def _range(values: Sequence[float], digits: int) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.serve", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=10, help="begin new rounds for so long")
-    parser.add_argument("--connections", type=int, default=16, help="how many calls are under way at once")
+    parser.add_argument("--seconds", type=float, default=10, help="start new rounds for this long")
+    parser.add_argument("--connections", type=int, default=16, help="how many calls are in flight at once")
     parser.add_argument("--signed", action="store_true", help="in production mode, with signatures")
     options = parser.parse_args()
     rounds = uvloop.run(run(options.seconds, options.connections, _SIGNING_KEY if options.signed else ""))

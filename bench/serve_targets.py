@@ -1,6 +1,6 @@
-"""The two servers of ``bench.serve``, each run in a process of its own: ours on aiohttp, the SDK's on FastAPI.
+"""The two servers of ``bench.serve``, each run in its own process: ours on aiohttp, the SDK's on FastAPI.
 
-Both are given the fastest loop and parser there are for them: uvloop for both, httptools for uvicorn, and
+Both get the fastest loop and parser available to them: uvloop for both, httptools for uvicorn, and
 aiohttp's own C parser. Neither writes an access log.
 """
 

@@ -1,4 +1,4 @@
-"""The load: updates posted straight to a bot's webhook, so many at once and no more."""
+"""The load: updates posted directly to a bot's webhook, with a limit on how many at once."""
 
 import asyncio
 import itertools
@@ -16,7 +16,7 @@ Update = dict[str, Any]
 _CONCURRENCY = 16
 _HEADERS = {"Content-Type": "application/json", "X-Telegram-Bot-Api-Secret-Token": SECRET}
 _ids = itertools.count(10**12)
-"""Far above the stand's own, so that no update is taken for one that came before."""
+"""Far above the sandbox's own ids, so that no update is taken for an earlier one."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Measurement:
 
     @property
     def ms(self) -> float:
-        """CPU of the bot's process an update, in milliseconds."""
+        """CPU of the bot's process per update, in milliseconds."""
         return self.cpu / self.updates * 1000
 
     @property
@@ -51,7 +51,7 @@ class Measurement:
 
 
 async def post_all(bot: MeasuredBot, updates: Iterable[Update]) -> int:
-    """Post all, and give how many. Raises RuntimeError when the bot answers anything but 200."""
+    """Post all, and return how many. Raises RuntimeError when the bot answers anything but 200."""
     bodies = (json.dumps({**update, "update_id": next(_ids)}).encode() for update in updates)
     done = 0
 
@@ -72,8 +72,8 @@ async def post_all(bot: MeasuredBot, updates: Iterable[Update]) -> int:
 
 
 async def measure(environment: BenchEnvironment, bot: MeasuredBot, updates: Iterable[Update]) -> Measurement:
-    """The CPU is read when all answers are there: both bots answer an update when its work is done."""
-    postgres, cpu, began = environment.cpu_of_postgres(), bot.cpu(), time.monotonic()
+    """Read the CPU once all responses have arrived: both bots respond to an update when its work is done."""
+    postgres, cpu, started_at = environment.cpu_of_postgres(), bot.cpu(), time.monotonic()
     done = await post_all(bot, updates)
-    took = time.monotonic() - began
+    took = time.monotonic() - started_at
     return Measurement(done, took, bot.cpu() - cpu, environment.cpu_of_postgres() - postgres)

@@ -1,33 +1,33 @@
-"""What an update costs, all the way: Diptych against a bare aiogram echo bot, on the same stand in the same run.
+"""What an update costs end to end: Diptych against a bare aiogram echo bot, on the same sandbox in the same run.
 
-    python -m bench.updates [--seconds 30] [--people 200]
+    python -m bench.updates [--seconds 30] [--users 200]
 
 Measured is the whole path of an update: HTTP in at the webhook, the work, the calls to the Bot API over HTTP,
-and the webhook's answer. Both bots answer when the work is done. They take turns: echo, Diptych, echo, Diptych, …
+and the webhook's answer. Both bots respond when the work is done. They take turns: echo, Diptych, echo, Diptych, …
 
 | row       | an update is                                | what it makes the bot do                             |
 |-----------|---------------------------------------------|------------------------------------------------------|
 | bare echo | `/start`, to aiogram's SimpleRequestHandler | one sendMessage with the same text                   |
-| /start    | `/start` of a known person                  | once-only, throttle, state, balance; a greeting and  |
+| /start    | `/start` of a known user                    | once-only, throttle, state, balance; a greeting and  |
 |           |                                             | the menu in one sendMessage                          |
 | menu      | a tap on "Menu"                             | the same, answerCallbackQuery, editMessageText       |
 | order     | a tap on "Create", until it is accepted     | check, price, job and hold in one transaction,       |
 |           |                                             | answerCallbackQuery, editMessageText                 |
 
-An order counts its acceptance alone. Plan B's one slot is taken by a picture that Replicate never finishes, so
-that no measured order is worked on: each is committed, gets its place in the queue, and the person is told. The
+For an order, only its acceptance counts. Plan B's one slot is taken by an image that Replicate never finishes, so
+that no measured order is worked on: each is committed, gets its place in the queue, and the user is notified. The
 updates before it (service, prompt) are not counted.
 
-Diptych is `main.py` as it is (uvloop, default log level, Inngest away, so Plan B) with the embedded PostgreSQL,
-which does not fsync. The echo runs on uvloop too. Telegram is the sandbox's stand, Replicate the tests', each in
-a process of its own. Updates are posted straight to the webhooks by this process: real ones, made by the stand
-before the clock starts, of different people, 16 at once, the next when one is answered.
+Diptych is `main.py` as it is (uvloop, default log level, no Inngest, so Plan B) with the embedded PostgreSQL,
+which does not fsync. The echo bot runs on uvloop too. Telegram is the sandbox, Replicate the tests' fake, each in
+its own process. This process posts the updates directly to the webhooks: real ones, made by the sandbox before the
+measurement starts, of different users, 16 at once, the next when one has its response.
 
-How to read it. `CPU ms` is the user and system time of the bot's process alone, an update, and the figure that
-matters: it does not change much with what else the machine does. `PostgreSQL ms` is the database server's, which
-the echo has none of. `updates/s` is what came through with everything on the same cores, stand and load included:
-a lower bound. `× echo` is the ratio of CPU within a round. All are medians over the rounds; the brackets hold the
-least and the greatest ratio. Needs Linux.
+How to read it. `CPU ms` is the user and system time of the bot's process alone, per update. It is the figure that
+matters, as it depends little on other work on the machine. `PostgreSQL ms` is the database server's; the echo bot
+has none. `updates/s` was measured with everything on the same cores, sandbox and load included: a lower bound.
+`× echo` is the ratio of CPU within a round. All are medians over the rounds; the brackets hold the smallest and the
+largest ratio. Needs Linux.
 """
 
 import argparse
@@ -46,7 +46,7 @@ from bench.update_load import Measurement, Update, measure, post_all
 from bench.users import BenchUsers, open_users
 
 _STARTS_EACH = 5
-"""How often each person says /start in a round: few enough never to be throttled."""
+"""How often each user sends /start in a round: few enough never to be throttled."""
 _MIN_ROUNDS = 3
 _TARGET = 2.0
 
@@ -55,22 +55,22 @@ Rounds = dict[str, list[Measurement]]
 
 class UpdateBench:
     def __init__(
-        self, environment: BenchEnvironment, people: BenchUsers, db: "asyncpg.Connection[asyncpg.Record]"
+        self, environment: BenchEnvironment, users: BenchUsers, db: "asyncpg.Connection[asyncpg.Record]"
     ) -> None:
-        self._stage = environment
-        self._people = people
+        self._environment = environment
+        self._users = users
         self._db = db
         self._starts: dict[str, list[Update]] = {}
         self.rounds: Rounds = {}
 
     async def warm_up(self) -> None:
-        """Everybody becomes known, every path has been gone once, and the one slot of Plan B is taken."""
-        environment, people = self._stage, self._people
+        """Register all users, run every path once, and take the one slot of Plan B."""
+        environment, users = self._environment, self._users
         for bot in (environment.echo_bot, environment.diptych):
-            self._starts[bot.name] = await people.send_text(bot, "/start")
+            self._starts[bot.name] = await users.send_text(bot, "/start")
             await post_all(bot, self._starts[bot.name])
-        knobs = {"outcome": "never"}
-        async with aiohttp.request("POST", f"{environment.replicate}/stand", json=knobs) as response:
+        behaviour = {"outcome": "never"}
+        async with aiohttp.request("POST", f"{environment.replicate}/control", json=behaviour) as response:
             response.raise_for_status()
         await post_all(environment.diptych, await self._menu_taps())
         confirmations = await self._confirmations()
@@ -80,7 +80,7 @@ class UpdateBench:
         await self._cancel_waiting()
 
     async def round(self) -> None:
-        environment, starts = self._stage, self._starts
+        environment, starts = self._environment, self._starts
         turns = []
         for _ in range(_STARTS_EACH):
             bare = await self._measure("bare echo", starts[environment.echo_bot.name])
@@ -91,33 +91,33 @@ class UpdateBench:
         if (new := await self._jobs() - accepted) != len(confirmations):
             raise RuntimeError(f"{len(confirmations)} orders were confirmed and {new} accepted")
         await self._cancel_waiting()
-        echo, start = (reduce(add, slots) for slots in zip(*turns, strict=True))
-        for name, slot in (("bare echo", echo), ("/start", start), ("menu", menu), ("order", order)):
-            self.rounds.setdefault(name, []).append(slot)
+        echo, start = (reduce(add, samples) for samples in zip(*turns, strict=True))
+        for name, sample in (("bare echo", echo), ("/start", start), ("menu", menu), ("order", order)):
+            self.rounds.setdefault(name, []).append(sample)
 
     async def _measure(self, name: str, updates: list[Update]) -> Measurement:
-        """Measure, and see that the bot did what it should have done: a bot that is throttling looks fast."""
-        bot = self._stage.echo_bot if name == "bare echo" else self._stage.diptych
-        calls = await self._people.calls()
-        slot = await measure(self._stage, bot, updates)
-        made = await self._people.calls() - calls
-        wanted = slot.updates * (2 if name in ("menu", "order") else 1)
-        if made < wanted or (refused := await self._people.refusals(calls)):
-            raise RuntimeError(f"{name}: {slot.updates} updates, {made} calls, refused: {refused[:3]}")
-        return slot
+        """Measure, and check that the bot did all its work: a bot that throttles looks fast."""
+        bot = self._environment.echo_bot if name == "bare echo" else self._environment.diptych
+        calls = await self._users.calls()
+        sample = await measure(self._environment, bot, updates)
+        made = await self._users.calls() - calls
+        wanted = sample.updates * (2 if name in ("menu", "order") else 1)
+        if made < wanted or (refused := await self._users.refusals(calls)):
+            raise RuntimeError(f"{name}: {sample.updates} updates, {made} calls, refused: {refused[:3]}")
+        return sample
 
     async def _menu_taps(self) -> list[Update]:
-        """Everybody asks for their balance, and taps "Menu" under it."""
-        bot, people = self._stage.diptych, self._people
-        await post_all(bot, await people.send_text(bot, "/balance"))
-        return await people.tap(bot, label="Menu")
+        """All users ask for their balance, and tap "Menu" under it."""
+        bot, users = self._environment.diptych, self._users
+        await post_all(bot, await users.send_text(bot, "/balance"))
+        return await users.tap(bot, label="Menu")
 
     async def _confirmations(self) -> list[Update]:
-        """In the menu that is open, everybody chooses the service, says what to make, and taps "Create"."""
-        bot, people = self._stage.diptych, self._people
-        await post_all(bot, await people.tap(bot, label="Text to image"))
-        await post_all(bot, await people.send_text(bot, "a lighthouse in a storm, seen from the sea"))
-        return await people.tap(bot, label="Create")
+        """In the open menu, all users choose the service, send a prompt, and tap "Create"."""
+        bot, users = self._environment.diptych, self._users
+        await post_all(bot, await users.tap(bot, label="Text to image"))
+        await post_all(bot, await users.send_text(bot, "a lighthouse in a storm, seen from the sea"))
+        return await users.tap(bot, label="Create")
 
     async def _jobs(self) -> int:
         return int(await self._db.fetchval("SELECT count(*) FROM jobs"))
@@ -129,23 +129,23 @@ class UpdateBench:
                 await asyncio.sleep(0.05)
 
     async def _cancel_waiting(self) -> None:
-        """A round finds the queue as the one before it did."""
+        """Cancel what waits in the queue, so that every round starts with the same queue."""
         await self._db.execute("UPDATE jobs SET state = 'cancelled', ended_at = now() WHERE state = 'queued'")
         await self._db.execute("VACUUM ANALYZE")
 
 
 def report(rounds: Rounds) -> str:
-    echo = [slot.ms for slot in rounds["bare echo"]]
+    echo = [sample.ms for sample in rounds["bare echo"]]
     lines = [f"{'':<10} {'updates/s':>10} {'CPU ms':>8} {'PostgreSQL ms':>14} {'× echo':>8}"]
-    for name, slots in rounds.items():
-        ratios = [slot.ms / bare for slot, bare in zip(slots, echo, strict=True)]
+    for name, samples in rounds.items():
+        ratios = [sample.ms / bare for sample, bare in zip(samples, echo, strict=True)]
         rate, ms, postgres = (
-            statistics.median(getattr(slot, what) for slot in slots) for what in ("rate", "ms", "postgres_ms")
+            statistics.median(getattr(sample, what) for sample in samples) for what in ("rate", "ms", "postgres_ms")
         )
         spread = "" if name == "bare echo" else f"  [{min(ratios):.2f} … {max(ratios):.2f}]"
         shown = "" if name == "bare echo" else f"{postgres:.3f}"
         lines.append(f"{name:<10} {rate:>10.0f} {ms:>8.3f} {shown:>14} {statistics.median(ratios):>8.2f}{spread}")
-    counts = ", ".join(f"{sum(slot.updates for slot in slots)} × {name}" for name, slots in rounds.items())
+    counts = ", ".join(f"{sum(sample.updates for sample in samples)} × {name}" for name, samples in rounds.items())
     ratio = start_ratio(rounds)
     verdict = "reached" if ratio <= _TARGET else "missed"
     return "\n".join(
@@ -158,10 +158,10 @@ def start_ratio(rounds: Rounds) -> float:
     return statistics.median(ours.ms / bare.ms for ours, bare in pairs)
 
 
-async def _run(seconds: float, people_count: int) -> None:
-    async with open_environment() as environment, open_users(environment, people_count) as people:
+async def _run(seconds: float, user_count: int) -> None:
+    async with open_environment() as environment, open_users(environment, user_count) as users:
         db = await asyncpg.connect(environment.dsn)
-        bench = UpdateBench(environment, people, db)
+        bench = UpdateBench(environment, users, db)
         await bench.warm_up()
         ends = time.monotonic() + seconds
         while time.monotonic() < ends or len(bench.rounds.get("order", ())) < _MIN_ROUNDS:
@@ -172,10 +172,10 @@ async def _run(seconds: float, people_count: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.updates", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--seconds", type=float, default=30, help="begin new rounds for so long")
-    parser.add_argument("--people", type=int, default=200, help="how many different people write")
+    parser.add_argument("--seconds", type=float, default=30, help="start new rounds for this long")
+    parser.add_argument("--users", type=int, default=200, help="how many different users write")
     options = parser.parse_args()
-    uvloop.run(_run(options.seconds, options.people))
+    uvloop.run(_run(options.seconds, options.users))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The people who write to the bots. The stand makes their updates, as Telegram would; the load posts them."""
+"""The users who write to the bots. The sandbox makes their updates, as Telegram would; the load posts them."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -11,7 +11,7 @@ import aiohttp
 from bench.environment import BenchEnvironment, MeasuredBot
 from bench.update_load import Update
 
-_AT_ONCE = 8
+_CONCURRENCY = 8
 _BATCH = 100
 _FIRST_ID = 5001
 _WAIT_SECONDS = 20.0
@@ -19,18 +19,18 @@ _WAIT_SECONDS = 20.0
 
 @dataclass(frozen=True)
 class BenchUsers:
-    """`ids` are those of the persons, each in a private chat with either bot."""
+    """The users, by `ids`. Each is in a private chat with both bots."""
 
     ids: Sequence[int]
     _session: aiohttp.ClientSession
 
     async def send_text(self, bot: MeasuredBot, text: str) -> list[Update]:
-        """The updates of everybody writing this."""
-        return await self._simulate(bot, "message", lambda person: {"user_id": person, "text": text})
+        """The updates of all users sending this text."""
+        return await self._simulate(bot, "message", lambda user_id: {"user_id": user_id, "text": text})
 
     async def tap(self, bot: MeasuredBot, **button: str) -> list[Update]:
-        """The updates of everybody tapping the newest button with this `label` or `data`."""
-        return await self._simulate(bot, "callback", lambda person: {"user_id": person, **button})
+        """The updates of all users tapping the newest button with this `label` or `data`."""
+        return await self._simulate(bot, "callback", lambda user_id: {"user_id": user_id, **button})
 
     async def calls(self) -> int:
         """How many calls the bots have made."""
@@ -38,16 +38,16 @@ class BenchUsers:
         return int(answer["seq"])
 
     async def refusals(self, since: int) -> list[str]:
-        """What the stand has refused since then."""
+        """What the sandbox has refused since then."""
         answer = await self._call("GET", f"/sim/outbox?since={since}")
         return [f"{call['method']}: {call['answer']}" for call in answer["calls"] if call["status"] != 200]
 
     async def open_chats(self, bot: MeasuredBot) -> None:
-        """Open everybody's chat with the bot, and let the stand keep the updates for us."""
+        """Open all users' chats with the bot, and let the sandbox keep the updates for us."""
         await self._call("POST", f"/bot{bot.token}/getMe")
         await self._call("POST", f"/bot{bot.token}/deleteWebhook")
         for user in self.ids:
-            about = {"id": user, "first_name": f"Person {user}", "username": f"person_{user}"}
+            about = {"id": user, "first_name": f"User {user}", "username": f"user_{user}"}
             await self._call(
                 "POST", "/sim/people", {**about, "language_code": "en", "bot": bot.id, "started": True}
             )
@@ -58,15 +58,17 @@ class BenchUsers:
             while not (await self._call("POST", f"/bot{bot.token}/getWebhookInfo"))["result"]["url"]:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
 
-    async def _simulate(self, bot: MeasuredBot, act: str, body: Callable[[int], dict[str, Any]]) -> list[Update]:
-        async def one(person: int) -> None:
-            await self._call("POST", f"/sim/{act}", {"bot": bot.id, **body(person)})
+    async def _simulate(
+        self, bot: MeasuredBot, action: str, body: Callable[[int], dict[str, Any]]
+    ) -> list[Update]:
+        async def one(user_id: int) -> None:
+            await self._call("POST", f"/sim/{action}", {"bot": bot.id, **body(user_id)})
 
-        await _run_limited([lambda person=user: one(person) for user in self.ids])  # type: ignore[misc]
+        await _run_limited([lambda user_id=user_id: one(user_id) for user_id in self.ids])  # type: ignore[misc]
         return await self._updates(bot)
 
     async def _updates(self, bot: MeasuredBot) -> list[Update]:
-        """What waits for the bot at the stand, taken away from there."""
+        """Take the updates that wait for the bot in the sandbox."""
         found: list[Update] = []
         while True:
             offset = found[-1]["update_id"] + 1 if found else 0
@@ -87,20 +89,20 @@ class BenchUsers:
 @asynccontextmanager
 async def open_users(environment: BenchEnvironment, count: int) -> AsyncIterator[BenchUsers]:
     async with aiohttp.ClientSession(environment.telegram) as session:
-        people = BenchUsers(range(_FIRST_ID, _FIRST_ID + count), session)
-        await people.wait_for_webhook(environment.diptych)
+        users = BenchUsers(range(_FIRST_ID, _FIRST_ID + count), session)
+        await users.wait_for_webhook(environment.diptych)
         for bot in (environment.diptych, environment.echo_bot):
-            await people.open_chats(bot)
-        yield people
+            await users.open_chats(bot)
+        yield users
 
 
-async def _run_limited(acts: Sequence[Callable[[], Awaitable[None]]]) -> None:
-    waiting = iter(acts)
+async def _run_limited(actions: Sequence[Callable[[], Awaitable[None]]]) -> None:
+    waiting = iter(actions)
 
     async def work() -> None:
-        for act in waiting:
-            await act()
+        for action in waiting:
+            await action()
 
     async with asyncio.TaskGroup() as group:
-        for _ in range(_AT_ONCE):
+        for _ in range(_CONCURRENCY):
             group.create_task(work())

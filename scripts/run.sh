@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Runs Diptych on this machine: sets up .venv, starts an Inngest for Plan A, starts the bot.
+# Runs Diptych on this machine: sets up .venv, starts Inngest for Plan A, starts the bot.
 #
 #   scripts/run.sh             with Plan A and Plan B
-#   scripts/run.sh --no-inngest  Plan B alone
+#   scripts/run.sh --no-inngest  only Plan B
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/venv.sh
@@ -13,7 +13,7 @@ inngest_port=$(setting INNGEST_DEV_PORT 9288)
 main_pid=
 inngest_pid=
 
-stop() { # stop PID SECONDS: SIGTERM, then SIGKILL to what has not ended after SECONDS; -PID is a process group
+stop() { # stop PID SECONDS: SIGTERM, then SIGKILL if it has not ended after SECONDS; -PID is a process group
     local i
     kill -TERM -- "$1" 2>/dev/null || return 0
     for ((i = 0; i < $2 * 20; i++)); do
@@ -24,13 +24,13 @@ stop() { # stop PID SECONDS: SIGTERM, then SIGKILL to what has not ended after S
     kill -KILL -- "$1" 2>/dev/null || true
 }
 
-stop_all() { # the bot first: it hands over what it has begun
+stop_all() { # the bot first: it hands over its running jobs
     trap '' INT TERM HUP
     if [ -n "$main_pid" ]; then stop "$main_pid" 15; fi
     if [ -n "$inngest_pid" ]; then stop "-$inngest_pid" 5; fi
 }
 
-watch() { # stops all once this script is gone, which closes the pipe: also after a kill -9, when no trap runs
+watch() { # stops everything when this script ends, which closes the pipe: also after a kill -9, when no trap runs
     local name pid
     trap '' INT TERM HUP
     while read -r name pid; do
@@ -45,7 +45,7 @@ watch() { # stops all once this script is gone, which closes the pipe: also afte
 
 tell_watch() { echo "$*" >&9 2>/dev/null || true; }
 
-# `set -m` gives what is started in the background a process group of its own: Ctrl+C does not reach it.
+# `set -m` starts background jobs in their own process group: Ctrl+C does not reach them.
 exec 9> >(set -m; watch <&0 >/dev/null 2>&1 &)
 trap '' PIPE
 trap 'stop_all; tell_watch done' EXIT
@@ -56,7 +56,7 @@ answers() { # whether something listens on a port of this machine
 
 start_inngest() {
     if [ "$(setting ENVIRONMENT development)" = production ] || [ -n "$(setting INNGEST_BASE_URL '')" ]; then
-        return # an Inngest of your own is used
+        return # the configured Inngest is used
     fi
     if answers "$inngest_port"; then
         echo "Inngest: using what runs on port $inngest_port" >&2
@@ -65,10 +65,10 @@ start_inngest() {
     if find_inngest && choose_inngest_flags && check_inngest_ports; then
         start_background "${inngest[@]}" dev "${inngest_flags[@]}"
     elif choose_stand_in_flags && check_inngest_ports; then
-        echo "Inngest: the sandbox's stand-in runs instead" >&2
+        echo "Inngest: starting the sandbox's stand-in" >&2
         start_background .venv/bin/python -m sandbox.inngest "${inngest_flags[@]}"
     else
-        echo "Inngest: none was started; orders go to Plan B" >&2
+        echo "Inngest: not started; orders go to Plan B" >&2
     fi
 }
 
@@ -83,7 +83,7 @@ if [ "${1:-}" != --no-inngest ]; then start_inngest; fi
 main_pid=$!
 tell_watch main "$main_pid"
 trap 'kill -TERM "$main_pid" 2>/dev/null || true' INT TERM HUP
-while true; do # a signal interrupts the wait; the bot's own exit code is the one that counts
+while true; do # a signal interrupts the wait; the bot's own exit code counts
     status=0
     wait "$main_pid" || status=$?
     kill -0 "$main_pid" 2>/dev/null || break

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# All gates and all tests. Installs what they need; needs no network beyond the package registries.
+# All gates and all tests. Installs what they need; uses no network except the package registries.
 #
 #   scripts/test.sh            everything but the tests marked `long`
-#   scripts/test.sh --long     these as well
-#   scripts/test.sh ARGS…      pytest with these arguments alone
+#   scripts/test.sh --long     those as well
+#   scripts/test.sh ARGS…      only pytest, with these arguments
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/venv.sh
@@ -33,5 +33,5 @@ fi
 "$bin/ruff" format --check .
 "$bin/mypy"
 "$bin/lint-imports"
-# Most tests wait for processes rather than compute: five at once keep two cores busy. The long files come first.
+# Most tests wait for processes and compute little: five at once keep two cores busy. The long files come first.
 exec "$bin/pytest" -n 5 --dist loadfile --no-loadscope-reorder ${marked[@]+"${marked[@]}"}

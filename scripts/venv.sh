@@ -1,5 +1,5 @@
-# Sourced by the other scripts, from the repository's root: makes .venv hold exactly the given requirements.
-# Uses uv where it is installed, else pip. A second call with nothing changed takes no time.
+# Sourced by the other scripts, from the repository's root: installs the given requirements into .venv.
+# Uses uv if it is installed, else pip. A second call with nothing changed takes no time.
 
 find_python() {
     for candidate in "${PYTHON:-}" python3.13 python3.12 python3.11 python3 python; do

@@ -1,7 +1,7 @@
-"""The stage of the chaos: two bot processes behind one front, and a PostgreSQL that can be killed.
+"""The environment of the chaos bench: two bot processes behind a load balancer, and a PostgreSQL that can be killed.
 
-Telegram, Inngest and (where asked for) Replicate are stands in the bench's own process. Inngest's is closed and
-started anew at its port with an empty memory, which to everybody else is a kill -9.
+The stand-ins for Telegram, Inngest and (optionally) Replicate run in the bench's own process. Inngest's is closed
+and started again at its port with an empty memory, which for everything else is a kill -9.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ _SINGLE_OUTPUT_MODELS = {m.model for m in MODELS["neuro_image_v2"].values()} | _
 
 
 class RestartablePostgres(EmbeddedPostgres):
-    """A temporary server that may go down, and is started again at the same address."""
+    """A temporary server that can go down, and is started again at the same address."""
 
     def __init__(self, folder: Path, *, options: tuple[str, ...] = ()) -> None:
         super().__init__(folder, options=options, temporary=True)
@@ -57,17 +57,17 @@ class RestartablePostgres(EmbeddedPostgres):
         await self._signal(signal.SIGINT)
 
     async def restart(self) -> None:
-        """Ready to connect when it returns."""
+        """Start it again; it accepts connections when this returns."""
         await self.start()
 
     async def _signal(self, number: signal.Signals) -> None:
         os.kill(self.pid, number)
-        while runs(self.pid):  # noqa: ASYNC110 - no event tells of it
+        while runs(self.pid):  # noqa: ASYNC110 - there is no event for it
             await asyncio.sleep(0.01)
 
 
 class ChaosReplicate(FakeReplicate):
-    """Replicate with small media at once, unlucky words obeyed, and films where a model makes films."""
+    """Replicate with small media at once, which obeys fault triggers; video models return videos."""
 
     def __init__(self) -> None:
         super().__init__(seconds=0.3, outcome=_outcome_of)
@@ -84,8 +84,8 @@ class ChaosReplicate(FakeReplicate):
         return await super()._output(request)
 
 
-def _outcome_of(given: Mapping[str, Any]) -> Outcome:
-    words = str(given.get("prompt", "")).split()
+def _outcome_of(model_input: Mapping[str, Any]) -> Outcome:
+    words = str(model_input.get("prompt", "")).split()
     return "fail" if "#fail" in words else "nsfw" if "#nsfw" in words else "succeed"
 
 
@@ -97,7 +97,7 @@ def _small_video() -> bytes:
 
 @dataclass
 class ChaosEnvironment(Environment):
-    """Everybody begins with a million Stars. `offline`: what is ordered is really made, on this machine."""
+    """Each user starts with a million credits. `offline`: what is ordered is really made, on this machine."""
 
     postgres: RestartablePostgres = field(kw_only=True)
     offline: bool = True
@@ -108,8 +108,8 @@ class ChaosEnvironment(Environment):
     async def open(self) -> None:
         await super().open()
         await self.load_balancer.start()
-        world = self.telegram._server.state
-        world.outbox._calls = deque(maxlen=_CALLS_KEPT)  # all of them are looked at in the end
+        state = self.telegram._server.state
+        state.outbox._calls = deque(maxlen=_CALLS_KEPT)  # all of them are checked at the end
         self.settings |= {
             "TELEGRAM_MODE": "webhook",
             "TELEGRAM_WEBHOOK_SECRET": SECRET,
@@ -137,7 +137,7 @@ class ChaosEnvironment(Environment):
             await self.wait_for_plan_a(bot)
 
     async def restart_process(self, bot: BotProcess) -> None:
-        """Until it listens: without its database a process ends, and a supervisor starts it again."""
+        """Start it until it listens: without its database a process ends, and a supervisor starts it again."""
         while True:
             try:
                 await bot.start()
@@ -148,11 +148,11 @@ class ChaosEnvironment(Environment):
             else:
                 return
 
-    async def rows(self, query: str, *given: Any) -> list[dict[str, Any]]:
-        """What a query gives, once the database is there."""
+    async def rows(self, query: str, *args: Any) -> list[dict[str, Any]]:
+        """The rows of a query, once the database is available."""
         while True:
             with suppress(*DATABASE_UNAVAILABLE):
-                return [dict(row) for row in await self.db.fetch(query, *given)]
+                return [dict(row) for row in await self.db.fetch(query, *args)]
             await asyncio.sleep(0.1)
 
 
@@ -160,7 +160,7 @@ class ChaosEnvironment(Environment):
 async def open_environment(
     folder: Path, process_pool: ProcessPool, *, offline: bool, **settings: str
 ) -> AsyncIterator[ChaosEnvironment]:
-    """Telegram, Inngest, the front and the database are there; the bots are not started."""
+    """Start Telegram, Inngest, the load balancer and the database, but not the bots."""
     postgres = RestartablePostgres(folder / "postgres", options=("-c", "max_connections=100"))
     await postgres.start()
     connection = await asyncpg.connect(postgres.dsn)

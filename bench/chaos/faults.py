@@ -1,4 +1,4 @@
-"""What is done to the machines: a schedule that follows from a seed, and its doing."""
+"""The faults: a schedule that follows from a seed, and its execution."""
 
 import asyncio
 import random
@@ -18,16 +18,16 @@ from tests.support.processes.bot_process import BotProcess
 
 
 class FaultKind(StrEnum):
-    """What may be done, as the table names it."""
+    """The kinds of faults, as the table names them."""
 
     KILL = "process killed (kill -9) and started"
     TERMINATE = "process stopped (SIGTERM) and started"
-    INNGEST_KILL = "Inngest killed, begun anew with an empty memory"
+    INNGEST_KILL = "Inngest killed and started with an empty memory"
     INNGEST_FAULT = "Inngest hangs, answers 500 or runs nothing for a while"
     POSTGRES_KILL = "PostgreSQL killed (kill -9) and started"
     POSTGRES_STOP = "PostgreSQL stopped and started"
     TELEGRAM = "calls that Telegram answers 429, 500 or 502"
-    PROVIDER = "questions that Replicate fails, or whose answer is lost"
+    PROVIDER = "requests that Replicate refuses, or whose response is lost"
     MODE = "mode switched"
 
 
@@ -42,7 +42,7 @@ MEAN_SECONDS_BETWEEN: dict[FaultKind, float] = {
     FaultKind.PROVIDER: 2.0,
     FaultKind.MODE: 6.0,
 }
-"""Seconds between two of a kind, on average."""
+"""Seconds between two faults of a kind, on average."""
 MAX_OUTAGE_SECONDS = {
     FaultKind.KILL: 2.0,
     FaultKind.TERMINATE: 1.0,
@@ -59,7 +59,7 @@ _PROVIDER_REQUESTS = ("POST", "GET", "/predictions")
 
 @dataclass(frozen=True)
 class ScheduledFault:
-    """One thing to do, `at` seconds after the begin; `details` follow from the seed too."""
+    """One fault, `at` seconds after the start; `details` follow from the seed too."""
 
     at: float
     kind: FaultKind
@@ -67,14 +67,14 @@ class ScheduledFault:
 
 
 def schedule(seed: int, seconds: float, *, pace: float = 1.0) -> list[ScheduledFault]:
-    """The same for the same seed. `pace` is how many times faster than usual all of it happens."""
+    """The faults in order of time, the same for the same seed. `pace` is how many times faster than usual they come."""
     rng = random.Random(f"harm {seed}")
     faults = [
         ScheduledFault(at, kind, _details(kind, rng, pace))
         for kind, every in MEAN_SECONDS_BETWEEN.items()
         for at in _fault_times(rng, every / pace, seconds)
     ]
-    return sorted(faults, key=lambda harm: harm.at)
+    return sorted(faults, key=lambda fault: fault.at)
 
 
 def _fault_times(rng: random.Random, every: float, seconds: float) -> Iterator[float]:
@@ -85,7 +85,7 @@ def _fault_times(rng: random.Random, every: float, seconds: float) -> Iterator[f
 
 
 def _details(kind: FaultKind, rng: random.Random, pace: float) -> dict[str, Any]:
-    away = rng.uniform(0, MAX_OUTAGE_SECONDS.get(kind, 0.0)) / pace
+    seconds = rng.uniform(0, MAX_OUTAGE_SECONDS.get(kind, 0.0)) / pace
     match kind:
         case FaultKind.TELEGRAM:
             code = rng.choice((429, 429, 500, 502))
@@ -103,15 +103,15 @@ def _details(kind: FaultKind, rng: random.Random, pace: float) -> dict[str, Any]
             service = rng.choice(list(SERVICES)) if rng.random() < 0.3 else None
             return {"mode": rng.choice(("auto", "auto", "a", "b")), "service": service}
         case FaultKind.INNGEST_FAULT:
-            illness = rng.choice((Fault.HANG, Fault.ERROR, Fault.DEAD_EXECUTOR))
-            return {"illness": illness, "away": away}
+            fault = rng.choice((Fault.HANG, Fault.ERROR, Fault.DEAD_EXECUTOR))
+            return {"fault": fault, "seconds": seconds}
         case _:
-            return {"which": rng.randint(0, 1), "away": away}
+            return {"which": rng.randint(0, 1), "seconds": seconds}
 
 
 @dataclass(frozen=True)
 class Outage:
-    """Something was away from `begun` until `ended`, in seconds since the epoch."""
+    """Something was down from `started_at` until `ended_at`, in seconds since the epoch."""
 
     kind: FaultKind
     started_at: float
@@ -120,28 +120,28 @@ class Outage:
 
 @dataclass
 class FaultInjector:
-    """Does the harms of a schedule, and remembers what it did and when what was away."""
+    """Injects the faults of a schedule, and records what it did and which component was down when."""
 
-    stage: ChaosEnvironment
+    environment: ChaosEnvironment
     outages: list[Outage] = field(default_factory=list)
     counts: Counter[FaultKind] = field(default_factory=Counter)
     hung_terminations: int = 0
-    """Processes that did not end when they were told to."""
+    """Processes that did not end on SIGTERM."""
     _component_locks: dict[str, asyncio.Lock] = field(default_factory=dict)
 
     async def run(self, faults: list[ScheduledFault]) -> None:
-        """All of it is done, and everything is up again, when it returns."""
-        begun = time.monotonic()
+        """Inject all faults; everything is up again when this returns."""
+        started_at = time.monotonic()
         async with asyncio.TaskGroup() as group:
             for fault in faults:
-                await asyncio.sleep(max(0.0, begun + fault.at - time.monotonic()))
+                await asyncio.sleep(max(0.0, started_at + fault.at - time.monotonic()))
                 group.create_task(self._inject(fault))
 
     async def clear_faults(self) -> None:
-        """No fault is in force any more, and the mode is auto."""
-        await self.stage.telegram.call("DELETE", "/sim/fault")
-        self.stage.replicate.behaviour.faults.clear()
-        self.stage.replicate.behaviour.drop_next_responses = 0
+        """Remove all faults that are still active, and set the mode to auto."""
+        await self.environment.telegram.call("DELETE", "/sim/fault")
+        self.environment.replicate.behaviour.faults.clear()
+        self.environment.replicate.behaviour.drop_next_responses = 0
         for service in SERVICES:
             await self._set_mode(None, service)
         await self._set_mode("auto", None)
@@ -150,7 +150,7 @@ class FaultInjector:
         details = fault.details
         match fault.kind:
             case FaultKind.TELEGRAM:
-                await self.stage.telegram.add_fault(**details)
+                await self.environment.telegram.add_fault(**details)
                 self.counts[fault.kind] += details["times"]
             case FaultKind.PROVIDER:
                 self._fail_replicate(details)
@@ -161,16 +161,16 @@ class FaultInjector:
                 await self._cause_outage(fault)
 
     def _fail_replicate(self, details: dict[str, Any]) -> None:
-        if self.stage.offline:
+        if self.environment.offline:
             return
         if "lost" in details:
-            self.stage.replicate.behaviour.drop_next_responses += 1
+            self.environment.replicate.behaviour.drop_next_responses += 1
         else:
-            self.stage.replicate.fail_next(**details)
+            self.environment.replicate.fail_next(**details)
         self.counts[FaultKind.PROVIDER] += details.get("times", 1)
 
     async def _set_mode(self, mode: str | None, service: str | None) -> None:
-        key, db = f"mode:{service}" if service else "mode", self.stage.db
+        key, db = f"mode:{service}" if service else "mode", self.environment.db
         while True:
             try:
                 await (unset_setting(db, key) if mode is None else set_setting(db, key, mode))
@@ -180,23 +180,25 @@ class FaultInjector:
                 return
 
     async def _cause_outage(self, fault: ScheduledFault) -> None:
-        """One machine is away for a while; two harms of one machine never overlap."""
-        machine = f"process {fault.details['which']}" if "process" in fault.kind else fault.kind.partition(" ")[0]
-        async with self._component_locks.setdefault(machine, asyncio.Lock()):
-            begun = time.time()
+        """One component is down for a while; two faults of one component never overlap."""
+        component = (
+            f"process {fault.details['which']}" if "process" in fault.kind else fault.kind.partition(" ")[0]
+        )
+        async with self._component_locks.setdefault(component, asyncio.Lock()):
+            started_at = time.time()
             await self._take_down(fault)
-            await asyncio.sleep(fault.details["away"])
+            await asyncio.sleep(fault.details["seconds"])
             await self._bring_up(fault)
-            self.outages.append(Outage(fault.kind, begun, time.time()))
+            self.outages.append(Outage(fault.kind, started_at, time.time()))
             self.counts[fault.kind] += 1
 
     async def _take_down(self, fault: ScheduledFault) -> None:
-        environment = self.stage
+        environment = self.environment
         match fault.kind:
             case FaultKind.INNGEST_KILL:
                 await environment.inngest.close()
             case FaultKind.INNGEST_FAULT:
-                environment.inngest.fault = fault.details["illness"]
+                environment.inngest.fault = fault.details["fault"]
             case FaultKind.POSTGRES_KILL:
                 await environment.postgres.kill()
             case FaultKind.POSTGRES_STOP:
@@ -207,7 +209,7 @@ class FaultInjector:
                 await environment.bots[fault.details["which"]].kill()
 
     async def _terminate(self, bot: BotProcess) -> None:
-        """A process that is told to stop has to: one that does not is killed, and counted."""
+        """Terminate a process. One that does not end is killed and counted."""
         try:
             async with asyncio.timeout(TERMINATE_TIMEOUT):
                 await bot.terminate()
@@ -216,7 +218,7 @@ class FaultInjector:
             await bot.kill()
 
     async def _bring_up(self, fault: ScheduledFault) -> None:
-        environment = self.stage
+        environment = self.environment
         match fault.kind:
             case FaultKind.INNGEST_KILL:
                 await environment.inngest.start(environment.inngest.port)

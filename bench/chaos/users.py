@@ -1,7 +1,7 @@
-"""Who orders what, by the bot's own conversation; it follows from a seed.
+"""Which user orders what, in the bot's own conversation; it follows from a seed.
 
-People do what people do: they ask for the menu, choose, write or send what is asked for, and tap "Create". Where
-nothing comes they tap again, and after a while begin anew. What counts as an order is a tap on "Create".
+Users open the menu, choose a service, send the inputs that it asks for, and tap "Create". When no answer comes they
+tap again, and after a while start over. What counts as an order is a tap on "Create".
 """
 
 import asyncio
@@ -32,7 +32,7 @@ SERVICE_WEIGHTS = {
     "model_training": 3,
     "model_training_v2": 3,
 }
-"""All eleven; films, which cost this machine seconds each, are few."""
+"""All eleven; videos, which take this machine seconds each, are few."""
 TRAINED_BY = {"neuro_image": "model_training", "neuro_image_v2": "model_training_v2"}
 _PROMPT_SERVICES = ("text_to_image", "text_to_video", "image_to_video", "neuro_image", "neuro_image_v2")
 TRIGGERS = {
@@ -43,13 +43,13 @@ TRIGGERS = {
     "#busy": 0.02,
     "#limit": 0.02,
 }
-"""Words in a prompt, and how often: see fault_triggers.py. Replicate's stand knows #fail and #nsfw."""
+"""Fault triggers in prompts, and how often: see fault_triggers.py. The fake Replicate knows #fail and #nsfw."""
 _ALBUM_SHARE = 0.15
 
 
 @dataclass(frozen=True)
 class PlannedOrder:
-    """An order that somebody wants to make `at` seconds after the begin."""
+    """An order that a user wants to make `at` seconds after the start."""
 
     number: int
     at: float
@@ -61,7 +61,7 @@ class PlannedOrder:
 
 @dataclass(frozen=True)
 class ConfirmTap:
-    """A tap on "Create", and the key of the order that it makes."""
+    """A tap on "Create", and the key of its order."""
 
     key: str
     user_id: int
@@ -69,39 +69,39 @@ class ConfirmTap:
     at: float
     """Seconds since the epoch."""
     queries: list[str] = field(default_factory=list)
-    """Telegram's ids of it, and of its repetitions."""
+    """The ids of its callback query, and of its repetitions."""
 
 
-def plan_orders(seed: int, count: int, seconds: float, *, offline: bool, people: int = 0) -> list[PlannedOrder]:
-    """The same for the same seed. Whoever wants pictures of themselves has a model trained first."""
+def plan_orders(seed: int, count: int, seconds: float, *, offline: bool, users: int = 0) -> list[PlannedOrder]:
+    """The orders by time, the same for the same seed. Users who want images of themselves train a model first."""
     rng = random.Random(f"people {seed}")
-    people = people or max(12, count // 12)
+    users = users or max(12, count // 12)
     services = list(SERVICE_WEIGHTS) + rng.choices(
         list(SERVICE_WEIGHTS), list(SERVICE_WEIGHTS.values()), k=max(0, count - len(SERVICE_WEIGHTS))
     )
     rng.shuffle(services)
     owners = {
-        training: rng.sample(range(people), min(people, services.count(training)))
+        training: rng.sample(range(users), min(users, services.count(training)))
         for training in TRAINED_BY.values()
     }
     made = []
     for number, service in enumerate(services):
-        user = rng.randrange(people)
+        user = rng.randrange(users)
         at = rng.uniform(0, seconds)
         if service in TRAINED_BY:
             user, at = rng.choice(owners[TRAINED_BY[service]]), rng.uniform(seconds * 0.3, seconds)
         elif service in owners:
             place = services[:number].count(service) % len(owners[service])
             user, at = owners[service][place], rng.uniform(0, seconds * 0.3)
-        luck = rng.choices(list(TRIGGERS), list(TRIGGERS.values()))[0] if service in _PROMPT_SERVICES else ""
-        if not offline and luck in ("#slow", "#busy", "#limit"):
-            luck = ""
+        trigger = rng.choices(list(TRIGGERS), list(TRIGGERS.values()))[0] if service in _PROMPT_SERVICES else ""
+        if not offline and trigger in ("#slow", "#busy", "#limit"):
+            trigger = ""
         made.append(
             PlannedOrder(
-                number, at, user, service, luck, service == "text_to_image" and rng.random() < _ALBUM_SHARE
+                number, at, user, service, trigger, service == "text_to_image" and rng.random() < _ALBUM_SHARE
             )
         )
-    return sorted(made, key=lambda wish: wish.at)[:count]
+    return sorted(made, key=lambda order: order.at)[:count]
 
 
 @cache
@@ -123,52 +123,54 @@ def _photo(number: int) -> bytes:
 
 @dataclass
 class ChaosUser:
-    """One person, who does one thing after another."""
+    """A user who does one thing after another."""
 
-    stage: ChaosEnvironment
+    environment: ChaosEnvironment
     id: int
     retry_after: float = 20.0
     """Seconds after which they try again."""
     taps: list[ConfirmTap] = field(default_factory=list)
     abandoned: list[PlannedOrder] = field(default_factory=list)
-    """What they never saw a card of, or what was never taken."""
+    """Orders for which no card came, or which were never accepted."""
 
     @property
     def telegram(self) -> SandboxTelegram:
-        return self.stage.telegram
+        return self.environment.telegram
 
-    async def place_order(self, planned: PlannedOrder, taken: Callable[[str, float], Awaitable[bool]]) -> None:
-        """Order it. `taken` says whether an order of that key became a job within so many seconds."""
+    async def place_order(
+        self, planned: PlannedOrder, is_accepted: Callable[[str, float], Awaitable[bool]]
+    ) -> None:
+        """Order it. `is_accepted` tells whether an order of that key became a job within that many seconds."""
         for _ in range(4):
             card = await self._card(planned)
-            if card is not None and await self._confirm(card, planned, taken):
+            if card is not None and await self._confirm(card, planned, is_accepted):
                 return
         self.abandoned.append(planned)
 
     async def _confirm(
-        self, card: Message, planned: PlannedOrder, taken: Callable[[str, float], Awaitable[bool]]
+        self, card: Message, planned: PlannedOrder, is_accepted: Callable[[str, float], Awaitable[bool]]
     ) -> bool:
         tap = _button(card, "confirm")
         assert tap
         key = f"draft:{self.id}:{tap.draft}"
-        noted = ConfirmTap(key, self.id, planned, time.time())
-        self.taps.append(noted)
+        confirmation = ConfirmTap(key, self.id, planned, time.time())
+        self.taps.append(confirmation)
         for _ in range(3):
-            noted.queries.extend((await self._tap(card, tap.pack()))["callback_query_ids"])
-            if await taken(key, self.retry_after):
+            confirmation.queries.extend((await self._tap(card, tap.pack()))["callback_query_ids"])
+            if await is_accepted(key, self.retry_after):
                 return True
         return False
 
     async def _card(self, planned: PlannedOrder) -> Message | None:
-        """From the menu to the card; None where it does not come."""
-        begin = ServiceCallback(service=planned.service).pack()
+        """From the menu to the order card; None if it does not come."""
+        open_service = ServiceCallback(service=planned.service).pack()
         sent = await self._send_text("/menu")
-        menu = await self._wait_for_message(sent, lambda m: begin in _data(m))
+        menu = await self._wait_for_message(sent, lambda m: open_service in _data(m))
         if menu is None:
             return None
-        sent = await self._tap(menu, begin)
-        for give in self._send_inputs(planned):
-            sent = await give()
+        sent = await self._tap(menu, open_service)
+        for send in self._send_inputs(planned):
+            sent = await send()
         card = await self._wait_for_message(sent, lambda m: _button(m, "confirm") is not None)
         if card is None or not planned.album:
             return card
@@ -179,20 +181,22 @@ class ChaosUser:
         return await self._wait_for_message(sent, lambda m: m["message_id"] == card["message_id"], newer=False)
 
     def _send_inputs(self, planned: PlannedOrder) -> list[Callable[[], Awaitable[Any]]]:
-        """What the service asks for, in its order. Telegram brings one chat's messages in order, so nobody has to
-        wait between them."""
-        attempt = next(_attempts)  # no two orders are alike, so that providers' work can be told apart
-        prompt = f"wish {planned.number} attempt {attempt} a lighthouse {planned.trigger}".strip()
-        say = lambda: self._send_text(prompt)  # noqa: E731
-        picture = lambda: self._send("photo", "a.png", _photo(attempt))  # noqa: E731
+        """Calls that send the service's inputs, in order. Telegram delivers one chat's messages in order, so users need
+        not wait between them."""
+        attempt = next(
+            _attempts
+        )  # no two orders are the same, so that the requests to providers can be told apart
+        prompt = f"order {planned.number} attempt {attempt} a lighthouse {planned.trigger}".strip()
+        text = lambda: self._send_text(prompt)  # noqa: E731
+        image = lambda: self._send("photo", "a.png", _photo(attempt))  # noqa: E731
         voice = lambda: self._send("voice", "a.ogg", _voice())  # noqa: E731
         match planned.service:
             case "image_to_prompt":
-                return [picture]
+                return [image]
             case "image_to_video":
-                return [picture, say]
+                return [image, text]
             case "lip_sync":
-                return [picture, voice]
+                return [image, voice]
             case "voice_avatar":
                 return [voice, lambda: self._send_text(f"me {planned.number}")]
             case "model_training" | "model_training_v2":
@@ -202,7 +206,7 @@ class ChaosUser:
                 ]
                 return [*album, lambda: self._send_text("/done"), lambda: self._send_text(f"me {planned.number}")]
             case _:
-                return [say]
+                return [text]
 
     async def _send_text(self, text: str) -> Any:
         about = {"user_id": self.id, "first_name": "Ann", "language_code": "en"}
@@ -216,9 +220,9 @@ class ChaosUser:
         return await self.telegram.call("POST", "/sim/callback", where)
 
     async def _wait_for_message(
-        self, sent: dict[str, Any], fits: Callable[[Message], bool], *, newer: bool = True
+        self, sent: dict[str, Any], matches: Callable[[Message], bool], *, newer: bool = True
     ) -> Message | None:
-        """A message of the bot's that fits, new or changed since; `newer` than what was sent."""
+        """A message of the bot's that matches, new or changed since; with `newer`, only one after what was sent."""
         version, after = sent["version"], sent["message"]["message_id"] if newer else 0
         try:
             async with asyncio.timeout(self.retry_after):
@@ -228,7 +232,7 @@ class ChaosUser:
                     )
                     version = chat["version"]
                     for message in reversed(chat["messages"]):
-                        if message["from"] == "bot" and message["message_id"] > after and fits(message):
+                        if message["from"] == "bot" and message["message_id"] > after and matches(message):
                             found: Message = message
                             return found
         except TimeoutError:

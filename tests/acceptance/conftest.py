@@ -1,4 +1,4 @@
-"""The stage of the acceptance tests: everything but the bot, which each test starts as it needs it."""
+"""The environment of the acceptance tests: everything but the bot, which each test starts with its own settings."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A real browser in front of the whole process, as a developer's `scripts/run.sh` shows it."""
+"""A real browser in front of the whole process, as with `scripts/run.sh`."""
 
 import os
 import shutil
@@ -49,7 +49,7 @@ async def browser() -> AsyncIterator[Browser]:
 
 @pytest.fixture
 async def phone_page(browser: Browser, sandbox: BotProcess) -> AsyncIterator[Page]:
-    """A page as wide as a phone. What it says on its console of errors fails the test."""
+    """A page as wide as a phone. Any error on its console fails the test."""
     page = await browser.new_page(viewport={"width": 390, "height": 844})
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))

@@ -1,4 +1,4 @@
-"""The first minute, as somebody new has it: one page, a few taps, a picture."""
+"""The first minute of a new user: one page, a few taps, an image."""
 
 import time
 
@@ -10,7 +10,7 @@ from tests.browser.conftest import ARTIFACTS
 from tests.support.processes.bot_process import BotProcess
 
 
-async def test_from_the_landing_page_to_a_picture(phone_page: Page, sandbox: BotProcess, db: Pool) -> None:
+async def test_chat_from_the_landing_page_to_an_image(phone_page: Page, sandbox: BotProcess, db: Pool) -> None:
     await phone_page.goto(sandbox.url)
     await expect(phone_page.get_by_role("heading", name="Diptych")).to_be_visible()
     await phone_page.screenshot(path=ARTIFACTS / "1-landing.png", animations="disabled")
@@ -27,18 +27,18 @@ async def test_from_the_landing_page_to_a_picture(phone_page: Page, sandbox: Bot
     await phone_page.screenshot(path=ARTIFACTS / "3-card.png", animations="disabled")
     await phone_page.get_by_role("button", name="Create · 1 ⭐").click()
 
-    picture = phone_page.locator(".message img").last
-    await expect(picture).to_be_visible(timeout=15_000)
+    image = phone_page.locator(".message img").last
+    await expect(image).to_be_visible(timeout=15_000)
     await expect(phone_page.locator(".message").get_by_text("balance 999 ⭐")).to_be_visible()
     await expect(phone_page.locator(".message").get_by_text("Made offline")).to_be_visible()
-    width = await picture.evaluate("image => image.decode().then(() => image.naturalWidth)")
+    width = await image.evaluate("image => image.decode().then(() => image.naturalWidth)")
     assert width >= 1024
     await expect(phone_page.get_by_role("button", name="Again · 1 ⭐")).to_be_visible()
-    await phone_page.screenshot(path=ARTIFACTS / "4-picture.png", animations="disabled")
+    await phone_page.screenshot(path=ARTIFACTS / "4-image.png", animations="disabled")
     assert await get_balance(db, 1001) == Balance(999, 0)
 
 
-async def test_in_russian_and_on_a_wide_dark_screen(phone_page: Page, sandbox: BotProcess) -> None:
+async def test_chat_in_russian_on_a_wide_dark_screen_shows_the_menu(phone_page: Page, sandbox: BotProcess) -> None:
     await phone_page.emulate_media(color_scheme="dark")
     await phone_page.set_viewport_size({"width": 1280, "height": 900})
     await phone_page.goto(f"{sandbox.url}/sandbox/")
@@ -51,14 +51,14 @@ async def test_in_russian_and_on_a_wide_dark_screen(phone_page: Page, sandbox: B
     await phone_page.screenshot(path=ARTIFACTS / "5-wide-dark-russian.png", animations="disabled")
 
 
-async def test_a_new_person_has_a_picture_after_four_taps_and_within_a_minute(
+async def test_chat_of_a_new_user_shows_an_image_after_four_taps_and_within_a_minute(
     phone_page: Page, sandbox: BotProcess
 ) -> None:
-    """One who has never been here; the picture itself takes half a second in this house."""
-    newcomer = {"id": 2001, "first_name": "Nina"}
-    await phone_page.request.post(f"{sandbox.url}/sandbox/sim/people", data=newcomer)
+    """The image itself takes half a second here."""
+    new_user = {"id": 2001, "first_name": "Nina"}
+    await phone_page.request.post(f"{sandbox.url}/sandbox/sim/people", data=new_user)
     await phone_page.goto(f"{sandbox.url}/sandbox/#2001")
-    began = time.monotonic()
+    started_at = time.monotonic()
     taps = [
         phone_page.locator("#start"),
         phone_page.get_by_role("button", name="Storm"),
@@ -66,9 +66,9 @@ async def test_a_new_person_has_a_picture_after_four_taps_and_within_a_minute(
     ]
     for tap in taps:
         await tap.click()
-    picture = phone_page.locator(".message img").last
-    await expect(picture).to_be_visible(timeout=30_000)
-    assert await picture.evaluate("image => image.decode().then(() => image.naturalWidth)") >= 1024
-    assert time.monotonic() - began < 60
+    image = phone_page.locator(".message img").last
+    await expect(image).to_be_visible(timeout=30_000)
+    assert await image.evaluate("image => image.decode().then(() => image.naturalWidth)") >= 1024
+    assert time.monotonic() - started_at < 60
     assert len(taps) <= 4
     await phone_page.screenshot(path=ARTIFACTS / "6-first-minute.png", animations="disabled")

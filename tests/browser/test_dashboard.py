@@ -1,4 +1,4 @@
-"""The dashboard in a browser: numbers that move, a plan that is switched, an order's story, and a closed door."""
+"""The dashboard in a browser: numbers that move, a plan that is switched, an order in detail, and denied access."""
 
 import re
 from collections.abc import AsyncIterator
@@ -17,7 +17,7 @@ from tests.support.processes.bot_process import BotProcess, ProcessPool
 from tests.support.test_data.sample_activity import insert_busy_hour
 
 ADMIN = 1001
-"""In the sandbox the person whom the chat page shows first."""
+"""The user whom the sandbox's chat page shows first."""
 _BROADCAST = """
 INSERT INTO broadcasts (id, admin_id, bot_name, state, started_at)
 VALUES ('00000000-0000-7000-8000-000000000001', 1001, 'main', 'running', now())"""
@@ -29,7 +29,7 @@ WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 
 @pytest.fixture(scope="module")
 async def db(postgres: str) -> AsyncIterator[Pool]:
-    """One database, with an hour behind it, for the one bot of this file."""
+    """One database, with an hour of activity, for the one bot of this file."""
     connection = await asyncpg.connect(postgres)
     await connection.execute("CREATE DATABASE dashboard TEMPLATE template")
     pool = await create_pool(f"{postgres.rpartition('/')[0]}/dashboard", size=3)
@@ -60,7 +60,7 @@ async def bot(
 
 @pytest.fixture
 async def page(browser: Browser, bot: BotProcess) -> AsyncIterator[Page]:
-    """What the page complains of, the browser's word on our own policy among it, fails the test."""
+    """A page. Any error on its console fails the test, including violations of our content security policy."""
     page = await browser.new_page(viewport=WIDE)  # type: ignore[arg-type]
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
@@ -71,8 +71,8 @@ async def page(browser: Browser, bot: BotProcess) -> AsyncIterator[Page]:
     assert [error for error in errors if "status of 403" not in error] == []
 
 
-async def sim(bot: BotProcess, method: str, path: str, body: Any = None) -> Any:
-    """The sandbox's Telegram, as its chat page speaks to it."""
+async def call_sandbox(bot: BotProcess, method: str, path: str, body: Any = None) -> Any:
+    """Call the sandbox's Telegram as its chat page does."""
     url = f"{bot.url}/sandbox/sim/{path}"
     async with aiohttp.ClientSession() as session, session.request(method, url, json=body) as response:
         assert response.status < 400, await response.text()
@@ -80,35 +80,35 @@ async def sim(bot: BotProcess, method: str, path: str, body: Any = None) -> Any:
 
 
 async def messages(bot: BotProcess) -> list[dict[str, Any]]:
-    chat = await sim(bot, "GET", f"chat/{ADMIN}")
+    chat = await call_sandbox(bot, "GET", f"chat/{ADMIN}")
     return [message for message in chat["messages"] if message["from"] == "bot" and not message["deleted"]]
 
 
-async def chat_has(bot: BotProcess, words: str, *, after: int = 0) -> dict[str, Any]:
-    async def look() -> dict[str, Any] | None:
+async def wait_for_chat_text(bot: BotProcess, text: str, *, after: int = 0) -> dict[str, Any]:
+    async def find() -> dict[str, Any] | None:
         for message in await messages(bot):
             buttons = " ".join(button["text"] for row in message.get("keyboard") or [] for button in row)
-            said = f"{message.get('text')} {message.get('caption')} {buttons}"
-            if message["message_id"] > after and words in said:
+            content = f"{message.get('text')} {message.get('caption')} {buttons}"
+            if message["message_id"] > after and text in content:
                 return message
         return None
 
-    found: dict[str, Any] = await wait_until(look, what=words)
+    found: dict[str, Any] = await wait_until(find, what=text)
     return found
 
 
-async def say(bot: BotProcess, text: str) -> int:
-    sent = await sim(bot, "POST", "message", {"text": text, "user_id": ADMIN, "first_name": "Ann"})
+async def send_text(bot: BotProcess, text: str) -> int:
+    sent = await call_sandbox(bot, "POST", "message", {"text": text, "user_id": ADMIN, "first_name": "Ann"})
     return int(sent["message"]["message_id"])
 
 
 async def order(bot: BotProcess, prompt: str) -> dict[str, Any]:
-    """Order a picture; the message that brings it."""
-    after = await say(bot, prompt)
-    card = await chat_has(bot, "Create · 1 ⭐", after=after)
+    """Order an image. Returns the message with the result."""
+    after = await send_text(bot, prompt)
+    card = await wait_for_chat_text(bot, "Create · 1 ⭐", after=after)
     tap = {"label": "Create · 1 ⭐", "user_id": ADMIN, "message_id": card["message_id"]}
-    await sim(bot, "POST", "callback", tap)
-    return await chat_has(bot, "−1 ⭐ · balance", after=after)
+    await call_sandbox(bot, "POST", "callback", tap)
+    return await wait_for_chat_text(bot, "−1 ⭐ · balance", after=after)
 
 
 async def is_live(page: Page) -> None:
@@ -116,47 +116,47 @@ async def is_live(page: Page) -> None:
     await expect(page.locator("#health li").first).to_have_attribute("data-state", "ok")
 
 
-def made(page: Page, plan: str) -> Any:
+def succeeded_count(page: Page, plan: str) -> Any:
     return page.locator(f"[data-row=succeeded] .{plan} b")
 
 
-async def test_numbers_move_while_one_looks(page: Page, bot: BotProcess) -> None:
+async def test_live_numbers_change_with_an_order(page: Page, bot: BotProcess) -> None:
     await page.goto(f"{bot.url}/dashboard")
     await is_live(page)
-    before = int((await made(page, "b").inner_text()).split()[0])
+    before = int((await succeeded_count(page, "b").inner_text()).split()[0])
     place = await page.locator(".services").bounding_box()
     result = await order(bot, "a lighthouse that the dashboard sees")
-    await expect(made(page, "b")).to_have_text(re.compile(rf"^{before + 1}\b"))
+    await expect(succeeded_count(page, "b")).to_have_text(re.compile(rf"^{before + 1}\b"))
     newest = page.locator("#latest li").first
     await expect(newest).to_contain_text("succeeded")
-    await expect(newest).to_contain_text(f"person {ADMIN}")
-    await expect(page.locator("#moments li").first).to_contain_text("fell back to Plan B")
+    await expect(newest).to_contain_text(f"user {ADMIN}")
+    await expect(page.locator("#timeline li").first).to_contain_text("fell back to Plan B")
     assert await page.locator(".services").bounding_box() == place, "nothing jumped"
 
     await newest.locator("a").click()
     await expect(page.get_by_role("heading", name="What happened")).to_be_visible()
     for step in ("moderate", "start-1", "poll-1", "deliver"):
-        await expect(page.locator(".line.step b", has_text=re.compile(f"^{step}$"))).to_be_visible()
-    for event in ("Accepted", "Fell back to Plan B: Inngest is away", "Ended: succeeded"):
-        await expect(page.locator(".line.event b", has_text=event)).to_be_visible()
-    seen = page.locator(".message", has_text="Result")
-    said = (await seen.locator(".said").inner_text()).split()
-    assert said == result["caption"].split(), "what the story shows is what the chat shows"
-    await expect(seen.locator("figcaption")).to_contain_text(f"message {result['message_id']}")
-    await page.screenshot(path=ARTIFACTS / "dashboard-story-wide-light.png", full_page=True)
+        await expect(page.locator(".entry.step b", has_text=re.compile(f"^{step}$"))).to_be_visible()
+    for event in ("Accepted", "Fell back to Plan B: Inngest is unavailable", "Ended: succeeded"):
+        await expect(page.locator(".entry.event b", has_text=event)).to_be_visible()
+    preview = page.locator(".message", has_text="Result")
+    preview_text = (await preview.locator(".message-text").inner_text()).split()
+    assert preview_text == result["caption"].split(), "the order page shows what the chat shows"
+    await expect(preview.locator("figcaption")).to_contain_text(f"message {result['message_id']}")
+    await page.screenshot(path=ARTIFACTS / "dashboard-order-wide-light.png", full_page=True)
 
     await page.get_by_text("Give the price back…").click()
     await page.get_by_role("button", name="Give back 1 ⭐").click()
-    await expect(page.get_by_role("status")).to_have_text("Given back, and the person was told.")
-    await expect(page.locator(".line.move", has_text="given back by an admin")).to_be_visible()
-    await chat_has(bot, "We have given you back 1 Star", after=result["message_id"])
+    await expect(page.get_by_role("status")).to_have_text("Given back, and the user was notified.")
+    await expect(page.locator(".entry.move", has_text="given back by an admin")).to_be_visible()
+    await wait_for_chat_text(bot, "We have given you back 1 Star", after=result["message_id"])
     await page.set_viewport_size(PHONE)  # type: ignore[arg-type]
     await page.emulate_media(color_scheme="dark")
     assert await fits(page)
-    await page.screenshot(path=ARTIFACTS / "dashboard-story-phone-dark.png", full_page=True)
+    await page.screenshot(path=ARTIFACTS / "dashboard-order-phone-dark.png", full_page=True)
 
 
-async def test_a_plan_is_switched_for_all_and_for_one(page: Page, bot: BotProcess) -> None:
+async def test_plan_switch_for_all_services_and_for_one_applies(page: Page, bot: BotProcess) -> None:
     await page.goto(f"{bot.url}/dashboard")
     await is_live(page)
     await page.locator(".modes").get_by_role("button", name="Plan B").click()
@@ -167,18 +167,18 @@ async def test_a_plan_is_switched_for_all_and_for_one(page: Page, bot: BotProces
     await page.get_by_role("button", name="Text to speech: Plan A alone").click()
     speech = page.locator("[data-service=speech]")
     await expect(speech.locator("[data-cell=goes_to]")).to_have_text("A")
-    await expect(page.locator("#moments")).to_contain_text("Text to speech: mode A: Inngest alone")
-    await expect(page.locator("#moments")).to_contain_text("All services: mode B: inline alone")
+    await expect(page.locator("#timeline")).to_contain_text("Text to speech: mode A: Inngest alone")
+    await expect(page.locator("#timeline")).to_contain_text("All services: mode B: inline alone")
     async with aiohttp.ClientSession() as session, session.get(f"{bot.url}/health") as response:
         plan = (await response.json())["plan"]
     assert (plan["speech"], plan["text_to_image"]) == ("A", "B")
     await page.get_by_role("button", name="Text to speech: follows the mode of all").click()
     await expect(speech.locator("[data-cell=goes_to]")).to_have_text("B")
     await page.locator(".modes").get_by_role("button", name="Auto").click()
-    await expect(page.locator("#moments")).to_contain_text("All services: mode auto")
+    await expect(page.locator("#timeline")).to_contain_text("All services: mode auto")
 
 
-async def test_orders_are_searched(page: Page, bot: BotProcess) -> None:
+async def test_order_search_finds_by_user_and_state(page: Page, bot: BotProcess) -> None:
     await page.goto(f"{bot.url}/dashboard")
     await page.get_by_role("link", name="Orders", exact=True).click()
     await expect(page.locator(".orders tbody tr")).to_have_count(25)
@@ -189,7 +189,7 @@ async def test_orders_are_searched(page: Page, bot: BotProcess) -> None:
     await page.get_by_label("State").select_option("failed")
     await page.get_by_role("button", name="Search").click()
     await expect(page.locator(".orders .state").first).to_have_text("failed")
-    assert set(await page.locator("[data-label=Person]").all_inner_texts()) == {"1004"}
+    assert set(await page.locator("[data-label=User]").all_inner_texts()) == {"1004"}
     await page.set_viewport_size(PHONE)  # type: ignore[arg-type]
     assert await fits(page)
     await page.screenshot(path=ARTIFACTS / "dashboard-orders-phone-light.png", full_page=True)
@@ -198,17 +198,17 @@ async def test_orders_are_searched(page: Page, bot: BotProcess) -> None:
     await expect(page.get_by_text("No order is called that.")).to_be_visible()
 
 
-async def test_links_that_are_not_good_and_actions_without_a_token(page: Page, bot: BotProcess) -> None:
-    after = await say(bot, "/dashboard")
-    said = await chat_has(bot, "The dashboard. This link opens once", after=after)
-    link = said["keyboard"][0][0]["url"]
+async def test_invalid_links_and_actions_without_a_token_are_denied(page: Page, bot: BotProcess) -> None:
+    after = await send_text(bot, "/dashboard")
+    message = await wait_for_chat_text(bot, "The dashboard. This link opens once", after=after)
+    link = message["keyboard"][0][0]["url"]
     forged = await page.goto(f"{link[:-1]}{'a' if link[-1] != 'a' else 'b'}")
     assert forged is not None
     assert forged.status == 403
-    await expect(page.get_by_role("heading", name="The door is closed")).to_be_visible()
+    await expect(page.get_by_role("heading", name="Access denied")).to_be_visible()
 
     await page.goto(link)
-    await page.screenshot(path=ARTIFACTS / "dashboard-door.png")
+    await page.screenshot(path=ARTIFACTS / "dashboard-login.png")
     await page.get_by_role("button", name="Open the dashboard").click()
     await is_live(page)
     (cookie,) = await page.context.cookies(f"{bot.url}/dashboard")
@@ -229,7 +229,7 @@ async def test_links_that_are_not_good_and_actions_without_a_token(page: Page, b
 
 
 @pytest.mark.parametrize("colours", ["light", "dark"])
-async def test_it_fits_a_phone_and_a_wide_screen(page: Page, bot: BotProcess, colours: Any) -> None:
+async def test_dashboard_fits_a_phone_and_a_wide_screen(page: Page, bot: BotProcess, colours: Any) -> None:
     await page.emulate_media(color_scheme=colours, reduced_motion="reduce")
     await page.goto(f"{bot.url}/dashboard")
     await is_live(page)
@@ -250,7 +250,7 @@ async def fits(page: Page) -> bool:
     return bool(width[0] <= width[1])
 
 
-async def test_a_broadcast_is_followed_to_its_end(page: Page, bot: BotProcess, db: Pool) -> None:
+async def test_running_broadcast_is_shown_until_it_ends(page: Page, bot: BotProcess, db: Pool) -> None:
     await page.goto(f"{bot.url}/dashboard")
     await is_live(page)
     card = page.locator("#broadcast")
@@ -263,20 +263,22 @@ async def test_a_broadcast_is_followed_to_its_end(page: Page, bot: BotProcess, d
     await db.execute(_RECIPIENTS)
     await expect(card).to_be_visible(timeout=10_000)
     await expect(card.locator("h2")).to_have_text("Broadcast runs")
-    people = await db.fetchval("SELECT count(*) FROM broadcast_recipients")
-    await expect(number("done")).to_have_text(f"0 of {people}")
-    some = "UPDATE broadcast_recipients SET state = $1, at = now() WHERE user_id IN (SELECT user_id FROM"
-    some += " broadcast_recipients WHERE state = 'waiting' LIMIT $2)"
-    await db.execute(some, "sent", people // 2)
-    await db.execute(some, "blocked", 1)
-    await expect(number("done")).to_have_text(f"{people // 2} of {people}", timeout=10_000)
+    recipients = await db.fetchval("SELECT count(*) FROM broadcast_recipients")
+    await expect(number("done")).to_have_text(f"0 of {recipients}")
+    mark_recipients = (
+        "UPDATE broadcast_recipients SET state = $1, updated_at = now() WHERE user_id IN (SELECT user_id FROM"
+    )
+    mark_recipients += " broadcast_recipients WHERE state = 'waiting' LIMIT $2)"
+    await db.execute(mark_recipients, "sent", recipients // 2)
+    await db.execute(mark_recipients, "blocked", 1)
+    await expect(number("done")).to_have_text(f"{recipients // 2} of {recipients}", timeout=10_000)
     await expect(number("blocked")).to_have_text("1")
-    await expect(number("left")).to_have_text(str(people - people // 2 - 1))
+    await expect(number("left")).to_have_text(str(recipients - recipients // 2 - 1))
     await expect(number("rate")).not_to_have_text("–")
     await page.set_viewport_size(PHONE)  # type: ignore[arg-type]
     await card.scroll_into_view_if_needed()
     await page.screenshot(path=ARTIFACTS / "dashboard-broadcast.png", animations="disabled")
-    await db.execute(some, "sent", people)
+    await db.execute(mark_recipients, "sent", recipients)
     await db.execute("UPDATE broadcasts SET state = 'done', ended_at = now()")
     await expect(card.locator("h2")).to_contain_text("Broadcast done", timeout=10_000)
     await expect(number("left")).to_have_text("0")

@@ -1,4 +1,4 @@
-"""Results of the studio as a person sees them: films and voices that play, a photo sent from the phone."""
+"""Results as a user sees them: videos and voice messages that play, photos sent from the phone."""
 
 import io
 from pathlib import Path
@@ -13,11 +13,11 @@ from tests.support.processes.bot_process import BotProcess
 _RESULT_MS = 25_000
 
 
-async def _order(page: Page, service: str, *words: str) -> None:
+async def _order(page: Page, service: str, *texts: str) -> None:
     await page.locator("#composer").fill("/menu")
     await page.keyboard.press("Enter")
     await page.locator(".keyboard").last.get_by_role("button", name=service, exact=False).first.click()
-    for text in words:
+    for text in texts:
         await expect(page.get_by_role("button", name="Cancel").last).to_be_visible()
         await page.locator("#composer").fill(text)
         await page.keyboard.press("Enter")
@@ -40,7 +40,7 @@ async def _plays(media: Locator) -> float:
 
 
 @pytest.mark.long
-async def test_a_video_and_a_voice_note_play(phone_page: Page, sandbox: BotProcess) -> None:
+async def test_chat_plays_a_video_and_a_voice_message(phone_page: Page, sandbox: BotProcess) -> None:
     await phone_page.goto(f"{sandbox.url}/sandbox/")
     await phone_page.locator("#start").click()
     await _order(phone_page, "Text to video", "waves at night under the moon")
@@ -57,15 +57,15 @@ async def test_a_video_and_a_voice_note_play(phone_page: Page, sandbox: BotProce
 
 
 @pytest.mark.long
-async def test_ten_photos_become_a_model_that_paints(
+async def test_training_with_ten_photos_gives_a_model_that_makes_images(
     phone_page: Page, sandbox: BotProcess, tmp_path: Path
 ) -> None:
     photos = []
     for number in range(10):
         file = tmp_path / f"me-{number}.jpg"
-        picture = io.BytesIO()
-        Image.linear_gradient("L").resize((480, 640)).rotate(number * 9).convert("RGB").save(picture, "JPEG")
-        file.write_bytes(picture.getvalue())
+        photo = io.BytesIO()
+        Image.linear_gradient("L").resize((480, 640)).rotate(number * 9).convert("RGB").save(photo, "JPEG")
+        file.write_bytes(photo.getvalue())
         photos.append(file)
     await phone_page.goto(f"{sandbox.url}/sandbox/")
     await phone_page.locator("#start").click()

@@ -1,4 +1,4 @@
-"""The same functions behind our aiohttp adapter and behind the SDK's FastAPI adapter, each a real HTTP server."""
+"""The same functions behind our aiohttp adapter and the SDK's FastAPI adapter, each on a real HTTP server."""
 
 import asyncio
 import contextlib
@@ -30,14 +30,14 @@ FALLBACK_KEY = "signkey-test-" + "cd" * 32
 FOREIGN_KEY = "signkey-test-" + "ef" * 32
 
 _HTTP_HEADERS = {"date", "server", "connection", "transfer-encoding", "keep-alive"}
-"""Those of the web server and the connection, not of an adapter."""
+"""Headers of the web server and the connection, not of an adapter."""
 
 Functions = list[inngest.Function[Any]]
 Headers = Mapping[str, str]
 
 
 def create_functions(client: inngest.Inngest) -> Functions:
-    """One function for each way in which an answer can differ."""
+    """Return one function for each way in which answers can differ."""
 
     @client.create_function(fn_id="one-step", trigger=inngest.TriggerEvent(event="x"), retries=2)
     async def one_step(ctx: inngest.Context) -> str:
@@ -79,7 +79,7 @@ async def _on_failure(ctx: inngest.Context) -> None:
 
 @dataclass(frozen=True)
 class AdapterResponse:
-    """What a server said, without what belongs to the web server and to the moment."""
+    """An answer without what belongs to the web server or depends on the time."""
 
     status: int
     headers: dict[str, str]
@@ -89,13 +89,13 @@ class AdapterResponse:
 
 @dataclass(slots=True)
 class AdapterPair:
-    """Our server and theirs, and the Inngest API that both register at."""
+    """Our server and the SDK's, and what they register at the Inngest API."""
 
     ours: str
     theirs: str
     session: aiohttp.ClientSession
     registered: list[dict[str, Any]] = field(default_factory=list)
-    """What came to POST /fn/register."""
+    """The requests to POST /fn/register."""
 
     async def ask(
         self, method: str, path: str, body: bytes = b"", headers: Headers = MappingProxyType({})
@@ -107,7 +107,7 @@ class AdapterPair:
     async def assert_same(
         self, method: str, path: str, body: bytes = b"", headers: Headers = MappingProxyType({})
     ) -> AdapterResponse:
-        """Send both the same request, hold their answers to be equal, and give one."""
+        """Send both the same request, assert that their answers are equal, and return ours."""
         ours, theirs = await self.ask(method, path, body, headers)
         assert ours.status == theirs.status
         assert ours.headers == theirs.headers
@@ -131,9 +131,9 @@ class AdapterPair:
 
 
 def _key_of(body: str, signature: str) -> str:
-    """Which of our keys an answer was signed with, over the bytes that came.
+    """Return which of our keys signed the bytes of an answer.
 
-    None, where the answer is streamed: the SDK signs its headers before there is a body.
+    A streamed answer matches none: the SDK signs its headers before there is a body.
     """
     for key in (SIGNING_KEY, FALLBACK_KEY):
         valid = net.validate_response_sig(
@@ -152,7 +152,7 @@ def _without_timestamps(text: str) -> str:
 
 
 def call(function: str, *, use_api: bool = False, **data: object) -> tuple[str, bytes]:
-    """The path and body of a function's first call."""
+    """Return the path and body of a function's first call."""
     event = {"name": "x", "data": data, "id": "1", "ts": 1}
     ctx = {
         "attempt": 0,
@@ -166,17 +166,17 @@ def call(function: str, *, use_api: bool = False, **data: object) -> tuple[str, 
 
 
 def signed(body: bytes, key: str = SIGNING_KEY, at: int | None = None) -> dict[str, str]:
-    """The header of a signed request, as the server makes it."""
-    made = net.sign_request(body, key, at)
-    assert isinstance(made, str)
-    return {"x-inngest-signature": made}
+    """Return the signature header of a request, as the server makes it."""
+    signature = net.sign_request(body, key, at)
+    assert isinstance(signature, str)
+    return {"x-inngest-signature": signature}
 
 
 @asynccontextmanager
 async def run_pair(
     *, production: bool, fallback_key: str | None = None, signing_key: str = SIGNING_KEY, **options: Any
 ) -> AsyncIterator[AdapterPair]:
-    """Both adapters, each with its own client. The SDK takes a fallback key from the environment only."""
+    """Run both adapters, each with its own client. The SDK reads a fallback key only from the environment."""
     registered: list[dict[str, Any]] = []
     async with contextlib.AsyncExitStack() as stack:
         api = await stack.enter_async_context(_api(registered))
@@ -206,7 +206,7 @@ async def run_pair(
 
 @asynccontextmanager
 async def _api(registered: list[dict[str, Any]]) -> AsyncIterator[str]:
-    """An Inngest API that knows no key but SIGNING_KEY and FALLBACK_KEY, where any is given."""
+    """Run an Inngest API that, if it is sent a key, accepts only SIGNING_KEY and FALLBACK_KEY."""
     known = {f"Bearer {transforms.hash_signing_key(key)}" for key in (SIGNING_KEY, FALLBACK_KEY)}
 
     async def register(request: web.Request) -> web.Response:

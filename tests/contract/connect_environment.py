@@ -1,4 +1,4 @@
-"""The contract's world over Connect: workers on lines that can be cut, and one that speaks the wire itself."""
+"""The contract environment over Connect: workers behind a proxy that can be cut, and one without the SDK."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ READY = pb.ConnectionStatus.READY
 
 
 class GatewayProxy:
-    """A TCP line to the gateway, which can be cut and mended."""
+    """A TCP proxy in front of the gateway, whose connections can be cut and restored."""
 
     def __init__(self, gateway: URL) -> None:
         self._gateway = gateway
@@ -62,13 +62,13 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 class ConnectEnvironment(ContractEnvironment):
-    """The world's functions behind connections, and not a port."""
+    """The same functions behind Connect workers instead of HTTP."""
 
     def __init__(self, server: str, *, speed: float = 1.0, keys: ServerKeys | None = None) -> None:
         super().__init__(server, speed=speed, keys=keys)
         self._background = BackgroundTasks()
         self._connections: list[Connection] = []
-        self.lines: list[GatewayProxy] = []
+        self.proxies: list[GatewayProxy] = []
 
     @property
     def connection(self) -> Connection:
@@ -76,23 +76,23 @@ class ConnectEnvironment(ContractEnvironment):
 
     @property
     def proxy(self) -> GatewayProxy:
-        return self.lines[-1]
+        return self.proxies[-1]
 
     async def start_app(self) -> None:
-        """One more worker."""
-        line = GatewayProxy(await self.gateway())
-        await line.restore()
-        self.lines.append(line)
-        connection = Connection(self.client, self._functions, gateway_url=line.url)
+        """Start one more worker."""
+        proxy = GatewayProxy(await self.gateway())
+        await proxy.restore()
+        self.proxies.append(proxy)
+        connection = Connection(self.client, self._functions, gateway_url=proxy.url)
         self._connections.append(connection)
         self._background.spawn(connection.run(), "connect")
         await self.connected()
 
     async def connected(self) -> None:
-        """Wait until the server would give the newest worker a call.
+        """Wait until the server would send the newest worker a call.
 
-        The real one may take up to the next heartbeat, 10 s later: the first one, when it comes while the
-        connection is made ready, takes the readiness back.
+        The real server may need until the next heartbeat, 10 s later: a first heartbeat that arrives while the
+        connection is being established resets its state.
         """
         await wait_until(lambda: wait_until_true(self.connection.connected))
         await wait_until(self._routable)
@@ -100,21 +100,21 @@ class ConnectEnvironment(ContractEnvironment):
     async def _routable(self) -> bool:
         url = f"{self.server}/v0/connect/envs/00000000-0000-4000-b000-000000000000/conns"
         async with self.session.get(url) as response:
-            if response.status != 200:  # a production server does not say
+            if response.status != 200:  # a production server does not list them
                 return True
             known = (await response.json())["data"]
         worker = self.connection._worker
         connection_id = worker.get_connection_id() if worker else ""
-        return any(one["id"] == connection_id and one.get("status") == READY for one in known)
+        return any(each["id"] == connection_id and each.get("status") == READY for each in known)
 
     async def lost(self) -> None:
         await wait_until(lambda: wait_until_true(not self.connection.connected))
 
     async def gateway(self) -> URL:
-        return URL((await self.told()).gateway_endpoint)
+        return URL((await self.start_response()).gateway_endpoint)
 
-    async def told(self) -> Any:
-        """What the API tells a worker."""
+    async def start_response(self) -> Any:
+        """Return what the API tells a worker before it connects."""
         url = f"{self.server}/v0/connect/start"
         bearer = {"Authorization": f"Bearer {self.keys.signing_key}"} if self.keys else {}
         async with self.session.post(url, data=b"", headers=bearer) as response:
@@ -125,22 +125,22 @@ class ConnectEnvironment(ContractEnvironment):
         for connection in self._connections:
             await connection.close(10)
         await self._background.drain(10)
-        for line in self.lines:
-            line.drop()
+        for proxy in self.proxies:
+            proxy.drop()
         await super().close()
 
-    async def wait_until(self, this: str, *steps: str, seconds: float = 30) -> None:
-        """Wait until a job has done exactly that."""
-        await wait_until(lambda: wait_until_true(self.book.done[this] == list(steps)), seconds=seconds)
+    async def wait_until(self, job: str, *steps: str, seconds: float = 30) -> None:
+        """Wait until a job has done exactly these steps."""
+        await wait_until(lambda: wait_until_true(self.call_log.done[job] == list(steps)), seconds=seconds)
 
 
 async def wait_until_true(condition: bool) -> bool:
-    """A condition of this process's own, for until()."""
+    """Return a condition of this process as an awaitable, for ``wait_until``."""
     return condition
 
 
 class RawWorker:
-    """A worker's end of the wire, to say what the SDK would not."""
+    """A worker without the SDK, which may send what the SDK would not."""
 
     def __init__(self, socket: aiohttp.ClientWebSocketResponse, hello: Any) -> None:
         self._socket = socket
@@ -169,15 +169,15 @@ class RawWorker:
         assert ready.extend_lease_interval[-1] == "s"
 
     async def accept_call(self) -> Any:
-        """The next call, acknowledged."""
+        """Return the next call after acknowledging it."""
         call = pb.GatewayExecutorRequestData.FromString(await self.receive(Kind.GATEWAY_EXECUTOR_REQUEST))
         await self.send(Kind.WORKER_REQUEST_ACK, pb.WorkerRequestAckData(request_id=call.request_id))
         return call
 
     async def extend_lease(self, call: Any, lease_id: str) -> str:
-        """The new lease id, empty when it was refused."""
-        asked = pb.WorkerRequestExtendLeaseData(request_id=call.request_id, lease_id=lease_id)
-        await self.send(Kind.WORKER_REQUEST_EXTEND_LEASE, asked)
+        """Return the new lease id, or an empty text when the extension was refused."""
+        extension = pb.WorkerRequestExtendLeaseData(request_id=call.request_id, lease_id=lease_id)
+        await self.send(Kind.WORKER_REQUEST_EXTEND_LEASE, extension)
         ack = pb.WorkerRequestExtendLeaseAckData.FromString(
             await self.receive(Kind.WORKER_REQUEST_EXTEND_LEASE_ACK)
         )
@@ -188,8 +188,8 @@ class RawWorker:
 async def raw_worker(
     environment: ConnectEnvironment, app: str = "raw", **settings: Any
 ) -> AsyncIterator[RawWorker]:
-    """An app of one function, which `settings` may change."""
-    told = await environment.told()
+    """A worker whose app has one function; `settings` may change the function."""
+    start = await environment.start_response()
     step = {
         "id": "step",
         "name": "step",
@@ -197,16 +197,16 @@ async def raw_worker(
     }
     function = {"id": f"{app}-f", "name": "f", "triggers": [{"event": f"contract/{app}"}], "steps": {"step": step}}
     hello = pb.WorkerConnectRequestData(
-        connection_id=told.connection_id,
+        connection_id=start.connection_id,
         instance_id="raw",
-        auth_data=pb.AuthData(session_token=told.session_token, sync_token=told.sync_token),
+        auth_data=pb.AuthData(session_token=start.session_token, sync_token=start.sync_token),
         capabilities=b"{}",
         apps=[pb.AppConfiguration(app_name=app, functions=json.dumps([function | settings]).encode())],
         sdk_language="py",
         sdk_version="0.5.19",
     )
     protocols = ("v0.connect.inngest.com",)
-    async with environment.session.ws_connect(told.gateway_endpoint, protocols=protocols) as socket:
+    async with environment.session.ws_connect(start.gateway_endpoint, protocols=protocols) as socket:
         worker = RawWorker(socket, hello)
         assert await worker.receive(Kind.GATEWAY_HELLO) == b""
         yield worker

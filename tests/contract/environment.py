@@ -1,4 +1,4 @@
-"""A small aiohttp app with Inngest functions behind our adapter, and a person's view of a server."""
+"""A small aiohttp app with Inngest functions behind our adapter, and a client of a server's API."""
 
 import asyncio
 import uuid
@@ -19,14 +19,14 @@ END_STATES = {"Completed", "Failed", "Cancelled"}
 
 
 class ContractEnvironment:
-    """An app that registers at a server, and ways to send and look."""
+    """An app that registers at a server, and methods to send events and inspect runs."""
 
     def __init__(self, server: str, *, speed: float = 1.0, keys: ServerKeys | None = None) -> None:
         """`speed` is how many times faster time passes at the server; with `keys` it is a production server."""
         self.server = server
         self.speed = speed
         self.keys = keys
-        self.book = CallLog()
+        self.call_log = CallLog()
         self.client = inngest.Inngest(
             app_id=f"contract-{uuid.uuid4().hex[:8]}",
             api_base_url=server,
@@ -35,10 +35,10 @@ class ContractEnvironment:
             signing_key=keys.signing_key if keys else None,
             is_production=keys is not None,
         )
-        self._functions = [*all_functions(self.client, self.book), *flow_functions(self.client, self.book)]
+        self._functions = [*all_functions(self.client, self.call_log), *flow_functions(self.client, self.call_log)]
         self._runner: web.AppRunner | None = None
         self._session: aiohttp.ClientSession | None = None
-        self._asked = 0
+        self._request_count = 0
         self.port = 0
 
     @property
@@ -54,14 +54,14 @@ class ContractEnvironment:
         return self._session
 
     async def start_app(self) -> None:
-        """Start the app, at the same port when it ran before, and let it register."""
+        """Start the app, at the same port as before, and let it register."""
 
         @web.middleware
         async def measure(
             request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
         ) -> web.StreamResponse:
             if request.method == "POST":
-                self.book.bodies.append(request.content_length or 0)
+                self.call_log.bodies.append(request.content_length or 0)
             return await handler(request)
 
         app = web.Application(middlewares=[measure])
@@ -87,28 +87,30 @@ class ContractEnvironment:
             await self._session.close()
 
     async def send(self, name: str, *, event_id: str = "", **data: Any) -> str:
-        """Send an event; gives the server's id for it."""
+        """Send an event and return the server's id for it."""
         event = inngest.Event(name=f"contract/{name}", id=event_id, data=data)
         return (await self.client.send(event))[0]
 
     async def runs(self, event_id: str) -> list[dict[str, Any]]:
-        """The runs that an event started.
+        """Return the runs that an event started.
 
-        Each is asked for by itself: in the real server's list of an event's runs, one that sleeps or waits
-        is already "Completed".
+        Each is requested separately: in the real server's list of an event's runs, one that sleeps or waits
+        already has the status "Completed".
         """
         found = await self.get(f"/v1/events/{event_id}/runs")
         return [await self.get(f"/v1/runs/{run['run_id']}") for run in found]
 
     async def get(self, path: str) -> Any:
-        """The data of a REST API answer."""
-        self._asked += 1  # the real server caches answers by address, for 15 s
+        """Return the data of a REST API answer."""
+        self._request_count += 1  # the real server caches answers by URL for 15 s
         bearer = {"Authorization": f"Bearer {self.keys.signing_key}"} if self.keys else {}
-        async with self.session.get(f"{self.server}{path}?asked={self._asked}", headers=bearer) as response:
+        async with self.session.get(
+            f"{self.server}{path}?request={self._request_count}", headers=bearer
+        ) as response:
             return (await response.json(content_type=None))["data"]
 
     async def wait_for_run_end(self, event_id: str, *, seconds: float = TIMEOUT) -> dict[str, Any]:
-        """The one run that an event started, once it is over."""
+        """Wait for the end of the one run that an event has started."""
         found: list[dict[str, Any]] = []
 
         async def over() -> bool:
@@ -121,12 +123,12 @@ class ContractEnvironment:
 
 
 def new_job_id() -> str:
-    """A name that no other test uses."""
+    """Return a name that no other test uses."""
     return uuid.uuid4().hex
 
 
 async def wait_until(condition: Callable[[], Awaitable[bool]], *, seconds: float = TIMEOUT) -> None:
     """Wait for a condition."""
     async with asyncio.timeout(seconds):
-        while not await condition():  # noqa: ASYNC110  # asks a server, which sets no event of ours
+        while not await condition():  # noqa: ASYNC110  # polls a server
             await asyncio.sleep(0.02)

@@ -1,4 +1,4 @@
-"""Inngest functions with every setting that holds runs back, gathers them or drops them."""
+"""Inngest functions with every setting that delays, batches or drops events."""
 
 import asyncio
 import time
@@ -14,9 +14,9 @@ MINUTE = timedelta(minutes=1)
 
 
 def flow_functions(client: inngest.Inngest, call_log: CallLog) -> list[inngest.Function[Any]]:
-    """Everything below."""
-    makers = (batch_functions, paced_functions, queued_functions, timed_functions, dropping_functions)
-    return [function for make in makers for function in make(client, call_log)]
+    """Return all functions of this module."""
+    groups = (batch_functions, paced_functions, queued_functions, timed_functions, dropping_functions)
+    return [function for make in groups for function in make(client, call_log)]
 
 
 def _job(ctx: inngest.Context) -> str:
@@ -24,7 +24,7 @@ def _job(ctx: inngest.Context) -> str:
 
 
 def batch_functions(client: inngest.Inngest, call_log: CallLog) -> list[inngest.Function[Any]]:
-    """Functions that take many events at once."""
+    """Functions that batch events."""
 
     @client.create_function(
         fn_id="batch",
@@ -57,7 +57,7 @@ def batch_functions(client: inngest.Inngest, call_log: CallLog) -> list[inngest.
 
 
 def paced_functions(client: inngest.Inngest, call_log: CallLog) -> list[inngest.Function[Any]]:
-    """Functions that may begin only so often."""
+    """Functions with limits on how often they start."""
 
     @client.create_function(
         fn_id="throttled",
@@ -84,7 +84,7 @@ async def _now() -> float:
 
 
 def queued_functions(client: inngest.Inngest, call_log: CallLog) -> list[inngest.Function[Any]]:
-    """Functions that let one run in at a time, or one run at all."""
+    """Functions that allow one run at a time."""
 
     async def hold(ctx: inngest.Context) -> None:
         async def inside() -> str:
@@ -132,7 +132,7 @@ def queued_functions(client: inngest.Inngest, call_log: CallLog) -> list[inngest
 
 
 def timed_functions(client: inngest.Inngest, call_log: CallLog) -> list[inngest.Function[Any]]:
-    """Functions that are given up when they take too long."""
+    """Functions that are cancelled when they take too long."""
 
     @client.create_function(
         fn_id="starts-in-time",

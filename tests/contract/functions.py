@@ -1,4 +1,4 @@
-"""Inngest functions that exercise the protocol, and a book of what they did."""
+"""Inngest functions that exercise the protocol, and a log of what they did."""
 
 import asyncio
 from collections import Counter, defaultdict
@@ -15,7 +15,7 @@ MEBIBYTE = 1024 * 1024
 
 @dataclass(slots=True)
 class CallLog:
-    """What happened, by job. Functions run in this process, so tests may look and hold steps back."""
+    """What happened, by job. Functions run in this process, so tests may inspect and delay their steps."""
 
     done: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     failures: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -26,19 +26,19 @@ class CallLog:
     max_running: Counter[str] = field(default_factory=Counter)
 
     async def record(self, job: str, what: str) -> str:
-        """Write down that something was done."""
+        """Record that a step was done."""
         self.done[job].append(what)
         return what
 
     async def run_exclusively(self, user: str) -> None:
-        """Be inside for a moment, counting how many are."""
+        """Wait for a moment and count how many calls do so at the same time."""
         self.running[user] += 1
         self.max_running[user] = max(self.max_running[user], self.running[user])
         await asyncio.sleep(0.05)
         self.running[user] -= 1
 
     async def record_and_fail(self, job: str, error: Exception) -> None:
-        """Write down the try, then raise."""
+        """Record the attempt, then raise."""
         self.done[job].append("try")
         raise error
 
@@ -48,13 +48,13 @@ def _job(ctx: inngest.Context) -> str:
 
 
 def all_functions(client: inngest.Inngest, call_log: CallLog) -> list[inngest.Function[Any]]:
-    """Everything below."""
-    makers = (step_functions, calling_functions, failing_functions, waiting_functions, limited_functions)
-    return [function for make in makers for function in make(client, call_log)]
+    """Return all functions of this module."""
+    groups = (step_functions, calling_functions, failing_functions, waiting_functions, limited_functions)
+    return [function for make in groups for function in make(client, call_log)]
 
 
 def step_functions(client: inngest.Inngest, call_log: CallLog) -> list[inngest.Function[Any]]:
-    """Functions made of steps alone."""
+    """Functions that consist of steps only."""
 
     @client.create_function(fn_id="hello", trigger=inngest.TriggerEvent(event="contract/hello"), retries=3)
     async def hello(ctx: inngest.Context) -> dict[str, Any]:
@@ -83,7 +83,7 @@ def step_functions(client: inngest.Inngest, call_log: CallLog) -> list[inngest.F
 
 
 def calling_functions(client: inngest.Inngest, call_log: CallLog) -> list[inngest.Function[Any]]:
-    """Functions that call others, carry much, or are cut off."""
+    """Functions that invoke others, carry large data, or are interrupted."""
 
     @client.create_function(fn_id="child", trigger=inngest.TriggerEvent(event="contract/never"), retries=0)
     async def child(ctx: inngest.Context) -> dict[str, Any]:
@@ -126,7 +126,7 @@ def calling_functions(client: inngest.Inngest, call_log: CallLog) -> list[innges
 
 
 def record_failures(call_log: CallLog) -> Callable[[inngest.Context], Awaitable[None]]:
-    """An on-failure handler that writes down what it is told, by the job of the first event."""
+    """An on-failure handler that records its event, by the job of the first event."""
 
     async def on_failure(ctx: inngest.Context) -> None:
         data: Any = ctx.event.data
@@ -136,7 +136,7 @@ def record_failures(call_log: CallLog) -> Callable[[inngest.Context], Awaitable[
 
 
 def failing_functions(client: inngest.Inngest, call_log: CallLog) -> list[inngest.Function[Any]]:
-    """Functions that fail, each in its way."""
+    """Functions that fail, each in another way."""
     on_failure = record_failures(call_log)
 
     async def fails(ctx: inngest.Context, error: Exception) -> None:
@@ -173,7 +173,7 @@ def failing_functions(client: inngest.Inngest, call_log: CallLog) -> list[innges
 
 
 def waiting_functions(client: inngest.Inngest, call_log: CallLog) -> list[inngest.Function[Any]]:
-    """Functions that an event wakes or ends."""
+    """Functions that an event resumes or cancels."""
 
     @client.create_function(fn_id="wait", trigger=inngest.TriggerEvent(event="contract/wait"))
     async def wait(ctx: inngest.Context) -> object:
@@ -201,7 +201,7 @@ def waiting_functions(client: inngest.Inngest, call_log: CallLog) -> list[innges
 
 
 def limited_functions(client: inngest.Inngest, call_log: CallLog) -> list[inngest.Function[Any]]:
-    """Functions that may not run too often or too many at once."""
+    """Functions with limits on how often, and how many at the same time, they run."""
 
     @client.create_function(
         fn_id="once", trigger=inngest.TriggerEvent(event="contract/once"), idempotency="event.data.job"

@@ -1,4 +1,4 @@
-"""Inngest servers to hold the suite against: the stand-in, and the real one where there is one."""
+"""The Inngest servers that the suite runs against: the stand-in, and the real one where there is one."""
 
 import asyncio
 import os
@@ -17,17 +17,17 @@ STAND_IN = "stand-in"
 DEV_SERVER = "INNGEST_DEV_URL"
 CLI_BINARY = "INNGEST_CLI"
 SPEED = {STAND_IN: 4.0}
-"""How many times faster time passes at a server; where it is not named, as on every clock."""
+"""How many times faster time passes at a server; those that are not listed run at normal speed."""
 
 
 def available_servers() -> list[str]:
-    """The servers of this machine, by name."""
+    """Return the names of the servers on this machine."""
     return [STAND_IN, *(name for name in (DEV_SERVER, CLI_BINARY) if os.environ.get(name))]
 
 
 @asynccontextmanager
 async def run_server(name: str, keys: ServerKeys | None = None) -> AsyncIterator[str]:
-    """A running server's URL: a dev server, or with keys one for production."""
+    """Run a server inside the block and yield its URL: a dev server, or with keys a production server."""
     if name == STAND_IN:
         server = InngestServer(
             clock=Clock(retry_delays=(0.2, 0.4, 0.8), lease_seconds=16.0, speed=SPEED[STAND_IN]), keys=keys

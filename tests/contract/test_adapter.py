@@ -1,4 +1,4 @@
-"""The aiohttp adapter itself: what it answers, byte for byte where the SDK's FastAPI adapter would."""
+"""The aiohttp adapter by itself: its answers to every kind of request."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ SIGNING_KEY = "signkey-test-" + "ab" * 32
 PATH = "/api/inngest"
 
 
-def functions_of(client: inngest.Inngest) -> list[inngest.Function[Any]]:
+def create_functions(client: inngest.Inngest) -> list[inngest.Function[Any]]:
     @client.create_function(fn_id="echo", trigger=inngest.TriggerEvent(event="x"))
     async def echo(ctx: inngest.Context) -> int:
         return len(str(ctx.event.data.get("text", "")))
@@ -46,7 +46,7 @@ def functions_of(client: inngest.Inngest) -> list[inngest.Function[Any]]:
     return [echo, slow, fail, bad, sync]
 
 
-def client_of(*, production: bool = False) -> inngest.Inngest:
+def create_client(*, production: bool = False) -> inngest.Inngest:
     return inngest.Inngest(
         app_id="adapter",
         is_production=production,
@@ -58,9 +58,9 @@ def client_of(*, production: bool = False) -> inngest.Inngest:
 
 
 @asynccontextmanager
-async def served(client: inngest.Inngest, **options: Any) -> AsyncIterator[aiohttp.ClientSession]:
+async def run_app(client: inngest.Inngest, **options: Any) -> AsyncIterator[aiohttp.ClientSession]:
     app = web.Application()
-    serve(app, client, functions_of(client), **options)
+    serve(app, client, create_functions(client), **options)
 
     async def other(request: web.Request) -> web.Response:
         return web.Response(text=str(len(await request.read())))
@@ -90,8 +90,8 @@ def call(function: str, **data: Any) -> tuple[str, bytes]:
     return f"{PATH}?fnId=adapter-{function}&stepId=step", json.dumps(body).encode()
 
 
-async def test_get_shows_the_inspection() -> None:
-    async with served(client_of()) as session, session.get(PATH) as response:
+async def test_get_returns_the_introspection() -> None:
+    async with run_app(create_client()) as session, session.get(PATH) as response:
         body = await response.json()
         assert response.status == 200
         assert response.headers["x-inngest-framework"] == FRAMEWORK.value
@@ -99,16 +99,16 @@ async def test_get_shows_the_inspection() -> None:
         assert (body["function_count"], body["mode"]) == (5, "dev")
 
 
-async def test_methods_that_the_sdk_does_not_serve_are_refused() -> None:
-    async with served(client_of()) as session:
+async def test_unsupported_methods_are_refused() -> None:
+    async with run_app(create_client()) as session:
         for method in ("HEAD", "DELETE", "PATCH"):
             async with session.request(method, PATH) as response:
                 assert response.status == 405
 
 
-async def test_a_result_and_its_headers() -> None:
+async def test_result_has_the_headers_of_the_sdk() -> None:
     url, body = call("echo", text="four")
-    async with served(client_of()) as session, session.post(url, data=body) as response:
+    async with run_app(create_client()) as session, session.post(url, data=body) as response:
         assert (response.status, await response.json()) == (200, 4)
         assert response.headers["content-type"] == "application/json"
         assert response.headers["x-inngest-req-version"] == server_lib.PREFERRED_EXECUTION_VERSION
@@ -116,15 +116,15 @@ async def test_a_result_and_its_headers() -> None:
         assert "comm_handler;dur=" in response.headers["server-timing"]
 
 
-async def test_a_function_that_is_not_async_runs_in_a_thread() -> None:
+async def test_sync_function_runs_in_a_thread() -> None:
     url, body = call("sync")
-    async with served(client_of()) as session, session.post(url, data=body) as response:
+    async with run_app(create_client()) as session, session.post(url, data=body) as response:
         (step,) = await response.json()
         assert (response.status, step["op"], step["data"]) == (206, "StepRun", "from a thread")
 
 
-async def test_errors_say_whether_and_when_to_try_again() -> None:
-    async with served(client_of()) as session:
+async def test_errors_state_whether_and_when_to_retry() -> None:
+    async with run_app(create_client()) as session:
         url, body = call("fail")
         async with session.post(url, data=body) as response:
             assert (response.status, (await response.json())["message"]) == (500, "never")
@@ -147,41 +147,41 @@ async def test_errors_say_whether_and_when_to_try_again() -> None:
         ("?fnId=adapter-echo", b"no json", "unknown"),
     ],
 )
-async def test_requests_that_make_no_sense(query: str, body: bytes | None, code: str) -> None:
+async def test_malformed_requests_get_an_error_code(query: str, body: bytes | None, code: str) -> None:
     content = call("echo")[1] if body is None else body
-    async with served(client_of()) as session, session.post(PATH + query, data=content) as response:
+    async with run_app(create_client()) as session, session.post(PATH + query, data=content) as response:
         assert response.status == 500
         assert (await response.json())["code"] == code
 
 
-async def test_bodies_over_one_mebibyte_pass_here_and_nowhere_else() -> None:
+async def test_body_over_one_mebibyte_is_accepted_only_at_the_inngest_path() -> None:
     size = 5 * 1024 * 1024
     url, body = call("echo", text="x" * size)
-    async with served(client_of()) as session:
+    async with run_app(create_client()) as session:
         async with session.post(url, data=body) as response:
             assert (response.status, await response.json()) == (200, size)
         async with session.post("/other", data=body) as response:
             assert response.status == 413
 
 
-async def test_a_body_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_body_over_the_limit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("inngest_functions.serve.MAX_BODY_BYTES", 2 * 1024 * 1024)
     url, body = call("echo", text="x" * (3 * 1024 * 1024))
-    async with served(client_of()) as session, session.post(url, data=body) as response:
+    async with run_app(create_client()) as session, session.post(url, data=body) as response:
         assert response.status == 413
     assert MAX_BODY_BYTES >= 16 * 1024 * 1024
 
 
-async def test_a_body_that_a_middleware_has_read_is_not_lost() -> None:
+async def test_body_already_read_by_a_middleware_is_used() -> None:
     @web.middleware
-    async def reads(request: web.Request, handler: Any) -> web.StreamResponse:
+    async def read_body(request: web.Request, handler: Any) -> web.StreamResponse:
         await request.read()
         response: web.StreamResponse = await handler(request)
         return response
 
-    client = client_of()
-    app = web.Application(middlewares=[reads])
-    serve(app, client, functions_of(client))
+    client = create_client()
+    app = web.Application(middlewares=[read_body])
+    serve(app, client, create_functions(client))
     runner = web.AppRunner(app, shutdown_timeout=0.01)
     await runner.setup()
     try:
@@ -194,31 +194,31 @@ async def test_a_body_that_a_middleware_has_read_is_not_lost() -> None:
         await runner.cleanup()
 
 
-async def test_streaming_keeps_the_line_open_then_answers_inside() -> None:
+async def test_streaming_sends_keep_alive_bytes_then_the_answer() -> None:
     url, body = call("slow")
     async with (
-        served(client_of(), streaming=const.Streaming.FORCE) as session,
+        run_app(create_client(), streaming=const.Streaming.FORCE) as session,
         session.post(url, data=body) as response,
     ):
         assert response.status == 201
         text = await response.text()
     assert text.startswith(" ")
-    inside = json.loads(text)
-    assert (inside["status"], json.loads(inside["body"])) == (200, "done")
+    streamed = json.loads(text)
+    assert (streamed["status"], json.loads(streamed["body"])) == (200, "done")
 
 
-async def test_a_server_that_hangs_up_on_a_stream_leaves_the_app_well() -> None:
+async def test_closed_stream_leaves_the_app_working() -> None:
     url, body = call("slow")
-    async with served(client_of(), streaming=const.Streaming.FORCE) as session:
+    async with run_app(create_client(), streaming=const.Streaming.FORCE) as session:
         response = await session.post(url, data=body)
         response.close()
         async with session.get(PATH) as again:
             assert again.status == 200
 
 
-async def test_in_production_only_signed_requests_are_heard() -> None:
+async def test_production_accepts_only_signed_requests() -> None:
     url, body = call("echo", text="abc")
-    async with served(client_of(production=True)) as session:
+    async with run_app(create_client(production=True)) as session:
         async with session.post(url, data=body) as response:
             assert (response.status, await response.json()) == (401, {"message": "Unauthorized"})
             assert "x-inngest-sdk" not in response.headers
@@ -229,12 +229,12 @@ async def test_in_production_only_signed_requests_are_heard() -> None:
             assert "x-inngest-signature" in response.headers
 
 
-async def test_the_path_and_the_environment_decide_where_it_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
-    async with served(client_of(), serve_path="/hooks/inngest") as session:
+async def test_serve_path_comes_from_the_argument_or_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with run_app(create_client(), serve_path="/hooks/inngest") as session:
         assert (await session.get("/hooks/inngest")).status == 200
         assert (await session.get(PATH)).status == 404
     monkeypatch.setenv("INNGEST_SERVE_PATH", "/from-env")
-    async with served(client_of()) as session:
+    async with run_app(create_client()) as session:
         assert (await session.get("/from-env")).status == 200
 
 
@@ -242,4 +242,4 @@ def test_production_without_a_signing_key_does_not_start(monkeypatch: pytest.Mon
     monkeypatch.delenv("INNGEST_SIGNING_KEY", raising=False)
     client = inngest.Inngest(app_id="adapter", is_production=True)
     with pytest.raises(errors.SigningKeyMissingError):
-        serve(web.Application(), client, functions_of(client))
+        serve(web.Application(), client, create_functions(client))

@@ -1,6 +1,6 @@
-"""The functions over Connect: the scenarios of HTTP, and what only a connection can suffer.
+"""The functions over Connect: the scenarios of HTTP, and what can happen only to connections.
 
-Held against the stand-in, and against the real server where INNGEST_DEV_URL or INNGEST_CLI names one.
+Runs against the stand-in, and against the real server where INNGEST_DEV_URL or INNGEST_CLI names one.
 """
 
 import asyncio
@@ -24,29 +24,29 @@ from tests.contract.connect_environment import ConnectEnvironment, Kind, raw_wor
 from tests.contract.environment import new_job_id, wait_until
 from tests.contract.functions import step_functions
 from tests.contract.servers import DEV_SERVER, SPEED, available_servers, run_server
-from tests.contract.test_protocol import (  # noqa: F401  # the same scenarios, in this module's world
-    test_a_cancel_event_ends_the_run_with_its_job_only,
-    test_a_caught_step_error_lets_the_function_go_on,
-    test_a_step_that_fails_is_tried_again_then_on_failure_runs,
-    test_an_error_that_may_not_be_retried_is_not,
-    test_invoke_gives_the_result_or_the_error_of_the_other_function,
+from tests.contract.test_protocol import (  # noqa: F401  # the same scenarios with this module's environment
+    test_cancel_event_ends_only_the_run_of_its_job,
+    test_caught_step_error_lets_the_function_continue,
+    test_failing_step_is_retried_then_on_failure_runs,
+    test_invoke_returns_the_result_or_error_of_the_other_function,
+    test_non_retriable_error_is_not_retried,
     test_parallel_steps_run_once_each_before_the_next,
-    test_retry_after_is_obeyed_and_the_attempt_is_counted,
+    test_retry_after_delays_the_next_attempt,
+    test_server_lists_every_function_of_the_app,
     test_sleep,
-    test_steps_run_once_each_and_the_result_is_kept,
-    test_the_server_knows_every_function_of_the_app,
-    test_wait_for_event_is_fulfilled_by_the_matching_event_alone,
-    test_wait_for_event_times_out_with_nothing,
+    test_steps_run_once_each_and_the_result_is_returned,
+    test_wait_for_event_ends_only_with_the_matching_event,
+    test_wait_for_event_returns_none_after_timeout,
 )
 
 LEASE_TIMEOUT = 200.0
-"""Seconds; the real server gives a worker's call to another after up to 2 minutes and a half."""
+"""Seconds; the real server gives a worker's call to another after up to two and a half minutes."""
 MEBIBYTE = 1024 * 1024
 
 
 @pytest.fixture(scope="session")
 def short_timeouts() -> Any:
-    """The SDK's pauses between two tries, shortened: they are not what is tested."""
+    """Shorten the SDK's pauses between two attempts, which are not tested here."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(isolated_worker, "RECONNECTION_DELAY_SEC", 0.2)
         patch.setattr(isolated_worker, "POST_CONNECT_SETTLE_SEC", 0.05)
@@ -65,7 +65,7 @@ async def environment(request: pytest.FixtureRequest, short_timeouts: None) -> A
             await environment.close()
 
 
-async def test_megabytes_pass_and_what_is_too_much_is_fetched(environment: ConnectEnvironment) -> None:
+async def test_large_bodies_are_sent_or_fetched(environment: ConnectEnvironment) -> None:
     size = 5 * MEBIBYTE // 2
     run = await environment.wait_for_run_end(
         await environment.send("big", job=new_job_id(), step_bytes=2 * MEBIBYTE, text="x" * size)
@@ -73,41 +73,41 @@ async def test_megabytes_pass_and_what_is_too_much_is_fetched(environment: Conne
     assert run["output"] == {"event": size, "events": 1, "step": 2 * MEBIBYTE}
 
 
-async def test_a_step_goes_on_while_the_gateway_is_restarted(environment: ConnectEnvironment) -> None:
-    this = new_job_id()
-    event_id = await environment.send("restarted", job=this)
-    await environment.wait_until(this, "first", "second")
+async def test_step_continues_while_the_gateway_restarts(environment: ConnectEnvironment) -> None:
+    job_id = new_job_id()
+    event_id = await environment.send("restarted", job=job_id)
+    await environment.wait_until(job_id, "first", "second")
     environment.proxy.drop()
     await environment.lost()
     await environment.proxy.restore()
     await environment.connected()
-    environment.book.gates[this].set()
+    environment.call_log.gates[job_id].set()
     run = await environment.wait_for_run_end(event_id)
     assert (run["status"], run["output"]) == ("Completed", "third")
-    assert environment.book.done[this] == ["first", "second", "third"]
+    assert environment.call_log.done[job_id] == ["first", "second", "third"]
 
 
-async def test_a_step_that_ends_while_the_gateway_is_away_is_not_done_again(
+async def test_step_that_ends_while_the_gateway_is_down_is_not_repeated(
     environment: ConnectEnvironment,
 ) -> None:
-    this = new_job_id()
-    event_id = await environment.send("restarted", job=this)
-    await environment.wait_until(this, "first", "second")
+    job_id = new_job_id()
+    event_id = await environment.send("restarted", job=job_id)
+    await environment.wait_until(job_id, "first", "second")
     environment.proxy.drop()
     await environment.lost()
-    environment.book.gates[this].set()
+    environment.call_log.gates[job_id].set()
     await environment.proxy.restore()
     run = await environment.wait_for_run_end(event_id, seconds=LEASE_TIMEOUT)
     assert (run["status"], run["output"]) == ("Completed", "third")
-    assert environment.book.done[this] == ["first", "second", "third"]
+    assert environment.call_log.done[job_id] == ["first", "second", "third"]
 
 
-async def test_a_gateway_that_drains_sends_its_workers_elsewhere_and_loses_nothing(
+async def test_draining_gateway_reconnects_its_workers_and_loses_nothing(
     environment: ConnectEnvironment,
 ) -> None:
-    this, gateway = new_job_id(), await environment.gateway()
-    event_id = await environment.send("restarted", job=this)
-    await environment.wait_until(this, "first", "second")
+    job_id, gateway = new_job_id(), await environment.gateway()
+    event_id = await environment.send("restarted", job=job_id)
+    await environment.wait_until(job_id, "first", "second")
     async with environment.session.post(gateway.with_scheme("http").with_path("/maintenance/drain")) as response:
         if response.status == 404:
             pytest.skip("this server was started without INTERNAL_CONNECT_MAINTENANCE=1")
@@ -117,57 +117,57 @@ async def test_a_gateway_that_drains_sends_its_workers_elsewhere_and_loses_nothi
     ) as response:
         assert response.status == 200
     await environment.connected()
-    environment.book.gates[this].set()
+    environment.call_log.gates[job_id].set()
     run = await environment.wait_for_run_end(event_id)
     assert (run["status"], run["output"]) == ("Completed", "third")
-    assert environment.book.done[this] == ["first", "second", "third"]
+    assert environment.call_log.done[job_id] == ["first", "second", "third"]
 
 
-async def test_a_worker_that_dies_is_replaced_by_another(environment: ConnectEnvironment) -> None:
-    this, dead = new_job_id(), environment.connection
-    event_id = await environment.send("restarted", job=this)
-    await environment.wait_until(this, "first", "second")
-    environment.proxy.drop()  # and never mended; its process knows nothing of the next one
+async def test_dead_worker_is_replaced_by_another(environment: ConnectEnvironment) -> None:
+    job_id, dead = new_job_id(), environment.connection
+    event_id = await environment.send("restarted", job=job_id)
+    await environment.wait_until(job_id, "first", "second")
+    environment.proxy.drop()  # and never restored; its process knows nothing of the next worker
     await environment.start_app()
-    await environment.wait_until(this, "first", "second", "second", seconds=LEASE_TIMEOUT)
-    environment.book.gates[this].set()
+    await environment.wait_until(job_id, "first", "second", "second", seconds=LEASE_TIMEOUT)
+    environment.call_log.gates[job_id].set()
     run = await environment.wait_for_run_end(event_id)
     assert (run["status"], run["output"]) == ("Completed", "third")
-    # The step that was cut off is done again, the one before it is not.
-    # The dead one's late answer changes nothing.
-    assert environment.book.done[this] == ["first", "second", "second", "third"]
+    # The interrupted step is repeated, the one before it is not.
+    # The dead worker's late reply changes nothing.
+    assert environment.call_log.done[job_id] == ["first", "second", "second", "third"]
     await dead.close(1)
 
 
-async def test_close_takes_nothing_new_and_lets_the_step_end(environment: ConnectEnvironment) -> None:
-    this, leaving = new_job_id(), environment.connection
-    event_id = await environment.send("restarted", job=this)
-    await environment.wait_until(this, "first", "second")
+async def test_close_accepts_no_calls_and_lets_the_step_end(environment: ConnectEnvironment) -> None:
+    job_id, leaving = new_job_id(), environment.connection
+    event_id = await environment.send("restarted", job=job_id)
+    await environment.wait_until(job_id, "first", "second")
     async with asyncio.TaskGroup() as group:
         closing = group.create_task(leaving.close(20))
         await environment.lost()
         await environment.start_app()
         assert not closing.done()
-        environment.book.gates[this].set()
+        environment.call_log.gates[job_id].set()
     run = await environment.wait_for_run_end(event_id)
     assert (run["status"], run["output"]) == ("Completed", "third")
-    assert environment.book.done[this] == ["first", "second", "third"]
+    assert environment.call_log.done[job_id] == ["first", "second", "third"]
 
 
-async def test_close_cancels_what_does_not_end_in_time(environment: ConnectEnvironment) -> None:
+async def test_close_cancels_functions_that_do_not_end_in_time(environment: ConnectEnvironment) -> None:
     client = inngest.Inngest(
         app_id=f"stuck-{new_job_id()[:8]}",
         api_base_url=environment.server,
         event_api_base_url=environment.server,
         is_production=False,
     )
-    begun, dropped = asyncio.Event(), asyncio.Event()
+    started, dropped = asyncio.Event(), asyncio.Event()
 
     @client.create_function(
         fn_id="stuck", trigger=inngest.TriggerEvent(event=f"contract/{client.app_id}"), retries=20
     )
     async def stuck(ctx: inngest.Context) -> None:
-        begun.set()
+        started.set()
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
@@ -179,7 +179,7 @@ async def test_close_cancels_what_does_not_end_in_time(environment: ConnectEnvir
     await wait_until(lambda: wait_until_true(connection.connected))
     await environment.send(client.app_id)
     async with asyncio.timeout(30):
-        await begun.wait()
+        await started.wait()
         await connection.close(0.1)
         await task
         await dropped.wait()
@@ -187,7 +187,7 @@ async def test_close_cancels_what_does_not_end_in_time(environment: ConnectEnvir
     await connection.close(0.1)
 
 
-async def test_close_hangs_up_also_when_run_was_cancelled_before(environment: ConnectEnvironment) -> None:
+async def test_close_after_cancelled_run_disconnects(environment: ConnectEnvironment) -> None:
     connection = Connection(environment.client, environment._functions)
     task = asyncio.get_running_loop().create_task(connection.run())
     await wait_until(lambda: wait_until_true(connection.connected))
@@ -198,12 +198,12 @@ async def test_close_hangs_up_also_when_run_was_cancelled_before(environment: Co
     assert not connection.connected
 
 
-async def test_signals_are_left_to_the_process(environment: ConnectEnvironment) -> None:
+async def test_connection_installs_no_signal_handlers(environment: ConnectEnvironment) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         assert "inngest" not in getattr(signal.getsignal(number), "__module__", "")
 
 
-async def works(environment: ConnectEnvironment) -> bool:
+async def can_run(environment: ConnectEnvironment) -> bool:
     return bool(
         (await environment.wait_for_run_end(await environment.send("hello", job=new_job_id())))["status"]
         == "Completed"
@@ -211,20 +211,20 @@ async def works(environment: ConnectEnvironment) -> bool:
 
 
 @pytest.mark.parametrize("name", [name for name in available_servers() if name != DEV_SERVER])
-async def test_a_production_server_takes_workers_with_its_key_alone(
+async def test_production_server_accepts_only_workers_with_its_key(
     short_timeouts: None, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     keys = ServerKeys(("an-event-key",), "ab" * 32)
     async with run_server(name, keys) as server:
         environment = ConnectEnvironment(server, speed=SPEED.get(name, 1.0), keys=keys)
-        stranger = inngest.Inngest(
+        unknown_client = inngest.Inngest(
             app_id=environment.client.app_id, api_base_url=server, event_key="x", signing_key="cd" * 32
         )
-        refused = Connection(stranger, step_functions(stranger, environment.book))
+        refused = Connection(unknown_client, step_functions(unknown_client, environment.call_log))
         task = asyncio.get_running_loop().create_task(refused.run())
         try:
             await environment.start_app()
-            await wait_until(lambda: works(environment))
+            await wait_until(lambda: can_run(environment))
             with caplog.at_level(logging.ERROR):
                 await wait_until(lambda: wait_until_true("ConnectionStart request failed" in caplog.text))
             assert not refused.connected
@@ -236,7 +236,7 @@ async def test_a_production_server_takes_workers_with_its_key_alone(
 
 @asynccontextmanager
 async def private_environment(lease: float = 120.0) -> AsyncIterator[tuple[InngestServer, ConnectEnvironment]]:
-    """A stand-in that a test may stop, and a world with it."""
+    """A stand-in that a test may stop, and an environment with it."""
     server = InngestServer(clock=Clock(retry_delays=(0.1,), lease_seconds=lease))
     await server.start()
     environment = ConnectEnvironment(server.url)
@@ -248,7 +248,7 @@ async def private_environment(lease: float = 120.0) -> AsyncIterator[tuple[Innge
         await server.close()
 
 
-async def test_a_connection_is_begun_anew_when_the_sdk_has_given_up(
+async def test_connection_restarts_when_the_sdk_has_given_up(
     short_timeouts: None, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with private_environment() as (server, environment):
@@ -258,26 +258,24 @@ async def test_a_connection_is_begun_anew_when_the_sdk_has_given_up(
             await wait_until(lambda: wait_until_true("ConnectionStart request failed" in caplog.text))
         await server.start(server.port)
         await environment.connected()
-        assert await works(environment)
+        assert await can_run(environment)
 
 
-async def test_an_event_sent_while_nobody_is_connected_waits(short_timeouts: None) -> None:
-    """At the real server that costs attempts, so a run may fail where they are soon used up."""
+async def test_event_sent_without_a_connected_worker_waits(short_timeouts: None) -> None:
+    """On the real server this uses up attempts, so a run with few of them may fail."""
     async with private_environment() as (_, environment):
-        this = new_job_id()
+        job_id = new_job_id()
         environment.proxy.drop()
         await environment.lost()
-        event_id = await environment.send("hello", job=this)
+        event_id = await environment.send("hello", job=job_id)
         await environment.proxy.restore()
         assert (await environment.wait_for_run_end(event_id))["status"] == "Completed"
-        assert len(environment.book.done[this]) == 4
+        assert len(environment.call_log.done[job_id]) == 4
 
 
-async def test_a_step_longer_than_its_lease_is_done_once(
-    short_timeouts: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_step_longer_than_its_lease_runs_once(short_timeouts: None, monkeypatch: pytest.MonkeyPatch) -> None:
     async with private_environment(lease=2.0) as (server, environment):
-        this, extended = new_job_id(), []
+        job_id, extended = new_job_id(), []
         extend = server.engine.gateway.extend
 
         def count(request_id: str, lease_id: str) -> str | None:
@@ -285,14 +283,16 @@ async def test_a_step_longer_than_its_lease_is_done_once(
             return extend(request_id, lease_id)
 
         monkeypatch.setattr(server.engine.gateway, "extend", count)
-        event_id = await environment.send("restarted", job=this)
-        await wait_until(lambda: wait_until_true(len(extended) == 3))  # one a second: the first lease is over
-        environment.book.gates[this].set()
+        event_id = await environment.send("restarted", job=job_id)
+        await wait_until(
+            lambda: wait_until_true(len(extended) == 3)
+        )  # one per second: the first lease has expired
+        environment.call_log.gates[job_id].set()
         assert (await environment.wait_for_run_end(event_id))["output"] == "third"
-        assert environment.book.done[this] == ["first", "second", "third"]
+        assert environment.call_log.done[job_id] == ["first", "second", "third"]
 
 
-async def test_a_worker_that_does_not_introduce_itself_is_refused(environment: ConnectEnvironment) -> None:
+async def test_worker_with_an_invalid_hello_is_refused(environment: ConnectEnvironment) -> None:
     async with raw_worker(environment) as worker:
         await worker.send(Kind.WORKER_HEARTBEAT)
         assert await worker.assert_disconnected() == (1008, "connect_worker_hello_invalid_msg")
@@ -303,24 +303,24 @@ async def test_a_worker_that_does_not_introduce_itself_is_refused(environment: C
             assert await worker.assert_disconnected() == (1008, "connect_worker_hello_invalid_payload")
 
 
-async def test_a_worker_with_another_session_is_refused(environment: ConnectEnvironment) -> None:
+async def test_worker_with_another_session_token_is_refused(environment: ConnectEnvironment) -> None:
     async with raw_worker(environment) as worker:
         worker.hello.auth_data.session_token = "made up"
         await worker.send(Kind.WORKER_CONNECT, worker.hello)
         assert await worker.assert_disconnected() == (1008, "connect_authentication_failed")
 
 
-async def test_a_worker_whose_function_cannot_be_is_told(environment: ConnectEnvironment) -> None:
+async def test_worker_with_an_invalid_function_gets_sync_failed(environment: ConnectEnvironment) -> None:
     async with raw_worker(
         environment, concurrency=[{"limit": 1, "key": f"event.data.{name}"} for name in "abc"]
     ) as worker:
         await worker.send(Kind.WORKER_CONNECT, worker.hello)
-        told = pb.SystemError.FromString(await worker.receive(Kind.SYNC_FAILED))
-        assert told.message == "At least one function is invalid"
+        error = pb.SystemError.FromString(await worker.receive(Kind.SYNC_FAILED))
+        assert error.message == "At least one function is invalid"
         assert await worker.assert_disconnected() == (1008, "")
 
 
-async def test_nonsense_is_hung_up_on(environment: ConnectEnvironment) -> None:
+async def test_undecodable_message_closes_the_connection(environment: ConnectEnvironment) -> None:
     lease = "connect_worker_request_extend_lease_invalid_payload"
     for kind, code, word in (
         (Kind.WORKER_REQUEST_EXTEND_LEASE, 1008, lease),
@@ -333,7 +333,7 @@ async def test_nonsense_is_hung_up_on(environment: ConnectEnvironment) -> None:
             assert await worker.assert_disconnected() == (code, word)
 
 
-async def test_a_lease_is_extended_by_its_newest_id_and_ends_with_the_answer(
+async def test_lease_is_extended_by_its_newest_id_and_ends_with_the_reply(
     environment: ConnectEnvironment,
 ) -> None:
     app = f"raw-{new_job_id()[:8]}"
@@ -344,7 +344,7 @@ async def test_a_lease_is_extended_by_its_newest_id_and_ends_with_the_answer(
         assert (call.app_name, call.function_slug, call.step_id) == (app, f"{app}-f", "step")
         second = await worker.extend_lease(call, call.lease_id)
         assert second not in ("", call.lease_id)
-        assert await worker.extend_lease(call, call.lease_id) == second, "the answer may have been lost"
+        assert await worker.extend_lease(call, call.lease_id) == second, "the response may have been lost"
         third = await worker.extend_lease(call, second)
         assert third not in ("", second)
         assert await worker.extend_lease(call, call.lease_id) == ""
@@ -362,7 +362,7 @@ async def test_a_lease_is_extended_by_its_newest_id_and_ends_with_the_answer(
         assert await worker.extend_lease(call, third) == ""
 
 
-async def test_a_call_that_was_not_acknowledged_goes_to_the_next_worker_at_once(
+async def test_unacknowledged_call_goes_to_the_next_worker_at_once(
     environment: ConnectEnvironment,
 ) -> None:
     app = f"raw-{new_job_id()[:8]}"

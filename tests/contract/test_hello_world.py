@@ -1,4 +1,4 @@
-"""Hello world through a server: sent by the client, the command line, curl; and when a step keeps failing."""
+"""Hello world through a server: sent by the client, the command line and curl; and with a failing step."""
 
 import asyncio
 import json
@@ -34,7 +34,7 @@ FAILING_NAME = "Unlucky"
 
 
 class Greeter:
-    """Greets everybody but the unlucky, and counts."""
+    """Greets everyone except FAILING_NAME, and counts its failures."""
 
     def __init__(self) -> None:
         self.failed = 0
@@ -53,7 +53,7 @@ def greeter() -> Greeter:
 
 @pytest.fixture(scope="module")
 async def client(environment: ContractEnvironment, greeter: Greeter) -> AsyncIterator[inngest.Inngest]:
-    """Of an app that serves hello world alone, registered at the server."""
+    """The client of an app that serves only hello world and is registered at the server."""
     client = create_client(InngestSettings(inngest_base_url=environment.server))
     app = web.Application()
     serve(app, client, [create_hello_function(client, HelloEnvironment(), greeter)])
@@ -79,7 +79,7 @@ async def output_of(*command: str, **environment: str) -> str:
     return out.decode()
 
 
-def documented(result: dict[str, Any], name: str, language: str) -> None:
+def assert_documented(result: dict[str, Any], name: str, language: str) -> None:
     all_of(
         has_required_fields(),
         has_correct_language(language),
@@ -91,30 +91,36 @@ def documented(result: dict[str, Any], name: str, language: str) -> None:
 
 
 @pytest.mark.parametrize("language", ["en", "ru", "es", "fr", "eo"])
-async def test_sent_by_the_client(client: inngest.Inngest, language: str) -> None:
+async def test_hello_sent_by_the_client_returns_the_documented_result(
+    client: inngest.Inngest, language: str
+) -> None:
     result = await run_hello(client, "Гуру", language, seconds=SECONDS)
-    documented(result.model_dump(mode="json", by_alias=True), "Гуру", language)
+    assert_documented(result.model_dump(mode="json", by_alias=True), "Гуру", language)
 
 
-async def test_sent_by_the_command_line(client: inngest.Inngest, environment: ContractEnvironment) -> None:
+async def test_hello_sent_by_the_command_line_returns_the_documented_result(
+    client: inngest.Inngest, environment: ContractEnvironment
+) -> None:
     command = (sys.executable, "-m", "inngest_functions.hello", "--name", "Гуру", "--language", "ru")
-    said = await output_of(*command, INNGEST_BASE_URL=environment.server, PYTHONIOENCODING="utf-8")
-    documented(json.loads(said), "Гуру", "ru")
-    assert json.loads(said)["message"] == "Привет, Гуру! 🕉️"
+    output = await output_of(*command, INNGEST_BASE_URL=environment.server, PYTHONIOENCODING="utf-8")
+    assert_documented(json.loads(output), "Гуру", "ru")
+    assert json.loads(output)["message"] == "Привет, Гуру! 🕉️"
 
 
 @pytest.mark.parametrize("language", ["en", "ru", "es", "fr"])
-async def test_sent_by_curl(client: inngest.Inngest, environment: ContractEnvironment, language: str) -> None:
+async def test_hello_sent_by_curl_returns_the_documented_result(
+    client: inngest.Inngest, environment: ContractEnvironment, language: str
+) -> None:
     body = json.dumps({"name": HELLO, "data": {"name": "Ann", "language": language}})
     sent = await output_of(
         "/usr/bin/env", "curl", "-sS", "-X", "POST", f"{environment.server}/e/any-key", "-H",
         "Content-Type: application/json", "-d", body, PATH="/usr/bin:/bin:/usr/local/bin"
     )  # fmt: skip
     (event_id,) = json.loads(sent)["ids"]
-    documented(await wait_for_run(client, event_id, seconds=SECONDS), "Ann", language)
+    assert_documented(await wait_for_run(client, event_id, seconds=SECONDS), "Ann", language)
 
 
-async def test_a_step_that_keeps_failing_is_retried_three_times_then_handled(
+async def test_step_that_keeps_failing_is_retried_three_times(
     client: inngest.Inngest, greeter: Greeter, environment: ContractEnvironment
 ) -> None:
     before = greeter.failed

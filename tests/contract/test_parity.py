@@ -1,7 +1,7 @@
-"""Our aiohttp adapter beside the SDK's FastAPI adapter: the same requests, the same answers.
+"""Our aiohttp adapter beside the SDK's FastAPI adapter: the same requests get the same answers.
 
-What may differ is the web server's own: the words and the Allow header of a 405, what another path gets, and
-that aiohttp answers 413 over MAX_BODY_BYTES where FastAPI has no limit.
+Only what belongs to the web server may differ: the text and the Allow header of a 405, the answer on other paths,
+and that aiohttp answers 413 over MAX_BODY_BYTES, while FastAPI has no limit.
 """
 
 import json
@@ -58,7 +58,7 @@ CALLS = [
     (f"{PATH}?probe=trust", b"", 200),
     (f"{PATH}?probe=other", b"", 500),
 ]
-"""Path, body, and the status that is right where the request is heard."""
+"""Path, body, and the expected status if the request is accepted."""
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,9 @@ async def production() -> AsyncIterator[AdapterPair]:
 
 
 @pytest.mark.parametrize(("path", "body", "status"), CALLS)
-async def test_calls_in_dev_mode(dev: AdapterPair, path: str, body: bytes, status: int) -> None:
+async def test_calls_in_dev_mode_get_the_same_answer(
+    dev: AdapterPair, path: str, body: bytes, status: int
+) -> None:
     answer = await dev.assert_same("POST", path, body)
     assert answer.status == status
     assert answer.signature is None
@@ -82,16 +84,18 @@ async def test_calls_in_dev_mode(dev: AdapterPair, path: str, body: bytes, statu
 
 
 @pytest.mark.parametrize(("path", "body", "status"), CALLS)
-async def test_calls_in_production(production: AdapterPair, path: str, body: bytes, status: int) -> None:
-    heard = await production.assert_same("POST", path, body, signed(body))
-    assert heard.status == status
-    assert heard.headers["signed-with"] == SIGNING_KEY
+async def test_calls_in_production_get_the_same_answer(
+    production: AdapterPair, path: str, body: bytes, status: int
+) -> None:
+    accepted = await production.assert_same("POST", path, body, signed(body))
+    assert accepted.status == status
+    assert accepted.headers["signed-with"] == SIGNING_KEY
     refused = await production.assert_same("POST", path, body)
     assert (refused.status, json.loads(refused.body)) == (401, {"message": "Unauthorized"})
     assert "x-inngest-sdk" not in refused.headers
 
 
-async def test_every_wrong_signature_is_refused_alike(production: AdapterPair) -> None:
+async def test_wrong_signatures_are_refused(production: AdapterPair) -> None:
     path, body = call("plain")
     good = signed(body)[SIGNATURE]
     for wrong in (
@@ -112,14 +116,14 @@ async def test_every_wrong_signature_is_refused_alike(production: AdapterPair) -
         assert answer.status == 401
 
 
-async def test_a_signature_has_no_age_in_this_sdk(production: AdapterPair) -> None:
-    """It takes any timestamp that is signed (net._validate_sig of 0.5.19), under FastAPI as here."""
+async def test_old_signature_is_accepted(production: AdapterPair) -> None:
+    """The SDK accepts any signed timestamp (net._validate_sig of 0.5.19), under FastAPI as well."""
     path, body = call("plain")
     answer = await production.assert_same("POST", path, body, signed(body, at=LONG_AGO))
     assert answer.status == 200
 
 
-async def test_the_fallback_key_is_heard_and_answered_with(production: AdapterPair) -> None:
+async def test_fallback_key_is_accepted_and_signs_the_answer(production: AdapterPair) -> None:
     path, body = call("plain")
     answer = await production.assert_same("POST", path, body, signed(body, FALLBACK_KEY))
     assert (answer.status, answer.headers["signed-with"]) == (200, FALLBACK_KEY)
@@ -129,12 +133,12 @@ async def test_the_fallback_key_is_heard_and_answered_with(production: AdapterPa
 
 
 @pytest.mark.parametrize("broken", [b"no json", b'{"ctx": ', b"", b"\xff\xfe"])
-async def test_bodies_that_are_no_json(dev: AdapterPair, broken: bytes) -> None:
+async def test_invalid_json_is_answered_with_500(dev: AdapterPair, broken: bytes) -> None:
     answer = await dev.assert_same("POST", call("plain")[0], broken)
     assert answer.status == 500
 
 
-async def test_four_mebibytes_and_more(dev: AdapterPair, production: AdapterPair) -> None:
+async def test_body_over_four_mebibytes_is_accepted(dev: AdapterPair, production: AdapterPair) -> None:
     path, body = call("one-step", text="x" * (4 * 1024 * 1024))
     for pair in (dev, production):
         answer = await pair.assert_same("POST", path, body, signed(body))
@@ -144,13 +148,15 @@ async def test_four_mebibytes_and_more(dev: AdapterPair, production: AdapterPair
 
 
 @pytest.mark.parametrize("kind", ["dev", "cloud", "other", None])
-async def test_introspection(dev: AdapterPair, production: AdapterPair, kind: str | None) -> None:
-    named = {} if kind is None else {"x-inngest-server-kind": kind}
+async def test_introspection_depends_on_server_kind_and_signature(
+    dev: AdapterPair, production: AdapterPair, kind: str | None
+) -> None:
+    headers = {} if kind is None else {"x-inngest-server-kind": kind}
     for pair, right in ((dev, "dev"), (production, "cloud")):
-        heard = await pair.assert_same("GET", PATH, b"", signed(b"") | named)
-        assert heard.status == (200 if kind in (right, "other", None) else 403)
-        plain = await pair.assert_same("GET", PATH, b"", named)
-        assert plain.status == (401 if pair is production else heard.status)
+        accepted = await pair.assert_same("GET", PATH, b"", signed(b"") | headers)
+        assert accepted.status == (200 if kind in (right, "other", None) else 403)
+        plain = await pair.assert_same("GET", PATH, b"", headers)
+        assert plain.status == (401 if pair is production else accepted.status)
 
 
 async def test_introspection_shows_no_secret(dev: AdapterPair, production: AdapterPair) -> None:
@@ -171,7 +177,7 @@ async def test_introspection_shows_no_secret(dev: AdapterPair, production: Adapt
     assert not [text for text in texts[1:] for digest in allowed.values() if digest in text]
 
 
-async def test_sync(dev: AdapterPair, production: AdapterPair) -> None:
+async def test_sync_registers_the_same_functions(dev: AdapterPair, production: AdapterPair) -> None:
     for pair in (dev, production):
         for headers in ({}, signed(b""), {SIGNATURE: "nonsense"}):
             ours, theirs = await _registrations(pair, f"{PATH}?deployId=sync-7", headers)
@@ -183,17 +189,17 @@ async def test_sync(dev: AdapterPair, production: AdapterPair) -> None:
             assert ours["headers"].get("authorization") == (bearer if pair is production else None)
 
 
-async def test_sync_from_the_wrong_kind_of_server(dev: AdapterPair, production: AdapterPair) -> None:
+async def test_sync_from_the_wrong_kind_of_server_is_refused(dev: AdapterPair, production: AdapterPair) -> None:
     assert (await dev.assert_same("PUT", PATH, b"", {"x-inngest-server-kind": "cloud"})).status == 400
     assert (await production.assert_same("PUT", PATH, b"", {"x-inngest-server-kind": "dev"})).status == 400
 
 
-async def test_in_band_sync(dev: AdapterPair, production: AdapterPair) -> None:
+async def test_in_band_sync_needs_a_signature(dev: AdapterPair, production: AdapterPair) -> None:
     body = b'{"url": "https://example.com/api/inngest?x=1"}'
     in_band = {"x-inngest-sync-kind": "in_band"}
-    heard = await production.assert_same("PUT", PATH, body, in_band | signed(body))
-    answer = json.loads(heard.body)
-    assert (heard.status, heard.headers["x-inngest-sync-kind"]) == (200, "in_band")
+    accepted = await production.assert_same("PUT", PATH, body, in_band | signed(body))
+    answer = json.loads(accepted.body)
+    assert (accepted.status, accepted.headers["x-inngest-sync-kind"]) == (200, "in_band")
     assert (answer["url"], len(answer["functions"])) == ("https://example.com/api/inngest", 6)
     for refused in (in_band, in_band | signed(body, FOREIGN_KEY)):
         assert (await production.assert_same("PUT", PATH, body, refused)).status == 401
@@ -202,7 +208,7 @@ async def test_in_band_sync(dev: AdapterPair, production: AdapterPair) -> None:
     assert (await dev.assert_same("PUT", PATH, body, in_band)).headers["x-inngest-sync-kind"] == "out_of_band"
 
 
-async def test_a_rotated_key_registers_with_the_fallback() -> None:
+async def test_sync_with_a_rotated_key_registers_with_the_fallback_key() -> None:
     async with run_pair(production=True, signing_key=FOREIGN_KEY, fallback_key=SIGNING_KEY) as pair:
         ours, theirs = await _registrations(pair, PATH)
         assert ours == theirs
@@ -215,7 +221,7 @@ async def test_unsigned_sync_can_be_forbidden() -> None:
         assert (await pair.assert_same("PUT", PATH, b"", signed(b""))).status == 200
 
 
-async def test_the_address_that_is_registered() -> None:
+async def test_registered_url_follows_the_serve_options() -> None:
     options = {
         "serve_origin": "https://bot.example.com",
         "serve_path": "/hooks/inngest",
@@ -229,7 +235,7 @@ async def test_the_address_that_is_registered() -> None:
 
 
 @pytest.mark.parametrize("is_production", [False, True])
-async def test_streaming(is_production: bool) -> None:
+async def test_streaming_gets_the_same_answer(is_production: bool) -> None:
     async with run_pair(production=is_production, streaming=const.Streaming.FORCE) as pair:
         for path, body, status in (CALLS[0], CALLS[2], CALLS[3], CALLS[7]):
             answer = await pair.assert_same("POST", path, body, signed(body))
@@ -251,7 +257,7 @@ async def test_other_methods_are_refused(dev: AdapterPair, production: AdapterPa
             assert not [name for name in ours.headers if name.startswith("x-inngest")]
 
 
-def test_production_without_a_key_starts_with_neither(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_production_without_a_signing_key_starts_with_neither(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("INNGEST_SIGNING_KEY", raising=False)
     client = inngest.Inngest(app_id="pair", is_production=True)
     with pytest.raises(errors.SigningKeyMissingError):
@@ -261,12 +267,12 @@ def test_production_without_a_key_starts_with_neither(monkeypatch: pytest.Monkey
 
 
 async def _registrations(pair: AdapterPair, path: str, headers: dict[str, str] | None = None) -> tuple[Any, Any]:
-    """What each adapter registered, with its own origin left out."""
+    """Return what each adapter registered, without its own origin."""
     pair.registered.clear()
     assert (await pair.assert_same("PUT", path, b"", headers or {})).status == 200
     assert len(pair.registered) == 2
     ours, theirs = (
-        json.loads(json.dumps(made).replace(origin, "<origin>"))
-        for made, origin in zip(pair.registered, (pair.ours, pair.theirs), strict=True)
+        json.loads(json.dumps(registration).replace(origin, "<origin>"))
+        for registration, origin in zip(pair.registered, (pair.ours, pair.theirs), strict=True)
     )
     return ours, theirs

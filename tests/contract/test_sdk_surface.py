@@ -1,4 +1,4 @@
-"""The SDK's insides that ``inngest_functions/serve.py`` stands on. An upgrade that moves them fails here first."""
+"""The SDK internals that ``inngest_functions/serve.py`` depends on. An upgrade that changes them fails here first."""
 
 import ast
 import enum
@@ -21,28 +21,28 @@ from inngest_functions import serve as adapter
 
 ROOT = Path(__file__).resolve().parents[2]
 FAST_API_SHA256 = "24cb961cc0a47749d6e4943aea75a215190fddc519e0486c88eeafbd7d3d1217"
-"""Of the SDK's own adapter, which ours mirrors. Where it changes: read it again, and ours with it."""
+"""Hash of the SDK's own adapter, which ours mirrors. If it changes, review both."""
 
 
-def test_the_sdk_is_the_one_that_was_read() -> None:
+def test_sdk_has_the_reviewed_version() -> None:
     assert version("inngest") == const.VERSION == "0.5.19"
     pinned = re.findall(r"^inngest(?:\[\w+\])?==(\S+)$", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
     assert pinned == [const.VERSION]
 
 
-def test_the_adapter_that_ours_mirrors_is_the_one_that_was_read() -> None:
+def test_fast_api_adapter_is_the_reviewed_one() -> None:
     source = Path(inspect.getfile(inngest.fast_api)).read_bytes()
     assert hashlib.sha256(source).hexdigest() == FAST_API_SHA256
 
 
-def test_our_signature_is_the_sdks_own() -> None:
+def test_serve_has_the_signature_of_the_sdk() -> None:
     ours, theirs = (inspect.signature(serve).parameters for serve in (adapter.serve, inngest.fast_api.serve))
     assert list(ours) == list(theirs)
     for name in ours:
         assert (ours[name].kind, ours[name].default) == (theirs[name].kind, theirs[name].default)
 
 
-def test_no_other_inside_of_the_sdk_is_used() -> None:
+def test_adapter_uses_only_the_listed_sdk_internals() -> None:
     tree = ast.parse(Path(inspect.getfile(adapter)).read_text())
     imported = {
         name.asname or name.name
@@ -67,7 +67,7 @@ def test_no_other_inside_of_the_sdk_is_used() -> None:
     }
 
 
-def test_nothing_of_the_project_is_used() -> None:
+def test_adapter_imports_nothing_of_the_project() -> None:
     tree = ast.parse(Path(inspect.getfile(adapter)).read_text())
     modules = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     modules |= {name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
@@ -78,7 +78,7 @@ def test_nothing_of_the_project_is_used() -> None:
     assert len(Path(inspect.getfile(adapter)).read_text().splitlines()) < 150
 
 
-def test_comm_handler() -> None:
+def test_comm_handler_has_the_expected_methods() -> None:
     parameters = inspect.signature(comm_lib.CommHandler.__init__).parameters
     assert set(parameters) == {"self", "client", "enable_unauthed_sync", "framework", "functions", "streaming"}
     assert inspect.iscoroutinefunction(comm_lib.CommHandler.post)
@@ -88,7 +88,7 @@ def test_comm_handler() -> None:
         assert list(inspect.signature(method).parameters) == ["self", "req"]
 
 
-def test_comm_request() -> None:
+def test_comm_request_has_the_expected_fields() -> None:
     required = {name for name, field in comm_lib.CommRequest.model_fields.items() if field.is_required()}
     assert required == {
         "body",
@@ -102,7 +102,7 @@ def test_comm_request() -> None:
     }
 
 
-def test_comm_response() -> None:
+def test_comm_response_has_the_expected_fields() -> None:
     answer = comm_lib.CommResponse(body={"a": 1}, headers={"h": "v"}, status_code=206)
     assert (answer.body, answer.headers, answer.status_code, answer.stream) == ({"a": 1}, {"h": "v"}, 206, None)
     error = comm_lib.CommResponse.from_error(logging.getLogger("surface"), ValueError("v"))
@@ -110,7 +110,7 @@ def test_comm_response() -> None:
     assert json.dumps(error.body)
 
 
-def test_the_rest() -> None:
+def test_other_sdk_internals_are_as_expected() -> None:
     assert config_lib.get_serve_path("/p") == "/p"
     assert const.DEFAULT_SERVE_PATH == "/api/inngest"
     assert transforms.dump_json({"a": "ü"}) == '{"a": "\\u00fc"}'
@@ -121,12 +121,12 @@ def test_the_rest() -> None:
 
 
 SURFACE: list[Callable[[], None]] = [
-    test_the_sdk_is_the_one_that_was_read,
-    test_our_signature_is_the_sdks_own,
-    test_comm_handler,
-    test_comm_request,
-    test_comm_response,
-    test_the_rest,
+    test_sdk_has_the_reviewed_version,
+    test_serve_has_the_signature_of_the_sdk,
+    test_comm_handler_has_the_expected_methods,
+    test_comm_request_has_the_expected_fields,
+    test_comm_response_has_the_expected_fields,
+    test_other_sdk_internals_are_as_expected,
 ]
 
 
@@ -135,9 +135,9 @@ class _ExtendedRequest(comm_lib.CommRequest):
 
 
 class _OtherResponse(comm_lib.CommResponse):
-    def __init__(self, **given: Any) -> None:
-        super().__init__(**given)
-        self.stream = given.get("body")
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.stream = arguments.get("body")
 
 
 class _Streaming(enum.Enum):
@@ -151,40 +151,40 @@ class _Framework(enum.Enum):
     AIOHTTP = "aiohttp"
 
 
-def _with_more(self: object, *, client: object, functions: object) -> None: ...
+def _with_fewer_arguments(self: object, *, client: object, functions: object) -> None: ...
 
 
 def _with_context(self: object, req: object, context: object) -> None: ...
 
 
-def _serve_with_more(app: object, client: object, functions: object, *, timeout: int) -> None: ...
+def _serve_with_timeout(app: object, client: object, functions: object, *, timeout: int) -> None: ...
 
 
 SDK_CHANGES: dict[str, tuple[object, str, object]] = {
     "another version": (const, "VERSION", "0.6.0"),
-    "the handler is made of other things": (comm_lib.CommHandler, "__init__", _with_more),
+    "the handler takes other arguments": (comm_lib.CommHandler, "__init__", _with_fewer_arguments),
     "post is not async": (comm_lib.CommHandler, "post", comm_lib.CommHandler.get_sync),
-    "put takes more": (comm_lib.CommHandler, "put", _with_context),
+    "put takes another argument": (comm_lib.CommHandler, "put", _with_context),
     "get is async": (comm_lib.CommHandler, "get_sync", comm_lib.CommHandler.post),
-    "a request must say more": (comm_lib, "CommRequest", _ExtendedRequest),
-    "a response streams otherwise": (comm_lib, "CommResponse", _OtherResponse),
-    "errors are formed otherwise": (comm_lib.CommResponse, "from_error", lambda *_: comm_lib.CommResponse()),
-    "the path comes from elsewhere": (config_lib, "get_serve_path", lambda _: None),
-    "the path is another": (const, "DEFAULT_SERVE_PATH", "/inngest"),
-    "JSON is written otherwise": (transforms, "dump_json", lambda value: json.dumps(value, default=str)),
-    "streaming has more ways": (const, "Streaming", _Streaming),
-    "the SDK knows aiohttp": (server_lib, "Framework", _Framework),
-    "the SDK's adapters take more": (inngest.fast_api, "serve", _serve_with_more),
+    "a request has another required field": (comm_lib, "CommRequest", _ExtendedRequest),
+    "a response streams differently": (comm_lib, "CommResponse", _OtherResponse),
+    "errors are built differently": (comm_lib.CommResponse, "from_error", lambda *_: comm_lib.CommResponse()),
+    "the given path is ignored": (config_lib, "get_serve_path", lambda _: None),
+    "the default path is different": (const, "DEFAULT_SERVE_PATH", "/inngest"),
+    "JSON is dumped differently": (transforms, "dump_json", lambda value: json.dumps(value, default=str)),
+    "streaming has another mode": (const, "Streaming", _Streaming),
+    "the SDK has an aiohttp adapter": (server_lib, "Framework", _Framework),
+    "serve takes another argument": (inngest.fast_api, "serve", _serve_with_timeout),
 }
 
 
-@pytest.mark.parametrize("move", SDK_CHANGES)
-def test_a_move_is_noticed(monkeypatch: pytest.MonkeyPatch, move: str) -> None:
-    """The tests above hold now, and one of them fails for every move."""
+@pytest.mark.parametrize("change", SDK_CHANGES)
+def test_sdk_change_is_detected(monkeypatch: pytest.MonkeyPatch, change: str) -> None:
+    """The tests above pass now, and at least one of them fails after each change."""
     assert _failing() == []
-    where, name, other = SDK_CHANGES[move]
+    where, name, other = SDK_CHANGES[change]
     monkeypatch.setattr(where, name, other)
-    assert _failing(), move
+    assert _failing(), change
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,7 @@ def test_a_move_is_noticed(monkeypatch: pytest.MonkeyPatch, move: str) -> None:
         (transforms, "dump_json"),
     ],
 )
-def test_what_is_gone_is_noticed(monkeypatch: pytest.MonkeyPatch, where: object, name: str) -> None:
+def test_missing_sdk_internal_is_detected(monkeypatch: pytest.MonkeyPatch, where: object, name: str) -> None:
     monkeypatch.delattr(where, name)
     assert _failing(), name
 

@@ -1,6 +1,6 @@
 """Production: a server with keys, and a client and an app in production mode behind our adapter.
 
-The real server is ``inngest start --event-key … --signing-key …`` with SQLite; its Redis is its own.
+The real server is ``inngest start --event-key … --signing-key …`` with SQLite and its built-in Redis.
 """
 
 import os
@@ -41,36 +41,36 @@ async def production(request: pytest.FixtureRequest) -> AsyncIterator[ContractEn
         yield environment
 
 
-async def test_a_run_of_many_steps_with_every_call_signed(production: ContractEnvironment) -> None:
-    this = new_job_id()
-    run = await production.wait_for_run_end(await production.send("hello", job=this))
-    assert (run["status"], run["output"]["eventData"]) == ("Completed", {"job": this})
+async def test_signed_calls_complete_a_run_of_many_steps(production: ContractEnvironment) -> None:
+    job_id = new_job_id()
+    run = await production.wait_for_run_end(await production.send("hello", job=job_id))
+    assert (run["status"], run["output"]["eventData"]) == ("Completed", {"job": job_id})
     waiting = new_job_id()
     event_id = await production.send("wait", job=waiting, seconds=1)
     assert (await production.wait_for_run_end(event_id))["status"] == "Completed"
 
 
 async def test_events_and_steps_are_fetched_with_the_key(production: ContractEnvironment) -> None:
-    production.book.bodies.clear()
+    production.call_log.bodies.clear()
     size = 5 * MEBIBYTE // 2
     run = await production.wait_for_run_end(
         await production.send("big", job=new_job_id(), step_bytes=2 * MEBIBYTE, text="x" * size)
     )
     assert run["output"] == {"event": size, "events": 1, "step": 2 * MEBIBYTE}
-    assert max(production.book.bodies) < 3 * MEBIBYTE
+    assert max(production.call_log.bodies) < 3 * MEBIBYTE
 
 
-async def test_the_app_hears_nobody_without_the_key(production: ContractEnvironment) -> None:
+async def test_app_refuses_requests_without_the_key(production: ContractEnvironment) -> None:
     url = f"{production.app_url}?fnId={production.client.app_id}-hello&stepId=step"
-    stranger = ServerKeys((), NEXT_KEY)
-    for headers in ({}, {"x-inngest-signature": stranger.sign(b"{}")}):
+    other_keys = ServerKeys((), NEXT_KEY)
+    for headers in ({}, {"x-inngest-signature": other_keys.sign(b"{}")}):
         async with production.session.post(url, data=b"{}", headers=headers) as response:
             assert (response.status, await response.json()) == (401, {"message": "Unauthorized"})
         async with production.session.get(production.app_url, headers=headers) as response:
             assert response.status == 401
 
 
-async def test_the_server_takes_events_with_its_keys_alone(production: ContractEnvironment) -> None:
+async def test_server_accepts_events_only_with_its_keys(production: ContractEnvironment) -> None:
     event = {"name": "contract/nobody"}
     for key in KEYS.event_keys:
         async with production.session.post(f"{production.server}/e/{key}", json=event) as response:
@@ -78,11 +78,11 @@ async def test_the_server_takes_events_with_its_keys_alone(production: ContractE
     async with production.session.post(f"{production.server}/e/strange", json=event) as response:
         answer = await response.json(content_type=None)
         assert (response.status, answer["error"]) == (401, "Event key not found")
-    stranger = inngest.Inngest(
+    unknown_client = inngest.Inngest(
         app_id="stranger", event_api_base_url=production.server, event_key="strange", is_production=True
     )
     with pytest.raises(errors.SendEventsError, match="Event key not found"):
-        await stranger.send(inngest.Event(name="contract/nobody"))
+        await unknown_client.send(inngest.Event(name="contract/nobody"))
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ async def test_the_server_takes_events_with_its_keys_alone(production: ContractE
         ("POST", "/v0/connect/start"),
     ],
 )
-async def test_the_api_answers_nobody_without_the_key(
+async def test_api_refuses_requests_without_the_key(
     production: ContractEnvironment, method: str, path: str
 ) -> None:
     for bearer in ({}, {"Authorization": "Bearer strange"}, {"Authorization": KEYS.signing_key}):
@@ -106,7 +106,7 @@ async def test_the_api_answers_nobody_without_the_key(
             assert response.headers["x-inngest-server-kind"] == "cloud"
 
 
-async def test_health_and_what_a_dev_server_alone_tells(production: ContractEnvironment) -> None:
+async def test_health_and_dev_server_routes(production: ContractEnvironment) -> None:
     async with production.session.get(f"{production.server}/health") as response:
         assert response.status == 200
     for key in (KEYS.signing_key, f"signkey-prod-{KEYS.signing_key}"):
@@ -118,13 +118,13 @@ async def test_health_and_what_a_dev_server_alone_tells(production: ContractEnvi
 
 
 @pytest.mark.parametrize("name", SERVERS)
-async def test_a_key_is_changed_in_the_app_first(name: str) -> None:
-    """The app has the next key already, the server still the old one, which is the app's fallback."""
+async def test_key_rotation_starts_in_the_app(name: str) -> None:
+    """The app already has the new key; the server still has the old one, which is the app's fallback."""
     rotated = ServerKeys(KEYS.event_keys, NEXT_KEY)
     async with run_server(name, KEYS) as url:
         with mock.patch.dict(os.environ, {"INNGEST_SIGNING_KEY_FALLBACK": KEYS.signing_key}):
             async with _app(url, rotated) as environment:
-                environment.keys = KEYS  # we ask the server ourselves with its own
+                environment.keys = KEYS  # the test's own requests need the server's key
                 size = 5 * MEBIBYTE // 2
                 run = await environment.wait_for_run_end(
                     await environment.send("big", job=new_job_id(), step_bytes=10, text="x" * size)

@@ -1,19 +1,17 @@
-"""What people do about money beside topping up: subscribe, invite, redeem a code, read the statement."""
+"""What users do about money besides topping up: subscribe, invite, redeem a code, read the statement."""
 
 import json
-import secrets
 from collections.abc import AsyncIterator
 from typing import Any
-from urllib.parse import parse_qs, urlsplit, urlunsplit
+from urllib.parse import parse_qs, urlsplit
 
-import asyncpg
 import pytest
 
 from services.ledger import credits as ledger
 from storage.money.ledger import Balance, check_ledger, get_balance
 from storage.money.subscriptions import current_subscription
-from storage.pool import create_pool
 from storage.reports.account_statement import get_statement
+from tests.acceptance.module_environment import open_module_environment
 from tests.support.environments.environment import (
     Environment,
     Message,
@@ -25,34 +23,22 @@ from tests.support.environments.environment import (
 from tests.support.processes.bot_process import ProcessPool
 
 ADMIN = 7
-STARS = 100
+WELCOME_CREDITS = 100
 
 
 @pytest.fixture(scope="module")
 async def environment(
     postgres: str, process_pool: ProcessPool, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Environment]:
-    """One bot for all of this module; each test has people of its own, who begin with 100 Stars."""
-    name = f"test_{secrets.token_hex(6)}"
-    admin = await asyncpg.connect(postgres)
-    await admin.execute(f"CREATE DATABASE {name} TEMPLATE template")
-    dsn = urlunsplit(urlsplit(postgres)._replace(path=f"/{name}"))
-    db = await create_pool(dsn, size=5)
-    environment = Environment(db, dsn, tmp_path_factory.mktemp("money"), process_pool)
-    await environment.open()
-    try:
+    """One bot for all of this module; each test has its own users, who start with 100 credits."""
+    async with open_module_environment(postgres, tmp_path_factory.mktemp("money"), process_pool) as environment:
         await environment.inngest.close()
         await environment.start_bot(ready=False, ADMIN_IDS=str(ADMIN))
         yield environment
-    finally:
-        await environment.close()
-        await db.close()
-        await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
-        await admin.close()
 
 
 def links(message: Message) -> dict[str, str]:
-    """The link buttons: where each leads."""
+    """The target of each link button, by its label."""
     return {b["text"]: b["url"] for row in message["keyboard"] for b in row if "url" in b}
 
 
@@ -62,7 +48,7 @@ async def pay(user: SandboxUser, link: str) -> dict[str, Any]:
 
 
 async def open_tiers(user: SandboxUser) -> dict[str, str]:
-    """The links to subscribe by, of somebody who agrees to the terms."""
+    """Accept the terms. Returns the subscription link of each tier."""
     await user.send_text("/subscribe")
     await user.wait_for_button(user.text("button.agree"))
     await user.tap(user.text("button.agree"))
@@ -70,15 +56,15 @@ async def open_tiers(user: SandboxUser) -> dict[str, str]:
     async def look() -> dict[str, str]:
         return links((await user.bot_messages())[-1])
 
-    found: dict[str, str] = await wait_until(look, what="the plans have links")
+    found: dict[str, str] = await wait_until(look, what="the tiers have links")
     return found
 
 
-async def subscribed(user: SandboxUser, plan: str, thanks: int) -> dict[str, str]:
-    offered = await open_tiers(user)
-    assert (await pay(user, offered[plan]))["paid"]
+async def subscribe(user: SandboxUser, tier: str, thanks: int) -> dict[str, str]:
+    tier_links = await open_tiers(user)
+    assert (await pay(user, tier_links[tier]))["paid"]
     await user.wait_for_text(user.text("subscription.thanks", thanks))
-    return offered
+    return tier_links
 
 
 async def renew(user: SandboxUser) -> dict[str, Any]:
@@ -86,7 +72,7 @@ async def renew(user: SandboxUser) -> dict[str, Any]:
     return answer
 
 
-async def payments(environment: Environment, user: SandboxUser) -> list[tuple[int, bool]]:
+async def recorded_payments(environment: Environment, user: SandboxUser) -> list[tuple[int, bool]]:
     rows = await environment.db.fetch(
         "SELECT stars, recurring FROM payments WHERE user_id = $1 ORDER BY created_at", user.id
     )
@@ -96,12 +82,12 @@ async def payments(environment: Environment, user: SandboxUser) -> list[tuple[in
 # ---------------------------------------------------------------- subscriptions
 
 
-async def test_a_month_of_a_subscription_is_credited_once_however_often_it_is_told(
+async def test_subscription_month_reported_repeatedly_is_credited_once(
     environment: Environment,
 ) -> None:
     ann = environment.user(2001)
-    await subscribed(ann, "Light · 150 ⭐ a month", 180)
-    assert await get_balance(environment.db, ann.id) == Balance(STARS + 180, 0)
+    await subscribe(ann, "Light · 150 ⭐ a month", 180)
+    assert await get_balance(environment.db, ann.id) == Balance(WELCOME_CREDITS + 180, 0)
     first = await current_subscription(environment.db, ann.id)
     assert first is not None
     month = await renew(ann)
@@ -109,7 +95,7 @@ async def test_a_month_of_a_subscription_is_credited_once_however_often_it_is_to
     await environment.telegram.call("POST", "/sim/update", {"update": {"message": month["message"]}, "times": 5})
     await ann.send_text("/balance")
     await ann.wait_for_text("You have 460 Stars")
-    assert await payments(environment, ann) == [(150, False), (150, True)]
+    assert await recorded_payments(environment, ann) == [(150, False), (150, True)]
     second = await current_subscription(environment.db, ann.id)
     assert second is not None
     assert (second.id, second.charge_id) == (first.id, first.charge_id)
@@ -118,11 +104,11 @@ async def test_a_month_of_a_subscription_is_credited_once_however_often_it_is_to
     assert (await check_ledger(environment.db)).is_consistent
 
 
-async def test_cancel_and_resume_are_told_to_telegram_and_its_refusal_to_the_person(
+async def test_subscription_cancel_and_resume_reach_telegram_and_a_refusal_is_shown(
     environment: Environment,
 ) -> None:
     ann = environment.user(2002)
-    await subscribed(ann, "Studio · 450 ⭐ a month", 600)
+    await subscribe(ann, "Studio · 450 ⭐ a month", 600)
     await ann.send_text("/subscription")
     card = await ann.wait_for_button(ann.text("button.cancel_subscription"))
     assert "Telegram then takes 450 Stars by itself" in message_text(card)
@@ -130,7 +116,9 @@ async def test_cancel_and_resume_are_told_to_telegram_and_its_refusal_to_the_per
 
     await environment.telegram.add_fault(method="editUserStarSubscription", code=400)
     await ann.tap(ann.text("button.cancel_subscription"))
-    await wait_until(lambda: toasted(environment, ann.text("subscription.refused")), what="the refusal is told")
+    await wait_until(
+        lambda: toast_shown(environment, ann.text("subscription.refused")), what="the refusal is shown"
+    )
     assert await cancelled(environment, ann) is False
 
     await ann.tap(ann.text("button.cancel_subscription"))
@@ -145,10 +133,10 @@ async def test_cancel_and_resume_are_told_to_telegram_and_its_refusal_to_the_per
     assert await cancelled(environment, ann) is False
     assert (await renew(ann))["paid"]
     await ann.wait_for_text(ann.text("subscription.renewed", 600))
-    asked = [
+    calls = [
         call["params"]["is_canceled"] for call in await environment.telegram.api_calls("editUserStarSubscription")
     ]
-    assert [json.loads(str(each).lower()) for each in asked] == [True, True, False]
+    assert [json.loads(str(each).lower()) for each in calls] == [True, True, False]
 
 
 async def cancelled(environment: Environment, user: SandboxUser) -> bool:
@@ -157,30 +145,30 @@ async def cancelled(environment: Environment, user: SandboxUser) -> bool:
     return running.cancelled
 
 
-async def toasted(environment: Environment, text: str) -> bool:
+async def toast_shown(environment: Environment, text: str) -> bool:
     return text in await environment.telegram.toasts()
 
 
-async def test_a_second_plan_is_refused_even_by_an_old_link(environment: Environment) -> None:
+async def test_second_tier_is_refused_even_with_an_old_link(environment: Environment) -> None:
     ann, eve = environment.user(2003), environment.user(2004)
     await eve.send_text("/start")
-    offered = await open_tiers(ann)
-    stolen = await pay(eve, offered["Light · 150 ⭐ a month"])
-    assert (stolen["paid"], stolen["error_message"]) == (False, eve.text("topup.unknown"))
-    assert (await pay(ann, offered["Light · 150 ⭐ a month"]))["paid"]
+    tier_links = await open_tiers(ann)
+    foreign_payment = await pay(eve, tier_links["Light · 150 ⭐ a month"])
+    assert (foreign_payment["paid"], foreign_payment["error_message"]) == (False, eve.text("topup.unknown"))
+    assert (await pay(ann, tier_links["Light · 150 ⭐ a month"]))["paid"]
     await ann.wait_for_text(ann.text("subscription.thanks", 180))
-    for link in offered.values():
+    for link in tier_links.values():
         refused = await pay(ann, link)
         assert (refused["paid"], refused["error_message"]) == (False, ann.text("subscription.one_at_a_time"))
     await ann.send_text("/subscribe")
     card = await ann.wait_for_button(ann.text("button.cancel_subscription"))
     assert links(card) == {}
-    assert await payments(environment, ann) == [(150, False)]
+    assert await recorded_payments(environment, ann) == [(150, False)]
 
 
-async def test_the_discount_is_on_the_card_and_in_the_charge(environment: Environment) -> None:
+async def test_subscription_discount_is_on_the_card_and_in_the_charge(environment: Environment) -> None:
     ann = environment.user(2005)
-    await subscribed(ann, "Pro · 1200 ⭐ a month", 1800)
+    await subscribe(ann, "Pro · 1200 ⭐ a month", 1800)
     await ann.open_card_by_prompt()
     await ann.tap("🤖")
     await ann.wait_for_button("Luma Photon · 5 ⭐")
@@ -188,15 +176,15 @@ async def test_the_discount_is_on_the_card_and_in_the_charge(environment: Enviro
     await ann.wait_for_button("Create · 4 ⭐")
     await ann.tap("Create · 4 ⭐")
     await ann.wait_for_text(ann.text("progress.succeeded", price=4))
-    assert await get_balance(environment.db, ann.id) == Balance(STARS + 1800 - 4, 0)
+    assert await get_balance(environment.db, ann.id) == Balance(WELCOME_CREDITS + 1800 - 4, 0)
     prices = "SELECT array_agg(price) FROM jobs WHERE user_id = $1 AND NOT internal"
     assert await environment.db.fetchval(prices, ann.id) == [4]
 
 
-async def test_what_costs_more_than_the_button_says_is_not_ordered(environment: Environment) -> None:
+async def test_order_that_costs_more_than_its_button_says_is_not_placed(environment: Environment) -> None:
     """The subscription ends between the card and the tap."""
     ann = environment.user(2006)
-    await subscribed(ann, "Pro · 1200 ⭐ a month", 1800)
+    await subscribe(ann, "Pro · 1200 ⭐ a month", 1800)
     await ann.open_card_by_prompt()
     await ann.tap("🤖")
     await ann.wait_for_button("Luma Photon · 5 ⭐")
@@ -216,7 +204,7 @@ async def test_what_costs_more_than_the_button_says_is_not_ordered(environment: 
 # ---------------------------------------------------------------- invitations
 
 
-async def test_a_friends_first_payment_rewards_the_inviter_once(environment: Environment) -> None:
+async def test_friends_first_payment_rewards_the_inviter_once(environment: Environment) -> None:
     ann, bob = environment.user(3001), environment.user(3002)
     await ann.send_text("/start")
     await ann.wait_for_text("Hello, Ann!")
@@ -234,13 +222,13 @@ async def test_a_friends_first_payment_rewards_the_inviter_once(environment: Env
     for _ in range(2):
         await bob.send_text(start)
     await bob.wait_for_text(ann.text("invite.taken"))
-    await subscribed(bob, "Light · 150 ⭐ a month", 180)
+    await subscribe(bob, "Light · 150 ⭐ a month", 180)
     await renew(bob)
     await ann.wait_for_text(ann.text("invite.rewarded", 20))
     await bob.wait_for_text(bob.text("subscription.renewed", 180))
     await ann.send_text("/invite")
     await ann.wait_for_text(ann.text("invite.came", 1, rewarded=1))
-    assert await get_balance(environment.db, ann.id) == Balance(STARS + 20, 0)
+    assert await get_balance(environment.db, ann.id) == Balance(WELCOME_CREDITS + 20, 0)
     assert len([m for m in await bob.bot_messages() if bob.text("invite.taken") in message_text(m)]) == 1
 
     await bob.send_text("/invite")
@@ -248,7 +236,9 @@ async def test_a_friends_first_payment_rewards_the_inviter_once(environment: Env
     await ann.send_text(f"/start ref_{bob.id:x}")
     await ann.send_text("/start ref_ffffffffffffffffffffffffffffff")
     await ann.send_text("/invite")
-    await wait_until(lambda: count_texts(ann, ann.text("invite.came", 1, rewarded=1), 2), what="all was answered")
+    await wait_until(
+        lambda: count_texts(ann, ann.text("invite.came", 1, rewarded=1), 2), what="everything was answered"
+    )
     assert await environment.db.fetchval("SELECT invited_by FROM users WHERE id = $1", ann.id) is None
 
 
@@ -259,14 +249,14 @@ async def count_texts(user: SandboxUser, text: str, count: int) -> bool:
 # ---------------------------------------------------------------- promo codes
 
 
-async def test_a_promo_code_from_its_making_to_its_end(environment: Environment) -> None:
-    boss, ann, bob = environment.user(ADMIN), environment.user(4001), environment.user(4002)
-    await boss.send_text("/promo new spring 30 1 30d")
-    await boss.wait_for_text("SPRING gives 30 Stars")
-    await boss.send_text("/promo new spring 30 1 30d")
-    await boss.wait_for_text(boss.text("promo.exists", code="SPRING"))
-    await boss.send_text("/promo new spring")
-    await boss.wait_for_text("/promo list shows the latest")
+async def test_promo_code_is_created_redeemed_once_and_used_up(environment: Environment) -> None:
+    admin, ann, bob = environment.user(ADMIN), environment.user(4001), environment.user(4002)
+    await admin.send_text("/promo new spring 30 1 30d")
+    await admin.wait_for_text("SPRING gives 30 Stars")
+    await admin.send_text("/promo new spring 30 1 30d")
+    await admin.wait_for_text(admin.text("promo.exists", code="SPRING"))
+    await admin.send_text("/promo new spring")
+    await admin.wait_for_text("/promo list shows the latest")
 
     await ann.send_text("/promo")
     await ann.wait_for_text(ann.text("promo.ask"))
@@ -279,17 +269,17 @@ async def test_a_promo_code_from_its_making_to_its_end(environment: Environment)
     await bob.send_text("/promo summer")
     await bob.wait_for_text(bob.text("promo.unknown"))
     await bob.send_text("/promo new mine 1000 1000 30d")
-    await wait_until(lambda: count_texts(bob, bob.text("promo.unknown"), 2), what="only admins make codes")
+    await wait_until(lambda: count_texts(bob, bob.text("promo.unknown"), 2), what="only admins create codes")
     assert await environment.db.fetchval("SELECT count(*) FROM promo_codes") == 1
-    await boss.send_text("/promo list")
-    await boss.wait_for_text("SPRING · 30 ⭐ · 1 of 1")
+    await admin.send_text("/promo list")
+    await admin.wait_for_text("SPRING · 30 ⭐ · 1 of 1")
     assert await get_balance(environment.db, ann.id) == Balance(130, 0)
 
 
 # ---------------------------------------------------------------- the statement
 
 
-async def test_the_statement_in_words_sums_to_the_balance(environment: Environment) -> None:
+async def test_statement_lines_sum_to_the_balance(environment: Environment) -> None:
     ann = environment.user(5001)
     await ann.order_by_prompt()
     await ann.wait_for_text(ann.text("progress.succeeded", price=1))
@@ -297,13 +287,13 @@ async def test_the_statement_in_words_sums_to_the_balance(environment: Environme
     await ann.order_by_prompt("a ship")
     await ann.wait_for_text(ann.text("progress.failed"))
     environment.replicate.behaviour.outcome = "succeed"
-    await subscribed(ann, "Light · 150 ⭐ a month", 180)
+    await subscribe(ann, "Light · 150 ⭐ a month", 180)
     await ann.send_text("/balance")
     await ann.wait_for_button(ann.text("button.statement"))
     await ann.tap(ann.text("button.statement"))
     shown = message_text(await ann.wait_for_text(ann.text("statement.title")))
-    moves = [line for line in shown.splitlines() if "→" in line]
-    assert moves == [
+    lines = [line for line in shown.splitlines() if "→" in line]
+    assert lines == [
         "+30 Bonus of Light → 279",
         "+150 Subscription Light → 249",
         "0 🎨 Text to image · not charged → 99",
@@ -314,12 +304,12 @@ async def test_the_statement_in_words_sums_to_the_balance(environment: Environme
     assert await get_balance(environment.db, ann.id) == Balance(sum(line.amount for line in found.lines), 0)
 
 
-async def test_a_long_statement_is_turned_page_by_page(environment: Environment) -> None:
+async def test_long_statement_is_shown_page_by_page(environment: Environment) -> None:
     ann = environment.user(5002)
     await ann.send_text("/balance")
     card = await ann.wait_for_button(ann.text("button.statement"))
     for number in range(1, 12):
-        await give(environment, ann.id, number)
+        await give_bonus(environment, ann.id, number)
     await ann.tap(ann.text("button.statement"))
     first = await ann.wait_for_button("Older")
     assert first["message_id"] == card["message_id"]
@@ -335,16 +325,16 @@ async def test_a_long_statement_is_turned_page_by_page(environment: Environment)
     await ann.wait_for_button("Older")
 
 
-async def give(environment: Environment, user_id: int, stars: int) -> None:
+async def give_bonus(environment: Environment, user_id: int, credits: int) -> None:
     await ledger.give_bonus(
-        environment.db, key=f"grant:{user_id}:{stars}", kind="grant", user_id=user_id, amount=stars
+        environment.db, key=f"grant:{user_id}:{credits}", kind="grant", user_id=user_id, amount=credits
     )
 
 
 # ---------------------------------------------------------------- terms and support
 
 
-async def test_the_terms_say_whether_they_are_agreed_to_and_support_answers(environment: Environment) -> None:
+async def test_terms_show_whether_they_are_accepted_and_support_answers(environment: Environment) -> None:
     ann = environment.user(6001)
     await ann.send_text("/terms")
     await ann.wait_for_text(ann.text("terms.later"))
@@ -356,4 +346,4 @@ async def test_the_terms_say_whether_they_are_agreed_to_and_support_answers(envi
     await wait_until(lambda: count_texts(ann, ann.text("support.here"), 2), what="support answers")
     await ann.send_text("/subscribe")
     shown = await ann.wait_for_text(ann.text("subscription.about"))
-    assert len(links(shown)) == 3, "asked once only"
+    assert len(links(shown)) == 3, "the terms are shown only once"

@@ -1,4 +1,4 @@
-"""Another Bot API server, polled or posting; and several bots in one process."""
+"""Another Bot API server, by polling or webhook; and several bots in one process."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ async def post(url: str, body: Any, **headers: str) -> int:
         return answer.status
 
 
-async def secret_of(environment: Environment, bot: BotProcess) -> str:
+async def read_webhook_secret(environment: Environment, bot: BotProcess) -> str:
     async def look() -> list[dict[str, Any]]:
         return await environment.telegram.api_calls("setWebhook")
 
@@ -37,7 +37,7 @@ async def secret_of(environment: Environment, bot: BotProcess) -> str:
     return str(call["params"]["secret_token"])
 
 
-async def test_it_polls_the_server_it_is_given(environment: Environment) -> None:
+async def test_polling_uses_the_configured_server(environment: Environment) -> None:
     bot = await environment.start_bot()
     ann = environment.user()
     await ann.order_by_prompt()
@@ -45,15 +45,15 @@ async def test_it_polls_the_server_it_is_given(environment: Environment) -> None
     methods = {call["method"] for call in await environment.telegram.api_calls()}
     assert {"deleteWebhook", "getUpdates"} <= methods
     assert "setWebhook" not in methods
-    assert await post(f"{bot.url}/telegram/main", UPDATE) == 404, "nobody may post what is polled"
+    assert await post(f"{bot.url}/telegram/main", UPDATE) == 404, "no webhook while updates are polled"
     assert environment.settings["BOT_TOKEN"] not in bot.log_tail(1_000_000)
 
 
-@pytest.mark.parametrize("given", ["", "a-secret_of-ours"], ids=["derived secret", "given secret"])
-async def test_a_webhook_takes_updates_only_with_its_secret(environment: Environment, given: str) -> None:
-    bot = await environment.start_bot(webhook=True, TELEGRAM_WEBHOOK_SECRET=given)
-    secret = await secret_of(environment, bot)
-    assert secret == given or (not given and len(secret) >= 32)
+@pytest.mark.parametrize("configured", ["", "a-secret_of-ours"], ids=["derived secret", "configured secret"])
+async def test_webhook_without_its_secret_is_rejected(environment: Environment, configured: str) -> None:
+    bot = await environment.start_bot(webhook=True, TELEGRAM_WEBHOOK_SECRET=configured)
+    secret = await read_webhook_secret(environment, bot)
+    assert secret == configured or (not configured and len(secret) >= 32)
     assert secret not in bot.log_tail(1_000_000)
     url = f"{bot.url}/telegram/main"
     wrong = [{}, {SECRET_HEADER: ""}, {SECRET_HEADER: "wrong"}, {SECRET_HEADER: secret[:-1]}, {SECRET_HEADER: "ü"}]
@@ -70,9 +70,9 @@ async def test_a_webhook_takes_updates_only_with_its_secret(environment: Environ
     assert not await environment.telegram.api_calls("getUpdates")
 
 
-async def test_a_body_that_is_no_json_is_refused_and_the_process_goes_on(environment: Environment) -> None:
+async def test_webhook_with_invalid_json_is_rejected_and_the_process_continues(environment: Environment) -> None:
     bot = await environment.start_bot(webhook=True)
-    headers = {SECRET_HEADER: await secret_of(environment, bot)}
+    headers = {SECRET_HEADER: await read_webhook_secret(environment, bot)}
     async with aiohttp.ClientSession(headers=headers) as session:
         for body in (b"", b"{", b"\xff\xfe", b"[" * 50_000):
             async with session.post(f"{bot.url}/telegram/main", data=body) as answer:
@@ -83,7 +83,7 @@ async def test_a_body_that_is_no_json_is_refused_and_the_process_goes_on(environ
 
 
 @pytest.mark.parametrize("webhook", [False, True], ids=["polling", "webhook"])
-async def test_each_bot_answers_its_own_jobs(environment: Environment, webhook: bool) -> None:
+async def test_two_bots_in_one_process_answer_their_own_orders(environment: Environment, webhook: bool) -> None:
     telegram = environment.telegram
     await telegram.call("GET", f"/bot{SECOND_TOKEN}/getMe")
     bots = f"first:{environment.settings['BOT_TOKEN']},second:{SECOND_TOKEN}"
@@ -94,7 +94,7 @@ async def test_each_bot_answers_its_own_jobs(environment: Environment, webhook: 
         found: list[Message] = [message for message in chat["messages"] if message["from"] == "bot"]
         return found
 
-    async def sees(bot: int, text: str) -> Message:
+    async def wait_for_message(bot: int, text: str) -> Message:
         async def look() -> Message | None:
             fitting = (
                 m
@@ -103,14 +103,14 @@ async def test_each_bot_answers_its_own_jobs(environment: Environment, webhook: 
             )
             return next(fitting, None)
 
-        found: Message = await wait_until(look, what=f"bot {bot} says {text}")
+        found: Message = await wait_until(look, what=f"bot {bot} shows {text}")
         return found
 
     ann = environment.user()
     for bot, prompt in ((FIRST, "a red fox"), (SECOND, "a blue owl")):
         await ann.send_message(text=prompt, bot=bot)
     for bot in (FIRST, SECOND):
-        await sees(bot, "Create · 1 ⭐")
+        await wait_for_message(bot, "Create · 1 ⭐")
     for bot in (SECOND, FIRST):
         await ann.tap("Create", bot=bot)
     jobs = await environment.wait_for_ended_jobs(2)
@@ -119,8 +119,8 @@ async def test_each_bot_answers_its_own_jobs(environment: Environment, webhook: 
         ("second", "a blue owl"),
     }
     for bot, prompt in ((FIRST, "a red fox"), (SECOND, "a blue owl")):
-        await sees(bot, "Done · 1 ⭐")
-        (picture,) = [message for message in await messages(bot) if message["media"]]
-        assert prompt in message_text(picture)
+        await wait_for_message(bot, "Done · 1 ⭐")
+        (image,) = [message for message in await messages(bot) if message["media"]]
+        assert prompt in message_text(image)
     await ann.send_message(text="/balance", bot=SECOND)
-    await sees(SECOND, "You have 98 Stars")
+    await wait_for_message(SECOND, "You have 98 Stars")

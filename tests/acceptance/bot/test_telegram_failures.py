@@ -1,4 +1,4 @@
-"""Telegram answers 429, 500, 403 and 400, or not at all: orders come to their end, and 429 is obeyed by all."""
+"""Telegram answers 429, 500, 403 and 400, or not at all: orders still end, and every call obeys a 429."""
 
 from typing import Any
 
@@ -19,11 +19,11 @@ async def ann(request: pytest.FixtureRequest, environment: Environment) -> Sandb
     return environment.user()
 
 
-async def refused(environment: Environment, status: int) -> list[dict[str, Any]]:
+async def calls_with_status(environment: Environment, status: int) -> list[dict[str, Any]]:
     return [call for call in await environment.telegram.api_calls() if call["status"] == status]
 
 
-async def one_picture_for_one_star(environment: Environment, user: SandboxUser) -> None:
+async def assert_one_image_for_one_credit(environment: Environment, user: SandboxUser) -> None:
     jobs = await environment.wait_for_ended_jobs()
     assert [job["state"] for job in jobs] == ["succeeded"]
     await user.wait_for_text("Done · 1 ⭐")
@@ -38,15 +38,13 @@ async def one_picture_for_one_star(environment: Environment, user: SandboxUser) 
     [("A", "sendPhoto"), ("A", "editMessageText"), ("B", "answerCallbackQuery")],
     indirect=["ann"],
 )
-async def test_retry_after_is_obeyed_by_every_call(
-    environment: Environment, ann: SandboxUser, method: str
-) -> None:
-    """But for those that send nothing to a chat: asking for updates, and answering before a payment."""
+async def test_retry_after_pauses_every_call(environment: Environment, ann: SandboxUser, method: str) -> None:
+    """Except calls that send nothing to a chat: polling, and answering a pre-checkout query."""
     await ann.open_card_by_prompt()
     await environment.telegram.add_fault(method=method, code=429, retry_after=1)
     await ann.tap("Create")
-    await one_picture_for_one_star(environment, ann)
-    (call,) = await refused(environment, 429)
+    await assert_one_image_for_one_credit(environment, ann)
+    (call,) = await calls_with_status(environment, 429)
     assert call["method"] == method
     again = [each for each in await environment.telegram.api_calls(method) if each["seq"] > call["seq"]]
     assert again, "the refused call was made again"
@@ -57,18 +55,16 @@ async def test_retry_after_is_obeyed_by_every_call(
         and call["time"] < each["time"] < call["time"] + 0.95
         and each["method"] != "getUpdates"
     ]
-    assert during == [], "nobody calls before the time is over"
+    assert during == [], "no call before the time is over"
 
 
 @pytest.mark.parametrize("ann", ["B"], indirect=True)
-async def test_a_wait_that_is_asked_for_twice_is_waited_for_twice(
-    environment: Environment, ann: SandboxUser
-) -> None:
+async def test_retry_after_requested_twice_waits_twice(environment: Environment, ann: SandboxUser) -> None:
     await ann.open_card_by_prompt()
     await environment.telegram.add_fault(method="sendPhoto", code=429, retry_after=1, times=2)
     await ann.tap("Create")
-    await one_picture_for_one_star(environment, ann)
-    assert len(await refused(environment, 429)) == 2
+    await assert_one_image_for_one_credit(environment, ann)
+    assert len(await calls_with_status(environment, 429)) == 2
 
 
 @pytest.mark.parametrize(
@@ -77,16 +73,16 @@ async def test_a_wait_that_is_asked_for_twice_is_waited_for_twice(
     indirect=["ann"],
     ids=["500", "connection lost"],
 )
-async def test_a_telegram_that_fails_for_a_while_gets_the_picture_afterwards(
+async def test_delivery_during_a_telegram_outage_is_retried(
     environment: Environment, ann: SandboxUser, fault: dict[str, Any]
 ) -> None:
     await ann.open_card_by_prompt()
     await environment.telegram.add_fault(method="sendPhoto", times=2, **fault)
     await ann.tap("Create")
-    await one_picture_for_one_star(environment, ann)
+    await assert_one_image_for_one_credit(environment, ann)
 
 
-async def test_neither_progress_nor_a_taps_answer_is_worth_failing_for(
+async def test_failed_progress_edits_and_callback_answers_do_not_fail_the_order(
     environment: Environment, ann: SandboxUser
 ) -> None:
     await ann.open_card_by_prompt()
@@ -102,20 +98,20 @@ async def test_neither_progress_nor_a_taps_answer_is_worth_failing_for(
     assert len(await ann.photo_messages()) == 1
 
 
-async def test_a_picture_that_telegram_refuses_is_paid_back(environment: Environment, ann: SandboxUser) -> None:
+async def test_image_refused_by_telegram_returns_the_credits(environment: Environment, ann: SandboxUser) -> None:
     await ann.open_card_by_prompt()
     refusal = "Bad Request: PHOTO_INVALID_DIMENSIONS"
     await environment.telegram.add_fault(method="sendPhoto", code=400, description=refusal, times=1)
     await ann.tap("Create")
-    said = await ann.wait_for_text(ann.text("failure.delivery"))
-    assert ann.text("failure.returned", 1) in message_text(said)
+    message = await ann.wait_for_text(ann.text("failure.delivery"))
+    assert ann.text("failure.returned", 1) in message_text(message)
     (job,) = await environment.wait_for_ended_jobs()
     assert (job["state"], job["failure"]) == ("failed", "failure.delivery")
     assert await get_balance(environment.db, ann.id) == Balance(100, 0)
     assert not [m for m in await ann.bot_messages() if "PHOTO_INVALID" in message_text(m)]
 
 
-async def test_a_person_who_blocks_the_bot_is_left_alone_until_they_come_back(
+async def test_user_who_blocks_the_bot_is_inactive_until_they_return(
     environment: Environment, ann: SandboxUser
 ) -> None:
     await ann.open_card_by_prompt()
@@ -136,7 +132,7 @@ async def test_a_person_who_blocks_the_bot_is_left_alone_until_they_come_back(
     assert user.active
 
 
-async def test_blocking_and_unblocking_is_heard(environment: Environment) -> None:
+async def test_block_and_unblock_updates_change_the_users_state(environment: Environment) -> None:
     async def active() -> bool:
         user = await get_user(environment.db, 1001)
         return user is not None and user.active
@@ -148,12 +144,12 @@ async def test_blocking_and_unblocking_is_heard(environment: Environment) -> Non
     ann = environment.user()
     await ann.send_text("/start")
     await ann.wait_for_text("Hello, Ann!")
-    for blocked, heard in ((True, inactive), (False, active)):
+    for blocked, has_changed in ((True, inactive), (False, active)):
         await environment.telegram.call("POST", "/sim/block", {"user_id": 1001, "blocked": blocked})
-        await wait_until(heard, what=f"the bot knows that blocked is {blocked}")
+        await wait_until(has_changed, what=f"the bot knows that blocked is {blocked}")
 
 
-async def test_a_failed_order_of_somebody_who_has_gone_ends_too(
+async def test_failed_order_with_an_unreachable_chat_still_ends(
     environment: Environment, ann: SandboxUser
 ) -> None:
     environment.replicate.behaviour.outcome = "fail"
@@ -165,7 +161,7 @@ async def test_a_failed_order_of_somebody_who_has_gone_ends_too(
     assert await get_balance(environment.db, ann.id) == Balance(100, 0)
 
 
-async def test_a_handler_whose_answer_fails_says_so(environment: Environment) -> None:
+async def test_handler_whose_answer_fails_tells_the_user(environment: Environment) -> None:
     await environment.start_bot(ready=False)
     ann = environment.user()
     await environment.telegram.add_fault(method="sendMessage", code=500)
@@ -173,7 +169,7 @@ async def test_a_handler_whose_answer_fails_says_so(environment: Environment) ->
     await ann.wait_for_text(ann.text("failure.handler"))
 
 
-async def test_a_telegram_that_does_not_answer_updates_is_asked_again(environment: Environment) -> None:
+async def test_failed_get_updates_is_retried(environment: Environment) -> None:
     await environment.telegram.add_fault(method="getUpdates", code=500)
     await environment.telegram.add_fault(method="getUpdates", code=429, retry_after=1)
     await environment.start_bot(ready=False)

@@ -1,4 +1,4 @@
-"""From /start to the picture, on each plan: the same scenario, the same end."""
+"""From /start to the image, on each plan: the same scenario with the same result."""
 
 import pytest
 
@@ -15,7 +15,9 @@ async def plan(request: pytest.FixtureRequest, environment: Environment) -> Plan
     return name
 
 
-async def test_a_picture_arrives_and_costs_its_price(environment: Environment, plan: PlanName) -> None:
+async def test_first_order_delivers_an_image_and_charges_its_price(
+    environment: Environment, plan: PlanName
+) -> None:
     bot = await environment.start_bot(ready=plan == "A")
     ann = environment.user()
     await ann.send_text("/start")
@@ -28,11 +30,11 @@ async def test_a_picture_arrives_and_costs_its_price(environment: Environment, p
     assert any("Create · 1 ⭐" in label for label in button_labels(card))
     await ann.tap("Create · 1 ⭐")
 
-    picture = await ann.wait_for_text("balance 99 ⭐")
-    assert "a lighthouse above a stormy sea" in message_text(picture)
-    assert [media["kind"] for media in picture["media"]] == ["photo"]
+    image = await ann.wait_for_text("balance 99 ⭐")
+    assert "a lighthouse above a stormy sea" in message_text(image)
+    assert [media["kind"] for media in image["media"]] == ["photo"]
     assert {"Again · 1 ⭐", "New words", "Other size"} <= {
-        label.split(" ", 1)[1] for label in button_labels(picture)
+        label.split(" ", 1)[1] for label in button_labels(image)
     }
     done = await ann.wait_for_text("Done · 1 ⭐")
     assert done["message_id"] == card["message_id"], "the card itself became the progress message"
@@ -45,7 +47,7 @@ async def test_a_picture_arrives_and_costs_its_price(environment: Environment, p
     assert (await check_ledger(environment.db)).is_consistent
 
 
-async def test_four_pictures_in_another_size_by_a_model_that_makes_one_at_a_time(
+async def test_order_of_four_images_with_a_single_image_model_makes_four_predictions(
     environment: Environment, plan: PlanName
 ) -> None:
     await environment.start_bot(ready=plan == "A")
@@ -79,7 +81,7 @@ async def test_four_pictures_in_another_size_by_a_model_that_makes_one_at_a_time
     assert await get_balance(environment.db, ann.id) == Balance(80, 0)
 
 
-async def test_again_orders_once_more_and_other_size_opens_the_card(
+async def test_again_button_orders_once_and_other_size_button_opens_the_card(
     environment: Environment, plan: PlanName
 ) -> None:
     await environment.start_bot(ready=plan == "A")
@@ -90,7 +92,7 @@ async def test_again_orders_once_more_and_other_size_opens_the_card(
     await ann.wait_for_text("balance 98 ⭐")
     await ann.tap("Again · 1 ⭐", message_id=first["message_id"])
     card = await ann.wait_for_text("Price: 1 ⭐ · you have 98 ⭐")
-    assert "a red fox" in message_text(card), "a result repeats once by one tap; after that its card opens"
+    assert "a red fox" in message_text(card), "one tap repeats a result once; after that it opens the card"
     await ann.tap("Other size", message_id=first["message_id"])
     await ann.wait_for_text("Which shape?")
     await ann.tap("16:9")

@@ -1,4 +1,4 @@
-"""A twelfth service as one file: it stands in the menu, asks, has a price, and runs on both plans."""
+"""A twelfth service in one file: it is in the menu, asks its questions, has a price, and runs on both plans."""
 
 import shutil
 from collections.abc import AsyncIterator
@@ -20,25 +20,25 @@ from tests.support.environments.offline import (
 from tests.support.processes.bot_process import ROOT, ProcessPool
 
 ECHO_IMAGE = '''
-"""The same picture once more."""
+"""The same image again."""
 
 from services.generation.inputs import FileInput, FileRef, TextInput
-from services.generation.result import Media, Result
+from services.generation.result import JobResult, Media
 from services.generation.spec import ServiceSpec
 from services.safety.moderation import moderate
 from storage.jobs.blobs import put_blob
 
 
-async def run(work):
-    await moderate(work, work.job.inputs["prompt"])
+async def run(context):
+    await moderate(context.steps, context.providers.moderation, context.job.inputs["prompt"])
 
     async def echo():
-        photo = FileRef.model_validate(work.job.inputs["image"])
-        await put_blob(work.db, work.job.id, "echo", await work.download(photo.file_id))
+        photo = FileRef.model_validate(context.job.inputs["image"])
+        await put_blob(context.db, context.job.id, "echo", await context.download(photo.file_id))
         return "echo"
 
-    blob = await work.steps.run("echo", echo)
-    return Result(media=(Media(kind="photo", output=blob, blob=True),), offline=True)
+    blob = await context.steps.run("echo", echo)
+    return JobResult(media=(Media(kind="photo", output=blob, blob=True),), offline=True)
 
 
 SPEC = ServiceSpec(
@@ -49,27 +49,27 @@ SPEC = ServiceSpec(
     inputs=(FileInput("image", ("photo",)), TextInput("prompt", max_length=100)),
     price=lambda values: 3,
     run=run,
-    place=15,
+    menu_position=15,
     actions=("again", "prompt", "image_to_video"),
 )
 '''
 TEXTS = {
     "name": "Echo",
-    "about": "the same picture once more",
-    "ask.image": "Which picture shall come back?",
-    "ask.prompt": "What shall be said with it?",
+    "about": "the same image once more",
+    "ask.image": "Which image should come back?",
+    "ask.prompt": "Which caption should it have?",
     "go_on": "🪞 Echo it",
     "price": "3 ⭐",
 }
 STARTUP_CODE = """
 from pathlib import Path
-from tests.support.processes.bot_process import import_ours_anew
-import_ours_anew()
+from tests.support.processes.bot_process import forget_imported_packages
+forget_imported_packages()
 import services.generation, services.core.i18n
 services.generation.__path__.append({services!r})
 services.core.i18n.Texts.__init__.__defaults__ = (Path({locales!r}),)
 """
-"""The package of services has one folder more, from before the bot is imported."""
+"""Adds a folder to the package of services before the bot is imported."""
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ async def environment(
     await environment.close()
 
 
-async def test_a_twelfth_service_is_one_file(environment: OfflineEnvironment) -> None:
+async def test_new_service_in_one_file_works_on_both_plans(environment: OfflineEnvironment) -> None:
     bot = await environment.start_bot()
     ann = environment.conversation_user(1001)
     await ann.send_text_and_wait("/menu")
@@ -99,34 +99,36 @@ async def test_a_twelfth_service_is_one_file(environment: OfflineEnvironment) ->
         for label in button_labels(await ann.last_message())
         if not label.startswith(("🕘", "🧬 Models", "🎙 Voices"))
     ]
-    assert services[1] == "🪞 Echo", "where its spec has put it"
+    assert services[1] == "🪞 Echo", "at the position of its spec"
     await ann.send_text_and_wait("/price")
     assert "🪞 Echo — 3 ⭐" in message_text(await ann.last_message())
     await ann.send_text_and_wait("/help")
-    assert "🪞 Echo — the same picture once more" in message_text(await ann.last_message())
+    assert "🪞 Echo — the same image once more" in message_text(await ann.last_message())
 
     spent = 0
     for plan in ("A", "B"):
         if plan == "B":
             await environment.inngest.close()
-            await _plan_a_is_closed(environment)
+            await _wait_until_plan_a_is_unavailable(environment)
         spent += 3
-        await _ordered(environment, ann, plan, spent)
+        await _order_and_check(environment, ann, plan, spent)
         assert f"on plan {plan} ended: succeeded" in bot.log_tail()
 
     await ann.upload_and_wait("photo", "another.png", make_photo((40, 70, 200)))
-    assert has_button(await ann.last_message(), "Echo"), "offered for a photo out of the blue"
+    assert has_button(await ann.last_message(), "Echo"), "offered for an unprompted photo"
 
 
-async def _ordered(environment: OfflineEnvironment, ann: ConversationUser, plan: PlanName, spent: int) -> None:
-    picture = make_photo((30, 160, 60))
+async def _order_and_check(
+    environment: OfflineEnvironment, ann: ConversationUser, plan: PlanName, spent: int
+) -> None:
+    image = make_photo((30, 160, 60))
     await ann.open_service("🪞 Echo")
-    assert "Which picture shall come back?" in message_text(await ann.last_message())
-    await ann.upload_and_wait("photo", "green.png", picture)
-    assert "What shall be said with it?" in message_text(await ann.last_message())
+    assert "Which image should come back?" in message_text(await ann.last_message())
+    await ann.upload_and_wait("photo", "green.png", image)
+    assert "Which caption should it have?" in message_text(await ann.last_message())
     await ann.send_text_and_wait("once more")
     result = await ann.confirm_order(3)
-    assert await ann.download_media(result) == picture
+    assert await ann.download_media(result) == image
     assert {"🔁 Again · 3 ⭐", "✏️ New words", "🌀 Animate"} <= set(button_labels(result))
     job = await wait_for_latest_job(environment, ann.id)
     assert (job["service"], job["state"], job["plan"], job["price"]) == ("echo_image", "succeeded", plan, 3)
@@ -134,8 +136,8 @@ async def _ordered(environment: OfflineEnvironment, ann: ConversationUser, plan:
     assert (await check_ledger(environment.db)).is_consistent
 
 
-async def _plan_a_is_closed(environment: OfflineEnvironment) -> None:
+async def _wait_until_plan_a_is_unavailable(environment: OfflineEnvironment) -> None:
     async def look() -> bool:
         return bool((await environment.health(environment.bots[0]))["inngest"] != "ok")
 
-    await wait_until(look, what="plan A is closed")
+    await wait_until(look, what="Plan A is unavailable")

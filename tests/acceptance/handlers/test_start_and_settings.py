@@ -1,18 +1,16 @@
-"""The first minute, /settings, groups, and /admin: one bot for all of them."""
+"""Onboarding, /settings, groups, and /admin: one bot for all of them."""
 
 import itertools
 import json
-import secrets
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
-import asyncpg
 import pytest
 
-from services.admin.command_menu import ADMIN_COMMANDS, COMMANDS
-from storage.pool import create_pool
+from services.messaging.command_menu import ADMIN_COMMANDS, COMMANDS
 from storage.users.preferences import get_preferences
+from tests.acceptance.module_environment import open_module_environment
 from tests.support.environments.environment import (
     Environment,
     Message,
@@ -33,22 +31,11 @@ _ids = itertools.count(6001)
 async def environment(
     postgres: str, process_pool: ProcessPool, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Environment]:
-    server, name = await asyncpg.connect(postgres), f"start_{secrets.token_hex(6)}"
-    await server.execute(f"CREATE DATABASE {name} TEMPLATE template")
-    dsn = f"{postgres.rpartition('/')[0]}/{name}"
-    db = await create_pool(dsn, size=5)
-    environment = Environment(db, dsn, tmp_path_factory.mktemp("start"), process_pool)
-    await environment.open()
-    await environment.inngest.close()
-    try:
-        await environment.user(ADMIN).send_text("hello?")  # Telegram has the chat, so the admins' menu can be set
+    async with open_module_environment(postgres, tmp_path_factory.mktemp("start"), process_pool) as environment:
+        await environment.inngest.close()
+        await environment.user(ADMIN).send_text("hello?")  # creates the chat, so that the admins' menu can be set
         await environment.start_bot(ready=False, ADMIN_IDS=str(ADMIN))
         yield environment
-    finally:
-        await environment.close()
-        await db.close()
-        await server.execute(f"DROP DATABASE {name} WITH (FORCE)")
-        await server.close()
 
 
 @pytest.fixture
@@ -56,10 +43,10 @@ def ann(environment: Environment) -> SandboxUser:
     return environment.user(next(_ids))
 
 
-# ---------------------------------------------------------------- the first minute
+# ---------------------------------------------------------------- onboarding
 
 
-async def test_from_start_to_a_picture_in_three_acts(environment: Environment, ann: SandboxUser) -> None:
+async def test_first_image_takes_three_actions_from_start(environment: Environment, ann: SandboxUser) -> None:
     await ann.send_text("/start")
     greeting = await ann.wait_for_text(ann.text("start.ready", balance=100))
     assert button_labels(greeting)[:3] == [
@@ -69,17 +56,17 @@ async def test_from_start_to_a_picture_in_three_acts(environment: Environment, a
     await ann.tap(ann.text("ready.fox.button"))
     card = await ann.wait_for_button(ann.text("button.confirm", price=1))
     assert ann.text("ready.fox.words") in message_text(card)
-    assert card["message_id"] != greeting["message_id"], "the other prompts stay within reach"
+    assert card["message_id"] != greeting["message_id"], "the other prompts stay available"
     await ann.tap(ann.text("button.confirm", price=1))
     await ann.wait_for_text("balance 99 ⭐")
     assert environment.replicate.predictions[-1].input["prompt"] == ann.text("ready.fox.words")
 
     again = await ann.send_text("/start")
     later = await ann.wait_for_button("Text to image", after=again["message"]["message_id"])
-    assert ann.text("ready.fox.button") not in button_labels(later), "who has ordered knows the way"
+    assert ann.text("ready.fox.button") not in button_labels(later), "no example prompts after the first order"
 
 
-async def test_ready_prompts_are_in_the_persons_language(environment: Environment) -> None:
+async def test_ready_prompts_are_in_the_users_language(environment: Environment) -> None:
     ivan = environment.user(next(_ids), language_code="ru", first_name="Иван")
     await ivan.send_text("/start")
     await ivan.wait_for_button(ivan.text("ready.street.button"))
@@ -87,13 +74,15 @@ async def test_ready_prompts_are_in_the_persons_language(environment: Environmen
     await ivan.wait_for_text(ivan.text("ready.street.words"))
 
 
-async def test_who_blocked_the_bot_and_comes_back_is_known(environment: Environment, ann: SandboxUser) -> None:
+async def test_user_who_blocks_the_bot_and_returns_is_welcomed_back(
+    environment: Environment, ann: SandboxUser
+) -> None:
     await ann.send_text("/start")
     await ann.wait_for_text(ann.text("start.greeting", name="Ann").splitlines()[0])
     await environment.telegram.call("POST", "/sim/block", {"user_id": ann.id, "blocked": True})
-    await wait_until(lambda: is_active(environment, ann, False), what="who blocked the bot is inactive")
+    await wait_until(lambda: is_active(environment, ann, False), what="the user is inactive")
     await environment.telegram.call("POST", "/sim/block", {"user_id": ann.id, "blocked": False})
-    await wait_until(lambda: is_active(environment, ann, True), what="who came back is active")
+    await wait_until(lambda: is_active(environment, ann, True), what="the user is active again")
     back = await ann.send_text("/start")
     greeting = await ann.wait_for_text(ann.text("start.back", name="Ann"), after=back["message"]["message_id"])
     assert ann.text("ready.fox.button") in button_labels(greeting), "they have not ordered yet"
@@ -103,7 +92,7 @@ async def is_active(environment: Environment, user: SandboxUser, wanted: bool) -
     return bool(await environment.db.fetchval("SELECT active = $2 FROM users WHERE id = $1", user.id, wanted))
 
 
-async def test_a_wizard_says_what_comes_next(environment: Environment, ann: SandboxUser) -> None:
+async def test_wizard_says_what_comes_next(environment: Environment, ann: SandboxUser) -> None:
     await ann.send_text("/start")
     await ann.wait_for_button("Text to image")
     await ann.tap("Text to image")
@@ -117,7 +106,7 @@ async def test_a_wizard_says_what_comes_next(environment: Environment, ann: Sand
 # ---------------------------------------------------------------- settings
 
 
-async def test_news_and_quiet_hours_are_set_by_taps(environment: Environment, ann: SandboxUser) -> None:
+async def test_settings_buttons_set_news_and_quiet_hours(environment: Environment, ann: SandboxUser) -> None:
     await ann.send_text("/settings")
     await ann.wait_for_button(ann.text("settings.button.news_off"))
     await ann.tap(ann.text("settings.button.news_off"))
@@ -148,10 +137,10 @@ async def test_news_and_quiet_hours_are_set_by_taps(environment: Environment, an
 # ---------------------------------------------------------------- groups
 
 
-async def in_group(
+async def send_group_message(
     environment: Environment, user: SandboxUser, text: str, entities: list[dict[str, Any]], **more: Any
 ) -> int:
-    """Raw updates, as Telegram sends them from a supergroup. Gives the id of the message."""
+    """Send a raw update as Telegram does for a supergroup. Returns the id of the message."""
     message_id = next(_ids)
     sender = {"id": user.id, "is_bot": False, "first_name": "Ann", "language_code": user.language_code}
     chat = {"id": GROUP, "type": "supergroup", "title": "Friends"}
@@ -162,30 +151,36 @@ async def in_group(
     return message_id
 
 
-async def group_answers(environment: Environment) -> list[dict[str, Any]]:
+async def group_replies(environment: Environment) -> list[dict[str, Any]]:
     sent = await environment.telegram.api_calls("sendMessage")
     return [call["params"] for call in sent if str(call["params"].get("chat_id")) == str(GROUP)]
 
 
-async def test_in_a_group_it_answers_only_when_it_is_spoken_to(environment: Environment, ann: SandboxUser) -> None:
+async def test_group_message_is_answered_only_if_addressed_to_the_bot(
+    environment: Environment, ann: SandboxUser
+) -> None:
     bot = (await environment.telegram.call("GET", f"/sim/chat/{ADMIN}"))["bot"]
     name = bot["username"]
-    await in_group(environment, ann, "a red fox", [])
-    await in_group(environment, ann, "/start", [{"type": "bot_command", "offset": 0, "length": 6}])
-    other = "/start@another_bot"
-    await in_group(environment, ann, other, [{"type": "bot_command", "offset": 0, "length": len(other)}])
-    mine = f"/start@{name}"
-    await in_group(environment, ann, mine, [{"type": "bot_command", "offset": 0, "length": len(mine)}])
+    await send_group_message(environment, ann, "a red fox", [])
+    await send_group_message(environment, ann, "/start", [{"type": "bot_command", "offset": 0, "length": 6}])
+    foreign_command = "/start@another_bot"
+    await send_group_message(
+        environment, ann, foreign_command, [{"type": "bot_command", "offset": 0, "length": len(foreign_command)}]
+    )
+    own_command = f"/start@{name}"
+    await send_group_message(
+        environment, ann, own_command, [{"type": "bot_command", "offset": 0, "length": len(own_command)}]
+    )
 
     async def answered() -> list[dict[str, Any]]:
-        return await group_answers(environment)
+        return await group_replies(environment)
 
     (answer,) = await wait_until(answered, what="the group is answered")
     assert answer["text"] == chat_text("group.hello")
     assert f"https://t.me/{name}?start=group" in str(answer["reply_markup"])
-    await ann.send_text("/menu")  # people's own chat goes on as if nothing had been said in the group
+    await ann.send_text("/menu")  # the private chat is not affected by the group
     await ann.wait_for_button("Text to image")
-    assert len(await group_answers(environment)) == 1
+    assert len(await group_replies(environment)) == 1
     fsm = await environment.db.fetchval(
         "SELECT count(*) FROM conversations WHERE chat_id = $1 OR user_id = $2", GROUP, ann.id
     )
@@ -196,7 +191,7 @@ async def test_in_a_group_it_answers_only_when_it_is_spoken_to(environment: Envi
 # ---------------------------------------------------------------- admins
 
 
-async def test_the_admin_menu_acts_and_says_how_commands_are_written(environment: Environment) -> None:
+async def test_admin_menu_runs_commands_and_shows_their_usage(environment: Environment) -> None:
     admin = environment.user(ADMIN)
     sent = await admin.send_text("/admin")
     menu = await admin.wait_for_button("/reconcile", after=sent["message"]["message_id"])
@@ -213,33 +208,35 @@ async def test_the_admin_menu_acts_and_says_how_commands_are_written(environment
         await admin.wait_for_text(answer, after=menu["message_id"])
 
 
-async def test_the_admin_menu_is_nobody_elses(environment: Environment, ann: SandboxUser) -> None:
+async def test_admin_menu_for_a_non_admin_is_unknown(environment: Environment, ann: SandboxUser) -> None:
     await ann.send_text("/admin")
     await ann.wait_for_text(ann.text("other.command"))
     shown: Message = (await ann.bot_messages())[-1]
     await ann.tap("", data="adm:plan", message_id=shown["message_id"])
     await wait_until(
-        lambda: told(environment, ann.text("stale.button")), what="the tap is answered as any odd one"
+        lambda: toast_shown(environment, ann.text("stale.button")), what="the tap is answered like any unknown one"
     )
 
 
-async def told(environment: Environment, text: str) -> bool:
+async def toast_shown(environment: Environment, text: str) -> bool:
     return text in await environment.telegram.toasts()
 
 
-async def test_admin_commands_are_in_the_menus_of_admins_alone(environment: Environment, ann: SandboxUser) -> None:
+async def test_admin_commands_are_announced_to_admins_only(environment: Environment, ann: SandboxUser) -> None:
     async def announced() -> list[dict[str, Any]]:
         calls = await environment.telegram.api_calls("setMyCommands")
         return [call for call in calls if "chat_id" in str(call["params"].get("scope", ""))]
 
-    (own, *_) = await wait_until(announced, what="the admin's commands are announced")
-    assert str(ADMIN) in str(own["params"]["scope"])
-    assert names(own) >= set(ADMIN_COMMANDS)
-    everybodys = [c for c in await environment.telegram.api_calls("setMyCommands") if not c["params"].get("scope")]
-    assert everybodys
-    assert all(names(call) == set(COMMANDS) for call in everybodys)
+    (admin_call, *_) = await wait_until(announced, what="the admin's commands are announced")
+    assert str(ADMIN) in str(admin_call["params"]["scope"])
+    assert command_names(admin_call) >= set(ADMIN_COMMANDS)
+    general_calls = [
+        c for c in await environment.telegram.api_calls("setMyCommands") if not c["params"].get("scope")
+    ]
+    assert general_calls
+    assert all(command_names(call) == set(COMMANDS) for call in general_calls)
 
 
-def names(call: dict[str, Any]) -> set[str]:
-    given = call["params"]["commands"]
-    return {each["command"] for each in (json.loads(given) if isinstance(given, str) else given)}
+def command_names(call: dict[str, Any]) -> set[str]:
+    commands = call["params"]["commands"]
+    return {each["command"] for each in (json.loads(commands) if isinstance(commands, str) else commands)}

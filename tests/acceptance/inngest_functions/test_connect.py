@@ -1,9 +1,9 @@
-"""The bot connected to Inngest's gateway: no port of it is called, and a gateway that restarts loses nothing."""
+"""The bot connected to Inngest's gateway: Inngest calls none of its ports, and gateway restarts lose nothing."""
 
 import aiohttp
 import pytest
 
-from sandbox.inngest.engine.execution import Clock
+from sandbox.inngest.clock import Clock
 from sandbox.inngest.server import InngestServer
 from storage.money.ledger import Balance, check_ledger, get_balance
 from tests.support.environments.environment import Environment, wait_until
@@ -12,7 +12,7 @@ from tests.support.processes.database_breakpoint import set_breakpoint
 
 @pytest.fixture
 async def environment(environment: Environment) -> Environment:
-    """Bots connect, and hold leases so long that Plan B does not come between a run's two connections."""
+    """Bots connect, with leases long enough that Plan B does not take over between two connections of a run."""
     await environment.inngest.close()
     environment.inngest = InngestServer(clock=Clock(retry_delays=(0.2, 0.5), lease_seconds=3.0))
     await environment.inngest.start()
@@ -24,8 +24,8 @@ async def environment(environment: Environment) -> Environment:
     return environment
 
 
-async def ended_once(environment: Environment) -> set[str]:
-    """Wait for the one order's good end. Gives the plans that did its steps."""
+async def assert_ended_once(environment: Environment) -> set[str]:
+    """Wait until the one order has succeeded. Returns the plans that ran its steps."""
     ann = environment.user()
     (job,) = await environment.wait_for_ended_jobs()
     assert job["state"] == "succeeded"
@@ -37,22 +37,22 @@ async def ended_once(environment: Environment) -> set[str]:
     return {row["plan"] for row in await environment.db.fetch("SELECT plan FROM journal")}
 
 
-async def test_an_order_runs_on_plan_a_while_the_gateway_is_restarted(environment: Environment) -> None:
+async def test_order_during_gateway_restarts_runs_on_plan_a(environment: Environment) -> None:
     bot = await environment.start_bot()
     ann = environment.user()
     await ann.open_order_card()
-    for place in ("step start-1", "step deliver"):
-        async with set_breakpoint(environment.db, place) as stopped:
-            if place == "step start-1":
+    for step in ("step start-1", "step deliver"):
+        async with set_breakpoint(environment.db, step) as db_breakpoint:
+            if step == "step start-1":
                 await ann.tap("Create")
-            await stopped.wait_until_reached()
+            await db_breakpoint.wait_until_reached()
             await environment.inngest.close_gateway_port()
         await environment.inngest.open_gateway_port()
-    assert await ended_once(environment) == {"A"}
+    assert await assert_ended_once(environment) == {"A"}
     assert "on plan A ended: succeeded" in bot.log_tail()
 
 
-async def test_nothing_of_the_bot_is_called(environment: Environment) -> None:
+async def test_connect_transport_serves_no_http_endpoint(environment: Environment) -> None:
     bot = await environment.start_bot()
     assert environment.inngest.engine.apps["diptych"].url.startswith("ws://connect")
     async with aiohttp.ClientSession(bot.url) as session:
@@ -61,38 +61,38 @@ async def test_nothing_of_the_bot_is_called(environment: Environment) -> None:
                 assert response.status == 404
 
 
-async def test_an_order_is_taken_over_while_the_gateway_stays_away(environment: Environment) -> None:
+async def test_order_during_a_gateway_outage_is_taken_over(environment: Environment) -> None:
     bot = await environment.start_bot(JOB_LEASE_SECONDS="1")
     ann = environment.user()
     await ann.open_order_card()
-    async with set_breakpoint(environment.db, "step start-1") as stopped:
+    async with set_breakpoint(environment.db, "step start-1") as db_breakpoint:
         await ann.tap("Create")
-        await stopped.wait_until_reached()
+        await db_breakpoint.wait_until_reached()
         await environment.inngest.close_gateway_port()
-    assert await ended_once(environment) == {"A", "B"}
+    assert await assert_ended_once(environment) == {"A", "B"}
 
-    async def away() -> bool:
+    async def uses_plan_b() -> bool:
         return bool((await environment.health(bot))["plan"]["text_to_image"] == "B")
 
-    await wait_until(away, what="new orders go to plan B")
+    await wait_until(uses_plan_b, what="new orders go to plan B")
     await environment.inngest.open_gateway_port()
     await environment.wait_for_plan_a(bot)
-    await ended_once(environment)
+    await assert_ended_once(environment)
 
 
-@pytest.mark.parametrize("end", ["told to stop", "told to stop in a step that does not end", "killed"])
-async def test_an_order_goes_on_in_the_next_process(environment: Environment, end: str) -> None:
+@pytest.mark.parametrize("end", ["terminated", "terminated during an unfinished step", "killed"])
+async def test_order_continues_in_the_next_process(environment: Environment, end: str) -> None:
     bot = await environment.start_bot()
     ann = environment.user()
     await ann.open_order_card()
-    async with set_breakpoint(environment.db, "step pause-1") as stopped:
+    async with set_breakpoint(environment.db, "step pause-1") as db_breakpoint:
         await ann.tap("Create")
-        await stopped.wait_until_reached()
+        await db_breakpoint.wait_until_reached()
         if end == "killed":
             await bot.kill()
-        elif end != "told to stop":
+        elif end != "terminated":
             assert await bot.terminate() == 0
-    if end == "told to stop":
+    if end == "terminated":
         assert await bot.terminate() == 0
     await bot.start()
-    assert await ended_once(environment) == {"A"}
+    assert await assert_ended_once(environment) == {"A"}

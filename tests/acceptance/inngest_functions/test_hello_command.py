@@ -1,11 +1,11 @@
-"""`/hello`: admins see Plan A at work; for everybody else it does not exist."""
+"""`/hello` shows admins that Plan A works; for everyone else it does not exist."""
 
 from tests.support.environments.environment import Environment
 
 ADMIN = 7
 
 
-async def test_an_admin_sees_what_the_run_gave(environment: Environment) -> None:
+async def test_hello_from_an_admin_shows_the_runs_result(environment: Environment) -> None:
     await environment.start_bot(ADMIN_IDS=str(ADMIN))
     admin = environment.user(ADMIN, language_code="ru")
     await admin.send_text("/hello Гуру")
@@ -17,12 +17,12 @@ async def test_an_admin_sees_what_the_run_gave(environment: Environment) -> None
     await admin.wait_for_text("На плане B")
 
 
-async def test_for_others_it_is_no_command(environment: Environment) -> None:
+async def test_hello_from_a_non_admin_is_unknown(environment: Environment) -> None:
     await environment.start_bot(ADMIN_IDS=str(ADMIN))
-    person = environment.user()
-    await person.send_text("/no_such_command")
-    nothing = person.text("other.command")
-    await person.wait_for_text(nothing)
-    sent = await person.send_text("/hello")
-    await person.wait_for_text(nothing, after=sent["message"]["message_id"])
+    user = environment.user()
+    await user.send_text("/no_such_command")
+    unknown_command = user.text("other.command")
+    await user.wait_for_text(unknown_command)
+    sent = await user.send_text("/hello")
+    await user.wait_for_text(unknown_command, after=sent["message"]["message_id"])
     assert "/hello" not in str(await environment.telegram.api_calls("setMyCommands"))

@@ -1,4 +1,4 @@
-"""Stopping an order: the hold is released, the provider's work cancelled, a late result goes to nobody."""
+"""Cancelling an order: the hold is released, the prediction is cancelled, and a late result is not delivered."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from sandbox.inngest.engine.execution import Clock
+from sandbox.inngest.clock import Clock
 from sandbox.inngest.server import InngestServer
 from services.jobs.expiry import STALE_AFTER
 from storage.jobs.jobs import release_stale_jobs
@@ -31,7 +31,7 @@ TOO_LATE = "It is done already, or on its way to you."
 
 
 class SlowToCancel(FakeReplicate):
-    """Answers no cancel for as long as `hold_cancels` is set, nor does it carry it out."""
+    """Neither answers nor performs a cancel while `hold_cancels` is set."""
 
     hold_cancels = False
     cancels = 0
@@ -61,8 +61,8 @@ async def plan(request: pytest.FixtureRequest, environment: Environment) -> Plan
     return name
 
 
-async def running(environment: Environment, user: SandboxUser, prompt: str = "a lighthouse") -> dict[str, Any]:
-    """An order whose work the provider has begun; the job."""
+async def start_order(environment: Environment, user: SandboxUser, prompt: str = "a lighthouse") -> dict[str, Any]:
+    """Place an order and wait until its prediction is journaled. Returns the job."""
     await user.order_from_menu(prompt)
     await user.wait_for_text("Working on it")
 
@@ -70,7 +70,7 @@ async def running(environment: Environment, user: SandboxUser, prompt: str = "a 
         mine = [job for job in await environment.jobs() if job["user_id"] == user.id]
         return mine[-1] if mine else None
 
-    job: dict[str, Any] = await wait_until(look, what="the order is taken")
+    job: dict[str, Any] = await wait_until(look, what="the order is accepted")
     await wait_for_step(environment, job["id"], "start-1", ended=True)
     return job
 
@@ -80,35 +80,37 @@ async def toasts(user: SandboxUser) -> list[str]:
     return [event["text"] for event in chat["events"] if event["text"]]
 
 
-async def is_toasted(user: SandboxUser, text: str) -> None:
+async def wait_for_toast(user: SandboxUser, text: str) -> None:
     async def look() -> bool:
         return text in await toasts(user)
 
-    await wait_until(look, what=f"a toast says {text!r}")
+    await wait_until(look, what=f"a toast shows {text!r}")
 
 
-async def nothing_happened(environment: Environment, user: SandboxUser, stars: int = 100) -> None:
-    """The order is gone without a trace on the balance, and the message that showed it says so."""
+async def assert_cancelled_without_charge(environment: Environment, user: SandboxUser, credits: int = 100) -> None:
+    """The order is cancelled, the balance is unchanged, and the progress message says so."""
     await wait_for_latest_job(environment, user.id)
     jobs = [job for job in await environment.jobs() if job["user_id"] == user.id]
     assert [(job["state"], job["result"]) for job in jobs] == [("cancelled", None)]
     ended = await user.wait_for_text(CANCELLED)
-    assert not ended["keyboard"], "nothing is left to tap"
-    assert await get_balance(environment.db, user.id) == Balance(stars, 0)
+    assert not ended["keyboard"], "no buttons are left"
+    assert await get_balance(environment.db, user.id) == Balance(credits, 0)
     assert (await check_ledger(environment.db)).is_consistent
     assert not await user.photo_messages()
 
 
-async def test_stopped_while_it_runs(environment: Environment, plan: PlanName) -> None:
+async def test_cancel_while_running_releases_the_hold_and_cancels_the_prediction(
+    environment: Environment, plan: PlanName
+) -> None:
     await environment.start_bot(ready=plan == "A")
     ann = environment.user()
-    job = await running(environment, ann)
+    job = await start_order(environment, ann)
     assert await get_balance(environment.db, ann.id) == Balance(99, 1)
     assert job["plan"] == plan
     await ann.tap(CANCEL_BUTTON)
-    await nothing_happened(environment, ann)
-    (made,) = environment.replicate.predictions
-    assert made.status() == "canceled", "the provider's work was cancelled too"
+    await assert_cancelled_without_charge(environment, ann)
+    (prediction,) = environment.replicate.predictions
+    assert prediction.status() == "canceled", "the prediction was cancelled too"
     assert "Stopping; nothing will be charged" in await toasts(ann)
     await ann.send_text("/history")
     history = await ann.wait_for_text("Your last orders")
@@ -116,7 +118,7 @@ async def test_stopped_while_it_runs(environment: Environment, plan: PlanName) -
     assert "0 ⭐" in str(history["text"])
 
 
-async def test_stopped_while_it_runs_offline(
+async def test_cancel_while_running_offline_cancels_the_offline_prediction(
     db: Pool, dsn: str, tmp_path: Path, process_pool: ProcessPool
 ) -> None:
     environment = OfflineEnvironment(db, dsn, tmp_path, process_pool)
@@ -127,43 +129,45 @@ async def test_stopped_while_it_runs_offline(
                 await environment.inngest.close()
             bot = await environment.start_bot(ready=plan == "A")
             ann = environment.user(1001 + number)
-            assert (await running(environment, ann, "a lighthouse #never"))["plan"] == plan
+            assert (await start_order(environment, ann, "a lighthouse #never"))["plan"] == plan
             await ann.tap(CANCEL_BUTTON)
             await ann.wait_for_text(CANCELLED)
             assert (await environment.wait_for_ended_jobs(number + 1))[-1]["state"] == "cancelled"
             assert await get_balance(environment.db, ann.id) == Balance(2000, 0)
-            asked = [record for record, _ in environment.offline_requests("image")]
-            assert len(asked) == number + 1
-            assert asked[-1].cancelled_at is not None
+            requests = [record for record, _ in environment.offline_requests("image")]
+            assert len(requests) == number + 1
+            assert requests[-1].cancelled_at is not None
             await bot.kill()
         assert (await check_ledger(environment.db)).is_consistent
     finally:
         await environment.close()
 
 
-async def test_stopped_while_it_waits_for_a_free_place(environment: Environment) -> None:
+async def test_cancel_while_queued_on_plan_b_moves_the_queue_up(environment: Environment) -> None:
     await environment.inngest.close()
     await environment.start_bot(ready=False, PLAN_B_SLOTS="1")
     ann, bob, cyd = (environment.user(number) for number in (1001, 1002, 1003))
-    await running(environment, ann)
+    await start_order(environment, ann)
     await bob.order_from_menu()
     await bob.wait_for_text("Place in the queue: 1")
     await cyd.order_from_menu()
     await cyd.wait_for_text("Place in the queue: 2")
     await bob.tap(CANCEL_BUTTON)
-    await nothing_happened(environment, bob)
-    assert environment.replicate.creation_attempts == 1, "nobody was asked to do what was stopped before it began"
+    await assert_cancelled_without_charge(environment, bob)
+    assert environment.replicate.creation_attempts == 1, (
+        "an order cancelled before its start never reaches the provider"
+    )
 
     waiting = await cyd.wait_for_text("Place in the queue: 1")
-    assert has_button(waiting, CANCEL_BUTTON), "who moves up in the queue can still stop"
+    assert has_button(waiting, CANCEL_BUTTON), "an order that moves up can still be cancelled"
     await ann.tap(CANCEL_BUTTON)
-    await nothing_happened(environment, ann)
+    await assert_cancelled_without_charge(environment, ann)
     await cyd.wait_for_text("Working on it")
     assert [job["state"] for job in await environment.jobs()] == ["cancelled", "cancelled", "running"]
 
 
-async def test_stopped_while_it_waits_for_inngest(environment: Environment) -> None:
-    """An admin allows no other plan, and Inngest is away: the order waits, is stopped, and never begins."""
+async def test_cancel_while_waiting_for_inngest_never_starts_the_job(environment: Environment) -> None:
+    """In mode `a`, with Inngest down, the order waits, is cancelled, and never starts."""
     await environment.set_mode("a")
     await environment.inngest.close()
     await environment.start_bot(ready=False)
@@ -171,7 +175,7 @@ async def test_stopped_while_it_waits_for_inngest(environment: Environment) -> N
     await ann.order_from_menu()
     await ann.wait_for_text("The workshop is away for a moment")
     await ann.tap(CANCEL_BUTTON)
-    await nothing_happened(environment, ann)
+    await assert_cancelled_without_charge(environment, ann)
     environment.inngest = InngestServer(clock=Clock(retry_delays=(0.2,)))
     await environment.inngest.start()
     environment.settings["INNGEST_BASE_URL"] = environment.inngest.url
@@ -181,21 +185,21 @@ async def test_stopped_while_it_waits_for_inngest(environment: Environment) -> N
     async def outbox_is_empty() -> bool:
         return not await environment.db.fetchval("SELECT count(*) FROM outbox")
 
-    await wait_until(outbox_is_empty, what="nothing waits for Inngest any more")
-    await nothing_happened(environment, ann)
+    await wait_until(outbox_is_empty, what="the outbox is empty")
+    await assert_cancelled_without_charge(environment, ann)
     assert environment.replicate.creation_attempts == 0
 
 
-async def test_too_late_once_the_result_is_on_its_way(environment: Environment, plan: PlanName) -> None:
+async def test_cancel_during_delivery_is_too_late(environment: Environment, plan: PlanName) -> None:
     await environment.start_bot(ready=plan == "A")
     environment.replicate.behaviour.outcome = "succeed"
     environment.replicate.behaviour.seconds = 1.5
     ann = environment.user()
-    job = await running(environment, ann)
+    job = await start_order(environment, ann)
     await environment.telegram.add_fault(method="sendPhoto", hang=1.0)
     await wait_for_step(environment, job["id"], "deliver")
     await ann.tap(CANCEL_BUTTON)
-    await is_toasted(ann, TOO_LATE)
+    await wait_for_toast(ann, TOO_LATE)
     await ann.wait_for_text("Done · 1 ⭐")
     (job,) = await environment.wait_for_ended_jobs()
     assert job["state"] == "succeeded"
@@ -204,109 +208,116 @@ async def test_too_late_once_the_result_is_on_its_way(environment: Environment, 
     assert (await check_ledger(environment.db)).is_consistent
 
 
-async def test_nobody_stops_what_is_another_persons(environment: Environment) -> None:
+async def test_cancel_of_another_users_order_is_refused(environment: Environment) -> None:
     await environment.inngest.close()
     await environment.start_bot(ready=False)
     ann, bob = environment.user(), environment.user(1002)
-    await running(environment, ann)
+    await start_order(environment, ann)
     progress = await ann.wait_for_button(CANCEL_BUTTON)
-    (stop,) = (button for row in progress["keyboard"] for button in row if CANCEL_BUTTON in button["text"])
+    (cancel_button,) = (
+        button for row in progress["keyboard"] for button in row if CANCEL_BUTTON in button["text"]
+    )
     await bob.send_text("/start")
     greeting = await bob.wait_for_text("Hello")
     await environment.telegram.call(
         "POST",
         "/sim/callback",
-        {"user_id": bob.id, "data": stop["callback_data"], "message_id": greeting["message_id"]},
+        {"user_id": bob.id, "data": cancel_button["callback_data"], "message_id": greeting["message_id"]},
     )
-    await is_toasted(bob, "This button is no longer in use. /menu shows what can be made.")
+    await wait_for_toast(bob, "This button is no longer in use. /menu shows what can be made.")
     (job,) = await environment.jobs()
     assert (job["state"], job["cancel_requested"]) == ("running", False)
     assert environment.replicate.predictions[0].status() != "canceled"
 
 
-async def test_tapped_three_times_it_is_stopped_once(environment: Environment, plan: PlanName) -> None:
+async def test_cancel_tapped_three_times_cancels_once(environment: Environment, plan: PlanName) -> None:
     await environment.start_bot(ready=plan == "A")
     ann = environment.user()
-    await running(environment, ann)
+    await start_order(environment, ann)
     await ann.tap(CANCEL_BUTTON, times=3)
-    await nothing_happened(environment, ann)
+    await assert_cancelled_without_charge(environment, ann)
 
-    async def answered() -> list[str] | None:
-        told = await toasts(ann)
-        return told if len(told) == 3 else None
+    async def all_answered() -> list[str] | None:
+        texts = await toasts(ann)
+        return texts if len(texts) == 3 else None
 
-    told = await wait_until(answered, what="each tap is answered")
-    assert told[0] == "Stopping; nothing will be charged"
-    assert TOO_LATE not in told, "nothing is on its way to who has stopped it"
+    texts = await wait_until(all_answered, what="every tap is answered")
+    assert texts[0] == "Stopping; nothing will be charged"
+    assert TOO_LATE not in texts, "a cancelled order is not reported as on its way"
     rows = await environment.db.fetch(
         "SELECT kind FROM ledger_transactions WHERE kind IN ('hold', 'release', 'capture')"
     )
     assert sorted(row["kind"] for row in rows) == ["hold", "release"]
 
 
-async def test_a_late_result_reaches_nobody(environment: Environment, plan: PlanName) -> None:
-    """The provider refuses to cancel and finishes the work all the same."""
+async def test_late_result_after_cancel_is_not_delivered(environment: Environment, plan: PlanName) -> None:
+    """The provider refuses to cancel and finishes the prediction anyway."""
     await environment.start_bot(ready=plan == "A")
     environment.replicate.behaviour.outcome = "succeed"
     environment.replicate.behaviour.seconds = 3.0
     environment.replicate.fail_next(500, path="/cancel", times=0)
     ann = environment.user()
-    await running(environment, ann)
+    await start_order(environment, ann)
     await ann.tap(CANCEL_BUTTON)
-    await nothing_happened(environment, ann)
-    (made,) = environment.replicate.predictions
-    assert made.status() in {"starting", "processing"}, "it goes on at the provider"
+    await assert_cancelled_without_charge(environment, ann)
+    (prediction,) = environment.replicate.predictions
+    assert prediction.status() in {"starting", "processing"}, "the provider continues"
 
     async def finished() -> bool:
-        return made.status() == "succeeded"
+        return prediction.status() == "succeeded"
 
-    await wait_until(finished, what="the work is finished after all")
+    await wait_until(finished, what="the prediction is finished anyway")
     polls = len(environment.replicate.requests)
     await ann.send_text("/balance")
     await ann.wait_for_text("You have 100 Stars")
-    soon = made.created_at + timedelta(seconds=6)  # whoever still watched would look every 3 s at least
+    # A worker that still polled would do so at least every 3 seconds.
+    soon = prediction.created_at + timedelta(seconds=6)
 
     async def long_enough() -> bool:
         return datetime.now(UTC) > soon
 
     await wait_until(long_enough)
-    assert len(environment.replicate.requests) == polls, "nobody looks at it any more"
-    await nothing_happened(environment, ann)
+    assert len(environment.replicate.requests) == polls, "the prediction is no longer polled"
+    await assert_cancelled_without_charge(environment, ann)
 
 
-async def test_killed_right_after_stop_was_asked(environment: Environment, plan: PlanName) -> None:
-    """The stop is committed, its cancel at the provider hangs, kill -9: the next process ends it as cancelled."""
+async def test_cancel_followed_by_a_kill_ends_as_cancelled_after_restart(
+    environment: Environment, plan: PlanName
+) -> None:
+    """Kill -9 after the cancellation is committed, during the provider's cancel call: the next process completes it."""
     assert isinstance(environment.replicate, SlowToCancel)
     bot = await environment.start_bot(ready=plan == "A")
     ann = environment.user()
-    await running(environment, ann)
+    await start_order(environment, ann)
     environment.replicate.hold_cancels = True
     await ann.tap(CANCEL_BUTTON)
 
-    async def asked() -> bool:
+    async def cancel_requested() -> bool:
         assert isinstance(environment.replicate, SlowToCancel)
         return environment.replicate.cancels > 0
 
-    await wait_until(asked, what="the provider is asked to cancel")
+    await wait_until(cancel_requested, what="the provider is asked to cancel")
     await bot.kill()
     (job,) = await environment.jobs()
     assert (job["state"], job["cancel_requested"]) == ("running", True)
     assert await get_balance(environment.db, ann.id) == Balance(99, 1)
     environment.replicate.hold_cancels = False
     await bot.start()
-    await nothing_happened(environment, ann)
-    (made,) = environment.replicate.predictions
-    assert made.status() == "canceled"
+    await assert_cancelled_without_charge(environment, ann)
+    (prediction,) = environment.replicate.predictions
+    assert prediction.status() == "canceled"
     assert environment.replicate.creation_attempts == 1
 
 
 @pytest.mark.parametrize("killed", [True, False], ids=["killed", "Telegram answers 500"])
-async def test_the_last_word_on_the_order_is_said_in_the_end(environment: Environment, killed: bool) -> None:
-    """The order is cancelled, and its message does not yet say so when the bot dies, or when Telegram stumbles."""
+async def test_cancelled_message_after_a_kill_or_telegram_error_is_shown_eventually(
+    environment: Environment, killed: bool
+) -> None:
+    """The order is cancelled, but its message is not yet edited when the bot is killed or Telegram fails."""
     await environment.inngest.close()
     bot = await environment.start_bot(ready=False)
     ann = environment.user()
-    await running(environment, ann)
+    await start_order(environment, ann)
     await environment.telegram.add_fault(method="editMessageText", hang=2.0 if killed else 0.0, code=500)
     await ann.tap(CANCEL_BUTTON)
     await environment.wait_for_ended_jobs()
@@ -314,11 +325,11 @@ async def test_the_last_word_on_the_order_is_said_in_the_end(environment: Enviro
         await bot.kill()
         await bot.start()
     await ann.wait_for_text(CANCELLED, seconds=8)
-    await nothing_happened(environment, ann)
+    await assert_cancelled_without_charge(environment, ann)
 
 
-async def test_a_stopped_training_is_cancelled_at_its_provider(environment: Environment, plan: PlanName) -> None:
-    """Trainings are cancelled by another address than predictions."""
+async def test_cancel_of_a_training_cancels_it_at_the_provider(environment: Environment, plan: PlanName) -> None:
+    """Trainings have another cancel URL than predictions."""
     environment.settings["WELCOME_CREDITS"] = "2000"
     await environment.start_bot(ready=plan == "A")
     ann = OfflineEnvironment.conversation_user(environment, 1001)  # type: ignore[arg-type]
@@ -327,18 +338,18 @@ async def test_a_stopped_training_is_cancelled_at_its_provider(environment: Envi
     (job,) = await environment.jobs()
     await wait_for_step(environment, job["id"], "start-1", ended=True)
     await ann.tap(CANCEL_BUTTON)
-    await nothing_happened(environment, ann, stars=2000)
-    (made,) = environment.replicate.predictions
-    assert made.destination is not None
-    assert made.status() == "canceled"
+    await assert_cancelled_without_charge(environment, ann, credits=2000)
+    (prediction,) = environment.replicate.predictions
+    assert prediction.destination is not None
+    assert prediction.status() == "canceled"
     assert await environment.db.fetchval("SELECT count(*) FROM user_models") == 0
 
 
-async def test_inngest_lets_go_of_a_run_whose_order_is_stopped(environment: Environment) -> None:
-    """`job/cancelled` is sent, and Inngest cancels the run that sleeps: it never calls us for it again."""
+async def test_cancel_of_an_order_cancels_its_inngest_run(environment: Environment) -> None:
+    """`job/cancelled` is sent, and Inngest cancels the sleeping run: it never calls the bot for it again."""
     await environment.start_bot()
     ann = environment.user()
-    await running(environment, ann)
+    await start_order(environment, ann)
     (run,) = environment.inngest.engine.runs.values()
     await ann.tap(CANCEL_BUTTON)
     await ann.wait_for_text(CANCELLED)
@@ -349,8 +360,8 @@ async def test_inngest_lets_go_of_a_run_whose_order_is_stopped(environment: Envi
     await wait_until(is_cancelled, what="Inngest has cancelled the run")
 
 
-async def test_an_order_that_waited_a_whole_day_ends_and_costs_nothing(environment: Environment) -> None:
-    """An admin allows plan A alone, and Inngest does not come back."""
+async def test_order_waiting_for_a_day_expires_and_costs_nothing(environment: Environment) -> None:
+    """In mode `a`, Inngest does not come back."""
     await environment.set_mode("a")
     await environment.inngest.close()
     await environment.start_bot(ready=False)

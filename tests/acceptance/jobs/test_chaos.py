@@ -1,6 +1,6 @@
-"""The chaos of bench/chaos, short: all eleven services while everything they need is killed again and again.
+"""A short run of bench/chaos: all eleven services while everything they need is killed again and again.
 
-`CHAOS_SEED=<n>` makes it another one. Media come from Replicate's stand, which counts what it was asked for.
+`CHAOS_SEED=<n>` changes the faults. Media come from the fake Replicate, which counts the requests.
 """
 
 import os
@@ -18,7 +18,7 @@ from tests.support.processes.bot_process import ProcessPool
 
 ORDERS, SECONDS = 50, 12.0
 PACE = 3.0
-"""So that within the seconds each machine dies more than once."""
+"""High enough that every part is killed more than once within `SECONDS`."""
 
 
 async def test_orders_end_once_while_processes_inngest_and_postgres_are_killed(
@@ -27,14 +27,14 @@ async def test_orders_end_once_while_processes_inngest_and_postgres_are_killed(
     seed = int(os.environ.get("CHAOS_SEED", "1"))
     settings = {"JOB_LEASE_SECONDS": "2", "PLAN_A_START_TIMEOUT": "3"}
     async with open_environment(tmp_path, process_pool, offline=False, **settings) as environment:
-        wanted = plan_orders(seed, ORDERS, SECONDS * 0.8, offline=False)
-        harms = schedule(seed, SECONDS, pace=PACE)
-        report = await run(environment, harms, wanted, settle=30.0, retry_after=6.0)
-        told = f"CHAOS_SEED={seed}\n{report.table()}\n\n{await report.describe_orders()}"
+        orders = plan_orders(seed, ORDERS, SECONDS * 0.8, offline=False)
+        faults = schedule(seed, SECONDS, pace=PACE)
+        report = await run(environment, faults, orders, settle=30.0, retry_after=6.0)
+        summary = f"CHAOS_SEED={seed}\n{report.table()}\n\n{await report.describe_orders()}"
 
-    assert report.verdict.all_held, told
-    assert len(report.evidence.jobs) >= ORDERS - len(report.abandoned), told
-    assert len(report.abandoned) < ORDERS / 10, told
+    assert report.verdict.all_held, summary
+    assert len(report.evidence.jobs) >= ORDERS - len(report.abandoned), summary
+    assert len(report.abandoned) < ORDERS / 10, summary
     for kind in (
         FaultKind.KILL,
         FaultKind.INNGEST_KILL,
@@ -43,4 +43,4 @@ async def test_orders_end_once_while_processes_inngest_and_postgres_are_killed(
         FaultKind.PROVIDER,
         FaultKind.MODE,
     ):
-        assert report.injector.counts[kind], f"nothing was done to it: {kind}\n{told}"
+        assert report.injector.counts[kind], f"no fault of this kind: {kind}\n{summary}"

@@ -1,4 +1,4 @@
-"""The line between Inngest and us breaks in the middle of a call: Inngest calls again, the first call works on."""
+"""The connection from Inngest drops during a call: Inngest calls again while the first call continues."""
 
 from collections.abc import AsyncIterator
 
@@ -16,7 +16,7 @@ async def load_balancer(environment: Environment) -> AsyncIterator[LoadBalancer]
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-async def test_a_result_under_way_is_not_sent_by_a_second_call(
+async def test_delivery_during_a_dropped_inngest_call_is_not_repeated(
     environment: Environment, load_balancer: LoadBalancer, processes: int
 ) -> None:
     bots = [await environment.start_bot(ready=False) for _ in range(processes)]
@@ -32,18 +32,18 @@ async def test_a_result_under_way_is_not_sent_by_a_second_call(
         sends = "SELECT count(*) FROM journal WHERE step = 'deliver'"
         return bool(await environment.db.fetchval(sends)) and "/api/inngest" in load_balancer.connections.values()
 
-    await wait_until(delivering, what="the picture is on its way")
+    await wait_until(delivering, what="the image is being delivered")
     load_balancer.drop_connections()
     await environment.wait_for_ended_jobs()
     (run,) = environment.inngest.engine.runs.values()
 
-    async def is_over() -> bool:
+    async def is_completed() -> bool:
         return run.status == "Completed"
 
-    await wait_until(is_over, what="the run is over")
+    await wait_until(is_completed, what="the run is over")
     logs = [bot.log.read_text() for bot in bots]
-    assert not any("its end is unknown; sending now" in log for log in logs)
-    assert any("this one waits" in log for log in logs)
+    assert not any("arrived is unknown" in log for log in logs)
+    assert any("the second call waits" in log for log in logs)
     assert len(await ann.photo_messages()) == 1
     assert environment.replicate.creation_attempts == 1
     assert [row["plan"] for row in await environment.db.fetch("SELECT DISTINCT plan FROM journal")] == ["A"]

@@ -1,4 +1,4 @@
-"""PostgreSQL dies under the bot: what was committed is there again, and a process that is told to stop ends."""
+"""PostgreSQL is killed under the bot: commits survive, and a process that gets SIGTERM ends."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -17,8 +17,8 @@ from tests.support.processes.bot_process import ProcessPool
 from tests.support.test_data.factories import add_job, add_user
 
 LEASE = 1.5
-STOPS_WITHIN = 20.0
-"""Seconds; 10 is the promise, on a machine that is not busy."""
+STOP_SECONDS = 20.0
+"""10 seconds are promised on a machine that is not busy."""
 
 
 @pytest.fixture
@@ -27,14 +27,14 @@ async def environment(tmp_path: Path, process_pool: ProcessPool) -> AsyncIterato
         yield environment
 
 
-async def test_a_process_ends_when_told_to_though_its_database_is_dead(environment: ChaosEnvironment) -> None:
+async def test_sigterm_with_a_dead_database_ends_the_process(environment: ChaosEnvironment) -> None:
     bot = await environment.start_bot()
     await environment.postgres.kill()
-    async with asyncio.timeout(STOPS_WITHIN):
+    async with asyncio.timeout(STOP_SECONDS):
         await bot.terminate()
 
 
-async def test_whatever_was_committed_outlives_a_kill_and_every_error_is_known(tmp_path: Path) -> None:
+async def test_database_kill_loses_no_commit_and_raises_only_known_errors(tmp_path: Path) -> None:
     postgres = RestartablePostgres(tmp_path / "postgres")
     await postgres.start()
     db = await create_pool(postgres.dsn, size=8)
@@ -46,7 +46,7 @@ async def test_whatever_was_committed_outlives_a_kill_and_every_error_is_known(t
             for number in range(worker * 100_000, (worker + 1) * 100_000):
                 await db.execute("INSERT INTO written VALUES ($1)", number)
                 committed.append(number)
-        except Exception as error:  # noqa: BLE001 - which ones there are is what is asked
+        except Exception as error:  # noqa: BLE001 - the test checks which errors occur
             errors.append(error)
 
     async def some_are_committed() -> bool:
@@ -71,8 +71,8 @@ async def test_whatever_was_committed_outlives_a_kill_and_every_error_is_known(t
         await postgres.stop()
 
 
-async def test_after_a_restart_of_the_database_a_runner_has_time_to_come_back(tmp_path: Path) -> None:
-    """Its lease ran out because it could not be renewed, not because it died: it is not taken over at once."""
+async def test_takeover_after_a_database_restart_waits_for_the_old_worker(tmp_path: Path) -> None:
+    """The lease expired because it could not be renewed, not because the worker died: no takeover at once."""
     postgres = RestartablePostgres(tmp_path / "postgres")
     await postgres.start()
     db = await create_pool(postgres.dsn)
@@ -80,25 +80,25 @@ async def test_after_a_restart_of_the_database_a_runner_has_time_to_come_back(tm
         async with db.acquire() as connection:
             await migrate(connection)
         await add_user(db)
-        job = await claim_job(db, (await add_job(db)).id, "runner", "B", seconds=LEASE)
+        job = await claim_job(db, (await add_job(db)).id, "worker", "B", seconds=LEASE)
         assert job
         await postgres.kill()
-        away = asyncio.get_running_loop().create_task(asyncio.sleep(LEASE))
-        await asyncio.gather(away, postgres.restart())
+        outage = asyncio.get_running_loop().create_task(asyncio.sleep(LEASE))
+        await asyncio.gather(outage, postgres.restart())
 
         async def take_over() -> Job | None:
-            with suppress(*DATABASE_UNAVAILABLE):  # a connection from before
+            with suppress(*DATABASE_UNAVAILABLE):  # a connection from before the restart
                 return await claim_next_job(db, "another", seconds=LEASE, per_user_limit=2, takeover_services=[])
             return None
 
-        over = "SELECT claimable_at <= now() FROM jobs WHERE id = $1"
+        lease_expired = "SELECT claimable_at <= now() FROM jobs WHERE id = $1"
         fresh = await asyncpg.connect(postgres.dsn)
-        assert await fresh.fetchval(over, job.id)
+        assert await fresh.fetchval(lease_expired, job.id)
         assert await claim_next_job(fresh, "another", seconds=60, per_user_limit=2, takeover_services=[]) is None
-        assert await renew_lease(fresh, job.id, job.epoch, seconds=0.1), "the runner is back"
+        assert await renew_lease(fresh, job.id, job.epoch, seconds=0.1), "the worker is back"
         await fresh.close()
-        taken = await wait_until(take_over, what="the runner is gone for good: another has the job")
-        assert taken.epoch == job.epoch + 1
+        taken_over = await wait_until(take_over, what="the worker is gone for good: another has the job")
+        assert taken_over.epoch == job.epoch + 1
     finally:
         db.terminate()
         await postgres.stop()

@@ -1,4 +1,4 @@
-"""Inngest is ill in every way it can be: nobody waits for it, and every order is done."""
+"""Inngest fails in every way it can: no user waits for it, and every order is completed."""
 
 import asyncio
 import time
@@ -44,16 +44,16 @@ async def seconds_until_answered(user: SandboxUser, label: str = CREATE) -> floa
         mine = [call for call in calls if call["params"]["callback_query_id"] in tap["callback_query_ids"]]
         return mine[0]["time"] - tapped_at if mine else None
 
-    took: float = await wait_until(look, what="the tap is answered")
-    return took
+    seconds: float = await wait_until(look, what="the tap is answered")
+    return seconds
 
 
-async def started(environment: Environment, count: int) -> bool:
+async def all_started(environment: Environment, count: int) -> bool:
     jobs = await environment.jobs()
     return len(jobs) == count and all(job["started_at"] for job in jobs)
 
 
-async def plan_is(environment: Environment, bot: BotProcess, plan: str) -> None:
+async def wait_for_plan(environment: Environment, bot: BotProcess, plan: str) -> None:
     async def look() -> bool:
         return bool((await environment.health(bot))["plan"]["text_to_image"] == plan)
 
@@ -61,42 +61,42 @@ async def plan_is(environment: Environment, bot: BotProcess, plan: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("fall_ill", "ill_from_the_start"),
+    ("start_outage", "from_the_start"),
     [(close_port, True), (close_port, False), (hang, False), (answer_500, True)],
-    ids=["closed from the start", "closed in the middle", "never answers", "answers 500"],
+    ids=["closed from the start", "closed later", "never answers", "answers 500"],
 )
-async def test_orders_go_to_plan_b_at_once_and_back_when_it_is_well_again(
-    environment: Environment, fall_ill: Callable[[Environment], Awaitable[None]], ill_from_the_start: bool
+async def test_orders_during_an_inngest_outage_use_plan_b_and_then_plan_a_again(
+    environment: Environment, start_outage: Callable[[Environment], Awaitable[None]], from_the_start: bool
 ) -> None:
-    if ill_from_the_start:
-        await fall_ill(environment)
-    bot = await environment.start_bot(ready=not ill_from_the_start)
-    people = [environment.user(1001 + number) for number in range(6)]
-    for person in people:
-        await person.open_card_by_prompt()
-    if not ill_from_the_start:
-        await fall_ill(environment)
+    if from_the_start:
+        await start_outage(environment)
+    bot = await environment.start_bot(ready=not from_the_start)
+    users = [environment.user(1001 + number) for number in range(6)]
+    for user in users:
+        await user.open_card_by_prompt()
+    if not from_the_start:
+        await start_outage(environment)
 
-    took = [await seconds_until_answered(people[0])]
-    await wait_until(lambda: started(environment, 1), what="the first order is begun")
-    took += await asyncio.gather(*(seconds_until_answered(person) for person in people[1:5]))
+    seconds = [await seconds_until_answered(users[0])]
+    await wait_until(lambda: all_started(environment, 1), what="the first order has started")
+    seconds += await asyncio.gather(*(seconds_until_answered(user) for user in users[1:5]))
     jobs = await environment.wait_for_ended_jobs(5)
-    assert max(took) < 1
+    assert max(seconds) < 1
     assert [(job["state"], job["plan"]) for job in jobs] == [("succeeded", "B")] * 5
     first, *later = [(job["started_at"] - job["created_at"]).total_seconds() for job in jobs]
-    assert first < 2, "the send has a deadline of its own"
-    assert max(later) < 0.5, "nobody waits for the deadline again"
+    assert first < 2, "the send has its own timeout"
+    assert max(later) < 0.5, "later orders do not wait for the timeout again"
 
     await restore(environment)
     await environment.wait_for_plan_a(bot)
-    await people[5].tap(CREATE)
+    await users[5].tap(CREATE)
     jobs = await environment.wait_for_ended_jobs(6)
     assert (jobs[5]["state"], jobs[5]["plan"]) == ("succeeded", "A")
     assert environment.replicate.creation_attempts == 6
     assert (await check_ledger(environment.db)).is_consistent
 
 
-async def test_accepted_events_that_never_run_are_taken_over_and_the_late_runs_change_nothing(
+async def test_accepted_events_that_never_run_are_taken_over_and_late_runs_change_nothing(
     environment: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     accept = environment.replicate.accept
@@ -114,48 +114,46 @@ async def test_accepted_events_that_never_run_are_taken_over_and_the_late_runs_c
     assert await seconds_until_answered(ann) < 1
     assert await seconds_until_answered(bob) < 1
 
-    async def done_and_said() -> list[dict[str, Any]]:
+    async def finalized_jobs() -> list[dict[str, Any]]:
         return [job for job in await environment.jobs() if job["finalized"]]
 
-    (job,) = await wait_until(done_and_said, what="ann's order is done, and its last word said")
+    (job,) = await wait_until(finalized_jobs, what="ann's order is done and finalized")
     assert (job["user_id"], job["state"], job["plan"]) == (ann.id, "succeeded", "B")
     await bob.wait_for_text(bob.text("progress.running"))
-    environment.inngest.fault = Fault.NONE  # ann's run comes after her job has ended, bob's in the middle of his
+    environment.inngest.fault = Fault.NONE  # ann's run starts after her job has ended, bob's during his
 
-    async def both_runs_have_come() -> bool:
+    async def both_runs_ended() -> bool:
         runs = environment.inngest.engine.runs.values()
         orders = [run for run in runs if run.function.id.endswith("generate-text-to-image")]
         return len(orders) == 2 and all(run.ended for run in orders)
 
-    await wait_until(both_runs_have_come, what="the late runs have come")
+    await wait_until(both_runs_ended, what="the late runs have ended")
     assert (await environment.jobs())[0] == job, "the late run wrote nothing"
     jobs = await environment.wait_for_ended_jobs(2)
     assert (jobs[1]["state"], jobs[1]["plan"]) == ("succeeded", "B")
     assert {row["plan"] for row in await environment.db.fetch("SELECT plan FROM journal")} == {"B"}
-    for person in (ann, bob):
-        await person.wait_for_text("Done · 1 ⭐")
-        assert len(await person.photo_messages()) == 1
-        assert await get_balance(environment.db, person.id) == Balance(99, 0)
+    for user in (ann, bob):
+        await user.wait_for_text("Done · 1 ⭐")
+        assert len(await user.photo_messages()) == 1
+        assert await get_balance(environment.db, user.id) == Balance(99, 0)
     assert environment.replicate.creation_attempts == 2
 
 
-async def test_mode_a_waits_for_inngest_and_says_so(environment: Environment) -> None:
+async def test_mode_a_during_an_outage_waits_and_tells_the_user(environment: Environment) -> None:
     bot = await environment.start_bot()
     ann, bob = environment.user(), environment.user(1002)
     await ann.open_card_by_prompt()
     await environment.inngest.close_ports()
     await environment.set_mode("a")
-    await wait_until(
-        lambda: _wait_for_status(environment, bot, "not serving"), what="mode a has reached the running process"
-    )
+    await wait_until(lambda: _has_status(environment, bot, "not serving"), what="the running process has mode a")
     assert await seconds_until_answered(ann) < 1
     await ann.wait_for_text(ann.text("progress.waiting"))
     (job,) = await environment.jobs()
     assert (job["state"], job["plan"], job["started_at"]) == ("queued", "A", None)
-    assert await get_balance(environment.db, ann.id) == Balance(99, 1), "set aside, not charged"
+    assert await get_balance(environment.db, ann.id) == Balance(99, 1), "held, not charged"
 
     await environment.set_mode("b", "mode:text_to_image")
-    await plan_is(environment, bot, "B")
+    await wait_for_plan(environment, bot, "B")
     await bob.order_by_prompt()
     await bob.wait_for_text("Done · 1 ⭐")
 
@@ -167,24 +165,26 @@ async def test_mode_a_waits_for_inngest_and_says_so(environment: Environment) ->
     assert len(await ann.photo_messages()) == 1
 
 
-async def test_mode_a_says_that_it_waits_when_inngest_turns_out_to_be_away_only_at_the_send(
+async def test_mode_a_with_a_failing_send_tells_the_user_that_the_order_waits(
     environment: Environment,
 ) -> None:
     bot = await environment.start_bot()
     await environment.set_mode("a")
     ann = environment.user()
     await ann.open_card_by_prompt()
-    await plan_is(environment, bot, "A")
+    await wait_for_plan(environment, bot, "A")
     await environment.inngest.close_ports()
     await ann.tap(CREATE)
     await ann.wait_for_text(ann.text("progress.waiting"), seconds=5)
 
 
-async def test_mode_a_ends_a_job_that_plan_a_had_to_let_go(environment: Environment) -> None:
-    """Telegram is away for longer than a step of Inngest is tried: the job still ends."""
+async def test_mode_a_with_telegram_down_beyond_inngests_retries_still_ends_the_job(
+    environment: Environment,
+) -> None:
+    """Telegram fails for longer than Inngest retries a step: the job still ends."""
     bot = await environment.start_bot()
     await environment.set_mode("a")
-    await plan_is(environment, bot, "A")
+    await wait_for_plan(environment, bot, "A")
     await environment.telegram.add_fault(method="sendPhoto", code=500, times=5)
     ann = environment.user()
     await ann.order_by_prompt()
@@ -193,12 +193,12 @@ async def test_mode_a_ends_a_job_that_plan_a_had_to_let_go(environment: Environm
     assert len(await ann.photo_messages()) == 1
 
 
-async def _wait_for_status(environment: Environment, bot: BotProcess, status: str) -> bool:
+async def _has_status(environment: Environment, bot: BotProcess, status: str) -> bool:
     return bool((await environment.health(bot))["status"] == status)
 
 
-async def test_a_run_that_failed_before_it_began_is_sent_again_under_another_id(environment: Environment) -> None:
-    """Mode `a`: every process is away for longer than Inngest tries."""
+async def test_run_that_failed_before_it_started_is_resent_under_another_id(environment: Environment) -> None:
+    """In mode `a`, every process is down for longer than Inngest retries."""
     await environment.inngest.close()
     environment.inngest = InngestServer(clock=Clock(retry_delays=(0.05,), unreachable_seconds=0.0))
     await environment.inngest.start()

@@ -1,4 +1,4 @@
-"""An admin switches plans while two hundred orders are at work: each ends once."""
+"""An admin switches modes while two hundred orders are running: each ends once."""
 
 import asyncio
 
@@ -15,12 +15,14 @@ WAVE = 50
 WAVES: tuple[tuple[str, Plan], ...] = (("a", "A"), ("b", "B"), ("a", "A"), ("auto", "A"))
 
 
-async def test_every_order_ends_once_whatever_is_switched_meanwhile(environment: Environment) -> None:
+async def test_orders_during_mode_switches_end_once(environment: Environment) -> None:
     environment.replicate.behaviour.seconds = 0.5
     await environment.start_bot(PLAN_B_SLOTS="32", JOB_LEASE_SECONDS="5", PLAN_A_START_TIMEOUT="30")
     for number, (mode, plan) in enumerate(WAVES):
         await environment.set_mode(mode)
-        await asyncio.gather(*(_order(environment, 2000 + number * WAVE + each, plan) for each in range(WAVE)))
+        await asyncio.gather(
+            *(_commit_order(environment, 2000 + number * WAVE + each, plan) for each in range(WAVE))
+        )
     await environment.set_mode("b")
     await environment.set_mode("auto")
     jobs = await environment.wait_for_ended_jobs(WAVE * len(WAVES), seconds=60)
@@ -34,8 +36,8 @@ async def test_every_order_ends_once_whatever_is_switched_meanwhile(environment:
     assert (await check_ledger(environment.db)).is_consistent
 
 
-async def _order(environment: Environment, user_id: int, plan: Plan) -> None:
-    """As dispatch commits it."""
+async def _commit_order(environment: Environment, user_id: int, plan: Plan) -> None:
+    """Commit an order as dispatch does."""
     await add_user(environment.db, user_id)
     await environment.telegram.call("POST", "/sim/people", {"id": user_id, "first_name": "Ann", "started": True})
     job = await add_job(environment.db, user_id, plan=plan, start_timeout=30.0)

@@ -1,5 +1,7 @@
-"""Every mode with every illness of Inngest's, for a short and a long service: each order ends once, is charged
-once, made once and delivered once."""
+"""Every mode with every kind of Inngest outage, for a short and a long service.
+
+Each order ends once, is charged once, generated once and delivered once.
+"""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -23,15 +25,17 @@ LONG_SECONDS = 1.0
 
 
 class SlowVideoReplicate(FakeReplicate):
-    """Pictures at once, films after a while."""
+    """Images at once, videos after a while."""
 
     async def accept(self, request: web.Request, model: str, version: str, body: dict[str, Any]) -> web.Response:
         self.behaviour.seconds = LONG_SECONDS if model == VIDEO_MODEL else 0.0
         return await super().accept(request, model, version, body)
 
     async def _output(self, request: web.Request) -> web.Response:
-        made = self.find(request)
-        self.behaviour.media = sample_video() if made is not None and made.model == VIDEO_MODEL else None
+        prediction = self.find(request)
+        self.behaviour.media = (
+            sample_video() if prediction is not None and prediction.model == VIDEO_MODEL else None
+        )
         return await super()._output(request)
 
 
@@ -45,23 +49,23 @@ async def environment(db: Pool, dsn: str, tmp_path: Path, process_pool: ProcessP
 
 
 async def restart_inngest(environment: Environment) -> None:
-    """Inngest is started anew, with an empty memory, at the same port."""
+    """Start Inngest again, with an empty memory, on the same port."""
     await environment.inngest.start(environment.inngest.port)
 
 
-async def well(environment: Environment) -> None:
+async def restore_inngest(environment: Environment) -> None:
     environment.inngest.fault = Fault.NONE
     await environment.inngest.open_ports()
 
 
-async def nothing(environment: Environment) -> None: ...
+async def do_nothing(environment: Environment) -> None: ...
 
 
-async def close_the_port(environment: Environment) -> None:
+async def close_port(environment: Environment) -> None:
     await environment.inngest.close_ports()
 
 
-async def never_answer(environment: Environment) -> None:
+async def hang(environment: Environment) -> None:
     environment.inngest.fault = Fault.HANG
 
 
@@ -73,8 +77,8 @@ async def run_nothing(environment: Environment) -> None:
     environment.inngest.fault = Fault.DEAD_EXECUTOR
 
 
-async def die_with_the_events(environment: Environment) -> None:
-    """It has accepted both events, or would have, and dies."""
+async def shut_down_with_the_events(environment: Environment) -> None:
+    """Inngest shuts down after both events are accepted, or both orders run on Plan B."""
 
     async def accepted() -> bool:
         jobs = await environment.jobs()
@@ -82,44 +86,44 @@ async def die_with_the_events(environment: Environment) -> None:
         return len(jobs) == 2 and (sent or all(job["plan"] == "B" for job in jobs))
 
     await wait_until(accepted, what="both events are accepted")
-    await die(environment)
+    await shut_down(environment)
 
 
-async def die_in_the_middle(environment: Environment) -> None:
-    async def begun() -> bool:
+async def shut_down_during_a_run(environment: Environment) -> None:
+    async def started() -> bool:
         jobs = {job["service"]: job for job in await environment.jobs()}
         return LONG in jobs and jobs[LONG]["started_at"] is not None
 
-    await wait_until(begun, what="the long order is begun")
-    await die(environment)
+    await wait_until(started, what="the long order has started")
+    await shut_down(environment)
 
 
-async def die(environment: Environment) -> None:
+async def shut_down(environment: Environment) -> None:
     environment.inngest.fault = Fault.NONE
     await environment.inngest.close()
 
 
 EnvironmentAction = Callable[[Environment], Awaitable[None]]
 OUTAGES: dict[str, tuple[EnvironmentAction, EnvironmentAction, EnvironmentAction]] = {
-    # before the orders, after them, and how it gets well again
-    "healthy": (nothing, nothing, nothing),
-    "closed port": (close_the_port, nothing, well),
-    "accepts and never answers": (never_answer, nothing, well),
-    "answers 500": (answer_500, nothing, well),
-    "accepts the event and then dies": (run_nothing, die_with_the_events, restart_inngest),
-    "dies in the middle of a run": (nothing, die_in_the_middle, restart_inngest),
-    "comes back": (run_nothing, nothing, well),
+    # what happens before the orders and after them, and how Inngest recovers
+    "healthy": (do_nothing, do_nothing, do_nothing),
+    "closed port": (close_port, do_nothing, restore_inngest),
+    "accepts and never answers": (hang, do_nothing, restore_inngest),
+    "answers 500": (answer_500, do_nothing, restore_inngest),
+    "accepts the event and then dies": (run_nothing, shut_down_with_the_events, restart_inngest),
+    "dies during a run": (do_nothing, shut_down_during_a_run, restart_inngest),
+    "comes back": (run_nothing, do_nothing, restore_inngest),
 }
 
 
-@pytest.mark.parametrize("illness", OUTAGES)
+@pytest.mark.parametrize("outage", OUTAGES)
 @pytest.mark.parametrize("mode", ["auto", "a", "b"])
-async def test_each_order_ends_once(environment: Environment, mode: str, illness: str) -> None:
-    before, after, heal = OUTAGES[illness]
+async def test_orders_in_every_mode_and_outage_end_once(environment: Environment, mode: str, outage: str) -> None:
+    before, after, restore = OUTAGES[outage]
     if mode != "auto":
         await environment.set_mode(mode)
-    if illness == "healthy":
-        environment.settings["PLAN_A_START_TIMEOUT"] = "15"  # a slow machine is no illness
+    if outage == "healthy":
+        environment.settings["PLAN_A_START_TIMEOUT"] = "15"  # a slow machine is no outage
     await environment.start_bot()
     ann, bob = environment.user(), environment.user(1002)
     await ann.open_card_by_prompt()
@@ -128,20 +132,20 @@ async def test_each_order_ends_once(environment: Environment, mode: str, illness
     await ann.tap(ann.text("button.confirm", price=PRICES[SHORT]))
     await bob.tap(bob.text("button.confirm", price=PRICES[LONG]))
     await after(environment)
-    if mode == "a" or illness == "comes back":
-        await both_taken(environment)
-        await heal(environment)
+    if mode == "a" or outage == "comes back":
+        await wait_until_both_accepted(environment)
+        await restore(environment)
     jobs = await environment.wait_for_ended_jobs(2)
 
     assert [job["state"] for job in jobs] == ["succeeded"] * 2
-    for person, service in ((ann, SHORT), (bob, LONG)):
-        await person.wait_for_text(person.text("progress.succeeded", price=PRICES[service]))
-        assert await delivered(person) == 1
-        assert await get_balance(environment.db, person.id) == Balance(100 - PRICES[service], 0)
+    for user, service in ((ann, SHORT), (bob, LONG)):
+        await user.wait_for_text(user.text("progress.succeeded", price=PRICES[service]))
+        assert await count_delivered(user) == 1
+        assert await get_balance(environment.db, user.id) == Balance(100 - PRICES[service], 0)
     assert environment.replicate.creation_attempts == 2
     assert (await check_ledger(environment.db)).is_consistent
     assert await environment.db.fetchval("SELECT count(*) FROM job_events WHERE kind = 'ended'") == 2
-    if illness == "healthy":
+    if outage == "healthy":
         assert {job["plan"] for job in jobs} == {"B" if mode == "b" else "A"}
     if mode == "b":
         assert {job["plan"] for job in jobs} == {"B"}
@@ -156,12 +160,12 @@ async def open_video_card(user: SandboxUser) -> None:
     await user.wait_for_button(user.text("button.confirm", price=PRICES[LONG]))
 
 
-async def both_taken(environment: Environment) -> None:
-    async def taken() -> bool:
+async def wait_until_both_accepted(environment: Environment) -> None:
+    async def accepted() -> bool:
         return len(await environment.jobs()) == 2
 
-    await wait_until(taken, what="both orders are taken")
+    await wait_until(accepted, what="both orders are accepted")
 
 
-async def delivered(user: SandboxUser) -> int:
+async def count_delivered(user: SandboxUser) -> int:
     return len([m for m in await user.bot_messages() if any(x["kind"] in ("photo", "video") for x in m["media"])])

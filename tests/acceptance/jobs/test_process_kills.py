@@ -1,10 +1,10 @@
-"""kill -9 at every step boundary, on both plans: one result, one charge, the provider asked once."""
+"""kill -9 at every step boundary, on both plans: one result, one charge, one request to the provider."""
 
 import time
 
 import pytest
 
-from sandbox.inngest.engine.execution import Clock
+from sandbox.inngest.clock import Clock
 from sandbox.inngest.server import InngestServer
 from storage.money.ledger import Balance, check_ledger, get_balance
 from tests.support.environments.environment import Environment, PlanName
@@ -15,7 +15,7 @@ STEPS = ["step moderate", "step start-1", "step pause-1", "step poll-1", "step d
 
 @pytest.fixture(params=["A", "B"])
 async def plan(request: pytest.FixtureRequest, environment: Environment) -> PlanName:
-    """Plan A with a lease so long that the run comes back to its job before Plan B may take it."""
+    """Plan A has a lease so long that the run resumes its job before Plan B may take it over."""
     name: PlanName = request.param
     await environment.inngest.close()
     if name == "A":
@@ -26,7 +26,7 @@ async def plan(request: pytest.FixtureRequest, environment: Environment) -> Plan
 
 
 @pytest.mark.parametrize("written", [True, False], ids=["after the write", "before the write"])
-async def test_killed_at_every_boundary_of_one_job(
+async def test_kill_at_every_step_boundary_completes_the_job_once(
     environment: Environment, plan: PlanName, written: bool
 ) -> None:
     ann = environment.user()
@@ -34,16 +34,18 @@ async def test_killed_at_every_boundary_of_one_job(
     await ann.open_order_card()
     for place in STEPS:
         if place == "step deliver" and not written:
-            continue  # whether Telegram has it cannot be known: test_killed_between_telegrams_answer_and_our_write
-        async with set_breakpoint(environment.db, place) as stopped:
+            # Whether Telegram has the message is unknown here:
+            # test_kill_between_telegrams_answer_and_the_journal_write_delivers_at_least_once
+            continue
+        async with set_breakpoint(environment.db, place) as db_breakpoint:
             if place == STEPS[0]:
                 await ann.tap("Create")
             else:
                 await bot.start()
-            await stopped.wait_until_reached()
+            await db_breakpoint.wait_until_reached()
             await bot.kill()
             if not written:
-                await stopped.drop_connection()
+                await db_breakpoint.drop_connection()
     await bot.start()
 
     (job,) = await environment.wait_for_ended_jobs()
@@ -59,19 +61,19 @@ async def test_killed_at_every_boundary_of_one_job(
 
 @pytest.mark.parametrize("written", [True, False], ids=["after the write", "before the write"])
 @pytest.mark.parametrize("place", ["accept", "handled"])
-async def test_killed_while_an_order_is_taken(
+async def test_kill_while_accepting_an_order_accepts_it_once(
     environment: Environment, plan: PlanName, place: str, written: bool
 ) -> None:
-    """Telegram brings the tap again: the order is taken once, whether or not it was committed before."""
+    """Telegram sends the tap again: the order is accepted once, whether or not it was committed before."""
     ann = environment.user()
     bot = await environment.start_bot(ready=plan == "A", JOB_LEASE_SECONDS="1")
     await ann.open_order_card()
-    async with set_breakpoint(environment.db, place) as stopped:
+    async with set_breakpoint(environment.db, place) as db_breakpoint:
         await ann.tap("Create")
-        await stopped.wait_until_reached()
+        await db_breakpoint.wait_until_reached()
         await bot.kill()
         if not written:
-            await stopped.drop_connection()
+            await db_breakpoint.drop_connection()
     await bot.start()
     (job,) = await environment.wait_for_ended_jobs()
     await ann.wait_for_text("Done · 1 ⭐")
@@ -83,25 +85,27 @@ async def test_killed_while_an_order_is_taken(
     assert await get_balance(environment.db, ann.id) == Balance(99, 0)
 
 
-async def test_killed_between_telegrams_answer_and_our_write(environment: Environment) -> None:
-    """Telegram cannot be asked whether a message arrived: the person rather gets it twice than never."""
+async def test_kill_between_telegrams_answer_and_the_journal_write_delivers_at_least_once(
+    environment: Environment,
+) -> None:
+    """Telegram cannot be asked whether a message arrived: the user gets it twice rather than never."""
     await environment.inngest.close()
     ann = environment.user()
     bot = await environment.start_bot(ready=False)
-    async with set_breakpoint(environment.db, "step deliver") as stopped:
+    async with set_breakpoint(environment.db, "step deliver") as db_breakpoint:
         await ann.order_from_menu()
-        await stopped.wait_until_reached()
+        await db_breakpoint.wait_until_reached()
         await bot.kill()
-        await stopped.drop_connection()
+        await db_breakpoint.drop_connection()
     await bot.start()
     await environment.wait_for_ended_jobs()
     assert 1 <= len(await ann.photo_messages()) <= 2
-    assert "its end is unknown" in bot.log_tail(), "said in the log, to be counted"
+    assert "arrived is unknown" in bot.log_tail(), "logged, so that it can be counted"
     assert environment.replicate.creation_attempts == 1
     assert await get_balance(environment.db, ann.id) == Balance(99, 0)
 
 
-async def test_a_lost_answer_of_the_provider_does_not_make_a_second_picture(environment: Environment) -> None:
+async def test_lost_provider_response_starts_no_second_prediction(environment: Environment) -> None:
     await environment.inngest.close()
     environment.replicate.behaviour.drop_next_responses = 1
     ann = environment.user()
@@ -111,7 +115,7 @@ async def test_a_lost_answer_of_the_provider_does_not_make_a_second_picture(envi
     assert (job["state"], environment.replicate.creation_attempts) == ("succeeded", 1)
 
 
-async def test_sigterm_finishes_or_hands_over_within_ten_seconds(environment: Environment) -> None:
+async def test_sigterm_hands_running_jobs_over_within_ten_seconds(environment: Environment) -> None:
     await environment.inngest.close()
     ann, bob = environment.user(), environment.user(1002)
     environment.replicate.behaviour.seconds = 60
@@ -120,9 +124,9 @@ async def test_sigterm_finishes_or_hands_over_within_ten_seconds(environment: En
     await bob.order_from_menu()
     await ann.wait_for_text("Working on it")
     await bob.wait_for_text("Working on it")
-    asked = time.monotonic()
+    requested_at = time.monotonic()
     assert await first.terminate() == 0
-    assert time.monotonic() - asked < 10
+    assert time.monotonic() - requested_at < 10
     assert "handed over" in first.log_tail()
     rows = await environment.db.fetch("SELECT worker_id, claimable_at <= now() AS free FROM jobs")
     assert [(row["worker_id"], row["free"]) for row in rows] == [(None, True)] * 2, (
@@ -137,8 +141,8 @@ async def test_sigterm_finishes_or_hands_over_within_ten_seconds(environment: En
     assert environment.replicate.creation_attempts == 2
 
 
-async def test_a_run_of_inngest_that_dies_for_good_is_taken_over(environment: Environment) -> None:
-    """Inngest forgets everything in the middle of a run: Plan B goes on from the journal."""
+async def test_inngest_run_lost_midway_is_taken_over_by_plan_b(environment: Environment) -> None:
+    """Inngest loses everything during a run: Plan B continues from the journal."""
     environment.replicate.behaviour.seconds = 3
     ann = environment.user()
     await environment.start_bot()
@@ -149,5 +153,5 @@ async def test_a_run_of_inngest_that_dies_for_good_is_taken_over(environment: En
     assert (job["state"], job["plan"]) == ("succeeded", "B")
     assert environment.replicate.creation_attempts == 1
     plans = [row["plan"] for row in await environment.db.fetch("SELECT plan FROM journal ORDER BY started_at")]
-    assert plans == sorted(plans), "begun on A, ended on B"
+    assert plans == sorted(plans), "started on A, ended on B"
     assert {"A", "B"} == set(plans)

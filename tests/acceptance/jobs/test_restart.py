@@ -1,4 +1,4 @@
-"""What outlives a restart: where a conversation stands, what was chosen, and open orders."""
+"""What survives a restart: the state of a conversation, what was chosen, and open orders."""
 
 import asyncio
 import signal
@@ -13,7 +13,7 @@ from tests.support.fake_providers.replicate_server import closed_port
 from tests.support.processes.bot_process import BotProcess
 from tests.support.processes.database_breakpoint import set_breakpoint
 
-# Not the one that holds the breakpoint, nor our own.
+# Except the connection that holds the breakpoint, and our own.
 DROP_CONNECTIONS = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE datname = current_database() AND pid <> pg_backend_pid()
@@ -28,7 +28,7 @@ async def restart(bot: BotProcess, how: signal.Signals) -> None:
     await bot.start()
 
 
-async def test_a_conversation_goes_on_where_it_stood(environment: Environment) -> None:
+async def test_conversation_after_a_restart_continues_where_it_was(environment: Environment) -> None:
     bot = await environment.start_bot()
     ann = environment.user()
     await ann.send_text("/start")
@@ -39,7 +39,7 @@ async def test_a_conversation_goes_on_where_it_stood(environment: Environment) -
     await ann.wait_for_button("FLUX dev · 4 ⭐")
     await ann.tap("FLUX dev · 4 ⭐")
     await ann.wait_for_button("🤖 FLUX dev")
-    await restart(bot, signal.SIGKILL)  # while words are asked for
+    await restart(bot, signal.SIGKILL)  # while the prompt is asked for
 
     await ann.send_text("a red fox")
     card = await ann.wait_for_text("Price: 4 ⭐")
@@ -62,7 +62,7 @@ async def test_a_conversation_goes_on_where_it_stood(environment: Environment) -
     await ann.wait_for_button("✓ 21:9")
 
 
-async def test_the_language_chosen_outlives_a_restart_and_telegrams_own(environment: Environment) -> None:
+async def test_chosen_language_survives_a_restart_and_overrides_telegrams(environment: Environment) -> None:
     bot = await environment.start_bot()
     boris = environment.user(1002, language_code="ru-RU", first_name="Борис")
     await boris.send_text("/balance")
@@ -87,31 +87,31 @@ async def test_the_language_chosen_outlives_a_restart_and_telegrams_own(environm
     await ann.wait_for_text("Выберите услугу")
 
 
-async def test_an_order_in_russian_is_russian_to_its_end(environment: Environment) -> None:
+async def test_order_in_russian_stays_russian_to_the_end(environment: Environment) -> None:
     await environment.start_bot(WELCOME_CREDITS="22")
     boris = environment.user(language_code="ru", first_name="Борис")
     await boris.send_text("/balance")
     await boris.wait_for_text("У вас 22 звезды")
     await boris.order_by_prompt("рыжая лиса")
     await boris.wait_for_text("Готово · 1 ⭐")
-    picture = await boris.wait_for_text("баланс 21 ⭐")
-    assert "рыжая лиса" in message_text(picture)
+    image = await boris.wait_for_text("баланс 21 ⭐")
+    assert "рыжая лиса" in message_text(image)
     await boris.wait_for_button("Ещё раз · 1 ⭐")
     await boris.send_text("/balance")
     await boris.wait_for_text("У вас 21 звезда")
 
 
 @pytest.mark.parametrize("place", ["step deliver", "end"])
-async def test_a_database_that_drops_its_connections_in_the_middle_costs_nobody_anything(
+async def test_dropped_database_connections_during_a_job_still_complete_it_once(
     environment: Environment, place: str
 ) -> None:
-    """PostgreSQL restarts while a job's write is under way: the process lives on and ends the job."""
+    """PostgreSQL restarts during a write of a job: the process survives and ends the job."""
     await environment.inngest.close_ports()
     await environment.start_bot(ready=False)
     ann = environment.user()
-    async with set_breakpoint(environment.db, place) as stopped:
+    async with set_breakpoint(environment.db, place) as db_breakpoint:
         await ann.order_by_prompt()
-        await stopped.wait_until_reached()
+        await db_breakpoint.wait_until_reached()
         await environment.db.execute("DELETE FROM breakpoints")
         await environment.db.execute(DROP_CONNECTIONS)
     (job,) = await environment.wait_for_ended_jobs(seconds=8)
@@ -123,7 +123,7 @@ async def test_a_database_that_drops_its_connections_in_the_middle_costs_nobody_
     assert (await check_ledger(environment.db)).is_consistent
 
 
-async def test_settings_that_lead_nowhere_stop_the_start_with_one_line(environment: Environment) -> None:
+async def test_start_with_unusable_settings_exits_with_one_log_line(environment: Environment) -> None:
     for name, value in (
         ("DATABASE_URL", f"postgresql://nobody@127.0.0.1:{closed_port()}/nothing"),
         ("DATABASE_URL", environment.dsn.rpartition("/")[0] + "/nothing"),
@@ -132,7 +132,7 @@ async def test_settings_that_lead_nowhere_stop_the_start_with_one_line(environme
         ("BOT_TOKEN", "nonsense"),
     ):
         bot = BotProcess(
-            environment.forge,
+            environment.process_pool,
             environment.folder,
             {**environment.settings, name: value},
             name=f"{name}-{len(value)}",
@@ -147,7 +147,7 @@ async def test_settings_that_lead_nowhere_stop_the_start_with_one_line(environme
 
 
 class DatabaseProxy:
-    """Between the bot and PostgreSQL: `down` makes it behave as while the server restarts."""
+    """A proxy between the bot and PostgreSQL: `down` makes it behave like a server that restarts."""
 
     def __init__(self, dsn: str) -> None:
         self._server = urlsplit(dsn)
@@ -155,7 +155,7 @@ class DatabaseProxy:
         self.down = ""
 
     async def start(self) -> str:
-        """The address to use instead of PostgreSQL's."""
+        """Start the proxy. Returns the DSN to use instead of PostgreSQL's."""
         self._listener = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         port = self._listener.sockets[0].getsockname()[1]
         login = self._server.netloc.rpartition("@")[0]
@@ -172,7 +172,7 @@ class DatabaseProxy:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self.down == "starting up":
-            await self._say_starting(reader, writer)
+            await self._send_starting_up_error(reader, writer)
         if self.down:
             writer.transport.abort()
             return
@@ -190,7 +190,7 @@ class DatabaseProxy:
                 await writer.drain()
         writer.close()
 
-    async def _say_starting(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _send_starting_up_error(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """https://www.postgresql.org/docs/current/protocol-message-formats.html: SSLRequest, ErrorResponse"""
         size = int.from_bytes(await reader.readexactly(4))
         if int.from_bytes((await reader.readexactly(size - 4))[:4]) == 80877103:
@@ -202,39 +202,43 @@ class DatabaseProxy:
         await writer.drain()
 
 
-async def test_what_people_write_while_the_database_is_away_is_done_afterwards(environment: Environment) -> None:
-    wire = DatabaseProxy(environment.dsn)
-    bot = await environment.start_bot(DATABASE_URL=await wire.start())
+async def test_updates_during_a_database_outage_are_handled_afterwards(environment: Environment) -> None:
+    proxy = DatabaseProxy(environment.dsn)
+    bot = await environment.start_bot(DATABASE_URL=await proxy.start())
     try:
         ann = environment.user()
         await ann.open_card_by_prompt()
         await wait_until(
-            lambda: _all_done(environment), what="the words' update is done; else it would come again"
+            lambda: _all_updates_done(environment),
+            what="the prompt's update is done; otherwise it would be sent again",
         )
-        wire.down = "refuses"
-        wire.drop_connections()
-        await wait_until(lambda: _away(environment, bot), what="the bot sees that the database is away")
-        wire.down = "starting up"
+        proxy.down = "refuses"
+        proxy.drop_connections()
+        await wait_until(
+            lambda: _database_is_unavailable(environment, bot),
+            what="the bot notices that the database is unavailable",
+        )
+        proxy.down = "starting up"
         tap = await ann.tap("Create")
-        await wait_until(lambda: _tried(bot, tap["update_id"]), what="the bot has tried to handle the tap")
+        await wait_until(lambda: _was_attempted(bot, tap["update_id"]), what="the bot has tried to handle the tap")
         assert not await environment.jobs()
-        wire.down = ""
+        proxy.down = ""
         (job,) = await environment.wait_for_ended_jobs()
         assert job["state"] == "succeeded"
         await ann.wait_for_text("Done · 1 ⭐")
         assert len(await ann.photo_messages()) == 1
     finally:
         await bot.kill()
-        await wire.close()
+        await proxy.close()
 
 
-async def _all_done(environment: Environment) -> bool:
+async def _all_updates_done(environment: Environment) -> bool:
     return not await environment.db.fetchval("SELECT count(*) FROM updates WHERE done_at IS NULL")
 
 
-async def _away(environment: Environment, bot: BotProcess) -> bool:
+async def _database_is_unavailable(environment: Environment, bot: BotProcess) -> bool:
     return str((await environment.health(bot))["database"]).startswith("away")
 
 
-async def _tried(bot: BotProcess, update_id: int) -> bool:
+async def _was_attempted(bot: BotProcess, update_id: int) -> bool:
     return f"update {update_id}" in bot.log_tail(100_000)

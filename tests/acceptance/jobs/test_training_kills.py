@@ -1,4 +1,4 @@
-"""kill -9 during a training: the same training is watched on, not started again, whoever the provider is."""
+"""kill -9 during a training: the same training is polled further, not started again, with either provider."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.inngest.engine.execution import Clock
+from sandbox.inngest.clock import Clock
 from sandbox.inngest.server import InngestServer
 from storage.money.ledger import Balance, check_ledger, get_balance
 from storage.pool import Pool
@@ -32,8 +32,8 @@ def plan(request: pytest.FixtureRequest) -> PlanName:
     return name
 
 
-async def opened(environment: Environment, plan: PlanName) -> Environment:
-    """Plan A with a lease so long that the run comes back to its job before Plan B may take it."""
+async def open_environment(environment: Environment, plan: PlanName) -> Environment:
+    """Plan A has a lease so long that the run resumes its job before Plan B may take it over."""
     await environment.open()
     environment.settings["WELCOME_CREDITS"] = str(WELCOME_CREDITS)
     await environment.inngest.close()
@@ -49,7 +49,7 @@ async def offline(
     db: Pool, dsn: str, tmp_path: Path, process_pool: ProcessPool, plan: PlanName
 ) -> AsyncIterator[OfflineEnvironment]:
     environment = OfflineEnvironment(db, dsn, tmp_path, process_pool)
-    await opened(environment, plan)
+    await open_environment(environment, plan)
     yield environment
     await environment.close()
 
@@ -58,13 +58,13 @@ async def offline(
 async def real(
     db: Pool, dsn: str, tmp_path: Path, process_pool: ProcessPool, plan: PlanName
 ) -> AsyncIterator[Environment]:
-    environment = await opened(Environment(db, dsn, tmp_path, process_pool), plan)
+    environment = await open_environment(Environment(db, dsn, tmp_path, process_pool), plan)
     yield environment
     await environment.close()
 
 
-async def confirmed(environment: Environment, service: tuple[str, int]) -> ConversationUser:
-    """From the menu to the confirmed card."""
+async def confirm_training(environment: Environment, service: tuple[str, int]) -> ConversationUser:
+    """Order a training, from the menu to the confirmed card."""
     ann = ConversationUser(environment.telegram, 1001)
     await ann.open_training_card(service[0], make_photos(), name="Me")
     await ann.wait_for_button(f"Create · {service[1]} ⭐")
@@ -72,16 +72,16 @@ async def confirmed(environment: Environment, service: tuple[str, int]) -> Conve
     return ann
 
 
-async def job_begun(environment: Environment) -> dict[str, Any]:
+async def wait_for_started_training(environment: Environment) -> dict[str, Any]:
     async def look() -> list[dict[str, Any]]:
         return await environment.jobs()
 
-    (job,) = await wait_until(look, what="the order is taken")
+    (job,) = await wait_until(look, what="the order is accepted")
     await wait_for_step(environment, job["id"], "start-1", ended=True)
     return dict(job)
 
 
-async def trained_once(environment: Environment, ann: ConversationUser, plan: PlanName, price: int) -> None:
+async def assert_trained_once(environment: Environment, ann: ConversationUser, plan: PlanName, price: int) -> None:
     (job,) = await environment.wait_for_ended_jobs()
     assert (job["state"], job["plan"]) == ("succeeded", plan)
     await ann.wait_for_text(f"Done · {price} ⭐")
@@ -94,88 +94,94 @@ async def trained_once(environment: Environment, ann: ConversationUser, plan: Pl
     assert has_button(await ann.last_message(), "Me")
 
 
-async def killed_and_started(bot: BotProcess) -> None:
+async def kill_and_restart(bot: BotProcess) -> None:
     await bot.kill()
     await bot.start()
 
 
 @pytest.fixture
 def service(plan: PlanName) -> tuple[str, int]:
-    """Each training on one of the plans: what differs between them is the provider's side, not the plan's."""
+    """One training per plan: the two trainings differ in the provider's part, not in the plan's."""
     return V1 if plan == "A" else V2
 
 
 @pytest.mark.long
-async def test_offline_training(offline: OfflineEnvironment, plan: PlanName, service: tuple[str, int]) -> None:
+async def test_kills_during_an_offline_training_continue_the_same_training(
+    offline: OfflineEnvironment, plan: PlanName, service: tuple[str, int]
+) -> None:
     bot = await offline.start_bot(ready=plan == "A", OFFLINE_SECONDS="5")
-    ann = await confirmed(offline, service)
-    job = await job_begun(offline)
-    await killed_and_started(bot)
+    ann = await confirm_training(offline, service)
+    job = await wait_for_started_training(offline)
+    await kill_and_restart(bot)
     await wait_for_step(offline, job["id"], "poll-1", ended=True)
-    await killed_and_started(bot)
-    await trained_once(offline, ann, plan, service[1])
-    ((asked, files),) = offline.offline_requests("training")
+    await kill_and_restart(bot)
+    await assert_trained_once(offline, ann, plan, service[1])
+    ((request, files),) = offline.offline_requests("training")
     assert unzip(files[0]) == make_photos()
     row = await offline.db.fetchrow("SELECT trigger_word, version FROM user_models")
     assert row is not None
-    assert row["version"].endswith(asked.id.replace("-", ""))
+    assert row["version"].endswith(request.id.replace("-", ""))
 
 
-async def test_offline_training_asked_for_and_not_written_down(
+async def test_kill_before_an_offline_training_is_journaled_starts_no_second_one(
     offline: OfflineEnvironment, plan: PlanName, service: tuple[str, int]
 ) -> None:
     bot = await offline.start_bot(ready=plan == "A")
-    async with set_breakpoint(offline.db, "step start-1") as stopped:
-        ann = await confirmed(offline, service)
-        await stopped.wait_until_reached()
+    async with set_breakpoint(offline.db, "step start-1") as db_breakpoint:
+        ann = await confirm_training(offline, service)
+        await db_breakpoint.wait_until_reached()
         await bot.kill()
-        await stopped.drop_connection()
+        await db_breakpoint.drop_connection()
     await bot.start()
-    await trained_once(offline, ann, plan, service[1])
-    assert len(offline.offline_requests("training")) == 1, "found again by its inputs"
+    await assert_trained_once(offline, ann, plan, service[1])
+    assert len(offline.offline_requests("training")) == 1, "the training is found by its inputs"
 
 
-async def test_killed_between_the_model_and_its_shelf(offline: OfflineEnvironment, plan: PlanName) -> None:
-    """The model is stored and the step's end is not: there is still one model."""
+async def test_kill_after_the_model_is_stored_stores_no_second_model(
+    offline: OfflineEnvironment, plan: PlanName
+) -> None:
+    """The model is stored, but the end of the step is not: there is still one model."""
     bot = await offline.start_bot(ready=plan == "A")
-    async with set_breakpoint(offline.db, "step store") as stopped:
-        ann = await confirmed(offline, V1)
-        await stopped.wait_until_reached()
+    async with set_breakpoint(offline.db, "step store") as db_breakpoint:
+        ann = await confirm_training(offline, V1)
+        await db_breakpoint.wait_until_reached()
         await bot.kill()
-        await stopped.drop_connection()
+        await db_breakpoint.drop_connection()
     await bot.start()
-    await trained_once(offline, ann, plan, 250)
+    await assert_trained_once(offline, ann, plan, 250)
 
 
-async def test_training_at_replicate(real: Environment, plan: PlanName, service: tuple[str, int]) -> None:
+async def test_kills_during_a_replicate_training_continue_the_same_training(
+    real: Environment, plan: PlanName, service: tuple[str, int]
+) -> None:
     real.replicate.behaviour.seconds = 3600.0
     bot = await real.start_bot(ready=plan == "A")
-    ann = await confirmed(real, service)
-    job = await job_begun(real)
-    await killed_and_started(bot)
+    ann = await confirm_training(real, service)
+    job = await wait_for_started_training(real)
+    await kill_and_restart(bot)
     await wait_for_step(real, job["id"], "poll-1", ended=True)
-    await killed_and_started(bot)
-    (made,) = real.replicate.predictions
-    made.seconds = 0.0
-    await trained_once(real, ann, plan, service[1])
-    assert real.replicate.creation_attempts == 1, "the same training was watched, not started again"
+    await kill_and_restart(bot)
+    (prediction,) = real.replicate.predictions
+    prediction.seconds = 0.0
+    await assert_trained_once(real, ann, plan, service[1])
+    assert real.replicate.creation_attempts == 1, "the same training was polled, not started again"
     uploaded = [content for _, kind, content in real.replicate.files.values() if kind == "application/zip"]
     assert [unzip(one) for one in uploaded] == [make_photos()]
     row = await real.db.fetchrow("SELECT kind, trigger_word, version FROM user_models")
     assert row is not None
-    assert row["trigger_word"] == made.input["trigger_word"]
-    assert made.id in row["version"]
+    assert row["trigger_word"] == prediction.input["trigger_word"]
+    assert prediction.id in row["version"]
 
 
-async def test_training_at_replicate_asked_for_and_not_written_down(
+async def test_kill_before_a_replicate_training_is_journaled_starts_no_second_one(
     real: Environment, plan: PlanName, service: tuple[str, int]
 ) -> None:
     bot = await real.start_bot(ready=plan == "A")
-    async with set_breakpoint(real.db, "step start-1") as stopped:
-        ann = await confirmed(real, service)
-        await stopped.wait_until_reached()
+    async with set_breakpoint(real.db, "step start-1") as db_breakpoint:
+        ann = await confirm_training(real, service)
+        await db_breakpoint.wait_until_reached()
         await bot.kill()
-        await stopped.drop_connection()
+        await db_breakpoint.drop_connection()
     await bot.start()
-    await trained_once(real, ann, plan, service[1])
+    await assert_trained_once(real, ann, plan, service[1])
     assert real.replicate.creation_attempts == 1

@@ -1,14 +1,11 @@
-"""The game of Leela in the chat, on either plan: the die, reports, replies, and what is killed in between."""
+"""The game of Leela in the chat, on each plan: dice, reports, replies, and kills in between."""
 
-import secrets
 from collections.abc import AsyncIterator
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
-import asyncpg
 import pytest
 
-from storage.pool import create_pool
+from tests.acceptance.module_environment import open_module_environment
 from tests.support.environments.environment import (
     Environment,
     Message,
@@ -31,57 +28,45 @@ async def environment(
     process_pool: ProcessPool,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[Environment]:
-    """One bot on one plan for all of this module; each test has people of its own."""
-    name = f"test_{secrets.token_hex(6)}"
-    admin = await asyncpg.connect(postgres)
-    await admin.execute(f"CREATE DATABASE {name} TEMPLATE template")
-    dsn = urlunsplit(urlsplit(postgres)._replace(path=f"/{name}"))
-    db = await create_pool(dsn, size=5)
-    environment = Environment(db, dsn, tmp_path_factory.mktemp("leela"), process_pool)
-    await environment.open()
-    environment.settings["LEELA_DICE_SECONDS"] = "0"
-    try:
+    """One bot on one plan for all of this module; each test has its own users."""
+    async with open_module_environment(postgres, tmp_path_factory.mktemp("leela"), process_pool) as environment:
+        environment.settings["LEELA_DICE_SECONDS"] = "0"
         if request.param == "B":
             await environment.inngest.close()
         await environment.start_bot(ready=request.param == "A")
         yield environment
-    finally:
-        await environment.close()
-        await db.close()
-        await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
-        await admin.close()
 
 
 @pytest.fixture
 def plan(environment: Environment, request: pytest.FixtureRequest) -> str:
-    return str(request.node.callspec.params["house"])
+    return str(request.node.callspec.params["environment"])
 
 
 async def last_id(user: SandboxUser) -> int:
     return max((int(m["message_id"]) for m in await user.messages()), default=0)
 
 
-async def begin(user: SandboxUser) -> Message:
+async def start_game(user: SandboxUser) -> Message:
     await user.send_text("/game")
     return await user.wait_for_text("The board has 72 squares")
 
 
 async def roll(environment: Environment, user: SandboxUser, value: int, **tap: Any) -> Message:
-    """Throw the die, and give the board that shows the move."""
+    """Roll the die. Returns the board that shows the move."""
     before = await last_id(user)
     await environment.telegram.call("POST", "/sim/dice", {"values": [value]})
     await user.tap("🎲 Roll", **tap)
     return await user.wait_for_text(f"🎲 {value} · ", after=before)
 
 
-async def tell(user: SandboxUser, text: str = REPORT) -> Message:
-    """Write a report, and give the reply to it."""
+async def send_report(user: SandboxUser, text: str = REPORT) -> Message:
+    """Send a report. Returns the reply to it."""
     before = await last_id(user)
     await user.send_text(text)
     return await user.wait_for_text(QUESTION, after=before)
 
 
-async def rolled(environment: Environment, user: SandboxUser) -> list[tuple[int, int, str]]:
+async def recorded_moves(environment: Environment, user: SandboxUser) -> list[tuple[int, int, str]]:
     rows = await environment.db.fetch(
         "SELECT roll, square, direction FROM leela_moves m JOIN leela_games g ON g.id = m.game_id "
         "WHERE g.user_id = $1 ORDER BY g.started_at, m.number",
@@ -90,31 +75,31 @@ async def rolled(environment: Environment, user: SandboxUser) -> list[tuple[int,
     return [(row["roll"], row["square"], row["direction"]) for row in rows]
 
 
-async def dice_of(user: SandboxUser) -> list[int]:
+async def dice_values(user: SandboxUser) -> list[int]:
     return [m["dice"]["value"] for m in await user.bot_messages() if m["dice"]]
 
 
 @pytest.mark.long
-async def test_a_whole_game_from_the_first_six_to_the_home_square(environment: Environment, plan: str) -> None:
+async def test_whole_game_from_the_first_six_ends_on_the_home_square(environment: Environment, plan: str) -> None:
     ann = environment.user(5001)
-    await begin(ann)
-    waits = await roll(environment, ann, 3)
-    assert "the piece waits on 68" in message_text(waits)
-    assert "🎲 Roll" in button_labels(waits)
+    await start_game(ann)
+    waiting = await roll(environment, ann, 3)
+    assert "the piece waits on 68" in message_text(waiting)
+    assert "🎲 Roll" in button_labels(waiting)
     entered = await roll(environment, ann, 6)
     assert "enters the game on 6" in message_text(entered)
     assert "6. Delusion" in message_text(entered)
     assert "at least 50 characters" in message_text(entered)
     assert "🎲 Roll" not in button_labels(entered)
     for value, square in ((4, 23), (4, 41), (4, 67)):
-        reply = await tell(ann)
+        reply = await send_report(ann)
         assert "I think of my brother" in message_text(reply)
         assert "🎲 Roll" in button_labels(reply)
         assert f"up to {square}" in message_text(await roll(environment, ann, value))
-    await tell(ann)
+    await send_report(ann)
     won = await roll(environment, ann, 1)
     assert "You are home" in message_text(won)
-    assert await rolled(environment, ann) == [
+    assert await recorded_moves(environment, ann) == [
         *((3, 68, "stop"), (6, 6, "step"), (4, 23, "arrow"), (4, 41, "arrow"), (4, 67, "arrow"), (1, 68, "win"))
     ]
     await ann.tap("My path")
@@ -128,33 +113,33 @@ async def test_a_whole_game_from_the_first_six_to_the_home_square(environment: E
     assert {(row["state"], row["plan"], row["internal"]) for row in steps} == {("succeeded", plan, True)}
 
 
-async def test_no_roll_before_report_and_reply_and_none_twice(environment: Environment) -> None:
+async def test_roll_before_the_report_is_refused_and_repeated_taps_roll_once(environment: Environment) -> None:
     ann = environment.user(5002)
-    intro = await begin(ann)
+    intro = await start_game(ann)
     await roll(environment, ann, 6, times=5)
     await ann.tap("🎲 Roll", message_id=intro["message_id"])
     await wait_until(
-        lambda: toasted(environment, "First write what this square touches in you"), what="the tap is answered"
+        lambda: toast_shown(environment, "First write what this square touches in you"), what="the tap is answered"
     )
-    assert await rolled(environment, ann) == [(6, 6, "step")]
-    assert await dice_of(ann) == [6]
+    assert await recorded_moves(environment, ann) == [(6, 6, "step")]
+    assert await dice_values(ann) == [6]
 
     await ann.send_text("Too short.")
     await ann.wait_for_text("40 characters are still missing")
     await ann.send_text("a  " * 25)
     await ann.wait_for_text("1 character is still missing")
-    await tell(ann)
+    await send_report(ann)
     await roll(environment, ann, 2)
-    assert await rolled(environment, ann) == [(6, 6, "step"), (2, 8, "step")]
+    assert await recorded_moves(environment, ann) == [(6, 6, "step"), (2, 8, "step")]
 
 
-async def toasted(environment: Environment, text: str) -> bool:
+async def toast_shown(environment: Environment, text: str) -> bool:
     return text in await environment.telegram.toasts()
 
 
-async def test_two_people_play_side_by_side(environment: Environment) -> None:
+async def test_two_users_play_independent_games(environment: Environment) -> None:
     ann, boris = environment.user(5003), environment.user(5004, first_name="Борис", language_code="ru")
-    await begin(ann)
+    await start_game(ann)
     await boris.send_text("/game")
     await boris.wait_for_text("На доске 72 клетки")
     await environment.telegram.call("POST", "/sim/dice", {"values": [6, 6]})
@@ -167,13 +152,13 @@ async def test_two_people_play_side_by_side(environment: Environment) -> None:
     assert "my brother" in message_text(await ann.wait_for_text(QUESTION))
     assert "позвонить отцу" in message_text(await boris.wait_for_text("Вопрос с собой"))
     await roll(environment, ann, 4)
-    assert await rolled(environment, ann) == [(6, 6, "step"), (4, 23, "arrow")]
-    assert await rolled(environment, boris) == [(6, 6, "step")]
+    assert await recorded_moves(environment, ann) == [(6, 6, "step"), (4, 23, "arrow")]
+    assert await recorded_moves(environment, boris) == [(6, 6, "step")]
 
 
-async def test_begin_anew_is_asked_first_and_an_open_game_is_resumed(environment: Environment) -> None:
+async def test_new_game_during_an_open_one_asks_for_confirmation(environment: Environment) -> None:
     ann = environment.user(5005)
-    await begin(ann)
+    await start_game(ann)
     await roll(environment, ann, 6)
     await ann.send_text("/menu")
     await ann.wait_for_button("Text to image")
@@ -195,47 +180,49 @@ async def test_begin_anew_is_asked_first_and_an_open_game_is_resumed(environment
     await roll(environment, ann, 5)
 
 
-async def test_words_against_the_rules_are_asked_for_again_and_despair_is_met_kindly(
+async def test_report_against_the_rules_is_asked_for_again_and_despair_gets_a_caring_reply(
     environment: Environment,
 ) -> None:
     ann = environment.user(5006)
-    await begin(ann)
+    await start_game(ann)
     await roll(environment, ann, 6)
     await ann.send_text(f"{REPORT} #refuse")
-    refused = await ann.wait_for_text("they go against the rules")
-    kept = "SELECT count(report) FROM leela_moves m JOIN leela_games g ON g.id = m.game_id WHERE g.user_id = $1"
-    assert await environment.db.fetchval(kept, ann.id) == 0
+    refusal = await ann.wait_for_text("they go against the rules")
+    stored_reports = (
+        "SELECT count(report) FROM leela_moves m JOIN leela_games g ON g.id = m.game_id WHERE g.user_id = $1"
+    )
+    assert await environment.db.fetchval(stored_reports, ann.id) == 0
     await ann.send_text(f"{REPORT} Some nights I think of suicide.")
-    cared = await ann.wait_for_text("you need not carry it alone", after=refused["message_id"])
-    assert "🎲 Roll" in button_labels(cared)
+    reply = await ann.wait_for_text("you need not carry it alone", after=refusal["message_id"])
+    assert "🎲 Roll" in button_labels(reply)
     await roll(environment, ann, 4)
 
 
-@pytest.mark.parametrize(("place", "user_id"), [("step dice", 5011), ("step move", 5012), ("step deliver", 5013)])
-async def test_killed_anywhere_the_game_goes_on(
-    environment: Environment, plan: str, place: str, user_id: int
+@pytest.mark.parametrize(("step", "user_id"), [("step dice", 5011), ("step move", 5012), ("step deliver", 5013)])
+async def test_game_after_a_kill_at_any_step_continues(
+    environment: Environment, plan: str, step: str, user_id: int
 ) -> None:
     ann = environment.user(user_id)
-    dice = 2 if place == "step dice" else 1
-    await begin(ann)
-    if place == "step deliver":
+    dice = 2 if step == "step dice" else 1
+    await start_game(ann)
+    if step == "step deliver":
         await roll(environment, ann, 6)
-    async with set_breakpoint(environment.db, place) as stopped:
-        if place == "step deliver":
+    async with set_breakpoint(environment.db, step) as db_breakpoint:
+        if step == "step deliver":
             await ann.send_text(REPORT)
         else:
             await environment.telegram.call("POST", "/sim/dice", {"values": [6] * dice})
             await ann.tap("🎲 Roll")
-        await stopped.wait_until_reached()
+        await db_breakpoint.wait_until_reached()
         await environment.bots[-1].kill()
-        await stopped.drop_connection()
+        await db_breakpoint.drop_connection()
     await environment.start_bot(ready=plan == "A")
-    if place != "step deliver":
+    if step != "step deliver":
         await ann.wait_for_text("6. Delusion")
         await ann.send_text(REPORT)
     await ann.wait_for_text(QUESTION)
     assert len([m for m in await ann.bot_messages() if QUESTION in message_text(m)]) == 1
-    assert await rolled(environment, ann) == [(6, 6, "step")]
-    note = [m for m in await ann.bot_messages() if "If you saw two dice" in message_text(m)]
-    assert (len(await dice_of(ann)), len(note)) == (dice, dice - 1)
+    assert await recorded_moves(environment, ann) == [(6, 6, "step")]
+    notes = [m for m in await ann.bot_messages() if "If you saw two dice" in message_text(m)]
+    assert (len(await dice_values(ann)), len(notes)) == (dice, dice - 1)
     await ann.wait_for_button("🎲 Roll")

@@ -1,4 +1,4 @@
-"""A running bot: a real order moves the numbers of /metrics, each once; an admin is told that Inngest is away."""
+"""A running bot: real orders change the numbers of /metrics once, and an Inngest outage notifies the admin."""
 
 import aiohttp
 
@@ -7,33 +7,33 @@ from tests.support.processes.bot_process import BotProcess
 from tests.support.test_data.metric_samples import MetricSamples
 
 
-async def read(bot: BotProcess) -> MetricSamples:
+async def read_metrics(bot: BotProcess) -> MetricSamples:
     async with aiohttp.ClientSession() as session, session.get(f"{bot.url}/metrics") as response:
         assert response.status == 200
         return MetricSamples(await response.text())
 
 
-async def test_orders_on_both_plans_move_the_numbers_once_each(environment: Environment) -> None:
+async def test_metrics_count_orders_on_both_plans_once(environment: Environment) -> None:
     bot = await environment.start_bot()
     ann = environment.user()
     await ann.order_by_prompt()
     await environment.wait_for_ended_jobs(1)
     await environment.set_mode("b")
-    await wait_until(lambda: goes_to(environment, bot, "B"), what="the mode is obeyed")
+    await wait_until(lambda: has_plan(environment, bot, "B"), what="the mode has changed")
     await environment.telegram.add_fault(method="sendPhoto", code=429, retry_after=1)
     await ann.order_by_prompt("a castle")
     await environment.wait_for_ended_jobs(2)
 
     async def counted() -> MetricSamples | None:
-        samples = await read(bot)
+        samples = await read_metrics(bot)
         return samples if samples.get("diptych_jobs_ended_total") == 2 else None
 
     samples = await wait_until(counted, what="both ends are counted")
     for plan in ("A", "B"):
-        about = {"service": "text_to_image", "plan": plan}
-        assert samples.get("diptych_jobs_ended_total", end="succeeded", **about) == 1
-        assert samples.get("diptych_job_seconds_count", **about) == 1
-        assert samples.get("diptych_job_waiting_seconds_count", **about) == 1
+        labels = {"service": "text_to_image", "plan": plan}
+        assert samples.get("diptych_jobs_ended_total", end="succeeded", **labels) == 1
+        assert samples.get("diptych_job_seconds_count", **labels) == 1
+        assert samples.get("diptych_job_waiting_seconds_count", **labels) == 1
     assert samples.get("diptych_provider_calls_total", provider="replicate", method="start") == 2
     assert samples.get("diptych_provider_errors_total") is None
     assert samples.get("diptych_telegram_calls_total", method="sendPhoto", outcome="429") == 1
@@ -45,11 +45,11 @@ async def test_orders_on_both_plans_move_the_numbers_once_each(environment: Envi
     assert (samples.get("diptych_loop_lag_seconds_count") or 0) > 0
 
 
-async def goes_to(environment: Environment, bot: BotProcess, plan: str) -> bool:
+async def has_plan(environment: Environment, bot: BotProcess, plan: str) -> bool:
     return bool((await environment.health(bot))["plan"]["text_to_image"] == plan)
 
 
-async def test_an_admin_hears_that_inngest_is_away(environment: Environment) -> None:
+async def test_inngest_outage_notifies_the_admin(environment: Environment) -> None:
     await environment.start_bot(ADMIN_IDS="7", ALERT_QUIET_HOURS="0-23", METRICS_TOKEN="t0ken")
     admin = environment.user(7)
     await admin.send_text("/start")

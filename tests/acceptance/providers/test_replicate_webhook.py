@@ -1,4 +1,4 @@
-"""Replicate's webhook wakes a waiting job; what is not Replicate's, or not of now, or not ours, is refused."""
+"""Replicate's webhook wakes a waiting job; forged, outdated and unknown ones are rejected."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -22,8 +22,8 @@ async def plan(request: pytest.FixtureRequest, environment: Environment) -> Plan
 
 @pytest.fixture
 async def bot(environment: Environment, plan: PlanName) -> BotProcess:
-    """A bot that Replicate can reach, so that it waits for the webhook and looks seldom by itself."""
-    bot = BotProcess(environment.forge, environment.folder, environment.settings)
+    """A bot that Replicate can reach, so that it waits for the webhook and rarely polls."""
+    bot = BotProcess(environment.process_pool, environment.folder, environment.settings)
     bot.settings["PUBLIC_URL"] = bot.url
     environment.bots.append(bot)
     await bot.start()
@@ -38,7 +38,7 @@ async def _post(bot: BotProcess, body: bytes, headers: dict[str, str]) -> int:
         return response.status
 
 
-async def test_good_ones_finish_the_job_once_and_bad_ones_change_nothing(
+async def test_webhook_with_a_valid_signature_finishes_the_job_once_and_others_are_rejected(
     environment: Environment, plan: PlanName, bot: BotProcess
 ) -> None:
     environment.replicate.behaviour.seconds = 3600
@@ -50,7 +50,7 @@ async def test_good_ones_finish_the_job_once_and_bad_ones_change_nothing(
             await environment.db.fetch("SELECT 1 FROM journal WHERE step = 'start-1' AND ended_at IS NOT NULL")
         )
 
-    await wait_until(started, what="the prediction is written down")
+    await wait_until(started, what="the prediction is journaled")
     (prediction,) = environment.replicate.predictions
     body = json.dumps({"id": prediction.id, "status": "succeeded"}).encode()
     now = datetime.now(UTC)
@@ -68,7 +68,7 @@ async def test_good_ones_finish_the_job_once_and_bad_ones_change_nothing(
     prediction.seconds = 0
     for _ in range(3):
         assert await _post(bot, body, signed_headers(body, WEBHOOK_SECRET, datetime.now(UTC))) == 200
-    (job,) = await environment.wait_for_ended_jobs(seconds=10)  # sooner than it would look by itself
+    (job,) = await environment.wait_for_ended_jobs(seconds=10)  # sooner than by polling
     assert (job["state"], job["plan"]) == ("succeeded", plan)
     await ann.wait_for_text("Done · 1 ⭐")
     assert len(await ann.photo_messages()) == 1

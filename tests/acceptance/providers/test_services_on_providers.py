@@ -1,4 +1,4 @@
-"""Every service on real providers, as stands: it ends delivered and paid once, and each refusal ends right."""
+"""Every service on fake providers: its result is delivered and paid once, and each failure ends as it should."""
 
 import asyncio
 import base64
@@ -39,7 +39,7 @@ from tests.support.test_data.audio import beep
 
 _user_ids = count(6001)
 RETRY_AFTER = 1.6
-"""Seconds; more than is waited where no provider says how long."""
+"""Seconds; longer than the default wait when a provider names none."""
 PHOTO = make_photo((30, 160, 60))
 
 
@@ -65,27 +65,27 @@ async def on_plan_b(
 
 @pytest.fixture
 def environment(request: pytest.FixtureRequest) -> ProviderEnvironment:
-    """One bot a plan serves all of this module."""
+    """One bot per plan serves all of this module."""
     environment: ProviderEnvironment = request.getfixturevalue(f"on_plan_{request.param.lower()}")
     return environment
 
 
 @pytest.fixture(autouse=True)
 async def assert_no_token_leaks(environment: ProviderEnvironment) -> AsyncIterator[None]:
-    """Bytes go out to providers, never an address of Telegram's or the bot's token."""
-    asked = len(environment.recorder.requests)
+    """Providers get bytes, never one of Telegram's URLs or the bot's token."""
+    requests_before = len(environment.recorder.requests)
     yield
-    assert len(environment.recorder.requests) > asked, "the providers were asked at all"
+    assert len(environment.recorder.requests) > requests_before, "the providers got requests"
     assert environment.leaked_requests() == []
 
 
 @pytest.fixture
 async def ann(environment: ProviderEnvironment) -> ConversationUser:
-    """Somebody new in each test."""
-    return await any_user(environment)
+    """A new user for each test."""
+    return await new_user(environment)
 
 
-async def any_user(environment: ProviderEnvironment) -> ConversationUser:
+async def new_user(environment: ProviderEnvironment) -> ConversationUser:
     user = environment.conversation_user(next(_user_ids))
     await user.send_text_and_wait("/start")
     return user
@@ -97,19 +97,21 @@ def on_plans(*plans: PlanName) -> pytest.MarkDecorator:
 
 def model_requests(environment: ProviderEnvironment, model: str, mark: str = "") -> FakePrediction:
     """The one prediction or training of a model with `mark` in its input."""
-    (made,) = [p for p in environment.replicate.predictions if model in p.model and mark in str(p.input)]
-    return made
+    (prediction,) = [p for p in environment.replicate.predictions if model in p.model and mark in str(p.input)]
+    return prediction
 
 
-# ---------------------------------------------------------------- what is ordered is made
+# ---------------------------------------------------------------- results
 
 
 @on_plans("B", "A")
-async def test_image_to_prompt_by_openai(environment: ProviderEnvironment, ann: ConversationUser) -> None:
+async def test_image_to_prompt_sends_the_photo_to_openai(
+    environment: ProviderEnvironment, ann: ConversationUser
+) -> None:
     await ann.open_service("Image to words")
     await ann.upload_and_wait("photo", "green.png", PHOTO)
     result = await ann.confirm_order(2)
-    assert "A PNG picture of 640 by 480, in soft light" in message_text(result)
+    assert "A PNG image of 640 by 480, in soft light" in message_text(result)
     await assert_paid_once(environment, ann, "image_to_prompt", 2)
     path, body = environment.openai.requests[-1]
     url = body["messages"][-1]["content"][0]["image_url"]["url"]
@@ -118,7 +120,9 @@ async def test_image_to_prompt_by_openai(environment: ProviderEnvironment, ann: 
 
 @on_plans("B", "A")
 @pytest.mark.parametrize("voice", ["George", "Nova"], ids=["elevenlabs", "openai"])
-async def test_speech(environment: ProviderEnvironment, ann: ConversationUser, voice: str) -> None:
+async def test_speech_uses_the_provider_of_the_chosen_voice(
+    environment: ProviderEnvironment, ann: ConversationUser, voice: str
+) -> None:
     text = f"{voice} reads this to {ann.id}."
     await ann.open_service("Text to speech")
     await ann.send_text_and_wait(text)
@@ -126,11 +130,11 @@ async def test_speech(environment: ProviderEnvironment, ann: ConversationUser, v
     result = await ann.confirm_order(8)
     await assert_paid_once(environment, ann, "speech", 8)
     assert [each["kind"] for each in result["media"]] == ["voice"]
-    assert text in environment.openai.moderated_texts, "the words were moderated"
+    assert text in environment.openai.moderated_texts, "the text was moderated"
     if voice == "Nova":
         assert await ann.download_media(result) == beep(0.3 + len(text) / 40)
-        (asked,) = [body for path, body in environment.openai.requests if body.get("input") == text]
-        assert asked["voice"] == "nova"
+        (request,) = [body for path, body in environment.openai.requests if body.get("input") == text]
+        assert request["voice"] == "nova"
     else:
         assert await ann.download_media(result) == beep(0.3 + len(text) / 40, 260.0), "George is the second voice"
         assert [one["voice"] for one in environment.elevenlabs.speech_requests if one["text"] == text] == [
@@ -139,7 +143,7 @@ async def test_speech(environment: ProviderEnvironment, ann: ConversationUser, v
 
 
 @on_plans("B", "A")
-async def test_voice_avatar_speaks_and_is_told_when_it_is_gone(
+async def test_voice_avatar_speaks_until_it_is_gone_at_the_provider(
     environment: ProviderEnvironment, ann: ConversationUser
 ) -> None:
     note, name = beep(2.0), f"Voice {ann.id}"
@@ -158,55 +162,59 @@ async def test_voice_avatar_speaks_and_is_told_when_it_is_gone(
     del environment.elevenlabs.voices[voice_id]  # deleted at ElevenLabs, or expired
     await assert_order_fails(environment, ann, 8, "speech.voice_gone", spent=64)
     await ann.send_text_and_wait("/voices")
-    assert not has_button(await ann.last_message(), name), "it is offered no longer"
+    assert not has_button(await ann.last_message(), name), "it is no longer offered"
     await order_speech(ann, "somebody else then")
     await ann.confirm_order(8)
     await assert_paid_once(environment, ann, "speech", 8, spent=64)
 
 
 @on_plans("B", "A")
-async def test_text_to_video(environment: ProviderEnvironment, ann: ConversationUser) -> None:
-    words_of_it = f"waves at night, {ann.id}"
+async def test_text_to_video_delivers_the_predicted_video(
+    environment: ProviderEnvironment, ann: ConversationUser
+) -> None:
+    prompt = f"waves at night, {ann.id}"
     await ann.open_service("Text to video")
-    await ann.send_text_and_wait(words_of_it)
+    await ann.send_text_and_wait(prompt)
     result = await ann.confirm_order(40)
     await assert_paid_once(environment, ann, "text_to_video", 40)
     assert await ann.download_media(result) == sample_video()
-    made = model_requests(environment, "wan-2.1-t2v", words_of_it)
-    assert (made.input["prompt"], made.input["aspect_ratio"]) == (words_of_it, "16:9")
+    prediction = model_requests(environment, "wan-2.1-t2v", prompt)
+    assert (prediction.input["prompt"], prediction.input["aspect_ratio"]) == (prompt, "16:9")
 
 
 @on_plans("B")
-async def test_image_to_video(environment: ProviderEnvironment, ann: ConversationUser) -> None:
+async def test_image_to_video_uploads_the_photo(environment: ProviderEnvironment, ann: ConversationUser) -> None:
     await ann.open_service("Photo to video")
     await ann.upload_and_wait("photo", "green.png", PHOTO)
     await ann.send_text_and_wait("it begins to rain")
     assert await ann.download_media(await ann.confirm_order(40)) == sample_video()
     await assert_paid_once(environment, ann, "image_to_video", 40)
-    made = model_requests(environment, "wan-2.1-i2v")
-    assert made.input["prompt"] == "it begins to rain"
-    assert environment.replicate.input_file_bytes(made.input["image"]) == PHOTO
+    prediction = model_requests(environment, "wan-2.1-i2v")
+    assert prediction.input["prompt"] == "it begins to rain"
+    assert environment.replicate.input_file_bytes(prediction.input["image"]) == PHOTO
 
 
 @on_plans("B")
 @pytest.mark.parametrize("face", ["photo", "video"])
-async def test_lip_sync(environment: ProviderEnvironment, ann: ConversationUser, face: str) -> None:
+async def test_lip_sync_uploads_the_face_and_the_audio(
+    environment: ProviderEnvironment, ann: ConversationUser, face: str
+) -> None:
     content, model, name = (
         (PHOTO, "omni-human", "image") if face == "photo" else (sample_video(), "latentsync", "video")
     )
     await ann.open_service("Lip-sync")
     await ann.upload_and_wait(face, "face.png" if face == "photo" else "face.mp4", content)
-    await ann.upload_and_wait("voice", "words.ogg", beep(1.5))
+    await ann.upload_and_wait("voice", "speech.ogg", beep(1.5))
     assert await ann.download_media(await ann.confirm_order(56)) == sample_video()
     await assert_paid_once(environment, ann, "lip_sync", 56)
-    made = model_requests(environment, model)
-    assert environment.replicate.input_file_bytes(made.input[name]) == content
-    assert environment.replicate.input_file_bytes(made.input["audio"]) == beep(1.5)
+    prediction = model_requests(environment, model)
+    assert environment.replicate.input_file_bytes(prediction.input[name]) == content
+    assert environment.replicate.input_file_bytes(prediction.input["audio"]) == beep(1.5)
 
 
 @dataclass(frozen=True)
 class PersonalModel:
-    """A training, and the pictures that the model makes then."""
+    """A training, and the images that its model makes."""
 
     training: str
     trainer: str
@@ -220,19 +228,21 @@ V2 = PersonalModel("🔮 Train your pro model", "flux-pro-trainer", 210, "Pictur
 
 
 @pytest.mark.parametrize(("environment", "personal_model"), [("A", V1), ("B", V2)], indirect=["environment"])
-async def test_training_and_pictures_of_the_person(
+async def test_training_and_images_of_the_user_use_one_model(
     environment: ProviderEnvironment, ann: ConversationUser, personal_model: PersonalModel
 ) -> None:
     suffix = "" if personal_model is V1 else "_v2"
     await ann.open_training_card(personal_model.training, make_photos(), name=f"Me {ann.id}")
     assert "Your model is ready" in message_text(await ann.confirm_order(personal_model.train_price))
     job = await assert_paid_once(environment, ann, f"model_training{suffix}", personal_model.train_price)
-    asked = model_requests(environment, personal_model.trainer)
-    assert unzip(environment.replicate.input_file_bytes(asked.input["input_images"])) == make_photos()
+    training = model_requests(environment, personal_model.trainer)
+    assert unzip(environment.replicate.input_file_bytes(training.input["input_images"])) == make_photos()
     (model,) = await environment.db.fetch("SELECT * FROM user_models WHERE user_id = $1", ann.id)
-    assert asked.input["trigger_word"] == model["trigger_word"]
+    assert training.input["trigger_word"] == model["trigger_word"]
     destination = f"acme/diptych-{ann.id}-{job['id'].hex[-8:]}"
-    assert model["version"] == (f"{destination}:{asked.id}0a" if personal_model is V1 else f"finetune-{asked.id}")
+    assert model["version"] == (
+        f"{destination}:{training.id}0a" if personal_model is V1 else f"finetune-{training.id}"
+    )
 
     await ann.open_service(personal_model.pictures)
     await ann.send_text_and_wait("on the moon")
@@ -240,21 +250,21 @@ async def test_training_and_pictures_of_the_person(
     await assert_paid_once(
         environment, ann, f"neuro_image{suffix}", personal_model.picture_price, spent=personal_model.train_price
     )
-    made = environment.replicate.predictions[-1]
-    assert made.input["prompt"] == f"{model['trigger']}, on the moon"
+    prediction = environment.replicate.predictions[-1]
+    assert prediction.input["prompt"] == f"{model['trigger_word']}, on the moon"
     assert result["media"]
     if personal_model is V1:
-        assert f"{made.model}:{made.version}" == model["version"]
+        assert f"{prediction.model}:{prediction.version}" == model["version"]
         assert environment.replicate.models[destination]["visibility"] == "private"
     else:
-        assert (made.model, made.input["finetune_id"]) == (
+        assert (prediction.model, prediction.input["finetune_id"]) == (
             "black-forest-labs/flux-pro-finetuned",
             model["version"],
         )
 
 
 @on_plans("B")
-async def test_a_spoken_prompt_is_heard_and_made_richer_by_openai(
+async def test_spoken_prompt_is_transcribed_and_improved_by_openai(
     environment: ProviderEnvironment, ann: ConversationUser
 ) -> None:
     await ann.open_service("Text to image")
@@ -264,33 +274,33 @@ async def test_a_spoken_prompt_is_heard_and_made_richer_by_openai(
     path, body = environment.openai.requests[-1]
     assert (path, body["file"]["data"]) == ("/audio/transcriptions", note)
     await ann.tap_and_wait("Richer words")
-    richer = f"{environment.openai.behaviour.transcript}, in soft light"
-    assert richer in message_text(await ann.last_message())
+    improved = f"{environment.openai.behaviour.transcript}, in soft light"
+    assert improved in message_text(await ann.last_message())
     await ann.tap_and_wait("Use these words")
     await ann.confirm_order(1)
     await assert_paid_once(environment, ann, "text_to_image", 1)
-    assert model_requests(environment, "flux-schnell", richer).input["prompt"] == richer
+    assert model_requests(environment, "flux-schnell", improved).input["prompt"] == improved
 
 
-# ---------------------------------------------------------------- what providers answer instead
+# ---------------------------------------------------------------- failures
 
 
-Ending = Callable[[str, ProviderCall, ConversationUser, InjectedFault], Awaitable[None]]
+Check = Callable[[str, ProviderCall, ConversationUser, InjectedFault], Awaitable[None]]
 
 
-async def parametrize_failures(
-    environment: ProviderEnvironment, ending: Ending, status: int, **answer: Any
+async def order_with_each_failure(
+    environment: ProviderEnvironment, check: Check, status: int, **answer: Any
 ) -> None:
-    """Somebody for each question to a provider, all at once; each meets this answer."""
+    """Place one order for each kind of provider call, all at once; each call gets this answer."""
 
-    async def one(name: str, asked: ProviderCall) -> None:
-        user = await any_user(environment)
-        mark = await asked.order(user, f"Answer {status}")
-        await ending(name, asked, user, environment.inject_fault(asked.path, mark, status, **answer))
+    async def place_order(name: str, call: ProviderCall) -> None:
+        user = await new_user(environment)
+        mark = await call.order(user, f"Answer {status}")
+        await check(name, call, user, environment.inject_fault(call.path, mark, status, **answer))
 
-    async with asyncio.TaskGroup() as people:
-        for name, asked in PROVIDER_CALLS.items():
-            people.create_task(one(name, asked))
+    async with asyncio.TaskGroup() as group:
+        for name, call in PROVIDER_CALLS.items():
+            group.create_task(place_order(name, call))
     assert (await check_ledger(environment.db)).is_consistent
 
 
@@ -304,14 +314,14 @@ REFUSALS: tuple[tuple[int, dict[str, Any], str], ...] = (
 
 @on_plans("B")
 @pytest.mark.parametrize(("status", "answer", "key"), REFUSALS, ids=["bad input", "unsafe", "key", "quota"])
-async def test_a_refusal_is_told_and_paid_back(
+async def test_permanent_provider_error_is_not_retried_and_returns_the_credits(
     environment: ProviderEnvironment, status: int, answer: dict[str, Any], key: str
 ) -> None:
-    async def ending(name: str, asked: ProviderCall, guest: ConversationUser, trap: InjectedFault) -> None:
-        await assert_order_fails(environment, guest, asked.price, key)
-        assert trap.times_asked == 1, f"{name}: trying again would not help"
+    async def check(name: str, call: ProviderCall, user: ConversationUser, fault: InjectedFault) -> None:
+        await assert_order_fails(environment, user, call.price, key)
+        assert fault.request_count == 1, f"{name}: retrying would not help"
 
-    await parametrize_failures(environment, ending, status, **answer)
+    await order_with_each_failure(environment, check, status, **answer)
 
 
 @pytest.mark.parametrize(
@@ -319,48 +329,54 @@ async def test_a_refusal_is_told_and_paid_back(
     [("B", 500, "failure.busy"), ("A", 503, "failure.busy"), ("A", 408, "failure.timed_out")],
     indirect=["environment"],
 )
-async def test_what_goes_on_failing_is_given_up_and_paid_back(
+async def test_persistent_provider_error_is_retried_three_times_and_returns_the_credits(
     environment: ProviderEnvironment, status: int, key: str
 ) -> None:
-    async def ending(name: str, asked: ProviderCall, guest: ConversationUser, trap: InjectedFault) -> None:
-        await assert_order_fails(environment, guest, asked.price, key)
-        assert trap.times_asked == 4, f"{name}: tried again three times"
+    async def check(name: str, call: ProviderCall, user: ConversationUser, fault: InjectedFault) -> None:
+        await assert_order_fails(environment, user, call.price, key)
+        assert fault.request_count == 4, f"{name}: retried three times"
 
-    await parametrize_failures(environment, ending, status, times=0)
+    await order_with_each_failure(environment, check, status, times=0)
 
 
 @on_plans("B", "A")
 @pytest.mark.parametrize("status", [429, 0], ids=["rate limited", "answer lost"])
-async def test_what_passes_is_tried_again_and_charged_once(environment: ProviderEnvironment, status: int) -> None:
-    async def ending(name: str, asked: ProviderCall, guest: ConversationUser, trap: InjectedFault) -> None:
-        await guest.confirm_order(asked.price)
-        await assert_paid_once(environment, guest, asked.service, asked.price)
+async def test_transient_provider_error_is_retried_and_charged_once(
+    environment: ProviderEnvironment, status: int
+) -> None:
+    async def check(name: str, call: ProviderCall, user: ConversationUser, fault: InjectedFault) -> None:
+        await user.confirm_order(call.price)
+        await assert_paid_once(environment, user, call.service, call.price)
         once = name == "clone" and not status
-        assert trap.times_asked == (1 if once else 2), f"{name}: a voice that was made is found, not made again"
-        if status and environment.plan == "B":  # Inngest's stand makes waits short
-            assert trap.asked_at[1] - trap.asked_at[0] >= RETRY_AFTER, f"{name}: as long as was asked for"
+        assert fault.request_count == (1 if once else 2), (
+            f"{name}: a voice that exists is found, not created again"
+        )
+        if status and environment.plan == "B":  # the fake Inngest shortens waits
+            assert fault.requested_at[1] - fault.requested_at[0] >= RETRY_AFTER, (
+                f"{name}: at least the requested wait"
+            )
         if name == "clone":
-            assert len(voices_named(environment, trap.marker.decode())) == 1
+            assert len(voices_named(environment, fault.marker.decode())) == 1
 
-    await parametrize_failures(environment, ending, status, retry_after=RETRY_AFTER)
+    await order_with_each_failure(environment, check, status, retry_after=RETRY_AFTER)
 
 
 @on_plans("B")
-async def test_what_moderation_forbids_never_reaches_the_provider(
+async def test_prompt_refused_by_moderation_never_reaches_the_provider(
     environment: ProviderEnvironment, ann: ConversationUser
 ) -> None:
     await order_speech(ann, "#nsfw")
-    spoken = len(environment.elevenlabs.speech_requests)
+    count_before = len(environment.elevenlabs.speech_requests)
     await assert_order_fails(environment, ann, 8, "failure.moderation")
-    assert len(environment.elevenlabs.speech_requests) == spoken
+    assert len(environment.elevenlabs.speech_requests) == count_before
 
 
 @on_plans("B")
 @pytest.mark.parametrize("status", [401, 429, 500, 0], ids=str)
-async def test_words_go_on_without_openai(
+async def test_order_during_an_openai_outage_continues_with_the_typed_prompt(
     environment: ProviderEnvironment, ann: ConversationUser, status: int
 ) -> None:
-    """Neither a recording that is not heard nor words that get no richer cost anything."""
+    """A failed transcription and a failed improvement cost nothing."""
     await ann.open_service("Text to image")
     await ann.send_text_and_wait(f"a lighthouse of {ann.id}")
     environment.inject_fault("/chat/completions", str(ann.id).encode(), status)
@@ -371,4 +387,4 @@ async def test_words_go_on_without_openai(
     await ann.upload_and_wait("voice", "a.ogg", note)
     await ann.wait_for_text(ann.text("words.no_ear"))
     assert await get_balance(environment.db, ann.id) == Balance(WELCOME_CREDITS, 0)
-    assert (await ann.wait_for_button("Create · 1 ⭐"))["message_id"], "and mine can be worked on still"
+    assert (await ann.wait_for_button("Create · 1 ⭐"))["message_id"], "and the typed prompt can still be ordered"

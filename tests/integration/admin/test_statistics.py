@@ -1,33 +1,31 @@
-"""Statistics and the check of the ledger: the sums, what an order costs us, and what is found wrong."""
+"""Statistics and the ledger check: the totals, what an order costs us, and what the check reports."""
 
 import asyncio
 import csv
 import io
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
 from bot.check_ledger import main as check_by_hand
-from services.generation.costs import order_cost_usd
+from services.generation.catalogue import order_cost_usd
 from services.ledger import credits as ledger
 from services.ledger.proof import verify_ledger
-from services.messaging.app_context import AppContext
 from services.monitoring.stats import collect_stats
 from services.monitoring.stats_image import render_stats_image
 from storage.incidents import open_incidents
 from storage.jobs.jobs import JobState, claim_job, end_job
 from storage.money.ledger import transfer
 from storage.pool import Pool
-from tests.support.environments.environment import TEXTS
 from tests.support.test_data.factories import add_job, add_user
 
 
-async def end(db: Pool, state: JobState, **job: Any) -> None:
-    """An order that ended like this just now."""
+async def add_ended_order(db: Pool, state: JobState, **job: Any) -> None:
+    """Add an order that has just ended in this state."""
     made = await add_job(db, **job)
-    claimed = await claim_job(db, made.id, "runner", "B", seconds=30)
+    claimed = await claim_job(db, made.id, "worker", "B", seconds=30)
     assert claimed
     async with db.acquire() as connection, connection.transaction():
         ended = await end_job(connection, made.id, claimed.epoch, state, failure=None, result={})
@@ -35,7 +33,7 @@ async def end(db: Pool, state: JobState, **job: Any) -> None:
         await (ledger.capture if state == "succeeded" else ledger.release)(connection, ended)
 
 
-async def test_the_table_has_the_right_sums_and_the_picture_is_a_png(db: Pool) -> None:
+async def test_stats_table_has_the_right_totals_and_the_image_is_a_png(db: Pool) -> None:
     for user_id in (1, 2):
         await add_user(db, user_id, credits=0)
     for key, user_id, stars in (("charge:a", 1, 500), ("charge:b", 2, 100)):
@@ -43,13 +41,15 @@ async def test_the_table_has_the_right_sums_and_the_picture_is_a_png(db: Pool) -
             db, key=key, kind="topup", user_id=user_id, source="stars", target="available", amount=stars
         )
     await transfer(db, key="refund:b", kind="refund", user_id=2, source="available", target="stars", amount=60)
-    pictures = {"model": "flux-dev", "prompt": "x", "size": "1:1", "count": "3"}
-    film = {"model": "kling-1.6-pro", "prompt": "x", "size": "1:1", "seconds": "10"}
-    await end(db, "succeeded", user_id=1, price=12, inputs=pictures)
-    await end(db, "succeeded", user_id=1, price=154, service="text_to_video", inputs=film)
-    await end(db, "succeeded", user_id=2, price=25, service="speech", inputs={"text": "x", "voice": "y"})
-    await end(db, "failed", user_id=2, price=4)
-    await end(db, "cancelled", user_id=2, price=4)
+    images = {"model": "flux-dev", "prompt": "x", "size": "1:1", "count": "3"}
+    video = {"model": "kling-1.6-pro", "prompt": "x", "size": "1:1", "seconds": "10"}
+    await add_ended_order(db, "succeeded", user_id=1, price=12, inputs=images)
+    await add_ended_order(db, "succeeded", user_id=1, price=154, service="text_to_video", inputs=video)
+    await add_ended_order(
+        db, "succeeded", user_id=2, price=25, service="speech", inputs={"text": "x", "voice": "y"}
+    )
+    await add_ended_order(db, "failed", user_id=2, price=4)
+    await add_ended_order(db, "cancelled", user_id=2, price=4)
     await add_job(db, 1, price=0, internal=True)
     await db.execute("UPDATE jobs SET ended_at = ended_at - interval '1 day' WHERE service = 'speech'")
     stats = await collect_stats(db, "month")
@@ -67,11 +67,11 @@ async def test_the_table_has_the_right_sums_and_the_picture_is_a_png(db: Pool) -
     }  # fmt: skip
     assert {name: Decimal(total[name]) for name in expected} == {k: Decimal(v) for k, v in expected.items()}
     assert (days[-1]["succeeded"], days[-2]["succeeded"]) == ("2", "1")
-    assert [(ends.service, ends.succeeded, ends.failed, ends.cancelled) for ends in stats.service_outcomes] == [
+    assert [(each.service, each.succeeded, each.failed, each.cancelled) for each in stats.service_outcomes] == [
         ("text_to_image", 1, 1, 1), ("speech", 1, 0, 0), ("text_to_video", 1, 0, 0),
     ]  # fmt: skip
-    picture = render_stats_image(stats)
-    assert picture[:8] == b"\x89PNG\r\n\x1a\n"
+    image = render_stats_image(stats)
+    assert image[:8] == b"\x89PNG\r\n\x1a\n"
     nothing = await collect_stats(db, "today", datetime.now(UTC) + timedelta(days=40))
     assert (len(nothing.rows), nothing.total.margin) == (24, Decimal())
 
@@ -87,22 +87,21 @@ async def test_the_table_has_the_right_sums_and_the_picture_is_a_png(db: Pool) -
         ("image_to_prompt", {}, "0.0128"),
     ],
 )
-def test_what_an_order_costs_us(service: str, values: dict[str, str], usd: str) -> None:
+def test_order_cost_usd(service: str, values: dict[str, str], usd: str) -> None:
     assert order_cost_usd(service, values, price=2) == Decimal(usd)
 
 
 # ---------------------------------------------------------------- the check
-async def test_the_check_says_what_is_wrong_and_raises_an_incident(
+async def test_ledger_check_reports_a_wrong_balance_and_opens_an_incident(
     db: Pool, dsn: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    studio = AppContext(db, {}, TEXTS, cast("Any", None))
     await add_user(db)
-    await verify_ledger(studio, datetime.now(UTC))
+    await verify_ledger(db, datetime.now(UTC))
     assert await open_incidents(db) == {}
     assert await asyncio.to_thread(check_by_hand, ["--dsn", dsn]) == 0
     assert "The ledger is right." in capsys.readouterr().out
     await db.execute("UPDATE balances SET available = available + 1")
-    await verify_ledger(studio, datetime.now(UTC))
+    await verify_ledger(db, datetime.now(UTC))
     assert (await open_incidents(db))["ledger"].facts["wrong_balances"] == 1
     assert await asyncio.to_thread(check_by_hand, ["--dsn", dsn]) == 1
     printed = capsys.readouterr().out

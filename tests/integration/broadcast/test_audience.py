@@ -1,4 +1,4 @@
-"""Who gets a broadcast: each audience against people who are told apart by one thing."""
+"""Who gets a broadcast: each audience filter against users who differ in one property."""
 
 from uuid import uuid4
 
@@ -20,8 +20,8 @@ _CHANGES = {
 
 
 @pytest.fixture
-async def people(db: Pool) -> Pool:
-    """1 to 6 as above, 7 has paid, 8 has ordered, 9 is like anybody."""
+async def users(db: Pool) -> Pool:
+    """Users 1 to 6 are changed as above, 7 has paid, 8 has ordered, 9 is unchanged."""
     for number in range(1, 10):
         await add_user(db, number)
     for number, change in _CHANGES.items():
@@ -32,7 +32,7 @@ async def people(db: Pool) -> Pool:
 
 
 @pytest.mark.parametrize(
-    ("group", "who"),
+    ("audience", "user_ids"),
     [
         (AudienceFilter("main"), [1, 2, 7, 8, 9]),
         (AudienceFilter("other"), [3]),
@@ -44,32 +44,36 @@ async def people(db: Pool) -> Pool:
         (AudienceFilter("main", languages=["ru"]), [1]),
     ],
 )
-async def test_each_audience(people: Pool, group: AudienceFilter, who: list[int]) -> None:
-    assert await count_audience(people, group) == len(who)
-    broadcast = await add_broadcast(people, uuid4(), 9, "main")
-    async with people.acquire() as connection:
-        added = await add_recipients(connection, broadcast.id, group, versions=["*", "ru"], fallback="*")
-    rows = await people.fetch("SELECT user_id, version FROM broadcast_recipients ORDER BY user_id")
-    assert added == len(who)
-    assert [row["user_id"] for row in rows] == who
+async def test_audience_filter_selects_its_users(
+    users: Pool, audience: AudienceFilter, user_ids: list[int]
+) -> None:
+    assert await count_audience(users, audience) == len(user_ids)
+    broadcast = await add_broadcast(users, uuid4(), 9, "main")
+    async with users.acquire() as connection:
+        added = await add_recipients(connection, broadcast.id, audience, versions=["*", "ru"], fallback="*")
+    rows = await users.fetch("SELECT user_id, version FROM broadcast_recipients ORDER BY user_id")
+    assert added == len(user_ids)
+    assert [row["user_id"] for row in rows] == user_ids
     assert {row["user_id"]: row["version"] for row in rows}.get(1, "ru") == "ru"
 
 
-async def test_a_claim_keeps_its_limit_whatever_the_plan(db: Pool) -> None:
-    """Once the table was analysed, one claim of one person took all who waited, and all were called at once."""
+async def test_claim_recipients_with_an_analyzed_table_keeps_its_limit(db: Pool) -> None:
+    """Regression: after ANALYZE, one claim of one recipient took all who waited, so all were called at once."""
     await db.execute(
         "INSERT INTO users (id, bot_name, language) SELECT id, 'main', 'en' FROM generate_series(1, 300) AS id"
     )
-    broadcast, runner = await add_broadcast(db, uuid4(), 1, "main"), uuid4()
+    broadcast, worker_id = await add_broadcast(db, uuid4(), 1, "main"), uuid4()
     async with db.acquire() as connection, connection.transaction():
         await start_broadcast(connection, broadcast.id)
         await add_recipients(connection, broadcast.id, AudienceFilter("main"), versions=["*"], fallback="*")
-    assert await claim_recipients(db, broadcast.id, runner, after=0, limit=1) == [], "nobody took the broadcast"
-    await claim_broadcast(db, broadcast.id, 1, runner)
+    assert await claim_recipients(db, broadcast.id, worker_id, after=0, limit=1) == [], (
+        "no worker has claimed the broadcast"
+    )
+    await claim_broadcast(db, broadcast.id, 1, worker_id)
     await db.execute("UPDATE broadcast_recipients SET state = 'sent' WHERE user_id <= 160")
     await db.execute("ANALYZE")
     for number in range(161, 171):
-        claimed = await claim_recipients(db, broadcast.id, runner, after=0, limit=1)
+        claimed = await claim_recipients(db, broadcast.id, worker_id, after=0, limit=1)
         assert [each.user_id for each in claimed] == [number]
     await stop_broadcast(db, broadcast.id)
-    assert await claim_recipients(db, broadcast.id, runner, after=0, limit=1) == []
+    assert await claim_recipients(db, broadcast.id, worker_id, after=0, limit=1) == []

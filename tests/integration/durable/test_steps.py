@@ -1,4 +1,4 @@
-"""Steps on Plan B against a real journal: done once, tried again, recovered, given up, or taken away."""
+"""Steps on Plan B against a real journal: run once, retried, reconciled, given up, or taken over."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -29,7 +29,7 @@ from tests.support.test_data.factories import add_job, add_user
 
 @pytest.fixture(autouse=True)
 def no_retry_delay(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The same number of tries, with next to nothing between them where nobody says how long."""
+    """Keep the number of attempts, but wait next to nothing between them unless a time is given."""
     real = stamina.retry_context
 
     def quick(**settings: Any) -> Any:
@@ -40,7 +40,7 @@ def no_retry_delay(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def job(db: Pool) -> Job:
-    """A job that this runner holds."""
+    """A job that this worker holds."""
     await add_user(db)
     job = await claim_job(db, (await add_job(db)).id, "me", "B", seconds=30)
     assert job
@@ -53,11 +53,11 @@ async def steps(db: Pool, job: Job) -> DirectSteps:
 
 
 async def next_worker(db: Pool, job: Job) -> DirectSteps:
-    """The steps of a runner that knows of the job what the journal says."""
+    """The steps of a worker that knows only what the journal says about the job."""
     return DirectSteps(db, job, await read_journal(db, job.id), PubSub())
 
 
-async def taken_over(db: Pool, job: Job) -> Job:
+async def take_over(db: Pool, job: Job) -> Job:
     await db.execute("UPDATE jobs SET claimable_at = now() - interval '1 second' WHERE id = $1", job.id)
     taken = await claim_next_job(db, "another", seconds=0.1, per_user_limit=2, takeover_services=[])
     assert taken
@@ -65,7 +65,7 @@ async def taken_over(db: Pool, job: Job) -> Job:
 
 
 class FlakyWork:
-    """A piece of work that ends as told, once for each time it is done."""
+    """Work whose n-th run ends with the n-th of `ends`, and every later run with the last."""
 
     def __init__(self, *ends: Any) -> None:
         self._ends = ends
@@ -79,33 +79,31 @@ class FlakyWork:
         return end
 
 
-class Reconcile:
+class FakeReconcile:
     def __init__(self, found: Any) -> None:
         self.found = found
-        self.asked: list[datetime] = []
+        self.calls: list[datetime] = []
 
-    async def __call__(self, begun: datetime) -> Any:
-        self.asked.append(begun)
+    async def __call__(self, started_at: datetime) -> Any:
+        self.calls.append(started_at)
         return self.found
 
 
-# ---------------------------------------------------------------- once
+# ---------------------------------------------------------------- run once
 
 
 @pytest.mark.parametrize("value", [{"id": "p1", "n": [1, None, "ü"]}, "text", 7, None, [], ""])
-async def test_a_step_in_the_journal_never_runs_again(db: Pool, job: Job, steps: DirectSteps, value: Any) -> None:
+async def test_journaled_step_never_runs_again(db: Pool, job: Job, steps: DirectSteps, value: Any) -> None:
     work = FlakyWork(value)
     assert await steps.run("s", work) == value
     assert await steps.run("s", work) == value
     assert await (await next_worker(db, job)).run("s", work) == value
-    taken = await taken_over(db, job)
+    taken = await take_over(db, job)
     assert await (await next_worker(db, taken)).run("s", work) == value
     assert work.done == 1
 
 
-async def test_a_recorded_failure_is_raised_again_and_not_tried_again(
-    db: Pool, job: Job, steps: DirectSteps
-) -> None:
+async def test_journaled_failure_is_raised_again_and_not_retried(db: Pool, job: Job, steps: DirectSteps) -> None:
     work = FlakyWork(InvalidRequest("input.too_long", detail="for the log", length=7, limit=5))
     for number in range(3):
         with pytest.raises(InvalidRequest) as caught:
@@ -115,7 +113,9 @@ async def test_a_recorded_failure_is_raised_again_and_not_tried_again(
     assert work.done == 1
 
 
-async def test_time_passes_once(db: Pool, job: Job, steps: DirectSteps, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_sleep_that_ended_is_not_repeated(
+    db: Pool, job: Job, steps: DirectSteps, monkeypatch: pytest.MonkeyPatch
+) -> None:
     slept: list[float] = []
 
     async def pause(_: Any, step: str, seconds: float) -> None:
@@ -128,7 +128,7 @@ async def test_time_passes_once(db: Pool, job: Job, steps: DirectSteps, monkeypa
     assert slept == [9]
 
 
-async def test_a_wait_ends_by_its_signal_once(db: Pool, job: Job) -> None:
+async def test_wait_ends_with_its_signal_and_is_not_repeated(db: Pool, job: Job) -> None:
     signals = PubSub()
     steps = DirectSteps(db, job, await read_journal(db, job.id), signals)
     async with asyncio.timeout(5), asyncio.TaskGroup() as group:
@@ -142,15 +142,15 @@ async def test_a_wait_ends_by_its_signal_once(db: Pool, job: Job) -> None:
         await (await next_worker(db, job)).wait("w", "p1", 60)
 
 
-async def test_a_wait_ends_by_itself_where_nobody_gives_the_signal(steps: DirectSteps) -> None:
+async def test_wait_without_a_signal_ends_after_its_timeout(steps: DirectSteps) -> None:
     async with asyncio.timeout(5):
         await steps.wait("w", "p1", 0.02)
 
 
-# ---------------------------------------------------------------- tried again
+# ---------------------------------------------------------------- retried
 
 
-async def test_what_may_pass_is_tried_again(steps: DirectSteps) -> None:
+async def test_transient_failure_is_retried(steps: DirectSteps) -> None:
     work = FlakyWork(
         TransientFailure("failure.busy"), ProviderError(ErrorKind.OVERLOADED, "busy"), ValueError("a bug"), "done"
     )
@@ -158,7 +158,7 @@ async def test_what_may_pass_is_tried_again(steps: DirectSteps) -> None:
     assert work.done == 4
 
 
-async def test_after_the_last_try_the_failure_is_stored(db: Pool, job: Job, steps: DirectSteps) -> None:
+async def test_failure_after_the_last_retry_is_journaled(db: Pool, job: Job, steps: DirectSteps) -> None:
     work = FlakyWork(ProviderError(ErrorKind.OVERLOADED, "busy"))
     with pytest.raises(TransientFailure) as caught:
         await steps.run("s", work)
@@ -179,7 +179,7 @@ async def test_after_the_last_try_the_failure_is_stored(db: Pool, job: Job, step
         (ProviderError(ErrorKind.FAILED, "x"), PermanentFailure, "failure.provider"),
     ],
 )
-async def test_what_will_not_change_is_not_tried_again(
+async def test_permanent_failure_is_not_retried(
     steps: DirectSteps, error: Exception, kind: type[Failure], key: str
 ) -> None:
     work = FlakyWork(error)
@@ -189,111 +189,109 @@ async def test_what_will_not_change_is_not_tried_again(
     assert work.done == 1
 
 
-async def test_the_time_that_was_asked_for_is_waited_for(steps: DirectSteps) -> None:
+async def test_retry_waits_as_long_as_the_provider_asks(steps: DirectSteps) -> None:
     work = FlakyWork(ProviderError(ErrorKind.RATE_LIMITED, "slow down", retry_after=0.3), "done")
     loop = asyncio.get_running_loop()
-    began = loop.time()
+    started = loop.time()
     assert await steps.run("s", work) == "done"
-    assert loop.time() - began >= 0.3
+    assert loop.time() - started >= 0.3
 
 
-async def test_a_patient_step_outlasts_an_outside_that_is_away(steps: DirectSteps) -> None:
+async def test_step_with_retry_outages_outlasts_a_long_outage(steps: DirectSteps) -> None:
     work = FlakyWork(*[Unavailable("failure.telegram")] * (MAX_RETRIES + 4), "delivered")
     assert await steps.run("deliver", work, retry_outages=True) == "delivered"
     assert work.done == MAX_RETRIES + 5
 
 
-async def test_a_patient_step_gives_up_on_what_is_no_absence(steps: DirectSteps) -> None:
+async def test_step_with_retry_outages_gives_up_on_other_failures(steps: DirectSteps) -> None:
     work = FlakyWork(TransientFailure("failure.busy"))
     with pytest.raises(TransientFailure):
         await steps.run("deliver", work, retry_outages=True)
     assert work.done == MAX_RETRIES + 1
 
 
-async def test_an_impatient_step_does_not_wait_for_ever(steps: DirectSteps) -> None:
+async def test_step_without_retry_outages_gives_up_in_an_outage(steps: DirectSteps) -> None:
     with pytest.raises(TransientFailure):
         await steps.run("s", FlakyWork(Unavailable("failure.telegram")))
 
 
-# ---------------------------------------------------------------- what must not be asked for twice
+# ---------------------------------------------------------------- reconciled
 
 
-async def test_recover_is_not_asked_the_first_time(steps: DirectSteps) -> None:
-    recover = Reconcile("found")
-    assert await steps.run("start", FlakyWork("fresh"), reconcile=recover) == "fresh"
-    assert recover.asked == []
+async def test_reconcile_is_not_called_on_the_first_attempt(steps: DirectSteps) -> None:
+    reconcile = FakeReconcile("found")
+    assert await steps.run("start", FlakyWork("fresh"), reconcile=reconcile) == "fresh"
+    assert reconcile.calls == []
 
 
 @pytest.mark.parametrize(("found", "done"), [("found", 0), (None, 1)])
-async def test_after_a_death_in_the_middle_recover_is_asked_first(
+async def test_reconcile_after_a_crash_inside_the_step_is_called_first(
     db: Pool, job: Job, found: str | None, done: int
 ) -> None:
-    begun = await start_step(db, job.id, "start", job.epoch)
-    taken = await taken_over(db, job)
-    work, recover = FlakyWork("fresh"), Reconcile(found)
-    assert await (await next_worker(db, taken)).run("start", work, reconcile=recover) == (found or "fresh")
-    assert recover.asked == [begun], "with the time at which it first began"
+    started_at = await start_step(db, job.id, "start", job.epoch)
+    taken = await take_over(db, job)
+    work, reconcile = FlakyWork("fresh"), FakeReconcile(found)
+    assert await (await next_worker(db, taken)).run("start", work, reconcile=reconcile) == (found or "fresh")
+    assert reconcile.calls == [started_at], "with the time at which the step first started"
     assert work.done == done
 
 
-async def test_after_a_lost_answer_recover_is_asked_before_the_next_try(steps: DirectSteps) -> None:
+async def test_reconcile_after_a_lost_response_is_called_before_the_retry(steps: DirectSteps) -> None:
     before = datetime.now(UTC)
-    work, recover = FlakyWork(ProviderError(ErrorKind.TIMED_OUT, "no answer"), "second"), Reconcile("found")
-    assert await steps.run("start", work, reconcile=recover) == "found"
+    work, reconcile = FlakyWork(ProviderError(ErrorKind.TIMED_OUT, "no answer"), "second"), FakeReconcile("found")
+    assert await steps.run("start", work, reconcile=reconcile) == "found"
     assert work.done == 1
-    (begun,) = recover.asked
-    assert abs((begun - before).total_seconds()) < 5
+    (started_at,) = reconcile.calls
+    assert abs((started_at - before).total_seconds()) < 5
 
 
-async def test_a_recover_that_fails_is_tried_again_and_does_not_let_the_work_run(db: Pool, job: Job) -> None:
+async def test_reconcile_that_fails_is_retried_and_the_work_does_not_run(db: Pool, job: Job) -> None:
     await start_step(db, job.id, "start", job.epoch)
-    work, asked = FlakyWork("fresh"), 0
+    work, calls = FlakyWork("fresh"), 0
 
-    async def recover(begun: datetime) -> str:
-        nonlocal asked
-        asked += 1
-        if asked < 3:
+    async def reconcile(started_at: datetime) -> str:
+        nonlocal calls
+        calls += 1
+        if calls < 3:
             raise ProviderError(ErrorKind.OVERLOADED, "the list cannot be read")
         return "found"
 
-    assert await (await next_worker(db, job)).run("start", work, reconcile=recover) == "found"
+    assert await (await next_worker(db, job)).run("start", work, reconcile=reconcile) == "found"
     assert work.done == 0
 
 
-# ---------------------------------------------------------------- taken away
+# ---------------------------------------------------------------- taken over
 
 
-@pytest.mark.parametrize("recover", [None, Reconcile("found")], ids=["plain", "with recover"])
-async def test_a_runner_that_lost_its_lease_does_not_begin(
-    db: Pool, job: Job, steps: DirectSteps, recover: Reconcile | None
+@pytest.mark.parametrize("reconcile", [None, FakeReconcile("found")], ids=["plain", "with reconcile"])
+async def test_step_after_a_lost_lease_does_not_start(
+    db: Pool, job: Job, steps: DirectSteps, reconcile: FakeReconcile | None
 ) -> None:
-    await taken_over(db, job)
+    await take_over(db, job)
     work = FlakyWork("value")
     with pytest.raises(LeaseLost):
-        await steps.run("s", work, reconcile=recover)
+        await steps.run("s", work, reconcile=reconcile)
     assert work.done == 0
     assert await read_journal(db, job.id) == {}
 
 
-@pytest.mark.parametrize("recover", [None, Reconcile("found")], ids=["plain", "with recover"])
-async def test_a_runner_that_loses_its_lease_in_the_middle_writes_nothing(
-    db: Pool, job: Job, steps: DirectSteps, recover: Reconcile | None
+@pytest.mark.parametrize("reconcile", [None, FakeReconcile("found")], ids=["plain", "with reconcile"])
+async def test_result_after_a_lost_lease_is_not_written(
+    db: Pool, job: Job, steps: DirectSteps, reconcile: FakeReconcile | None
 ) -> None:
     async def slow() -> str:
-        await taken_over(db, job)
+        await take_over(db, job)
         return "late"
 
     with pytest.raises(LeaseLost):
-        await steps.run("s", slow, reconcile=recover)
+        await steps.run("s", slow, reconcile=reconcile)
     entry = (await read_journal(db, job.id)).get("s")
     assert entry is None or entry.ended_at is None
 
 
-async def test_a_failure_of_a_runner_that_lost_its_lease_is_not_written_either(
-    db: Pool, job: Job, steps: DirectSteps
-) -> None:
+async def test_failure_after_a_lost_lease_is_not_written(db: Pool, job: Job, steps: DirectSteps) -> None:
     async def slow() -> str:
-        await taken_over(db, job)
+        await take_over(db, job)
         raise PermanentFailure("failure.provider")
 
     with pytest.raises(LeaseLost):
@@ -301,13 +299,13 @@ async def test_a_failure_of_a_runner_that_lost_its_lease_is_not_written_either(
     assert await read_journal(db, job.id) == {}
 
 
-# ---------------------------------------------------------------- the database goes away
+# ---------------------------------------------------------------- database outages
 
 
-async def while_the_write_waits(
+async def act_while_the_write_waits(
     db: Pool, run: Callable[[], Awaitable[Any]], act: Callable[[int], Awaitable[Any]]
 ) -> Any:
-    """Call `act` with the backend of a step's last write while that is held up by a lock on the journal."""
+    """Call `act` with the backend pid of a step's last write while a lock on the journal blocks it."""
     blocked = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
     async with asyncio.TaskGroup() as group, db.acquire() as connection, connection.transaction():
         await connection.execute("LOCK TABLE journal IN EXCLUSIVE MODE")
@@ -321,7 +319,7 @@ async def _await(run: Callable[[], Awaitable[Any]]) -> Any:
     return await run()
 
 
-async def test_a_write_whose_connection_breaks_is_made_again_without_the_work(
+async def test_write_with_a_broken_connection_is_repeated_without_the_work(
     db: Pool, job: Job, steps: DirectSteps
 ) -> None:
     work = FlakyWork("made once")
@@ -329,13 +327,13 @@ async def test_a_write_whose_connection_breaks_is_made_again_without_the_work(
     async def terminate(pid: int) -> None:
         await db.execute("SELECT pg_terminate_backend($1)", pid)
 
-    assert await while_the_write_waits(db, lambda: steps.run("s", work), terminate) == "made once"
+    assert await act_while_the_write_waits(db, lambda: steps.run("s", work), terminate) == "made once"
     assert work.done == 1
     assert (await read_journal(db, job.id))["s"].result == {"value": "made once"}
 
 
 @pytest.mark.parametrize(
-    "away",
+    "outage",
     [
         ConnectionRefusedError("nobody listens"),
         TimeoutError("no answer"),
@@ -348,18 +346,18 @@ async def test_a_write_whose_connection_breaks_is_made_again_without_the_work(
     ],
     ids=lambda error: type(error).__name__,
 )
-async def test_the_end_of_a_step_is_written_down_however_the_database_is_away(
-    db: Pool, job: Job, steps: DirectSteps, monkeypatch: pytest.MonkeyPatch, away: Exception
+async def test_result_is_written_after_any_outage_of_the_database(
+    db: Pool, job: Job, steps: DirectSteps, monkeypatch: pytest.MonkeyPatch, outage: Exception
 ) -> None:
     from storage.jobs import journal
 
-    real, tries = journal.finish_step, 0
+    real, attempts = journal.finish_step, 0
 
     async def finish_step(*args: Any) -> bool:
-        nonlocal tries
-        tries += 1
-        if tries <= 5:
-            raise away
+        nonlocal attempts
+        attempts += 1
+        if attempts <= 5:
+            raise outage
         return await real(*args)
 
     monkeypatch.setattr(journal, "finish_step", finish_step)
@@ -369,13 +367,13 @@ async def test_the_end_of_a_step_is_written_down_however_the_database_is_away(
     assert (await read_journal(db, job.id))["s"].result == {"value": "made once"}
 
 
-async def test_a_database_that_is_away_inside_a_step_costs_no_try(steps: DirectSteps) -> None:
-    tries = 0
+async def test_database_outage_inside_a_step_costs_no_attempt(steps: DirectSteps) -> None:
+    attempts = 0
 
     async def work() -> str:
-        nonlocal tries
-        tries += 1
-        if tries <= MAX_RETRIES + 2:
+        nonlocal attempts
+        attempts += 1
+        if attempts <= MAX_RETRIES + 2:
             raise ConnectionRefusedError("PostgreSQL restarts")
         return "stored"
 

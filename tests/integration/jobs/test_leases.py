@@ -1,4 +1,4 @@
-"""At most one runner works on a job: the lease, its epoch, and who may take it when."""
+"""At most one worker holds a job: the lease, its epoch, and who may claim it when."""
 
 import asyncio
 
@@ -23,26 +23,26 @@ ALL = ["text_to_image"]
 
 
 @pytest.fixture(autouse=True)
-async def person(db: Pool) -> None:
+async def user(db: Pool) -> None:
     await add_user(db)
 
 
-async def _lapse(db: Pool) -> None:
+async def _expire_lease(db: Pool) -> None:
     await db.execute("UPDATE jobs SET claimable_at = now() - interval '1 second'")
 
 
-async def test_one_order_key_is_one_job(db: Pool) -> None:
+async def test_insert_job_with_the_same_order_key_creates_one_job(db: Pool) -> None:
     jobs = await asyncio.gather(*(insert_job(db, new_job(order_key="same")) for _ in range(5)))
     assert len([job for job in jobs if job]) == 1
 
 
-async def test_only_one_of_many_claims_a_job(db: Pool) -> None:
+async def test_claim_job_by_many_workers_succeeds_for_one(db: Pool) -> None:
     job = await add_job(db)
     claims = await asyncio.gather(*(claim_job(db, job.id, f"r{n}", "B", seconds=10) for n in range(8)))
     assert [claim.epoch for claim in claims if claim] == [1]
 
 
-async def test_the_same_holder_renews_and_keeps_its_epoch(db: Pool) -> None:
+async def test_claim_job_again_by_the_same_worker_keeps_the_epoch(db: Pool) -> None:
     job = await add_job(db, plan="A", start_timeout=30)
     first = await claim_job(db, job.id, "run-1", "A", seconds=10)
     again = await claim_job(db, job.id, "run-1", "A", seconds=10)
@@ -51,23 +51,23 @@ async def test_the_same_holder_renews_and_keeps_its_epoch(db: Pool) -> None:
     assert first.epoch == again.epoch == 1
 
 
-async def test_a_job_that_inngest_has_is_left_alone_until_its_time_is_over(db: Pool) -> None:
+async def test_plan_a_job_is_taken_over_only_after_its_start_deadline(db: Pool) -> None:
     job = await add_job(db, plan="A", start_timeout=30)
     assert await claim_next_job(db, "b", seconds=10, per_user_limit=2, takeover_services=ALL) is None
-    await _lapse(db)
+    await _expire_lease(db)
     assert await claim_next_job(db, "b", seconds=10, per_user_limit=2, takeover_services=[]) is None, (
         "mode a: never"
     )
     taken = await claim_next_job(db, "b", seconds=10, per_user_limit=2, takeover_services=ALL)
     assert taken
     assert (taken.id, taken.plan, taken.epoch) == (job.id, "B", 1)
-    assert await claim_job(db, job.id, "run-1", "A", seconds=10) is None, "the run comes too late"
+    assert await claim_job(db, job.id, "run-1", "A", seconds=10) is None, "the Inngest run starts too late"
 
 
-async def test_after_a_take_over_the_old_epoch_writes_nothing(db: Pool) -> None:
+async def test_writes_with_the_old_epoch_after_a_takeover_are_refused(db: Pool) -> None:
     job = await add_job(db)
     old = await claim_job(db, job.id, "old", "B", seconds=10)
-    await _lapse(db)
+    await _expire_lease(db)
     new = await claim_next_job(db, "new", seconds=0.1, per_user_limit=2, takeover_services=ALL)
     assert old
     assert new
@@ -83,28 +83,28 @@ async def test_after_a_take_over_the_old_epoch_writes_nothing(db: Pool) -> None:
     assert await read_journal(db, job.id) == {}
 
 
-async def test_a_step_ends_once_and_keeps_when_it_first_began(db: Pool) -> None:
+async def test_step_is_finished_once_and_keeps_its_first_start_time(db: Pool) -> None:
     job = await add_job(db)
     claimed = await claim_job(db, job.id, "me", "B", seconds=10)
     assert claimed
-    begun = await start_step(db, job.id, "s", claimed.epoch)
-    assert await start_step(db, job.id, "s", claimed.epoch) == begun
+    started_at = await start_step(db, job.id, "s", claimed.epoch)
+    assert await start_step(db, job.id, "s", claimed.epoch) == started_at
     assert await finish_step(db, job.id, "s", claimed.epoch, {"value": 1})
     assert not await finish_step(db, job.id, "s", claimed.epoch, {"value": 2})
     assert (await read_journal(db, job.id))["s"].result == {"value": 1}
 
 
-async def test_an_ended_job_is_nobodys(db: Pool) -> None:
+async def test_ended_job_cannot_be_claimed(db: Pool) -> None:
     job = await add_job(db)
     claimed = await claim_job(db, job.id, "me", "B", seconds=10)
     assert claimed
     assert await end_job(db, job.id, claimed.epoch, "failed", failure="failure.provider", result=None)
-    await _lapse(db)
+    await _expire_lease(db)
     assert await claim_job(db, job.id, "me", "B", seconds=10) is None
     assert await claim_next_job(db, "b", seconds=10, per_user_limit=2, takeover_services=ALL) is None
 
 
-async def test_the_oldest_waits_least_and_nobody_has_more_than_their_share(db: Pool) -> None:
+async def test_claim_next_job_takes_the_oldest_within_the_limit_per_user(db: Pool) -> None:
     await add_user(db, 2002)
     mine = [await add_job(db) for _ in range(3)]
     theirs = await add_job(db, 2002)
@@ -112,7 +112,7 @@ async def test_the_oldest_waits_least_and_nobody_has_more_than_their_share(db: P
     assert [job.id if job else None for job in taken] == [mine[0].id, mine[1].id, theirs.id, None]
 
 
-async def test_many_claimers_never_get_the_same_job(db: Pool) -> None:
+async def test_concurrent_workers_never_claim_the_same_job(db: Pool) -> None:
     for user_id in range(20):
         await add_user(db, user_id)
         await add_job(db, user_id)
@@ -127,14 +127,14 @@ async def test_many_claimers_never_get_the_same_job(db: Pool) -> None:
     assert len(taken) == len(set(taken)) == 20
 
 
-async def test_the_place_in_the_queue_counts_those_before(db: Pool) -> None:
+async def test_queue_position_counts_the_jobs_before(db: Pool) -> None:
     first, second = await add_job(db), await add_job(db)
     assert (await queue_position(db, first.id), await queue_position(db, second.id)) == (1, 2)
     await claim_job(db, first.id, "me", "B", seconds=10)
     assert (await queue_position(db, first.id), await queue_position(db, second.id)) == (None, 1)
 
 
-async def test_a_job_that_inngest_did_not_take_goes_to_plan_b_at_once(db: Pool) -> None:
+async def test_job_moved_to_plan_b_can_be_claimed_at_once(db: Pool) -> None:
     job = await add_job(db, plan="A", start_timeout=30)
     await move_to_plan_b(db, [job.id])
     taken = await claim_next_job(db, "b", seconds=10, per_user_limit=2, takeover_services=[])
@@ -142,7 +142,7 @@ async def test_a_job_that_inngest_did_not_take_goes_to_plan_b_at_once(db: Pool) 
     assert taken.id == job.id
 
 
-async def test_who_has_paid_goes_before_those_who_came_a_little_earlier(db: Pool) -> None:
+async def test_job_of_a_paying_user_goes_before_slightly_older_jobs(db: Pool) -> None:
     await add_user(db, 1002)
     await db.execute(
         "INSERT INTO topups (id, user_id, bot_name, stars, paid_at)"

@@ -1,47 +1,24 @@
-"""Which plan an order goes to, by mode and by Inngest's health; and how a change of mode travels."""
+"""Which plan an order goes to, by mode and Inngest's health; and how a mode change reaches other processes."""
 
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator
 
 import pytest
 
 from services.core.background import BackgroundTasks
-from services.hello import HelloResult
+from services.durable.listener import Listener
 from services.job_kinds import JOB_KINDS
-from services.jobs.routing import InngestUnavailable, NoPlanA, PlanRouter
-from storage.jobs.jobs import Job
+from services.jobs.routing import PlanRouter
 from storage.pool import Pool
+from storage.settings import CHANNEL
 from tests.support.environments.environment import wait_until
+from tests.support.environments.plan_a import FakePlanA
 
 SERVICE = "text_to_image"
 
 
-@dataclass
-class FakePlanA:
-    healthy: bool = True
-    state: str = "ok"
-    since: datetime = datetime(2026, 1, 1, tzinfo=UTC)
-
-    async def check_runs(self) -> bool:
-        raise AssertionError("nothing is doubted here")
-
-    async def send(self, jobs: Sequence[Job]) -> None:
-        raise AssertionError("nothing is sent here")
-
-    async def send_prediction_finished(self, prediction_id: str, job: Job) -> None:
-        raise AssertionError("nothing is predicted here")
-
-    async def send_cancellation(self, job: Job) -> None:
-        raise AssertionError("nothing is cancelled here")
-
-    async def hello(self, name: str, language: str) -> HelloResult:
-        raise AssertionError("nobody is greeted here")
-
-
 @pytest.fixture
 def inngest() -> FakePlanA:
-    return FakePlanA()
+    return FakePlanA(healthy=True)
 
 
 @pytest.fixture
@@ -60,7 +37,7 @@ def plans(db: Pool, inngest: FakePlanA) -> PlanRouter:
         ("b", False, "B", False),
     ],
 )
-async def test_the_table_of_modes(
+async def test_choose_plan_depends_on_mode_and_health(
     plans: PlanRouter, inngest: FakePlanA, mode: str, healthy: bool, plan: str, waits: bool
 ) -> None:
     await plans.set_mode(mode)  # type: ignore[arg-type]
@@ -69,12 +46,12 @@ async def test_the_table_of_modes(
     assert (SERVICE in plans.takeover_services()) == (mode != "a")
 
 
-async def test_with_nothing_set_the_mode_is_auto(plans: PlanRouter) -> None:
+async def test_mode_with_nothing_set_is_auto(plans: PlanRouter) -> None:
     await plans.load()
     assert plans.mode(SERVICE) == "auto"
 
 
-async def test_a_services_own_mode_wins_until_it_is_taken_back(plans: PlanRouter) -> None:
+async def test_mode_of_a_service_wins_until_it_is_reset(plans: PlanRouter) -> None:
     await plans.set_mode("a")
     await plans.set_mode("b", service=SERVICE)
     assert (plans.mode(SERVICE), plans.mode("another")) == ("b", "a")
@@ -82,9 +59,9 @@ async def test_a_services_own_mode_wins_until_it_is_taken_back(plans: PlanRouter
     assert plans.mode(SERVICE) == "a"
 
 
-async def test_a_mode_outlives_the_process_and_nonsense_is_no_mode(db: Pool, plans: PlanRouter) -> None:
+async def test_mode_survives_a_restart_and_an_unknown_value_means_auto(db: Pool, plans: PlanRouter) -> None:
     await plans.set_mode("b")
-    later = PlanRouter(db, NoPlanA(), list(JOB_KINDS))
+    later = PlanRouter(db, FakePlanA(), list(JOB_KINDS))
     await later.load()
     assert later.mode(SERVICE) == "b"
     await db.execute("UPDATE settings SET value = $1", "nonsense")
@@ -92,45 +69,40 @@ async def test_a_mode_outlives_the_process_and_nonsense_is_no_mode(db: Pool, pla
     assert later.mode(SERVICE) == "auto"
 
 
-async def test_without_inngest_nothing_can_be_sent() -> None:
-    assert not NoPlanA().healthy
-    with pytest.raises(InngestUnavailable):
-        await NoPlanA().send([])
-
-
 @pytest.fixture
-async def listening(db: Pool) -> AsyncIterator[PlanRouter]:
-    """Another process's plans."""
-    background, plans = BackgroundTasks(), PlanRouter(db, FakePlanA(), list(JOB_KINDS))
-    background.run_forever(plans.listen, "settings")
+async def other_process(db: Pool) -> AsyncIterator[PlanRouter]:
+    """The router of another process."""
+    background, plans, listener = BackgroundTasks(), PlanRouter(db, FakePlanA(), list(JOB_KINDS)), Listener(db)
+    listener.subscribe(CHANNEL, lambda _: background.spawn(plans.load(), "reload modes"), on_connect=plans.load)
+    background.run_forever(listener.run, "listener")
     yield plans
     await background.drain(0)
 
 
 async def wait_for_mode(plans: PlanRouter, mode: str) -> None:
-    async def look() -> bool:
+    async def mode_is_loaded() -> bool:
         return plans.mode(SERVICE) == mode
 
-    await wait_until(look, seconds=5, what=f"the other process hears of mode {mode}")
+    await wait_until(mode_is_loaded, seconds=5, what=f"the other process loads mode {mode}")
 
 
-async def test_a_change_reaches_every_process_at_once(plans: PlanRouter, listening: PlanRouter) -> None:
+async def test_mode_change_reaches_another_process(plans: PlanRouter, other_process: PlanRouter) -> None:
     await plans.set_mode("b")
-    await wait_for_mode(listening, "b")
+    await wait_for_mode(other_process, "b")
     await plans.set_mode("a", service=SERVICE)
-    await wait_for_mode(listening, "a")
+    await wait_for_mode(other_process, "a")
     await plans.set_mode(None, service=SERVICE)
     await plans.set_mode(None)
-    await wait_for_mode(listening, "auto")
+    await wait_for_mode(other_process, "auto")
 
 
-async def test_a_change_made_while_the_connection_was_lost_is_heard(
-    db: Pool, plans: PlanRouter, listening: PlanRouter
+async def test_mode_change_during_a_lost_connection_reaches_another_process(
+    db: Pool, plans: PlanRouter, other_process: PlanRouter
 ) -> None:
     await plans.set_mode("b")
-    await wait_for_mode(listening, "b")
+    await wait_for_mode(other_process, "b")
     listeners = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND query ILIKE 'LISTEN%'"
     for row in await db.fetch(listeners):
         await db.execute("SELECT pg_terminate_backend($1)", row["pid"])
     await plans.set_mode("a")
-    await wait_for_mode(listening, "a")
+    await wait_for_mode(other_process, "a")

@@ -1,4 +1,4 @@
-"""The ledger is held by the database: balanced, never below zero, each move once, history unchanged."""
+"""What the database guarantees for the ledger: balanced, never negative, each transfer once, history immutable."""
 
 import asyncio
 
@@ -13,14 +13,14 @@ from tests.support.test_data.factories import add_job, add_user, new_job
 from tests.support.test_data.ledger_totals import ledger_totals
 
 
-async def test_a_new_person_gets_the_welcome_credits_once(db: Pool) -> None:
+async def test_new_user_gets_the_welcome_credits_once(db: Pool) -> None:
     await add_user(db, credits=25)
     await ledger.give_welcome_credits(db, 1001, 25)
     assert await get_balance(db, 1001) == Balance(25, 0)
     assert await ledger_totals(db) == {"available": 25, "bonuses": -25}
 
 
-async def test_an_order_is_held_then_captured_once(db: Pool) -> None:
+async def test_hold_is_captured_once_and_then_never_released(db: Pool) -> None:
     await add_user(db)
     job = await add_job(db)
     assert await get_balance(db, 1001) == Balance(96, 4)
@@ -31,28 +31,28 @@ async def test_an_order_is_held_then_captured_once(db: Pool) -> None:
     assert (await ledger_totals(db))["revenue"] == 4
 
 
-async def test_a_release_gives_everything_back(db: Pool) -> None:
+async def test_release_returns_the_whole_hold(db: Pool) -> None:
     await add_user(db)
     job = await add_job(db)
     assert await ledger.release(db, job)
     assert await get_balance(db, 1001) == Balance(100, 0)
 
 
-async def test_more_than_there_is_cannot_be_held(db: Pool) -> None:
+async def test_hold_of_more_than_the_balance_is_refused(db: Pool) -> None:
     await add_user(db, credits=3)
     with pytest.raises(BalanceTooLow):
         await ledger.hold(db, new_job())
     assert await get_balance(db, 1001) == Balance(3, 0)
 
 
-async def test_many_at_once_cannot_spend_the_same_star_twice(db: Pool) -> None:
+async def test_concurrent_holds_cannot_spend_the_same_credit_twice(db: Pool) -> None:
     await add_user(db, credits=10)
     results = await asyncio.gather(*(ledger.hold(db, new_job()) for _ in range(20)), return_exceptions=True)
     assert sum(isinstance(result, BalanceTooLow) for result in results) == 18
     assert await get_balance(db, 1001) == Balance(2, 8)
 
 
-async def test_the_same_move_from_many_tasks_happens_once(db: Pool) -> None:
+async def test_concurrent_transfers_with_one_key_are_applied_once(db: Pool) -> None:
     await add_user(db)
     results = await asyncio.gather(
         *(
@@ -71,9 +71,9 @@ async def test_the_same_move_from_many_tasks_happens_once(db: Pool) -> None:
         [("available", 1001, 5), ("bonuses", None, -4)],
         [],
     ],
-    ids=["one side", "unequal sides", "no side"],
+    ids=["one posting", "unequal postings", "no postings"],
 )
-async def test_the_database_refuses_a_transaction_that_does_not_balance(
+async def test_unbalanced_transaction_is_refused_by_the_database(
     db: Pool, postings: list[tuple[str, int | None, int]]
 ) -> None:
     await add_user(db)
@@ -103,20 +103,20 @@ async def test_the_database_refuses_a_transaction_that_does_not_balance(
         "UPDATE balances SET available = -1",
     ],
 )
-async def test_the_database_refuses_to_rewrite_history(db: Pool, statement: str) -> None:
+async def test_change_of_ledger_history_is_refused_by_the_database(db: Pool, statement: str) -> None:
     await add_user(db)
     with pytest.raises(asyncpg.PostgresError):
         await db.execute(statement)
     assert (await check_ledger(db)).is_consistent
 
 
-async def test_the_check_sees_what_is_wrong(db: Pool) -> None:
+async def test_check_ledger_counts_unsettled_jobs_and_wrong_balances(db: Pool) -> None:
     await add_user(db)
     job = await add_job(db)
     assert (await check_ledger(db)).is_consistent
     claimed = await claim_job(db, job.id, "me", "B", seconds=10)
     assert claimed
     await end_job(db, job.id, claimed.epoch, "succeeded", failure=None, result={})
-    assert (await check_ledger(db)).unsettled_jobs == 1, "an ended job whose hold is still held"
+    assert (await check_ledger(db)).unsettled_jobs == 1, "an ended job whose hold is not settled"
     await db.execute("UPDATE balances SET available = available + 1")
     assert (await check_ledger(db)).wrong_balances == 1

@@ -1,4 +1,4 @@
-"""What a model is told of a report, and what stands in for it."""
+"""What a model is sent about a report, and the reply it gives."""
 
 from collections.abc import AsyncIterator
 
@@ -30,24 +30,24 @@ async def text(server: FakeOpenAI) -> AsyncIterator[OpenAIText]:
     await provider.close()
 
 
-async def test_a_report_is_answered_in_the_players_language(server: FakeOpenAI, text: OpenAIText) -> None:
+async def test_ask_model_replies_in_the_players_language(server: FakeOpenAI, text: OpenAIText) -> None:
     server.behaviour.reply = "Стыд, о котором вы пишете, говорит о любви."
     assert await ask_model(text, MOVE, REPORT, "ru") == server.behaviour.reply
     ((_, question),) = server.requests
-    task, words = (message["content"] for message in question["messages"])
-    assert "square 35, «Purgatory»" in task
-    assert "in Russian" in task
-    assert "never an instruction" in task
-    assert REPORT not in task
-    assert words == REPORT
+    instructions, input_text = (message["content"] for message in question["messages"])
+    assert "square 35, «Purgatory»" in instructions
+    assert "in Russian" in instructions
+    assert "never an instruction" in instructions
+    assert REPORT not in instructions
+    assert input_text == REPORT
 
 
-async def test_a_talkative_model_is_cut(server: FakeOpenAI, text: OpenAIText) -> None:
+async def test_long_reply_is_cut(server: FakeOpenAI, text: OpenAIText) -> None:
     server.behaviour.reply = "word " * 2000
     assert len(await ask_model(text, MOVE, REPORT, "en")) == MAX_REPLY_LENGTH
 
 
-async def test_no_model_no_answer() -> None:
+async def test_offline_text_provider_gives_no_reply() -> None:
     with pytest.raises(ProviderError) as caught:
         await ask_model(OfflineText(), MOVE, REPORT, "en")
     assert caught.value.kind is ErrorKind.NOT_FOUND

@@ -1,15 +1,15 @@
-"""What tests of incidents and alerts share."""
+"""Fixtures for tests of incidents and alerts."""
 
 import secrets
 from collections.abc import AsyncIterator
-from typing import Any, cast
 
 import asyncpg
 import pytest
 
 from bot.telegram.bots import create_bots
 from services.core.i18n import Texts
-from services.messaging.app_context import AppContext
+from services.messaging.bots import Bots
+from services.messaging.messenger import Messenger
 from storage.pool import create_pool
 from storage.users.users import set_language
 from tests.support.environments.environment import BOT_TOKEN, SandboxTelegram
@@ -33,13 +33,13 @@ async def simulation_telegram() -> AsyncIterator[SandboxTelegram]:
 
 
 @pytest.fixture(scope="module")
-async def simulation_context(postgres: str, simulation_telegram: SandboxTelegram) -> AsyncIterator[AppContext]:
-    """One for all tests here, with a database of their own: each house begins by emptying it."""
+async def simulation_messenger(postgres: str, simulation_telegram: SandboxTelegram) -> AsyncIterator[Messenger]:
+    """One messenger for all tests here, with a database of its own, which each simulation empties first."""
     server, name = await asyncpg.connect(postgres), f"incidents_{secrets.token_hex(6)}"
     await server.execute(f"CREATE DATABASE {name} TEMPLATE template")
     db = await create_pool(f"{postgres.rpartition('/')[0]}/{name}", size=10)
     bots = create_bots({"main": BOT_TOKEN}, simulation_telegram.url)
-    yield AppContext(db, bots, Texts(), cast("Any", None), frozenset({ADMIN_EN, ADMIN_RU}))
+    yield Messenger(db, Bots(bots), Texts())
     await bots["main"].session.close()
     await db.close()
     await server.execute(f"DROP DATABASE {name}")
@@ -47,14 +47,15 @@ async def simulation_context(postgres: str, simulation_telegram: SandboxTelegram
 
 
 @pytest.fixture
-async def simulation(simulation_context: AppContext, simulation_telegram: SandboxTelegram) -> IncidentSimulation:
-    studio, db, telegram = simulation_context, simulation_context.db, simulation_telegram
+async def simulation(simulation_messenger: Messenger, simulation_telegram: SandboxTelegram) -> IncidentSimulation:
+    """An empty database, two admins and a user."""
+    messenger, db, telegram = simulation_messenger, simulation_messenger.db, simulation_telegram
     await db.execute("TRUNCATE users, settings, incidents RESTART IDENTITY CASCADE")
     await telegram.call("POST", "/sim/reset")
-    await studio.bots["main"].get_me()
+    await messenger.bots.get("main").get_me()
     for user_id in (ADMIN_EN, ADMIN_RU, USER):
         await telegram.call("POST", "/sim/message", {"text": "/start", "user_id": user_id})
         await add_user(db, user_id)
     await set_language(db, ADMIN_RU, "ru")
     clock = SimulatedClock()
-    return IncidentSimulation(db, telegram, studio, clock, FakeInngest(clock))
+    return IncidentSimulation(db, telegram, messenger, clock, FakeInngest(clock))

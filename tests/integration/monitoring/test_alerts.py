@@ -1,4 +1,4 @@
-"""How incidents are told: by a Telegram that fails, in quiet hours, and to the webhook."""
+"""How incidents are reported: through a failing Telegram, in quiet hours, and to the webhook."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -13,32 +13,32 @@ from services.monitoring.alert_messages import QuietHours
 from tests.support.environments.incidents import ADMIN_EN, ADMIN_RU, USER, IncidentSimulation
 
 
-async def test_an_admin_who_is_told_late_is_told_once(simulation: IncidentSimulation) -> None:
-    """Telegram refuses for a minute: the message comes when it can, and nobody else gets theirs twice."""
+async def test_admin_notified_late_is_notified_once(simulation: IncidentSimulation) -> None:
+    """Telegram refuses for a minute: the message arrives later, and no other admin gets it twice."""
     simulation.start_process()
     await simulation.check_once()
     await simulation.telegram.add_fault(method="sendMessage", code=500, chat_id=ADMIN_EN, times=4)
     simulation.inngest.set_health(False)
     await simulation.advance(90)
     assert (len(await simulation.sent_messages(ADMIN_EN)), len(await simulation.sent_messages(ADMIN_RU))) == (1, 1)
-    tries = await simulation.telegram.api_calls("sendMessage")
-    assert len(tries) == 6, "at most one try every 15 s, and one for who was told at once"
+    attempts = await simulation.telegram.api_calls("sendMessage")
+    assert len(attempts) == 6, "at most one attempt every 15 s, and one for the admin who was notified at once"
 
 
-async def test_lost_answers_do_not_make_a_flood(simulation: IncidentSimulation) -> None:
-    """Telegram takes each message and never says so: that cannot be known, so it is sent again, ever seldomer."""
+async def test_lost_responses_of_telegram_cause_no_flood(simulation: IncidentSimulation) -> None:
+    """Telegram accepts each message but the response is lost: it is sent again, less and less often."""
     simulation.start_process()
     await simulation.check_once()
     await simulation.telegram.add_fault(method="sendMessage", drop=True, after=True, chat_id=ADMIN_EN, times=100)
     simulation.inngest.set_health(False)
     await simulation.advance(600)
-    tries = [
+    attempts = [
         c for c in await simulation.telegram.api_calls("sendMessage") if c["params"]["chat_id"] == str(ADMIN_EN)
     ]
-    assert 3 <= len(tries) <= 5
+    assert 3 <= len(attempts) <= 5
 
 
-async def test_who_has_blocked_the_bot_is_tried_once(simulation: IncidentSimulation) -> None:
+async def test_admin_who_blocked_the_bot_is_tried_once(simulation: IncidentSimulation) -> None:
     simulation.start_process()
     await simulation.check_once()
     await simulation.telegram.add_fault(method="sendMessage", code=403, chat_id=ADMIN_EN, times=100)
@@ -46,14 +46,14 @@ async def test_who_has_blocked_the_bot_is_tried_once(simulation: IncidentSimulat
     await simulation.advance(60)
     simulation.inngest.set_health(True)
     await simulation.wait_until_resolved()
-    tries = [
+    attempts = [
         c for c in await simulation.telegram.api_calls("sendMessage") if c["params"]["chat_id"] == str(ADMIN_EN)
     ]
-    assert len(tries) == 1
+    assert len(attempts) == 1
     assert len(await simulation.edited_texts(ADMIN_RU)) == 2
 
 
-async def test_an_edit_that_failed_is_made_again(simulation: IncidentSimulation) -> None:
+async def test_failed_edit_is_retried(simulation: IncidentSimulation) -> None:
     simulation.start_process()
     await simulation.check_once()
     simulation.inngest.set_health(False)
@@ -68,13 +68,13 @@ async def test_an_edit_that_failed_is_made_again(simulation: IncidentSimulation)
 
 async def test_quiet_hours_do_not_apply_to_money(simulation: IncidentSimulation) -> None:
     simulation.clock.now = simulation.clock.now.replace(hour=23)
-    simulation.start_process(quiet=QuietHours(23, 7))
+    simulation.start_process(quiet_hours=QuietHours(23, 7))
     await simulation.check_once()
     simulation.inngest.set_health(False)
     await simulation.db.execute("UPDATE balances SET available = available + 1 WHERE user_id = $1", USER)
     await simulation.advance(300, step=60)
     sounds = {
-        message["text"].split("</b>")[0]: message["disable_notification"]
+        message["text"].split("</b>")[0]: message.get("disable_notification", "false")
         for message in await simulation.sent_messages()
     }
     assert sounds == {"🔴 <b>Inngest is away": "true", "🔴 <b>The ledger check failed": "false"}
@@ -85,7 +85,7 @@ async def test_quiet_hours_do_not_apply_to_money(simulation: IncidentSimulation)
     [(23, 7, [23, 0, 1, 2, 3, 6]), (1, 3, [1, 2]), (0, 0, [])],
     ids=["night", "day", "never"],
 )
-def test_quiet_hours(begin: int, end: int, quiet: list[int]) -> None:
+def test_quiet_hours_contain_the_hours_between_begin_and_end(begin: int, end: int, quiet: list[int]) -> None:
     day = datetime(2026, 5, 4, 0, 59, tzinfo=UTC)
     held = [
         hour for hour in (23, 0, 1, 2, 3, 6, 7, 12, 22) if QuietHours(begin, end).contains(day.replace(hour=hour))
@@ -126,7 +126,7 @@ async def receiver() -> AsyncIterator[AlertReceiver]:
     await runner.cleanup()
 
 
-async def test_the_webhook_is_told_of_the_beginning_and_the_end(
+async def test_webhook_gets_the_opening_and_the_closing_once(
     simulation: IncidentSimulation, receiver: AlertReceiver
 ) -> None:
     for _ in range(2):
@@ -144,7 +144,7 @@ async def test_the_webhook_is_told_of_the_beginning_and_the_end(
     assert "s3cr3t" not in str(receiver.accepted) + str(opened)
 
 
-async def test_the_webhook_is_asked_until_it_accepts(
+async def test_webhook_is_retried_until_it_accepts(
     simulation: IncidentSimulation, receiver: AlertReceiver
 ) -> None:
     simulation.start_process(webhook=receiver.url)
@@ -158,10 +158,12 @@ async def test_the_webhook_is_asked_until_it_accepts(
     await simulation.advance(240)
     assert [each["status"] for each in receiver.accepted] == ["opened", "closed"]
     assert receiver.attempts == 6
-    assert len(await simulation.sent_messages()) == 1, "it did not keep the admins from being told"
+    assert len(await simulation.sent_messages()) == 1, (
+        "the failing webhook did not keep the admins from being notified"
+    )
 
 
-async def test_a_webhook_that_is_not_there_says_nothing_of_its_address(simulation: IncidentSimulation) -> None:
+async def test_unreachable_webhook_does_not_log_its_url(simulation: IncidentSimulation) -> None:
     lines: list[str] = []
     sink = logger.add(lines.append, level="DEBUG")
     simulation.start_process(webhook="http://127.0.0.1:9/s3cr3t")
@@ -169,6 +171,6 @@ async def test_a_webhook_that_is_not_there_says_nothing_of_its_address(simulatio
     simulation.inngest.set_health(False)
     await simulation.check_once()
     logger.remove(sink)
-    assert any("did not take incident" in line for line in lines)
+    assert any("did not accept incident" in line for line in lines)
     assert not any("s3cr3t" in line for line in lines)
     assert len(await simulation.sent_messages()) == 1

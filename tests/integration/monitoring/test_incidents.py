@@ -1,28 +1,30 @@
-"""Incidents: one of each kind, one message of it to each admin, however long trouble comes and goes."""
+"""Incidents: one per kind, with one message to each admin, however long the problem comes and goes."""
 
 from datetime import timedelta
 from typing import Any, cast
 
-from aiogram.types import PreCheckoutQuery, User
-
-from services.billing.payments import Payments
+from bot.telegram.bots import create_bots
+from services.billing.payments import Checkout, Payments
+from services.messaging.bots import Bots
+from services.messaging.stars import CURRENCY, StarsApi
 from storage.incidents import AdminMessage, claim_notification, record_send_attempt
+from tests.support.environments.environment import BOT_TOKEN, TEXTS
 from tests.support.environments.incidents import ADMIN_EN, ADMIN_RU, USER, FakeInngest, IncidentSimulation
 from tests.support.test_data.factories import add_job, add_user
 
 
-async def test_ten_minutes_of_flapping_are_one_message_and_edits(simulation: IncidentSimulation) -> None:
+async def test_ten_minutes_of_flapping_make_one_message_and_edits(simulation: IncidentSimulation) -> None:
     simulation.start_process()
     simulation.start_process()
     await simulation.check_once()
-    told = simulation.clock()
-    for round_ in range(30):  # away and back every 10 s
+    started_at = simulation.clock()
+    for round_ in range(30):  # unavailable and back every 10 s
         simulation.inngest.set_health(False, f"away: ConnectTimeout {round_}")
         await simulation.add_fallbacks()
         await simulation.advance(10)
         simulation.inngest.set_health(True)
         await simulation.advance(10)
-    passed = (simulation.clock() - told).total_seconds()
+    passed = (simulation.clock() - started_at).total_seconds()
     assert passed == 600
     for admin in (ADMIN_EN, ADMIN_RU):
         assert len(await simulation.sent_messages(admin)) == 1
@@ -37,10 +39,10 @@ async def test_ten_minutes_of_flapping_are_one_message_and_edits(simulation: Inc
     assert (await simulation.edited_texts(ADMIN_RU))[-1].startswith("🟢 <b>Позади: Inngest недоступен</b>")
     edits = len(await simulation.edited_texts())
     await simulation.wait_until_resolved()
-    assert len(await simulation.edited_texts()) == edits, "nothing more is said of what is over"
+    assert len(await simulation.edited_texts()) == edits, "a resolved incident is not edited any more"
 
 
-async def test_trouble_after_the_calm_is_a_new_incident(simulation: IncidentSimulation) -> None:
+async def test_problem_after_recovery_is_a_new_incident(simulation: IncidentSimulation) -> None:
     simulation.start_process()
     await simulation.check_once()
     for _ in range(2):
@@ -52,7 +54,7 @@ async def test_trouble_after_the_calm_is_a_new_incident(simulation: IncidentSimu
     assert len(await simulation.sent_messages()) == 2
 
 
-async def test_many_processes_that_see_it_at_once_make_one(simulation: IncidentSimulation) -> None:
+async def test_problem_found_by_many_processes_is_one_incident(simulation: IncidentSimulation) -> None:
     for _ in range(5):
         simulation.start_process()
     await simulation.check_once()
@@ -66,28 +68,28 @@ async def test_many_processes_that_see_it_at_once_make_one(simulation: IncidentS
     assert (len(await simulation.sent_messages(ADMIN_EN)), len(await simulation.edited_texts(ADMIN_EN))) == (
         1,
         2,
-    ), "quiet, then over"
+    ), "recovering, then resolved"
 
 
-async def test_one_process_that_still_sees_it_keeps_it_open(simulation: IncidentSimulation) -> None:
+async def test_incident_stays_open_while_one_process_finds_the_problem(simulation: IncidentSimulation) -> None:
     simulation.start_process()
     other = simulation.start_process()
     await simulation.check_once()
-    away = FakeInngest(simulation.clock)
-    away.set_health(False)
-    other.plans.plan_a = cast("Any", away)
+    unavailable = FakeInngest(simulation.clock)
+    unavailable.set_health(False)
+    other.router.plan_a = cast("Any", unavailable)
     await simulation.advance(300, step=20)
     assert await simulation.open_incident_kinds() == ["fallback"]
-    away.set_health(True)
+    unavailable.set_health(True)
     await simulation.wait_until_resolved()
     assert await simulation.open_incident_kinds() == []
 
 
-# ---------------------------------------------------------------- tellers that die
+# ---------------------------------------------------------------- processes that die
 
 
-async def opened_but_not_told(simulation: IncidentSimulation) -> int:
-    """The incident that a process has opened before it died."""
+async def open_incident_without_notification(simulation: IncidentSimulation) -> int:
+    """Let a process open an incident and die before it notifies anyone; return the incident's id."""
     first = simulation.start_process()
     await simulation.check_once()
     simulation.inngest.set_health(False)
@@ -97,18 +99,20 @@ async def opened_but_not_told(simulation: IncidentSimulation) -> int:
     return int(await simulation.db.fetchval("SELECT id FROM incidents"))
 
 
-async def test_one_that_died_after_opening_it_is_told_by_another_once(simulation: IncidentSimulation) -> None:
-    await opened_but_not_told(simulation)
+async def test_incident_of_a_process_that_died_after_opening_it_is_sent_once(
+    simulation: IncidentSimulation,
+) -> None:
+    await open_incident_without_notification(simulation)
     simulation.start_process()
     simulation.start_process()
     await simulation.check_once()
     assert (len(await simulation.sent_messages(ADMIN_EN)), len(await simulation.sent_messages(ADMIN_RU))) == (1, 1)
 
 
-async def test_one_that_died_with_the_claim_is_followed_when_the_claim_has_run_out(
+async def test_notification_claimed_by_a_dead_process_is_sent_after_the_claim_expires(
     simulation: IncidentSimulation,
 ) -> None:
-    incident_id = await opened_but_not_told(simulation)
+    incident_id = await open_incident_without_notification(simulation)
     now = simulation.clock()
     assert await claim_notification(simulation.db, incident_id, now, now + timedelta(seconds=45))
     simulation.start_process()
@@ -118,20 +122,22 @@ async def test_one_that_died_with_the_claim_is_followed_when_the_claim_has_run_o
     assert len(await simulation.sent_messages()) == 1
 
 
-async def test_one_that_died_before_its_message_left_is_followed_too(simulation: IncidentSimulation) -> None:
-    incident_id = await opened_but_not_told(simulation)
+async def test_notification_of_a_process_that_died_before_sending_is_sent_once(
+    simulation: IncidentSimulation,
+) -> None:
+    incident_id = await open_incident_without_notification(simulation)
     now = simulation.clock()
     incident = await claim_notification(simulation.db, incident_id, now, now + timedelta(seconds=45))
     assert incident
-    trying = AdminMessage("main", unanswered=1, tried_at=now.isoformat())
-    assert await record_send_attempt(simulation.db, incident, ADMIN_EN, trying)
+    attempt = AdminMessage("main", unanswered=1, tried_at=now.isoformat())
+    assert await record_send_attempt(simulation.db, incident, ADMIN_EN, attempt)
     simulation.start_process()
     await simulation.advance(120)
     assert (len(await simulation.sent_messages(ADMIN_EN)), len(await simulation.sent_messages(ADMIN_RU))) == (1, 1)
 
 
-async def test_a_teller_whose_claim_has_run_out_sends_nothing(simulation: IncidentSimulation) -> None:
-    incident_id = await opened_but_not_told(simulation)
+async def test_send_attempt_with_an_expired_claim_is_refused(simulation: IncidentSimulation) -> None:
+    incident_id = await open_incident_without_notification(simulation)
     now = simulation.clock()
     slow = await claim_notification(simulation.db, incident_id, now, now + timedelta(seconds=45))
     assert slow
@@ -142,9 +148,9 @@ async def test_a_teller_whose_claim_has_run_out_sends_nothing(simulation: Incide
     )
 
 
-async def test_a_process_that_was_just_started_does_not_call_it_over(simulation: IncidentSimulation) -> None:
-    """It cannot know that it was calm while nobody looked."""
-    await opened_but_not_told(simulation)
+async def test_newly_started_process_does_not_close_an_incident_at_once(simulation: IncidentSimulation) -> None:
+    """It cannot know whether the problem was gone while no process checked."""
+    await open_incident_without_notification(simulation)
     simulation.clock.advance(3600)
     simulation.inngest.set_health(True)
     simulation.start_process()
@@ -158,12 +164,14 @@ async def test_a_process_that_was_just_started_does_not_call_it_over(simulation:
 # ---------------------------------------------------------------- each kind
 
 
-async def test_a_fallback_says_why_how_many_and_what_people_notice(simulation: IncidentSimulation) -> None:
+async def test_fallback_incident_shows_cause_count_and_effect_without_secrets(
+    simulation: IncidentSimulation,
+) -> None:
     process = simulation.start_process()
     await simulation.check_once()
     simulation.inngest.set_health(False, "away: Server error for https://inn.gs/e/s3cr3t-event-key")
     await simulation.add_fallbacks(2)
-    await process.plans.set_mode("a", service="speech")
+    await process.router.set_mode("a", service="speech")
     await simulation.check_once()
     text = (await simulation.sent_messages())[0]["text"]
     assert "2 orders fell back to Plan B" in text
@@ -171,23 +179,23 @@ async def test_a_fallback_says_why_how_many_and_what_people_notice(simulation: I
     assert "in mode A: their orders wait" in text
     assert "https://inn.gs/…" in text
     assert "s3cr3t" not in text
-    await process.plans.set_mode("b")
-    await process.plans.set_mode(None, service="speech")
+    await process.router.set_mode("b")
+    await process.router.set_mode(None, service="speech")
     await simulation.wait_until_resolved()
     assert "Inngest is still away, but the mode is B now" in (await simulation.edited_texts())[-1]
 
 
-async def test_an_inngest_that_nobody_misses_is_no_incident(simulation: IncidentSimulation) -> None:
+async def test_unavailable_inngest_that_nothing_needs_is_no_incident(simulation: IncidentSimulation) -> None:
     simulation.inngest.set_health(False)
     process = simulation.start_process()
     await simulation.advance(60)
-    assert await simulation.open_incident_kinds() == [], "it was never there, and nothing fell back"
+    assert await simulation.open_incident_kinds() == [], "it was never available, and nothing fell back"
     await simulation.add_fallbacks()
     await simulation.check_once()
     assert await simulation.open_incident_kinds() == ["fallback"]
-    await process.plans.set_mode("b")
+    await process.router.set_mode("b")
     await simulation.wait_until_resolved()
-    assert await simulation.open_incident_kinds() == [], "nothing is to run on it"
+    assert await simulation.open_incident_kinds() == [], "nothing is meant to run on it"
 
 
 async def fail_at_provider(
@@ -198,13 +206,13 @@ async def fail_at_provider(
         await simulation.end_job(job.id, *(("failed", failure) if number < failed else ("succeeded", None)))
 
 
-async def test_a_provider_that_fails(simulation: IncidentSimulation) -> None:
+async def test_failing_provider_opens_an_incident_above_the_threshold(simulation: IncidentSimulation) -> None:
     simulation.start_process()
     await fail_at_provider(simulation, 4, 0)
     await fail_at_provider(simulation, 9, 0, "failure.moderation")
     await simulation.advance(30)
     assert await simulation.open_incident_kinds() == [], (
-        "four of thirteen are too few, and refused words are nobody's failure"
+        "four of thirteen are too few, and a refused prompt is not a provider's failure"
     )
     await fail_at_provider(simulation, 1, 7)
     await simulation.advance(15)
@@ -220,7 +228,7 @@ async def test_a_provider_that_fails(simulation: IncidentSimulation) -> None:
     assert (await simulation.edited_texts())[-1].startswith("🟢 <b>Over: A provider is failing")
 
 
-async def test_a_queue_that_grows(simulation: IncidentSimulation) -> None:
+async def test_queue_waiting_for_two_minutes_opens_an_incident(simulation: IncidentSimulation) -> None:
     simulation.start_process()
     await add_user(simulation.db, 1002)
     for _ in range(3):
@@ -228,7 +236,7 @@ async def test_a_queue_that_grows(simulation: IncidentSimulation) -> None:
         await simulation.db.execute(
             "UPDATE jobs SET created_at = $2 WHERE id = $1", waiting.id, simulation.clock()
         )
-    for _ in range(2):  # who has as many running as a person may have waits for themselves
+    for _ in range(2):  # a user with as many running as allowed waits for their own orders
         await add_job(simulation.db, 1002)
     await simulation.db.execute(
         "UPDATE jobs SET state = 'running', claimable_at = now() + interval '1 hour' WHERE user_id = 1002"
@@ -270,9 +278,9 @@ async def test_alerts_with_internal_jobs_that_fail_or_wait_open_no_incident(
     assert any("1 order waits, for 61 min." in text for text in texts), texts
 
 
-async def test_orders_that_wait_for_inngest_are_one_incident_and_not_two(simulation: IncidentSimulation) -> None:
+async def test_orders_waiting_for_inngest_are_one_incident(simulation: IncidentSimulation) -> None:
     process = simulation.start_process()
-    await process.plans.set_mode("a")
+    await process.router.set_mode("a")
     await simulation.check_once()
     simulation.inngest.set_health(False)
     job = await add_job(simulation.db, plan="A")
@@ -286,7 +294,7 @@ async def test_orders_that_wait_for_inngest_are_one_incident_and_not_two(simulat
     )
 
 
-async def test_a_ledger_that_is_wrong(simulation: IncidentSimulation) -> None:
+async def test_wrong_ledger_opens_an_incident_until_it_is_right(simulation: IncidentSimulation) -> None:
     simulation.start_process()
     await simulation.check_once()
     await simulation.db.execute("UPDATE balances SET available = available + 1 WHERE user_id = $1", USER)
@@ -300,13 +308,15 @@ async def test_a_ledger_that_is_wrong(simulation: IncidentSimulation) -> None:
     assert len(await simulation.sent_messages()) == 1
 
 
-async def test_payments_that_are_not_confirmed(simulation: IncidentSimulation) -> None:
+async def test_unconfirmed_payments_open_an_incident_after_five_minutes(simulation: IncidentSimulation) -> None:
     simulation.start_process()
-    payments = Payments(simulation.app_context)
+    bots = Bots(create_bots({"main": BOT_TOKEN}, simulation.telegram.url))
+    payments = Payments(simulation.db, StarsApi(bots), TEXTS, {"main": BOT_TOKEN})
     for stars in (100, 250):
         await payments.send_invoice(user_id=USER, bot_name="main", chat_id=USER, language="en", stars=stars)
     for call in await simulation.telegram.api_calls("sendInvoice"):
-        assert await payments.validate_checkout(question(call["params"]), "main") is None
+        assert await payments.validate_checkout(checkout_of(call["params"]), "main") is None
+    await bots.get("main").session.close()
     assert await simulation.db.fetchval("SELECT count(*) FROM topups WHERE approved_at IS NOT NULL") == 2
     await simulation.db.execute("UPDATE topups SET approved_at = $1", simulation.clock())
     await simulation.advance(270, step=30)
@@ -318,9 +328,5 @@ async def test_payments_that_are_not_confirmed(simulation: IncidentSimulation) -
     assert (await simulation.open_incident_kinds(), (await simulation.edited_texts())[-1][0]) == ([], "🟢")
 
 
-def question(invoice: dict[str, Any]) -> PreCheckoutQuery:
-    stars = 100 if "100" in invoice["title"] else 250
-    person = User(id=USER, is_bot=False, first_name="Ann")
-    return PreCheckoutQuery(
-        id="1", from_user=person, currency="XTR", total_amount=stars, invoice_payload=invoice["payload"]
-    )
+def checkout_of(invoice: dict[str, Any]) -> Checkout:
+    return Checkout(USER, CURRENCY, 100 if "100" in invoice["title"] else 250, invoice["payload"])

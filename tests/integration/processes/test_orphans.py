@@ -1,4 +1,4 @@
-"""What the tests start ends when the tests are killed: nothing but the kernel can tell of that."""
+"""What the tests start ends when the tests are killed, which only the kernel notices."""
 
 import asyncio
 import os
@@ -44,7 +44,7 @@ with removed_when_killed(Path(sys.argv[1])):
 
 @asynccontextmanager
 async def program(code: str, *arguments: str) -> AsyncIterator[tuple[asyncio.subprocess.Process, list[str]]]:
-    """A running Python program, and the words of the first line that it prints."""
+    """Run a Python program; yield the process and the first line that it prints, split at spaces."""
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", code, *arguments), cwd=ROOT, stdin=pipe, stdout=pipe
@@ -59,21 +59,21 @@ async def program(code: str, *arguments: str) -> AsyncIterator[tuple[asyncio.sub
 
 
 async def test_killed_user_of_the_process_pool_takes_its_bots_and_the_pool_with_it(tmp_path: Path) -> None:
-    async with program(_POOL_USER, str(tmp_path)) as (process, words):
-        bots = [int(word) for word in words]
+    async with program(_POOL_USER, str(tmp_path)) as (process, pids):
+        bots = [int(pid) for pid in pids]
         assert len(bots) == 2
         assert all(runs(bot) for bot in bots)
         process.kill()
 
         async def all_ended() -> bool:
-            return not any(runs(bot) for bot in bots) and not (tmp_path / "forge").exists()
+            return not any(runs(bot) for bot in bots) and not (tmp_path / "process_pool").exists()
 
         await wait_until(all_ended, what="the bots and the pool have ended")
 
 
 async def test_killed_parent_takes_its_child_with_it() -> None:
-    async with program(_PARENT) as (process, words):
-        (child,) = (int(word) for word in words)
+    async with program(_PARENT) as (process, pids):
+        (child,) = (int(pid) for pid in pids)
         assert runs(child)
         process.kill()
 

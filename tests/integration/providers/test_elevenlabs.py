@@ -28,7 +28,7 @@ async def elevenlabs(server: FakeElevenLabs) -> AsyncIterator[ElevenLabsVoices]:
     await provider.close()
 
 
-async def refusal(elevenlabs: ElevenLabsVoices, text: str = "Hello", voice_id: str = RACHEL) -> ProviderError:
+async def speak_error(elevenlabs: ElevenLabsVoices, text: str = "Hello", voice_id: str = RACHEL) -> ProviderError:
     with pytest.raises(ProviderError) as caught:
         await elevenlabs.speak(text, voice_id, "en")
     assert KEY not in str(caught.value)
@@ -36,7 +36,7 @@ async def refusal(elevenlabs: ElevenLabsVoices, text: str = "Hello", voice_id: s
     return caught.value
 
 
-async def test_a_voice_note(server: FakeElevenLabs, elevenlabs: ElevenLabsVoices) -> None:
+async def test_speak_returns_a_voice_note(server: FakeElevenLabs, elevenlabs: ElevenLabsVoices) -> None:
     note = await elevenlabs.speak("Тихое озеро между гор", RACHEL, "ru")
     seconds, loud = duration_and_loudness(note)
     assert seconds > 0.5
@@ -47,7 +47,7 @@ async def test_a_voice_note(server: FakeElevenLabs, elevenlabs: ElevenLabsVoices
     assert server.requests[0][1].endswith("?output_format=opus_48000_64")
 
 
-async def test_a_clone_from_bytes_to_speech_to_deletion(
+async def test_cloned_voice_speaks_until_it_is_deleted(
     server: FakeElevenLabs, elevenlabs: ElevenLabsVoices
 ) -> None:
     voice_id = await elevenlabs.clone("job 17", {"file_1.oga": beep(1.0), "b.ogg": beep(0.5)})
@@ -56,10 +56,10 @@ async def test_a_clone_from_bytes_to_speech_to_deletion(
     await elevenlabs.speak("Hello", voice_id, "en")
     await elevenlabs.delete(voice_id)
     await elevenlabs.delete(voice_id)
-    assert (await refusal(elevenlabs, voice_id=voice_id)).kind is ErrorKind.NOT_FOUND
+    assert (await speak_error(elevenlabs, voice_id=voice_id)).kind is ErrorKind.NOT_FOUND
 
 
-async def test_a_clone_whose_answer_was_lost_is_found_and_never_made_twice(
+async def test_clone_after_a_lost_response_is_found_and_not_repeated(
     server: FakeElevenLabs, elevenlabs: ElevenLabsVoices
 ) -> None:
     await elevenlabs.clone("job 1", {"a.ogg": beep(0.5)})
@@ -74,7 +74,7 @@ async def test_a_clone_whose_answer_was_lost_is_found_and_never_made_twice(
     assert await elevenlabs.find_voice("Rachel") is None
 
 
-async def test_voices_come_from_all_pages(server: FakeElevenLabs, elevenlabs: ElevenLabsVoices) -> None:
+async def test_list_voices_reads_all_pages(server: FakeElevenLabs, elevenlabs: ElevenLabsVoices) -> None:
     server.behaviour.max_page_size = 2
     for number in range(4):
         await elevenlabs.clone(f"voice {number}", {"a.ogg": beep(0.5)})
@@ -103,17 +103,17 @@ async def test_voices_come_from_all_pages(server: FakeElevenLabs, elevenlabs: El
         (503, "", ErrorKind.OVERLOADED),
     ],
 )
-async def test_a_refusal_is_mapped_and_asked_once(
+async def test_error_response_is_mapped_and_not_retried(
     server: FakeElevenLabs, elevenlabs: ElevenLabsVoices, status: int, code: str, kind: ErrorKind
 ) -> None:
     server.fail_next(status, code, retry_after=9, times=0)
-    error = await refusal(elevenlabs)
+    error = await speak_error(elevenlabs)
     assert error.kind is kind
     assert error.retry_after == (9 if status in {429, 503} else None)
     assert len(server.requests) == 1
 
 
-async def test_every_question_is_asked_once(server: FakeElevenLabs, elevenlabs: ElevenLabsVoices) -> None:
+async def test_failed_calls_are_not_retried(server: FakeElevenLabs, elevenlabs: ElevenLabsVoices) -> None:
     server.fail_next(500, times=0)
     for call in (
         lambda: elevenlabs.clone("x", {"a.ogg": beep(0.5)}),
@@ -138,32 +138,32 @@ async def test_every_question_is_asked_once(server: FakeElevenLabs, elevenlabs: 
         ("Hello", "", ErrorKind.NOT_FOUND),
     ],
 )
-async def test_what_is_not_even_asked(
+async def test_invalid_input_sends_no_request(
     server: FakeElevenLabs, elevenlabs: ElevenLabsVoices, text: str, voice_id: str, kind: ErrorKind
 ) -> None:
-    assert (await refusal(elevenlabs, text, voice_id)).kind is kind
+    assert (await speak_error(elevenlabs, text, voice_id)).kind is kind
     for samples in ({}, {"a.ogg": bytes(MAX_SAMPLE_BYTES + 1)}):
         with pytest.raises(ProviderError):
             await elevenlabs.clone("x", samples)
     assert server.requests == []
 
 
-async def test_speech_that_is_no_voice_note(server: FakeElevenLabs, elevenlabs: ElevenLabsVoices) -> None:
+async def test_speech_in_another_format_is_a_failure(server: FakeElevenLabs, elevenlabs: ElevenLabsVoices) -> None:
     server.behaviour.speech = b"ID3 an mp3"
-    assert (await refusal(elevenlabs)).kind is ErrorKind.FAILED
+    assert (await speak_error(elevenlabs)).kind is ErrorKind.FAILED
 
 
-async def test_a_wrong_key_a_silent_server_and_a_closed_port(server: FakeElevenLabs) -> None:
-    stranger = ElevenLabsVoices("sk_wrong", server.url)
+async def test_wrong_key_silent_server_and_closed_port_have_their_error_kinds(server: FakeElevenLabs) -> None:
+    unauthorized = ElevenLabsVoices("sk_wrong", server.url)
     with pytest.raises(ProviderError) as caught:
-        await stranger.check()
+        await unauthorized.check()
     assert caught.value.kind is ErrorKind.FAILED
-    await stranger.close()
+    await unauthorized.close()
     server.behaviour.hang = True
     for address, kind in (
         (server.url, ErrorKind.TIMED_OUT),
         (f"http://127.0.0.1:{closed_port()}", ErrorKind.OVERLOADED),
     ):
         provider = ElevenLabsVoices(KEY, address, timeout=0.3)
-        assert (await refusal(provider)).kind is kind
+        assert (await speak_error(provider)).kind is kind
         await provider.close()

@@ -33,7 +33,7 @@ async def transcription(server: FakeOpenAI) -> AsyncIterator[OpenAITranscription
     await provider.close()
 
 
-async def test_a_voice_note(server: FakeOpenAI, speech: OpenAISpeech) -> None:
+async def test_speak_returns_a_voice_note(server: FakeOpenAI, speech: OpenAISpeech) -> None:
     voices = await speech.list_voices()
     assert {voice.id for voice in voices} == set(VOICES)
     assert not any(voice.cloned for voice in voices)
@@ -49,37 +49,39 @@ async def test_a_voice_note(server: FakeOpenAI, speech: OpenAISpeech) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "voice", "kind"),
+    ("text", "voice", "kind"),
     [
         ("Hello", "own-1", ErrorKind.NOT_FOUND),
         ("", "alloy", ErrorKind.BAD_INPUT),
         ("x" * 4097, "alloy", ErrorKind.BAD_INPUT),
     ],
 )
-async def test_what_is_not_even_asked(
-    server: FakeOpenAI, speech: OpenAISpeech, words: str, voice: str, kind: ErrorKind
+async def test_speak_with_invalid_input_sends_no_request(
+    server: FakeOpenAI, speech: OpenAISpeech, text: str, voice: str, kind: ErrorKind
 ) -> None:
     with pytest.raises(ProviderError) as caught:
-        await speech.speak(words, voice, "en")
+        await speech.speak(text, voice, "en")
     assert caught.value.kind is kind
     assert server.requests == []
 
 
-async def test_a_missing_model_is_no_missing_voice(server: FakeOpenAI, speech: OpenAISpeech) -> None:
+async def test_missing_model_is_a_failure_and_not_a_missing_voice(
+    server: FakeOpenAI, speech: OpenAISpeech
+) -> None:
     server.fail_next(404, code="model_not_found")
     with pytest.raises(ProviderError) as caught:
         await speech.speak("Hello", "alloy", "en")
     assert caught.value.kind is ErrorKind.FAILED
 
 
-async def test_speech_that_is_no_voice_note(server: FakeOpenAI, speech: OpenAISpeech) -> None:
+async def test_speech_in_another_format_is_a_failure(server: FakeOpenAI, speech: OpenAISpeech) -> None:
     server.behaviour.speech = b"ID3 an mp3"
     with pytest.raises(ProviderError) as caught:
         await speech.speak("Hello", "alloy", "en")
     assert caught.value.kind is ErrorKind.FAILED
 
 
-async def test_a_voice_message_of_telegrams_gets_a_name_that_is_known(
+async def test_telegram_voice_message_is_sent_with_a_known_file_extension(
     server: FakeOpenAI, transcription: OpenAITranscription
 ) -> None:
     assert await transcription.transcribe(beep(0.5), "file_1.oga", "ru") == "a lake in the mountains"
@@ -89,21 +91,27 @@ async def test_a_voice_message_of_telegrams_gets_a_name_that_is_known(
 
 
 @pytest.mark.parametrize("audio", [b"text", b"\x89PNG\r\n\x1a\n", b"OggS" + bytes(MAX_AUDIO_BYTES)])
-async def test_what_is_no_recording(server: FakeOpenAI, transcription: OpenAITranscription, audio: bytes) -> None:
+async def test_transcribe_without_valid_audio_sends_no_request(
+    server: FakeOpenAI, transcription: OpenAITranscription, audio: bytes
+) -> None:
     with pytest.raises(ProviderError) as caught:
         await transcription.transcribe(audio, "a.ogg", "en")
     assert caught.value.kind is ErrorKind.BAD_INPUT
     assert server.requests == []
 
 
-async def test_a_recording_without_words(server: FakeOpenAI, transcription: OpenAITranscription) -> None:
+async def test_transcribe_with_an_empty_transcript_is_bad_input(
+    server: FakeOpenAI, transcription: OpenAITranscription
+) -> None:
     server.behaviour.transcript = "  "
     with pytest.raises(ProviderError) as caught:
         await transcription.transcribe(beep(0.5), "a.ogg", "en")
     assert caught.value.kind is ErrorKind.BAD_INPUT
 
 
-async def test_refusals(server: FakeOpenAI, speech: OpenAISpeech, transcription: OpenAITranscription) -> None:
+async def test_used_up_quota_is_reported_without_a_retry(
+    server: FakeOpenAI, speech: OpenAISpeech, transcription: OpenAITranscription
+) -> None:
     for call in (
         lambda: speech.speak("Hello", "alloy", "en"),
         lambda: transcription.transcribe(beep(0.5), "a", "en"),

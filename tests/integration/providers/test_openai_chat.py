@@ -41,8 +41,8 @@ def photo(kind: str) -> bytes:
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
-async def test_the_picture_goes_out_as_bytes(server: FakeOpenAI, vision: OpenAIVision, kind: str) -> None:
-    assert await vision.describe(photo(kind)) == f"A {kind} picture of 40 by 30, in soft light"
+async def test_describe_sends_the_image_as_bytes(server: FakeOpenAI, vision: OpenAIVision, kind: str) -> None:
+    assert await vision.describe(photo(kind)) == f"A {kind} image of 40 by 30, in soft light"
     path, body = server.requests[0]
     assert (path, body["model"]) == ("/chat/completions", "gpt-see")
 
@@ -50,20 +50,22 @@ async def test_the_picture_goes_out_as_bytes(server: FakeOpenAI, vision: OpenAIV
 @pytest.mark.parametrize(
     "image", [b"text renamed .jpg", b"%PDF-1.7", b"\x89PNG\r\n\x1a\n" + bytes(MAX_IMAGE_BYTES)]
 )
-async def test_what_is_no_picture_is_not_even_sent(server: FakeOpenAI, vision: OpenAIVision, image: bytes) -> None:
+async def test_describe_without_a_valid_image_sends_no_request(
+    server: FakeOpenAI, vision: OpenAIVision, image: bytes
+) -> None:
     with pytest.raises(ProviderError) as caught:
         await vision.describe(image)
     assert caught.value.kind is ErrorKind.BAD_INPUT
     assert server.requests == []
 
 
-async def test_a_broken_picture_is_the_persons_fault(vision: OpenAIVision) -> None:
+async def test_describe_with_a_broken_image_is_bad_input(vision: OpenAIVision) -> None:
     with pytest.raises(ProviderError) as caught:
         await vision.describe(b"\x89PNG\r\n\x1a\n broken")
     assert caught.value.kind is ErrorKind.BAD_INPUT
 
 
-async def test_a_prompt_is_improved(server: FakeOpenAI, text: OpenAIText) -> None:
+async def test_improve_returns_a_prompt_of_limited_length(server: FakeOpenAI, text: OpenAIText) -> None:
     assert await text.improve("озеро", "ru") == "озеро, in soft light"
     body = server.requests[0][1]
     assert body["model"] == "gpt-write"
@@ -78,7 +80,9 @@ async def test_a_prompt_is_improved(server: FakeOpenAI, text: OpenAIText) -> Non
     assert caught.value.kind is ErrorKind.BAD_INPUT
 
 
-async def test_refused_and_empty_answers(server: FakeOpenAI, text: OpenAIText, vision: OpenAIVision) -> None:
+async def test_refused_answer_is_moderation_and_empty_answer_a_failure(
+    server: FakeOpenAI, text: OpenAIText, vision: OpenAIVision
+) -> None:
     server.behaviour.refuses = True
     for call in (text.improve("x", "en"), vision.describe(photo("PNG"))):
         with pytest.raises(ProviderError) as caught:
@@ -101,7 +105,7 @@ async def test_refused_and_empty_answers(server: FakeOpenAI, text: OpenAIText, v
         (503, None, ErrorKind.OVERLOADED),
     ],
 )
-async def test_a_refusal_is_mapped_and_asked_once(
+async def test_error_response_is_mapped_and_not_retried(
     server: FakeOpenAI, text: OpenAIText, status: int, code: str | None, kind: ErrorKind
 ) -> None:
     server.fail_next(status, code=code, retry_after=7, times=0)
@@ -112,7 +116,7 @@ async def test_a_refusal_is_mapped_and_asked_once(
     assert len(server.requests) == 1
 
 
-async def test_a_server_that_never_answers(server: FakeOpenAI) -> None:
+async def test_server_without_answer_times_out(server: FakeOpenAI) -> None:
     server.behaviour.hang = True
     provider = OpenAIVision(KEY, server.url, timeout=0.2)
     with pytest.raises(ProviderError) as caught:

@@ -25,7 +25,9 @@ async def moderation(server: FakeOpenAI) -> AsyncIterator[OpenAIModeration]:
     await provider.close()
 
 
-async def test_a_verdict(server: FakeOpenAI, moderation: OpenAIModeration) -> None:
+async def test_moderate_returns_a_verdict_with_its_categories(
+    server: FakeOpenAI, moderation: OpenAIModeration
+) -> None:
     server.behaviour.flagged_words = {"бомба": "illicit/violent"}
     assert (await moderation.moderate("a quiet lake")).allowed
     verdict = await moderation.moderate("бомба")
@@ -34,7 +36,7 @@ async def test_a_verdict(server: FakeOpenAI, moderation: OpenAIModeration) -> No
 
 
 @pytest.mark.parametrize(
-    ("status", "code", "kind", "wait"),
+    ("status", "code", "kind", "retry_after"),
     [
         (400, None, ErrorKind.BAD_INPUT, None),
         (400, "content_policy_violation", ErrorKind.MODERATION, None),
@@ -44,24 +46,26 @@ async def test_a_verdict(server: FakeOpenAI, moderation: OpenAIModeration) -> No
         (500, None, ErrorKind.OVERLOADED, None),
     ],
 )
-async def test_a_refusal_is_mapped_and_asked_once(
+async def test_error_response_is_mapped_and_not_retried(
     server: FakeOpenAI,
     moderation: OpenAIModeration,
     status: int,
     code: str | None,
     kind: ErrorKind,
-    wait: float | None,
+    retry_after: float | None,
 ) -> None:
-    server.fail_next(status, code=code, retry_after=wait, times=0, message=f"Incorrect API key provided: {KEY}")
+    server.fail_next(
+        status, code=code, retry_after=retry_after, times=0, message=f"Incorrect API key provided: {KEY}"
+    )
     with pytest.raises(ProviderError) as caught:
         await moderation.moderate("a lake")
-    assert (caught.value.kind, caught.value.retry_after) == (kind, wait)
+    assert (caught.value.kind, caught.value.retry_after) == (kind, retry_after)
     assert KEY not in str(caught.value)
     assert caught.value.__suppress_context__
     assert len(server.moderated_texts) == 1
 
 
-async def test_a_server_that_never_answers(server: FakeOpenAI) -> None:
+async def test_server_without_answer_times_out(server: FakeOpenAI) -> None:
     server.behaviour.hang = True
     provider = OpenAIModeration(KEY, server.url, timeout=0.2)
     with pytest.raises(ProviderError) as caught:
@@ -70,7 +74,7 @@ async def test_a_server_that_never_answers(server: FakeOpenAI) -> None:
     await provider.close()
 
 
-async def test_a_closed_port() -> None:
+async def test_closed_port_means_overloaded() -> None:
     provider = OpenAIModeration(KEY, f"http://127.0.0.1:{closed_port()}/v1")
     with pytest.raises(ProviderError) as caught:
         await provider.moderate("a lake")

@@ -1,4 +1,4 @@
-"""Fetching outputs: data: URIs, sizes, broken answers, redirects."""
+"""Fetching outputs: data: URIs, sizes, broken responses, redirects."""
 
 from collections.abc import AsyncIterator
 
@@ -50,8 +50,8 @@ async def host() -> AsyncIterator[OtherHost]:
     await runner.cleanup()
 
 
-async def refused(home: str, output: str) -> ErrorKind:
-    downloader = Downloader("Replicate", home, "secret", limit=1000)
+async def fetch_error_kind(api_url: str, output: str) -> ErrorKind:
+    downloader = Downloader("Replicate", api_url, "secret", limit=1000)
     try:
         with pytest.raises(ProviderError) as caught:
             await downloader.fetch(output)
@@ -73,33 +73,35 @@ async def refused(home: str, output: str) -> ErrorKind:
         ("200", ErrorKind.FAILED),
     ],
 )
-async def test_what_cannot_be_fetched(host: OtherHost, what: str, kind: ErrorKind) -> None:
-    assert await refused("http://127.0.0.1:1", f"{host.url}/{what}") is kind
+async def test_fetch_of_an_unusable_response_has_its_error_kind(
+    host: OtherHost, what: str, kind: ErrorKind
+) -> None:
+    assert await fetch_error_kind("http://127.0.0.1:1", f"{host.url}/{what}") is kind
     assert host.tokens == [None]
 
 
-async def test_plain_http_is_refused_when_the_api_speaks_https(host: OtherHost) -> None:
-    assert await refused("https://api.replicate.com", f"{host.url}/large") is ErrorKind.FAILED
+async def test_plain_http_output_of_an_https_api_is_refused(host: OtherHost) -> None:
+    assert await fetch_error_kind("https://api.replicate.com", f"{host.url}/large") is ErrorKind.FAILED
     assert host.tokens == []
 
 
-async def test_a_redirect_from_the_api_does_not_take_the_token_along(host: OtherHost) -> None:
+async def test_redirect_to_another_host_carries_no_token(host: OtherHost) -> None:
     app = web.Application()
 
-    async def away(_request: web.Request) -> web.Response:
+    async def redirect(_request: web.Request) -> web.Response:
         raise web.HTTPFound(f"{host.url}/404")
 
-    app.router.add_get("/", away)
+    app.router.add_get("/", redirect)
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    home = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    assert await refused(home, f"{home}/") is ErrorKind.NOT_FOUND
+    api_url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    assert await fetch_error_kind(api_url, f"{api_url}/") is ErrorKind.NOT_FOUND
     await runner.cleanup()
     assert host.tokens == [None]
 
 
-async def test_data_uris() -> None:
+async def test_data_uri_is_decoded_or_refused() -> None:
     downloader = Downloader("Replicate", "https://api.replicate.com", "secret", limit=1000)
     assert await downloader.fetch("data:image/png;base64,aGVsbG8=") == b"hello"
     assert await downloader.fetch("data:text/plain,a%20b") == b"a b"
@@ -110,5 +112,5 @@ async def test_data_uris() -> None:
 
 
 @pytest.mark.parametrize("output", ["", "not a url", "ftp://host/x", "file:///etc/passwd", "http://[::bad/x"])
-async def test_references_that_are_no_url(output: str) -> None:
-    assert await refused("https://api.replicate.com", output) is ErrorKind.FAILED
+async def test_output_that_is_not_a_url_is_refused(output: str) -> None:
+    assert await fetch_error_kind("https://api.replicate.com", output) is ErrorKind.FAILED

@@ -20,7 +20,7 @@ from tests.support.fake_providers.replicate_trainings import WEBHOOK_SECRET
 
 TRAINER = "ostris/flux-dev-lora-trainer:e440909d"
 PRO_TRAINER = "black-forest-labs/flux-pro-trainer"
-HOME = "acme/diptych-faces"
+DESTINATION = "acme/diptych-faces"
 
 
 @pytest.fixture
@@ -47,9 +47,9 @@ def photos() -> bytes:
     return file.getvalue()
 
 
-def request(trigger: str = "anna_x1", model: str = TRAINER, **given: Any) -> PredictionRequest:
-    told = {"trigger_word": trigger, "steps": 1000, "destination": HOME, **given}
-    return PredictionRequest("training", model, told, 7, {"input_images": photos()})
+def request(trigger: str = "anna_x1", model: str = TRAINER, **changes: Any) -> PredictionRequest:
+    inputs = {"trigger_word": trigger, "steps": 1000, "destination": DESTINATION, **changes}
+    return PredictionRequest("training", model, inputs, 7, {"input_images": photos()})
 
 
 async def ended(trainings: ReplicateTrainings, prediction_id: str) -> Prediction:
@@ -61,46 +61,54 @@ async def ended(trainings: ReplicateTrainings, prediction_id: str) -> Prediction
             await asyncio.sleep(0.01)
 
 
-async def test_from_a_zip_to_a_version(server: FakeReplicate, trainings: ReplicateTrainings) -> None:
+async def test_training_makes_a_model_version_from_a_zip(
+    server: FakeReplicate, trainings: ReplicateTrainings
+) -> None:
     prediction = await ended(trainings, await trainings.start(request()))
     assert prediction.status == "succeeded"
     (version,) = prediction.outputs
-    assert version.startswith(f"{HOME}:")
-    made = server.predictions[0]
-    assert (made.model, made.version, made.destination) == ("ostris/flux-dev-lora-trainer", "e440909d", HOME)
-    assert set(made.input) == {"trigger_word", "steps", "input_images"}
-    name, kind, data = server.files[made.input["input_images"].rpartition("/")[2]]
+    assert version.startswith(f"{DESTINATION}:")
+    created = server.predictions[0]
+    assert (created.model, created.version, created.destination) == (
+        "ostris/flux-dev-lora-trainer",
+        "e440909d",
+        DESTINATION,
+    )
+    assert set(created.input) == {"trigger_word", "steps", "input_images"}
+    name, kind, data = server.files[created.input["input_images"].rpartition("/")[2]]
     assert (name, kind, data) == ("input_images.zip", "application/zip", photos())
     with pytest.raises(ProviderError):
         await trainings.fetch(version)
 
 
-async def test_the_destination_is_made_once_and_privately(
+async def test_destination_is_created_once_and_private(
     server: FakeReplicate, trainings: ReplicateTrainings
 ) -> None:
     await trainings.start(request("a"))
     await trainings.start(request("b"))
-    assert server.models[HOME]["visibility"] == "private"
-    asked = [
+    assert server.models[DESTINATION]["visibility"] == "private"
+    paths = [
         path for method, path, _ in server.requests if path.startswith("/v1/models") and "versions" not in path
     ]
-    assert asked == [f"/v1/models/{HOME}", "/v1/models"]
+    assert paths == [f"/v1/models/{DESTINATION}", "/v1/models"]
     other = ReplicateTrainings(TOKEN, server.url)
     await other.start(request("c"))
     await other.close()
-    assert [one[0] for one in server.requests if one[1] == "/v1/models"] == ["POST"]
+    assert [method for method, path, _ in server.requests if path == "/v1/models"] == ["POST"]
 
 
-async def test_two_processes_may_make_the_destination_at_once(
+async def test_destination_created_by_another_process_meanwhile_is_used(
     server: FakeReplicate, trainings: ReplicateTrainings
 ) -> None:
-    server.models[HOME] = {"visibility": "private"}
-    server.fail_next(404, path=f"GET /v1/models/{HOME}")
+    server.models[DESTINATION] = {"visibility": "private"}
+    server.fail_next(404, path=f"GET /v1/models/{DESTINATION}")
     await trainings.start(request())
     assert len(server.predictions) == 1
 
 
-async def test_a_destination_that_may_not_be_made(server: FakeReplicate, trainings: ReplicateTrainings) -> None:
+async def test_destination_that_cannot_be_created_raises_and_starts_nothing(
+    server: FakeReplicate, trainings: ReplicateTrainings
+) -> None:
     server.fail_next(403, path="POST /v1/models", detail="You do not own acme")
     with pytest.raises(ProviderError) as caught:
         await trainings.start(request())
@@ -111,7 +119,7 @@ async def test_a_destination_that_may_not_be_made(server: FakeReplicate, trainin
     assert server.predictions == []
 
 
-async def test_a_destination_without_an_owner_is_our_own_account(
+async def test_destination_without_an_owner_is_created_in_our_account(
     server: FakeReplicate, trainings: ReplicateTrainings
 ) -> None:
     await trainings.start(request(destination="ann-1"))
@@ -121,7 +129,9 @@ async def test_a_destination_without_an_owner_is_our_own_account(
     assert name == "ann-1"
 
 
-async def test_a_lost_answer_is_found_again(server: FakeReplicate, trainings: ReplicateTrainings) -> None:
+async def test_training_after_a_lost_response_is_found(
+    server: FakeReplicate, trainings: ReplicateTrainings
+) -> None:
     before = datetime.now(UTC)
     await trainings.start(request("bob"))
     server.behaviour.drop_next_responses = 1
@@ -135,7 +145,9 @@ async def test_a_lost_answer_is_found_again(server: FakeReplicate, trainings: Re
     assert await trainings.find(request("anna"), before + timedelta(hours=1)) is None
 
 
-async def test_percent_and_cancel(server: FakeReplicate, trainings: ReplicateTrainings) -> None:
+async def test_training_reports_percent_and_can_be_cancelled(
+    server: FakeReplicate, trainings: ReplicateTrainings
+) -> None:
     server.behaviour.seconds = 100
     prediction_id = await trainings.start(request())
     server.predictions[0].created_at -= timedelta(seconds=40)
@@ -151,7 +163,7 @@ async def test_percent_and_cancel(server: FakeReplicate, trainings: ReplicateTra
 
 
 @pytest.mark.parametrize(("outcome", "kind"), [("fail", ErrorKind.FAILED), ("aborted", ErrorKind.TIMED_OUT)])
-async def test_a_training_that_fails(
+async def test_failed_training_has_its_error_kind(
     server: FakeReplicate, trainings: ReplicateTrainings, outcome: str, kind: ErrorKind
 ) -> None:
     server.behaviour.outcome = [outcome]  # type: ignore[list-item]
@@ -162,7 +174,7 @@ async def test_a_training_that_fails(
 @pytest.mark.parametrize(
     ("status", "kind"), [(402, ErrorKind.QUOTA), (422, ErrorKind.BAD_INPUT), (503, ErrorKind.OVERLOADED)]
 )
-async def test_a_refusal_is_mapped_and_asked_once(
+async def test_error_response_is_mapped_and_not_retried(
     server: FakeReplicate, trainings: ReplicateTrainings, status: int, kind: ErrorKind
 ) -> None:
     server.fail_next(status, path="/trainings", times=0)
@@ -172,37 +184,37 @@ async def test_a_refusal_is_mapped_and_asked_once(
     assert server.creation_attempts == 1
 
 
-async def test_a_trainer_that_runs_as_a_prediction(server: FakeReplicate, trainings: ReplicateTrainings) -> None:
-    asked = request(model=PRO_TRAINER)
-    prediction_id = await trainings.start(asked)
-    assert await trainings.find(asked, datetime.now(UTC)) == prediction_id
+async def test_pro_trainer_runs_as_a_prediction(server: FakeReplicate, trainings: ReplicateTrainings) -> None:
+    wanted = request(model=PRO_TRAINER)
+    prediction_id = await trainings.start(wanted)
+    assert await trainings.find(wanted, datetime.now(UTC)) == prediction_id
     prediction = await ended(trainings, prediction_id)
     assert prediction.outputs == (f"finetune-{prediction_id}",)
     assert "destination" not in server.predictions[0].input
     assert server.models == {}
     server.behaviour.seconds = 100
-    running = await trainings.start(asked)
+    running = await trainings.start(wanted)
     await trainings.cancel(running)
     assert (await trainings.get(running)).status == "cancelled"
 
 
-async def test_a_model_is_forgotten(server: FakeReplicate, trainings: ReplicateTrainings) -> None:
-    await trainings.delete_model(f"{HOME}:abc")
+async def test_delete_model_deletes_its_version(server: FakeReplicate, trainings: ReplicateTrainings) -> None:
+    await trainings.delete_model(f"{DESTINATION}:abc")
     assert server.deleted_versions == []
-    server.models[HOME] = {"visibility": "private"}
-    await trainings.delete_model(f"{HOME}:abc")
-    assert server.deleted_versions == [f"{HOME}:abc"]
+    server.models[DESTINATION] = {"visibility": "private"}
+    await trainings.delete_model(f"{DESTINATION}:abc")
+    assert server.deleted_versions == [f"{DESTINATION}:abc"]
 
 
-async def test_webhooks_are_asked_for_and_believed(server: FakeReplicate) -> None:
-    heard: list[str] = []
+async def test_webhooks_are_requested_and_their_signatures_are_valid(server: FakeReplicate) -> None:
+    received: list[str] = []
     secret = await fetch_signing_secret(TOKEN, server.url)
     assert secret == WEBHOOK_SECRET
 
-    async def hook(question: web.Request) -> web.Response:
-        body = await question.read()
-        verify_signature(secret, question.headers, body, datetime.now(UTC))
-        heard.append(parse_prediction_id(body))
+    async def hook(incoming: web.Request) -> web.Response:
+        body = await incoming.read()
+        verify_signature(secret, incoming.headers, body)
+        received.append(parse_prediction_id(body))
         return web.Response()
 
     app = web.Application()
@@ -213,14 +225,14 @@ async def test_webhooks_are_asked_for_and_believed(server: FakeReplicate) -> Non
     address = f"http://127.0.0.1:{runner.addresses[0][1]}/hook"
     images = ReplicateProvider(TOKEN, server.url, webhook_url=address)
     models = ReplicateTrainings(TOKEN, server.url, webhook_url=address)
-    asked = PredictionRequest("image", "acme/painter", {"prompt": "x", "seed": 1}, 1)
+    image = PredictionRequest("image", "acme/painter", {"prompt": "x", "seed": 1}, 1)
     ids = [
-        await images.start(asked),
+        await images.start(image),
         await models.start(request()),
         await models.start(request(model=PRO_TRAINER)),
     ]
-    assert [await server.call_webhook(one) for one in ids] == [200, 200, 200]
-    assert heard == ids
+    assert [await server.call_webhook(id_) for id_ in ids] == [200, 200, 200]
+    assert received == ids
     for provider in (images, models):
         await provider.close()
     await runner.cleanup()

@@ -1,4 +1,4 @@
-"""aiogram's own Bot against the stand: what it carries out, and what it refuses in Telegram's words."""
+"""aiogram's Bot against the sandbox: the methods, and the errors in Telegram's wording."""
 
 import io
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -34,9 +34,9 @@ from aiohttp import ClientSession
 from PIL import Image
 
 from sandbox.telegram.client import ControlApiClient
-from sandbox.telegram.serving import running_server
+from sandbox.telegram.server import running_server
 
-TOKEN = "4242:stand-test"
+TOKEN = "4242:sandbox-test"
 USER = 1001
 
 
@@ -44,7 +44,7 @@ USER = 1001
 class BotApiSandbox:
     url: str
     bot: Bot
-    person: ControlApiClient
+    user: ControlApiClient
     http: ClientSession
 
 
@@ -52,58 +52,58 @@ class BotApiSandbox:
 async def sandbox() -> AsyncIterator[BotApiSandbox]:
     async with running_server() as (_, url):
         bot = Bot(TOKEN, session=AiohttpSession(api=TelegramAPIServer.from_base(url)))
-        async with ControlApiClient(url) as person, ClientSession() as http:
+        async with ControlApiClient(url) as user, ClientSession() as http:
             await bot.get_me()
-            await person.message("/start")
-            yield BotApiSandbox(url, bot, person, http)
+            await user.message("/start")
+            yield BotApiSandbox(url, bot, user, http)
         await close_at_once(bot)
 
 
 async def close_at_once(bot: Bot) -> None:
-    """Without the quarter of a second that aiogram waits for TLS to say goodbye."""
+    """Close the session without the quarter of a second that aiogram waits for TLS."""
     assert isinstance(bot.session, AiohttpSession)
     assert bot.session._session is not None
     await bot.session._session.close()
 
 
-def picture(width: int = 64, height: int = 48) -> BufferedInputFile:
+def image(width: int = 64, height: int = 48) -> BufferedInputFile:
     stream = io.BytesIO()
     Image.new("RGB", (width, height), "teal").save(stream, "PNG")
-    return BufferedInputFile(stream.getvalue(), "picture.png")
+    return BufferedInputFile(stream.getvalue(), "image.png")
 
 
 def button(text: str, **action: Any) -> InlineKeyboardMarkup:
     return InlineKeyboardMarkup(inline_keyboard=[[InlineKeyboardButton(text=text, **action)]])
 
 
-async def test_a_message_with_entities_and_a_keyboard(sandbox: BotApiSandbox) -> None:
+async def test_message_with_entities_and_keyboard(sandbox: BotApiSandbox) -> None:
     sent = await sandbox.bot.send_message(
         USER, "<b>hi</b> there", parse_mode="HTML", reply_markup=button("Go", callback_data="x" * 64)
     )
     assert sent.text == "hi there"
     assert sent.html_text == "<b>hi</b> there"
-    shown = (await sandbox.person.chat())["messages"][-1]
+    shown = (await sandbox.user.chat())["messages"][-1]
     assert (shown["from"], shown["html"]) == ("bot", "<b>hi</b> there")
     assert shown["keyboard"] == [[{"text": "Go", "callback_data": "x" * 64}]]
 
 
-async def test_media_come_back_as_they_went(sandbox: BotApiSandbox) -> None:
-    sent = await sandbox.bot.send_photo(USER, picture(), caption="<i>c</i>", parse_mode="HTML")
+async def test_photo_is_downloaded_and_sent_again_unchanged(sandbox: BotApiSandbox) -> None:
+    sent = await sandbox.bot.send_photo(USER, image(), caption="<i>c</i>", parse_mode="HTML")
     assert sent.photo is not None
     assert (sent.photo[-1].width, sent.photo[-1].height, sent.caption) == (64, 48, "c")
     stream = await sandbox.bot.download(sent.photo[-1].file_id)
     assert stream is not None
-    assert stream.read() == picture().data
+    assert stream.read() == image().data
     again = await sandbox.bot.send_photo(USER, sent.photo[-1].file_id)
     assert again.photo == sent.photo
-    media = (await sandbox.person.chat())["messages"][-1]["media"][0]
+    media = (await sandbox.user.chat())["messages"][-1]["media"][0]
     async with sandbox.http.get(
         f"{sandbox.url}/sim/file/{media['file_id']}", headers={"Range": "bytes=0-3"}
     ) as part:
         assert (part.status, await part.read()) == (206, b"\x89PNG")
 
 
-async def test_other_media(sandbox: BotApiSandbox) -> None:
+async def test_other_media_keep_their_fields(sandbox: BotApiSandbox) -> None:
     data = BufferedInputFile(b"data", "f.bin")
     assert (await sandbox.bot.send_video(USER, data, width=4, height=3, duration=2)).video is not None
     assert (await sandbox.bot.send_voice(USER, data, duration=2)).voice is not None
@@ -116,15 +116,15 @@ async def test_other_media(sandbox: BotApiSandbox) -> None:
     assert (document.file_name, document.file_size) == ("f.bin", 4)
 
 
-async def test_an_album_is_one_group(sandbox: BotApiSandbox) -> None:
+async def test_album_messages_share_one_group(sandbox: BotApiSandbox) -> None:
     album = await sandbox.bot.send_media_group(
-        USER, [InputMediaPhoto(media=picture(), caption="a") for _ in range(3)]
+        USER, [InputMediaPhoto(media=image(), caption="a") for _ in range(3)]
     )
     assert len({message.media_group_id for message in album}) == 1
     assert [message.caption for message in album] == ["a"] * 3
 
 
-async def test_edits(sandbox: BotApiSandbox) -> None:
+async def test_edit_text_markup_caption_and_media(sandbox: BotApiSandbox) -> None:
     sent = await sandbox.bot.send_message(USER, "one", reply_markup=button("Go", callback_data="go"))
     edited = await sandbox.bot.edit_message_text("two", chat_id=USER, message_id=sent.message_id)
     assert not isinstance(edited, bool)
@@ -132,17 +132,17 @@ async def test_edits(sandbox: BotApiSandbox) -> None:
     await sandbox.bot.edit_message_reply_markup(
         chat_id=USER, message_id=sent.message_id, reply_markup=button("More", url="https://a.b")
     )
-    shown = (await sandbox.person.chat())["messages"][-1]
+    shown = (await sandbox.user.chat())["messages"][-1]
     assert (shown["text"], shown["edited"], shown["edits"]) == ("two", True, 1)
-    photo = await sandbox.bot.send_photo(USER, picture(), caption="c")
+    photo = await sandbox.bot.send_photo(USER, image(), caption="c")
     await sandbox.bot.edit_message_caption(chat_id=USER, message_id=photo.message_id, caption="d")
-    media = InputMediaPhoto(media=picture(32, 32), caption="e")
+    media = InputMediaPhoto(media=image(32, 32), caption="e")
     await sandbox.bot.edit_message_media(media, chat_id=USER, message_id=photo.message_id)
-    shown = (await sandbox.person.chat())["messages"][-1]
+    shown = (await sandbox.user.chat())["messages"][-1]
     assert (shown["caption"], shown["media"][0]["width"]) == ("e", 32)
 
 
-async def test_the_rest_of_what_a_chat_can_do(sandbox: BotApiSandbox) -> None:
+async def test_reply_copy_forward_dice_pin_reaction_and_delete(sandbox: BotApiSandbox) -> None:
     bot = sandbox.bot
     one = await bot.send_message(USER, "one", reply_parameters=ReplyParameters(message_id=1))
     assert one.reply_to_message is not None
@@ -152,23 +152,23 @@ async def test_the_rest_of_what_a_chat_can_do(sandbox: BotApiSandbox) -> None:
     dice = (await bot.send_dice(USER)).dice
     assert dice is not None
     assert 1 <= dice.value <= 6
-    await sandbox.person.post("dice", values=[6, 2])
+    await sandbox.user.post("dice", values=[6, 2])
     thrown = [(await bot.send_dice(USER)).dice for _ in range(2)]
     assert [d.value for d in thrown if d] == [6, 2]
     assert await bot.send_chat_action(USER, "typing")
-    assert (await sandbox.person.chat())["action"] == "typing"
+    assert (await sandbox.user.chat())["action"] == "typing"
     assert await bot.pin_chat_message(USER, one.message_id)
     assert await bot.set_message_reaction(USER, 1, [ReactionTypeEmoji(emoji="👍")])
-    chat = await sandbox.person.chat()
+    chat = await sandbox.user.chat()
     assert (chat["pinned"], chat["messages"][0]["reactions"]) == ([one.message_id], ["👍"])
     assert (await bot.get_chat(USER)).type == "private"
     assert (await bot.get_chat_member(USER, USER)).status == "member"
     assert await bot.delete_message(USER, one.message_id)
     assert await bot.delete_messages(USER, [1, 999])
-    assert [m["deleted"] for m in (await sandbox.person.chat())["messages"][:2]] == [True, True]
+    assert [m["deleted"] for m in (await sandbox.user.chat())["messages"][:2]] == [True, True]
 
 
-async def test_profile_and_commands(sandbox: BotApiSandbox) -> None:
+async def test_profile_and_commands_are_set_and_read(sandbox: BotApiSandbox) -> None:
     bot = sandbox.bot
     await bot.set_my_name("Diptych")
     await bot.set_my_description("All of it")
@@ -178,9 +178,9 @@ async def test_profile_and_commands(sandbox: BotApiSandbox) -> None:
     await bot.set_my_commands([BotCommand(command="menu", description="All")])
     scope = BotCommandScopeChat(chat_id=USER)
     await bot.set_my_commands([BotCommand(command="menu", description="Alle")], scope=scope)
-    assert (await sandbox.person.chat())["commands"] == [{"command": "menu", "description": "Alle"}]
+    assert (await sandbox.user.chat())["commands"] == [{"command": "menu", "description": "Alle"}]
     await bot.delete_my_commands(scope=scope)
-    assert (await sandbox.person.chat())["commands"] == [{"command": "menu", "description": "All"}]
+    assert (await sandbox.user.chat())["commands"] == [{"command": "menu", "description": "All"}]
     assert [c.command for c in await bot.get_my_commands()] == ["menu"]
 
 
@@ -191,7 +191,7 @@ INVOICE: dict[str, Any] = {"title": "t", "description": "d", "payload": "p", "cu
 REFUSED: list[tuple[Request, str]] = [
     (lambda b: b.send_message(USER, LONG), "message is too long"),
     (lambda b: b.send_message(USER, "<b>a", parse_mode="HTML"), "can't parse entities: Can't find end tag"),
-    (lambda b: b.send_photo(USER, picture(), caption="x" * 1025), "message caption is too long"),
+    (lambda b: b.send_photo(USER, image(), caption="x" * 1025), "message caption is too long"),
     (
         lambda b: b.send_message(USER, "x", reply_markup=button("a", callback_data="é" * 33)),
         "BUTTON_DATA_INVALID",
@@ -201,16 +201,16 @@ REFUSED: list[tuple[Request, str]] = [
     (lambda b: b.send_message("@nobody", "x"), "chat not found"),
     (lambda b: b.send_photo(USER, "nonsense"), "wrong file identifier/HTTP URL specified"),
     (lambda b: b.send_photo(USER, BufferedInputFile(b"text", "a.png")), "IMAGE_PROCESS_FAILED"),
-    (lambda b: b.send_photo(USER, picture(2100, 100)), "PHOTO_INVALID_DIMENSIONS"),
+    (lambda b: b.send_photo(USER, image(2100, 100)), "PHOTO_INVALID_DIMENSIONS"),
     (lambda b: b.send_photo(USER, BufferedInputFile(b"\0" * 10_485_761, "a.png")), "is too big for a photo"),
     (lambda b: b.send_photo(USER, BufferedInputFile(b"", "a.png")), "file must be non-empty"),
-    (lambda b: b.send_media_group(USER, [InputMediaPhoto(media=picture())]), "media group must include 2-10"),
+    (lambda b: b.send_media_group(USER, [InputMediaPhoto(media=image())]), "media group must include 2-10"),
     (
-        lambda b: b.send_media_group(USER, [InputMediaPhoto(media=picture())] * 11),
+        lambda b: b.send_media_group(USER, [InputMediaPhoto(media=image())] * 11),
         "too many messages to send as an album",
     ),
     (
-        lambda b: b.send_media_group(USER, [InputMediaPhoto(media=picture()), InputMediaAudio(media=picture())]),
+        lambda b: b.send_media_group(USER, [InputMediaPhoto(media=image()), InputMediaAudio(media=image())]),
         "can't use the media of the specified type in the album",
     ),
     (lambda b: b.edit_message_text("x", chat_id=USER, message_id=99), "message to edit not found"),
@@ -235,17 +235,19 @@ REFUSED: list[tuple[Request, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("request_", "words"), REFUSED, ids=[words for _, words in REFUSED])
-async def test_refusals(sandbox: BotApiSandbox, request_: Request, words: str) -> None:
-    before = len((await sandbox.person.chat())["messages"])
+@pytest.mark.parametrize(("request_", "description"), REFUSED, ids=[description for _, description in REFUSED])
+async def test_invalid_request_raises_telegrams_error(
+    sandbox: BotApiSandbox, request_: Request, description: str
+) -> None:
+    before = len((await sandbox.user.chat())["messages"])
     with pytest.raises(TelegramBadRequest) as raised:
         await request_(sandbox.bot)
-    assert words in raised.value.message
+    assert description in raised.value.message
     assert raised.value.message.startswith("Bad Request: ")
-    assert len((await sandbox.person.chat())["messages"]) == before
+    assert len((await sandbox.user.chat())["messages"]) == before
 
 
-async def test_an_edit_that_changes_nothing(sandbox: BotApiSandbox) -> None:
+async def test_edit_without_change_or_of_a_wrong_message_raises(sandbox: BotApiSandbox) -> None:
     sent = await sandbox.bot.send_message(USER, "same")
     with pytest.raises(TelegramBadRequest, match="message is not modified: specified new message content"):
         await sandbox.bot.edit_message_text(
@@ -255,23 +257,23 @@ async def test_an_edit_that_changes_nothing(sandbox: BotApiSandbox) -> None:
     with_keys = await sandbox.bot.send_message(USER, "keys", reply_markup=keyboard)
     with pytest.raises(TelegramBadRequest, match="message can't be edited"):
         await sandbox.bot.edit_message_text("x", chat_id=USER, message_id=with_keys.message_id)
-    photo = await sandbox.bot.send_photo(USER, picture())
+    photo = await sandbox.bot.send_photo(USER, image())
     with pytest.raises(TelegramBadRequest, match="there is no text in the message to edit"):
         await sandbox.bot.edit_message_text("x", chat_id=USER, message_id=photo.message_id)
 
 
-async def test_a_person_who_blocked_or_never_started(sandbox: BotApiSandbox) -> None:
-    await sandbox.person.post("people", id=2002)
+async def test_sending_to_a_user_who_blocked_or_never_started_is_forbidden(sandbox: BotApiSandbox) -> None:
+    await sandbox.user.post("people", id=2002)
     with pytest.raises(TelegramForbiddenError, match="bot can't initiate conversation with a user"):
         await sandbox.bot.send_message(2002, "x")
-    assert (await sandbox.person.post("block", user_id=USER))["blocked"]
+    assert (await sandbox.user.post("block", user_id=USER))["blocked"]
     with pytest.raises(TelegramForbiddenError, match="Forbidden: bot was blocked by the user"):
         await sandbox.bot.send_message(USER, "x")
-    await sandbox.person.post("block", user_id=USER, blocked=False)
+    await sandbox.user.post("block", user_id=USER, blocked=False)
     await sandbox.bot.send_message(USER, "x")
 
 
-async def test_uploads_over_fifty_megabytes(sandbox: BotApiSandbox) -> None:
+async def test_upload_and_download_size_limits(sandbox: BotApiSandbox) -> None:
     with pytest.raises(TelegramEntityTooLarge, match="Request Entity Too Large"):
         await sandbox.bot.send_document(USER, BufferedInputFile(bytes(50 * 1024 * 1024 + 1), "big"))
     sent = await sandbox.bot.send_document(USER, BufferedInputFile(bytes(20 * 1024 * 1024 + 1), "big"))
@@ -280,7 +282,7 @@ async def test_uploads_over_fifty_megabytes(sandbox: BotApiSandbox) -> None:
         await sandbox.bot.get_file(sent.document.file_id)
 
 
-async def test_what_is_unknown_is_never_a_fake_success(sandbox: BotApiSandbox) -> None:
+async def test_unknown_methods_tokens_and_files_are_errors(sandbox: BotApiSandbox) -> None:
     with pytest.raises(TelegramServerError, match="does not carry out sendVenue"):
         await sandbox.bot.send_venue(USER, 1, 2, "t", "a")
     async with sandbox.http.get(f"{sandbox.url}/bot{TOKEN}/sendNonsense") as answer:
@@ -289,22 +291,22 @@ async def test_what_is_unknown_is_never_a_fake_success(sandbox: BotApiSandbox) -
             "error_code": 404,
             "description": "Not Found: method not found",
         }
-    stranger = Bot("0042:token", session=sandbox.bot.session)
+    unknown_bot = Bot("0042:token", session=sandbox.bot.session)
     with pytest.raises(TelegramUnauthorizedError, match="Unauthorized"):
-        await stranger.get_me()
+        await unknown_bot.get_me()
     async with sandbox.http.get(f"{sandbox.url}/file/bot{TOKEN}/photos/none.png") as answer:
         assert answer.status == 404
 
 
-async def test_a_file_of_another_bot_is_unknown(sandbox: BotApiSandbox) -> None:
+async def test_file_of_another_bot_is_unknown(sandbox: BotApiSandbox) -> None:
     other = Bot("4343:other", session=sandbox.bot.session)
     await other.get_me()
-    await sandbox.person.message("/start", bot=4343)
-    sent = await sandbox.bot.send_photo(USER, picture())
+    await sandbox.user.message("/start", bot=4343)
+    sent = await sandbox.bot.send_photo(USER, image())
     assert sent.photo is not None
     with pytest.raises(TelegramBadRequest, match="wrong file identifier"):
         await other.send_photo(USER, sent.photo[0].file_id)
-    assert len((await sandbox.person.chat(bot=4343))["messages"]) == 1
+    assert len((await sandbox.user.chat(bot=4343))["messages"]) == 1
 
 
 @pytest.mark.parametrize("way", ["query", "form", "json", "multipart"])
@@ -326,7 +328,7 @@ async def test_plain_http(sandbox: BotApiSandbox, way: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "fields", "words"),
+    ("method", "fields", "description"),
     [
         ("sendMessage", {"text": "x"}, "Bad Request: chat_id is empty"),
         ("sendMessage", {"chat_id": "1001"}, "Bad Request: message text is empty"),
@@ -344,6 +346,8 @@ async def test_plain_http(sandbox: BotApiSandbox, way: str) -> None:
         ),
     ],
 )
-async def test_malformed_requests(sandbox: BotApiSandbox, method: str, fields: dict[str, str], words: str) -> None:
+async def test_malformed_request_raises_telegrams_error(
+    sandbox: BotApiSandbox, method: str, fields: dict[str, str], description: str
+) -> None:
     async with sandbox.http.post(f"{sandbox.url}/bot{TOKEN}/{method}", data=fields) as answer:
-        assert (answer.status, (await answer.json())["description"]) == (400, words)
+        assert (answer.status, (await answer.json())["description"]) == (400, description)

@@ -1,4 +1,4 @@
-"""The chat page in a browser, as a person uses it."""
+"""The chat page in a browser, as a user uses it."""
 
 import asyncio
 import io
@@ -26,7 +26,7 @@ from aiogram.types import (
 from PIL import Image
 from playwright.async_api import Browser, Page, async_playwright, expect
 
-from sandbox.telegram.serving import running_server
+from sandbox.telegram.server import running_server
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 ARGUMENTS = (
@@ -37,14 +37,14 @@ ARGUMENTS = (
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine")
 
 
-def _picture() -> bytes:
+def _image() -> bytes:
     stream = io.BytesIO()
     Image.new("RGB", (320, 200), "teal").save(stream, "PNG")
     return stream.getvalue()
 
 
 def _bot(dispatcher: Dispatcher) -> None:
-    """A small bot with everything that the page has to show."""
+    """A small bot that uses everything the page can show."""
 
     @dispatcher.message(F.text == "/start")
     async def start(message: Message) -> None:
@@ -55,10 +55,10 @@ def _bot(dispatcher: Dispatcher) -> None:
         await message.answer("<b>Welcome</b> <script>", parse_mode=None, reply_markup=markup)
 
     @dispatcher.callback_query()
-    async def tapped(query: CallbackQuery, bot: Bot) -> None:
+    async def on_callback(query: CallbackQuery, bot: Bot) -> None:
         assert isinstance(query.message, Message)
         chat = query.message.chat.id
-        await query.answer(f"you tapped {query.data}", show_alert=query.data == "alert")
+        await query.answer(f"you pressed {query.data}", show_alert=query.data == "alert")
         if query.data == "edit":
             await query.message.edit_text("Changed", reply_markup=query.message.reply_markup)
         if query.data == "buy":
@@ -78,8 +78,8 @@ def _bot(dispatcher: Dispatcher) -> None:
 
     @dispatcher.message(F.text)
     async def echo(message: Message) -> None:
-        picture = BufferedInputFile(_picture(), "p.png")
-        await message.answer_photo(picture, caption=f"<i>{message.text}</i>", parse_mode="HTML")
+        image = BufferedInputFile(_image(), "p.png")
+        await message.answer_photo(image, caption=f"<i>{message.text}</i>", parse_mode="HTML")
 
 
 @dataclass
@@ -116,7 +116,7 @@ async def sandbox() -> AsyncIterator[ChatPageSandbox]:
         assert sandbox.console_errors == []
 
 
-async def test_a_whole_conversation(sandbox: ChatPageSandbox) -> None:
+async def test_conversation_with_buttons_keyboard_and_payment(sandbox: ChatPageSandbox) -> None:
     page = await sandbox.open()
     await expect(page.locator("#bot-name")).to_have_text("Diptych")
     await page.click("#start")
@@ -126,16 +126,16 @@ async def test_a_whole_conversation(sandbox: ChatPageSandbox) -> None:
     await page.click(".keyboard button:text-is('edit')")
     await expect(welcome).to_have_text("Changed")
     await expect(page.locator(".edited")).to_have_count(1)
-    await expect(page.locator("#toast")).to_have_text("you tapped edit")
+    await expect(page.locator("#toast")).to_have_text("you pressed edit")
     await page.click(".keyboard button:text-is('alert')")
-    await expect(page.locator("#alert-text")).to_have_text("you tapped alert")
+    await expect(page.locator("#alert-text")).to_have_text("you pressed alert")
     await page.click("#alert-ok")
 
     await page.click(".keyboard button:text-is('keys')")
     await page.click(".reply-keyboard button:text-is('A lake')")
     photo = page.locator(".message[data-kind=photo]")
     await expect(photo.locator("i").first).to_have_text("A lake")
-    await photo.locator(".picture").click()
+    await photo.locator(".image").click()
     await expect(page.locator("#viewer-image")).to_be_visible()
     await page.keyboard.press("Escape")
 
@@ -146,7 +146,7 @@ async def test_a_whole_conversation(sandbox: ChatPageSandbox) -> None:
     await expect(page.locator(".keyboard button:text-is('Receipt')")).to_be_visible()
 
 
-async def test_writing_files_voices_and_people(sandbox: ChatPageSandbox) -> None:
+async def test_commands_messages_files_and_second_user(sandbox: ChatPageSandbox) -> None:
     page = await sandbox.open()
     await page.click("#start")
     await page.click("#commands")
@@ -156,7 +156,7 @@ async def test_writing_files_voices_and_people(sandbox: ChatPageSandbox) -> None
     await page.keyboard.press("Enter")
     await expect(page.locator(".message[data-kind=photo] i").first).to_have_text("hello")
 
-    await page.set_input_files("#file", {"name": "a.png", "mimeType": "image/png", "buffer": _picture()})
+    await page.set_input_files("#file", {"name": "a.png", "mimeType": "image/png", "buffer": _image()})
     await page.fill("#caption", "mine")
     await page.click("#caption-send")
     await expect(page.locator(".message[data-from=bot] .text").last).to_have_text("Got a file")
@@ -171,7 +171,7 @@ async def test_writing_files_voices_and_people(sandbox: ChatPageSandbox) -> None
     await expect(page.locator(".message")).to_have_count(0)
 
 
-async def test_the_calls_are_beside_the_chat(sandbox: ChatPageSandbox) -> None:
+async def test_calls_panel_shows_calls_and_sets_faults(sandbox: ChatPageSandbox) -> None:
     page = await sandbox.open(width=1280)
     await page.click("#start")
     call = page.locator(".call[data-method=sendMessage]").first

@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL is shared by the processes that use it, and gone with the last, however that ended."""
+"""The embedded PostgreSQL is shared by the processes that use it and stops with the last, however that ends."""
 
 import asyncio
 import json
@@ -50,7 +50,7 @@ class UserProcess:
 
     @classmethod
     async def start(cls, folder: Path) -> "UserProcess":
-        """It is attached when this returns."""
+        """Start the process and wait until it is attached to the server."""
         user = cls(
             await asyncio.create_subprocess_exec(
                 *(sys.executable, "-c", _USER, str(folder), str(GRACE)),
@@ -74,7 +74,7 @@ class UserProcess:
         await self._process.wait()
 
     async def kill_with_supervisor(self, folder: Path) -> None:
-        """Both at once: neither notices what happens to the other."""
+        """Kill both at once, so that neither notices the end of the other."""
         self._process.send_signal(signal.SIGSTOP)
         for supervisor in supervisors(folder):
             supervisor.kill()
@@ -84,11 +84,11 @@ class UserProcess:
 
 @pytest.fixture
 async def folder() -> AsyncIterator[Path]:
-    """One that does not exist yet. In the end nothing of it may be left: no process, no folder."""
+    """A folder that does not exist yet. After the test neither a process nor the folder may be left."""
     folder = new_server_folder()
     yield folder
     try:
-        await until(lambda: not left_of(folder), f"nothing is left of {folder}")
+        await until(lambda: not leftovers(folder), f"nothing is left of {folder}")
     finally:
         for process in processes(folder):
             with suppress(psutil.NoSuchProcess):
@@ -97,12 +97,12 @@ async def folder() -> AsyncIterator[Path]:
 
 
 def processes(folder: Path) -> list[psutil.Process]:
-    """Its users, supervisors and servers. A zombie, which nobody reaps in a container, has no command line."""
+    """Return the folder's users, supervisors and servers, but no zombies: those have no command line."""
     running = psutil.process_iter(["cmdline"])
     return [process for process in running if str(folder) in " ".join(process.info["cmdline"] or ())]
 
 
-def left_of(folder: Path) -> list[object]:
+def leftovers(folder: Path) -> list[object]:
     return [*processes(folder), *([folder] if folder.exists() else [])]
 
 
@@ -142,7 +142,7 @@ async def test_server_of_two_processes_stops_with_the_last_one(folder: Path) -> 
     assert await answer(second) == 1
     await second.stop()
     assert not listens(first.dsn)
-    assert not left_of(folder)
+    assert not leftovers(folder)
 
 
 async def test_killed_last_process_takes_the_server_with_it(folder: Path) -> None:
@@ -227,7 +227,7 @@ async def test_killed_server_is_started_again_at_its_address_with_its_data(folde
     await server.stop()
 
 
-async def test_pid_that_belongs_to_another_program_now_is_not_taken_for_the_server(folder: Path) -> None:
+async def test_pid_reused_by_another_program_is_not_mistaken_for_the_server(folder: Path) -> None:
     user = await UserProcess.start(folder)
     await user.kill_with_supervisor(folder)
     os.kill(user.postmaster, signal.SIGKILL)
@@ -243,11 +243,11 @@ async def test_pid_that_belongs_to_another_program_now_is_not_taken_for_the_serv
     await server.stop()
 
 
-async def test_folder_of_a_lasting_server_keeps_its_data(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    lasting = folder / "lasting"
+async def test_folder_of_a_permanent_server_keeps_its_data(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    permanent = folder / "permanent"
     monkeypatch.setenv("TMPDIR", str(folder))  # where the files are as root
     for _ in range(2):
-        server = EmbeddedPostgres(lasting)
+        server = EmbeddedPostgres(permanent)
         await server.start()
         await answer(server, "CREATE TABLE IF NOT EXISTS starts ()")
         await answer(server, "INSERT INTO starts DEFAULT VALUES")
@@ -263,7 +263,7 @@ async def test_server_that_cannot_start_says_where_to_look(folder: Path) -> None
         await server.start()
 
 
-async def test_without_the_wheel_it_says_what_to_install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_start_without_the_wheel_says_what_to_install(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sandbox.postgres.client.find_spec", lambda _name: None)
     with pytest.raises(EmbeddedUnavailable, match=r"install requirements-sandbox\.txt"):
         await EmbeddedPostgres(folder).start()
@@ -278,7 +278,7 @@ async def test_terminated_supervisor_stops_its_server(folder: Path) -> None:
     await until(lambda: not processes(folder), "the server has stopped", seconds=GRACE + 5)
 
 
-async def test_stranger_is_sent_away_and_keeps_nothing_alive(folder: Path) -> None:
+async def test_invalid_client_is_disconnected_and_keeps_nothing_alive(folder: Path) -> None:
     user = await UserProcess.start(folder)
     state = json.loads((folder / STATE_FILE).read_text())
     reader, writer = await asyncio.open_connection("127.0.0.1", state["port"])
@@ -291,14 +291,14 @@ async def test_stranger_is_sent_away_and_keeps_nothing_alive(folder: Path) -> No
     silent.close()
 
 
-def test_supervisor_imports_the_standard_library_alone() -> None:
+def test_supervisor_imports_only_the_standard_library() -> None:
     code = "import sys, sandbox.postgres.supervisor; print(*{name.partition('.')[0] for name in sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert set(done.stdout.split()) - sys.stdlib_module_names - {"__main__", "sandbox"} <= site_modules()
 
 
 def site_modules() -> set[str]:
-    """What a start of Python imports by itself, as a .pth file may."""
+    """Return what Python imports at startup, for example through a .pth file."""
     code = "import sys; print(*{name.partition('.')[0] for name in sys.modules})"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     return set(done.stdout.split())

@@ -1,6 +1,6 @@
 """scripts/run.sh leaves neither the bot nor Inngest behind, however it ends.
 
-It runs in a copy of the scripts; its Python is a program that notes its pid and sleeps.
+It runs in a copy of the scripts, with a program as its Python that records its pid and sleeps.
 """
 
 import os
@@ -52,7 +52,7 @@ class Run:
         )
         self.bot, self.inngest = (self._pid_of(name) for name in ("bot", "inngest"))
 
-    def left(self) -> list[str]:
+    def still_running(self) -> list[str]:
         return [name for name in ("bot", "inngest") if runs(getattr(self, name), "sleep")]
 
     def _pid_of(self, name: str) -> int:
@@ -79,23 +79,23 @@ def wait_until(check: Callable[[], bool], seconds: float = 10.0) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_told_to_stop_it_returns_once_all_have_ended(run: Run, number: signal.Signals) -> None:
+def test_signalled_script_returns_after_the_bot_and_inngest_have_ended(run: Run, number: signal.Signals) -> None:
     os.killpg(run.script.pid, number)
     run.script.wait(10)
-    assert run.left() == []
+    assert run.still_running() == []
 
 
 def test_killed_bot_ends_the_script_and_inngest(run: Run) -> None:
     os.kill(run.bot, signal.SIGKILL)
     assert run.script.wait(10) == 128 + signal.SIGKILL
-    assert run.left() == []
+    assert run.still_running() == []
 
 
 def test_killed_script_takes_the_bot_and_inngest_with_it(run: Run) -> None:
     run.script.kill()
-    wait_until(lambda: run.left() == [])
+    wait_until(lambda: run.still_running() == [])
 
 
 def test_killed_process_group_takes_inngest_with_it(run: Run) -> None:
     os.killpg(run.script.pid, signal.SIGKILL)
-    wait_until(lambda: run.left() == [])
+    wait_until(lambda: run.still_running() == [])

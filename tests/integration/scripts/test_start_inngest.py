@@ -1,6 +1,6 @@
-"""scripts/start-inngest.sh and scripts/run.sh with CLIs of every kind: found, none, old, and ports that are taken.
+"""scripts/start-inngest.sh and scripts/run.sh with every kind of CLI (found, missing, too old) and occupied ports.
 
-Each runs in a copy of the scripts, with nothing on its PATH but what the scripts use and the test puts there.
+Each test runs a copy of the scripts, with a PATH that holds only what they use and what the test puts there.
 """
 
 import os
@@ -27,7 +27,7 @@ PORTS = (
     "INNGEST_CONNECT_GATEWAY_GRPC_PORT",
     "INNGEST_CONNECT_EXECUTOR_GRPC_PORT",
 )
-# Notes what it is told to run, and runs only what the scripts ask of it. The bot ends once Inngest was started.
+# Records its arguments, and runs only ports.py and -c. The bot (main.py) ends as soon as Inngest was started.
 PYTHON = """#!/usr/bin/env bash
 case "$*" in
     *ports.py\\ * | -c\\ *) exec {real} "$@" ;;
@@ -43,7 +43,7 @@ printf "%s\\n" "$@" >"{note}"
 
 
 class ScriptRunner:
-    """A copy of the scripts, and what is installed beside them."""
+    """A copy of the scripts, and the programs installed beside them."""
 
     def __init__(self, folder: Path, ports: list[int]) -> None:
         self.folder = folder
@@ -60,7 +60,7 @@ class ScriptRunner:
         self.ports = dict(zip(PORTS, map(str, ports), strict=True))
 
     def install(self, name: str, flags: str, *, path: Path | None = None, code: int = 0) -> Path:
-        """A CLI whose `dev --help` names these flags and ends with this code; `dev` notes how it was called."""
+        """Install a CLI whose `dev --help` lists these flags and exits with `code`; `dev` records its arguments."""
         program = (path or self.bin) / name
         program.write_text(
             "#!/usr/bin/env bash\n"
@@ -72,12 +72,12 @@ class ScriptRunner:
 
     @property
     def recorded_calls(self) -> list[str]:
-        """The program that was started, and what it was given."""
+        """The program that was started, and its arguments."""
         note = self.folder / "called"
         return note.read_text().splitlines() if note.exists() else []
 
     def start(self, *arguments: str, script: str = "start-inngest.sh", **variables: str) -> tuple[int, str]:
-        """The exit code, and what was said on stderr."""
+        """Run a script; return its exit code and its stderr."""
         done = subprocess.run(
             [self.folder / "scripts" / script, *arguments],
             env={"PATH": str(self.bin), **self.ports, **variables},
@@ -102,7 +102,7 @@ def occupied_port() -> Iterator[str]:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that nothing gets by chance: below the ones that systems hand out."""
+    """Free ports below the ephemeral range, which no other process gets by chance."""
     ports: list[int] = []
     for port in range(10000 + os.getpid() % 1000 * 10, 32000):
         with suppress(OSError), socket.create_server(("", port)):
@@ -112,26 +112,26 @@ def free_ports(count: int) -> list[int]:
     return ports
 
 
-def test_it_gives_this_clis_flags_the_ports_and_the_app(runner: ScriptRunner) -> None:
+def test_cli_gets_its_flags_the_ports_and_the_app_url(runner: ScriptRunner) -> None:
     runner.install("inngest", CURRENT_FLAGS)
-    code, said = runner.start(PORT="4001")
-    assert code == 0, said
+    code, stderr = runner.start(PORT="4001")
+    assert code == 0, stderr
     dev, connect, gateway_grpc, executor_grpc = runner.ports.values()
     assert runner.recorded_calls == [
         *("inngest", "dev", "--no-discovery", "--port", dev, "--connect-gateway-port", connect),
         *("--connect-gateway-grpc-port", gateway_grpc, "--connect-executor-grpc-port", executor_grpc),
         *("-u", "http://127.0.0.1:4001/api/inngest"),
     ]
-    assert f"http://127.0.0.1:{dev}" in said
+    assert f"http://127.0.0.1:{dev}" in stderr
 
 
-def test_with_nothing_set_the_ports_are_9288_and_9289(runner: ScriptRunner) -> None:
+def test_default_ports_are_9288_and_9289(runner: ScriptRunner) -> None:
     runner.install("inngest", OLDER_FLAGS)
     (runner.folder / "inngest_functions/ports.py").write_text("import sys; print(sys.argv[1:], file=sys.stderr)")
     runner.ports = {}
-    code, said = runner.start()
-    assert code == 0, said
-    assert "['INNGEST_DEV_PORT=9288', 'INNGEST_CONNECT_PORT=9289']" in said
+    code, stderr = runner.start()
+    assert code == 0, stderr
+    assert "['INNGEST_DEV_PORT=9288', 'INNGEST_CONNECT_PORT=9289']" in stderr
     assert runner.recorded_calls[3:] == [
         "--port",
         "9288",
@@ -142,16 +142,16 @@ def test_with_nothing_set_the_ports_are_9288_and_9289(runner: ScriptRunner) -> N
     ]
 
 
-def test_an_older_cli_has_another_name_for_the_gateways_port(runner: ScriptRunner) -> None:
+def test_older_cli_gets_the_gateway_port_by_its_older_flag(runner: ScriptRunner) -> None:
     runner.install("inngest-cli", OLDER_FLAGS)
-    code, said = runner.start()
-    assert code == 0, said
+    code, stderr = runner.start()
+    assert code == 0, stderr
     assert runner.recorded_calls[0] == "inngest-cli"
     assert runner.recorded_calls[5:7] == ["--gateway-port", runner.ports["INNGEST_CONNECT_PORT"]]
     assert "--connect-gateway-port" not in runner.recorded_calls
 
 
-def test_the_named_cli_goes_first_then_inngest(runner: ScriptRunner) -> None:
+def test_named_cli_is_preferred_then_inngest(runner: ScriptRunner) -> None:
     runner.install("inngest-cli", CURRENT_FLAGS)
     runner.install("inngest", CURRENT_FLAGS)
     runner.start()
@@ -163,58 +163,58 @@ def test_the_named_cli_goes_first_then_inngest(runner: ScriptRunner) -> None:
     assert runner.recorded_calls[0] == "inngest-1.43"
 
 
-def test_it_reads_the_env_file_and_the_environment_wins(runner: ScriptRunner) -> None:
+def test_env_file_is_read_and_the_environment_wins(runner: ScriptRunner) -> None:
     named = runner.install("inngest-1.43", CURRENT_FLAGS, path=runner.folder)
     ports = free_ports(8)[4:]
     (runner.folder / ".env").write_text(f'INNGEST_CLI="{named}"\nPORT=4001\nINNGEST_DEV_PORT={ports[0]}\n')
     del runner.ports["INNGEST_DEV_PORT"]
-    code, said = runner.start(PORT="4002")
-    assert code == 0, said
+    code, stderr = runner.start(PORT="4002")
+    assert code == 0, stderr
     assert runner.recorded_calls[0] == "inngest-1.43"
     assert runner.recorded_calls[3:5] == ["--port", str(ports[0])]
     assert runner.recorded_calls[-1] == "http://127.0.0.1:4002/api/inngest"
 
 
-def test_more_flags_are_passed_on(runner: ScriptRunner) -> None:
+def test_further_flags_are_passed_on(runner: ScriptRunner) -> None:
     runner.install("inngest", CURRENT_FLAGS)
     runner.start("--persist", "--log-level", "a b")
     assert runner.recorded_calls[-3:] == ["--persist", "--log-level", "a b"]
 
 
-def test_with_connect_no_app_is_called(runner: ScriptRunner) -> None:
+def test_connect_transport_passes_no_app_url(runner: ScriptRunner) -> None:
     runner.install("inngest", CURRENT_FLAGS)
     assert runner.start(INNGEST_TRANSPORT="connect")[0] == 0
     assert "-u" not in runner.recorded_calls
 
 
-def test_npx_is_the_last_resort(runner: ScriptRunner) -> None:
+def test_npx_is_used_without_an_installed_cli(runner: ScriptRunner) -> None:
     runner.install("npx", CURRENT_FLAGS)
-    code, said = runner.start()
-    assert code == 0, said
+    code, stderr = runner.start()
+    assert code == 0, stderr
     assert runner.recorded_calls[:5] == ["npx", "--yes", "--ignore-scripts=false", "inngest-cli@latest", "dev"]
-    assert "npx gets inngest-cli@latest" in said
+    assert "using npx inngest-cli@latest" in stderr
 
 
-def test_npx_that_cannot_get_it(runner: ScriptRunner) -> None:
+def test_npx_that_cannot_get_the_cli_fails_with_advice(runner: ScriptRunner) -> None:
     runner.install("npx", "npm error: no network", code=1)
-    code, said = runner.start()
+    code, stderr = runner.start()
     assert code == 1
     for part in ("npm error: no network", "npx could not get inngest-cli", "INNGEST_CLI="):
-        assert part in said
+        assert part in stderr
 
 
-def test_without_any_cli_it_says_how_to_get_one(runner: ScriptRunner) -> None:
-    code, said = runner.start()
+def test_start_without_any_cli_explains_how_to_get_one(runner: ScriptRunner) -> None:
+    code, stderr = runner.start()
     assert code == 1
     for part in ("No Inngest CLI was found", "npm install -g inngest-cli@latest", "INNGEST_CLI=", "stand-in"):
-        assert part in said
+        assert part in stderr
 
 
-def test_a_named_cli_that_is_not_there_is_not_replaced(runner: ScriptRunner) -> None:
+def test_named_cli_that_is_missing_fails_without_a_replacement(runner: ScriptRunner) -> None:
     runner.install("inngest", CURRENT_FLAGS)
-    code, said = runner.start(INNGEST_CLI="/nowhere/inngest")
+    code, stderr = runner.start(INNGEST_CLI="/nowhere/inngest")
     assert code == 1
-    assert "INNGEST_CLI=/nowhere/inngest: no such program" in said
+    assert "INNGEST_CLI=/nowhere/inngest: no such program" in stderr
     assert not runner.recorded_calls
 
 
@@ -227,18 +227,18 @@ def test_a_named_cli_that_is_not_there_is_not_replaced(runner: ScriptRunner) -> 
         (FLAGS_BEFORE_CONNECT, 0, "connect", "INNGEST_TRANSPORT=connect needs"),
     ],
 )
-def test_an_old_cli_is_refused_with_words(
+def test_too_old_cli_is_refused_with_the_reason(
     runner: ScriptRunner, flags: str, help_code: int, transport: str, why: str
 ) -> None:
     runner.install("inngest", flags, code=help_code)
-    code, said = runner.start(INNGEST_TRANSPORT=transport)
+    code, stderr = runner.start(INNGEST_TRANSPORT=transport)
     assert code == 1
     for part in ("inngest is too old", why, "npm install -g inngest-cli@latest"):
-        assert part in said
+        assert part in stderr
     assert not runner.recorded_calls
 
 
-def test_a_cli_from_before_connect_still_serves(runner: ScriptRunner) -> None:
+def test_cli_without_connect_still_serves(runner: ScriptRunner) -> None:
     runner.install("inngest", FLAGS_BEFORE_CONNECT)
     assert runner.start(INNGEST_CONNECT_PORT="1")[0] == 0
     assert runner.recorded_calls[:5] == [
@@ -251,30 +251,30 @@ def test_a_cli_from_before_connect_still_serves(runner: ScriptRunner) -> None:
 
 
 @pytest.mark.parametrize("setting", [PORTS[0], PORTS[3]])
-def test_a_taken_port_names_its_holder_and_what_to_do(
+def test_occupied_port_names_its_process_and_the_remedy(
     runner: ScriptRunner, setting: str, occupied_port: str
 ) -> None:
     runner.install("inngest", CURRENT_FLAGS)
-    code, said = runner.start(**{setting: occupied_port})
+    code, stderr = runner.start(**{setting: occupied_port})
     assert code == 1
-    for part in (f"{occupied_port} is taken by ", f"(pid {os.getpid()})", f"kill {os.getpid()}", f"{setting}="):
-        assert part in said
+    for part in (f"{occupied_port} is in use by ", f"(pid {os.getpid()})", f"kill {os.getpid()}", f"{setting}="):
+        assert part in stderr
     assert not runner.recorded_calls
 
 
-def test_a_setting_that_is_no_port_is_named(runner: ScriptRunner) -> None:
+def test_setting_that_is_not_a_port_is_named(runner: ScriptRunner) -> None:
     runner.install("inngest", CURRENT_FLAGS)
-    code, said = runner.start(INNGEST_DEV_PORT="http")
+    code, stderr = runner.start(INNGEST_DEV_PORT="http")
     assert code == 2
-    assert "INNGEST_DEV_PORT=http: not a port" in said
+    assert "INNGEST_DEV_PORT=http: not a port" in stderr
 
 
 class TestRun:
-    """scripts/run.sh finds Inngest in the same way, but never by npx, and always starts the bot."""
+    """scripts/run.sh finds Inngest the same way, but never through npx, and always starts the bot."""
 
     @pytest.fixture
     def runner(self, runner: ScriptRunner) -> ScriptRunner:
-        """Its .venv is in order, and its python notes what it runs instead of running it."""
+        """A runner with an up-to-date .venv, whose python records what it is asked to run."""
         for file in (*ROOT.glob("requirements*.txt"), ROOT / "constraints.txt"):
             shutil.copy(file, runner.folder)
         (runner.folder / ".venv").unlink()
@@ -294,17 +294,17 @@ class TestRun:
         return runner
 
     def run(self, runner: ScriptRunner, *arguments: str, **variables: str) -> str:
-        code, said = runner.start(*arguments, script="run.sh", **{"WITHOUT": "", **variables})
-        assert code == 0, said
-        return said
+        code, stderr = runner.start(*arguments, script="run.sh", **{"WITHOUT": "", **variables})
+        assert code == 0, stderr
+        return stderr
 
-    def test_an_installed_cli(self, runner: ScriptRunner) -> None:
+    def test_installed_cli_is_started(self, runner: ScriptRunner) -> None:
         runner.install("inngest", CURRENT_FLAGS)
         assert "stand-in" not in self.run(runner)
         assert runner.recorded_calls[0] == "inngest"
         assert runner.recorded_calls[-1] == "http://127.0.0.1:3001/api/inngest"
 
-    def test_no_cli(self, runner: ScriptRunner) -> None:
+    def test_stand_in_is_started_without_a_cli(self, runner: ScriptRunner) -> None:
         runner.install("npx", CURRENT_FLAGS)
         assert "stand-in" in self.run(runner)
         dev, connect = runner.ports["INNGEST_DEV_PORT"], runner.ports["INNGEST_CONNECT_PORT"]
@@ -313,35 +313,43 @@ class TestRun:
             *("-u", "http://127.0.0.1:3001/api/inngest"),
         ]
 
-    def test_an_old_cli(self, runner: ScriptRunner) -> None:
+    def test_stand_in_is_started_with_a_too_old_cli(self, runner: ScriptRunner) -> None:
         runner.install("inngest", "--help", code=1)
         assert "too old" in self.run(runner)
         assert runner.recorded_calls[:2] == ["-m", "sandbox.inngest"]
 
-    def test_a_taken_port_that_the_stand_in_does_not_need(self, runner: ScriptRunner, occupied_port: str) -> None:
+    def test_stand_in_is_started_if_only_the_cli_needs_the_occupied_port(
+        self, runner: ScriptRunner, occupied_port: str
+    ) -> None:
         runner.install("inngest", CURRENT_FLAGS)
-        assert f"{occupied_port} is taken by " in self.run(runner, INNGEST_CONNECT_GATEWAY_GRPC_PORT=occupied_port)
+        assert f"{occupied_port} is in use by " in self.run(
+            runner, INNGEST_CONNECT_GATEWAY_GRPC_PORT=occupied_port
+        )
         assert runner.recorded_calls[:2] == ["-m", "sandbox.inngest"]
 
-    def test_a_taken_port_that_both_need(self, runner: ScriptRunner, occupied_port: str) -> None:
+    def test_nothing_is_started_if_both_need_the_occupied_port(
+        self, runner: ScriptRunner, occupied_port: str
+    ) -> None:
         runner.install("inngest", CURRENT_FLAGS)
-        said = self.run(runner, INNGEST_CONNECT_PORT=occupied_port, WITHOUT="yes")
-        assert f"{occupied_port} is taken by " in said
-        assert "orders go to Plan B" in said
+        stderr = self.run(runner, INNGEST_CONNECT_PORT=occupied_port, WITHOUT="yes")
+        assert f"{occupied_port} is in use by " in stderr
+        assert "orders go to Plan B" in stderr
         assert not runner.recorded_calls
 
-    def test_an_inngest_that_runs_already(self, runner: ScriptRunner, occupied_port: str) -> None:
+    def test_running_inngest_is_used(self, runner: ScriptRunner, occupied_port: str) -> None:
         runner.install("inngest", CURRENT_FLAGS)
         assert "using what runs" in self.run(runner, INNGEST_DEV_PORT=occupied_port, WITHOUT="yes")
         assert not runner.recorded_calls
 
     @pytest.mark.parametrize("variables", [{"INNGEST_BASE_URL": "http://there"}, {"ENVIRONMENT": "production"}])
-    def test_an_inngest_elsewhere(self, runner: ScriptRunner, variables: dict[str, str]) -> None:
+    def test_nothing_is_started_with_inngest_elsewhere(
+        self, runner: ScriptRunner, variables: dict[str, str]
+    ) -> None:
         runner.install("inngest", CURRENT_FLAGS)
         self.run(runner, WITHOUT="yes", **variables)
         assert not runner.recorded_calls
 
-    def test_plan_b_alone(self, runner: ScriptRunner) -> None:
+    def test_no_inngest_option_starts_no_inngest(self, runner: ScriptRunner) -> None:
         runner.install("inngest", CURRENT_FLAGS)
         self.run(runner, "--no-inngest", WITHOUT="yes")
         assert not runner.recorded_calls

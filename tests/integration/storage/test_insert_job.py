@@ -1,4 +1,4 @@
-"""A new job: each field goes into the column of its name."""
+"""Inserting a job stores each field in the column of its name."""
 
 from datetime import timedelta
 from uuid import uuid4

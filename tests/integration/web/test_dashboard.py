@@ -1,4 +1,4 @@
-"""The dashboard: who gets in, what it shows of real rows, and that nothing is changed from outside."""
+"""The dashboard: who may log in, what it shows of real rows, and that no other site can change anything."""
 
 import asyncio
 import json
@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from services.admin import dashboard_auth as door_module
+from services.admin import dashboard_auth as dashboard_auth_module
 from services.admin.dashboard_auth import AccessDenied, DashboardAuth
 from storage.dashboard_links import add_link, use_link
 from storage.pool import Pool
@@ -23,7 +23,7 @@ from tests.support.environments.dashboard import (
     page_text,
 )
 from tests.support.test_data.factories import add_job, add_user
-from web.dashboard import live_snapshot as board_module
+from web.dashboard import live_snapshot as live_snapshot_module
 from web.dashboard import stream as stream_module
 from web.dashboard.access import COOKIE
 
@@ -42,10 +42,10 @@ def path_of(link: str) -> str:
     return link.removeprefix(PUBLIC_URL)
 
 
-# ---------------------------------------------------------------- the door
-async def test_a_link_shows_a_button_and_lets_in_once(dashboard_app: DashboardApp) -> None:
+# ---------------------------------------------------------------- links and sessions
+async def test_link_shows_a_button_and_logs_in_once(dashboard_app: DashboardApp) -> None:
     link = path_of(await dashboard_app.auth.create_link(ADMIN))
-    for _ in range(2):  # Telegram's preview looks at it first, and must not use it up
+    for _ in range(2):  # Telegram's link preview requests it first, and must not use it up
         page = await dashboard_app.get(link)
         assert page.status == 200
         assert "Open the dashboard" in page.text
@@ -63,13 +63,13 @@ async def test_a_link_shows_a_button_and_lets_in_once(dashboard_app: DashboardAp
     assert (await dashboard_app.get("/dashboard")).status == 200
 
 
-async def test_of_many_who_use_a_link_at_once_one_gets_in(dashboard_app: DashboardApp) -> None:
+async def test_link_used_many_times_at_once_logs_in_once(dashboard_app: DashboardApp) -> None:
     link = path_of(await dashboard_app.auth.create_link(ADMIN))
     answers = await asyncio.gather(*(dashboard_app.request("POST", link, headers={}) for _ in range(8)))
     assert sorted(answer.status for answer in answers) == [303] + [403] * 7
 
 
-async def test_the_database_alone_decides_who_was_first(db: Pool) -> None:
+async def test_use_link_concurrently_succeeds_once_and_never_after_expiry(db: Pool) -> None:
     await add_link(db, b"good", ADMIN, seconds=60)
     await add_link(db, b"late", ADMIN, seconds=0)
     assert sorted(await asyncio.gather(*(use_link(db, b"good") for _ in range(5))), key=str) == [
@@ -80,7 +80,7 @@ async def test_the_database_alone_decides_who_was_first(db: Pool) -> None:
     assert await use_link(db, b"none") is None
 
 
-async def test_forged_and_expired_links_open_nothing(dashboard_app: DashboardApp, db: Pool) -> None:
+async def test_forged_and_expired_links_are_refused(dashboard_app: DashboardApp, db: Pool) -> None:
     link = path_of(await dashboard_app.auth.create_link(ADMIN))
     assert await db.fetchval("SELECT octet_length(token_hash) FROM dashboard_links") == 32
     forged = [
@@ -93,7 +93,7 @@ async def test_forged_and_expired_links_open_nothing(dashboard_app: DashboardApp
             answer = await dashboard_app.request(method, path, headers={})
             assert answer.status == 403, path
             assert "not one of our links" in page_text(answer.text)
-            assert "/dashboard" in answer.text, "it says how to get a good one"
+            assert "/dashboard" in answer.text, "the page explains how to get a valid one"
     await db.execute("UPDATE dashboard_links SET expires_at = now()")
     for method in ("GET", "POST"):
         answer = await dashboard_app.request(method, link, headers={})
@@ -103,24 +103,24 @@ async def test_forged_and_expired_links_open_nothing(dashboard_app: DashboardApp
     assert await db.fetchval("SELECT count(*) FROM dashboard_links WHERE used_at IS NOT NULL") == 0
 
 
-async def test_without_a_good_cookie_there_is_nothing_to_see(
+async def test_pages_without_a_valid_cookie_are_refused(
     dashboard_app: DashboardApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     good = dashboard_app.auth.start_session(ADMIN).cookie
-    monkeypatch.setattr(door_module, "SESSION_SECONDS", 0)
-    over = dashboard_app.auth.start_session(ADMIN).cookie
-    somebody = dashboard_app.auth.start_session(8).cookie
-    longer = good.replace(good.split(".")[1], str(int(good.split(".")[1]) + 9999))
-    for cookie in ("", "x", "..", "7.99999999999.x.y", over, somebody, longer, good.replace("7.", "8.", 1)):
+    monkeypatch.setattr(dashboard_auth_module, "SESSION_SECONDS", 0)
+    expired = dashboard_app.auth.start_session(ADMIN).cookie
+    not_admin = dashboard_app.auth.start_session(8).cookie
+    extended = good.replace(good.split(".")[1], str(int(good.split(".")[1]) + 9999))
+    for cookie in ("", "x", "..", "7.99999999999.x.y", expired, not_admin, extended, good.replace("7.", "8.", 1)):
         dashboard_app.cookie = cookie
         for path in PAGES:
             answer = await dashboard_app.get(path)
             assert (answer.status, answer.cookies) == (403, {}), (path, cookie)
     with pytest.raises(AccessDenied, match="forged"):
-        dashboard_app.auth.read_session("\udcff.x")  # bytes that are no UTF-8 come so
+        dashboard_app.auth.read_session("\udcff.x")  # how invalid UTF-8 arrives
 
 
-async def test_who_is_no_admin_any_more_is_out_at_once(dashboard_app: DashboardApp) -> None:
+async def test_former_admin_is_refused_at_once(dashboard_app: DashboardApp) -> None:
     await dashboard_app.login()
     assert (await dashboard_app.get("/dashboard")).status == 200
     with pytest.raises(AccessDenied, match="no_admin"):
@@ -130,16 +130,9 @@ async def test_who_is_no_admin_any_more_is_out_at_once(dashboard_app: DashboardA
         await auth_without_admins(dashboard_app).login(link.rpartition("/")[2])
 
 
-async def test_another_bots_key_opens_nothing(dashboard_app: DashboardApp, db: Pool) -> None:
-    class Bot:
-        token = "1:another"
-
-    class Studio:
-        bots = {"main": Bot()}  # noqa: RUF012
-        admins = frozenset({ADMIN})
-
-    stranger = DashboardAuth(Studio(), PUBLIC_URL)  # type: ignore[arg-type]
-    dashboard_app.cookie = stranger.start_session(ADMIN).cookie
+async def test_cookie_signed_with_another_bots_key_is_refused(dashboard_app: DashboardApp, db: Pool) -> None:
+    other = DashboardAuth(db, frozenset({ADMIN}), b"1:another", PUBLIC_URL)
+    dashboard_app.cookie = other.start_session(ADMIN).cookie
     assert (await dashboard_app.get("/dashboard")).status == 403
 
 
@@ -154,7 +147,7 @@ async def test_another_bots_key_opens_nothing(dashboard_app: DashboardApp, db: P
         (None, {}, 403),
     ],
 )
-async def test_only_a_sandbox_on_loopback_is_open(
+async def test_dashboard_without_login_is_open_only_in_a_sandbox_on_loopback(
     db: Pool, tmp_path: Path, host: str | None, headers: dict[str, str], status: int
 ) -> None:
     async with open_dashboard_app(db, tmp_path, sandbox_host=host, admins=frozenset({ADMIN})) as dashboard_app:
@@ -166,7 +159,7 @@ async def test_only_a_sandbox_on_loopback_is_open(
             assert (await dashboard_app.submit("/dashboard/mode", mode="b")).status == 303
 
 
-async def test_every_page_forbids_what_is_not_ours(dashboard_app: DashboardApp) -> None:
+async def test_pages_forbid_inline_and_foreign_content(dashboard_app: DashboardApp) -> None:
     await dashboard_app.login()
     for path in ("/dashboard", "/dashboard/jobs", "/dashboard/nothing", "/dashboard/static/live.js"):
         answer = await dashboard_app.get(path)
@@ -182,7 +175,7 @@ async def test_every_page_forbids_what_is_not_ours(dashboard_app: DashboardApp) 
 
 
 # ---------------------------------------------------------------- actions need their token
-async def test_an_action_without_its_token_is_refused(dashboard_app: DashboardApp, db: Pool) -> None:
+async def test_action_without_its_token_is_refused(dashboard_app: DashboardApp, db: Pool) -> None:
     paths = [f"/dashboard/{action}" for action in ACTIONS]
     for path in paths:
         assert (await dashboard_app.request("POST", path, headers={}, data={"mode": "b"})).status == 403, (
@@ -207,18 +200,18 @@ async def test_an_action_without_its_token_is_refused(dashboard_app: DashboardAp
     assert await db.fetchval("SELECT count(*) FROM settings") == 0
 
 
-async def test_plans_are_switched_and_it_is_written_down_who_did(dashboard_app: DashboardApp, db: Pool) -> None:
+async def test_mode_change_is_applied_and_logged_with_its_admin(dashboard_app: DashboardApp, db: Pool) -> None:
     await dashboard_app.login()
     origin = {"Origin": PUBLIC_URL, "Sec-Fetch-Site": "same-origin"}
     assert (await dashboard_app.submit("/dashboard/mode", headers=origin, mode="b")).status == 303
-    plans = dashboard_app.dispatcher.plans
-    assert plans.default_mode == "b"
+    router = dashboard_app.router
+    assert router.default_mode == "b"
     as_script = {"Accept": "application/json", "X-Action-Token": dashboard_app.token}
     answer = await dashboard_app.submit("/dashboard/mode", token="", headers=as_script, mode="a", service="speech")
-    assert json.loads(answer.text) == {"said": "Switched, in every process"}
-    assert plans.service_mode("speech") == "a"
+    assert json.loads(answer.text) == {"message": "Switched, in every process"}
+    assert router.service_mode("speech") == "a"
     assert (await dashboard_app.submit("/dashboard/mode", mode="follow", service="speech")).status == 303
-    assert plans.service_mode("speech") is None
+    assert router.service_mode("speech") is None
     for wrong in ({"mode": "c"}, {"mode": "follow"}, {"mode": "a", "service": "no_such"}, {}):
         assert (await dashboard_app.submit("/dashboard/mode", **wrong)).status == 400
     log = await db.fetch("SELECT key, value, changed_by FROM settings_log ORDER BY id")
@@ -229,7 +222,7 @@ async def test_plans_are_switched_and_it_is_written_down_who_did(dashboard_app: 
     ]
 
 
-async def test_who_signs_out_leaves_no_cookie(dashboard_app: DashboardApp) -> None:
+async def test_logout_deletes_the_cookie(dashboard_app: DashboardApp) -> None:
     await dashboard_app.login()
     answer = await dashboard_app.submit("/dashboard/leave")
     assert answer.status == 200
@@ -238,7 +231,7 @@ async def test_who_signs_out_leaves_no_cookie(dashboard_app: DashboardApp) -> No
 
 # ---------------------------------------------------------------- live numbers
 async def read_stream(dashboard_app: DashboardApp, wanted: int = 1) -> dict[str, Any]:
-    """The sections of the stream, once it has given its pulse that often."""
+    """Return the sections of the stream after this many pulses."""
     sections: dict[str, Any] = {}
     name, pulses = "", 0
     cookies = {COOKIE: dashboard_app.cookie}
@@ -259,7 +252,7 @@ async def read_stream(dashboard_app: DashboardApp, wanted: int = 1) -> dict[str,
     return sections
 
 
-async def test_the_stream_tells_what_is_in_the_tables(dashboard_app: DashboardApp, db: Pool) -> None:
+async def test_stream_shows_what_is_in_the_tables(dashboard_app: DashboardApp, db: Pool) -> None:
     await dashboard_app.login()
     await add_user(db)
     for plan, took, waited in (("A", 4.0, 1.0), ("A", 6.0, 3.0), ("B", 10.0, 0.5)):
@@ -267,82 +260,82 @@ async def test_the_stream_tells_what_is_in_the_tables(dashboard_app: DashboardAp
         await dashboard_app.backdate(job.id, seconds=120, took=took, waited=waited)
     failed = await dashboard_app.add_finished_job("failed", plan="A", failure="failure.busy")
     await dashboard_app.backdate(failed.id, seconds=130, took=1, waited=1)
-    stopped = await dashboard_app.add_finished_job("cancelled")
-    await dashboard_app.backdate(stopped.id, seconds=60, took=900, waited=900)
+    cancelled = await dashboard_app.add_finished_job("cancelled")
+    await dashboard_app.backdate(cancelled.id, seconds=60, took=900, waited=900)
     old = await dashboard_app.add_finished_job("succeeded")
     await dashboard_app.backdate(old.id, seconds=3700, took=1, waited=1)
-    fallen = await add_job(db, fell_back=True)
+    fell_back = await add_job(db, fell_back=True)
     await add_job(db, service="speech", plan="A")
     await db.execute("INSERT INTO incidents (kind, opened_at, last_seen_at) VALUES ('plan_a_away', now(), now())")
-    await dashboard_app.dispatcher.plans.set_mode("b", service="speech", changed_by=ADMIN)
+    await dashboard_app.router.set_mode("b", service="speech", changed_by=ADMIN)
 
-    told = await read_stream(dashboard_app)
-    plans = told["plans"]
+    sections = await read_stream(dashboard_app)
+    plans = sections["plans"]
     assert (plans["A"]["succeeded"], plans["A"]["failed"], plans["B"]["succeeded"]) == (2, 1, 1)
     assert plans["A"]["took"] == pytest.approx([5.0, 5.9], abs=0.01)
     assert plans["A"]["waited"][0] == pytest.approx(1.0, abs=0.01)
     assert plans["B"]["took"][0] == pytest.approx(10.0, abs=0.01)
-    assert plans["B"]["waited"] == pytest.approx([0.5, 0.5], abs=0.01), "a stopped order is no plan's"
+    assert plans["B"]["waited"] == pytest.approx([0.5, 0.5], abs=0.01), "a cancelled order counts for no plan"
     assert (plans["A"]["queued"], plans["B"]["queued"], plans["fell_back"]) == (1, 1, 1)
     assert (plans["mode"], plans["healthy"]) == ("auto", False)
-    minutes = told["minutes"]
+    minutes = sections["minutes"]
     assert len(minutes["A"]["succeeded"]) == 60
     assert (sum(minutes["A"]["succeeded"]), sum(minutes["A"]["failed"]), sum(minutes["B"]["succeeded"])) == (
         2,
         1,
         1,
     )
-    services = {service["id"]: service for service in told["services"]}
+    services = {service["id"]: service for service in sections["services"]}
     assert (services["text_to_image"]["succeeded"], services["text_to_image"]["failed"]) == (3, 1)
     assert (services["speech"]["mode"], services["speech"]["goes_to"]) == ("b", "B")
     assert services["speech"]["queued"] == {"A": 1, "B": 0}
-    lines = {line["kind"]: line for line in told["moments"]}
+    lines = {line["kind"]: line for line in sections["timeline"]}
     assert lines["fell_back"]["title"] == "1 order fell back to Plan B"
-    assert lines["fell_back"]["jobs"] == [str(fallen.id)]
+    assert lines["fell_back"]["jobs"] == [str(fell_back.id)]
     assert lines["mode"]["title"] == "🔊 Text to speech: mode B: inline alone"
     assert lines["mode"]["detail"] == f"set by {ADMIN}"
     assert lines["incident"]["title"] == "Incident: plan a away"
-    money = {name: (sums.get("moves"), sums["stars"]) for name, sums in told["money"].items()}
+    money = {name: (sums.get("moves"), sums["stars"]) for name, sums in sections["money"].items()}
     nothing = dict.fromkeys(("paid", "paid_back", "given_back"), (0, 0))
     assert money == {**nothing, "earned": (4, 16), "gifts": (1, 100), "held": (None, 8)}
-    assert [job["state"] for job in told["jobs"]][:2] == ["queued", "queued"]
-    assert str(stopped.id) in [job["id"] for job in told["jobs"]]
+    assert [job["state"] for job in sections["jobs"]][:2] == ["queued", "queued"]
+    assert str(cancelled.id) in [job["id"] for job in sections["jobs"]]
 
 
-async def test_health_comes_with_the_next_pulse(
+async def test_stream_shows_health_with_the_next_pulse(
     dashboard_app: DashboardApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (board_module, stream_module):
+    for module in (live_snapshot_module, stream_module):
         monkeypatch.setattr(module, "_INTERVAL_SECONDS", 0.05)
     await dashboard_app.login()
-    told = await read_stream(dashboard_app, 2)
-    assert told["health"]["telegram"] == "away: TelegramNetworkError"
+    sections = await read_stream(dashboard_app, 2)
+    assert sections["health"]["telegram"] == "away: TelegramNetworkError"
 
 
-async def test_who_looks_together_shares_one_look_at_the_database(
+async def test_concurrent_streams_share_one_database_query(
     dashboard_app: DashboardApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looks = 0
+    queries = 0
 
     async def counted(db: Any) -> Any:
-        nonlocal looks
-        looks += 1
+        nonlocal queries
+        queries += 1
         return await ended_stats(db)
 
-    monkeypatch.setattr(board_module, "ended_stats", counted)
+    monkeypatch.setattr(live_snapshot_module, "ended_stats", counted)
     await dashboard_app.login()
     await asyncio.gather(*(read_stream(dashboard_app) for _ in range(5)))
-    assert looks == 1
+    assert queries == 1
 
 
-async def test_a_database_that_is_away_is_said_and_no_stream_breaks(
+async def test_stream_with_an_unavailable_database_reports_it(
     dashboard_app: DashboardApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def away(db: Any) -> Any:
+    async def refuse_connection(db: Any) -> Any:
         raise ConnectionRefusedError
 
     await dashboard_app.login()
-    monkeypatch.setattr(board_module, "ended_stats", away)
+    monkeypatch.setattr(live_snapshot_module, "ended_stats", refuse_connection)
     cookies = {COOKIE: dashboard_app.cookie}
     async with (
         aiohttp.ClientSession(cookies=cookies) as session,

@@ -1,4 +1,4 @@
-"""/health tells the truth about each part, and 200 only when orders can be served."""
+"""/health reports the state of each part, and answers 200 only if orders can be served."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -14,11 +14,10 @@ from pydantic import SecretStr
 from bot.providers import create_providers
 from bot.settings import Settings
 from bot.telegram.bots import create_bots
-from services.core.i18n import Texts
 from services.generation.registry import SERVICES
 from services.job_kinds import JOB_KINDS
 from services.jobs.routing import PlanA, PlanRouter
-from services.messaging.app_context import AppContext
+from services.messaging.bots import Bots
 from storage.pool import Pool, create_pool
 from tests.support.environments.environment import BOT_TOKEN, SandboxTelegram
 from tests.support.fake_providers.replicate_server import TOKEN, FakeReplicate
@@ -28,20 +27,27 @@ from web.health import Health
 
 @dataclass
 class HealthServer:
-    """Everything that /health asks, each to be broken by itself."""
+    """Everything that /health checks; each part can fail by itself."""
 
     pool: Pool
     telegram: SandboxTelegram
     replicate: FakeReplicate
-    plans: PlanRouter
+    router: PlanRouter
     inngest_ok: bool = True
     url: str = ""
 
     @property
     def healthy(self) -> bool:
+        """Whether Inngest is available, for the router."""
         return self.inngest_ok
 
+    @property
+    def state(self) -> str:
+        """Inngest's state, as /health shows it."""
+        return "ok" if self.inngest_ok else "away: no answer"
+
     async def get(self, path: str = "/health") -> tuple[int, dict[str, Any]]:
+        """The status and the body of an answer."""
         async with aiohttp.ClientSession() as session, session.get(self.url + path) as response:
             return response.status, await response.json()
 
@@ -59,11 +65,11 @@ async def server(dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> A
     settings = Settings(
         _env_file=None, replicate_api_token=secret, replicate_base_url=replicate.url, data_dir=tmp_path
     )
-    studio = AppContext(pool, bots, Texts(), create_providers(settings))
+    providers = create_providers(settings)
     environment = HealthServer(pool, telegram, replicate, PlanRouter(pool, cast("PlanA", None), list(JOB_KINDS)))
-    environment.plans.plan_a = cast("PlanA", environment)
+    environment.router.plan_a = cast("PlanA", environment)
     app = web.Application()
-    page = Health(studio, environment.plans, lambda: "ok" if environment.inngest_ok else "away: no answer")
+    page = Health(pool, Bots(bots), providers, environment.router)
     page._database._seconds = 0.0
     page.add_routes(app)
     runner = web.AppRunner(app, access_log=None)
@@ -72,14 +78,14 @@ async def server(dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> A
     environment.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     yield environment
     await runner.cleanup()
-    await studio.providers.close()
+    await providers.close()
     await bots["main"].session.close()
     await pool.close()
     await replicate.close()
     await telegram.close()
 
 
-async def test_all_is_well(server: HealthServer) -> None:
+async def test_health_with_every_part_available_is_ok(server: HealthServer) -> None:
     status, body = await server.get()
     assert status == 200
     assert [body[part] for part in ("status", "database", "telegram", "inngest")] == ["ok"] * 4
@@ -87,7 +93,7 @@ async def test_all_is_well(server: HealthServer) -> None:
     assert body["plan"] == dict.fromkeys(SERVICES, "A")
 
 
-async def test_without_the_database_no_order_can_be_served(server: HealthServer) -> None:
+async def test_health_without_the_database_is_503(server: HealthServer) -> None:
     await server.pool.close()
     status, body = await server.get()
     assert status == 503
@@ -96,7 +102,7 @@ async def test_without_the_database_no_order_can_be_served(server: HealthServer)
     assert await server.get("/health/live") == (200, {"status": "ok"}), "the process itself is alive"
 
 
-async def test_a_database_that_does_not_answer_is_unavailable(server: HealthServer) -> None:
+async def test_health_with_a_database_that_does_not_answer_is_503(server: HealthServer) -> None:
     held = [await server.pool.acquire() for _ in range(3)]
     status, body = await server.get()
     for connection in held:
@@ -107,17 +113,17 @@ async def test_a_database_that_does_not_answer_is_unavailable(server: HealthServ
 
 
 @pytest.mark.parametrize("fault", [{"code": 500}, {"code": 401}, {"drop": True}, {"hang": 3.0}])
-async def test_without_telegram_no_order_can_be_served(server: HealthServer, fault: dict[str, Any]) -> None:
+async def test_health_without_telegram_is_503(server: HealthServer, fault: dict[str, Any]) -> None:
     await server.telegram.add_fault(method="getMe", **fault)
     status, body = await server.get()
     assert status == 503
     assert (body["status"], body["database"]) == ("not serving", "ok")
     assert body["telegram"].startswith("away: ")
     assert BOT_TOKEN not in str(body)
-    assert (await server.get())[0] == 200, "and it is back as soon as Telegram is"
+    assert (await server.get())[0] == 200, "healthy again as soon as Telegram is"
 
 
-async def test_without_inngest_orders_go_to_plan_b(server: HealthServer) -> None:
+async def test_health_without_inngest_is_ok_on_plan_b(server: HealthServer) -> None:
     server.inngest_ok = False
     status, body = await server.get()
     assert status == 200
@@ -126,17 +132,17 @@ async def test_without_inngest_orders_go_to_plan_b(server: HealthServer) -> None
 
 
 @pytest.mark.parametrize(("mode", "status", "plan"), [("a", 503, "A"), ("b", 200, "B"), ("auto", 200, "B")])
-async def test_without_inngest_it_depends_on_the_mode(
+async def test_health_without_inngest_depends_on_the_mode(
     server: HealthServer, mode: Any, status: int, plan: str
 ) -> None:
-    await server.plans.set_mode(mode)
+    await server.router.set_mode(mode)
     server.inngest_ok = False
     found, body = await server.get()
     assert (found, body["plan"]) == (status, dict.fromkeys(SERVICES, plan))
 
 
 @pytest.mark.parametrize("status_of_provider", [500, 401])
-async def test_without_the_provider_no_order_can_be_served(server: HealthServer, status_of_provider: int) -> None:
+async def test_health_without_the_provider_is_503(server: HealthServer, status_of_provider: int) -> None:
     server.replicate.fail_next(status_of_provider, path="/v1/account")
     status, body = await server.get()
     assert status == 503

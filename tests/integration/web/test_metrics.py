@@ -1,4 +1,4 @@
-"""/metrics: who may read it, what stands in the database, and what it says when that is away."""
+"""/metrics: who may read it, what it shows of the database, and what remains while that is unavailable."""
 
 import time
 from collections.abc import AsyncIterator
@@ -12,15 +12,13 @@ from aiohttp import web
 
 from providers.instrumented import instrumented
 from providers.protocols import ErrorKind, Prediction, ProviderError
-from services.core.i18n import Texts
 from services.core.metrics import record_provider_call
-from services.job_kinds import INTERNAL_JOBS, JOB_KINDS
-from services.jobs.engine import JobEngine
+from services.durable.pubsub import PubSub
+from services.job_kinds import JOB_KINDS
 from services.jobs.routing import PlanRouter
 from services.jobs.worker import Worker
-from services.messaging.app_context import AppContext
-from services.notifications.notify import notify_training_failed
 from storage.pool import Pool, create_pool
+from tests.support.environments.idle_engine import create_idle_engine
 from tests.support.test_data.factories import add_job, add_user
 from tests.support.test_data.metric_samples import MetricSamples
 from web import metrics
@@ -36,18 +34,17 @@ class FakeInngest:
 
 @dataclass
 class MetricsServer:
-    """The page, and whatever it asks."""
+    """The /metrics page and what it reads."""
 
     db: Pool
-    plans: PlanRouter
+    router: PlanRouter
     inngest: FakeInngest
-    queue: Worker
+    worker: Worker
     url: str = ""
 
     async def open(self, **options: Any) -> web.AppRunner:
         app = web.Application()
-        studio = AppContext(self.db, {}, Texts(), cast("Any", None))
-        Metrics(studio, self.plans, self.queue, **options).add_routes(app)
+        Metrics(self.db, self.router, self.worker, **options).add_routes(app)
         runner = web.AppRunner(app, access_log=None)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -70,16 +67,15 @@ class MetricsServer:
 async def page(dsn: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[MetricsServer]:
     monkeypatch.setattr(metrics, "_CACHE_SECONDS", 0.0)
     db, inngest = await create_pool(dsn, size=3), FakeInngest()
-    plans = PlanRouter(db, cast("Any", inngest), list(JOB_KINDS))
-    engine = JobEngine(AppContext(db, {}, Texts(), cast("Any", None)), INTERNAL_JOBS, notify_training_failed)
-    page = MetricsServer(db, plans, inngest, Worker(engine, plans, slots=8))
+    router = PlanRouter(db, cast("Any", inngest), list(JOB_KINDS))
+    page = MetricsServer(db, router, inngest, Worker(create_idle_engine(), router, PubSub(), slots=8))
     runner = await page.open()
     yield page
     await runner.cleanup()
     await db.close()
 
 
-async def test_what_stands_in_the_database(page: MetricsServer, db: Pool) -> None:
+async def test_metrics_show_what_is_in_the_database(page: MetricsServer, db: Pool) -> None:
     await add_user(db)
     await add_job(db, price=4, fell_back=True)
     taken = await add_job(db, price=4, plan="A")
@@ -104,10 +100,10 @@ async def test_what_stands_in_the_database(page: MetricsServer, db: Pool) -> Non
         assert samples.get("diptych_ledger_stars") == 0
 
 
-async def test_sums_that_are_settled_are_not_read_again(
+async def test_metrics_of_settled_rows_are_counted_once(
     page: MetricsServer, db: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And nothing is lost, or counted twice, on the way there."""
+    """Settled rows are not read again, and none is lost or counted twice."""
     monkeypatch.setattr("storage.reports.metrics._SETTLE_SECONDS", 0.0)
     for user_id in range(1001, 1006):
         await add_user(db, user_id)
@@ -117,40 +113,40 @@ async def test_sums_that_are_settled_are_not_read_again(
         assert samples.get("diptych_fallbacks_total") == user_id - 1000
 
 
-async def test_plans_and_modes(page: MetricsServer) -> None:
+async def test_metrics_show_plans_modes_and_the_process(page: MetricsServer) -> None:
     page.inngest.healthy, page.inngest.state = False, "away: ConnectTimeout: https://inn.gs/e/s3cr3t"
-    await page.plans.set_mode("b", service="speech")
+    await page.router.set_mode("b", service="speech")
     samples = await page.read()
     assert samples.get("diptych_plan_a_healthy") == 0
     assert samples.get("diptych_plan_a_state", state="away") == 1
     assert samples.get("diptych_service_mode", service="speech", mode="b") == 1
-    assert samples.get("diptych_service_mode", mode="auto") == len(page.plans.services) - 1
+    assert samples.get("diptych_service_mode", mode="auto") == len(page.router.services) - 1
     assert samples.get("diptych_plan_b_free_slots") == 8
-    assert samples.get("diptych_build_info", version="0.1.0") == 1
+    assert samples.get("diptych_build_info", version="0.2.0") == 1
     assert (samples.get("process_resident_memory_bytes") or 0) > 0
 
 
-async def test_a_database_that_does_not_answer_is_not_waited_for(page: MetricsServer, db: Pool) -> None:
+async def test_metrics_with_a_locked_table_answer_within_three_seconds(page: MetricsServer, db: Pool) -> None:
     assert (await page.read()).get("diptych_outbox_jobs") == 0
     async with db.acquire() as connection, connection.transaction():
         await connection.execute("LOCK TABLE outbox")
-        begun = time.monotonic()
+        started_at = time.monotonic()
         samples = await page.read()
-        assert time.monotonic() - begun < 3
+        assert time.monotonic() - started_at < 3
     assert samples.get("diptych_database_up") == 0
-    assert samples.get("diptych_outbox_jobs") is None, "what is not known is not said"
+    assert samples.get("diptych_outbox_jobs") is None, "unknown figures are left out"
     assert samples.get("diptych_plan_a_healthy") == 1
     assert (await page.read()).get("diptych_database_up") == 1
 
 
-async def test_a_database_that_is_gone_takes_only_its_own_numbers_along(page: MetricsServer) -> None:
+async def test_metrics_without_the_database_keep_all_others(page: MetricsServer) -> None:
     page.db.terminate()
     samples = await page.read()
     assert samples.get("diptych_database_up") == 0
     assert samples.get("diptych_plan_b_free_slots") == 8
 
 
-async def test_who_may_read_it(page: MetricsServer) -> None:
+async def test_metrics_need_the_token_unless_anonymous_reading_is_allowed(page: MetricsServer) -> None:
     assert await page.status() == 200, "open to all in development"
     for options, wanted in (
         ({"token": "t0ken"}, {"": 401, "other": 401, "t0ken": 200}),
@@ -163,9 +159,9 @@ async def test_who_may_read_it(page: MetricsServer) -> None:
 
 
 class FakeProvider:
-    """A provider that does what its test says."""
+    """A provider with one fixed outcome per method."""
 
-    name = "stand"
+    name = "fake"
     offline = True
 
     async def start(self, request: str) -> str:
@@ -184,9 +180,9 @@ class FakeProvider:
         pass
 
 
-async def test_calls_to_a_provider_are_counted(page: MetricsServer) -> None:
+async def test_provider_calls_and_errors_are_counted(page: MetricsServer) -> None:
     provider = instrumented(FakeProvider(), record_provider_call)
-    assert (provider.name, provider.offline) == ("stand", True)
+    assert (provider.name, provider.offline) == ("fake", True)
     with pytest.raises(ProviderError):
         await provider.start("a lighthouse")
     with pytest.raises(KeyError):
@@ -195,11 +191,11 @@ async def test_calls_to_a_provider_are_counted(page: MetricsServer) -> None:
     assert (await provider.get("1")).status == "failed"
     await provider.close()
     samples = await page.read()
-    calls = {name: samples.get("diptych_provider_calls_total", provider="stand", method=name) for name in METHODS}
+    calls = {name: samples.get("diptych_provider_calls_total", provider="fake", method=name) for name in METHODS}
     assert calls == {"start": 1, "get": 1, "fetch": 1, "check": 1, "close": None}
-    errors = {name: samples.get("diptych_provider_errors_total", provider="stand", kind=name) for name in KINDS}
+    errors = {name: samples.get("diptych_provider_errors_total", provider="fake", kind=name) for name in KINDS}
     assert errors == {"quota": 1, "timed_out": 1, "unexpected": 1, "failed": None}
-    assert samples.get("diptych_provider_seconds_count", provider="stand") == 4
+    assert samples.get("diptych_provider_seconds_count", provider="fake") == 4
 
 
 METHODS = ("start", "get", "fetch", "check", "close")

@@ -1,6 +1,6 @@
-"""The whole stage of an acceptance test: Telegram, Inngest and Replicate as stands, the bot as a process.
+"""The environment of an acceptance test: stand-ins for Telegram, Inngest and Replicate, and the bot as a process.
 
-The stands live in the test's own process, so they outlive a bot that is killed.
+The stand-ins run in the test's own process, so they outlive a bot that is killed.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from typing import Any, Literal
 import aiohttp
 from aiohttp import web
 
-from sandbox.inngest.engine.execution import Clock
+from sandbox.inngest.clock import Clock
 from sandbox.inngest.server import InngestServer
 from sandbox.telegram import create_telegram_server
 from sandbox.telegram.state.payments import Payment, new_charge_id
@@ -34,12 +34,12 @@ TEXTS = Texts()
 
 
 def chat_text(key: str, n: int | None = None, /, *, language: str = "en", **params: str | int) -> str:
-    """A text of the catalogues as it reads in the chat."""
+    """A text of the catalogues as users see it in the chat."""
     return unescape(re.sub(r"<[^>]+>", "", TEXTS.t(language, key, n, **params)))
 
 
 async def wait_until(check: Callable[[], Awaitable[Any]], *, seconds: float = WAIT_SECONDS, what: str = "") -> Any:
-    """What `check` gives once that is true. Raises AssertionError after `seconds`."""
+    """Return what `check` returns once that is true. Raises AssertionError after `seconds`."""
     deadline = time.monotonic() + seconds
     pause = 0.01
     while True:
@@ -97,21 +97,21 @@ class SandboxTelegram:
         return calls
 
     def pay_without_update(self, user_id: int, stars: int, payload: str) -> str:
-        """A payment that Telegram has taken and whose update never comes; its charge id."""
-        world = self._server.state
-        (bot_id,) = world.bots
+        """Make a payment that Telegram accepts and whose update never arrives. Returns its charge id."""
+        state = self._server.state
+        (bot_id,) = state.bots
         payment = Payment(new_charge_id(), bot_id, user_id, stars, payload, int(time.time()))
-        world.payments.save(payment)
+        state.payments.save(payment)
         return payment.charge_id
 
     async def toasts(self) -> list[str]:
-        """What people were told by an answer to a tap, oldest first."""
+        """The texts that users saw as answers to their taps, oldest first."""
         return [call["params"].get("text", "") for call in await self.api_calls("answerCallbackQuery")]
 
 
 @dataclass
 class SandboxUser:
-    """Somebody in a private chat with the bot."""
+    """A user in a private chat with the bot."""
 
     telegram: SandboxTelegram
     id: int = 1001
@@ -148,38 +148,38 @@ class SandboxUser:
     async def bot_messages(self) -> list[Message]:
         return _bot_messages(await self.chat())
 
-    async def wait_until(self, look: Callable[[dict[str, Any]], Any], *, seconds: float = WAIT_SECONDS) -> Any:
-        """What `look` finds in the chat, asked again whenever something changes there. Raises AssertionError."""
+    async def wait_until(self, find: Callable[[dict[str, Any]], Any], *, seconds: float = WAIT_SECONDS) -> Any:
+        """Return what `find` finds in the chat, trying again whenever the chat changes. Raises AssertionError."""
         deadline = time.monotonic() + seconds
         chat = await self.chat()
-        while not (found := look(chat)):
+        while not (found := find(chat)):
             left = deadline - time.monotonic()
-            assert left > 0, "nothing of that in the chat"
+            assert left > 0, "the chat does not show it"
             chat = await self.chat(after=chat["version"], wait=left)
         return found
 
     async def wait_for_text(self, text: str, *, seconds: float = WAIT_SECONDS, after: int = 0) -> Message:
-        """The newest message of the bot's that holds `text`, once there is one newer than `after`."""
+        """Return the bot's newest message that contains `text`, once there is one newer than `after`."""
 
-        def look(chat: dict[str, Any]) -> Message | None:
-            fitting = [m for m in _bot_messages(chat) if text in message_text(m) and m["message_id"] > after]
-            return fitting[-1] if fitting else None
+        def find(chat: dict[str, Any]) -> Message | None:
+            matching = [m for m in _bot_messages(chat) if text in message_text(m) and m["message_id"] > after]
+            return matching[-1] if matching else None
 
-        found: Message = await self._wait_for(look, repr(text), seconds)
+        found: Message = await self._wait_for(find, repr(text), seconds)
         return found
 
     async def wait_for_button(self, label: str, *, seconds: float = WAIT_SECONDS, after: int = 0) -> Message:
-        def look(chat: dict[str, Any]) -> Message | None:
+        def find(chat: dict[str, Any]) -> Message | None:
             newer = [m for m in _bot_messages(chat) if m["message_id"] > after]
-            fitting = [m for m in newer if any(label in button for button in button_labels(m))]
-            return fitting[-1] if fitting else None
+            matching = [m for m in newer if any(label in button for button in button_labels(m))]
+            return matching[-1] if matching else None
 
-        found: Message = await self._wait_for(look, f"the button {label!r}", seconds)
+        found: Message = await self._wait_for(find, f"the button {label!r}", seconds)
         return found
 
-    async def _wait_for(self, look: Callable[[dict[str, Any]], Any], what: str, seconds: float) -> Any:
+    async def _wait_for(self, find: Callable[[dict[str, Any]], Any], what: str, seconds: float) -> Any:
         try:
-            return await self.wait_until(look, seconds=seconds)
+            return await self.wait_until(find, seconds=seconds)
         except AssertionError:
             chat = "\n".join(f"{message_text(m)} {button_labels(m)}" for m in await self.messages())
             raise AssertionError(f"{self.id} never sees {what}, but:\n{chat}") from None
@@ -188,7 +188,7 @@ class SandboxUser:
         return [m for m in await self.bot_messages() if any(media["kind"] == "photo" for media in m["media"])]
 
     async def open_order_card(self, prompt: str = "a lighthouse") -> None:
-        """From the menu to the card that waits for its confirmation."""
+        """From the menu to the order card, which is not confirmed yet."""
         await self.send_text("/start")
         await self.wait_for_button("Text to image")
         await self.tap("Text to image")
@@ -197,23 +197,23 @@ class SandboxUser:
         await self.wait_for_button("Create")
 
     def text(self, key: str, n: int | None = None, /, **params: str | int) -> str:
-        """A text as this person reads it."""
+        """A text in this user's language."""
         return chat_text(key, n, language=self.language_code, **params)
 
     async def open_card_by_prompt(self, prompt: str = "a lighthouse", *, price: int = 1) -> Message:
-        """Words out of the blue open the card."""
+        """Open the order card by sending a prompt, without the menu."""
         sent = await self.send_text(prompt)
         after = sent["message"]["message_id"]
         return await self.wait_for_button(self.text("button.confirm", price=price), after=after)
 
     async def order_by_prompt(self, prompt: str = "a lighthouse", *, price: int = 1) -> Message:
-        """The shortest way to a confirmed card: words, and one tap."""
+        """Order in the shortest way: a prompt, and one tap."""
         card = await self.open_card_by_prompt(prompt, price=price)
         await self.tap(self.text("button.confirm", price=price), message_id=card["message_id"])
         return card
 
     async def order_from_menu(self, prompt: str = "a lighthouse") -> None:
-        """From the menu to the confirmed card."""
+        """Order from the menu, and confirm the card."""
         await self.open_order_card(prompt)
         await self.tap("Create")
 
@@ -235,7 +235,7 @@ class Environment:
     db: Pool
     dsn: str
     folder: Path
-    forge: ProcessPool
+    process_pool: ProcessPool
     telegram: SandboxTelegram = field(default_factory=SandboxTelegram)
     replicate: FakeReplicate = field(default_factory=lambda: FakeReplicate(seconds=0.0))
     inngest: InngestServer = field(
@@ -249,7 +249,7 @@ class Environment:
 
     async def open(self) -> None:
         await self.telegram.start()
-        await self.telegram.call("GET", f"/bot{BOT_TOKEN}/getMe")  # the stand knows a bot by its first call
+        await self.telegram.call("GET", f"/bot{BOT_TOKEN}/getMe")  # the sandbox learns of a bot by its first call
         await self.replicate.start()
         await self.inngest.start()
         self.settings = {
@@ -276,12 +276,12 @@ class Environment:
         await self.replicate.close()
 
     def start_replicate_webhooks(self) -> None:
-        """From now on every prediction's webhook is called when it has ended."""
+        """From now on, call each prediction's webhook when the prediction has ended."""
         if not self._webhook_tasks:
             self._webhook_tasks.append(asyncio.get_running_loop().create_task(self._deliver_webhooks()))
 
     async def _deliver_webhooks(self) -> None:
-        """Call each ended prediction's webhook until it is taken, as Replicate does."""
+        """Call each ended prediction's webhook until it is accepted, as Replicate does."""
         called: set[str] = set()
         while True:
             await asyncio.sleep(0.05)
@@ -294,7 +294,11 @@ class Environment:
     async def start_bot(self, *, ready: bool = True, webhook: bool = False, **settings: str) -> BotProcess:
         name = f"bot-{len(self.bots) + 1}"
         bot = BotProcess(
-            self.forge, self.folder, {**self.settings, **settings}, name=name, startup_code=self.startup_code
+            self.process_pool,
+            self.folder,
+            {**self.settings, **settings},
+            name=name,
+            startup_code=self.startup_code,
         )
         if webhook:
             self.start_replicate_webhooks()
@@ -307,7 +311,7 @@ class Environment:
 
     async def wait_for_plan_a(self, bot: BotProcess) -> None:
         """Wait until orders go to Plan A, as they do once the bot's functions are registered."""
-        await wait_until(lambda: self._inngest_is_ok(bot), what="plan A is open")
+        await wait_until(lambda: self._inngest_is_ok(bot), what="Plan A is available")
 
     async def health(self, bot: BotProcess) -> dict[str, Any]:
         async with aiohttp.ClientSession() as session, session.get(f"{bot.url}/health") as response:
@@ -324,13 +328,13 @@ class Environment:
         return [dict(row) for row in await self.db.fetch("SELECT * FROM jobs ORDER BY created_at")]
 
     async def set_mode(self, mode: str | None, key: str = "mode") -> None:
-        """As an admin's change of mode in another process would."""
+        """Set the mode in the database, as another process does when an admin changes it."""
         await self.db.execute("DELETE FROM settings WHERE key = $1", key)
         if mode is not None:
             await self.db.execute("INSERT INTO settings (key, value) VALUES ($1, $2)", key, mode)
 
     async def wait_for_ended_jobs(self, count: int = 1, *, seconds: float = WAIT_SECONDS) -> list[dict[str, Any]]:
-        """All jobs, once `count` of them have ended."""
+        """Return all jobs once `count` of them have ended."""
 
         async def ended() -> bool:
             return bool(await self.db.fetchval("SELECT count(ended_at) >= $1 FROM jobs", count))

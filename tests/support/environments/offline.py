@@ -1,4 +1,4 @@
-"""A stage without a provider's key: what is ordered is really made, by the stand-ins of this machine."""
+"""An environment without provider keys: the offline providers really make what is ordered, on this machine."""
 
 import io
 import secrets
@@ -32,15 +32,15 @@ from tests.support.processes.bot_process import ProcessPool
 MB = 1024 * 1024
 WELCOME_CREDITS = 2000
 OFFLINE_SECONDS = "0.2"
-"""What the offline provider takes for a piece of work; `#slow` in its words makes that 4 s."""
+"""How long the offline provider takes for a prediction; `#slow` in the prompt makes it 4 s."""
 
-UNHURRIED_SETTINGS = {
+LONG_TIMEOUT_SETTINGS = {
     "JOB_LEASE_SECONDS": "15",
     "PLAN_A_START_TIMEOUT": "30",
     "INNGEST_SEND_DEADLINE": "5",
     "INNGEST_PING_SECONDS": "30",
 }
-"""For a bot that nobody kills: where the machine is busy, its orders stay on the plan they were given to."""
+"""For a bot that is never killed: on a busy machine, its orders stay on the plan they started on."""
 
 SMALL_MEDIA = """
 from providers.offline.image import landscape
@@ -49,11 +49,11 @@ for sizes in (landscape.IMAGE_SIZES, camera.VIDEO_SIZES):
     sizes.update({name: (width // 4, height // 4) for name, (width, height) in sizes.items()})
 lip_sync.MAX_SIDE //= 3
 """
-"""Media of a tenth of the pixels, in the same shapes: tests/unit/test_offline_*.py look at the full ones."""
+"""Media with a tenth of the pixels, in the same shapes; tests/unit/sandbox/providers/ checks the full sizes."""
 
 
 class OfflineEnvironment(Environment):
-    """Everybody begins with 2000 Stars, and gets small media."""
+    """Each user starts with 2000 credits, and gets small media."""
 
     async def open(self) -> None:
         await super().open()
@@ -66,13 +66,15 @@ class OfflineEnvironment(Environment):
         return ConversationUser(self.telegram, user_id, **about)
 
     def offline_requests(self, kind: str) -> list[tuple[StoredPrediction, list[bytes]]]:
-        """What the offline provider was asked for, oldest first, each with the files it was given."""
+        """What was requested from the offline provider, oldest first, each with its files."""
         folder = self.folder / "data" / "offline"
         found = [StoredPrediction.model_validate_json(path.read_bytes()) for path in folder.glob("*.json")]
-        asked = sorted((record for record in found if record.kind == kind), key=lambda record: record.created_at)
+        requests = sorted(
+            (record for record in found if record.kind == kind), key=lambda record: record.created_at
+        )
         return [
             (one, [(folder / f"{one.id}.{number}").read_bytes() for number in range(len(one.files))])
-            for one in asked
+            for one in requests
         ]
 
 
@@ -80,7 +82,7 @@ class OfflineEnvironment(Environment):
 async def open_offline_environment(
     postgres: str, folder: Path, process_pool: ProcessPool, plan: PlanName
 ) -> AsyncIterator[OfflineEnvironment]:
-    """A stage with a bot that serves a whole module of tests, each with a person of its own."""
+    """An environment with one bot for a whole module of tests, each of which has its own user."""
     name = f"test_{secrets.token_hex(6)}"
     admin = await asyncpg.connect(postgres)
     await admin.execute(f"CREATE DATABASE {name} TEMPLATE template STRATEGY file_copy")
@@ -88,7 +90,7 @@ async def open_offline_environment(
     db = await create_pool(dsn, size=5)
     environment = OfflineEnvironment(db, dsn, folder, process_pool)
     await environment.open()
-    environment.settings |= UNHURRIED_SETTINGS
+    environment.settings |= LONG_TIMEOUT_SETTINGS
     try:
         if plan == "B":
             await environment.inngest.close()
@@ -103,7 +105,7 @@ async def open_offline_environment(
 
 @dataclass
 class ConversationUser(SandboxUser):
-    """Somebody who waits for the bot's answer to each thing they do."""
+    """A user who waits for the bot's answer after each action."""
 
     async def send_text_and_wait(self, text: str) -> None:
         await self._wait_for_answer(await self.send_text(text))
@@ -115,13 +117,13 @@ class ConversationUser(SandboxUser):
         await self._wait_for_answer(await self.upload(kind, name, content))
 
     async def upload_albums(self, photos: Sequence[bytes], *, before: int = 0) -> None:
-        """Photos as they come out of a gallery, ten an album; `before` of them were sent earlier."""
+        """Send photos as from a phone's gallery, ten per album; `before` photos were sent earlier."""
         for number, photo in enumerate(photos):
             await self.upload("photo", f"{number}.png", photo, media_group_id=f"album {number // 10}")
         await self.wait_for_text(f"{before + len(photos)} photos ✓")
 
     async def send_fields_and_wait(self, **extra: Any) -> None:
-        """Send a message with these fields of Telegram's, such as a `video` of a size nobody needs to have."""
+        """Send a message with these fields of Telegram's, such as a `video` of any size, without the file."""
         await self._wait_for_answer(await self.send_fields(**extra))
 
     async def upload(self, kind: str, name: str, content: bytes, **more: str) -> Any:
@@ -131,39 +133,38 @@ class ConversationUser(SandboxUser):
         return await self.telegram.call("POST", "/sim/message", {"user_id": self.id, "extra": extra})
 
     async def _wait_for_answer(self, done: dict[str, Any]) -> None:
-        """Wait until the bot has written or edited something since."""
-
+        """Wait until the bot has sent or edited something since this action."""
         since: int = done["version"]
 
-        def look(chat: dict[str, Any]) -> bool:
+        def find(chat: dict[str, Any]) -> bool:
             return any(m["version"] > since for m in chat["messages"] if m["from"] == "bot") or any(
                 event["version"] > since and event["text"] for event in chat["events"]
             )
 
-        await self.wait_until(look)
+        await self.wait_until(find)
 
     async def toasts(self) -> list[str]:
-        """What answers to taps have shown."""
+        """The texts of the answers to this user's taps."""
         return [event["text"] for event in (await self.chat())["events"] if event["text"]]
 
     async def last_message(self) -> Message:
-        """The newest message of the bot's."""
+        """The bot's newest message."""
         return (await self.bot_messages())[-1]
 
     async def open_service(self, service: str) -> None:
-        """From the menu to the first question of a service, by its name."""
+        """Open a service from the menu, by its name; the bot then asks for its first input."""
         await self.send_text_and_wait("/menu")
         await self.tap_and_wait(service)
 
     async def open_training_card(self, service: str, photos: Sequence[bytes], name: str = "Me") -> None:
-        """From the menu to the card of a training."""
+        """Open the order card of a training from the menu."""
         await self.open_service(service)
         await self.upload_albums(photos)
         await self.send_text_and_wait("/done")
         await self.send_text_and_wait(name)
 
     async def confirm_order(self, price: int) -> Message:
-        """Confirm the card that shows just this price; gives the result."""
+        """Confirm the card that shows exactly this price. Returns the result."""
         card = await self.wait_for_button(f"Create · {price} ⭐")
         assert f"Price: {price} ⭐" in message_text(card)
         await self.tap(f"Create · {price} ⭐", message_id=card["message_id"])
@@ -178,7 +179,7 @@ class ConversationUser(SandboxUser):
         return result
 
     async def download_media(self, message: Message, number: int = 0) -> bytes:
-        """The bytes of a message's media, as Telegram keeps them."""
+        """The bytes of a message's media, as Telegram stores them."""
         media = message["media"][number]
         session = self.telegram._session
         async with session.get(f"/sim/file/{media['file_id']}") as response:
@@ -187,40 +188,40 @@ class ConversationUser(SandboxUser):
 
 
 async def latest_job(environment: Environment, user_id: int) -> dict[str, Any]:
-    """The newest order of a person."""
+    """The newest order of a user."""
     jobs = [job for job in await environment.jobs() if job["user_id"] == user_id]
     return jobs[-1]
 
 
 async def wait_for_latest_job(environment: Environment, user_id: int) -> dict[str, Any]:
-    """The newest order of a person, once it has ended."""
+    """Return the newest order of a user once it has ended."""
 
-    async def look() -> dict[str, Any] | None:
+    async def ended_job() -> dict[str, Any] | None:
         job = await latest_job(environment, user_id)
         return job if job["ended_at"] else None
 
-    job: dict[str, Any] = await wait_until(look, what="the job has ended")
+    job: dict[str, Any] = await wait_until(ended_job, what="the job has ended")
     return job
 
 
 async def assert_charged(environment: Environment, user_id: int, credits: int) -> None:
-    """Of the Stars everybody begins with, just these are gone, and none is held; the ledger is right."""
+    """Exactly these credits are gone from the welcome credits, none are held, and the ledger is consistent."""
     assert await get_balance(environment.db, user_id) == Balance(WELCOME_CREDITS - credits, 0)
     assert (await check_ledger(environment.db)).is_consistent
 
 
 async def wait_for_step(environment: Environment, job_id: UUID, step: str, *, ended: bool = False) -> None:
-    """Wait until a job has begun a step, or ended it."""
+    """Wait until a job has started a step, or with `ended` has finished it."""
 
-    async def look() -> bool:
+    async def is_reached() -> bool:
         row = await environment.db.fetchrow("SELECT * FROM journal WHERE job_id = $1 AND step = $2", job_id, step)
         return row is not None and (not ended or row["ended_at"] is not None)
 
-    await wait_until(look, what=f"step {step}")
+    await wait_until(is_reached, what=f"step {step}")
 
 
 def make_photo(colour: tuple[int, int, int], *, size: tuple[int, int] = (640, 480), spot: bool = True) -> bytes:
-    """A PNG of one colour, with a darker spot in the middle that is a fifth of it."""
+    """A PNG of one colour, with a darker spot in the middle that covers a fifth of it."""
     pixels = np.empty((size[1], size[0], 3), np.uint8)
     pixels[:] = colour
     if spot:
@@ -230,7 +231,7 @@ def make_photo(colour: tuple[int, int, int], *, size: tuple[int, int] = (640, 48
 
 
 def make_photos(count: int = 10) -> list[bytes]:
-    """Photos that have their colours in common, purple to pink, and nothing else."""
+    """Photos that share their colours, purple to pink, and nothing else."""
     rng = np.random.default_rng(7)
     made = []
     for _ in range(count):

@@ -1,4 +1,4 @@
-"""A stage where every provider is real to the bot: Replicate, OpenAI and ElevenLabs as stands, listened to."""
+"""An environment with fake servers for all providers: Replicate, OpenAI and ElevenLabs. All requests are recorded."""
 
 import base64
 import secrets
@@ -21,14 +21,13 @@ from storage.money.ledger import Balance, check_ledger, get_balance
 from storage.pool import create_pool
 from tests.support.environments.environment import BOT_TOKEN, Environment, PlanName, button_labels, message_text
 from tests.support.environments.offline import (
-    UNHURRIED_SETTINGS,
+    LONG_TIMEOUT_SETTINGS,
     WELCOME_CREDITS,
     ConversationUser,
     make_photo,
     wait_for_latest_job,
 )
-from tests.support.fake_providers import elevenlabs_server as elevenlabs_stand
-from tests.support.fake_providers import openai_server as openai_stand
+from tests.support.fake_providers import elevenlabs_server, openai_server
 from tests.support.fake_providers.replicate_server import FakePrediction, FakeReplicate
 from tests.support.processes.bot_process import ProcessPool
 from tests.support.test_data.audio import beep
@@ -41,44 +40,44 @@ _SINGLE_OUTPUT_MODELS = {m.model for m in MODELS["neuro_image_v2"].values()} | _
 
 @cache
 def sample_video() -> bytes:
-    """What every model of films makes."""
+    """What every video model makes."""
     return render_video("", 1, aspect="1:1", seconds=0.5)
 
 
 @dataclass
 class InjectedFault:
-    """What a provider answers instead of its result, to questions with `mark` in them."""
+    """What a provider answers instead of its result, to requests whose body contains `marker`."""
 
     path: str
     marker: bytes
     status: int
-    """0: the work is done, and its answer lost on the way."""
+    """0: the work is done, and its response is lost on the way."""
     code: str = ""
-    message: str = "said by the stand"
+    message: str = "from the fake provider"
     retry_after: float | None = None
     times: int = 1
     """0: always."""
-    asked_at: list[float] = field(default_factory=list)
-    """When a question to `path` had the mark, whether it was answered or not."""
+    requested_at: list[float] = field(default_factory=list)
+    """When a request to `path` contained the marker, whether it was answered or not."""
 
     @property
-    def times_asked(self) -> int:
-        return len(self.asked_at)
+    def request_count(self) -> int:
+        return len(self.requested_at)
 
     def should_trigger(self) -> bool:
-        self.asked_at.append(time.monotonic())
-        return self.times == 0 or self.times_asked <= self.times
+        self.requested_at.append(time.monotonic())
+        return self.times == 0 or self.request_count <= self.times
 
 
 @dataclass
 class RequestRecorder:
-    """Everything that reaches a provider: its line, its headers, and its body with all files."""
+    """Every request that reaches a provider: its first line, its headers, and its body with all files."""
 
     requests: list[bytes] = field(default_factory=list)
     faults: list[InjectedFault] = field(default_factory=list)
 
     async def record(self, request: web.Request) -> InjectedFault | None:
-        """Write a question down; gives the trap it springs."""
+        """Record a request. Returns the fault that it triggers, if any."""
         head = [f"{request.method} {request.path_qs}", *(f"{name}: {it}" for name, it in request.headers.items())]
         body = await _body(request)
         self.requests.append("\n".join(head).encode() + b"\n\n" + body)
@@ -107,7 +106,7 @@ def _drop_connection(request: web.Request) -> web.Response:
     return web.Response(status=500)
 
 
-class RecordingOpenAI(openai_stand.FakeOpenAI):
+class RecordingOpenAI(openai_server.FakeOpenAI):
     def __init__(self, recorder: RequestRecorder) -> None:
         super().__init__()
         self._recorder = recorder
@@ -116,14 +115,14 @@ class RecordingOpenAI(openai_stand.FakeOpenAI):
     async def _guard(self, request: web.Request, handler: Any) -> web.StreamResponse:
         fault = await self._recorder.record(request)
         if fault is not None and fault.status:
-            refusal = openai_stand.HttpFault(fault.status, fault.message, fault.code or None, fault.retry_after)
-            self.behaviour.faults.insert(0, refusal)
+            error = openai_server.HttpFault(fault.status, fault.message, fault.code or None, fault.retry_after)
+            self.behaviour.faults.insert(0, error)
             return self._fault_response()
-        answer = await super()._guard(request, handler)
-        return answer if fault is None else _drop_connection(request)
+        response = await super()._guard(request, handler)
+        return response if fault is None else _drop_connection(request)
 
 
-class RecordingElevenLabs(elevenlabs_stand.FakeElevenLabs):
+class RecordingElevenLabs(elevenlabs_server.FakeElevenLabs):
     def __init__(self, recorder: RequestRecorder) -> None:
         super().__init__()
         self._recorder = recorder
@@ -132,15 +131,15 @@ class RecordingElevenLabs(elevenlabs_stand.FakeElevenLabs):
     async def _guard(self, request: web.Request, handler: Any) -> web.StreamResponse:
         fault = await self._recorder.record(request)
         if fault is not None and fault.status:
-            refusal = elevenlabs_stand.HttpFault(fault.status, fault.code, fault.message, fault.retry_after)
-            self.behaviour.faults.insert(0, refusal)
+            error = elevenlabs_server.HttpFault(fault.status, fault.code, fault.message, fault.retry_after)
+            self.behaviour.faults.insert(0, error)
             return self._fault_response()
-        answer = await super()._guard(request, handler)
-        return answer if fault is None else _drop_connection(request)
+        response = await super()._guard(request, handler)
+        return response if fault is None else _drop_connection(request)
 
 
 class RecordingReplicate(FakeReplicate):
-    """Models of films give one film, as Replicate's do: an address, not a list of them."""
+    """Video models return one video, as Replicate's do: a URL, not a list of them."""
 
     def __init__(self, recorder: RequestRecorder) -> None:
         super().__init__(seconds=0.0)
@@ -162,17 +161,17 @@ class RecordingReplicate(FakeReplicate):
             return web.Response(body=sample_video(), content_type="video/mp4")
         return await super()._output(request)
 
-    def input_file_bytes(self, given: str) -> bytes:
-        """The bytes of a file in an input: inside it, or uploaded before."""
-        if given.startswith("data:"):
-            return base64.b64decode(given.partition(",")[2])
-        assert given.startswith(f"{self.url}/v1/files/"), given
-        return self.files[given.rpartition("/")[2]][2]
+    def input_file_bytes(self, value: str) -> bytes:
+        """The bytes of a file input, whether it is a data: URL or was uploaded before."""
+        if value.startswith("data:"):
+            return base64.b64decode(value.partition(",")[2])
+        assert value.startswith(f"{self.url}/v1/files/"), value
+        return self.files[value.rpartition("/")[2]][2]
 
 
 @dataclass
 class ProviderEnvironment(Environment):
-    """Everybody begins with 2000 Stars; every provider has its key."""
+    """Each user starts with 2000 credits; each provider has its key."""
 
     recorder: RequestRecorder = field(default_factory=RequestRecorder)
     plan: PlanName = "B"
@@ -188,9 +187,9 @@ class ProviderEnvironment(Environment):
         await self.elevenlabs.start()
         self.settings |= {
             "WELCOME_CREDITS": str(WELCOME_CREDITS),
-            "OPENAI_API_KEY": openai_stand.KEY,
+            "OPENAI_API_KEY": openai_server.KEY,
             "OPENAI_BASE_URL": self.openai.url,
-            "ELEVENLABS_API_KEY": elevenlabs_stand.KEY,
+            "ELEVENLABS_API_KEY": elevenlabs_server.KEY,
             "ELEVENLABS_BASE_URL": self.elevenlabs.url,
         }
 
@@ -202,22 +201,22 @@ class ProviderEnvironment(Environment):
     def conversation_user(self, user_id: int, **about: str) -> ConversationUser:
         return ConversationUser(self.telegram, user_id, **about)
 
-    def inject_fault(self, path: str, mark: bytes, status: int, **rest: Any) -> InjectedFault:
-        fault = InjectedFault(path, mark, status, **rest)
+    def inject_fault(self, path: str, marker: bytes, status: int, **rest: Any) -> InjectedFault:
+        fault = InjectedFault(path, marker, status, **rest)
         self.recorder.faults.append(fault)
         return fault
 
     def leaked_requests(self) -> list[bytes]:
-        """What reached a provider and holds the bot's token, or an address of Telegram's."""
+        """Requests to a provider that contain the bot's token, or a URL of Telegram's."""
         secret = (BOT_TOKEN.encode(), b"/file/bot", urlsplit(self.telegram.url).netloc.encode())
-        return [each[:400] for each in self.recorder.requests if any(one in each for one in secret)]
+        return [each[:400] for each in self.recorder.requests if any(part in each for part in secret)]
 
 
 @asynccontextmanager
 async def open_provider_environment(
     postgres: str, folder: Path, process_pool: ProcessPool, plan: PlanName
 ) -> AsyncIterator[ProviderEnvironment]:
-    """A stage with a bot that serves a whole module of tests, each with a person of its own."""
+    """An environment with one bot for a whole module of tests, each of which has its own user."""
     name = f"test_{secrets.token_hex(6)}"
     admin = await asyncpg.connect(postgres)
     await admin.execute(f"CREATE DATABASE {name} TEMPLATE template STRATEGY file_copy")
@@ -225,7 +224,7 @@ async def open_provider_environment(
     db = await create_pool(dsn, size=5)
     environment = ProviderEnvironment(db, dsn, folder, process_pool, plan=plan)
     await environment.open()
-    environment.settings |= UNHURRIED_SETTINGS
+    environment.settings |= LONG_TIMEOUT_SETTINGS
     try:
         if plan == "B":
             await environment.inngest.close()
@@ -238,7 +237,7 @@ async def open_provider_environment(
         await admin.close()
 
 
-RAW_PROVIDER_TEXTS = ("said by the stand", "Traceback", "OpenAI", "ElevenLabs", "invalid_api_key")
+RAW_PROVIDER_TEXTS = ("from the fake provider", "Traceback", "OpenAI", "ElevenLabs", "invalid_api_key")
 
 
 async def ledger_kinds(environment: ProviderEnvironment, job_id: UUID) -> list[str]:
@@ -249,7 +248,7 @@ async def ledger_kinds(environment: ProviderEnvironment, job_id: UUID) -> list[s
 async def assert_paid_once(
     environment: ProviderEnvironment, user: ConversationUser, service: str, price: int, spent: int = 0
 ) -> dict[str, Any]:
-    """The newest order is delivered, charged once and no offline work; gives the order."""
+    """The newest order is delivered, charged once and not made offline. Returns the order."""
     job = await wait_for_latest_job(environment, user.id)
     assert (job["service"], job["state"], job["price"], job["plan"]) == (
         service,
@@ -289,33 +288,33 @@ def voices_named(environment: ProviderEnvironment, name: str) -> list[str]:
     ]
 
 
-async def order_vision(user: ConversationUser, mark: str) -> bytes:
-    picture = make_photo((sum(mark.encode()) % 256, user.id % 256, 90), size=(64, 48))
+async def order_vision(user: ConversationUser, marker: str) -> bytes:
+    image = make_photo((sum(marker.encode()) % 256, user.id % 256, 90), size=(64, 48))
     await user.open_service("Image to words")
-    await user.upload_and_wait("photo", "a.png", picture)
-    return base64.b64encode(picture)
+    await user.upload_and_wait("photo", "a.png", image)
+    return base64.b64encode(image)
 
 
-async def order_speech(user: ConversationUser, mark: str, voice: str = "") -> bytes:
+async def order_speech(user: ConversationUser, marker: str, voice: str = "") -> bytes:
     await user.open_service("Text to speech")
-    await user.send_text_and_wait(f"{mark} is what {user.id} says")
+    await user.send_text_and_wait(f"{marker} is what {user.id} says")
     if voice:
         await choose_voice(user, voice)
     return f"is what {user.id} says".encode()
 
 
-async def order_openai_speech(user: ConversationUser, mark: str) -> bytes:
-    return await order_speech(user, mark, "Nova")
+async def order_openai_speech(user: ConversationUser, marker: str) -> bytes:
+    return await order_speech(user, marker, "Nova")
 
 
-async def order_voice_avatar(user: ConversationUser, mark: str) -> bytes:
-    await order_voice_clone(user, f"{mark} {user.id}", beep(1.0))
-    return f"{mark} {user.id}".encode()
+async def order_voice_avatar(user: ConversationUser, marker: str) -> bytes:
+    await order_voice_clone(user, f"{marker} {user.id}", beep(1.0))
+    return f"{marker} {user.id}".encode()
 
 
 @dataclass(frozen=True)
 class ProviderCall:
-    """A question to a provider, and the order that leads to it."""
+    """A request to a provider, and the order that causes it."""
 
     path: str
     service: str
@@ -335,11 +334,11 @@ PROVIDER_CALLS = {
 async def assert_order_fails(
     environment: ProviderEnvironment, user: ConversationUser, price: int, key: str, spent: int = 0
 ) -> None:
-    """Confirm the card; the order fails, which is told in words of ours, and costs nothing."""
+    """Confirm the card: the order fails, the user reads why in our words, and it costs nothing."""
     card = await user.wait_for_button(f"Create · {price} ⭐")
     await user.tap(f"Create · {price} ⭐", message_id=card["message_id"])
-    said = await user.wait_for_text(user.text(key), after=card["message_id"])
-    assert user.text("failure.returned", price) in message_text(said)
+    message = await user.wait_for_text(user.text(key), after=card["message_id"])
+    assert user.text("failure.returned", price) in message_text(message)
     job = await wait_for_latest_job(environment, user.id)
     assert (job["state"], job["failure"], job["plan"]) == ("failed", key, environment.plan)
     assert await ledger_kinds(environment, job["id"]) == ["hold", "release"]

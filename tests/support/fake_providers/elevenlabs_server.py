@@ -1,6 +1,7 @@
-"""ElevenLabs on this machine, as far as we use it: an aiohttp server with knobs, for tests.
+"""A fake of the part of ElevenLabs that we use: an aiohttp server whose behaviour tests can change.
 
-Also a process of its own: `python -m tests.support.elevenlabs_stand --port N`, with GET and POST /stand.
+It also runs as its own process, with GET and POST /control:
+`python -m tests.support.fake_providers.elevenlabs_server --port N`.
 Answers are shaped like the ones in ElevenLabs' published API description.
 """
 
@@ -15,37 +16,37 @@ from aiohttp import web
 
 from tests.support.test_data.audio import beep
 
-KEY = "sk_stand"
+KEY = "sk_fake"
 STOCK_VOICES = {"21m00Tcm4TlvDq8ikWAM": "Rachel", "JBFqnCBsd6RMkjVDRZzb": "George"}
 
 
 @dataclass
 class HttpFault:
-    """An HTTP error instead of an answer, `times` times (0: until taken away)."""
+    """An HTTP error instead of an answer, `times` times (0: until it is removed)."""
 
     status: int
     code: str = ""
-    message: str = "said by the stand"
+    message: str = "from the fake provider"
     retry_after: float | None = None
     times: int = 1
 
 
 @dataclass
 class Behaviour:
-    """What a test may turn; POST /stand takes the same names."""
+    """What a test can change; POST /control takes the same names."""
 
     speech: bytes = b""
-    """What is spoken; by default a tone as long as the text and as high as the voice's own."""
+    """The audio of every speech; by default a tone as long as the text, at the voice's own pitch."""
     hang: bool = False
     drop_next_responses: int = 0
-    """How many made voices' answers to lose by closing the connection."""
+    """For how many created voices to lose the response by closing the connection."""
     max_page_size: int = 100
-    """Voices on one page at most."""
+    """The most voices on one page."""
     faults: list[HttpFault] = field(default_factory=list)
 
 
 class FakeElevenLabs:
-    """`await start()`, then `url`, `voices`, `requests`, `samples`, `knobs`, and `await close()`."""
+    """`await start()`, then `url`, `voices`, `requests`, `samples`, `behaviour`, and `await close()`."""
 
     def __init__(self) -> None:
         self.behaviour = Behaviour()
@@ -53,7 +54,7 @@ class FakeElevenLabs:
             voice_id: _voice(voice_id, name, "premade") for voice_id, name in STOCK_VOICES.items()
         }
         self.samples: dict[str, list[tuple[str, str, bytes]]] = {}
-        """Of each made voice: file name, type and bytes."""
+        """For each created voice: file name, type and bytes."""
         self.requests: list[tuple[str, str]] = []
         """Method, and path with query."""
         self.speech_requests: list[dict[str, Any]] = []
@@ -69,8 +70,8 @@ class FakeElevenLabs:
                 web.get("/v2/voices", self._search),
                 web.post("/v1/voices/add", self._add_voice),
                 web.delete("/v1/voices/{id}", self._delete),
-                web.get("/stand", self._get_state),
-                web.post("/stand", self._set_behaviour),
+                web.get("/control", self._get_state),
+                web.post("/control", self._set_behaviour),
             ]
         )
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
@@ -85,12 +86,12 @@ class FakeElevenLabs:
             await self._runner.cleanup()
 
     def fail_next(self, status: int, code: str = "", **rest: Any) -> None:
-        """Answer the next question(s) with an HTTP error."""
+        """Answer the next request(s) with an HTTP error."""
         self.behaviour.faults.append(HttpFault(status, code, **rest))
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Any) -> web.StreamResponse:
-        if request.path == "/stand":
+        if request.path == "/control":
             return await handler(request)  # type: ignore[no-any-return]
         self.requests.append((request.method, request.path_qs))
         if self.behaviour.hang:
@@ -102,12 +103,12 @@ class FakeElevenLabs:
         return await handler(request)  # type: ignore[no-any-return]
 
     def _fault_response(self) -> web.Response:
-        refusal = self.behaviour.faults[0]
-        refusal.times -= 1
-        if refusal.times == 0:
+        fault = self.behaviour.faults[0]
+        fault.times -= 1
+        if fault.times == 0:
             self.behaviour.faults.pop(0)
-        headers = {} if refusal.retry_after is None else {"Retry-After": f"{refusal.retry_after:g}"}
-        return _error_response(refusal.status, refusal.code, refusal.message, headers)
+        headers = {} if fault.retry_after is None else {"Retry-After": f"{fault.retry_after:g}"}
+        return _error_response(fault.status, fault.code, fault.message, headers)
 
     async def _speak(self, request: web.Request) -> web.Response:
         body, voice_id = await request.json(), request.match_info["id"]
@@ -156,14 +157,18 @@ class FakeElevenLabs:
         return web.json_response({"status": "ok"})
 
     async def _get_state(self, _request: web.Request) -> web.Response:
-        told = {"requests": self.requests, "voices": list(self.voices.values()), "spoken": self.speech_requests}
-        return web.json_response(told)
+        state = {
+            "requests": self.requests,
+            "voices": list(self.voices.values()),
+            "speech_requests": self.speech_requests,
+        }
+        return web.json_response(state)
 
     async def _set_behaviour(self, request: web.Request) -> web.Response:
         for name, value in (await request.json()).items():
             if name not in Behaviour.__dataclass_fields__:
-                return web.json_response({"error": f"no knob {name}"}, status=400)
-            setattr(self.behaviour, name, [HttpFault(**one) for one in value] if name == "refusals" else value)
+                return web.json_response({"error": f"no setting {name}"}, status=400)
+            setattr(self.behaviour, name, [HttpFault(**one) for one in value] if name == "faults" else value)
         return web.json_response({"ok": True})
 
 
@@ -193,6 +198,6 @@ async def _serve(port: int) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="ElevenLabs on this machine, for tests.")
+    parser = argparse.ArgumentParser(description="A fake ElevenLabs, for tests.")
     parser.add_argument("--port", type=int, default=0)
     asyncio.run(_serve(parser.parse_args().port))

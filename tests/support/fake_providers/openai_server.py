@@ -1,6 +1,7 @@
-"""OpenAI on this machine, as far as we use it: an aiohttp server with knobs, for tests.
+"""A fake of the part of OpenAI that we use: an aiohttp server whose behaviour tests can change.
 
-Also a process of its own: `python -m tests.support.openai_stand --port N`, with GET and POST /stand.
+It also runs as its own process, with GET and POST /control:
+`python -m tests.support.fake_providers.openai_server --port N`.
 """
 
 import argparse
@@ -16,7 +17,7 @@ from PIL import Image
 
 from tests.support.test_data.audio import beep
 
-KEY = "sk-stand"
+KEY = "sk-fake"
 CATEGORIES = (
     "harassment", "harassment/threatening", "hate", "hate/threatening", "illicit", "illicit/violent",
     "self-harm", "self-harm/instructions", "self-harm/intent", "sexual", "sexual/minors",
@@ -29,7 +30,7 @@ class HttpFault:
     """An HTTP error instead of an answer, `times` times."""
 
     status: int
-    message: str = "said by the stand"
+    message: str = "from the fake provider"
     code: str | None = None
     retry_after: float | None = None
     times: int = 1
@@ -37,31 +38,31 @@ class HttpFault:
 
 @dataclass
 class Behaviour:
-    """What a test may turn; POST /stand takes the same names."""
+    """What a test can change; POST /control takes the same names."""
 
     flagged_words: dict[str, str] = field(default_factory=lambda: {"#nsfw": "sexual"})
-    """Which words are refused, and under which category."""
+    """Which words in a text are flagged, and under which category."""
     reply: str = ""
-    """What a chat model answers; by default it says what it was given."""
+    """What a chat model answers; by default, what it was sent."""
     refuses: bool = False
     """Whether a chat model refuses to answer."""
     transcript: str = "a lake in the mountains"
-    """What is heard in a recording."""
+    """The transcript of every recording."""
     speech: bytes = b""
-    """What is spoken; by default a tone as long as the text."""
+    """The audio of every speech; by default a tone as long as the text."""
     hang: bool = False
     faults: list[HttpFault] = field(default_factory=list)
 
 
 class FakeOpenAI:
-    """`await start()`, then `url` (with /v1), `asked` (the texts), `knobs`, and `await close()`."""
+    """`await start()`, then `url` (with /v1), `moderated_texts`, `requests`, `behaviour`, and `await close()`."""
 
     def __init__(self) -> None:
         self.behaviour = Behaviour()
         self.moderated_texts: list[str] = []
-        """Texts that moderation was asked about."""
+        """The texts sent to moderation."""
         self.requests: list[tuple[str, dict[str, Any]]] = []
-        """Every other question: its path without /v1, and its body."""
+        """Every other request: its path without /v1, and its body."""
         self.url = ""
         self._runner: web.AppRunner | None = None
         self._closing = asyncio.Event()
@@ -74,8 +75,8 @@ class FakeOpenAI:
                 web.post("/v1/chat/completions", self._chat),
                 web.post("/v1/audio/transcriptions", self._transcribe),
                 web.post("/v1/audio/speech", self._speak),
-                web.get("/stand", self._get_state),
-                web.post("/stand", self._set_behaviour),
+                web.get("/control", self._get_state),
+                web.post("/control", self._set_behaviour),
             ]
         )
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
@@ -90,12 +91,12 @@ class FakeOpenAI:
             await self._runner.cleanup()
 
     def fail_next(self, status: int, **rest: Any) -> None:
-        """Answer the next question(s) with an HTTP error."""
+        """Answer the next request(s) with an HTTP error."""
         self.behaviour.faults.append(HttpFault(status, **rest))
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Any) -> web.StreamResponse:
-        if request.path == "/stand":
+        if request.path == "/control":
             return await handler(request)  # type: ignore[no-any-return]
         if request.path.endswith("/moderations"):
             self.moderated_texts.append((await request.json())["input"])
@@ -112,19 +113,19 @@ class FakeOpenAI:
     async def _chat(self, _request: web.Request) -> web.Response:
         body = self.requests[-1][1]
         content = body["messages"][-1]["content"]
-        said = content if isinstance(content, str) else _describe_image(content[0]["image_url"]["url"])
-        if said is None:
+        answer = content if isinstance(content, str) else _describe_image(content[0]["image_url"]["url"])
+        if answer is None:
             return _error_response(400, "You uploaded an unsupported image.", "invalid_image_format")
         message = {
             "role": "assistant",
-            "content": self.behaviour.reply or f"{said}, in soft light",
+            "content": self.behaviour.reply or f"{answer}, in soft light",
             "refusal": None,
         }
         if self.behaviour.refuses:
             message |= {"content": None, "refusal": "I cannot help with that."}
         choice = {"index": 0, "finish_reason": "stop", "message": message, "logprobs": None}
-        answer = {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": body["model"]}
-        return web.json_response({**answer, "choices": [choice]})
+        completion = {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "model": body["model"]}
+        return web.json_response({**completion, "choices": [choice]})
 
     async def _transcribe(self, _request: web.Request) -> web.Response:
         body = self.requests[-1][1]
@@ -152,21 +153,23 @@ class FakeOpenAI:
         return web.json_response({"id": "modr-1", "model": body["model"], "results": [result]})
 
     def _fault_response(self) -> web.Response:
-        refusal = self.behaviour.faults[0]
-        refusal.times -= 1
-        if refusal.times == 0:
+        fault = self.behaviour.faults[0]
+        fault.times -= 1
+        if fault.times == 0:
             self.behaviour.faults.pop(0)
-        headers = {} if refusal.retry_after is None else {"Retry-After": f"{refusal.retry_after:g}"}
-        return _error_response(refusal.status, refusal.message, refusal.code, headers)
+        headers = {} if fault.retry_after is None else {"Retry-After": f"{fault.retry_after:g}"}
+        return _error_response(fault.status, fault.message, fault.code, headers)
 
     async def _get_state(self, _request: web.Request) -> web.Response:
-        return web.json_response({"asked": self.moderated_texts, "questions": [path for path, _ in self.requests]})
+        return web.json_response(
+            {"moderated_texts": self.moderated_texts, "requests": [path for path, _ in self.requests]}
+        )
 
     async def _set_behaviour(self, request: web.Request) -> web.Response:
         for name, value in (await request.json()).items():
             if name not in Behaviour.__dataclass_fields__:
-                return web.json_response({"error": f"no knob {name}"}, status=400)
-            setattr(self.behaviour, name, [HttpFault(**one) for one in value] if name == "refusals" else value)
+                return web.json_response({"error": f"no setting {name}"}, status=400)
+            setattr(self.behaviour, name, [HttpFault(**one) for one in value] if name == "faults" else value)
         return web.json_response({"ok": True})
 
 
@@ -184,12 +187,12 @@ async def _body(request: web.Request) -> dict[str, Any]:
 
 
 def _describe_image(url: str) -> str | None:
-    """What a data: URL shows, None where it is no picture."""
+    """What a data: URL shows; None where it is not an image."""
     try:
         image = Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2])))
     except OSError:
         return None
-    return f"A {image.format} picture of {image.width} by {image.height}"
+    return f"A {image.format} image of {image.width} by {image.height}"
 
 
 def _error_response(
@@ -207,6 +210,6 @@ async def _serve(port: int) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="OpenAI on this machine, for tests.")
+    parser = argparse.ArgumentParser(description="A fake OpenAI, for tests.")
     parser.add_argument("--port", type=int, default=0)
     asyncio.run(_serve(parser.parse_args().port))

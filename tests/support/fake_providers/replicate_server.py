@@ -1,8 +1,9 @@
-"""Replicate on this machine: an aiohttp server with knobs, for tests.
+"""A fake Replicate: an aiohttp server whose behaviour tests can change.
 
-Also a process of its own, which outlives a killed bot: `python -m tests.support.replicate_stand --port N`.
-There GET /stand tells what was asked and POST /stand turns the knobs, both as JSON.
-Answers are shaped like the ones in Replicate's published API description.
+It also runs as its own process, which outlives a killed bot:
+`python -m tests.support.fake_providers.replicate_server --port N`. There GET /control returns what was requested
+and POST /control changes the behaviour, both as JSON. Responses are shaped like the ones in Replicate's published
+API description.
 """
 
 import argparse
@@ -22,7 +23,7 @@ from PIL import Image
 
 from tests.support.fake_providers.replicate_trainings import WEBHOOK_SECRET, signed_headers, training_routes
 
-TOKEN = "r8_stand"
+TOKEN = "r8_fake"
 PAGE_SIZE = 100
 Outcome = Literal["succeed", "fail", "nsfw", "never", "aborted"]
 ERRORS = {
@@ -34,13 +35,13 @@ ERRORS = {
 
 @dataclass
 class Fault:
-    """What a question gets instead of an answer: an HTTP error, `times` times (0: until taken away)."""
+    """An HTTP error in place of a response, `times` times (0: until it is removed)."""
 
     status: int
     retry_after: float | None = None
-    detail: str = "said by the stand"
+    detail: str = "from the fake provider"
     path: str = ""
-    """Only questions whose `METHOD path` contains this."""
+    """Only requests whose `METHOD path` contains this."""
     times: int = 1
 
 
@@ -71,37 +72,37 @@ class FakePrediction:
 
 @dataclass
 class Behaviour:
-    """What a test may turn; POST /stand takes the same names."""
+    """What a test can change; POST /control takes the same names."""
 
     seconds: float = 0.05
     outcome: Outcome | list[Outcome] | Callable[[Mapping[str, Any]], Outcome] = "succeed"
     """One for all, a queue (the last one stays), or a function of the input."""
     hang_before_response: bool = False
-    """Accept and write down predictions, and never answer."""
+    """Accept and store predictions, and never respond."""
     drop_next_responses: int = 0
-    """How many accepted predictions' answers to lose by closing the connection."""
+    """For how many accepted predictions to lose the response by closing the connection."""
     response_delay: float = 0.0
     media: bytes | None = None
-    """What every output holds; a small picture where this is None."""
+    """The bytes of every output; a small image where this is None."""
     text_models: tuple[str, ...] = ("black-forest-labs/flux-pro-trainer",)
-    """Models whose output is a text and no file."""
+    """Models whose output is a text, not a file."""
     faults: list[Fault] = field(default_factory=list)
 
 
 class FakeReplicate:
-    """`await start()`, then `url`, `predictions`, `asked`, `knobs`, and `await close()`."""
+    """`await start()`, then `url`, `predictions`, `requests`, `behaviour`, and `await close()`."""
 
-    def __init__(self, **knobs: Any) -> None:
-        self.behaviour = Behaviour(**knobs)
+    def __init__(self, **behaviour: Any) -> None:
+        self.behaviour = Behaviour(**behaviour)
         self.predictions: list[FakePrediction] = []
         self.files: dict[str, tuple[str, str, bytes]] = {}
         self.models: dict[str, dict[str, Any]] = {}
-        """Models of ours, by `owner/name`, as they were asked for."""
+        """The models that we created, by `owner/name`, as requested."""
         self.deleted_versions: list[str] = []
         self.creation_attempts = 0
-        """How many times a prediction was asked for, answered or not, refused or not."""
+        """How many times a prediction was requested, answered or not, refused or not."""
         self.requests: list[tuple[str, str, bool]] = []
-        """Every question: method, path with query, whether it carried the right token."""
+        """Every request: method, path with query, whether it had the right token."""
         self.url = ""
         self._runner: web.AppRunner | None = None
         self._closing = asyncio.Event()
@@ -120,8 +121,8 @@ class FakeReplicate:
                 web.get("/v1/account", self._account),
                 *training_routes(self),
                 web.get("/output/{id}/{name}", self._output),
-                web.get("/stand", self._get_state),
-                web.post("/stand", self._set_behaviour),
+                web.get("/control", self._get_state),
+                web.post("/control", self._set_behaviour),
             ]
         )
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
@@ -137,22 +138,22 @@ class FakeReplicate:
             await self._runner.cleanup()
 
     def fail_next(self, status: int, **rest: Any) -> None:
-        """Answer the next question(s) with an HTTP error."""
+        """Answer the next request(s) with an HTTP error."""
         self.behaviour.faults.append(Fault(status, **rest))
 
     async def call_webhook(self, prediction_id: str) -> int:
-        """Call a prediction's webhook as Replicate does, and return the HTTP status of the answer."""
+        """Call a prediction's webhook as Replicate does, and return the HTTP status of the response."""
         made = next(made for made in self.predictions if made.id == prediction_id)
-        assert made.webhook, "nobody asked for a webhook"
+        assert made.webhook, "the prediction has no webhook"
         body = json.dumps(self.to_json(made)).encode()
         async with ClientSession() as session:
             headers = signed_headers(body, WEBHOOK_SECRET, datetime.now(UTC))
-            async with session.post(made.webhook, data=body, headers=headers) as answer:
-                return answer.status
+            async with session.post(made.webhook, data=body, headers=headers) as response:
+                return response.status
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Any) -> web.StreamResponse:
-        if request.path == "/stand":
+        if request.path == "/control":
             return await handler(request)  # type: ignore[no-any-return]
         known = request.headers.get("Authorization") == f"Bearer {TOKEN}"
         self.requests.append((request.method, request.path_qs, known))
@@ -188,14 +189,14 @@ class FakeReplicate:
         return await self.accept(request, owner_name or "acme/model", version, body)
 
     async def accept(self, request: web.Request, model: str, version: str, body: dict[str, Any]) -> web.Response:
-        """Write down a prediction or a training and answer as the knobs say."""
-        given = body["input"]
+        """Store a prediction or a training, and respond as `behaviour` says."""
+        model_input = body["input"]
         made = FakePrediction(
             id=secrets.token_hex(13),
             model=model,
             version=version,
-            input=given,
-            outcome=self._next_outcome(given),
+            input=model_input,
+            outcome=self._next_outcome(model_input),
             created_at=datetime.now(UTC),
             seconds=self.behaviour.seconds,
             webhook=body.get("webhook"),
@@ -213,10 +214,10 @@ class FakeReplicate:
             await asyncio.sleep(self.behaviour.response_delay)
         return web.json_response(self.to_json(made), status=201)
 
-    def _next_outcome(self, given: Mapping[str, Any]) -> Outcome:
+    def _next_outcome(self, model_input: Mapping[str, Any]) -> Outcome:
         outcome = self.behaviour.outcome
         if callable(outcome):
-            return outcome(given)
+            return outcome(model_input)
         if isinstance(outcome, str):
             return outcome
         return outcome.pop(0) if len(outcome) > 1 else outcome[0]
@@ -277,13 +278,14 @@ class FakeReplicate:
 
     async def _get_state(self, _request: web.Request) -> web.Response:
         made = [self.to_json(one) for one in self.predictions]
-        return web.json_response({"asked": self.creation_attempts, "count": len(made), "predictions": made})
+        return web.json_response(
+            {"creation_attempts": self.creation_attempts, "count": len(made), "predictions": made}
+        )
 
     async def _set_behaviour(self, request: web.Request) -> web.Response:
-        turned = await request.json()
-        for name, value in turned.items():
+        for name, value in (await request.json()).items():
             if name not in Behaviour.__dataclass_fields__:
-                return web.json_response({"error": f"no knob {name}"}, status=400)
+                return web.json_response({"error": f"no setting {name}"}, status=400)
             setattr(self.behaviour, name, [Fault(**one) for one in value] if name == "faults" else value)
         return web.json_response({"ok": True})
 
@@ -349,7 +351,7 @@ def closed_port() -> int:
 
 
 def small_png(seed: int) -> bytes:
-    """A real picture, 64 by 64, in a colour of its seed's own."""
+    """A real image, 64 by 64, in a colour that follows from the seed."""
     file = io.BytesIO()
     Image.new("RGB", (64, 64), (seed % 256, seed // 256 % 256, 120)).save(file, "PNG")
     return file.getvalue()
@@ -374,7 +376,7 @@ def problem_response(status: int, title: str, detail: str, headers: dict[str, st
 
 def _fault_response(fault: Fault) -> web.Response:
     headers = {} if fault.retry_after is None else {"Retry-After": f"{fault.retry_after:g}"}
-    return problem_response(fault.status, "Refused by the stand", fault.detail, headers)
+    return problem_response(fault.status, "Refused by the fake provider", fault.detail, headers)
 
 
 async def _serve(port: int) -> None:
@@ -385,6 +387,6 @@ async def _serve(port: int) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Replicate's API on this machine, for tests.")
+    parser = argparse.ArgumentParser(description="A fake Replicate, for tests.")
     parser.add_argument("--port", type=int, default=0)
     asyncio.run(_serve(parser.parse_args().port))

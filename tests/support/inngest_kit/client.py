@@ -1,10 +1,10 @@
-"""An Inngest client that sends nothing and remembers everything."""
+"""An Inngest client that sends nothing and records everything."""
 
 import inngest
 
 
 class RecordingClient(inngest.Inngest):
-    """`sent` holds every event in order. Give `refuse` an error, and sends raise it until it is None again."""
+    """`sent` holds every event in order. Set `refuse` to an error, and every send raises it until it is None again."""
 
     def __init__(self, app_id: str = "kit") -> None:
         super().__init__(app_id=app_id, is_production=False)
@@ -22,5 +22,5 @@ class RecordingClient(inngest.Inngest):
         return [event.id or f"event-{first + number}" for number, event in enumerate(batch)]
 
     def events_named(self, name: str) -> list[inngest.Event]:
-        """The events of that name."""
+        """The sent events with that name."""
         return [event for event in self.sent if event.name == name]

@@ -1,7 +1,7 @@
-"""A function's run without a server: its steps counted, and failed at will, with Inngest's own retries.
+"""Run a function without a server: steps are counted, can be made to fail, and are retried as Inngest does.
 
-As at Inngest, the function is called again from its beginning after each failure, and a step that has succeeded
-gives its result without running again. When the retries are used up, the on-failure handler runs.
+As with Inngest, the function is called again from its start after each failure, and a step that has succeeded
+returns its result without running again. When the retries are used up, the on-failure handler runs.
 """
 
 import copy
@@ -20,13 +20,13 @@ DEFAULT_RETRIES = 3
 
 
 class StepFailed(Exception):
-    """The failure that a test asked for."""
+    """The failure that a test injected."""
 
 
 @dataclass
 class FakeStep:
-    """In place of `ctx.step`. `begun` counts how often each step's own work was begun, `order` says in which
-    order, `slept` and `waited` what was asked for; `memo` holds the results, by step id."""
+    """Replaces `ctx.step`. `attempts` counts how often each step was started, `order` lists them in order, `sleeps`
+    and `waits` record what was requested; `results` holds the results, by step id."""
 
     attempts: Counter[str] = field(default_factory=Counter)
     order: list[str] = field(default_factory=list)
@@ -34,11 +34,11 @@ class FakeStep:
     waits: dict[str, str] = field(default_factory=dict)
     results: dict[str, Any] = field(default_factory=dict)
     events: dict[str, inngest.Event | None] = field(default_factory=dict)
-    """What each `wait_for_event` gets, by step id; None, or nothing said, is a timeout."""
+    """What each `wait_for_event` gets, by step id; None or no entry is a timeout."""
     _failures: dict[str, list[Exception]] = field(default_factory=dict)
 
     def fail(self, step_id: str, times: int = 1, error: Exception | None = None) -> None:
-        """Have the step fail that many times before it may succeed."""
+        """Make the step fail that many times before it can succeed."""
         self._failures.setdefault(step_id, []).extend([error or StepFailed(step_id)] * times)
 
     async def run(self, step_id: str, handler: Callable[..., Awaitable[Any]], *args: Any) -> Any:
@@ -69,8 +69,8 @@ class FakeStep:
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """How a run ended: its `output`, or the `error` of its last attempt; `attempts` counts calls of the function,
-    and `on_failure` is what the on-failure handler gave, if it ran."""
+    """How a run ended: its `output`, or the `error` of its last attempt. `attempts` counts calls of the function,
+    and `on_failure` is what the on-failure handler returned, if it ran."""
 
     attempts: int
     output: Any = None
@@ -115,8 +115,8 @@ async def _failed(
         "function_id": function.id,
     }
     failed = inngest.Event(name="inngest/function.failed", data=data)
-    given = await _call(handler, _context(failed, FakeStep(), f"{run_id}-failure", 0))
-    return RunOutcome(attempts, error=error, failure_handled=True, on_failure=given)
+    handled = await _call(handler, _context(failed, FakeStep(), f"{run_id}-failure", 0))
+    return RunOutcome(attempts, error=error, failure_handled=True, on_failure=handled)
 
 
 def _context(event: inngest.Event, step: FakeStep, run_id: str, attempt: int) -> inngest.Context:

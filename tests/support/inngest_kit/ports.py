@@ -5,9 +5,9 @@ import socket
 
 def free_ports(count: int) -> list[int]:
     """Ports that were free a moment ago, all different."""
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(one.getsockname()[1]) for one in held]
-    for one in held:
+    servers = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [int(one.getsockname()[1]) for one in servers]
+    for one in servers:
         one.close()
     return ports
 

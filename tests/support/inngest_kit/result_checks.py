@@ -1,4 +1,4 @@
-"""What the result of a run must look like. Each check raises Wrong, and says what was there instead."""
+"""Checks of a run's result. Each raises ResultMismatch, which says what the result was instead."""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -16,7 +16,7 @@ class ResultMismatch(AssertionError):
 
 
 def has_required_fields(*fields: str) -> Check:
-    """Each field is there and is not None; without arguments, those of hello world."""
+    """Each field is present and not None; without arguments, those of hello world."""
 
     def check(result: Result) -> None:
         missing = [field for field in fields or REQUIRED if result.get(field) is None]
@@ -27,11 +27,11 @@ def has_required_fields(*fields: str) -> Check:
 
 
 def has_correct_language(language: str) -> Check:
-    """The message is the greeting of that language; of English where we have none."""
-    before = GREETINGS.get(language, GREETINGS[DEFAULT_LANGUAGE]).partition("{name}")[0]
+    """The message is the greeting in that language, or in English where we have none."""
+    beginning = GREETINGS.get(language, GREETINGS[DEFAULT_LANGUAGE]).partition("{name}")[0]
 
     def check(result: Result) -> None:
-        if not str(result["message"]).startswith(before):
+        if not str(result["message"]).startswith(beginning):
             raise ResultMismatch(f"{result['message']!r} does not greet in {language}")
 
     return check
@@ -54,7 +54,7 @@ def has_documented_environment(node_env: str = "development", port: int = 9288) 
 
 
 def processed_in_utc(*, within_seconds: float = 60) -> Check:
-    """`processedAt` is ISO 8601 in UTC, and not long ago."""
+    """`processedAt` is ISO 8601 in UTC, and recent."""
 
     def check(result: Result) -> None:
         at = datetime.fromisoformat(result["processedAt"])

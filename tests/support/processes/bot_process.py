@@ -27,7 +27,7 @@ def free_port() -> int:
 
 
 def skip_certificate_loading() -> None:
-    """The stands speak plain HTTP: to read the world's certificates for each client would be 20 ms for nothing."""
+    """The stand-ins use plain HTTP: loading the certificates for each client would waste 20 ms."""
     for name in ("load_verify_locations", "load_default_certs"):
         setattr(ssl.SSLContext, name, lambda *_args, **_kwargs: None)
 
@@ -45,8 +45,8 @@ class ProcessPool:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._socket = folder / "forge"
-        self._lock = folder / "forge.lock"
+        self._socket = folder / "process_pool"
+        self._lock = folder / "process_pool.lock"
         self._started: dict[int, asyncio.Future[int]] = {}
         self._ended: dict[int, asyncio.Future[int]] = {}
 
@@ -58,7 +58,7 @@ class ProcessPool:
             if await connection[0].readline():
                 break
         else:
-            raise AssertionError("the forge does not start")
+            raise AssertionError("the process pool does not start")
         self._answers, self._requests = connection
         self._reader = asyncio.get_running_loop().create_task(self._read())
 
@@ -67,7 +67,7 @@ class ProcessPool:
         await self._reader
 
     async def start(self, folder: Path, log: Path, settings: Mapping[str, str], *, startup_code: str = "") -> int:
-        """The pid of a new bot process. It runs the Python in `first` before anything else."""
+        """The pid of a new bot process. It runs `startup_code` before anything else."""
         number = len(self._started)
         self._started[number] = asyncio.get_running_loop().create_future()
         about = {"request": number, "folder": str(folder), "log": str(log), "first": startup_code}

@@ -50,7 +50,7 @@ class Breakpoint:
         self._connection = connection
 
     async def wait_until_reached(self) -> None:
-        """Wait until the bot stands at the breakpoint."""
+        """Wait until the bot has reached the breakpoint."""
 
         async def look() -> list[object]:
             return list(await self._connection.fetch(_BLOCKED_BACKENDS))

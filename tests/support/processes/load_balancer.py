@@ -1,4 +1,4 @@
-"""What stands before the processes in production: each request goes to the next of them that listens."""
+"""A load balancer in front of the processes, as in production: each request goes to the next one that listens."""
 
 import asyncio
 import itertools
@@ -10,18 +10,18 @@ from aiohttp import web
 
 from tests.support.environments.environment import Environment
 
-SECRET = "behind-the-front"
+SECRET = "behind-the-load-balancer"
 _HOP_BY_HOP_HEADERS = {"Host", "Content-Length", "Transfer-Encoding"}
 
 
 class LoadBalancer:
-    """Takes turns between `targets`; may break every line in the middle, as a proxy does that loses patience."""
+    """Takes turns between `targets`; can drop all connections halfway, as a proxy does on a timeout."""
 
     def __init__(self) -> None:
         self.targets: list[str] = []
         self.url = ""
         self.connections: dict[asyncio.Transport, str] = {}
-        """The requests that wait for their answers, and their paths."""
+        """The requests that wait for their responses, and their paths."""
 
     async def start(self) -> None:
         self._round_robin = itertools.count()
@@ -38,7 +38,7 @@ class LoadBalancer:
         await self._runner.cleanup()
 
     def drop_connections(self) -> None:
-        """Whoever asked gets no answer; whoever was asked does not notice."""
+        """The clients get no response; the targets do not notice."""
         for line in list(self.connections):
             line.abort()
 
@@ -63,15 +63,15 @@ class LoadBalancer:
                     }
                     return web.Response(status=answer.status, body=await answer.read(), headers=kept)
             except aiohttp.ClientConnectorError:
-                continue  # nobody listens there: the other one
+                continue  # nothing listens there: try the other one
             except aiohttp.ClientError:
-                break  # it died with the request: what it did of it nobody knows
+                break  # it died with the request: how far it got is unknown
         return web.Response(status=502)
 
 
 @asynccontextmanager
 async def open_load_balancer(environment: Environment, **settings: str) -> AsyncIterator[LoadBalancer]:
-    """In front of all bots that are started on this stage; Telegram and Replicate call them through it."""
+    """In front of all bots started in this environment; Telegram and Replicate call them through it."""
     load_balancer = LoadBalancer()
     await load_balancer.start()
     environment.start_replicate_webhooks()

@@ -139,7 +139,12 @@ def serve(path: Path) -> None:
 
     import providers
 
-    for name in ("main", *_LIBRARIES, *(it.name for it in walk_packages(providers.__path__, "providers."))):
+    for name in (
+        "main",
+        "bot.lifecycle",
+        *_LIBRARIES,
+        *(it.name for it in walk_packages(providers.__path__, "providers.")),
+    ):
         import_module(name)
     Image.init()  # imports the formats
     gc.freeze()  # what a fork then need not copy, only because it was looked at

@@ -1,4 +1,4 @@
-"""Rows that tests need before they can begin."""
+"""Rows that tests need before they start."""
 
 from typing import Any
 from uuid import UUID, uuid4

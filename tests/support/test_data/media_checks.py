@@ -1,4 +1,4 @@
-"""What media really hold, decoded: pictures, films, sounds."""
+"""What media files contain, decoded: images, videos, sounds."""
 
 import io
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class Video:
     frames: list[Pixels]
     seconds: float
     audio: npt.NDArray[np.float32]
-    """One channel of 16,000 samples a second; empty where the film is silent."""
+    """One channel of 16,000 samples a second; empty where the video is silent."""
 
     @property
     def max_frame_difference(self) -> float:
@@ -75,7 +75,7 @@ class Audio:
         return float(np.sqrt((self.samples**2).mean()))
 
     def timbre_distance(self, other: "Audio") -> float:
-        """How far the timbres are apart: 0 for the same voice with the same words, 2 at most."""
+        """How far the timbres are apart: 0 for the same voice with the same text, 2 at most."""
         one, two = self._spectrum(), other._spectrum()
         return float(np.abs(one - two).sum())
 
@@ -110,7 +110,7 @@ def _samples(data: bytes) -> npt.NDArray[np.float32]:
 
 
 def hue_distance(pixels: Pixels, photos: list[Pixels]) -> float:
-    """How far a picture's hues are from the photos', on average: brightness is left out."""
+    """How far an image's hues are from the photos', on average: brightness is left out."""
     own = _chroma(pixels[::8, ::8].reshape(-1, 3))
     theirs = np.concatenate([_chroma(photo[::8, ::8].reshape(-1, 3)) for photo in photos])
     middle = theirs.mean(axis=0)

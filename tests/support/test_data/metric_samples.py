@@ -1,4 +1,4 @@
-"""What /metrics said, to be asked by name and labels."""
+"""The samples of /metrics, by name and labels."""
 
 from collections.abc import Iterable
 

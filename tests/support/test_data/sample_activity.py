@@ -1,8 +1,8 @@
-"""An hour that the dashboard can show something of: two plans, an outage, switching, money. All of it in rows."""
+"""An hour of activity for the dashboard to show: two plans, an outage, mode switches, money. All of it in rows."""
 
 from storage.pool import Pool
 
-# Plan A until 30 minutes ago; Inngest is away for 14 minutes and orders fall back; then A again, B now and then.
+# Plan A until 30 minutes ago; Inngest is unavailable for 14 minutes and orders fall back; then A again, B now and then.
 _JOBS = """
 INSERT INTO jobs (id, order_key, service, user_id, bot_name, chat_id, language, inputs, price, state, plan,
                   fell_back, worker_id, epoch, failure, result, created_at, started_at, ended_at, finalized)
@@ -49,28 +49,36 @@ FROM moved m JOIN jobs j ON j.id = m.job_id,
                      (CASE m.kind WHEN 'hold' THEN 'held' WHEN 'capture' THEN 'revenue' ELSE 'available' END, 1))
          AS side (account, sign)"""
 
-_PEOPLE = """
+_USERS = """
 INSERT INTO users (id, bot_name, language, first_name)
 SELECT id, 'main', 'en', (ARRAY['Ben', 'Cleo', 'Dora', 'Emil', 'Fay'])[id - 1001]
 FROM generate_series(1002, 1006) AS id"""
-_PAID = """
+_PAYMENTS = """
 WITH paid AS (
     INSERT INTO ledger_transactions (key, kind, user_id) SELECT 'seed:' || id, 'topup', id FROM users
     RETURNING *)
 INSERT INTO ledger_postings (transaction_id, account, user_id, amount)
 SELECT id, 'stars', NULL, -2500 FROM paid UNION ALL SELECT id, 'available', user_id, 2500 FROM paid"""
 
-_AROUND = """
+_INCIDENT_AND_MODES = """
 INSERT INTO incidents (kind, opened_at, last_seen_at, closed_at, facts)
 VALUES ('fallback', now() - interval '30 minutes', now() - interval '16 minutes', now() - interval '16 minutes',
-        '{"why": "away: nobody listens there", "fell_back": 120, "waiting": 0}');
+        '{"why": "away: connection refused", "fell_back": 120, "waiting": 0}');
 INSERT INTO settings_log (key, value, changed_by, changed_at)
 VALUES ('mode:text_to_video', '"b"', 1001, now() - interval '44 minutes'),
        ('mode:text_to_video', NULL, 1001, now() - interval '12 minutes')"""
 
 
 async def insert_busy_hour(db: Pool) -> None:
-    """Write it down, with a ledger that is right."""
+    """Insert it, with a consistent ledger."""
     async with db.acquire() as connection, connection.transaction():
-        for statement in (_PEOPLE, _PAID, _JOBS, _LEDGER_TRANSACTIONS, _EVENTS, _TAKEOVER_EVENTS, _AROUND):
+        for statement in (
+            _USERS,
+            _PAYMENTS,
+            _JOBS,
+            _LEDGER_TRANSACTIONS,
+            _EVENTS,
+            _TAKEOVER_EVENTS,
+            _INCIDENT_AND_MODES,
+        ):
             await connection.execute(statement)

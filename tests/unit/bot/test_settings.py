@@ -1,4 +1,4 @@
-"""Settings: what each means, and how a wrong one is named."""
+"""Settings: what each means, and how an invalid one is reported."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +24,7 @@ PRODUCTION = {
 
 @pytest.fixture
 def read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Read:
-    """Reads the settings of a process that has these variables and no others."""
+    """Read the settings of a process that has only these variables."""
     monkeypatch.chdir(tmp_path)
     for name in Settings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
@@ -37,7 +37,7 @@ def read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Read:
     return read
 
 
-def wrong(read: Read, **variables: str) -> str:
+def read_error(read: Read, **variables: str) -> str:
     with pytest.raises(SettingsError) as caught:
         read(**variables)
     line = str(caught.value)
@@ -45,7 +45,7 @@ def wrong(read: Read, **variables: str) -> str:
     return line
 
 
-def test_with_nothing_set_everything_runs_on_this_machine(read: Read) -> None:
+def test_settings_without_variables_run_everything_on_this_machine(read: Read) -> None:
     settings = read()
     assert settings.sandbox
     assert settings.tokens == {"main": SANDBOX_TOKEN}
@@ -56,7 +56,7 @@ def test_with_nothing_set_everything_runs_on_this_machine(read: Read) -> None:
     assert settings.credits_at_start > 0
 
 
-def test_a_bot_of_ones_own_takes_the_place_of_the_sandbox(read: Read) -> None:
+def test_settings_with_a_bot_token_replace_the_sandbox(read: Read) -> None:
     settings = read(BOT_TOKEN=TOKEN, TELEGRAM_API_URL="http://127.0.0.1:8081/")
     assert not settings.sandbox
     assert settings.tokens == {"main": TOKEN}
@@ -65,27 +65,27 @@ def test_a_bot_of_ones_own_takes_the_place_of_the_sandbox(read: Read) -> None:
     assert settings.credits_at_start == 25
 
 
-def test_several_bots_have_names(read: Read) -> None:
+def test_settings_with_several_bots_name_each(read: Read) -> None:
     settings = read(BOTS=f"first:{TOKEN}, second:987654321:AAbbCCddEEff,")
     assert settings.tokens == {"first": TOKEN, "second": "987654321:AAbbCCddEEff"}
     assert not settings.sandbox
 
 
-def test_one_more_bot_stands_beside_the_main_one(read: Read) -> None:
+def test_settings_with_another_bot_keep_the_main_one(read: Read) -> None:
     assert list(read(BOT_TOKEN=TOKEN, BOTS="second:987654321:AAbbCCddEEff").tokens) == ["main", "second"]
 
 
-def test_a_list_of_admins(read: Read) -> None:
+def test_admin_ids_are_read_from_a_list(read: Read) -> None:
     assert read(ADMIN_IDS="12, 34,").admin_ids == {12, 34}
 
 
-def test_an_empty_variable_is_one_that_is_not_set(read: Read) -> None:
+def test_settings_with_empty_variables_take_the_defaults(read: Read) -> None:
     settings = read(PORT="", ADMIN_IDS="", BOTS="", WELCOME_CREDITS="", TELEGRAM_MODE="")
     assert (settings.port, settings.telegram_mode) == (3001, "polling")
     assert not settings.admin_ids
 
 
-def test_the_environment_wins_over_the_file(read: Read, tmp_path: Path) -> None:
+def test_settings_in_the_environment_override_the_file(read: Read, tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("PORT=4000\nADMIN_IDS=7\nSOMETHING_ELSE=1\n")
     settings = read(PORT="4001")
     assert settings.port == 4001
@@ -117,16 +117,16 @@ def test_the_environment_wins_over_the_file(read: Read, tmp_path: Path) -> None:
         ("LOG_LEVEL", "LOUD"),
     ],
 )
-def test_a_wrong_setting_is_named_in_one_line(read: Read, name: str, value: str) -> None:
-    assert wrong(read, **{name: value}).startswith(f"{name}: ")
+def test_invalid_setting_is_reported_by_name_in_one_line(read: Read, name: str, value: str) -> None:
+    assert read_error(read, **{name: value}).startswith(f"{name}: ")
 
 
-def test_a_wrong_secret_is_not_shown(read: Read) -> None:
-    assert "s3cr3t" not in wrong(read, BOT_TOKEN="s3cr3t")
-    assert "s3cr3t" not in wrong(read, BOT_TOKEN=TOKEN, TELEGRAM_WEBHOOK_SECRET="s3cr3t with space")
+def test_invalid_secret_is_not_shown(read: Read) -> None:
+    assert "s3cr3t" not in read_error(read, BOT_TOKEN="s3cr3t")
+    assert "s3cr3t" not in read_error(read, BOT_TOKEN=TOKEN, TELEGRAM_WEBHOOK_SECRET="s3cr3t with space")
 
 
-def test_no_secret_shows_in_the_settings_text(read: Read) -> None:
+def test_settings_as_text_show_no_secret(read: Read) -> None:
     settings = read(
         **PRODUCTION
         | {"BOTS": "second:987654321:AAbbCCddEEff", "OPENAI_API_KEY": "sk-1", "DATABASE_URL": "p://u:pw@h"}
@@ -136,33 +136,33 @@ def test_no_secret_shows_in_the_settings_text(read: Read) -> None:
         assert secret not in shown
 
 
-def test_a_webhook_needs_a_public_address(read: Read) -> None:
-    assert wrong(read, TELEGRAM_MODE="webhook").startswith("PUBLIC_URL: ")
+def test_webhook_mode_without_a_public_url_is_invalid(read: Read) -> None:
+    assert read_error(read, TELEGRAM_MODE="webhook").startswith("PUBLIC_URL: ")
 
 
-def test_production_takes_what_is_complete(read: Read) -> None:
+def test_production_with_complete_settings_is_accepted(read: Read) -> None:
     settings = read(**PRODUCTION)
     assert settings.inngest_url is None, "Inngest's cloud"
     assert settings.telegram_url == "", "Telegram's own"
 
 
 @pytest.mark.parametrize("missing", sorted(set(PRODUCTION) - {"ENVIRONMENT"}))
-def test_production_refuses_stand_ins(read: Read, missing: str) -> None:
-    assert wrong(read, **{name: value for name, value in PRODUCTION.items() if name != missing}).startswith(
+def test_production_without_a_required_setting_is_invalid(read: Read, missing: str) -> None:
+    assert read_error(read, **{name: value for name, value in PRODUCTION.items() if name != missing}).startswith(
         missing
     )
 
 
-def test_production_refuses_a_webhook_without_tls(read: Read) -> None:
+def test_production_with_a_webhook_without_tls_is_invalid(read: Read) -> None:
     plain = {"TELEGRAM_MODE": "webhook", "PUBLIC_URL": "http://bot.example.com"}
-    assert wrong(read, **PRODUCTION | plain).startswith("PUBLIC_URL: ")
+    assert read_error(read, **PRODUCTION | plain).startswith("PUBLIC_URL: ")
     assert (
         read(**PRODUCTION | plain | {"PUBLIC_URL": "https://bot.example.com/"}).public_url
         == "https://bot.example.com"
     )
 
 
-def test_the_example_names_every_setting_and_is_the_default(read: Read, tmp_path: Path) -> None:
+def test_example_file_names_every_setting_with_its_default(read: Read, tmp_path: Path) -> None:
     example = Path(__file__).resolve().parents[3] / ".env.example"
     lines = [line for line in example.read_text().splitlines() if line and not line.startswith("#")]
     named = {line.partition("=")[0].lower() for line in lines}

@@ -1,23 +1,23 @@
-"""Work behind the answers ends when it is told to, whatever fails on its way out."""
+"""Background tasks end when they are cancelled, even if their cleanup fails."""
 
 import asyncio
 
 from services.core.background import BackgroundTasks
 
 
-async def test_a_cancellation_that_was_lost_in_the_cleaning_up_is_made_again() -> None:
+async def test_drain_repeats_a_cancellation_that_was_lost_in_cleanup() -> None:
     background = BackgroundTasks()
-    turns = 0
+    runs = 0
 
     async def follow() -> None:
-        nonlocal turns
+        nonlocal runs
         while True:
             try:
-                turns += 1
+                runs += 1
                 try:
                     await asyncio.Event().wait()
                 finally:
-                    if turns == 1:
+                    if runs == 1:
                         raise ConnectionError("the connection is gone already")
             except ConnectionError:
                 pass
@@ -26,4 +26,4 @@ async def test_a_cancellation_that_was_lost_in_the_cleaning_up_is_made_again() -
     await asyncio.sleep(0)
     async with asyncio.timeout(5):
         await background.drain(0)
-    assert turns == 2
+    assert runs == 2

@@ -1,4 +1,4 @@
-"""The catalogues: complete in every language, with the same blanks to fill in, and right plurals."""
+"""The catalogues: complete in every language, with the same placeholders, and correct plurals."""
 
 import ast
 import re
@@ -41,19 +41,19 @@ def forms(message: Message) -> tuple[str, ...]:
     return message.string if isinstance(message.string, tuple) else (str(message.string),)
 
 
-def blanks(text: str) -> set[str]:
+def placeholders(text: str) -> set[str]:
     return {name for _, name, _, _ in Formatter().parse(text) if name is not None}
 
 
-def test_english_and_russian_are_there() -> None:
+def test_languages_include_english_and_russian() -> None:
     assert {"en", "ru"} <= set(TEXTS.languages)
 
 
 @pytest.mark.parametrize("language", TEXTS.languages)
-def test_every_language_has_every_text_and_no_other(language: str) -> None:
-    mine, english = entries(language), entries("en")
-    assert set(mine) == set(english)
-    for key, message in mine.items():
+def test_catalogue_has_the_same_texts_as_english(language: str) -> None:
+    translated, english = entries(language), entries("en")
+    assert set(translated) == set(english)
+    for key, message in translated.items():
         assert not message.fuzzy, key
         assert all(form.strip() for form in forms(message)), key
         assert message.pluralizable == english[key].pluralizable, key
@@ -62,19 +62,19 @@ def test_every_language_has_every_text_and_no_other(language: str) -> None:
 
 
 @pytest.mark.parametrize("language", TEXTS.languages)
-def test_translations_fill_in_the_same_blanks_and_use_only_telegrams_tags(language: str) -> None:
+def test_translations_have_the_same_placeholders_and_only_telegrams_tags(language: str) -> None:
     for key, message in entries(language).items():
-        wanted = blanks(forms(entries("en")[key])[-1])
+        expected = placeholders(forms(entries("en")[key])[-1])
         for form in forms(message):
-            assert blanks(form) - {"n"} == wanted - {"n"}, key
+            assert placeholders(form) - {"n"} == expected - {"n"}, key
             tags = re.findall(r"<([^>]*)>", form)
             assert set(tags) <= TAGS, key
             for tag in tags:
                 assert tags.count(tag.strip("/")) == tags.count(f"/{tag.strip('/')}"), key
 
 
-def used_keys() -> Iterator[tuple[str, str]]:
-    """Every key that the code names outright: the key, and the file that names it."""
+def literal_keys() -> Iterator[tuple[str, str]]:
+    """Every key that is a literal in the code: the key, and its file."""
     pattern = re.compile(r"^[a-z_]+\.[a-z_]+(\.[a-z_]+)*$")
     for folder in ("bot", "handlers", "services", "inngest_functions"):
         for path in (ROOT / folder).rglob("*.py"):
@@ -83,25 +83,28 @@ def used_keys() -> Iterator[tuple[str, str]]:
                     continue
                 name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
                 place = 1 if name == "t" and not is_user_context(node.func) else 0
-                if name in {"t", "Refused", "Broken", "Passing", "Away"} and len(node.args) > place:
+                if (
+                    name in {"t", "InvalidRequest", "PermanentFailure", "TransientFailure", "Unavailable"}
+                    and len(node.args) > place
+                ):
                     argument = node.args[place]
                     if isinstance(argument, ast.Constant) and pattern.match(str(argument.value)):
                         yield str(argument.value), str(path.relative_to(ROOT))
 
 
 def is_user_context(func: ast.expr) -> bool:
-    """`desk.t(key)` knows the language; `texts.t(language, key)` and `t(language, key)` are told it."""
+    """`ctx.t(key)` knows the language; `texts.t(language, key)` and `t(language, key)` take it as an argument."""
     return isinstance(func, ast.Attribute) and isinstance(func.value, ast.Name) and func.value.id == "ctx"
 
 
-def test_every_key_in_the_code_is_a_text() -> None:
-    used = dict(used_keys())
-    assert len(used) > 30, "the search finds what it should"
+def test_literal_keys_in_the_code_have_texts() -> None:
+    used = dict(literal_keys())
+    assert len(used) > 30, "the search finds the keys"
     missing = {key: path for key, path in used.items() if key not in entries("en")}
     assert missing == {}
 
 
-def test_every_key_that_is_put_together_is_a_text() -> None:
+def test_composed_keys_have_texts() -> None:
     keys = {key for _, key in _PROVIDER_FAILURES.values()}
     keys |= {f"progress.{state}" for state in ("succeeded", "failed", "cancelled")}
     for spec in SERVICES.values():
@@ -117,41 +120,41 @@ def test_every_key_that_is_put_together_is_a_text() -> None:
     assert not TEXTS.has_key("no.such.text")
 
 
-def strings() -> tuple[set[str], set[re.Pattern[str]]]:
-    """Every string in the code, and a pattern for each that is put together and has a dot in it."""
+def strings_and_patterns() -> tuple[set[str], set[re.Pattern[str]]]:
+    """Every string in the code, and a pattern for each f-string that looks like a key."""
     plain: set[str] = set()
-    made: set[re.Pattern[str]] = set()
+    patterns: set[re.Pattern[str]] = set()
     for folder in ("bot", "handlers", "services", "inngest_functions", "storage"):
         for path in (ROOT / folder).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.Constant) and isinstance(node.value, str):
                     plain.add(node.value)
                 elif isinstance(node, ast.JoinedStr):
-                    blank = "([a-z0-9_]+)"
+                    group = "([a-z0-9_]+)"
                     parts = [
-                        re.escape(str(v.value)) if isinstance(v, ast.Constant) else blank for v in node.values
+                        re.escape(str(v.value)) if isinstance(v, ast.Constant) else group for v in node.values
                     ]
-                    if re.fullmatch(r"[a-z_]*(\\\.[a-z_]*)*", "".join(parts).replace(blank, "")):
-                        made.add(re.compile("".join(parts)))
-    return plain, made
+                    if re.fullmatch(r"[a-z_]*(\\\.[a-z_]*)*", "".join(parts).replace(group, "")):
+                        patterns.add(re.compile("".join(parts)))
+    return plain, patterns
 
 
-def test_every_text_is_used() -> None:
-    """By its key, or by one that is put together of words that the code knows."""
-    plain, made = strings()
+def test_texts_are_all_used() -> None:
+    """Each text is used by its key, or by one that the code composes of strings that it contains."""
+    plain, patterns = strings_and_patterns()
 
-    def is_put_together(key: str) -> bool:
-        found = [pattern.fullmatch(key) for pattern in made]
+    def is_composed(key: str) -> bool:
+        found = [pattern.fullmatch(key) for pattern in patterns]
         return any(match and all(word in plain or word.isdigit() for word in match.groups()) for match in found)
 
-    assert not is_put_together("button.no_such_place"), "the search does not take everything for used"
-    unused = {key for key in entries("en") if key not in plain and not is_put_together(key)}
+    assert not is_composed("button.no_such_place"), "the search does not treat everything as used"
+    unused = {key for key in entries("en") if key not in plain and not is_composed(key)}
     assert unused == set()
 
 
 @pytest.mark.parametrize("language", sorted(set(TEXTS.languages) - {"en"}))
-def test_nothing_is_left_in_english(language: str) -> None:
-    """Texts of several words that read the same as the English ones."""
+def test_translations_are_not_left_in_english(language: str) -> None:
+    """No text of several words is the same as in English."""
     english = entries("en")
     same = {
         key: forms(message)
@@ -178,12 +181,12 @@ def test_nothing_is_left_in_english(language: str) -> None:
         (121, "121 Stars are", "121 звезда вернулась"),
     ],
 )
-def test_numbers_take_their_plural(n: int, english: str, russian: str) -> None:
+def test_plural_follows_the_number(n: int, english: str, russian: str) -> None:
     assert TEXTS.t("en", "failure.returned", n).startswith(english)
     assert TEXTS.t("ru", "failure.returned", n).startswith(russian)
 
 
-def test_what_is_filled_in_is_escaped_unless_it_is_html() -> None:
+def test_parameters_are_escaped_unless_they_are_html() -> None:
     assert "&lt;b&gt;&amp;" in TEXTS.t("en", "start.greeting", name="<b>&")
     assert "<i>x</i>" in TEXTS.t("en", "start.greeting", name=Html("<i>x</i>"))
     assert "{price}" in TEXTS.t("en", "start.greeting", name="{price} {0} %s"), "not filled in twice"
@@ -193,15 +196,15 @@ def test_what_is_filled_in_is_escaped_unless_it_is_html() -> None:
     ("code", "language"),
     [("ru", "ru"), ("ru-RU", "ru"), ("RU", "ru"), ("en-gb", "en"), ("xx", "en"), ("", "en"), (None, "en")],
 )
-def test_telegrams_language_codes(code: str | None, language: str) -> None:
+def test_language_for_a_telegram_language_code(code: str | None, language: str) -> None:
     assert TEXTS.language_for(code) == language
 
 
-def test_an_unknown_language_is_spoken_to_in_english() -> None:
+def test_unknown_language_gets_english_texts() -> None:
     assert TEXTS.t("xx", "language.name") == "English"
 
 
-def test_a_text_fits_into_its_place() -> None:
+def test_toast_texts_fit_into_telegrams_limit() -> None:
     """Telegram: answers to taps at most 200 characters. https://core.telegram.org/bots/api#answercallbackquery"""
     for language in TEXTS.languages:
         for key in ("stale.button", "stale.ordered", "cancel.toast", "throttle"):

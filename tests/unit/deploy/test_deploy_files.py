@@ -1,4 +1,4 @@
-"""Dockerfile, compose.yaml and docs/deploy.md: they name what exists, hold no secret, and fit one another."""
+"""Dockerfile, compose.yaml and docs/deploy.md: they name what exists, contain no secret, and agree with each other."""
 
 import ast
 import re
@@ -16,8 +16,8 @@ ROOT = Path(__file__).resolve().parents[3]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 GUIDE = (ROOT / "docs/deploy.md").read_text()
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
-OF_THE_DEPLOYMENT = {"DOMAIN", "POSTGRES_PASSWORD", "DIPTYCH_VERSION"}
-"""Names that compose.yaml asks for and that are no settings of the bot's."""
+DEPLOYMENT_VARIABLES = {"DOMAIN", "POSTGRES_PASSWORD", "DIPTYCH_VERSION"}
+"""Variables that compose.yaml requires and that are not settings of the bot."""
 _VARIABLE = re.compile(r"\$\{(\w+)(?::[-?][^}]*)?\}")
 
 
@@ -31,13 +31,13 @@ def strings(part: Any) -> Iterator[str]:
         yield part
 
 
-def copied() -> set[str]:
-    """What the image holds of the repository."""
+def copied_paths() -> set[str]:
+    """What the image copies from the repository."""
     lines = re.findall(r"^COPY (?!--)(.+) \S+$", DOCKERFILE, re.MULTILINE)
     return {name for line in lines for name in line.split()}
 
 
-def imported() -> set[str]:
+def imported_packages() -> set[str]:
     """The repository's own top-level packages that main.py leads to, wherever in a module they are imported."""
     found: set[str] = set()
     wanted = {"main"}
@@ -55,40 +55,40 @@ def imported() -> set[str]:
     return found
 
 
-def env_of_the_guide() -> dict[str, str]:
-    """The .env that docs/deploy.md has people write."""
+def guide_env() -> dict[str, str]:
+    """The .env that docs/deploy.md tells operators to write."""
     block = re.search(r"cat >\.env <<EOF\n(.*?)\nEOF\n", GUIDE, re.DOTALL)
     assert block
     lines = dict(line.split("=", 1) for line in block[1].splitlines())
     return {name: "ab12" * 16 if value.startswith("$(") else value for name, value in lines.items()}
 
 
-def env_of_the_app() -> dict[str, str]:
-    """What a replica gets: the .env, and over it what compose.yaml says."""
-    env = env_of_the_guide()
-    said = SERVICES["app"]["environment"]
-    return env | {name: _VARIABLE.sub(lambda match: env[match[1]], value) for name, value in said.items()}
+def app_env() -> dict[str, str]:
+    """The environment of a replica: the .env, overridden by compose.yaml."""
+    env = guide_env()
+    environment = SERVICES["app"]["environment"]
+    return env | {name: _VARIABLE.sub(lambda match: env[match[1]], value) for name, value in environment.items()}
 
 
 def known_settings() -> set[str]:
     return set(re.findall(r"^(\w+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
 
 
-def test_the_image_has_every_package_that_the_bot_imports_and_no_sandbox() -> None:
-    needed = imported() - {"main", "sandbox"}
+def test_image_has_every_package_that_the_bot_imports_and_no_sandbox() -> None:
+    needed = imported_packages() - {"main", "sandbox"}
     assert {"bot", "handlers", "services", "storage"} <= needed
-    assert copied() == needed | {"main.py", "migrations", "locales", "requirements.txt", "constraints.txt"}
+    assert copied_paths() == needed | {"main.py", "migrations", "locales", "requirements.txt", "constraints.txt"}
 
 
-def test_what_the_image_copies_reaches_docker_and_nothing_else_does() -> None:
+def test_dockerignore_lets_only_through_what_the_image_copies() -> None:
     lines = (ROOT / ".dockerignore").read_text().splitlines()
     rules = [line for line in lines if line and not line.startswith("#")]
     assert rules[0] == "*"
-    assert {rule[1:] for rule in rules if rule.startswith("!")} == copied()
+    assert {rule[1:] for rule in rules if rule.startswith("!")} == copied_paths()
     assert {rule for rule in rules[1:] if not rule.startswith("!")} == {"**/__pycache__", "**/*.pyc"}
 
 
-def test_the_image_installs_what_production_needs_as_nobody_in_particular() -> None:
+def test_image_installs_production_requirements_and_runs_unprivileged() -> None:
     assert "-r requirements.txt -c constraints.txt" in DOCKERFILE
     assert "sandbox" not in (ROOT / "requirements.txt").read_text()
     user = re.findall(r"^USER (\d+)$", DOCKERFILE, re.MULTILINE)
@@ -96,10 +96,10 @@ def test_the_image_installs_what_production_needs_as_nobody_in_particular() -> N
     assert user[-1] != "0"
     python = re.findall(r"^FROM python:(3\.\d+)-slim", DOCKERFILE, re.MULTILINE)
     assert len(python) == 2
-    assert len(set(python)) == 1, "what one stage installs, the other runs"
+    assert len(set(python)) == 1, "one build stage installs what the other runs"
 
 
-def test_the_port_is_the_same_everywhere() -> None:
+def test_port_is_the_same_in_all_files() -> None:
     (exposed,) = re.findall(r"^EXPOSE (\d+)$", DOCKERFILE, re.MULTILINE)
     assert exposed == str(Settings.model_fields["port"].default)
     assert f"PORT={exposed}" in DOCKERFILE
@@ -110,20 +110,22 @@ def test_the_port_is_the_same_everywhere() -> None:
     assert "['PORT']}/health/live" in DOCKERFILE
 
 
-def test_compose_asks_only_for_what_is_known_and_the_guide_gives_what_it_needs() -> None:
-    asked = {name for text in strings(SERVICES) for name in _VARIABLE.findall(text)}
-    assert asked <= known_settings() | OF_THE_DEPLOYMENT
+def test_compose_variables_are_known_and_in_the_guide() -> None:
+    requested = {name for text in strings(SERVICES) for name in _VARIABLE.findall(text)}
+    assert requested <= known_settings() | DEPLOYMENT_VARIABLES
     assert set(SERVICES["app"]["environment"]) <= known_settings()
-    given = env_of_the_guide()
-    assert set(given) <= known_settings() | OF_THE_DEPLOYMENT
-    assert asked <= set(given)
+    env = guide_env()
+    assert set(env) <= known_settings() | DEPLOYMENT_VARIABLES
+    assert requested <= set(env)
 
 
-def test_a_replica_starts_with_the_guides_env(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_settings_of_a_replica_with_the_guides_env_are_valid(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.chdir(tmp_path)
     for name in known_settings():
         monkeypatch.delenv(name, raising=False)
-    for name, value in env_of_the_app().items():
+    for name, value in app_env().items():
         monkeypatch.setenv(name, value)
     settings = read_settings()
     assert settings.environment == "production"
@@ -133,12 +135,12 @@ def test_a_replica_starts_with_the_guides_env(monkeypatch: pytest.MonkeyPatch, t
     assert "@postgres/diptych" in settings.database_url.get_secret_value()
 
 
-def test_several_replicas_use_the_webhook() -> None:
+def test_compose_with_several_replicas_uses_the_webhook() -> None:
     assert SERVICES["app"]["deploy"]["replicas"] >= 2
     assert SERVICES["app"]["environment"]["TELEGRAM_MODE"] == "webhook"
 
 
-def test_no_secret_is_in_a_file() -> None:
+def test_compose_and_dockerfile_contain_no_secret() -> None:
     for service in SERVICES.values():
         for name, value in service.get("environment", {}).items():
             if re.search(r"KEY|TOKEN|SECRET|PASSWORD", name):
@@ -148,7 +150,7 @@ def test_no_secret_is_in_a_file() -> None:
     assert not re.search(r"KEY|TOKEN|SECRET|PASSWORD", DOCKERFILE)
 
 
-def test_the_world_reaches_the_proxy_alone() -> None:
+def test_compose_exposes_only_the_proxy() -> None:
     document = yaml.safe_load((ROOT / "compose.yaml").read_text())
     assert document["networks"]["inside"] == {"internal": True}
     for name, service in SERVICES.items():
@@ -158,7 +160,7 @@ def test_the_world_reaches_the_proxy_alone() -> None:
         assert SERVICES[name]["networks"] == ["inside"]
 
 
-def test_every_service_comes_back_is_watched_and_keeps_its_data() -> None:
+def test_compose_services_restart_have_health_checks_and_keep_their_data() -> None:
     document = yaml.safe_load((ROOT / "compose.yaml").read_text())
     kept = set()
     for name, service in SERVICES.items():
@@ -175,7 +177,7 @@ def test_every_service_comes_back_is_watched_and_keeps_its_data() -> None:
     assert {"postgres", "redis", "caddy-data"} <= kept
 
 
-def test_postgres_has_room_for_the_replicas_and_inngest() -> None:
+def test_postgres_has_enough_connections_for_replicas_and_inngest() -> None:
     pool = Settings.model_fields["database_pool_size"].default
     replicas = SERVICES["app"]["deploy"]["replicas"]
     inngest = int(SERVICES["inngest"]["environment"]["INNGEST_POSTGRES_MAX_OPEN_CONNS"])

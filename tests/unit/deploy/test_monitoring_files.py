@@ -1,4 +1,4 @@
-"""docs/monitoring: valid, and every metric that it names is one that we have."""
+"""docs/monitoring is valid, and every metric that it names exists."""
 
 import json
 import re
@@ -22,10 +22,10 @@ _NAME = re.compile(r"\b((?:diptych|process)_\w+)")
 
 def known_names() -> set[str]:
     plan_a = SimpleNamespace(healthy=True, state="ok", since=datetime.now(UTC))
-    plans = SimpleNamespace(plan_a=plan_a, services=["speech"], mode=lambda service: "auto")
+    router = SimpleNamespace(plan_a=plan_a, services=["speech"], mode=lambda service: "auto")
     pool = SimpleNamespace(get_size=lambda: 1, get_idle_size=lambda: 1)
-    queue = SimpleNamespace(in_flight=0, free_slots=8)
-    page = Metrics(cast("Any", SimpleNamespace(db=pool)), cast("Any", plans), cast("Any", queue))
+    worker = SimpleNamespace(in_flight=0, free_slots=8)
+    page = Metrics(cast("Any", pool), cast("Any", router), cast("Any", worker))
     return sample_names(page.collect())
 
 
@@ -45,20 +45,20 @@ def expressions() -> Iterator[str]:
 
 
 @pytest.mark.parametrize("expression", sorted(set(expressions())))
-def test_every_metric_that_is_named_is_ours(expression: str) -> None:
+def test_expression_names_only_existing_metrics(expression: str) -> None:
     named = set(_NAME.findall(expression))
     assert named
     assert named <= known_names()
 
 
-def test_every_metric_of_ours_is_on_the_dashboard_or_in_an_alert() -> None:
+def test_metrics_are_all_on_the_dashboard_or_in_an_alert() -> None:
     named = {name for expression in expressions() for name in _NAME.findall(expression)}
     families = {re.sub(r"_(bucket|sum|count)$", "", name) for name in named}
     ours = {re.sub(r"_(bucket|sum|count)$", "", name) for name in known_names() if name.startswith("diptych_")}
     assert ours - families == {"diptych_plan_a_since_timestamp_seconds"}
 
 
-def test_panels_have_ids_and_places_of_their_own() -> None:
+def test_panels_have_unique_ids_and_do_not_overlap() -> None:
     panels = dashboard()["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels)
     cells = [
@@ -72,11 +72,11 @@ def test_panels_have_ids_and_places_of_their_own() -> None:
     assert max(x for x, _ in cells) < 24
 
 
-def test_rules_say_how_bad_it_is_and_what_it_is() -> None:
+def test_alert_rules_have_a_severity_and_a_summary() -> None:
     for rule in rules():
         assert rule["labels"]["severity"] in {"page", "ticket"}
         assert rule["annotations"]["summary"]
 
 
-def test_the_version_is_that_of_the_project() -> None:
+def test_version_is_that_of_pyproject() -> None:
     assert f'version = "{VERSION}"' in (ROOT / "pyproject.toml").read_text()

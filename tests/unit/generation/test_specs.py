@@ -1,4 +1,4 @@
-"""Services by their specs: prices, checks, what fits into Telegram, and what Inngest is told of them."""
+"""The specs of the services: prices, validation, limits of Telegram, and their Inngest functions."""
 
 import logging
 from pathlib import Path
@@ -15,7 +15,6 @@ from services.generation.catalogue import MODELS, load_models
 from services.generation.inputs import ChoiceInput, Option, UserOptions
 from services.generation.registry import SERVICES
 from services.generation.spec import ServiceSpec
-from services.jobs.engine import JobEngine
 from services.messaging.buttons import (
     DraftCallback,
     LanguageCallback,
@@ -24,85 +23,86 @@ from services.messaging.buttons import (
     ServiceCallback,
     TopupCallback,
 )
+from tests.support.environments.idle_engine import create_idle_engine
 
 SPECS = pytest.mark.parametrize("spec", SERVICES.values(), ids=SERVICES)
 T2I = SERVICES["text_to_image"]
-NOTHING: UserOptions = {}
-OWN: UserOptions = {name: (Option("7" * 20, "Mine"),) for name in ("own", "own_model", "voice")}
+NO_OPTIONS: UserOptions = {}
+USER_OPTIONS: UserOptions = {name: (Option("7" * 20, "Mine"),) for name in ("own", "own_model", "voice")}
 INPUTS = {"model": "flux-schnell", "prompt": "a fox", "size": "1:1", "count": "1"}
 
 
 # ---------------------------------------------------------------- every service
 
 
-def names(spec: ServiceSpec) -> set[str]:
+def event_and_function(spec: ServiceSpec) -> set[str]:
     return {spec.event, spec.function_id}
 
 
-def test_no_two_services_share_a_name() -> None:
-    found = [name for spec in SERVICES.values() for name in names(spec)]
+def test_services_have_unique_events_and_function_ids() -> None:
+    found = [name for spec in SERVICES.values() for name in event_and_function(spec)]
     assert len(found) == len(set(found))
 
 
-def test_text_to_image_keeps_the_fields_own_names() -> None:
+def test_text_to_image_has_the_documented_event_and_function_id() -> None:
     assert (T2I.event, T2I.function_id) == ("image/text-to-image.start", "generate-text-to-image")
 
 
 @SPECS
-def test_every_button_fits_into_telegrams_64_bytes(spec: ServiceSpec) -> None:
-    taps: list[Any] = [ServiceCallback(service=spec.id)]
-    values = spec.with_defaults({}, OWN)
+def test_service_callback_data_fits_into_64_bytes(spec: ServiceSpec) -> None:
+    callbacks: list[Any] = [ServiceCallback(service=spec.id)]
+    values = spec.with_defaults({}, USER_OPTIONS)
     for each in spec.inputs:
-        taps.append(DraftCallback(draft="12345678", action="show", input=each.id))
+        callbacks.append(DraftCallback(draft="12345678", action="show", input=each.id))
         if isinstance(each, ChoiceInput):
             models = [{**values, "model": model} for model in MODELS.get(spec.id, {})] or [values]
-            taps += [
+            callbacks += [
                 DraftCallback(draft="12345678", action="set", input=each.id, value=option.value)
-                for given in models
-                for option in each.options(given, OWN)
+                for model_values in models
+                for option in each.options(model_values, USER_OPTIONS)
             ]
-    taps += [ResultCallback(job="f" * 32, action=action) for action in (*spec.actions, "again", "retry", "stop")]
-    for tap in taps:
-        packed = tap.pack()
+    callbacks += [
+        ResultCallback(job="f" * 32, action=action) for action in (*spec.actions, "again", "retry", "stop")
+    ]
+    for callback in callbacks:
+        packed = callback.pack()
         assert len(packed.encode()) <= 64, packed
-        assert type(tap).unpack(packed) == tap
+        assert type(callback).unpack(packed) == callback
 
 
-def test_general_buttons_fit_too() -> None:
-    taps: list[Any] = [
+def test_general_callback_data_fits_into_64_bytes() -> None:
+    callbacks: list[Any] = [
         MenuCallback(place="language"),
         LanguageCallback(language="ru"),
         *(TopupCallback(stars=p) for p in CREDIT_PACKS),
     ]
-    assert all(len(tap.pack().encode()) <= 64 for tap in taps)
+    assert all(len(callback.pack().encode()) <= 64 for callback in callbacks)
 
 
 @SPECS
-def test_choices_have_a_default_and_so_are_never_missing(spec: ServiceSpec) -> None:
-    values = spec.with_defaults({}, OWN)
+def test_choices_have_a_default_and_are_never_missing(spec: ServiceSpec) -> None:
+    values = spec.with_defaults({}, USER_OPTIONS)
     for each in spec.inputs:
         if isinstance(each, ChoiceInput):
-            assert each.validate(values[each.id], values, OWN) == values[each.id]
+            assert each.validate(values[each.id], values, USER_OPTIONS) == values[each.id]
     assert not isinstance(spec.first_missing(values), ChoiceInput)
-    assert spec.first_empty_choice(values, OWN) is None
+    assert spec.first_empty_choice(values, USER_OPTIONS) is None
 
 
 @SPECS
-def test_what_only_its_owner_has_can_be_missing_and_says_who_makes_it(spec: ServiceSpec) -> None:
-    if spec.first_empty_choice(spec.with_defaults({}, NOTHING), NOTHING) is not None:
+def test_missing_user_options_have_a_service_that_creates_them(spec: ServiceSpec) -> None:
+    if spec.first_empty_choice(spec.with_defaults({}, NO_OPTIONS), NO_OPTIONS) is not None:
         assert spec.created_by in SERVICES or spec.id == "speech"
 
 
 @SPECS
-def test_every_action_is_general_an_input_or_a_service(spec: ServiceSpec) -> None:
+def test_actions_are_general_an_input_or_a_service(spec: ServiceSpec) -> None:
     assert set(spec.actions) - {"again"} <= {each.id for each in spec.inputs} | set(SERVICES)
 
 
-def test_inngest_serves_a_function_for_each_service_with_its_limits() -> None:
+def test_create_functions_serves_each_service_with_its_limits() -> None:
     client = inngest.Inngest(app_id="test", is_production=False, logger=logging.getLogger("test"))
-    functions = create_functions(
-        client, JobEngine(cast("Any", None), {}, cast("Any", None)), cast("RunLocks", None)
-    )
+    functions = create_functions(client, create_idle_engine(), cast("RunLocks", None), [])
     configs = {function.local_id: function.get_config("http://app").main for function in functions}
     for spec in SERVICES.values():
         config = configs[spec.function_id].model_dump(mode="json")
@@ -119,7 +119,7 @@ def test_inngest_serves_a_function_for_each_service_with_its_limits() -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "stars"),
+    ("model", "credits"),
     [
         ("flux-schnell", 1),
         ("flux-dev", 4),
@@ -130,14 +130,14 @@ def test_inngest_serves_a_function_for_each_service_with_its_limits() -> None:
         ("ideogram-v2", 13),
     ],
 )
-def test_prices_are_the_fields_own(model: str, stars: int) -> None:
-    assert T2I.price({**INPUTS, "model": model}) == stars
-    assert T2I.price({**INPUTS, "model": model, "count": "4"}) == 4 * stars
+def test_price_of_text_to_image_is_the_documented_one(model: str, credits: int) -> None:
+    assert T2I.price({**INPUTS, "model": model}) == credits
+    assert T2I.price({**INPUTS, "model": model, "count": "4"}) == 4 * credits
 
 
-def test_a_whole_order_is_checked() -> None:
-    assert T2I.validate({**INPUTS, "prompt": "  a fox \n"}, NOTHING) == INPUTS
-    assert list(T2I.validate({**INPUTS, "more": 1}, NOTHING)) == list(INPUTS), "nothing that no input asks for"
+def test_validate_normalizes_and_drops_unknown_inputs() -> None:
+    assert T2I.validate({**INPUTS, "prompt": "  a fox \n"}, NO_OPTIONS) == INPUTS
+    assert list(T2I.validate({**INPUTS, "more": 1}, NO_OPTIONS)) == list(INPUTS), "nothing that no input asks for"
 
 
 @pytest.mark.parametrize(
@@ -157,34 +157,33 @@ def test_a_whole_order_is_checked() -> None:
         ({"model": "photon", "size": "4:5"}, "input.not_offered"),
     ],
 )
-def test_what_cannot_be_ordered_is_refused_with_what_to_change(changes: dict[str, Any], key: str) -> None:
+def test_validate_with_an_invalid_input_raises_its_key(changes: dict[str, Any], key: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
-        T2I.validate({**INPUTS, **changes}, NOTHING)
+        T2I.validate({**INPUTS, **changes}, NO_OPTIONS)
     assert refused.value.key == key
-    assert refused.value.persons_fault
 
 
 @pytest.mark.parametrize("prompt", ["a" * 2000, "лиса", "狐狸", "7", "a 🦊"])
-def test_words_of_any_language_are_taken(prompt: str) -> None:
-    assert T2I.validate({**INPUTS, "prompt": prompt}, NOTHING)["prompt"] == prompt
+def test_validate_accepts_prompts_in_any_language(prompt: str) -> None:
+    assert T2I.validate({**INPUTS, "prompt": prompt}, NO_OPTIONS)["prompt"] == prompt
 
 
-def test_a_size_that_another_model_has_not_falls_back_to_one_it_has() -> None:
-    fitted = T2I.with_defaults({**INPUTS, "size": "4:5", "model": "photon"}, NOTHING)
-    assert fitted == {**INPUTS, "size": "1:1", "model": "photon"}
-    assert T2I.with_defaults({**INPUTS, "size": "21:9", "model": "photon"}, NOTHING)["size"] == "21:9"
+def test_with_defaults_replaces_a_size_that_the_model_lacks() -> None:
+    values = T2I.with_defaults({**INPUTS, "size": "4:5", "model": "photon"}, NO_OPTIONS)
+    assert values == {**INPUTS, "size": "1:1", "model": "photon"}
+    assert T2I.with_defaults({**INPUTS, "size": "21:9", "model": "photon"}, NO_OPTIONS)["size"] == "21:9"
 
 
-def test_the_first_model_and_one_picture_are_the_default() -> None:
-    values = T2I.with_defaults({}, NOTHING)
+def test_with_defaults_takes_the_first_model_and_one_image() -> None:
+    values = T2I.with_defaults({}, NO_OPTIONS)
     assert values == {"model": "flux-schnell", "size": "1:1", "count": "1"}
     missing = T2I.first_missing(values)
     assert missing
     assert missing.id == "prompt"
 
 
-def test_what_was_chosen_reads_as_people_see_it() -> None:
-    assert T2I.summary(INPUTS, NOTHING) == "FLUX schnell · 1:1 · ×1"
+def test_summary_shows_the_choices_as_users_see_them() -> None:
+    assert T2I.summary(INPUTS, NO_OPTIONS) == "FLUX schnell · 1:1 · ×1"
     assert T2I.prompts(INPUTS) == ["a fox"]
 
 
@@ -194,7 +193,7 @@ ENTRY = '[[text_to_image]]\nid = "{id}"\nlabel = "One"\nmodel = "{model}"\nusd =
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "error"),
     [
         (ENTRY.format(id="one", model="a/b", usd=0.1) * 2, "share an id"),
         (ENTRY.format(id="One!", model="a/b", usd=0.1), "text_to_image.0.id"),
@@ -203,19 +202,19 @@ ENTRY = '[[text_to_image]]\nid = "{id}"\nlabel = "One"\nmodel = "{model}"\nusd =
         (ENTRY.format(id="one", model="a/b", usd=0.1) + 'nonsense = "x"\n', "text_to_image.0.nonsense"),
     ],
 )
-def test_a_wrong_catalogue_says_where(tmp_path: Path, text: str, said: str) -> None:
+def test_load_models_with_an_invalid_entry_names_its_place(tmp_path: Path, text: str, error: str) -> None:
     file = tmp_path / "models.toml"
     file.write_text(text)
-    with pytest.raises(ValueError, match=said.replace(".", r"\.")):
+    with pytest.raises(ValueError, match=error.replace(".", r"\.")):
         load_models(file)
 
 
-def test_a_price_is_rounded_up_to_whole_stars(tmp_path: Path) -> None:
+def test_credits_of_a_model_are_rounded_up(tmp_path: Path) -> None:
     file = tmp_path / "models.toml"
-    for usd, stars in (("0.0064", 1), ("0.0065", 2), ("0.001", 1), ("0.5", 79)):
+    for usd, credits in (("0.0064", 1), ("0.0065", 2), ("0.001", 1), ("0.5", 79)):
         file.write_text(ENTRY.format(id="one", model="a/b", usd=usd))
-        assert load_models(file)["text_to_image"]["one"].credits() == stars
+        assert load_models(file)["text_to_image"]["one"].credits() == credits
 
 
-def test_the_pack_that_covers_what_is_missing() -> None:
+def test_pack_for_covers_the_missing_credits() -> None:
     assert [pack_for(missing) for missing in (1, 50, 51, 2500, 9999)] == [50, 50, 100, 2500, 2500]

@@ -9,9 +9,10 @@ import pytest
 from inngest_functions.events import EVENTS, JOB_CANCELLED, JobEvent
 from inngest_functions.registry import create_functions
 from inngest_functions.run_locks import RunLocks
+from services.billing.reconciliation import Reconciliation
 from services.generation.registry import SERVICES
-from services.jobs.engine import JobEngine
-from services.maintenance.scheduled_tasks import SCHEDULED_TASKS
+from services.maintenance.scheduled_tasks import create_scheduled_tasks
+from tests.support.environments.idle_engine import create_idle_engine
 from tests.support.inngest_kit import RecordingClient
 
 SERVICE_EVENTS = {
@@ -40,12 +41,15 @@ OTHER_EVENTS = {
     "demo/hello.world",
 }
 Functions = Sequence[inngest.Function[Any]]
+NOTHING: Any = None
+"""For dependencies that no function uses before it is called."""
+SCHEDULED_TASKS = create_scheduled_tasks(NOTHING, NOTHING, NOTHING, Reconciliation(*[NOTHING] * 5))
 
 
 @pytest.fixture(scope="module")
 def functions() -> Functions:
     return create_functions(
-        RecordingClient("diptych"), JobEngine(cast("Any", None), {}, cast("Any", None)), cast("RunLocks", None)
+        RecordingClient("diptych"), create_idle_engine(), cast("RunLocks", None), SCHEDULED_TASKS
     )
 
 
@@ -58,14 +62,14 @@ def triggers(functions: Functions) -> dict[str, str]:
     return found
 
 
-def missing_in(functions: Functions) -> set[str]:
+def missing_functions(functions: Functions) -> set[str]:
     served = triggers(functions)
-    wanted = {spec.function_id: spec.event for spec in SERVICES.values()}
-    wanted |= {chore.function_id: chore.cron for chore in SCHEDULED_TASKS}
-    return {function_id for function_id, trigger in wanted.items() if served.get(function_id) != trigger}
+    expected = {spec.function_id: spec.event for spec in SERVICES.values()}
+    expected |= {task.function_id: task.cron for task in SCHEDULED_TASKS}
+    return {function_id for function_id, trigger in expected.items() if served.get(function_id) != trigger}
 
 
-def untyped_in(functions: Functions) -> set[str]:
+def events_without_model(functions: Functions) -> set[str]:
     events = {spec.event for spec in SERVICES.values()}
     for function in functions:
         events |= {t.event for t in function._triggers if isinstance(t, inngest.TriggerEvent)}
@@ -73,43 +77,43 @@ def untyped_in(functions: Functions) -> set[str]:
     return events - set(EVENTS)
 
 
-def unhandled_in(functions: Functions) -> set[str]:
+def functions_without_failure_handler(functions: Functions) -> set[str]:
     return {function.local_id for function in functions if function._opts.on_failure is None}
 
 
-def test_every_service_and_scheduled_task_is_served(functions: Functions) -> None:
-    assert missing_in(functions) == set()
+def test_functions_cover_every_service_and_scheduled_task(functions: Functions) -> None:
+    assert missing_functions(functions) == set()
     assert len(triggers(functions)) == len(functions), "two functions share an id"
 
 
-def test_every_event_has_a_model(functions: Functions) -> None:
-    assert untyped_in(functions) == set()
+def test_events_of_all_functions_have_a_model(functions: Functions) -> None:
+    assert events_without_model(functions) == set()
     assert set(EVENTS) >= set(SERVICE_EVENTS) | OTHER_EVENTS
 
 
-def test_every_function_handles_its_failure(functions: Functions) -> None:
-    assert unhandled_in(functions) == set()
+def test_functions_all_handle_their_failure(functions: Functions) -> None:
+    assert functions_without_failure_handler(functions) == set()
 
 
-def test_names_are_the_fields_own(functions: Functions) -> None:
+def test_service_events_and_function_ids_are_the_documented_ones(functions: Functions) -> None:
     served = triggers(functions)
     assert {served[function_id]: function_id for function_id in SERVICE_EVENTS.values()} == SERVICE_EVENTS
 
 
-def test_what_is_missing_is_found(functions: Functions) -> None:
+def test_checks_of_a_broken_registry_find_what_is_missing(functions: Functions) -> None:
     """The three tests above can fail."""
     client = RecordingClient()
 
     async def run(ctx: inngest.Context) -> None: ...
 
     stray = client.create_function(fn_id="stray", trigger=inngest.TriggerEvent(event="stray/event"))(run)
-    assert missing_in(functions[1:]) == {functions[0].local_id}
-    assert untyped_in([*functions, stray]) == {"stray/event"}
-    assert unhandled_in([*functions, stray]) == {"stray"}
+    assert missing_functions(functions[1:]) == {functions[0].local_id}
+    assert events_without_model([*functions, stray]) == {"stray/event"}
+    assert functions_without_failure_handler([*functions, stray]) == {"stray"}
 
 
 @pytest.mark.parametrize("spec", SERVICES.values(), ids=SERVICES)
-def test_a_services_function_has_inngests_own_means(functions: Functions, spec: Any) -> None:
+def test_function_of_a_service_has_its_inngest_options(functions: Functions, spec: Any) -> None:
     function = next(each for each in functions if each.local_id == spec.function_id)
     opts = function._opts
     assert (opts.retries, opts.idempotency) == (3, "event.data.dedup_id")

@@ -1,4 +1,4 @@
-"""The squares of Leela: 72 of them in every language, each with words of its own."""
+"""The squares of Leela: 72 of them in every language, each with its own text; and the captions that show them."""
 
 import re
 from html import unescape
@@ -6,9 +6,9 @@ from html import unescape
 import pytest
 
 from services.core.i18n import Texts
-from services.leela import cards
+from services.leela.captions import move_caption, next_step_text, path_text
 from services.leela.reply import template_reply
-from services.leela.rules import LAST_SQUARE, Game, Move, apply_roll
+from services.leela.rules import LAST_SQUARE, MIN_REPORT_LENGTH, Game, Move, apply_roll
 from services.leela.squares import SQUARES_DIR, get_square, load_squares
 from storage.leela import Awaits
 
@@ -16,37 +16,37 @@ LANGUAGES = ("en", "ru", "es", "fr")
 TEXTS = Texts()
 PLACEHOLDER = re.compile(r"TODO|FIXME|XXX|[Ll]orem|\.\.\.|[{}<>|]")
 CAPTION = 1024
-"""Characters at most under a picture: https://core.telegram.org/bots/api#sendphoto"""
+"""Characters at most under a photo: https://core.telegram.org/bots/api#sendphoto"""
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
-def test_every_square_has_a_name_and_a_meaning_of_its_own(language: str) -> None:
+def test_squares_have_unique_names_and_meanings(language: str) -> None:
     assert (SQUARES_DIR / f"{language}.toml").is_file()
     found = load_squares(language)
     assert list(found) == list(range(1, LAST_SQUARE + 1))
     for number, each in found.items():
-        for words in (each.name, each.meaning):
-            assert words == words.strip(), number
-            assert words, number
-            assert not PLACEHOLDER.search(words), (number, words)
+        for text in (each.name, each.meaning):
+            assert text == text.strip(), number
+            assert text, number
+            assert not PLACEHOLDER.search(text), (number, text)
         assert 40 <= len(each.meaning) <= 250, number
         assert each.meaning[-1] in ".?!", number
     assert len({each.name for each in found.values()}) == LAST_SQUARE
     assert len({each.meaning for each in found.values()}) == LAST_SQUARE
 
 
-def test_a_translation_is_no_copy() -> None:
+def test_translations_differ_from_each_other() -> None:
     for number in range(1, LAST_SQUARE + 1):
         assert len({get_square(number, language).meaning for language in LANGUAGES}) == len(LANGUAGES), number
     assert all(re.search("[а-я]", each.name + each.meaning) for each in load_squares("ru").values())
 
 
-def test_another_language_reads_english() -> None:
+def test_language_without_a_file_gets_english() -> None:
     assert get_square(68, "pt") == get_square(68, "en")
 
 
 @pytest.mark.parametrize("number", [0, 73, -1])
-def test_the_board_has_no_other_square(number: int) -> None:
+def test_get_square_with_a_number_off_the_board_raises(number: int) -> None:
     with pytest.raises(ValueError, match="no square"):
         get_square(number, "en")
 
@@ -63,32 +63,32 @@ def every_move() -> list[Move]:
 
 
 @pytest.mark.parametrize("language", TEXTS.languages)
-def test_whatever_happens_is_told_and_fits_under_the_picture(language: str) -> None:
+def test_caption_of_every_move_has_its_texts_and_fits_under_a_photo(language: str) -> None:
     awaited: tuple[Awaits, ...] = ("roll", "dice", "report", "reply")
     for move in every_move():
         for awaits in awaited:
-            caption = cards.move_caption(TEXTS, language, move, awaits)
+            caption = move_caption(TEXTS, language, move, awaits)
             assert "leela." not in caption
             assert f"🎲 {move.roll}" in caption
             assert len(TEXTS.t(language, "leela.resumed")) + len(caption) + 4 < CAPTION
         assert "leela." not in template_reply(TEXTS, move, "One. A longer sentence <here>.", language)
-    intro = TEXTS.t(language, "leela.intro", count=cards.MIN_REPORT_LENGTH)
-    assert len(intro) + len(cards.next_step_text(TEXTS, language, "roll")) + 4 < CAPTION
+    intro = TEXTS.t(language, "leela.intro", count=MIN_REPORT_LENGTH)
+    assert len(intro) + len(next_step_text(TEXTS, language, "roll")) + 4 < CAPTION
 
 
-def test_three_sixes_are_told_as_such() -> None:
+def test_caption_of_three_sixes_says_where_the_piece_went() -> None:
     back, outside = every_move()[-2:]
-    assert "from 42 back to 30" in cards.move_caption(TEXTS, "en", back, "report")
-    assert "outside again, on 68" in cards.move_caption(TEXTS, "en", outside, "roll")
+    assert "from 42 back to 30" in move_caption(TEXTS, "en", back, "report")
+    assert "outside again, on 68" in move_caption(TEXTS, "en", outside, "roll")
 
 
-def test_a_long_path_fits_under_its_picture() -> None:
+def test_long_path_fits_under_a_photo() -> None:
     moves = every_move() * 3
-    assert len(cards.path_text(moves)) <= 700
-    assert cards.path_text([apply_roll(Game(), 6), apply_roll(Game(6, waiting=False), 4)]) == "68 → 6 → 10 🏹 23"
+    assert len(path_text(moves)) <= 700
+    assert path_text([apply_roll(Game(), 6), apply_roll(Game(6, waiting=False), 4)]) == "68 → 6 → 10 🏹 23"
 
 
-def test_a_players_own_words_come_back_escaped_and_whole() -> None:
+def test_template_reply_quotes_a_sentence_escaped_and_uncut() -> None:
     move = apply_roll(Game(20, waiting=False), 4)
     report = "Short. " + "I <b>think</b> of my brother & of the winter " * 10
     reply = template_reply(TEXTS, move, report, "en")

@@ -1,4 +1,4 @@
-"""A text that is too long for Telegram is cut where it may be, and its HTML stays whole."""
+"""A text that is too long for Telegram is cut without breaking its HTML."""
 
 import re
 from html import unescape
@@ -8,11 +8,11 @@ import pytest
 from services.core.message_text import MAX_MESSAGE_LENGTH, truncate_html
 
 
-def shown(html: str) -> str:
+def visible_text(html: str) -> str:
     return unescape(re.sub(r"<[^>]*>", "", html))
 
 
-def units(text: str) -> int:
+def utf16_length(text: str) -> int:
     return len(text.encode("utf-16-le")) // 2
 
 
@@ -34,13 +34,13 @@ def units(text: str) -> int:
         ('<a href="https://x.y/?a=1&amp;b=2">longer</a>', 5, '<a href="https://x.y/?a=1&amp;b=2">long…</a>'),
     ],
 )
-def test_it_is_cut_between_characters_and_its_tags_are_closed(html: str, limit: int, cut: str) -> None:
+def test_truncate_html_cuts_between_characters_and_closes_tags(html: str, limit: int, cut: str) -> None:
     assert truncate_html(html, limit) == cut
-    assert units(shown(cut)) <= limit
+    assert utf16_length(visible_text(cut)) <= limit
 
 
-def test_telegrams_limit_counts_what_is_shown() -> None:
-    fitting = "<b>" + "&lt;" * MAX_MESSAGE_LENGTH + "</b>"
-    assert truncate_html(fitting) == fitting
+def test_truncate_html_counts_only_visible_text() -> None:
+    longest = "<b>" + "&lt;" * MAX_MESSAGE_LENGTH + "</b>"
+    assert truncate_html(longest) == longest
     cut = truncate_html("<b>" + "&lt;" * (MAX_MESSAGE_LENGTH + 1) + "</b>")
-    assert shown(cut) == "<" * (MAX_MESSAGE_LENGTH - 1) + "…"
+    assert visible_text(cut) == "<" * (MAX_MESSAGE_LENGTH - 1) + "…"

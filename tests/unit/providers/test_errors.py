@@ -1,17 +1,17 @@
-"""What providers' words and statuses mean, and what of them may be logged."""
+"""What providers' messages and statuses mean, and what of them may be logged."""
 
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
 
-from providers.errors import MAX_DETAIL_LENGTH, classify_message, classify_status, parse_retry_after, sanitize
+from providers.errors import classify_message, classify_status, parse_retry_after
 from providers.media_type import detect_media_type
 from providers.protocols import ErrorKind
 
 
 @pytest.mark.parametrize(
-    ("said", "kind"),
+    ("message", "kind"),
     [
         ("NSFW content detected. Try running it again", ErrorKind.MODERATION),
         ("The input or output was flagged as sensitive. (E005)", ErrorKind.MODERATION),
@@ -28,28 +28,18 @@ from providers.protocols import ErrorKind
         ("", ErrorKind.FAILED),
     ],
 )
-def test_words(said: str, kind: ErrorKind) -> None:
-    assert classify_message(said) is kind
+def test_classify_message_returns_the_kind_of_error(message: str, kind: ErrorKind) -> None:
+    assert classify_message(message) is kind
 
 
-def test_an_empty_purse_may_come_as_a_429() -> None:
+def test_classify_status_of_a_429_without_quota_is_quota() -> None:
     assert classify_status(429, "insufficient_quota") is ErrorKind.QUOTA
     assert classify_status(429, "slow down") is ErrorKind.RATE_LIMITED
     assert classify_status(418) is ErrorKind.FAILED
 
 
-def test_a_log_gets_no_key_no_url_and_no_novel() -> None:
-    said = sanitize(
-        "Bearer abc.def r8_Abc123 sk-proj-12*34 at https://host/file/bot12:AA/x?sig=1\n data:a/b;base64,AAAA"
-    )
-    for secret in ("abc.def", "Abc123", "proj", "bot12", "sig", "AAAA", "\n"):
-        assert secret not in said
-    assert "https://host/…" in said
-    assert len(sanitize("x" * 5000)) == MAX_DETAIL_LENGTH
-
-
 @pytest.mark.parametrize(
-    ("headers", "said", "seconds"),
+    ("headers", "message", "seconds"),
     [
         ({"retry-after": "12"}, "", 12.0),
         ({"retry-after": "0.5"}, "", 0.5),
@@ -59,11 +49,11 @@ def test_a_log_gets_no_key_no_url_and_no_novel() -> None:
         ({}, "slow down", None),
     ],
 )
-def test_how_long_to_wait(headers: dict[str, str], said: str, seconds: float | None) -> None:
-    assert parse_retry_after(headers, said) == seconds
+def test_parse_retry_after_returns_seconds(headers: dict[str, str], message: str, seconds: float | None) -> None:
+    assert parse_retry_after(headers, message) == seconds
 
 
-def test_a_retry_after_that_is_a_date() -> None:
+def test_parse_retry_after_with_a_date_returns_seconds() -> None:
     later = datetime.now(UTC) + timedelta(seconds=60)
     wait = parse_retry_after({"retry-after": format_datetime(later, usegmt=True)})
     assert wait is not None
@@ -83,5 +73,5 @@ def test_a_retry_after_that_is_a_date() -> None:
         (b"", "application/octet-stream"),
     ],
 )
-def test_media_types(start: bytes, kind: str) -> None:
+def test_detect_media_type_reads_the_first_bytes(start: bytes, kind: str) -> None:
     assert detect_media_type(start) == kind

@@ -1,4 +1,4 @@
-"""The stand-in as a whole: its faults, its settings that the real server would take minutes to show, its page."""
+"""The Inngest server as a whole: faults, settings that take minutes on the real server, status page, command."""
 
 import asyncio
 import sys
@@ -19,11 +19,11 @@ FAST_CLOCK = Clock(retry_delays=(0.01,), unreachable_seconds=0.2)
 
 
 class FakeApp:
-    """An app that answers function calls as it is told, without the SDK."""
+    """An app without the SDK, which answers function calls as the test decides."""
 
     def __init__(self, server: InngestServer, reply: Reply, **settings: Any) -> None:
         self.calls: list[dict[str, Any]] = []
-        self._stand, self._reply, self._settings = server, reply, settings
+        self._server, self._reply, self._settings = server, reply, settings
         self._runner: web.AppRunner | None = None
         self.url = ""
         self._port = 0
@@ -53,7 +53,7 @@ class FakeApp:
         }
         body = {"appname": "app", "url": self.url, "functions": [function]}
         async with aiohttp.ClientSession() as session:
-            await session.post(f"{self._stand.url}/fn/register", json=body)
+            await session.post(f"{self._server.url}/fn/register", json=body)
         return web.json_response({}, headers={"x-inngest-sdk": "test"})
 
     async def _call(self, request: web.Request) -> web.Response:
@@ -66,9 +66,9 @@ class FakeApp:
 
 @asynccontextmanager
 async def run_app(
-    reply: Reply, pace: Clock = FAST_CLOCK, **settings: Any
+    reply: Reply, clock: Clock = FAST_CLOCK, **settings: Any
 ) -> AsyncIterator[tuple[InngestServer, FakeApp]]:
-    server = InngestServer(clock=pace)
+    server = InngestServer(clock=clock)
     await server.start()
     app = FakeApp(server, reply, **settings)
     try:
@@ -90,14 +90,14 @@ async def post(server: InngestServer, event: dict[str, Any], seconds: float = 5)
         return answer | {"http": response.status}
 
 
-async def until(condition: Callable[[], bool]) -> None:
+async def wait_until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110  # looks into the stand, which sets no event
+        while not condition():  # noqa: ASYNC110  # polls the server, which sets no event
             await asyncio.sleep(0.005)
 
 
-async def turns() -> None:
-    """Let the loop go round, for what must not happen to have its chance."""
+async def let_tasks_run() -> None:
+    """Run the event loop for a while, so that something unexpected would have happened."""
     for _ in range(100):
         await asyncio.sleep(0)
 
@@ -110,7 +110,7 @@ def done(_: dict[str, Any]) -> tuple[int, object]:
     return 200, "done"
 
 
-async def test_hang_accepts_and_never_answers_until_lifted() -> None:
+async def test_hang_fault_accepts_connections_without_answering() -> None:
     async with run_app(done) as (server, _):
         server.fault = Fault.HANG
         with pytest.raises(TimeoutError):
@@ -119,25 +119,25 @@ async def test_hang_accepts_and_never_answers_until_lifted() -> None:
         assert (await post(server, {"name": "go"}))["http"] == 200
 
 
-async def test_hanging_requests_do_not_hold_up_the_end() -> None:
+async def test_close_with_hanging_requests_is_not_delayed() -> None:
     server = InngestServer()
     await server.start()
     server.fault = Fault.HANG
     async with asyncio.TaskGroup() as group:
 
-        async def asks() -> None:
+        async def send_event() -> None:
             with pytest.raises(aiohttp.ClientError):
                 await post(server, {"name": "go"})
 
-        group.create_task(asks())
+        group.create_task(send_event())
         runner = server._runner
         assert runner is not None
-        await until(lambda: runner.server is not None and runner.server.requests_count == 1)
+        await wait_until(lambda: runner.server is not None and runner.server.requests_count == 1)
         async with asyncio.timeout(2):
             await server.close()
 
 
-async def test_error_answers_500() -> None:
+async def test_error_fault_answers_500_and_starts_nothing() -> None:
     async with run_app(done) as (server, app):
         server.fault = Fault.ERROR
         assert (await post(server, {"name": "go"}))["http"] == 500
@@ -145,17 +145,17 @@ async def test_error_answers_500() -> None:
         assert server.engine.runs == {}
 
 
-async def test_a_dead_executor_accepts_events_and_runs_them_when_it_lives_again() -> None:
+async def test_dead_executor_fault_runs_accepted_events_when_removed() -> None:
     async with run_app(done) as (server, app):
         server.fault = Fault.DEAD_EXECUTOR
         assert (await post(server, {"name": "go"}))["status"] == 200
-        await turns()
+        await let_tasks_run()
         assert (app.calls, statuses(server)) == ([], ["Scheduled"])
         server.fault = Fault.NONE
-        await until(lambda: statuses(server) == ["Completed"])
+        await wait_until(lambda: statuses(server) == ["Completed"])
 
 
-async def test_a_closed_port_refuses_and_keeps_what_was_known() -> None:
+async def test_closed_ports_refuse_connections_and_keep_the_state() -> None:
     async with run_app(done) as (server, app):
         url = server.url
         await server.close_ports()
@@ -164,10 +164,10 @@ async def test_a_closed_port_refuses_and_keeps_what_was_known() -> None:
         await server.open_ports()
         assert server.url == url
         await post(server, {"name": "go"})
-        await until(lambda: len(app.calls) == 1)
+        await wait_until(lambda: len(app.calls) == 1)
 
 
-async def test_killed_in_the_middle_it_forgets_everything() -> None:
+async def test_close_during_a_run_loses_everything() -> None:
     gate = asyncio.Event()
 
     async def hold(_: dict[str, Any]) -> tuple[int, object]:
@@ -176,7 +176,7 @@ async def test_killed_in_the_middle_it_forgets_everything() -> None:
 
     async with run_app(hold) as (server, app):
         await post(server, {"name": "go"})
-        await until(lambda: len(app.calls) == 1)
+        await wait_until(lambda: len(app.calls) == 1)
         port = server.port
         await server.close()
         with pytest.raises(aiohttp.ClientConnectorError):
@@ -186,45 +186,45 @@ async def test_killed_in_the_middle_it_forgets_everything() -> None:
         gate.set()
 
 
-async def test_an_app_out_of_reach_costs_no_attempt_for_a_while_then_does() -> None:
+async def test_unreachable_app_uses_up_no_attempts_until_the_limit() -> None:
     async with run_app(done, Clock(retry_delays=(0.01,), unreachable_seconds=60)) as (server, app):
         await app.stop()
         await post(server, {"name": "go"})
-        await until(lambda: statuses(server) == ["Running"])
-        await turns()
+        await wait_until(lambda: statuses(server) == ["Running"])
+        await let_tasks_run()
         assert statuses(server) == ["Running"]
         await app.start()
-        await until(lambda: statuses(server) == ["Completed"])
+        await wait_until(lambda: statuses(server) == ["Completed"])
         assert app.calls[0]["ctx"]["attempt"] == 0
     async with run_app(done) as (server, app):
         await app.stop()
         await post(server, {"name": "go"})
-        await until(lambda: statuses(server) == ["Failed"])
+        await wait_until(lambda: statuses(server) == ["Failed"])
 
 
-async def test_apps_are_polled_until_they_register_and_after() -> None:
+async def test_apps_are_synced_until_they_register_and_afterwards() -> None:
     app = FakeApp(InngestServer(), done)
     await app.start()
     await app.stop()
     polling = InngestServer([app.url], poll_interval=0.02)
-    app._stand = polling
+    app._server = polling
     try:
         await polling.start()
-        await until(lambda: any(known.error for known in polling.engine.apps.values()))
+        await wait_until(lambda: any(app.error for app in polling.engine.apps.values()))
         assert polling.engine.functions == {}
         await app.start()
-        await until(lambda: "app-fn" in polling.engine.functions)
+        await wait_until(lambda: "app-fn" in polling.engine.functions)
         assert [known.name for known in polling.engine.apps.values()] == ["app"]
         app._settings = {"id": "app-new"}
-        await until(lambda: set(polling.engine.functions) == {"app-new"})
+        await wait_until(lambda: set(polling.engine.functions) == {"app-new"})
         await app.stop()
-        await until(lambda: all(known.error for known in polling.engine.apps.values()))
+        await wait_until(lambda: all(known.error for known in polling.engine.apps.values()))
     finally:
         await app.stop()
         await polling.close()
 
 
-async def test_sync_says_what_is_wrong() -> None:
+async def test_sync_failure_reports_the_reason() -> None:
     server = InngestServer()
     await server.start()
     try:
@@ -236,7 +236,7 @@ async def test_sync_says_what_is_wrong() -> None:
         await server.close()
 
 
-async def test_retries_are_counted_and_then_the_failure_is_told() -> None:
+async def test_failure_after_all_retries_sends_the_failed_event() -> None:
     retries = {"step": {"id": "step", "retries": {"attempts": 2}, "runtime": {"url": "http://x"}}}
 
     async with run_app(lambda _: (500, {"message": "no", "name": "E"})) as (server, app):
@@ -245,7 +245,7 @@ async def test_retries_are_counted_and_then_the_failure_is_told() -> None:
         app._settings = {"steps": steps}
         await server.sync(app.url)
         await post(server, {"name": "go"})
-        await until(lambda: statuses(server) == ["Failed"])
+        await wait_until(lambda: statuses(server) == ["Failed"])
         assert [call["ctx"]["attempt"] for call in app.calls] == [0, 1, 2]
         assert {call["ctx"]["max_attempts"] for call in app.calls} == {3}
         failed = [event for event in server.engine.events.values() if event.name == "inngest/function.failed"]
@@ -253,53 +253,53 @@ async def test_retries_are_counted_and_then_the_failure_is_told() -> None:
         assert failed[0].data["function_id"] == "app-fn"
 
 
-async def test_an_answer_that_is_not_the_sdks_is_not_success() -> None:
+async def test_reply_without_sdk_header_fails_the_run() -> None:
     async def plain(_: dict[str, Any]) -> tuple[int, object]:
         raise web.HTTPOk(text="a proxy's page")
 
     async with run_app(plain) as (server, _):
         await post(server, {"name": "go"})
-        await until(lambda: statuses(server) == ["Failed"])
+        await wait_until(lambda: statuses(server) == ["Failed"])
 
 
-async def test_time_outs_cancel_a_run_that_starts_or_ends_too_late() -> None:
+async def test_timeouts_cancel_a_run_that_starts_or_ends_too_late() -> None:
     fast = Clock(retry_delays=(0.01,), speed=50)
     sleep = [{"op": "Sleep", "id": "s", "name": "1h"}]
     async with run_app(lambda _: (206, sleep), fast, timeouts={"finish": "5s"}) as (server, _):
         await post(server, {"name": "go"})
-        await until(lambda: statuses(server) == ["Cancelled"])
+        await wait_until(lambda: statuses(server) == ["Cancelled"])
     async with run_app(done, fast, timeouts={"start": "5s"}) as (server, app):
         server.fault = Fault.DEAD_EXECUTOR
         await post(server, {"name": "go"})
-        await until(lambda: statuses(server) == ["Cancelled"])
+        await wait_until(lambda: statuses(server) == ["Cancelled"])
         server.fault = Fault.NONE
-        await turns()
+        await let_tasks_run()
         assert app.calls == []
 
 
 async def test_speed_shortens_sleeps() -> None:
-    def naps(call: dict[str, Any]) -> tuple[int, object]:
+    def sleeps(call: dict[str, Any]) -> tuple[int, object]:
         return (200, "up") if call["steps"] else (206, [{"op": "Sleep", "id": "s", "name": "1h"}])
 
-    async with run_app(naps, Clock(speed=100_000)) as (server, app):
+    async with run_app(sleeps, Clock(speed=100_000)) as (server, app):
         await post(server, {"name": "go"})
-        await until(lambda: statuses(server) == ["Completed"])
+        await wait_until(lambda: statuses(server) == ["Completed"])
         assert app.calls[-1]["steps"] == {"s": None}
 
 
-async def test_a_rate_limit_drops_and_a_throttle_delays() -> None:
+async def test_rate_limit_drops_events_and_throttle_delays_runs() -> None:
     limit = {"limit": 1, "period": "60s", "key": "event.data.who"}
     async with run_app(done, rateLimit=limit) as (server, _):
         for who in ("ann", "ann", "ben"):
             await post(server, {"name": "go", "data": {"who": who}})
-        await until(lambda: statuses(server) == ["Completed"] * 2)
+        await wait_until(lambda: statuses(server) == ["Completed"] * 2)
     async with run_app(done, Clock(speed=100), throttle={"limit": 1, "period": "10s", "burst": 0}) as (
         server,
         app,
     ):
         for _ in range(3):
             await post(server, {"name": "go"})
-        await until(lambda: statuses(server) == ["Completed"] * 3)
+        await wait_until(lambda: statuses(server) == ["Completed"] * 3)
         runs = list(server.engine.runs.values())
         assert runs[0].ended_at is not None
         assert runs[2].started_at is not None
@@ -307,41 +307,41 @@ async def test_a_rate_limit_drops_and_a_throttle_delays() -> None:
         assert len(app.calls) == 3
 
 
-async def test_a_cron_runs_when_it_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_cron_function_runs_when_due(monkeypatch: pytest.MonkeyPatch) -> None:
     due = iter([datetime.now(UTC), datetime.now(UTC), datetime.max.replace(tzinfo=UTC)])
     monkeypatch.setattr("sandbox.inngest.engine.engine.next_cron_time", lambda *_: next(due))
     async with run_app(done, triggers=[{"cron": "0 9 * * *"}]) as (server, app):
-        await until(lambda: statuses(server) == ["Completed"] * 2)
+        await wait_until(lambda: statuses(server) == ["Completed"] * 2)
         event = app.calls[0]["event"]
         assert (event["name"], event["data"]) == ("inngest/scheduled.timer", {"cron": "0 9 * * *"})
 
 
-async def test_a_wait_with_an_expression_that_cannot_be_read_fails_the_run() -> None:
+async def test_wait_with_an_invalid_expression_fails_the_run() -> None:
     wait = [{"op": "WaitForEvent", "id": "w", "name": "x", "opts": {"if": "event.data.", "timeout": "1h"}}]
     async with run_app(lambda _: (206, wait)) as (server, _):
         await post(server, {"name": "go"})
-        await until(lambda: statuses(server) == ["Failed"])
+        await wait_until(lambda: statuses(server) == ["Failed"])
         (run,) = server.engine.runs.values()
         assert run.output["name"] == "InvalidExpression"
 
 
-async def test_invoking_what_does_not_exist_fails_the_step() -> None:
+async def test_invoking_an_unknown_function_fails_the_step() -> None:
     def invokes(call: dict[str, Any]) -> tuple[int, object]:
         op = {"op": "InvokeFunction", "id": "i", "name": "i", "opts": {"function_id": "none", "payload": {}}}
         return (200, call["steps"]["i"]) if call["steps"] else (206, [op])
 
     async with run_app(invokes) as (server, _):
         await post(server, {"name": "go"})
-        await until(lambda: statuses(server) == ["Completed"])
+        await wait_until(lambda: statuses(server) == ["Completed"])
         (run,) = server.engine.runs.values()
         assert run.output == {"error": {"name": "Error", "message": "could not find function with ID: none"}}
 
 
-async def test_a_run_can_be_cancelled_over_the_rest_api() -> None:
+async def test_run_is_cancelled_through_the_rest_api() -> None:
     sleep = [{"op": "Sleep", "id": "s", "name": "1h"}]
     async with run_app(lambda _: (206, sleep)) as (server, _), aiohttp.ClientSession(server.url) as session:
         event_id = (await post(server, {"name": "go"}))["ids"][0]
-        await until(lambda: statuses(server) == ["Running"])
+        await wait_until(lambda: statuses(server) == ["Running"])
         async with session.get(f"/v1/events/{event_id}/runs") as response:
             (run,) = (await response.json())["data"]
         assert (await session.delete(f"/v1/runs/{run['run_id']}")).status == 200
@@ -349,11 +349,11 @@ async def test_a_run_can_be_cancelled_over_the_rest_api() -> None:
             assert (await response.json())["data"]["status"] == "Cancelled"
 
 
-async def test_the_page_tells_what_it_is_and_trusts_nobody() -> None:
+async def test_status_page_has_a_disclaimer_and_escapes_values() -> None:
     evil = "<script>alert(1)</script>"
     async with run_app(lambda _: (200, evil)) as (server, _), aiohttp.ClientSession(server.url) as session:
         await post(server, {"name": "go", "id": evil})
-        await until(lambda: statuses(server) == ["Completed"])
+        await wait_until(lambda: statuses(server) == ["Completed"])
         server.fault = Fault.DEAD_EXECUTOR
         async with session.get("/") as response:
             page = await response.text()
@@ -364,7 +364,7 @@ async def test_the_page_tells_what_it_is_and_trusts_nobody() -> None:
     assert "src=" not in page
 
 
-async def test_the_command_serves_until_it_is_told_to_stop() -> None:
+async def test_command_serves_until_it_is_terminated() -> None:
     command = (sys.executable, "-m", "sandbox.inngest", "--port", "0", "--speed", "2", "-u", "127.0.0.1:1/x")
     process = await asyncio.create_subprocess_exec(
         *command, stderr=asyncio.subprocess.PIPE, preexec_fn=kill_with_parent
@@ -380,7 +380,7 @@ async def test_the_command_serves_until_it_is_told_to_stop() -> None:
     assert process.returncode == 0
 
 
-async def test_a_taken_port_is_said_in_one_line() -> None:
+async def test_command_with_a_taken_port_exits_with_one_line() -> None:
     server = InngestServer()
     await server.start()
     try:

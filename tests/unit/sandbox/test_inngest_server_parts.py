@@ -1,4 +1,4 @@
-"""The stand-in's parts: expressions, durations, cron, limits, event ids."""
+"""Parts of the Inngest server: expressions, durations, cron, limits, keys, event ids."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -9,11 +9,9 @@ from inngest._internal import net, server_lib, transforms
 
 from sandbox.inngest.clock import Clock
 from sandbox.inngest.events import EventError, event_id_from_seed, read_events, ulid
-from sandbox.inngest.functions.config import FunctionConfig
-from sandbox.inngest.functions.cron import next_cron_time
-from sandbox.inngest.functions.durations import parse_duration, seconds_until
+from sandbox.inngest.functions.config import FunctionConfig, validation_errors
 from sandbox.inngest.functions.expressions import ExpressionError, evaluate, is_expression_true
-from sandbox.inngest.functions.validation import validation_errors
+from sandbox.inngest.functions.timing import next_cron_time, parse_duration, seconds_until
 from sandbox.inngest.keys import ServerKeys
 from sandbox.inngest.rate_limits import DAY_SECONDS, ConcurrencyLimiter, RateLimiter, RecentKeys, ThrottleLimit
 
@@ -43,7 +41,7 @@ NAMES = {
         ("size(event.data.missing == null ? [1, 2] : [3]) in [(event.data.flag ? 2 : 1), 7]", True),
     ],
 )
-def test_expressions(expression: str, value: object) -> None:
+def test_expression_is_evaluated(expression: str, value: object) -> None:
     assert evaluate(expression, NAMES) == value
 
 
@@ -51,12 +49,12 @@ def test_expressions(expression: str, value: object) -> None:
     "expression",
     ["event.data.", "__import__('os').system('x')", "[x for x in event]", "a b", "event.data.n ? 1", "(event"],
 )
-def test_expressions_that_are_refused(expression: str) -> None:
+def test_unsupported_expression_raises(expression: str) -> None:
     with pytest.raises(ExpressionError):
         evaluate(expression, NAMES)
 
 
-def test_an_expression_holds_only_when_it_is_true() -> None:
+def test_expression_is_true_only_for_the_value_true() -> None:
     assert is_expression_true(None, NAMES)
     assert not is_expression_true("event.data.job_id", NAMES)
     assert not is_expression_true("event.data.missing > 3", NAMES)
@@ -66,12 +64,12 @@ def test_an_expression_holds_only_when_it_is_true() -> None:
     ("text", "length"),
     [("30s", 30), ("1h30m", 5400), ("24h0m0s", DAY_SECONDS), ("2w", 14 * DAY_SECONDS), ("500ms", 0.5)],
 )
-def test_durations(text: str, length: float) -> None:
+def test_duration_is_parsed(text: str, length: float) -> None:
     assert parse_duration(text) == length
     assert seconds_until(text, NOW) == length
 
 
-def test_moments_and_nonsense() -> None:
+def test_seconds_until_a_time_and_invalid_durations() -> None:
     assert seconds_until("2026-03-01T12:00:05.500Z", NOW) == 5.5
     assert seconds_until("2026-03-01T11:00:00Z", NOW) == 0
     for text in ("", "5", "5 s", "h"):
@@ -91,58 +89,58 @@ def test_moments_and_nonsense() -> None:
         ("TZ=Europe/Paris 0 9 * * *", datetime(2026, 3, 2, 8, 0, tzinfo=UTC)),
     ],
 )
-def test_cron(expression: str, due: datetime) -> None:
+def test_next_cron_time(expression: str, due: datetime) -> None:
     assert next_cron_time(expression, NOW) == due
 
 
 @pytest.mark.parametrize("expression", ["* * * *", "60 * * * *", "0 0 31 2 *", "x * * * *"])
-def test_cron_that_is_none(expression: str) -> None:
+def test_invalid_cron_expression_raises(expression: str) -> None:
     with pytest.raises(ValueError):
         next_cron_time(expression, NOW)
 
 
-async def test_capacity_lets_the_older_run_go_first_and_each_key_by_itself() -> None:
-    capacity = ConcurrencyLimiter()
+async def test_concurrency_limit_applies_per_key_and_older_runs_go_first() -> None:
+    limiter = ConcurrencyLimiter()
     order: list[str] = []
     release = asyncio.Event()
 
     async def work(name: str, key: str, rank: float) -> None:
-        async with capacity.acquire(((key, 1), ("all", 2)), rank):
+        async with limiter.acquire(((key, 1), ("all", 2)), rank):
             order.append(name)
             await release.wait()
 
     async with asyncio.TaskGroup() as group:
         group.create_task(work("first", "ann", 1))
         await asyncio.sleep(0)
-        group.create_task(work("young", "ann", 3))
-        group.create_task(work("old", "ann", 2))
-        gone = group.create_task(work("gone", "ann", 0))
+        group.create_task(work("younger", "ann", 3))
+        group.create_task(work("older", "ann", 2))
+        cancelled = group.create_task(work("cancelled", "ann", 0))
         group.create_task(work("other", "ben", 4))
         for _ in range(3):
             await asyncio.sleep(0)
         assert order == ["first", "other"]
-        gone.cancel()
+        cancelled.cancel()
         release.set()
-    assert order == ["first", "other", "old", "young"]
+    assert order == ["first", "other", "older", "younger"]
 
 
-async def test_a_gate_opens_by_the_clock_and_holds_back_its_own_only() -> None:
-    capacity = ConcurrencyLimiter(Clock(speed=100))
-    gate = ThrottleLimit("mail", limit=1, period=5, burst=1)
-    begun: list[str] = []
+async def test_throttle_delays_only_its_own_runs() -> None:
+    limiter = ConcurrencyLimiter(Clock(speed=100))
+    throttle = ThrottleLimit("mail", limit=1, period=5, burst=1)
+    started: list[str] = []
 
-    async def work(name: str, rank: float, gate: ThrottleLimit | None) -> None:
-        async with capacity.acquire((), rank, gate):
-            begun.append(name)
+    async def work(name: str, rank: float, throttle: ThrottleLimit | None) -> None:
+        async with limiter.acquire((), rank, throttle):
+            started.append(name)
 
     async with asyncio.TaskGroup() as group:
         for rank, name in enumerate(("first", "burst", "late", "later")):
-            group.create_task(work(name, rank, gate))
+            group.create_task(work(name, rank, throttle))
         group.create_task(work("other", 9, None))
         for _ in range(3):
             await asyncio.sleep(0)
-        assert begun == ["first", "burst", "other"]
-    assert begun[3:] == ["late", "later"]
+        assert started == ["first", "burst", "other"]
+    assert started[3:] == ["late", "later"]
 
 
 BATCH = {"maxSize": 2, "timeout": "1s"}
@@ -169,24 +167,24 @@ BATCH = {"maxSize": 2, "timeout": "1s"}
         {"triggers": [{"cron": "x"}]},
     ],
 )
-def test_settings_that_the_real_server_refuses(settings: dict[str, Any]) -> None:
+def test_settings_that_the_real_server_refuses_are_invalid(settings: dict[str, Any]) -> None:
     step = {"id": "step", "runtime": {"url": "http://127.0.0.1:1/x"}}
     function = {"id": "a-f", "name": "f", "triggers": [{"event": "x"}], "steps": {"step": step}}
     assert validation_errors(FunctionConfig.model_validate(function)) == []
     assert validation_errors(FunctionConfig.model_validate(function | settings)) != []
 
 
-def test_a_signature_is_what_the_sdk_takes_and_a_bearer_what_it_sends() -> None:
+def test_signature_and_authorization_match_the_sdk() -> None:
     keys = ServerKeys((), "signkey-test-" + "ab" * 32)
     body = b'{"z": 1.0, "a": "\\u20ac", "n": [1e3]}'
-    heard = net.validate_request_sig(
+    accepted_key = net.validate_request_sig(
         body=body,
         headers={"x-inngest-signature": keys.sign(body)},
         mode=server_lib.ServerKind.CLOUD,
         signing_key=keys.signing_key,
         signing_key_fallback=None,
     )
-    assert heard == keys.signing_key
+    assert accepted_key == keys.signing_key
     for token in (keys.signing_key, "ab" * 32, transforms.hash_signing_key(keys.signing_key)):
         assert keys.is_authorized(f"Bearer {token}")
     for header in ("", "Bearer", "Bearer ключ", "Basic " + "ab" * 32, "ab" * 32):
@@ -195,7 +193,7 @@ def test_a_signature_is_what_the_sdk_takes_and_a_bearer_what_it_sends() -> None:
         ServerKeys((), "signkey-test-xyz")
 
 
-def test_rate_and_memory() -> None:
+def test_rate_limiter_and_recent_keys() -> None:
     rate = RateLimiter()
     assert rate.wait("k", limit=2, period=10, burst=1, now=0) == 0
     rate.consume("k", limit=2, period=10, now=0)
@@ -203,13 +201,13 @@ def test_rate_and_memory() -> None:
     rate.consume("k", limit=2, period=10, now=0)
     assert rate.wait("k", limit=2, period=10, burst=1, now=0) == 5
     assert rate.wait("k", limit=2, period=10, burst=1, now=5) == 0
-    seen = RecentKeys()
-    assert seen.add("a", 0)
-    assert not seen.add("a", DAY_SECONDS - 1)
-    assert seen.add("a", DAY_SECONDS + 1)
+    recent = RecentKeys()
+    assert recent.add("a", 0)
+    assert not recent.add("a", DAY_SECONDS - 1)
+    assert recent.add("a", DAY_SECONDS + 1)
 
 
-def test_ids_of_a_repeated_request_are_the_same() -> None:
+def test_event_ids_of_a_repeated_request_are_equal() -> None:
     seed = "1743130137367,eii2YKXRVTJPuA=="
     assert event_id_from_seed(seed, 1) == event_id_from_seed(seed, 1) != event_id_from_seed(seed, 2)
     assert len(event_id_from_seed("nonsense", 1)) == len(ulid()) == 26
@@ -217,7 +215,7 @@ def test_ids_of_a_repeated_request_are_the_same() -> None:
     assert ulid(2**48 - 1, b"\xff" * 10) == "7" + "Z" * 25
 
 
-def test_events_are_cleaned_and_filled() -> None:
+def test_events_are_validated_and_completed() -> None:
     (event,) = read_events(b'{"name": "a", "data": {"x": 1, "_inngest": {}}, "id": "mine"}', None)
     assert (event.name, event.data, event.id, len(event.internal_id)) == ("a", {"x": 1}, "mine", 26)
     assert event.ts > 0

@@ -1,4 +1,4 @@
-"""Formatted text is read as Telegram reads it."""
+"""Formatted text is parsed as Telegram parses it."""
 
 from typing import Any
 
@@ -35,14 +35,14 @@ def _entity(kind: str, offset: int, length: int, **more: Any) -> dict[str, Any]:
         ("&#128512;&#x41;", "😀A", []),
     ],
 )
-def test_html(source: str, plain: str, entities: list[dict[str, Any]]) -> None:
+def test_html_is_parsed(source: str, plain: str, entities: list[dict[str, Any]]) -> None:
     text, found = parse_html(source)
     assert text == plain
     assert found[: len(entities)] == entities
 
 
 @pytest.mark.parametrize(
-    ("source", "refusal"),
+    ("source", "error"),
     [
         ("a <x>b</x>", 'Unsupported start tag "x" at byte offset 2'),
         ("é<b", "Unclosed start tag at byte offset 2"),
@@ -54,13 +54,13 @@ def test_html(source: str, plain: str, entities: list[dict[str, Any]]) -> None:
         ("1 < 2", 'Unsupported start tag "" at byte offset 2'),
     ],
 )
-def test_html_that_telegram_refuses(source: str, refusal: str) -> None:
+def test_invalid_html_raises_telegrams_error(source: str, error: str) -> None:
     with pytest.raises(EntityError) as raised:
         parse_html(source)
-    assert str(raised.value) == refusal
+    assert str(raised.value) == error
 
 
-def test_markdown_v2() -> None:
+def test_markdown_v2_is_parsed() -> None:
     text, found = parse_markdown_v2(r"*b _i_* \. `c` [l](https://a.b) ||s|| ~d~")
     assert text == "b i . c l s d"
     kinds = {(e["type"], text[e["offset"] : e["offset"] + e["length"]]) for e in found}
@@ -74,33 +74,33 @@ def test_markdown_v2() -> None:
     }
 
 
-def test_markdown_v2_blocks() -> None:
+def test_markdown_v2_code_blocks_and_quotes_are_parsed() -> None:
     assert parse_markdown_v2("```py\nx\n```") == ("x\n", [_entity("pre", 0, 2, language="py")])
     assert parse_markdown_v2(">a\n>b\nc") == ("a\nb\nc", [_entity("blockquote", 0, 3)])
 
 
 @pytest.mark.parametrize(
-    ("source", "refusal"),
+    ("source", "error"),
     [
         ("a.", "Character '.' is reserved and must be escaped with the preceding '\\'"),
         ("*a", "Can't find end of Bold entity at byte offset 0"),
         ("[a](b", "Can't find end of a URL at byte offset 4"),
     ],
 )
-def test_markdown_v2_that_telegram_refuses(source: str, refusal: str) -> None:
+def test_invalid_markdown_v2_raises_telegrams_error(source: str, error: str) -> None:
     with pytest.raises(EntityError) as raised:
         parse_markdown_v2(source)
-    assert str(raised.value) == refusal
+    assert str(raised.value) == error
 
 
-def test_legacy_markdown() -> None:
+def test_legacy_markdown_is_parsed() -> None:
     text, found = parse_markdown(r"*b* _i_ a\_ [l](https://a.b)")
     assert (text, [e["type"] for e in found]) == ("b i a_ l", ["bold", "italic", "text_link"])
     with pytest.raises(EntityError, match="Can't find end of the entity starting at byte offset 2"):
         parse_markdown("a *b")
 
 
-def test_entities_that_telegram_finds_itself() -> None:
+def test_links_commands_and_mentions_are_detected() -> None:
     text, found = parse_formatted_text("/start see https://a.b/c. or @someone #tag x@y.zz <no>", None, None)
     shown = {text[e["offset"] : e["offset"] + e["length"]]: e["type"] for e in found}
     assert shown == {
@@ -112,17 +112,17 @@ def test_entities_that_telegram_finds_itself() -> None:
     }
 
 
-def test_nothing_is_found_inside_code() -> None:
+def test_nothing_is_detected_inside_code() -> None:
     assert [e["type"] for e in parse_formatted_text("<code>/start</code>", "HTML", None)[1]] == ["code"]
 
 
-def test_text_is_trimmed_and_its_entities_with_it() -> None:
+def test_text_and_its_entities_are_trimmed() -> None:
     text, found = parse_formatted_text("  a <b>b  </b> ", "HTML", None)
     assert text == "a b"
     assert found == [_entity("bold", 2, 1)]
 
 
-def test_limits_count_utf16_units_after_parsing() -> None:
+def test_length_limits_count_utf16_units_after_parsing() -> None:
     assert utf16_length("😀é") == 3
     assert parse_message_text("<b>" + "x" * 4096 + "</b>", "HTML", None)[0] == "x" * 4096
     with pytest.raises(ApiError, match="Bad Request: message is too long"):
@@ -137,7 +137,7 @@ def test_limits_count_utf16_units_after_parsing() -> None:
         parse_message_text("x", "BBCode", None)
 
 
-def test_html_for_the_page_is_safe() -> None:
+def test_html_for_the_chat_page_is_safe() -> None:
     source = '<a href="https://a.b/&quot;onx=1">l</a> &lt;script&gt;'
     text, found = parse_formatted_text(source, "HTML", None)
     html = to_html(text, found)

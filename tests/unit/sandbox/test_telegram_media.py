@@ -1,4 +1,4 @@
-"""Sizes, durations and types are read from the bytes."""
+"""Types, sizes and durations are read from the content of files."""
 
 import io
 
@@ -10,7 +10,7 @@ from PIL import Image
 from sandbox.telegram.state.media_info import read_media_info
 
 
-def _picture(kind: str) -> bytes:
+def _image(kind: str) -> bytes:
     stream = io.BytesIO()
     Image.new("RGB", (96, 54), "teal").save(stream, kind)
     return stream.getvalue()
@@ -20,12 +20,12 @@ def _picture(kind: str) -> bytes:
     ("kind", "mime_type"),
     [("PNG", "image/png"), ("JPEG", "image/jpeg"), ("GIF", "image/gif"), ("WEBP", "image/webp")],
 )
-def test_pictures(kind: str, mime_type: str) -> None:
-    facts = read_media_info(_picture(kind), "wrong.txt")
-    assert (facts.mime_type, facts.width, facts.height) == (mime_type, 96, 54)
+def test_image_type_and_size(kind: str, mime_type: str) -> None:
+    info = read_media_info(_image(kind), "wrong.txt")
+    assert (info.mime_type, info.width, info.height) == (mime_type, 96, 54)
 
 
-def test_video() -> None:
+def test_video_type_size_and_duration() -> None:
     stream = io.BytesIO()
     with av.open(stream, "w", format="mp4") as container:
         video = container.add_stream("libx264", rate=10)
@@ -34,11 +34,11 @@ def test_video() -> None:
             frame = av.VideoFrame.from_ndarray(np.zeros((48, 64, 3), dtype=np.uint8), format="rgb24")
             container.mux(video.encode(frame))
         container.mux(video.encode())
-    facts = read_media_info(stream.getvalue(), "film")
-    assert (facts.mime_type, facts.width, facts.height, facts.duration) == ("video/mp4", 64, 48, 2)
+    info = read_media_info(stream.getvalue(), "video")
+    assert (info.mime_type, info.width, info.height, info.duration) == ("video/mp4", 64, 48, 2)
 
 
-def test_voice_note() -> None:
+def test_voice_message_duration() -> None:
     stream = io.BytesIO()
     with av.open(stream, "w", format="ogg") as container:
         sound = container.add_stream("libopus", rate=48_000)
@@ -47,11 +47,11 @@ def test_voice_note() -> None:
             frame.sample_rate, frame.pts = 48_000, number * 960
             container.mux(sound.encode(frame))
         container.mux(sound.encode())
-    facts = read_media_info(stream.getvalue(), "v.oga")
-    assert (facts.mime_type, facts.duration) == ("audio/ogg", 3)
+    info = read_media_info(stream.getvalue(), "v.oga")
+    assert (info.mime_type, info.duration) == ("audio/ogg", 3)
 
 
-def test_unknown_bytes_take_the_declared_type() -> None:
+def test_unknown_content_falls_back_to_declared_type_and_name() -> None:
     assert read_media_info(b"....", "v.webm", "audio/webm;codecs=opus").mime_type == "audio/webm"
     assert read_media_info(b"....", "report.pdf", "application/octet-stream").mime_type == "application/pdf"
     assert read_media_info(b"", "x").mime_type == "application/octet-stream"
@@ -60,5 +60,5 @@ def test_unknown_bytes_take_the_declared_type() -> None:
 @pytest.mark.parametrize(
     "head", [b"\x89PNG\r\n", b"GIF8", b"RIFF", b"OggS", b"ID3", b"\xff\xd8\xff", b"\0\0\0\0ftyp"]
 )
-def test_cut_off_files_do_not_break_it(head: bytes) -> None:
+def test_truncated_file_does_not_raise(head: bytes) -> None:
     read_media_info(head, "x")

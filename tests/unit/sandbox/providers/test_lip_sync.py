@@ -1,4 +1,4 @@
-"""Offline lip-sync: the mouth moves with the sound, and nothing else does."""
+"""Offline lip-sync: the mouth moves with the sound, and nothing else moves."""
 
 import io
 
@@ -36,38 +36,38 @@ def sound() -> bytes:
     return encode_voice_note(np.concatenate([np.zeros(12_000, np.float32), tone]), 24_000)
 
 
-def decoded(film: bytes) -> "np.ndarray[tuple[int, ...], np.dtype[np.int16]]":
-    with av.open(io.BytesIO(film), "r") as container:
+def decode(video: bytes) -> "np.ndarray[tuple[int, ...], np.dtype[np.int16]]":
+    with av.open(io.BytesIO(video), "r") as container:
         assert [stream.codec_context.name for stream in container.streams] == ["h264", "aac"]
         frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     return np.stack(frames).astype(np.int16)
 
 
-def test_the_mouth_is_found() -> None:
+def test_find_mouth_locates_the_mouth() -> None:
     mouth = find_mouth(portrait())
     assert np.hypot(mouth.x - MOUTH[0], mouth.y - MOUTH[1]) < 25
     assert 60 < mouth.width < 160
     assert find_mouth(Image.new("RGB", (300, 500), (0, 0, 200))).x == pytest.approx(150, abs=2)
 
 
-def test_a_photo_talks_while_there_is_sound() -> None:
-    frames = decoded(animate_face(photo(), sound()))
+def test_animate_face_of_a_photo_moves_the_mouth_only_with_sound() -> None:
+    frames = decode(animate_face(photo(), sound()))
     assert abs(len(frames) - FPS) <= 1
     silent, loud = frames[2], frames[FPS * 5 // 6]
     x, y = MOUTH
     around = np.s_[y - 40 : y + 60, x - 60 : x + 60]
     assert np.abs(loud[around] - silent[around]).mean() > 8
     assert np.abs(frames[FPS // 3][around] - silent[around]).mean() < 2
-    assert np.abs(loud[:300] - silent[:300]).mean() < 1, "the rest of the picture stays"
+    assert np.abs(loud[:300] - silent[:300]).mean() < 1, "the rest of the image does not change"
 
 
-def test_a_video_talks_as_long_as_the_sound() -> None:
-    film = animate_face(photo(), sound())
-    assert len(decoded(animate_face(film, sound()))) == len(decoded(film))
+def test_animate_face_of_a_video_is_as_long_as_the_sound() -> None:
+    video = animate_face(photo(), sound())
+    assert len(decode(animate_face(video, sound()))) == len(decode(video))
 
 
-@pytest.mark.parametrize(("face", "voice"), [(b"no picture", sound()), (photo(), b"no sound"), (photo(), photo())])
-def test_what_cannot_be_used(face: bytes, voice: bytes) -> None:
+@pytest.mark.parametrize(("face", "audio"), [(b"no image", sound()), (photo(), b"no sound"), (photo(), photo())])
+def test_animate_face_with_an_unusable_file_raises(face: bytes, audio: bytes) -> None:
     with pytest.raises(ProviderError) as caught:
-        animate_face(face, voice)
+        animate_face(face, audio)
     assert caught.value.kind is ErrorKind.BAD_INPUT

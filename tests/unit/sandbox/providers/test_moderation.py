@@ -1,4 +1,4 @@
-"""The stand-in for moderation."""
+"""Offline moderation."""
 
 import pytest
 
@@ -15,11 +15,11 @@ from providers.offline.moderation import OfflineModeration
         ("please #refuse this", "other"),
     ],
 )
-async def test_refused(text: str, category: str) -> None:
+async def test_moderate_of_a_forbidden_text_refuses_with_a_category(text: str, category: str) -> None:
     verdict = await OfflineModeration().moderate(text)
     assert (verdict.allowed, verdict.categories) == (False, (category,))
 
 
 @pytest.mark.parametrize("text", ["a quiet lake", "a #nsfw lake", "попытка", "denuded hills", ""])
-async def test_allowed(text: str) -> None:
+async def test_moderate_of_a_harmless_text_allows_it(text: str) -> None:
     assert (await OfflineModeration().moderate(text)).allowed

@@ -1,4 +1,4 @@
-"""OfflineProvider: a prediction outlives its process, takes its time, and fails when a prompt asks for it."""
+"""OfflineProvider: a prediction outlives its process, takes time, and fails when its prompt has a fault trigger."""
 
 import io
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,7 @@ from providers.protocols import ErrorKind, PredictionRequest, ProviderError
 
 
 class SimulatedClock:
-    """A time that goes on only when told."""
+    """A clock that only moves when advanced."""
 
     def __init__(self) -> None:
         self.now = datetime(2026, 1, 1, tzinfo=UTC)
@@ -35,16 +35,16 @@ def provider(folder: Path, clock: SimulatedClock) -> OfflineProvider:
     return OfflineProvider(folder, seconds=10, clock=clock)
 
 
-def names(folder: Path) -> list[str]:
+def file_names(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir()]
 
 
-def request(prompt: str = "a lake", seed: int = 7, **given: Any) -> PredictionRequest:
+def request(prompt: str = "a lake", seed: int = 7, **inputs: Any) -> PredictionRequest:
     model = "black-forest-labs/flux-schnell"
-    return PredictionRequest("image", model, {"prompt": prompt, "seed": seed, **given}, seed)
+    return PredictionRequest("image", model, {"prompt": prompt, "seed": seed, **inputs}, seed)
 
 
-async def test_its_state_follows_from_the_time(tmp_path: Path, clock: SimulatedClock) -> None:
+async def test_get_returns_a_state_that_follows_from_the_time(tmp_path: Path, clock: SimulatedClock) -> None:
     offline = provider(tmp_path, clock)
     prediction_id = await offline.start(request())
     assert (await offline.get(prediction_id)).status == "queued"
@@ -56,7 +56,7 @@ async def test_its_state_follows_from_the_time(tmp_path: Path, clock: SimulatedC
     assert (ended.status, len(ended.outputs)) == ("succeeded", 1)
 
 
-async def test_a_new_process_polls_and_fetches_the_same(tmp_path: Path, clock: SimulatedClock) -> None:
+async def test_get_and_fetch_in_a_new_process_return_the_same(tmp_path: Path, clock: SimulatedClock) -> None:
     before = provider(tmp_path, clock)
     prediction_id = await before.start(request(num_outputs=2))
     clock.advance(11)
@@ -69,7 +69,7 @@ async def test_a_new_process_polls_and_fetches_the_same(tmp_path: Path, clock: S
     assert Image.open(io.BytesIO(first)).size == (1024, 1024)
 
 
-async def test_find_knows_the_very_request(tmp_path: Path, clock: SimulatedClock) -> None:
+async def test_find_matches_only_the_same_request(tmp_path: Path, clock: SimulatedClock) -> None:
     offline = provider(tmp_path, clock)
     assert await offline.find(request(), clock.now) is None
     since = clock.now
@@ -83,14 +83,14 @@ async def test_find_knows_the_very_request(tmp_path: Path, clock: SimulatedClock
 
 
 @pytest.mark.parametrize(
-    ("word", "kind"),
+    ("trigger", "kind"),
     [("#fail", ErrorKind.FAILED), ("#nsfw", ErrorKind.MODERATION), ("#timeout", ErrorKind.TIMED_OUT)],
 )
-async def test_words_that_make_the_work_fail(
-    tmp_path: Path, clock: SimulatedClock, word: str, kind: ErrorKind
+async def test_get_after_a_fault_trigger_is_failed(
+    tmp_path: Path, clock: SimulatedClock, trigger: str, kind: ErrorKind
 ) -> None:
     offline = provider(tmp_path, clock)
-    prediction_id = await offline.start(request(f"a lake {word}"))
+    prediction_id = await offline.start(request(f"a lake {trigger}"))
     assert (await offline.get(prediction_id)).status == "queued"
     clock.advance(11)
     ended = await offline.get(prediction_id)
@@ -107,25 +107,25 @@ async def test_words_that_make_the_work_fail(
         ("   ", ErrorKind.BAD_INPUT, None),
     ],
 )
-async def test_words_that_make_the_order_be_refused(
+async def test_start_with_a_fault_trigger_raises_and_stores_nothing(
     tmp_path: Path, clock: SimulatedClock, prompt: str, kind: ErrorKind, wait: float | None
 ) -> None:
     with pytest.raises(ProviderError) as caught:
         await provider(tmp_path, clock).start(request(prompt))
     assert (caught.value.kind, caught.value.retry_after) == (kind, wait)
-    assert names(tmp_path) == []
+    assert file_names(tmp_path) == []
 
 
-@pytest.mark.parametrize("given", [{"num_outputs": 0}, {"num_outputs": 5}, {"aspect_ratio": "7:3"}])
-async def test_inputs_that_a_model_would_refuse(
-    tmp_path: Path, clock: SimulatedClock, given: dict[str, Any]
+@pytest.mark.parametrize("inputs", [{"num_outputs": 0}, {"num_outputs": 5}, {"aspect_ratio": "7:3"}])
+async def test_start_with_invalid_inputs_raises(
+    tmp_path: Path, clock: SimulatedClock, inputs: dict[str, Any]
 ) -> None:
     with pytest.raises(ProviderError) as caught:
-        await provider(tmp_path, clock).start(request(**given))
+        await provider(tmp_path, clock).start(request(**inputs))
     assert caught.value.kind is ErrorKind.BAD_INPUT
 
 
-async def test_slow_and_never(tmp_path: Path, clock: SimulatedClock) -> None:
+async def test_get_of_slow_and_never_triggers_is_late_or_never_ends(tmp_path: Path, clock: SimulatedClock) -> None:
     offline = provider(tmp_path, clock)
     slow, never = await offline.start(request("#slow")), await offline.start(request("#never"))
     clock.advance(100)
@@ -136,7 +136,7 @@ async def test_slow_and_never(tmp_path: Path, clock: SimulatedClock) -> None:
     assert (await offline.get(never)).status == "queued"
 
 
-async def test_cancel_leaves_an_ended_one_alone(tmp_path: Path, clock: SimulatedClock) -> None:
+async def test_cancel_of_an_ended_prediction_does_not_change_it(tmp_path: Path, clock: SimulatedClock) -> None:
     offline = provider(tmp_path, clock)
     ended = await offline.start(request(seed=1))
     clock.advance(11)
@@ -149,7 +149,9 @@ async def test_cancel_leaves_an_ended_one_alone(tmp_path: Path, clock: Simulated
 
 
 @pytest.mark.parametrize("unknown", ["x", "../../etc/passwd", "", "a/b"])
-async def test_what_is_not_there(tmp_path: Path, clock: SimulatedClock, unknown: str) -> None:
+async def test_calls_with_an_unknown_prediction_raise_not_found(
+    tmp_path: Path, clock: SimulatedClock, unknown: str
+) -> None:
     offline = provider(tmp_path, clock)
     for call in (offline.get, offline.cancel, offline.fetch):
         with pytest.raises(ProviderError) as caught:
@@ -160,27 +162,27 @@ async def test_what_is_not_there(tmp_path: Path, clock: SimulatedClock, unknown:
         await offline.fetch(f"offline:{prediction_id}/1")
 
 
-async def test_files_of_a_request_are_kept_with_it(tmp_path: Path, clock: SimulatedClock) -> None:
+async def test_store_keeps_the_files_of_a_request(tmp_path: Path, clock: SimulatedClock) -> None:
     records = PredictionStore(tmp_path)
-    asked = PredictionRequest("image", "m", {}, 1, {"image": b"one", "mask": b"two"})
-    made = new_prediction(asked, clock.now)
-    records.add(made, asked.files)
-    assert records.files(records.load(made.id)) == {"image": b"one", "mask": b"two"}
+    request_with_files = PredictionRequest("image", "m", {}, 1, {"image": b"one", "mask": b"two"})
+    prediction = new_prediction(request_with_files, clock.now)
+    records.add(prediction, request_with_files.files)
+    assert records.files(records.load(prediction.id)) == {"image": b"one", "mask": b"two"}
 
 
-async def test_old_predictions_are_forgotten(tmp_path: Path, clock: SimulatedClock) -> None:
+async def test_delete_expired_deletes_only_old_predictions(tmp_path: Path, clock: SimulatedClock) -> None:
     clock.now = datetime.now(UTC)
     records = PredictionStore(tmp_path)
-    made = new_prediction(request(), clock.now)
-    records.add(made, {})
+    prediction = new_prediction(request(), clock.now)
+    records.add(prediction, {})
     (tmp_path / "models").mkdir()
     records.delete_expired(clock.now + RETENTION - timedelta(minutes=1))
-    assert records.load(made.id) == made
+    assert records.load(prediction.id) == prediction
     records.delete_expired(clock.now + RETENTION + timedelta(minutes=1))
-    assert names(tmp_path) == ["models"]
+    assert file_names(tmp_path) == ["models"]
 
 
-async def test_a_damaged_file_is_an_error_of_ours(tmp_path: Path, clock: SimulatedClock) -> None:
+async def test_get_of_a_damaged_file_raises_failed(tmp_path: Path, clock: SimulatedClock) -> None:
     offline = provider(tmp_path, clock)
     prediction_id = await offline.start(request())
     (tmp_path / f"{prediction_id}.json").write_text("{")

@@ -19,7 +19,7 @@ TEXTS = {
 
 
 @pytest.mark.parametrize("language", list(TEXTS))
-def test_a_voice_note_with_sound_in_every_language(language: str) -> None:
+def test_speak_in_every_language_returns_an_audible_voice_note(language: str) -> None:
     note = speak(TEXTS[language], language, STOCK_VOICES["anna"])
     with av.open(io.BytesIO(note), "r") as container:
         stream = container.streams.audio[0]
@@ -30,14 +30,14 @@ def test_a_voice_note_with_sound_in_every_language(language: str) -> None:
     assert 0.02 < sound.std() < 0.5
 
 
-def test_longer_texts_take_longer() -> None:
+def test_speak_of_a_longer_text_takes_longer() -> None:
     once, thrice = (
         len(decode_audio(speak(TEXTS["en"] * times, "en", STOCK_VOICES["leo"]), 8000)) for times in (1, 3)
     )
     assert 2 < thrice / once < 4
 
 
-def test_voices_differ_and_a_cloned_one_is_like_its_sample() -> None:
+def test_match_voice_returns_a_voice_like_its_sample() -> None:
     low, high = (speak(TEXTS["en"], "en", STOCK_VOICES[name]) for name in ("boris", "anna"))
     like_low, like_high = match_voice(low), match_voice(high)
     assert like_low not in STOCK_VOICES.values()
@@ -48,22 +48,22 @@ def test_voices_differ_and_a_cloned_one_is_like_its_sample() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "asked", "spoken"),
+    ("text", "requested", "expected"),
     [("Привет", "en", "ru"), ("Hello", "ru", "en"), ("Hola", "es", "es"), ("123", "ru", "ru")],
 )
-def test_the_letters_decide_where_the_language_cannot_be_right(text: str, asked: str, spoken: str) -> None:
-    assert detect_language(text, asked) == spoken
+def test_detect_language_prefers_the_script_to_a_wrong_language(text: str, requested: str, expected: str) -> None:
+    assert detect_language(text, requested) == expected
 
 
 @pytest.mark.parametrize("text", ["", "  ", "🙂", "a" * 10_001])
-def test_nothing_to_say(text: str) -> None:
+def test_speak_without_a_speakable_text_raises(text: str) -> None:
     with pytest.raises(ProviderError) as caught:
         speak(text, "en", STOCK_VOICES["anna"])
     assert caught.value.kind is ErrorKind.BAD_INPUT
 
 
 @pytest.mark.parametrize("sample", [b"", b"not sound", encode_voice_note(np.zeros(24_000, np.float32), 24_000)])
-def test_samples_without_a_voice(sample: bytes) -> None:
+def test_match_voice_with_a_sample_without_voice_raises(sample: bytes) -> None:
     with pytest.raises(ProviderError) as caught:
         match_voice(sample)
     assert caught.value.kind is ErrorKind.BAD_INPUT

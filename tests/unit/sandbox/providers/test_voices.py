@@ -1,4 +1,4 @@
-"""OfflineVoices and OfflineTranscription: voices that are heard, kept, found, and read back."""
+"""OfflineVoices and OfflineTranscription: voices that speak, are kept and found, and are transcribed."""
 
 from pathlib import Path
 
@@ -19,12 +19,12 @@ TEXTS = {
 }
 
 
-def names(folder: Path) -> list[str]:
+def file_names(folder: Path) -> list[str]:
     return [path.name for path in folder.iterdir()]
 
 
 @pytest.mark.parametrize("language", list(TEXTS))
-async def test_stock_voices_speak_and_are_read_back(tmp_path: Path, language: str) -> None:
+async def test_speak_with_a_stock_voice_is_transcribed_to_the_same_text(tmp_path: Path, language: str) -> None:
     offline = OfflineVoices(tmp_path)
     stock = await offline.list_voices()
     assert Voice("anna", "Anna") in stock
@@ -37,23 +37,23 @@ async def test_stock_voices_speak_and_are_read_back(tmp_path: Path, language: st
     assert await OfflineTranscription().transcribe(note, "voice.oga", language) == TEXTS[language]
 
 
-async def test_a_clone_is_kept_and_sounds_like_none_of_the_stock_voices(tmp_path: Path) -> None:
+async def test_clone_is_kept_and_differs_from_all_stock_voices(tmp_path: Path) -> None:
     offline = OfflineVoices(tmp_path)
     sample = await offline.speak(TEXTS["ru"] * 2, "boris", "ru")
     voice_id = await offline.clone("Мой голос", {"voice.oga": sample})
     after_a_restart = OfflineVoices(tmp_path)
     assert (await after_a_restart.list_voices())[-1] == Voice(voice_id, "Мой голос", cloned=True)
-    own = decode_audio(await after_a_restart.speak(TEXTS["ru"], voice_id, "ru"), 8000)
+    clone_samples = decode_audio(await after_a_restart.speak(TEXTS["ru"], voice_id, "ru"), 8000)
     for stock in await offline.list_voices():
         if not stock.cloned:
-            other = decode_audio(await offline.speak(TEXTS["ru"], stock.id, "ru"), 8000)
-            size = min(own.size, other.size)
-            spectra = [np.abs(np.fft.rfft(sound[:size])) for sound in (own, other)]
-            alike = float(np.corrcoef(spectra[0], spectra[1])[0, 1])
-            assert alike < 0.9, stock.name
+            stock_samples = decode_audio(await offline.speak(TEXTS["ru"], stock.id, "ru"), 8000)
+            size = min(clone_samples.size, stock_samples.size)
+            spectra = [np.abs(np.fft.rfft(sound[:size])) for sound in (clone_samples, stock_samples)]
+            similarity = float(np.corrcoef(spectra[0], spectra[1])[0, 1])
+            assert similarity < 0.9, stock.name
 
 
-async def test_find_and_delete(tmp_path: Path) -> None:
+async def test_find_voice_after_delete_finds_the_older_one(tmp_path: Path) -> None:
     offline = OfflineVoices(tmp_path)
     sample = {"a.ogg": await offline.speak(TEXTS["en"], "anna", "en")}
     await offline.clone("mine", sample)
@@ -69,7 +69,7 @@ async def test_find_and_delete(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("voice_id", ["own-1", "../../etc/passwd", "", "nobody"])
-async def test_voices_that_are_not_there(tmp_path: Path, voice_id: str) -> None:
+async def test_speak_with_an_unknown_voice_raises_not_found(tmp_path: Path, voice_id: str) -> None:
     with pytest.raises(ProviderError) as caught:
         await OfflineVoices(tmp_path).speak("Hello", voice_id, "en")
     assert caught.value.kind is ErrorKind.NOT_FOUND
@@ -78,23 +78,25 @@ async def test_voices_that_are_not_there(tmp_path: Path, voice_id: str) -> None:
 @pytest.mark.parametrize(
     ("name", "samples"), [("me", {}), ("me", {"a.ogg": b"text"}), (" ", {"a.ogg": beep(0.5)})]
 )
-async def test_what_cannot_be_cloned(tmp_path: Path, name: str, samples: dict[str, bytes]) -> None:
+async def test_clone_with_an_invalid_sample_raises_and_stores_nothing(
+    tmp_path: Path, name: str, samples: dict[str, bytes]
+) -> None:
     with pytest.raises(ProviderError) as caught:
         await OfflineVoices(tmp_path).clone(name, samples)
     assert caught.value.kind is ErrorKind.BAD_INPUT
-    assert names(tmp_path) == []
+    assert file_names(tmp_path) == []
 
 
-async def test_unlucky_words_in_a_text(tmp_path: Path) -> None:
+async def test_speak_with_a_fault_trigger_raises(tmp_path: Path) -> None:
     offline = OfflineVoices(tmp_path)
-    for word, kind in (("#busy", ErrorKind.OVERLOADED), ("#fail", ErrorKind.FAILED)):
+    for trigger, kind in (("#busy", ErrorKind.OVERLOADED), ("#fail", ErrorKind.FAILED)):
         with pytest.raises(ProviderError) as caught:
-            await offline.speak(f"Hello {word}", "anna", "en")
+            await offline.speak(f"Hello {trigger}", "anna", "en")
         assert caught.value.kind is kind
 
 
 @pytest.mark.parametrize("audio", [beep(0.5), b"not sound"])
-async def test_a_recording_that_we_did_not_speak_is_refused(audio: bytes) -> None:
+async def test_transcribe_of_an_unknown_recording_raises(audio: bytes) -> None:
     with pytest.raises(ProviderError) as caught:
         await OfflineTranscription().transcribe(audio, "voice.oga", "en")
     assert caught.value.kind is ErrorKind.BAD_INPUT
