@@ -1,4 +1,4 @@
-# The bot as production runs it: requirements.txt and nothing of the sandbox, as a user who may write nothing.
+# The bot as it runs in production: requirements.txt without the sandbox, as a user without write access.
 FROM python:3.13-slim AS build
 WORKDIR /build
 RUN python -m venv /opt/venv
@@ -20,7 +20,7 @@ COPY providers providers
 COPY storage storage
 COPY migrations migrations
 COPY locales locales
-# Readable whatever umask the clone was made with; compiled here, as the process may not, so that it starts faster.
+# Readable whatever the umask of the clone; compiled here, as the process cannot write, so that it starts faster.
 RUN chmod -R a+rX . && python -m compileall -q .
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
@@ -29,7 +29,7 @@ ENV PATH=/opt/venv/bin:$PATH \
     PORT=3001
 USER 10001
 EXPOSE 3001
-# The process alone: with /health, Telegram or a provider away would make every replica look broken.
+# Checks only the process: with /health, an outage of Telegram or a provider would make every replica look broken.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
     CMD ["python", "-c", "import os, urllib.request as http; http.urlopen(f\"http://127.0.0.1:{os.environ['PORT']}/health/live\", timeout=4)"]
 CMD ["python", "main.py"]

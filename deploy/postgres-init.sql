@@ -1,2 +1,2 @@
--- Run once, when the volume is empty: Inngest keeps its apps, events and history in a database of its own.
+-- Runs once, when the volume is empty: Inngest keeps its apps, events and history in its own database.
 CREATE DATABASE inngest;
