@@ -140,7 +140,8 @@ def report(rounds: Rounds) -> str:
     for name, samples in rounds.items():
         ratios = [sample.ms / bare for sample, bare in zip(samples, echo, strict=True)]
         rate, ms, postgres = (
-            statistics.median(getattr(sample, what) for sample in samples) for what in ("rate", "ms", "postgres_ms")
+            statistics.median(getattr(sample, what) for sample in samples)
+            for what in ("rate", "ms", "postgres_ms")
         )
         spread = "" if name == "bare echo" else f"  [{min(ratios):.2f} … {max(ratios):.2f}]"
         shown = "" if name == "bare echo" else f"{postgres:.3f}"
