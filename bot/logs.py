@@ -1,4 +1,4 @@
-"""Logs: loguru for all, the libraries' own included, and no secret in any line."""
+"""Logging through loguru, for libraries as well, without secrets in any line."""
 
 import logging
 import sys
@@ -21,7 +21,7 @@ def configure_logging(level: str) -> None:
     """Send all log lines of this level and above to standard error.
 
     Args:
-        level: A level's name, such as `INFO`. Libraries that repeat what we log ourselves are held to warnings.
+        level: A level's name, such as `INFO`. Libraries that repeat what we log ourselves log warnings only.
     """
     logger.remove()
     logger.add(
@@ -34,5 +34,5 @@ def configure_logging(level: str) -> None:
     logging.basicConfig(handlers=[_LoguruHandler()], level=logging.INFO, force=True)
     for quiet in ("httpx", "httpx2", "httpcore", "aiohttp.access", "openai", "aiogram.event"):
         logging.getLogger(quiet).setLevel(logging.WARNING)
-    # One trace per second while the database is unavailable, of which our own lines say enough.
+    # It logs a traceback per second while the database is unavailable, which our own lines report already.
     logging.getLogger("asyncpg.pool").setLevel(logging.CRITICAL)

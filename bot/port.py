@@ -1,4 +1,4 @@
-"""Takes the port that the process listens on, before anything slow begins."""
+"""Binds the port that the process listens on, before anything slow begins."""
 
 import socket
 from contextlib import ExitStack
@@ -38,5 +38,5 @@ def bind_port(stack: ExitStack, settings: Settings) -> list[socket.socket]:
 
 
 def port_error(settings: Settings, error: OSError) -> SettingsError:
-    """What to tell when the port cannot be listened on."""
+    """The error for a port that cannot be listened on."""
     return SettingsError(f"PORT: cannot listen on {settings.port}: {error.strerror}")

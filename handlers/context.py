@@ -1,4 +1,4 @@
-"""What a handler gets by keyword name beside aiogram's own arguments: the user, their chat and the app."""
+"""What handlers get in addition to aiogram's own arguments, by keyword: the user, their chat and the app."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -182,7 +182,7 @@ class UserContext:
     async def user_options(self, spec: ServiceSpec) -> UserOptions:
         """What only this user can choose in an order of a service, such as their own models.
 
-        Loaded once for each update: what the handler adds or deletes after the first call is not seen.
+        Loaded once for each update: what the handler adds or deletes after the first call is not included.
         """
         options = self._user_options.get(spec.id)
         if options is None:

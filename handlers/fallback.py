@@ -1,4 +1,4 @@
-"""Whatever no other handler takes: text becomes an order, old buttons and odd messages get a friendly answer."""
+"""Updates that no other handler takes: text opens an order card, stale buttons and other messages are answered."""
 
 from aiogram import F, Router
 from aiogram.filters import KICKED, MEMBER, ChatMemberUpdatedFilter

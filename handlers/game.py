@@ -81,7 +81,7 @@ async def _roll(
     state: FSMContext,
     raw_state: str | None,
 ) -> None:
-    """Roll the die, once for each move; a tap too many is answered with what the game awaits."""
+    """Roll the die, once for each move; a repeated tap is answered with what the game awaits."""
     game = await play.find_open_game(ctx.db, ctx.user.id)
     if game is None or game.id != callback_data.game:
         await answer_stale(callback, ctx)
@@ -143,7 +143,7 @@ async def _receive_voice_report(message: Message, ctx: UserContext, state: FSMCo
 
 @router.message(StateFilter(Leela.playing), PLAIN_TEXT)
 async def _receive_text(message: Message, ctx: UserContext, state: FSMContext) -> None:
-    """Take a written report, or say what the game awaits instead."""
+    """Take a written report, or reply with what the game awaits instead."""
     game = await play.find_open_game(ctx.db, ctx.user.id)
     if game is None:
         await state.clear()  # the game is won: what the user writes now is a prompt
@@ -156,7 +156,7 @@ async def _receive_text(message: Message, ctx: UserContext, state: FSMContext) -
 
 
 async def _submit_report(ctx: UserContext, game: GameRow, text: str) -> None:
-    """Save a report that is long enough. A message says so at once, and becomes the reply."""
+    """Save a report that is long enough. A placeholder is sent at once, and later becomes the reply."""
     if missing_chars := play.missing_characters(text):
         await ctx.send(ctx.t("leela.short", missing_chars))
         return

@@ -1,4 +1,4 @@
-"""What a user ordered last, and what everything costs."""
+"""`/history` and `/price`: a user's latest orders, and what every service costs."""
 
 from typing import Any, Final
 
@@ -62,7 +62,7 @@ async def _resend_result(ctx: UserContext, job: Job, result: dict[str, Any]) -> 
     """Send an earlier result again, by Telegram's own ids of its files: nothing is made or uploaded for it.
 
     Args:
-        ctx: Whom it is sent to.
+        ctx: The user it is sent to.
         job: The order.
         result: What it made, as the job stores it: a JobResult and the ids of what was delivered.
     """

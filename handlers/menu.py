@@ -89,7 +89,7 @@ async def _start(
     command: CommandObject,
     arrival: ClaimedUpdate,
 ) -> None:
-    """Greet the user, and accept the invitation whose link brought them.
+    """Greet the user, and accept the invitation if they followed an invitation link.
 
     A user who has never ordered gets prompts to tap; one who had blocked the bot is welcomed back.
     """

@@ -37,7 +37,7 @@ def with_starter_prompts(ctx: UserContext, menu: InlineKeyboardMarkup) -> Inline
 async def _open_starter_prompt(
     callback: CallbackQuery, callback_data: StarterPromptCallback, ctx: UserContext, state: FSMContext
 ) -> None:
-    """The card comes as a message of its own, so that the other prompts stay within reach."""
+    """The card comes as a message of its own, so that the other prompts can still be tapped."""
     if callback_data.name not in STARTER_PROMPTS:
         await answer_stale(callback, ctx)
         return

@@ -30,7 +30,7 @@ class SettingsCallback(CallbackData, prefix="set"):
             `off` clears them; `ahead` sets the clock.
         begin: With `hours`, the first quiet hour on the user's clock; with `ahead`, how many hours that clock is
             ahead of UTC.
-        end: With `hours`, the hour at which sounds are back.
+        end: With `hours`, the hour at which quiet hours end.
     """
 
     action: Literal["show", "news", "quiet", "clock", "hours", "off", "ahead"]

@@ -27,7 +27,7 @@ class EventData(BaseModel):
 
 
 class PredictionFinished(EventData):
-    """A provider's webhook said that a prediction has ended, well or not."""
+    """A provider's webhook reported that a prediction has ended, successfully or not."""
 
     prediction_id: str
     job_id: UUID
@@ -55,7 +55,7 @@ class JobEvent(EventData):
     priority: int = Field(default=0, ge=-600, le=600)
     """Seconds by which the run goes before others that wait: more for users who have paid."""
     dedup_id: str
-    """The same for every attempt to send one event; another one where Inngest lost the run and must start again."""
+    """The same for every attempt to send one event; a new one where Inngest lost the run and must start it again."""
 
 
 class PaymentProcess(JobEvent):
@@ -83,7 +83,7 @@ class SuccessNotification(JobEvent):
 
 
 class GenericNotification(JobEvent):
-    """Anything else that one user is told."""
+    """Any other notification for one user."""
 
     service: Literal["notification_generic"] = "notification_generic"
 
@@ -132,9 +132,9 @@ def dedup_id_of(job: Job) -> str:
 
 
 def build_job_event(job: Job, event: str) -> JobEvent:
-    """The data of the event that brings a job to Plan A."""
+    """The data of the event that starts a job on Plan A."""
     model = EVENTS[event]
-    assert issubclass(model, JobEvent)  # noqa: S101 - only such events bring jobs
+    assert issubclass(model, JobEvent)  # noqa: S101 - only such events start jobs
     return model(
         job_id=job.id,
         user_id=job.user_id,

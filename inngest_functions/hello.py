@@ -24,7 +24,7 @@ def build_hello_event(name: str, language: str, **extra: object) -> inngest.Even
     """The event, validated.
 
     Args:
-        name: Whom to greet.
+        name: The name to greet.
         language: The greeting's language.
         **extra: Further fields, which the run returns unchanged.
 
@@ -42,7 +42,7 @@ async def send_hello_world_event(
 
     Args:
         client: The Inngest client.
-        name: Whom to greet.
+        name: The name to greet.
         language: The greeting's language.
         **extra: Further fields, which the run returns unchanged.
 
@@ -60,7 +60,7 @@ async def run_hello(client: inngest.Inngest, name: str, language: str, *, second
 
     Args:
         client: The Inngest client.
-        name: Whom to greet.
+        name: The name to greet.
         language: The greeting's language.
         seconds: How long to wait.
 

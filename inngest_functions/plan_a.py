@@ -50,7 +50,7 @@ class InngestPlan:
 
     Args:
         client: The Inngest client.
-        pubsub: Hears that a ping has run.
+        pubsub: Receives the topic of a ping that has run.
         sync_url: Where our functions are served; empty with Connect.
         connected: With Connect, says whether we are connected.
         send_deadline: Seconds that Inngest has to accept events.
@@ -123,7 +123,7 @@ class InngestPlan:
         await self._send([inngest.Event(name=JOB_CANCELLED, id=f"cancel:{job.id}", data=data)])
 
     async def hello(self, name: str, language: str) -> HelloResult:
-        """Send hello world and give what its run gave. Raises InngestUnavailable."""
+        """Send hello world and return the result of its run. Raises InngestUnavailable."""
         (event_id,) = await self._send([build_hello_event(name, language)])
         try:
             return HelloResult.model_validate(await wait_for_run(self._client, event_id, seconds=_HELLO_TIMEOUT))
@@ -185,7 +185,7 @@ class InngestPlan:
             await self._sync(session)
 
     async def _sync(self, session: aiohttp.ClientSession) -> None:
-        """Register our functions: a PUT to our own endpoint has the SDK tell Inngest."""
+        """Register our functions: a PUT to our own endpoint makes the SDK register them."""
         async with session.put(self._sync_url) as response:
             body = await response.text()
         # SDK 0.5.19 answers 200 with an error in the body when Inngest refuses a function: then it knows none of ours.

@@ -1,4 +1,4 @@
-"""The one list of the functions that are served. One that is missing here makes its events vanish."""
+"""The one list of the functions that are served. The events of a function that is missing here start nothing."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -21,7 +21,7 @@ class InngestUrls:
     Attributes:
         api: Takes registrations and returns runs.
         events: Takes events.
-        page: The pages for people.
+        page: The web pages.
         gateway: The dev server's Connect gateway; None elsewhere, as a server announces its own.
     """
 

@@ -72,7 +72,7 @@ class Prediction:
         percent: How far it is, where the provider says so.
         outputs: References, which `fetch` of the same provider turns into bytes.
         error: Why it failed.
-        error_detail: What the provider said about that, for the log.
+        error_detail: The provider's message about that, for the log.
     """
 
     id: str
@@ -294,7 +294,7 @@ class TextProvider(Protocol):
 
 
 class TranscriptionProvider(Protocol):
-    """Writes down recordings."""
+    """Transcribes recordings."""
 
     name: str
     offline: bool

@@ -41,7 +41,7 @@ class Order:
         language: The user's language.
         progress_message_id: The message that shows how far the order is.
         discount_percent: The discount of the user's subscription.
-        free_of_charge: Whether an admin has it made again at no cost to the user.
+        free_of_charge: Whether an admin reorders it at no cost to the user.
     """
 
     key: str
@@ -83,7 +83,7 @@ class OrderDispatcher:
         router: Chooses the plan.
         worker: Runs Plan B's jobs in this process.
         publisher: Publishes Plan A's jobs.
-        background: Holds what an answer need not wait for.
+        background: Runs what the answer does not wait for.
         lease_seconds: How long this process may take to cancel an order.
     """
 
@@ -176,4 +176,4 @@ class OrderDispatcher:
         try:
             await self.router.plan_a.send_cancellation(job)
         except InngestUnavailable as error:
-            logger.info("job {}: Inngest was not told of the cancellation: {}", job.id, error)
+            logger.info("job {}: Inngest was not notified of the cancellation: {}", job.id, error)

@@ -1,4 +1,4 @@
-"""Hello world: the smallest piece of work there is, to see a plan at work. Nothing is ordered and nothing paid."""
+"""Hello world: the smallest piece of work, to see a plan at work. It is not an order and costs nothing."""
 
 from datetime import UTC, datetime
 from typing import Final
@@ -26,13 +26,13 @@ class Hello(BaseModel):
     @field_validator("name", "language", mode="before")
     @classmethod
     def _default(cls, value: object, info: ValidationInfo) -> str:
-        """Whoever sends null, nothing or a number is greeted all the same."""
+        """Accept null and an empty string as the default, and a number as text."""
         defaults = {"name": "World", "language": DEFAULT_LANGUAGE}
         return defaults[str(info.field_name)] if value is None or value == "" else str(value)
 
 
 class HelloEnvironment(BaseModel):
-    """Names are those of the documented result."""
+    """What the result says about the process. The aliases are the documented names."""
 
     model_config = ConfigDict(frozen=True, populate_by_name=True)
 
@@ -41,7 +41,7 @@ class HelloEnvironment(BaseModel):
 
 
 class HelloResult(BaseModel):
-    """What a run of `hello-world` gives."""
+    """What a run of `hello-world` returns."""
 
     model_config = ConfigDict(frozen=True, populate_by_name=True)
 
@@ -53,10 +53,12 @@ class HelloResult(BaseModel):
 
 
 def greeting(hello: Hello) -> str:
+    """The greeting, in English where we have no other."""
     return GREETINGS.get(hello.language, GREETINGS[DEFAULT_LANGUAGE]).format(name=hello.name)
 
 
 def hello_result(message: str, hello: Hello, environment: HelloEnvironment) -> HelloResult:
+    """The result of a run that ends now."""
     return HelloResult(
         message=message,
         processed_at=datetime.now(UTC).isoformat(),

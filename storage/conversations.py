@@ -1,4 +1,4 @@
-"""Where each conversation is, so that a restart loses nothing."""
+"""The state and the data of each conversation, so that a restart loses nothing."""
 
 from typing import Any
 

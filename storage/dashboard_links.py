@@ -14,7 +14,7 @@ _GET = """
 SELECT admin_id, used_at IS NOT NULL AS used, expires_at <= now() AS expired
 FROM dashboard_links WHERE token_hash = $1"""
 
-# One conditional statement: of two people who open the same link at once, one is let in.
+# One conditional statement: of two browsers that open the same link at once, one is logged in.
 _USE = """
 UPDATE dashboard_links SET used_at = now()
 WHERE token_hash = $1 AND used_at IS NULL AND expires_at > now()

@@ -105,7 +105,7 @@ async def end_game(db: Executor, game_id: UUID, user_id: int) -> bool:
 
 
 async def advance_game(db: Executor, game_id: UUID, moves: int, expected: Awaits, awaits: Awaits) -> bool:
-    """Change what the game awaits from `expected` to `awaits`. False when it is not there, or at another move."""
+    """Change what the game awaits from `expected` to `awaits`. False when it is in another state or at another move."""
     return bool(await db.fetchval(_ADVANCE, game_id, moves, expected, awaits))
 
 

@@ -9,7 +9,7 @@ from asyncpg.pool import PoolConnectionProxy
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record] | PoolConnectionProxy[asyncpg.Record]"
 Executor: TypeAlias = "Pool | Connection"
-"""Whatever runs a statement: the pool, or a connection inside a transaction."""
+"""What runs a statement: the pool, or a connection inside a transaction."""
 
 DATABASE_UNAVAILABLE = (
     OSError,

@@ -63,7 +63,7 @@ class ClaimedUpdate:
     Attributes:
         claim: Whether the caller may handle it.
         user: None for a new user.
-        state: That of the conversation.
+        state: The conversation's state.
         has_ordered: The user has placed an order at some time.
         returned: The user had blocked the bot and has just come back.
     """

@@ -19,7 +19,7 @@ _CACHE_SECONDS = 5.0
 _PROVIDER_CACHE_SECONDS = 30.0
 
 _Check = Callable[[], Awaitable[object]]
-"""Asks a part of the system; any error says that it is unavailable."""
+"""Checks a part of the system; any error means that it is unavailable."""
 
 
 class Health:

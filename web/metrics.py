@@ -24,7 +24,7 @@ _FORBIDDEN_TEXT: Final = "In production METRICS_TOKEN has to be set, and sent as
 
 
 class Metrics:
-    """The page.
+    """Serves the metrics.
 
     Args:
         db: The database.

@@ -22,12 +22,12 @@ class PostgresStorage(BaseStorage):
         self._db = db
 
     async def set_state(self, key: StorageKey, state: StateType = None) -> None:
-        """Set where a conversation stands; None for nowhere."""
+        """Set a conversation's state; None for none."""
         name = state.state if isinstance(state, State) else state
         await conversations.set_state(self._db, _conversation_key(key), name)
 
     async def get_state(self, key: StorageKey) -> str | None:
-        """Where a conversation stands."""
+        """A conversation's state."""
         state, _ = await conversations.get_conversation(self._db, _conversation_key(key))
         return state
 

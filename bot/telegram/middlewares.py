@@ -1,4 +1,4 @@
-"""What every update passes on its way to a handler: its context, the block, the throttle, and errors."""
+"""The middlewares that every update passes: user context, block, throttle, errors."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -23,7 +23,7 @@ from storage.updates import ClaimedUpdate
 Handler = Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]]
 _MAX_REMEMBERED_USERS: Final = 50_000
 _ALBUM_PHOTO_COST: Final = 0.1
-"""What one photo of an album counts as: the ten that an album may have are one thing that a user does."""
+"""What one photo of an album counts as: a full album of ten counts as one update."""
 _PUBLIC_COMMANDS: Final = re.compile(r"/(support|paysupport|terms)(@\w+)?(\s|$)")
 """Commands that every user gets an answer to, as Telegram demands: https://core.telegram.org/bots/payments-stars"""
 _BLOCK_NOTICE_SECONDS: Final = 60.0
@@ -45,7 +45,7 @@ class UserContextMiddleware(BaseMiddleware):
         self._blocked = BlockedMiddleware()
 
     async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
-        """Build the context and go on: for a blocked user who is no admin, by way of BlockedMiddleware."""
+        """Build the context and call the handler; for a blocked user who is not an admin, through BlockedMiddleware."""
         arrival: ClaimedUpdate = data["arrival"]
         user, bot, context = arrival.user, data["bot"], data[EVENT_CONTEXT_KEY]
         assert user is not None  # noqa: S101 - UpdateProcessor registers new users before it feeds an update
@@ -82,7 +82,7 @@ class BlockedMiddleware(BaseMiddleware):
         return None
 
     async def _notify(self, ctx: UserContext, update: Update) -> None:
-        """Show the notice, unless it was shown a moment ago; a tapped button is released in any case."""
+        """Show the notice, unless it was shown a moment ago; a tap is answered in any case."""
         is_due = ctx.user.id not in self._notified
         if is_due:
             self._notified[ctx.user.id] = True
@@ -109,8 +109,8 @@ class ThrottleMiddleware(BaseMiddleware):
     """Limits how many updates of one user are handled; payments always pass.
 
     Args:
-        count: How many at once.
-        seconds: How long it takes until as many may come again.
+        count: How many updates may come at once.
+        seconds: How long it takes until that many may come again.
     """
 
     def __init__(self, count: int = 30, seconds: float = 10.0) -> None:
@@ -144,13 +144,13 @@ class ThrottleMiddleware(BaseMiddleware):
 
 
 class ErrorMiddleware(BaseMiddleware):
-    """Logs what a handler did not foresee, once, and apologizes to the user.
+    """Logs an unexpected error of a handler, once, and apologizes to the user.
 
     An unavailable database is raised: the update is then not done, and Telegram delivers it again.
     """
 
     async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
-        """Call the handler. Raises only what says that the database is unavailable."""
+        """Call the handler. Raises only DATABASE_UNAVAILABLE."""
         try:
             return await handler(event, data)
         except DATABASE_UNAVAILABLE:

@@ -16,15 +16,15 @@ _POLL_SECONDS: Final = 25
 _REQUEST_TIMEOUT_SECONDS: Final = 60
 _UPDATE_SECONDS: Final = 30.0
 _BATCH_WAIT_SECONDS: Final = 0.3
-"""How long the next updates wait for those before."""
+"""How long a batch may take before the next one is fetched."""
 
 
 async def poll_updates(bot: Bot, update_processor: UpdateProcessor, background: BackgroundTasks) -> None:
     """Fetch a bot's updates and have them processed, until it is cancelled.
 
     An update is confirmed to Telegram only when all updates before it are done as well, so a process that dies in
-    between gets them again. A slow update holds nothing up: until it is done, the updates after it are fetched again
-    and again, and recognized. When this is cancelled, updates that have begun go on in the background.
+    between gets them again. A slow update delays no other: until it is done, the updates after it are fetched again
+    and again, and skipped. When this is cancelled, updates that have begun go on in the background.
 
     Args:
         bot: The bot. Its webhook is removed first, as Telegram allows one way only:

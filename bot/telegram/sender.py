@@ -26,7 +26,7 @@ def to_profile(user: User, bot_name: str, texts: Texts) -> TelegramProfile:
     Args:
         user: Telegram's user.
         bot_name: The bot that they wrote to.
-        texts: Says which languages the bot speaks: the profile has one of these.
+        texts: Knows the languages that the bot speaks; the profile has one of them.
     """
     language = texts.language_for(user.language_code)
     return TelegramProfile(user.id, bot_name, language, user.username, user.first_name)

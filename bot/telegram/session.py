@@ -1,4 +1,4 @@
-"""What every call to Telegram passes on its way out: the wait after a 429, the rate limit, and the metrics."""
+"""The middlewares of every call to Telegram: the wait after a 429, the rate limit, and the metrics."""
 
 import asyncio
 import time

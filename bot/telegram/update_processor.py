@@ -30,7 +30,7 @@ class KeyedLock:
 
     @asynccontextmanager
     async def hold(self, key: int) -> AsyncIterator[None]:
-        """Hold the lock of this key. Locks are given in the order in which they were asked for."""
+        """Hold the lock of this key. Waiters get it in the order in which they came."""
         lock, waiting = self._locks.get(key, (asyncio.Lock(), 0))
         self._locks[key] = (lock, waiting + 1)
         try:
@@ -45,7 +45,7 @@ class KeyedLock:
 
 
 class UpdateProcessor:
-    """Claims an update, finds out who sent it and hands it to the handlers.
+    """Claims an update, finds its sender and passes it to the handlers.
 
     Args:
         db: The connection pool.

@@ -57,7 +57,7 @@ class Webhook:
             logger.info("webhook of bot {} set to {}", name, url)
 
     async def _receive(self, request: web.Request) -> web.Response:
-        """404 for an unknown bot, 401 for a wrong secret, 400 for what is no update, 503 to have it again."""
+        """404 for an unknown bot, 401 for a wrong secret, 400 for what is not an update, 503 to get it again."""
         bot = self._bots.get(request.match_info["bot"])
         secret = request.headers.get(SECRET_HEADER, "")
         if bot is None:

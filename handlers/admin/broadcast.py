@@ -49,7 +49,7 @@ async def create_draft(state: FSMContext, ctx: UserContext, args: str = "") -> N
     Args:
         state: The admin's conversation, which ends.
         ctx: The admin.
-        args: What was written after the command; it is not used.
+        args: What was written after the command; ignored.
     """
     await state.clear()
     draft = await control.create_draft(ctx.db, ctx.user.id, ctx.bot_name)

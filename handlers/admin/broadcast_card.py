@@ -1,4 +1,4 @@
-"""The card of a broadcast's draft: what it says, who gets it, how many they are, what it costs."""
+"""The card of a broadcast's draft: its content, its audience, the number of recipients, what it costs."""
 
 from collections.abc import Mapping
 from typing import Final

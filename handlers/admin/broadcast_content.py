@@ -1,4 +1,4 @@
-"""What a broadcast says: the admin's next message, an album, lines that become buttons, the new text of an edit."""
+"""A broadcast's content: the admin's next message, an album, lines that become buttons, the new text of an edit."""
 
 import asyncio
 from typing import Final
@@ -70,7 +70,7 @@ async def _ask(
 async def _current_version(ctx: UserContext, state: FSMContext) -> tuple[Broadcast, str] | None:
     """The broadcast that the conversation is about, and the version's key.
 
-    None where there is no such broadcast any more; then the conversation has ended, and the admin knows.
+    None where there is no such broadcast any more; then the conversation has ended, and the admin has been notified.
     """
     data = await state.get_data()
     broadcast = await control.find_broadcast(ctx.db, UUID(data["broadcast"])) if "broadcast" in data else None
@@ -124,7 +124,7 @@ async def _show_card_after_album(ctx: UserContext, state: FSMContext, broadcast_
 
 @router.message(StateFilter(Broadcasting.links), PLAIN_TEXT)
 async def _receive_links(message: Message, ctx: UserContext, state: FSMContext) -> None:
-    """Put link buttons under a version. Lines that are no buttons are explained, and asked for again."""
+    """Put link buttons under a version. For lines that are not buttons, explain the format and ask again."""
     if (current := await _current_version(ctx, state)) is None:
         return
     broadcast, key = current

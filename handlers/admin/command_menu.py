@@ -84,7 +84,7 @@ async def _run_command(
     dashboard_auth: DashboardAuth,
     state: FSMContext,
 ) -> None:
-    """Answer as if the command had been sent alone; one that needs more says how it is written."""
+    """Answer as if the command had been sent alone; one that needs arguments answers with its usage."""
     run = command_functions(dashboard_auth, state).get(callback_data.command)
     if run is None:
         await answer_stale(callback, ctx)

@@ -21,7 +21,7 @@ async def send_dashboard_link(dashboard_auth: DashboardAuth, ctx: UserContext, a
     Args:
         dashboard_auth: Makes the link.
         ctx: The admin.
-        args: What was written after the command; it means nothing.
+        args: What was written after the command; ignored.
     """
     url = await dashboard_auth.create_link(ctx.user.id)
     logger.info("admin {} requested a link to the dashboard", ctx.user.id)

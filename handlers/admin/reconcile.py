@@ -18,7 +18,7 @@ async def start_reconciliation(ctx: UserContext, args: str = "") -> None:
 
     Args:
         ctx: The admin.
-        args: What was written after the command; it means nothing.
+        args: What was written after the command; ignored.
     """
     await ctx.send(ctx.t("reconcile.begun"))
     ctx.background.spawn(_reconcile_and_report(ctx), f"reconcile-{ctx.user.id}")

@@ -41,7 +41,7 @@ async def show_stats(ctx: UserContext, args: str = "") -> None:
 
     Args:
         ctx: The admin.
-        args: What was written after the command; it means nothing.
+        args: What was written after the command; ignored.
     """
     await ctx.send(*_stats_view(ctx, await collect_stats(ctx.db, "today")))
 

@@ -1,4 +1,4 @@
-"""Inviting friends: the user's link, and what it has brought so far."""
+"""`/invite`: the user's invitation link, and how many users followed it."""
 
 from urllib.parse import urlencode
 

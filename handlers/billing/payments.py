@@ -1,4 +1,4 @@
-"""Buying credits: the packs, the terms, the invoice, Telegram's question before the payment, and the payment."""
+"""Buying credits: the packs, the terms, the invoice, Telegram's pre-checkout query, and the payment."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -71,7 +71,7 @@ async def _pre_checkout(query: PreCheckoutQuery, ctx: UserContext) -> None:
 
 @router.message(Matches(F.successful_payment))
 async def _successful_payment(message: Message, ctx: UserContext, state: FSMContext) -> None:
-    """Credit the payment, and let the order that it was for go on.
+    """Credit the payment, and continue the order that it was for.
 
     The thanks are sent by an internal job (services/billing/payment_followup.py).
     """
@@ -97,7 +97,7 @@ def _to_received_payment(payment: SuccessfulPayment, user_id: int) -> ReceivedPa
 
 
 async def _unaffordable_order(ctx: UserContext, state: FSMContext) -> dict[str, Any] | None:
-    """The order whose card is open and that the user cannot afford: it goes on when the invoice is paid."""
+    """The order whose card is open and that the user cannot afford: it continues when the invoice is paid."""
     draft = await load_draft(state)
     if draft is None or draft.spec.first_missing(draft.values) is not None:
         return None

@@ -21,8 +21,8 @@ async def run_promo(ctx: UserContext, args: str) -> None:
     """Redeem a promo code, or do what an admin asks for.
 
     Args:
-        ctx: Who asks.
-        args: The code; for admins also `new <arguments>` or `list`. Empty, it is answered with how to write it.
+        ctx: The user.
+        args: The code; for admins also `new <arguments>` or `list`. If it is empty, the usage is sent.
     """
     words = args.split()
     try:

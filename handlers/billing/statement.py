@@ -1,4 +1,4 @@
-"""The statement: what moved a user's credits, newest first, ten moves a page."""
+"""The statement: the moves of a user's credits, newest first, ten per page."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -20,7 +20,7 @@ _PAGE_SIZE: Final = 10
 _MAX_PAGE: Final = 10_000
 _MINUS: Final = "−"
 _KINDS_WITH_OWN_TEXT: Final = frozenset({"welcome", "referral", "grant", "topup", "debt", "refund"})
-"""Moves whose kind says everything: their texts are `statement.<kind>`."""
+"""Moves that need no more than their kind: their texts are `statement.<kind>`."""
 
 
 class StatementCallback(CallbackData, prefix="bill"):

@@ -1,4 +1,4 @@
-"""Subscriptions: the tiers, the one that is running, cancel and resume."""
+"""Subscriptions: the tiers, the current subscription, cancel and resume."""
 
 import asyncio
 
@@ -28,7 +28,7 @@ router = Router(name="subscriptions")
 
 
 class SubscriptionCallback(CallbackData, prefix="sub"):
-    """Something on the subscription's card.
+    """A tap on the subscription's card.
 
     Attributes:
         action: `agree` to the terms, `cancel` or `resume`.

@@ -129,7 +129,7 @@ _chats_to_update: set[int] = set()
 
 
 async def _show_photo_count_later(ctx: UserContext, state: FSMContext) -> None:
-    """Edits count as sends, so the count is shown once a second at most, however fast an album comes in."""
+    """Edits count as sends, so the count is shown at most once per second, however fast an album comes in."""
     try:
         await asyncio.sleep(_COUNTER_SECONDS)
     finally:

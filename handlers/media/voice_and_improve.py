@@ -70,7 +70,7 @@ async def transcribe_voice(message: Message, ctx: UserContext) -> str | None:
 
     Args:
         message: A voice message.
-        ctx: Who spoke, in which language.
+        ctx: The user who spoke, and their language.
 
     Returns:
         The text; None where the message is too long or could not be transcribed, which the user then reads.

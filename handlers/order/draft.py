@@ -58,7 +58,7 @@ class Draft(BaseModel):
         return f"draft:{user_id}:{self.id}"
 
     def with_raw_values(self, values: Mapping[str, Any]) -> "Draft":
-        """The draft with these values put over its own, as they are."""
+        """The draft with these values merged over its own; no defaults are filled in."""
         return self.model_copy(update={"values": {**self.values, **values}})
 
     def with_values(self, user_options: UserOptions, **values: Any) -> "Draft":

@@ -22,7 +22,7 @@ router = Router(name="result_actions")
 
 @router.callback_query(ResultCallback.filter(F.action == "stop"))
 async def _cancel(callback: CallbackQuery, callback_data: ResultCallback, ctx: UserContext) -> None:
-    """Cancel the order. Its progress message says so once it is done."""
+    """Cancel the order. Its progress message shows it once it is done."""
     job = await _load_own_order(callback, callback_data, ctx)
     if job is None:
         return
@@ -64,7 +64,7 @@ async def _repeat_order(ctx: UserContext, state: FSMContext, job: Job) -> None:
     else:
         if accepted.is_new:
             await show_accepted(ctx, accepted)
-        else:  # a tap that reached another process at the same moment was quicker
+        else:  # another process handled a tap at the same moment
             await progress.edit_text(ctx.t("stale.ordered"))
 
 

@@ -72,7 +72,7 @@ def _choice_buttons(
 
 
 def _missing_asset_view(ctx: UserContext, draft: Draft) -> View:
-    """The user owns nothing that this service could work with; here is how to make it."""
+    """The user has no model or voice that this service needs; a button opens the service that makes one."""
     maker = draft.spec.created_by
     rows = [[button(ctx.t(f"service.{maker}.go_on"), ServiceCallback(service=maker))]] if maker else []
     text = f"{service_title(ctx, draft.spec)}\n\n{ctx.t(f'service.{draft.service}.none')}"

@@ -1,4 +1,4 @@
-"""Ordering: one wizard for every service, made from its spec.
+"""Ordering: one wizard for every service, driven by its spec.
 
 Files are taken by handlers/media/uploads.py, voice messages by handlers/media/voice_and_improve.py.
 """
@@ -54,7 +54,7 @@ async def open_draft(
 
 
 async def submit_text(ctx: UserContext, state: FSMContext, draft: Draft, text_input: TextInput, text: str) -> None:
-    """Put a typed answer into the draft and go on, or say what to change about the answer."""
+    """Put a typed answer into the draft and continue, or reply with what is wrong with it."""
     user_options = await ctx.user_options(draft.spec)
     try:
         value = text_input.validate(text, draft.values, user_options)
@@ -130,7 +130,7 @@ async def load_current_draft(
 
 
 async def discard_stale_draft(ctx: UserContext, state: FSMContext) -> None:
-    """End a conversation about an order whose draft is gone, and say so."""
+    """End a conversation about an order whose draft no longer exists, and notify the user."""
     await state.clear()
     await ctx.send(ctx.t("stale.draft"), menu_button_keyboard(ctx))
 

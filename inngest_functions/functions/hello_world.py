@@ -39,7 +39,7 @@ def create_hello_function(
             return hello_result(message, hello, environment).model_dump(mode="json", by_alias=True)
 
         async def log_completion(result: dict[str, Any]) -> None:
-            logger.info("hello world: run {} says {}", ctx.run_id, result["message"])
+            logger.info("hello world: run {} returned {}", ctx.run_id, result["message"])
 
         await step.run("log-incoming-event", log_incoming)
         message = await step.run("generate-greeting", generate)

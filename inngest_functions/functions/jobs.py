@@ -88,7 +88,7 @@ def _concurrency(spec: JobSpec) -> list[inngest.Concurrency]:
 
 
 async def _hand_over_failed_run(engine: JobEngine, ctx: inngest.Context, job_id: UUID) -> str:
-    """The run failed outside of every step: Plan B ends the job from its journal, well or with a refund."""
+    """The run failed outside of every step: Plan B continues the job from its journal."""
     failed_run = str(ctx.event.data.get("run_id", ""))
     job = await claim_job(engine.db, job_id, failed_run, "A", seconds=engine.lease_seconds)
     if job is None:

@@ -22,7 +22,7 @@ def create_scheduled_task_function(
         return {"scheduled_for": scheduled_for.isoformat(), "done": done}
 
     async def on_failure(ctx: inngest.Context) -> None:
-        """The task stays undone, so a process of ours will do it."""
+        """The task is still due, so one of our processes runs it."""
         logger.error("scheduled task {} failed on plan A: {}", task.id, ctx.event.data.get("error"))
 
     return client.create_function(

@@ -27,7 +27,7 @@ class StoredPrediction(BaseModel):
     input: dict[str, Any]
     seed: int
     files: tuple[str, ...] = Field(default=())
-    """The names of its input files; their bytes lie beside it."""
+    """The names of its input files; their bytes are stored next to it."""
     created_at: datetime
     cancelled_at: datetime | None = None
 

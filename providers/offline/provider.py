@@ -102,7 +102,7 @@ class OfflineProvider:
             self._store.save(record.model_copy(update={"cancelled_at": self._clock()}))
 
     async def delete_model(self, model: str) -> None:
-        """Delete a trained model; one that is gone already is fine."""
+        """Delete a trained model; one that does not exist any more is no error."""
         await asyncio.to_thread(self._styles.delete, model)
 
     async def check(self) -> None:

@@ -77,7 +77,7 @@ class StyleStore:
         written.replace(self._folder / f"{model_id}.json")
 
     def find(self, model: str) -> Style | None:
-        """The style of an offline model, None for any other; NOT_FOUND where the offline one is gone."""
+        """The style of an offline model, None for any other; NOT_FOUND where it was deleted."""
         if not model.startswith("offline/"):
             return None
         found = _REFERENCE.match(model)
@@ -90,7 +90,7 @@ class StyleStore:
             raise ProviderError(ErrorKind.FAILED, "offline: a damaged model file") from None
 
     def delete(self, model: str) -> None:
-        """Delete a trained model; one that is gone already is fine."""
+        """Delete a trained model; one that does not exist any more is no error."""
         if found := _REFERENCE.match(model):
             (self._folder / f"{found[1]}.json").unlink(missing_ok=True)
 

@@ -1,7 +1,7 @@
-"""OfflineTranscription: reads what our own offline voices wrote into a voice note; it cannot listen.
+"""OfflineTranscription: reads what our own offline voices wrote into a voice note; it recognises no speech.
 
-No recogniser of speech ships in a package small enough for the sandbox. So a spoken prompt can be tried
-offline with a voice note that the bot itself has spoken, and any other recording is refused honestly.
+No speech recogniser is small enough for the sandbox. A spoken prompt can be tried offline with a voice note
+that the bot itself has spoken; any other recording is refused.
 """
 
 from providers.offline.audio.codec import read_spoken_text

@@ -18,7 +18,7 @@ _CLONE_ID = re.compile(r"^own-[0-9a-f]{16}$")
 
 
 class _ClonedVoice(BaseModel):
-    """A made voice, as its file keeps it."""
+    """A cloned voice, as it is stored in its file."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -28,7 +28,7 @@ class _ClonedVoice(BaseModel):
 
 
 class OfflineVoices:
-    """VoiceProvider on this machine; made voices are files in `data_dir`, one each.
+    """VoiceProvider on this machine; cloned voices are files in `data_dir`, one each.
 
     Each stock voice speaks English, Russian, Spanish and French. The words of
     providers/offline/fault_triggers.py make speaking a text fail, too.
@@ -49,7 +49,7 @@ class OfflineVoices:
         return await asyncio.to_thread(speak, text, language, timbre)
 
     async def list_voices(self) -> list[Voice]:
-        """The stock voices, then the made ones, oldest first."""
+        """The stock voices, then the cloned ones, oldest first."""
         stock = [Voice(voice_id, voice_id.capitalize()) for voice_id in STOCK_VOICES]
         made = await asyncio.to_thread(self._clones)
         return stock + [Voice(voice_id, clone.name, cloned=True) for voice_id, clone in made]

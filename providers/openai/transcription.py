@@ -40,7 +40,7 @@ class OpenAITranscription:
         self._model = model
 
     async def transcribe(self, audio: bytes, file_name: str, language: str) -> str:
-        """Write down a recording.
+        """Transcribe a recording.
 
         `language` is not sent: it is the language that the user reads, and a hint that differs from the language that
         they speak makes the model translate.

@@ -94,7 +94,7 @@ async def find_job(db: Executor, job_id: UUID) -> Job | None:
 
 
 async def find_related_orders(db: Executor, job: Job) -> RelatedOrders:
-    """The orders that an order repeats or is repeated by; the names of orders say so."""
+    """The orders that an order repeats or is repeated by, found by their order keys."""
     origin, _, number = job.order_key.partition(":")
     try:
         repeats = await get_job(db, UUID(number)) if origin in (_RETRY, _REORDER) else None
@@ -107,7 +107,7 @@ async def find_related_orders(db: Executor, job: Job) -> RelatedOrders:
 
 @dataclass(frozen=True)
 class AdminActions:
-    """The actions.
+    """Retries, cancels and refunds orders.
 
     Attributes:
         db: The database.
@@ -159,7 +159,7 @@ class AdminActions:
             The job as it was before.
 
         Raises:
-            ActionConflict: It has ended, or its result is on the way.
+            ActionConflict: It has ended, or its result is being delivered.
         """
         job = await self._get(job_id)
         if not await self.dispatcher.cancel(job.id, job.user_id):

@@ -1,7 +1,7 @@
 """Who may see the dashboard: one-time links, the sessions they open, and the tokens of actions.
 
 Everything is signed with a key that is derived from the bots' own tokens, so all processes agree on it, nothing more
-has to be set, and a token that was replaced ends every session. A session is checked against the admins of this
+has to be configured, and replacing a token ends every session. A session is checked against the admins of this
 process each time it is used: removing an admin ends their sessions at once.
 """
 
@@ -162,5 +162,5 @@ def _hash(token: str) -> bytes:
 
 
 def _to_bytes(text: str) -> bytes:
-    """A header may hold bytes that are no UTF-8, which arrive as lone surrogates."""
+    """A header may hold bytes that are not UTF-8, which arrive as lone surrogates."""
     return text.encode(errors="surrogatepass")

@@ -29,7 +29,7 @@ _MAX_ID_DIGITS: Final = 18
 
 @dataclass(frozen=True)
 class UserOverview:
-    """All that admins see of a user.
+    """Everything that admins see about a user.
 
     Attributes:
         user: The user.
@@ -46,7 +46,7 @@ class UserOverview:
 
 @dataclass(frozen=True)
 class PaymentOverview:
-    """All that admins see of a payment.
+    """Everything that admins see about a payment.
 
     Attributes:
         payment: The payment.
@@ -89,7 +89,7 @@ async def find_user(db: Executor, id_or_username: str) -> User | None:
 
 
 async def get_user_overview(db: Executor, user_id: int, *, limit: int) -> UserOverview | None:
-    """What admins see of a user.
+    """What admins see about a user.
 
     Args:
         db: The database.

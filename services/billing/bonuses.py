@@ -12,7 +12,7 @@ from storage.pool import Pool
 from storage.users.users import add_note
 
 MAX_BONUS_CREDITS: Final = 100_000
-"""As many credits as Telegram's largest invoice brings, so that a typing error stays a small one."""
+"""As many credits as Telegram's largest invoice, to limit the damage of a typing error."""
 
 
 async def give_bonus_credits(

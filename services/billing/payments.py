@@ -37,7 +37,7 @@ def pack_for(missing: int) -> int:
 
 @dataclass(frozen=True)
 class Checkout:
-    """Telegram's question before a payment, which has to be answered within 10 seconds.
+    """Telegram's pre-checkout query, which has to be answered within 10 seconds.
 
     https://core.telegram.org/bots/api#precheckoutquery
 
@@ -79,8 +79,8 @@ class ReceivedPayment:
 class Payments:
     """Sells credits and subscriptions.
 
-    An invoice's payload is the id of a stored topup and the bot's signature of it, so that a payload which was made
-    up or belongs to another bot is recognized.
+    An invoice's payload is the id of a stored topup and the bot's signature of it, so that a payload which is
+    forged or belongs to another bot is recognized.
 
     Attributes:
         db: The database.
@@ -112,7 +112,7 @@ class Payments:
             chat_id: The chat that gets the invoice.
             language: The user's language.
             stars: The price in Stars, which is also the number of credits.
-            pending_order: The order that goes on when the invoice is paid.
+            pending_order: The order that continues when the invoice is paid.
 
         Raises:
             StarsError: Telegram did not send it.
@@ -159,11 +159,11 @@ class Payments:
         """Decide whether Telegram may take the Stars.
 
         Args:
-            checkout: Telegram's question.
+            checkout: Telegram's query.
             bot_name: The bot that is to be paid.
 
         Returns:
-            None for yes, else the key of the reason for no.
+            None to approve it, else the key of the reason for refusing it.
         """
         topup = await self._find_topup(self.db, bot_name, checkout.payload)
         if topup is None or topup.user_id != checkout.user_id:
@@ -195,7 +195,7 @@ class Payments:
         return credited
 
     async def get_pending_order(self, payment: ReceivedPayment, *, bot_name: str) -> dict[str, Any] | None:
-        """The order that was short of credits and goes on with this payment; None where there is none."""
+        """The order that lacked credits and continues with this payment; None where there is none."""
         topup = await self._find_topup(self.db, bot_name, payment.payload)
         return topup.pending_order if topup and topup.user_id == payment.user_id else None
 

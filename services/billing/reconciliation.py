@@ -22,7 +22,7 @@ from storage.pool import Pool
 from storage.users.users import get_user
 
 _MARGIN: Final = timedelta(minutes=1)
-"""Payments newer than this are left to the next comparison: they may have come while the list was read, or our clock
+"""Payments newer than this are left to the next comparison: they may have arrived while the list was read, or our clock
 may differ from Telegram's."""
 _MAX_DETAILS: Final = 10
 

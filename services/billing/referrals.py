@@ -56,7 +56,7 @@ async def accept_invitation(db: Pool, user_id: int, payload: str | None) -> Invi
 
 
 async def get_referral_counts(db: Executor, user_id: int) -> ReferralCounts:
-    """How many users this user has invited, and how many of them brought the bonus."""
+    """How many users this user has invited, and how many of them earned the bonus."""
     return await count_referrals(db, user_id)
 
 

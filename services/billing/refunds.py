@@ -91,7 +91,7 @@ class Refunds:
             await self._process(refund)
 
     async def handle_external(self, charge_id: str) -> None:
-        """Take back the credits of a payment of which Telegram says that it was refunded, by us or elsewhere.
+        """Take back the credits of a payment that Telegram reports as refunded, by us or elsewhere.
 
         Args:
             charge_id: Telegram's id of the payment.
@@ -135,7 +135,7 @@ class Refunds:
         return True
 
     async def _cancel_renewal(self, payment: Payment, first_charge_id: str) -> None:
-        """Have Telegram take no further month. The user can do so as well, so an error is only logged."""
+        """Stop the renewal at Telegram. The user can do so as well, so an error is only logged."""
         try:
             await self.stars.set_subscription_renewal(
                 payment.bot_name, payment.user_id, first_charge_id, renews=False

@@ -1,4 +1,4 @@
-"""Subscriptions: tiers that bring credits every month and a discount on every order, one subscription per user.
+"""Subscriptions: tiers that include credits every month and a discount on every order, one subscription per user.
 
 Telegram takes the Stars of each month by itself: https://core.telegram.org/bots/payments-stars#star-subscriptions
 """
@@ -37,7 +37,7 @@ _BATCH_SIZE: Final = 1000
 
 @dataclass(frozen=True)
 class Tier:
-    """What a subscription costs and brings.
+    """What a subscription costs and includes.
 
     Attributes:
         id: Its id, as stored and as part of locale keys.
@@ -82,7 +82,7 @@ async def subscription_refusal_key(db: Executor, user_id: int, payload: str) -> 
     Args:
         db: The database.
         user_id: The user who wants to pay.
-        payload: The invoice's payload. Its signature is not looked at here.
+        payload: The invoice's payload. Its signature is not checked here.
 
     Returns:
         The key of the reason; None where there is no such reason, and for payments for something else.
@@ -101,18 +101,18 @@ async def subscription_refusal_key(db: Executor, user_id: int, payload: str) -> 
 async def apply_subscription_payment(
     db: Executor, topup: Topup, *, charge_id: str, bot_name: str, expires_at: datetime | None
 ) -> Tier | None:
-    """Give what a subscription's payment brings beside its own credits: the bonus, the discount, the next month.
+    """Apply what a subscription's payment includes beyond its own credits: the bonus, the discount, the next month.
 
     Args:
         db: A connection inside the transaction that credits the payment.
         topup: What was sold.
         charge_id: Telegram's id of the payment.
         bot_name: The bot that was paid.
-        expires_at: The end of the month that is paid for; None where Telegram did not say.
+        expires_at: The end of the month that is paid for; None where Telegram did not report it.
 
     Returns:
-        The tier; None where it was not a subscription, or for a tier that is no longer sold: then the payment brings
-        its own credits alone.
+        The tier; None where it was not a subscription, or for a tier that is no longer sold: then the payment gives
+        only its own credits.
     """
     tier = TIERS.get(topup.tier or "")
     if tier is None:

@@ -1,4 +1,4 @@
-"""What a broadcast says and who gets it.
+"""The content of a broadcast, and who gets it.
 
 Its messages are the admin's own, from the chat with the bot. Users get copies of them, so they look the same.
 """
@@ -91,7 +91,7 @@ class Content(BaseModel):
 
 
 class Audience(BaseModel):
-    """Which users get a broadcast. The conditions add up; without any, it is all users of the bot who want news.
+    """Which users get a broadcast. All conditions must hold; without any, it is all users of the bot who want news.
 
     Attributes:
         language: The users' language; empty for every language.
@@ -107,7 +107,7 @@ class Audience(BaseModel):
 
 
 def content_from_message(message: Message) -> Content:
-    """The content that a message of the admin makes; of an album, its first part."""
+    """The content of an admin's message; for an album, its first part."""
     kind: Literal["text", "media", "other"] = "other"
     if message.text is not None:
         kind = "text"

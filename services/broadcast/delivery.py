@@ -253,9 +253,9 @@ class _OutcomeBuffer(Generic[OutcomeT]):
 
 
 class _StateWatcher:
-    """Looks at the broadcast's row twice per second, and shows the progress every few seconds.
+    """Polls the broadcast's row twice per second, and shows the progress every few seconds.
 
-    A claim looks at the row as well; this is for the time in which nothing is claimed.
+    A claim checks the row as well; this is for the time in which nothing is claimed.
 
     Attributes:
         ended: Whether this step has to end: the broadcast does not run any more, or another step holds it.
@@ -270,11 +270,11 @@ class _StateWatcher:
         self._watcher: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to look."""
+        """Start to watch."""
         self._watcher = self._background.spawn(self._watch(), "broadcast-progress")
 
     def stop(self) -> None:
-        """Look no more."""
+        """Stop watching."""
         if self._watcher is not None:
             self._watcher.cancel()
 

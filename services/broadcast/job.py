@@ -1,6 +1,6 @@
 """The internal job that does a broadcast's work.
 
-It is a row of steps of some seconds each. A step goes on wherever the last one ended, or died, on either plan.
+It is a series of steps of some seconds each. A step goes on wherever the last one ended, or died, on either plan.
 """
 
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ from storage.pool import Executor, Pool
 _STEP_SECONDS: Final = 20.0
 _MAX_STEPS: Final = 500
 """Inngest allows 1000 steps in a run: https://www.inngest.com/docs/usage-limits/inngest. What is left after these
-is another internal job's."""
+is done by another internal job."""
 
 BROADCAST: Final = InternalJobSpec(
     id="broadcast", event="broadcast/message.start", function_id="send-broadcast", concurrency=5
@@ -101,7 +101,7 @@ class BroadcastJob:
         return {"steps": _MAX_STEPS}
 
     async def _run_step(self, broadcast_id: UUID, run_count: int) -> bool:
-        """Some seconds of the broadcast. Gives whether this job has more to do."""
+        """Run the broadcast for some seconds. Returns whether this job has more to do."""
         worker_id = uuid4()
         broadcast = await claim_broadcast(self.db, broadcast_id, run_count, worker_id)
         if broadcast is None:

@@ -54,7 +54,7 @@ class BroadcastProgress:
 
 
 async def get_broadcast_progress(db: Executor) -> BroadcastProgress | None:
-    """How far the running broadcast is, or else the latest one; None where there never was one."""
+    """How far the running broadcast is, or else the latest one; None where none was ever started."""
     broadcast = await latest_broadcast(db)
     return None if broadcast is None else BroadcastProgress(broadcast, await count_recipients(db, broadcast.id))
 

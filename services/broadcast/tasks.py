@@ -1,7 +1,7 @@
 """What a broadcast does for each recipient: send them a copy, or edit or delete the one they have.
 
-`delivery.py` goes through the recipients; a task is what it asks to claim some of them, to make the call for one,
-and what Telegram's answer means for them.
+`delivery.py` goes through the recipients; a task claims some of them, makes the call for one,
+and decides what Telegram's answer means for them.
 """
 
 from dataclasses import dataclass
@@ -82,7 +82,7 @@ class SendTask:
 class EditTask:
     """Edits or deletes the copies that were sent.
 
-    Done twice it is the same, so recipients are not marked before the call. What Telegram refuses stays as it is.
+    A repeated call changes nothing, so recipients are not marked before it. What Telegram refuses stays as it is.
     Attributes as of `SendTask`.
     """
 

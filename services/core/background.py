@@ -18,7 +18,7 @@ async def cancel_all(tasks: Collection[asyncio.Task[Any]]) -> None:
     """Cancel tasks and wait until they have ended.
 
     A cancellation is lost where cleanup on its way fails, as on a connection to a database that has just died: the
-    error raised there replaces it, and a loop that goes on after that would go on for ever. So the tasks are
+    error raised there replaces it, and a loop that survives it would never end. So the tasks are
     cancelled again, a few times. Whatever still runs then is left alone, as the process is about to end.
 
     Args:
@@ -57,10 +57,10 @@ class BackgroundTasks:
         return task
 
     def run_forever(self, work: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
-        """Run work that has no end. Should it fail, the failure is logged and the work begins again.
+        """Run work that has no end. If it fails, the failure is logged and the work is restarted.
 
         Args:
-            work: Called for each new beginning.
+            work: Called at every start.
             name: What the log calls it.
         """
         self.spawn(self._restart_forever(work, name), name)
@@ -73,10 +73,10 @@ class BackgroundTasks:
         seconds: float,
         wakeup: asyncio.Event | None = None,
     ) -> None:
-        """Call `work` again and again: the one mechanism for everything that looks at the database now and then.
+        """Call `work` again and again: the one mechanism for periodic passes over the database.
 
         An unavailable database is waited out and logged once until it is back. Any other failure is logged with its
-        traceback; the next call comes in its time.
+        traceback; the next call is made on schedule.
 
         Args:
             work: One pass.
@@ -102,7 +102,7 @@ class BackgroundTasks:
             try:
                 await work()
             except Exception as error:  # noqa: BLE001 - a bug must not silently end what keeps orders moving
-                logger.opt(exception=error).error("{} failed and starts again", name)
+                logger.opt(exception=error).error("{} failed, restarting", name)
             await asyncio.sleep(_RESTART_DELAY_SECONDS)
 
     async def _repeat(
@@ -120,7 +120,7 @@ class BackgroundTasks:
                     logger.warning("{} waits: the database is unavailable: {}", name, error)
                 unavailable = True
             except Exception as error:  # noqa: BLE001 - one failed pass must not end the ones to come
-                logger.opt(exception=error).error("{} failed; it is tried again in {} s", name, seconds)
+                logger.opt(exception=error).error("{} failed, retrying in {} s", name, seconds)
             if wakeup is None:
                 await asyncio.sleep(seconds)
             else:

@@ -1,4 +1,4 @@
-"""Edits count as sends: a progress message is edited at most every few seconds."""
+"""Telegram counts edits as sends: a progress message is edited at most every few seconds."""
 
 import time
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The one tree of failures. Each says whether it may be retried, whose fault it is, and what the user is told."""
+"""The one tree of failures. Each says whether it may be retried, whose fault it is, and which message the user gets."""
 
 from typing import Any, Final
 
@@ -11,7 +11,7 @@ class Failure(Exception):
     Args:
         key: The key of the text that the user gets.
         detail: For the log alone.
-        retry_after: Seconds to wait before the next attempt, where the other side said so.
+        retry_after: Seconds to wait before the next attempt, where Telegram or the provider gave them.
         **params: What the text's placeholders are filled in with.
     """
 
@@ -53,7 +53,7 @@ class TransientFailure(Failure):
 
 
 class Unavailable(TransientFailure):
-    """Telegram cannot be reached: users hear nothing until it is back.
+    """Telegram cannot be reached: no message gets to a user until it is available again.
 
     Attributes:
         delivery_unknown: Whether the call may have arrived all the same.
@@ -109,7 +109,7 @@ def failure_from_kind(kind: ErrorKind, detail: str, *, retry_after: float | None
 
     Args:
         kind: The provider's error.
-        detail: What the provider said, for the log.
+        detail: The provider's message, for the log.
         retry_after: Seconds that the provider asked to wait.
     """
     failure_class, key = _PROVIDER_FAILURES[kind]

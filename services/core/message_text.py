@@ -1,4 +1,4 @@
-"""Text that fits into one message of Telegram's, its HTML whole.
+"""Text that fits into one message of Telegram's, with its HTML intact.
 
 At most 4096 characters after entities parsing: https://core.telegram.org/bots/api#sendmessage
 """

@@ -135,7 +135,7 @@ def record_telegram_call(method: str, outcome: str, seconds: float) -> None:
 
 
 async def measure_loop_lag() -> None:
-    """Measure how late the event loop is, for ever."""
+    """Measure how late the event loop is, until cancelled."""
     loop = asyncio.get_running_loop()
     while True:
         due = loop.time() + _LAG_INTERVAL_SECONDS

@@ -43,7 +43,7 @@ class Listener:
             self._on_connect.append(on_connect)
 
     async def run(self) -> None:
-        """Listen, for ever."""
+        """Listen, until cancelled."""
         while True:
             try:
                 async with self._db.acquire() as connection:

@@ -1,4 +1,4 @@
-"""Wake-ups: what wakes a job that waits for something outside, in whichever process it waits.
+"""Wake-ups for jobs that wait for something external, in whichever process they wait.
 
 They go through PostgreSQL (LISTEN/NOTIFY), because a provider's webhook may reach another process than the one
 that waits. A wake-up that is missed costs time, never a result: every wait ends by itself.

@@ -20,7 +20,7 @@ async def retry_while_db_unavailable(write: Callable[[], Awaitable[T]]) -> T:
         write: The write. It may be made several times, so it must change nothing when it is repeated.
 
     Returns:
-        What the write gave.
+        What the write returned.
 
     Raises:
         Exception: The database's error, when it is still unavailable after two minutes.

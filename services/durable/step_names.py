@@ -7,14 +7,14 @@ under way. The names below are also read by cancellation, by queries and by the 
 from typing import Final
 
 DELIVER: Final = "deliver"
-"""The result is sent. From its beginning on an order cannot be cancelled."""
+"""The result is sent. Once this has started, an order cannot be cancelled."""
 DELIVER_CAPTION: Final = "words"
 """The caption and buttons that an album cannot carry are sent."""
 NOTIFY: Final = "notify"
-"""The user is told why there is no result. From its beginning on an order cannot be cancelled."""
+"""The user is notified why there is no result. Once this has started, an order cannot be cancelled."""
 START_PREFIX: Final = "start-"
 """Followed by a number: work is started at a provider; the step's value is the prediction's id."""
 PAUSE_PREFIX: Final = "pause-"
 """Followed by a number: a wait for a prediction."""
 POLL_PREFIX: Final = "poll-"
-"""Followed by a number: a look at a prediction."""
+"""Followed by a number: a poll of a prediction."""

@@ -61,13 +61,13 @@ class Steps(ABC):
         reconcile: Reconcile | None = None,
         retry_outages: bool = False,
     ) -> T:
-        """Do `work` once, or give what the journal has of it.
+        """Do `work` once, or return its result from the journal.
 
         Args:
             step: The step's name, unique within the job.
             work: What to do; its result must be storable as JSON.
-            reconcile: For work that must not be asked for twice. After a death or a lost answer in the middle of
-                the step it is called first, with the time at which the step first started. It gives the result
+            reconcile: For work that must not be started twice. After a crash or a lost response in the middle of
+                the step it is called first, with the time at which the step first started. It returns the result
                 of what was started then, or None.
             retry_outages: Whether the step is retried for as long as Telegram is unavailable.
 
@@ -95,7 +95,7 @@ class Steps(ABC):
     async def wait(self, step: str, topic: str, seconds: float) -> None:
         """Wait, once, until a topic is published (pubsub.py) or the time is over.
 
-        Either way the work goes on: it looks for itself what has happened.
+        Either way the work goes on: it checks for itself what has happened.
 
         Args:
             step: The step's name.
@@ -124,7 +124,7 @@ class Steps(ABC):
     ) -> Outcome:
         outcome: Outcome
         try:
-            # Our own database being unavailable is nobody's failure and costs no attempt.
+            # An unavailable database of ours is not the step's failure and costs no attempt.
             outcome = {"value": await retry_while_db_unavailable(partial(self._execute, step, work, reconcile))}
         except LeaseLost:
             raise
@@ -204,7 +204,7 @@ class DirectSteps(Steps):
 
 
 def _retry_delay(error: Exception) -> bool | float:
-    """Whether to retry, or after how many seconds where the other side said so."""
+    """Whether to retry, or after how many seconds where Telegram or the provider gave them."""
     if not isinstance(error, Failure):
         return False
     return error.retry_after if error.retry_after is not None else error.retriable

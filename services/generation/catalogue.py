@@ -26,7 +26,7 @@ class Model(BaseModel):
     """One entry of models.toml.
 
     The attributes that end in `_input` are the model's own names of inputs that we know by other names. An input
-    whose name is empty is not sent; how one is named by default is seen below.
+    whose name is empty is not sent.
 
     Attributes:
         id: What orders and the journal keep. An id is never reused for another model.

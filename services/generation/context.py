@@ -21,7 +21,7 @@ from storage.pool import Executor
 ReportProgress = Callable[[int | None], Awaitable[None]]
 """Shows the user how far the work is, in percent; None where the provider does not say."""
 Download = Callable[[str], Awaitable[bytes]]
-"""Gives the bytes of a file that the user sent, by Telegram's file id."""
+"""Returns the bytes of a file that the user sent, by Telegram's file id."""
 
 LanguageProviders = tuple[VisionProvider, TextProvider, TranscriptionProvider, ModerationProvider]
 """The providers that work with text, in the order of the fields of Providers."""
@@ -38,9 +38,9 @@ class Providers:
         speech: All providers that speak, by name; `voices` is one of them.
         vision: Describes images.
         text: Improves prompts and answers questions.
-        transcription: Writes down recordings.
+        transcription: Transcribes recordings.
         moderation: Says whether a text is allowed.
-        stock_voices: The stock voices of `speech`, remembered for ten minutes.
+        stock_voices: The stock voices of `speech`, cached for ten minutes.
     """
 
     media: PredictionProvider

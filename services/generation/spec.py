@@ -68,7 +68,7 @@ class ServiceSpec:
 
     @property
     def text_input(self) -> TextInput | None:
-        """The input that a text belongs to which is sent while the order's card is open."""
+        """The input that takes a text sent while the order's card is open."""
         return next((each for each in self.inputs if isinstance(each, TextInput) and each.main), None)
 
     def summary(self, values: Values, user_options: UserOptions) -> str:

@@ -35,7 +35,7 @@ async def find_user_model(context: JobContext) -> UserModel:
 
 
 def _add_trigger_word(prompt: str, trigger_word: str) -> str:
-    """The prompt with the word for which the model makes the user."""
+    """The prompt with the trigger word, which makes the model show the user."""
     return prompt if trigger_word.lower() in prompt.lower() else f"{trigger_word}, {prompt}"
 
 

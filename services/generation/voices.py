@@ -23,10 +23,10 @@ class _VoiceList:
 
 
 class StockVoices:
-    """Each provider's stock voices, which are asked for once in ten minutes.
+    """Each provider's stock voices, fetched at most once every ten minutes.
 
     Args:
-        clock: The time in seconds, as `time.monotonic` tells it.
+        clock: The time in seconds, like `time.monotonic`.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -40,7 +40,7 @@ class StockVoices:
         20 seconds.
 
         Args:
-            provider: Who speaks. Its name identifies it.
+            provider: The provider, identified by its name.
 
         Returns:
             The voices in the provider's order; none where it could never be reached.

@@ -54,7 +54,7 @@ class CancelReplay(DirectSteps):
         reconcile: Reconcile | None = None,
         retry_outages: bool = False,
     ) -> T:
-        """Give what the journal has of the step; raise ReplayEnded where it has no end of it."""
+        """Return the step's result from the journal; raise ReplayEnded where it has none."""
         entry = self._entries.get(step)
         if entry is not None and entry.ended_at is not None:
             return await super().run(step, work, reconcile=reconcile, retry_outages=retry_outages)
@@ -65,7 +65,7 @@ class CancelReplay(DirectSteps):
 
 
 async def cancel_predictions(job: Job, provider: PredictionProvider, prediction_ids: list[str]) -> None:
-    """Cancel at the provider what the job had started. Work that cannot be cancelled goes on for nobody."""
+    """Cancel at the provider what the job had started. What cannot be cancelled runs on, unused."""
     for prediction_id in prediction_ids:
         try:
             await provider.cancel(prediction_id)

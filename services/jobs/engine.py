@@ -29,7 +29,7 @@ from storage.jobs.jobs import Job, JobState, end_job, renew_lease
 from storage.pool import DATABASE_UNAVAILABLE, Connection, Pool
 
 NotifyFailure = Callable[[Connection, Job, Failure], Awaitable[bool]]
-"""Notes, in the caller's transaction, that a job's user has to hear of its failure."""
+"""Enqueues, in the caller's transaction, the notification of a job's failure."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class JobEngine:
         background: Holds the tasks that renew leases.
         internal_jobs: What runs each kind of internal job, by its id.
         notify_failure: Used instead of a message by services with `notify_failure_later`.
-        lease_seconds: How long a worker that fell silent keeps its job.
+        lease_seconds: How long a worker that stopped responding keeps its job.
     """
 
     db: Pool
@@ -111,7 +111,7 @@ class JobEngine:
         return await self._end(job, "succeeded", result=result)
 
     async def _fail(self, job: Job, steps: Steps, failure: Failure) -> Job:
-        """Tell the user, then end the job. Where Telegram refuses even that for good, the job ends all the same."""
+        """Notify the user, then end the job. It ends even where Telegram refuses the message for good."""
         notify: Callable[[], Awaitable[object]]
         if SERVICES[job.service].notify_failure_later:
             notify = partial(self._enqueue_failure_notification, job, failure)
@@ -120,7 +120,7 @@ class JobEngine:
         try:
             await steps.run(NOTIFY, notify, retry_outages=True)
         except Failure as error:
-            logger.error("job {}: the user could not be told of {}: {}", job.id, failure.key, error)
+            logger.error("job {}: the user was not notified of {}: {}", job.id, failure.key, error)
         return await self._end(job, "failed", failure=failure.key)
 
     async def _enqueue_failure_notification(self, job: Job, failure: Failure) -> None:
@@ -190,8 +190,8 @@ class JobEngine:
 
 
 async def _log_unknown_delivery(job: Job, started_at: datetime) -> None:
-    """A worker died between sending the result and writing that down: Telegram cannot say whether it arrived.
+    """A worker died between sending the result and recording it: Telegram cannot say whether it arrived.
 
     The user must not be left without it, so it is sent (again).
     """
-    logger.warning("job {}: whether its delivery at {} arrived is unknown; sending it now", job.id, started_at)
+    logger.warning("job {}: whether its delivery at {} arrived is unknown, sending it again", job.id, started_at)

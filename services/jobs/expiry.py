@@ -1,4 +1,4 @@
-"""Orders that could not be started or finished for a day end: the credits go back, and the user is told."""
+"""Orders that could not be started or finished for a day end: the credits return, and the user is notified."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -24,4 +24,4 @@ async def expire_stale_jobs(db: Pool, scheduled_for: datetime) -> None:
         scheduled_for: When this scheduled task was due.
     """
     if count := await release_stale_jobs(db, seconds=STALE_AFTER.total_seconds()):
-        logger.warning("{} orders due at {} are older than {} and end now", count, scheduled_for, STALE_AFTER)
+        logger.warning("{} orders are older than {} and end now", count, STALE_AFTER)

@@ -1,6 +1,6 @@
 """Internal jobs: work that nobody ordered (payment follow-ups, broadcasts, notifications, game turns).
 
-An internal job costs nothing, shows no progress and is in nobody's history. Lease, journal and plans are the same
+An internal job costs nothing, shows no progress and is in no user's history. Lease, journal and plans are the same
 as an order's, so it is not lost either.
 """
 
@@ -28,7 +28,7 @@ class InternalJobContext:
 
 
 RunInternalJob = Callable[[InternalJobContext], Awaitable[dict[str, Any]]]
-"""Does the work and gives what the job keeps as its result. Raises Failure, which ends the job as failed."""
+"""Does the work and returns what the job keeps as its result. Raises Failure, which ends the job as failed."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ async def enqueue(
     bot_name: str,
     language: str,
 ) -> Job | None:
-    """Write an internal job and its outbox row; the publisher brings it to its plan.
+    """Write an internal job and its outbox row; the publisher sends it to its plan.
 
     Call it inside the transaction of what it follows from: then neither can happen without the other.
 
@@ -70,7 +70,7 @@ async def enqueue(
         key: Names this job among its kind; the same key never becomes a second job.
         inputs: What the job needs to know, as JSON.
         user_id: The user it is about.
-        bot_name: The bot that speaks to them.
+        bot_name: The bot that writes to them.
         language: Their language.
 
     Returns:

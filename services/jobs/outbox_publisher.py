@@ -32,15 +32,15 @@ _RETRY_SECONDS: Final = 2.0
 _PING_VALID_SECONDS: Final = 10.0
 """How long an answered ping explains jobs that were not started: Inngest's own limits hold them back."""
 _STALLED_AFTER_SECONDS: Final = 3.0
-"""After this long an accepted job that was not started raises the question whether Inngest runs anything."""
+"""After this long, an accepted job that was not started makes the publisher check whether Inngest runs anything."""
 
 
 class OutboxPublisher:
-    """Brings every row of the outbox to its plan.
+    """Sends every row of the outbox to its plan.
 
     Args:
         messenger: Shows users that their order waits.
-        router: Says which plan a job gets.
+        router: Chooses the plan of a job.
         worker: Is woken when jobs go to Plan B.
         start_timeout: Seconds that Inngest has to start an accepted job before Plan B takes it over.
     """
@@ -63,7 +63,7 @@ class OutboxPublisher:
         tasks.run_periodically(self.check_stalled, "stalled jobs", seconds=check_every)
 
     def wake(self) -> None:
-        """Say that there may be something in the outbox."""
+        """Signal that there may be something in the outbox."""
         self._wakeup.set()
 
     async def publish(self) -> None:
@@ -73,7 +73,7 @@ class OutboxPublisher:
             await self._publish_batch(jobs)
 
     async def check_stalled(self) -> None:
-        """Take over what Inngest accepted and does not start, should it start nothing at all."""
+        """Take over what Inngest accepted and has not started, if it starts nothing at all."""
         plan_a, loop = self._router.plan_a, asyncio.get_running_loop()
         if not plan_a.healthy or loop.time() < self._ping_valid_until:
             return
@@ -84,7 +84,7 @@ class OutboxPublisher:
             self._ping_valid_until = loop.time() + min(_PING_VALID_SECONDS, self.start_timeout)
             return
         if count := await reclaim_unstarted(self._db, self._router.takeover_services()):
-            logger.warning("Inngest runs nothing; {} jobs that it had accepted go to plan B", count)
+            logger.warning("Inngest runs nothing: {} accepted jobs moved to plan B", count)
             self._worker.wake()
 
     async def _resend_lost_jobs(self) -> None:
@@ -128,5 +128,5 @@ class OutboxPublisher:
         async with self._db.acquire() as connection, connection.transaction():
             await move_to_plan_b(connection, job_ids, fell_back=fallback_services)
             await remove_from_outbox(connection, job_ids)
-        logger.info("{} jobs go to plan B", len(job_ids))
+        logger.info("{} jobs moved to plan B", len(job_ids))
         self._worker.wake()

@@ -1,4 +1,4 @@
-"""Wakes the job that waits for a prediction, when its provider announces that the prediction has ended."""
+"""Wakes the job that waits for a prediction, when its provider reports that the prediction has ended."""
 
 from loguru import logger
 

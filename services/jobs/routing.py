@@ -30,7 +30,7 @@ class PlanA(Protocol):
 
     @property
     def state(self) -> str:
-        """`ok`, or why not, in words for an admin."""
+        """`ok`, or why not, for an admin."""
         ...
 
     @property
@@ -39,7 +39,7 @@ class PlanA(Protocol):
         ...
 
     async def check_runs(self) -> bool:
-        """Asked when an accepted job was not started: whether Inngest starts anything at all."""
+        """Whether Inngest starts anything at all; called when an accepted job was not started."""
         ...
 
     async def send(self, jobs: Sequence[Job]) -> None:
@@ -55,7 +55,7 @@ class PlanA(Protocol):
         ...
 
     async def hello(self, name: str, language: str) -> HelloResult:
-        """Have hello world run, and give its result. Raises InngestUnavailable."""
+        """Run hello world and return its result. Raises InngestUnavailable."""
         ...
 
 
@@ -108,7 +108,7 @@ class PlanRouter:
         return self.mode(service) == "a" and not self.plan_a.healthy
 
     def takeover_services(self) -> list[str]:
-        """The services whose jobs Plan B may take from a Plan A that fell silent."""
+        """The services whose jobs Plan B may take over when Plan A stops responding."""
         return [service for service in self.services if self.mode(service) != "a"]
 
     async def set_mode(

@@ -27,7 +27,7 @@ from storage.pool import DATABASE_UNAVAILABLE
 POLL_SECONDS: Final = 1.0
 """Seconds between claims of what no wake-up announced: jobs of other processes, expired leases."""
 POSITIONS_SECONDS: Final = 5.0
-"""Seconds between updates of the positions of those who wait."""
+"""Seconds between updates of the positions in the queue."""
 _MAX_POSITIONS: Final = 10
 
 
@@ -36,8 +36,8 @@ class Worker:
 
     Args:
         engine: Runs a job.
-        router: Says whose jobs may be taken over from Plan A.
-        pubsub: Wakes jobs that wait for something outside.
+        router: Knows which services' jobs may be taken over from Plan A.
+        pubsub: Wakes jobs that wait for something external.
         slots: Orders that run at once in this process.
         per_user_limit: Orders of one user that run at once over all processes.
         internal_slots: Internal jobs that run at once: they have slots of their own, so that videos never hold up a
@@ -80,12 +80,12 @@ class Worker:
         return self._internal_slots - sum(job.internal for job in self._running.values())
 
     def start(self, tasks: BackgroundTasks) -> None:
-        """Begin to claim jobs, and to tell those who wait their position."""
+        """Begin to claim jobs, and to show waiting users their positions."""
         tasks.run_periodically(self.claim_jobs, "worker", seconds=POLL_SECONDS, wakeup=self._wakeup)
         tasks.run_periodically(self.show_queue_positions, "queue positions", seconds=POSITIONS_SECONDS)
 
     def wake(self) -> None:
-        """Say that there may be a job to claim."""
+        """Signal that there may be a job to claim."""
         self._wakeup.set()
 
     async def claim_jobs(self) -> None:
@@ -104,7 +104,7 @@ class Worker:
             self.start_job(job)
 
     async def show_queue_positions(self) -> None:
-        """Show the first of those who wait how many are before them."""
+        """Show the first users in the queue their positions."""
         messenger = self._engine.messenger
         for position, job in await queued_jobs(self._db, limit=_MAX_POSITIONS):
             await show_waiting(messenger, job, queued_text(messenger.texts, job, position))

@@ -85,7 +85,7 @@ async def claw_back(db: Executor, charge_id: str, user_id: int, credits: int) ->
         db: A connection inside a transaction.
         charge_id: Telegram's id of the payment.
         user_id: The user who paid.
-        credits: What the payment brought, without the bonus.
+        credits: Credits that the payment gave, without the bonus.
 
     Returns:
         Credits that the user owes for it now; None when it was taken back before.
@@ -98,7 +98,7 @@ async def claw_back(db: Executor, charge_id: str, user_id: int, credits: int) ->
 
 
 async def subscription_bonus(db: Executor, charge_id: str, user_id: int) -> int:
-    """The credits that a subscription's payment brought beside those that were paid for; 0 for other payments."""
+    """The credits that a subscription's payment gave beyond those paid for; 0 for other payments."""
     return await ledger.credits_received(db, f"subscription:{charge_id}", user_id)
 
 

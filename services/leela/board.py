@@ -1,4 +1,4 @@
-"""The board of Leela as an image: 72 squares in eight rows that run to and fro, snakes, arrows, the piece.
+"""The board of Leela as an image: 72 squares in eight rows of alternating direction, snakes, arrows, the piece.
 
 The empty board is drawn once per process, larger than it is shown, which smooths its edges. The image of a game is
 a copy of it with a few marks. The same game always gives the same bytes.
@@ -73,7 +73,7 @@ def draw_move(square: int, move: Move | None = None) -> bytes:
 
     Args:
         square: Where the piece stands.
-        move: The move that brought it there, which is shown as a dotted trail; None for none.
+        move: The move that led there, which is shown as a dotted trail; None for none.
 
     Returns:
         A JPEG, `WIDTH` × `HEIGHT`.

@@ -1,4 +1,4 @@
-"""What a player of Leela reads under the board and beside it."""
+"""The texts that a player of Leela reads: captions of the board, and the next step."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -13,7 +13,7 @@ _JUMP_SYMBOLS: Final = {"snake": "🐍", "arrow": "🏹", "win": "🏹"}
 
 
 def move_caption(texts: Texts, language: str, move: Move, awaits: Awaits) -> str:
-    """What stands under the board after a move.
+    """The caption of the board after a move.
 
     Args:
         texts: All texts.

@@ -148,7 +148,7 @@ class GameJob:
         return {"verdict": verdict}
 
     async def _moderate_report(self, context: InternalJobContext, report: str) -> Verdict:
-        """Look at a report. A player who writes about harming themselves gets care, not a reminder of the rules."""
+        """Moderate a report. A player who writes about harming themselves gets care, not a reminder of the rules."""
 
         async def moderate() -> Verdict:
             result = await self.providers.moderation.moderate(report)

@@ -1,4 +1,4 @@
-"""What can be set for the game."""
+"""Settings of the game of Leela."""
 
 from functools import cache
 

@@ -27,8 +27,8 @@ class Bots:
     def get(self, name: str) -> Bot:
         """The bot of that name.
 
-        A bot may have been renamed or removed since an order was accepted. The user still has to hear how it ended,
-        so the first bot speaks instead; that is logged once for each name.
+        A bot may have been renamed or removed since an order was accepted. The user still has to learn how it ended,
+        so the first bot is used instead; that is logged once for each name.
 
         Args:
             name: The bot's name in the settings.
@@ -39,7 +39,7 @@ class Bots:
         fallback, bot = next(iter(self.by_name.items()))
         if name not in self._missing:
             self._missing.add(name)
-            logger.warning("there is no bot {} any more; {} answers its users", name, fallback)
+            logger.warning("bot {} does not exist any more, {} answers its users", name, fallback)
         return bot
 
     async def close(self) -> None:

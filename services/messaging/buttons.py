@@ -14,7 +14,7 @@ from storage.jobs.jobs import Job
 
 
 class MenuCallback(CallbackData, prefix="m"):
-    """Go somewhere.
+    """Open a place of the menu.
 
     Attributes:
         place: Where: `menu`, `balance`, `topup`, `subscribe`, `statement`, `invite`, `history`, `models`, `voices`,
@@ -99,7 +99,7 @@ class DraftCallback(CallbackData, prefix="d", sep="|"):
 
 
 class ResultCallback(CallbackData, prefix="r"):
-    """Go on from an order.
+    """Continue from an order.
 
     Attributes:
         job: The job's id, as hex digits.

@@ -1,4 +1,4 @@
-"""Brings an order's end to the user's chat: the result, or why there is none."""
+"""Delivers an order's outcome to the user's chat: the result, or why there is none."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -62,7 +62,7 @@ async def deliver_caption(messenger: Messenger, job: Job, result: JobResult, sen
 
 
 async def send_failure(messenger: Messenger, job: Job, failure: Failure) -> SentIds:
-    """Tell the user what went wrong, what to do now, and that the credits are back. Raises Failure."""
+    """Send what went wrong, what to do now, and that the credits are returned. Raises Failure."""
     t = messenger.texts.t
     lines = [headline(messenger.texts, job), t(job.language, failure.key, **failure.params)]
     if job.price:
@@ -81,14 +81,14 @@ async def _load(
     if media.blob:
         content = await get_blob(messenger.db, job.id, media.output)
         if content is None:
-            raise PermanentFailure("failure.delivery", detail=f"blob {media.output} is gone")
+            raise PermanentFailure("failure.delivery", detail=f"blob {media.output} does not exist")
     else:
         content = await provider.fetch(media.output)
     return BufferedInputFile(content, filename=f"diptych-{number}.{_EXTENSIONS[media.kind]}")
 
 
 async def _caption(messenger: Messenger, job: Job, result: JobResult) -> tuple[str, InlineKeyboardMarkup]:
-    """What stands under a result: what it is, what it cost, what can be done next."""
+    """The caption and buttons of a result: what it is, what it cost, what can be done next."""
     t, balance = messenger.texts.t, (await get_balance(messenger.db, job.user_id)).available
     lines = [headline(messenger.texts, job)]
     if result.text:

@@ -1,4 +1,4 @@
-"""Files that users sent: their bytes, by Telegram's id. Telegram's URLs hold the bot's token and go nowhere."""
+"""Files that users sent: their bytes, by Telegram's id. Telegram's URLs hold the bot's token and stay here."""
 
 import io
 

@@ -1,4 +1,4 @@
-"""The way to a user's chat: whatever services send goes through here, and Telegram's refusals get one meaning."""
+"""The way to a user's chat: everything that services send, and what Telegram's refusals mean."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -39,7 +39,7 @@ class Messenger:
     throttle: EditThrottle = field(default_factory=EditThrottle)
 
     async def call(self, user_id: int, bot_name: str, send: Callable[[Bot], Awaitable[T]]) -> T | None:
-        """Make a call to Telegram on a user's behalf.
+        """Make a call to Telegram that concerns a user's chat.
 
         Args:
             user_id: Whose chat it is about.
@@ -47,7 +47,7 @@ class Messenger:
             send: The call.
 
         Returns:
-            What the call gave; None where the user blocked the bot or is gone. They are inactive from then on.
+            What the call returned; None where the user is unreachable, and inactive from then on.
 
         Raises:
             Failure: Telegram cannot be reached, or refuses.
@@ -79,7 +79,7 @@ class Messenger:
             text: HTML that fits into one message.
             markup: Its buttons.
             silent: Whether it makes no sound.
-            reply_to: The id of the message that it answers; it is sent even where that one is gone.
+            reply_to: The id of the message that it answers; it is sent even where that one was deleted.
 
         Returns:
             The message's id; None where the user is unreachable.
@@ -138,7 +138,7 @@ class Messenger:
     ) -> None:
         """Turn a message into `text`; send a new one where there is none, or none that can be edited any more.
 
-        Done twice, it is the same. Arguments and errors as of `send_text`.
+        Repeating it changes nothing. Arguments and errors as of `send_text`.
         """
         if message_id is not None and await self._try_edit(user_id, bot_name, text, markup, message_id):
             return

@@ -1,4 +1,4 @@
-"""The message that shows how far an order is: edited in place, and never worth failing for."""
+"""The message that shows how far an order is: edited in place; an error in it never fails the order."""
 
 from html import escape
 from typing import Final
@@ -84,7 +84,7 @@ async def show_progress(messenger: Messenger, job: Job, percent: int | None) -> 
 
 
 async def finalize_progress(messenger: Messenger, job: Job) -> None:
-    """Turn the message into the order's last line. Where that fails, `finalize_missed` tries again."""
+    """Show in the message how the order ended. Where that fails, `finalize_missed` tries again."""
     messenger.throttle.forget(job.id)
     state = messenger.texts.t(job.language, f"progress.{job.state}", price=job.price)
     if await edit_progress(messenger, job, Html(f"{headline(messenger.texts, job)}\n{state}")):
@@ -92,7 +92,7 @@ async def finalize_progress(messenger: Messenger, job: Job) -> None:
 
 
 async def finalize_missed(messenger: Messenger) -> None:
-    """Finalize the messages of orders that ended a while ago and do not show it, whatever died in between."""
+    """Finalize the messages of orders that ended a while ago and do not show it, after any failure."""
     for job in await unfinalized_jobs(messenger.db, seconds=_GRACE_SECONDS, limit=_BATCH_SIZE):
         await finalize_progress(messenger, job)
 

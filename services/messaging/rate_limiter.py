@@ -11,7 +11,7 @@ MESSAGES_PER_SECOND = 30
 PAID_MESSAGES_PER_SECOND = 1000
 _SAFETY_FACTOR = 0.98
 _MAX_LAG_SECONDS = 0.25
-"""How far turns may lag behind their even times and be made up for, so that a busy event loop does not lower the rate.
+"""How far messages may fall behind their even spacing and catch up, so that a busy event loop does not lower the rate.
 After a longer gap the rate starts again from now: nothing was waiting."""
 
 

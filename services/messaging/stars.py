@@ -1,4 +1,4 @@
-"""Telegram Stars: invoices, refunds, subscriptions and the list of payments, without aiogram's types at the border.
+"""Telegram Stars: invoices, refunds, subscriptions and the list of payments, without aiogram's types in its interface.
 
 Rules: https://core.telegram.org/bots/payments-stars
 """
@@ -119,7 +119,7 @@ class StarsApi:
             raise StarsError(error.message) from error
 
     async def refund(self, bot_name: str, user_id: int, charge_id: str) -> None:
-        """Give a payment's Stars back. Returns as well where that was done before.
+        """Give a payment's Stars back. Does nothing where that was done before.
 
         https://core.telegram.org/bots/api#refundstarpayment
 

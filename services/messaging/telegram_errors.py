@@ -25,7 +25,7 @@ def is_user_unreachable(error: TelegramAPIError) -> bool:
     if isinstance(error, TelegramForbiddenError):
         return True
     return isinstance(error, TelegramBadRequest) and any(
-        gone in error.message.lower() for gone in _UNREACHABLE_MESSAGES
+        text in error.message.lower() for text in _UNREACHABLE_MESSAGES
     )
 
 
@@ -38,7 +38,7 @@ def is_edit_unnecessary(error: TelegramAPIError) -> bool:
 
 
 def to_delivery_failure(error: TelegramAPIError) -> Failure:
-    """The failure for a call without success: Unavailable where it may be repeated, else PermanentFailure."""
+    """The failure for a failed call: Unavailable where it may be repeated, else PermanentFailure."""
     if isinstance(error, TelegramRetryAfter):
         return Unavailable("failure.telegram", detail=error.message, retry_after=float(error.retry_after))
     if isinstance(error, TelegramServerError | TelegramNetworkError):

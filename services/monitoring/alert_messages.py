@@ -1,4 +1,4 @@
-"""The one message that an admin gets of an incident: sent once, then edited."""
+"""The one message that an admin gets about an incident: sent once, then edited."""
 
 import asyncio
 from dataclasses import dataclass, field, replace
@@ -56,7 +56,7 @@ class AlertMessages:
     quiet_hours: QuietHours = field(default_factory=QuietHours)
 
     async def notify(self, incident: Incident, admin_id: int, text: str, now: datetime) -> None:
-        """Bring an admin's message up to date: send it where there is none, else edit it.
+        """Update an admin's message: send it where there is none, else edit it.
 
         A process that dies after Telegram took the message and before its id was stored leaves it unknown whether the
         message arrived. It is sent again then, at growing intervals: an alert that comes twice is better than one

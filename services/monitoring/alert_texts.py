@@ -1,4 +1,4 @@
-"""What admins read of an incident."""
+"""What admins read about an incident."""
 
 import html
 import re

@@ -81,7 +81,7 @@ class Alerts:
         return bool(self._admins_to_notify(incident, english_text(self._texts, incident, now)))
 
     def _admins_to_notify(self, incident: Incident, text: str) -> list[int]:
-        """The admins who do not know the text yet. A new admin does not hear of what is over."""
+        """The admins whose message is not this text yet. A new admin gets no message about a closed incident."""
         late = incident.closed_at is not None and bool(incident.admin_messages)
         messages = ((admin, incident.admin_messages.get(str(admin))) for admin in sorted(self._admins))
         return [

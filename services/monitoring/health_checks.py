@@ -1,4 +1,4 @@
-"""What the monitor looks for: each check finds out whether a problem exists now, and the facts that admins read."""
+"""The health checks: each finds whether a problem exists now, and the facts that admins read about it."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -45,7 +45,7 @@ class Finding:
     """A problem that exists now.
 
     Attributes:
-        facts: What admins read of it as it stands now.
+        facts: What admins read about it as it is now.
         initial_facts: What stays as it was when the problem was first found.
     """
 
@@ -93,7 +93,7 @@ class HealthChecks:
             HealthCheck("fallback", self._check_fallback, interval_seconds=2, open_interval_seconds=2),
             HealthCheck("provider", self._check_provider, interval_seconds=15, open_interval_seconds=15),
             HealthCheck("queue", self._check_queue),
-            # Reads the whole ledger, so it runs seldom; in every process while the ledger is known to be wrong.
+            # Reads the whole ledger, so it runs rarely; in every process while the ledger is known to be wrong.
             HealthCheck("ledger", self._check_ledger, interval_seconds=300, open_interval_seconds=60),
             HealthCheck("payments", self._check_payments, interval_seconds=30, open_interval_seconds=30),
         )
@@ -117,9 +117,9 @@ class HealthChecks:
             return None
         since = incident_started_at(open_incident) if open_incident else plan_a.since
         fallback_count = (await count_recoveries(self._db, since)).fell_back
-        # Where Inngest was never there, and nothing falls back, it is not missed.
-        was_there = plan_a.since != self._initial_since
-        if not (open_incident or was_there or (fallback_count and now - plan_a.since > _STARTUP_GRACE)):
+        # Where Inngest was never available, and nothing falls back, it is not in use.
+        was_available = plan_a.since != self._initial_since
+        if not (open_incident or was_available or (fallback_count and now - plan_a.since > _STARTUP_GRACE)):
             return None
         facts = {
             "fell_back": fallback_count,

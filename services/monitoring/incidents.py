@@ -1,4 +1,4 @@
-"""Incidents: problems that admins have to hear of. Every process looks; the database keeps one of each kind.
+"""Incidents: problems that admins have to know. Every process checks; the database keeps one of each kind.
 
 An incident is closed only when no process has found its problem for the calm period, so a problem that comes and goes
 is one incident. Who is notified, and how, is services/monitoring/alerts.py.

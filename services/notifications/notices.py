@@ -175,7 +175,7 @@ class NotificationJobs:
         return {"outcomes": counts}
 
     async def run_training_error(self, context: InternalJobContext) -> dict[str, Any]:
-        """Send why a training failed (`TRAINING_ERROR`), in the same words as for any other order.
+        """Send why a training failed (`TRAINING_ERROR`), with the same text as for any other order.
 
         Raises:
             Failure: Telegram refuses.

@@ -1,4 +1,4 @@
-"""Notifying users: the one way for all parts, inside the transaction that the notification is about.
+"""Notifying users: the one way for all parts of the bot, inside the transaction that the notification is about.
 
     await notify(connection, user_id=1001, key="refund.told", n=50, dedup_key=f"refund:{charge_id}")
 

@@ -40,7 +40,7 @@ async def rename_model(db: Executor, user_id: int, model_id: UUID, name: str) ->
 async def delete_model(db: Executor, trainings: TrainingProvider, user_id: int, model_id: UUID) -> None:
     """Delete a model here and at its provider; nothing happens where the user has no such model.
 
-    It is gone for the user even where the provider cannot delete it, which is logged.
+    The user no longer has it even where the provider cannot delete it, which is logged.
     """
     if model := await user_assets.delete_model(db, model_id, user_id):
         await _delete_at_provider(trainings.delete_model(model.version), model.version)

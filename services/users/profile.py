@@ -1,4 +1,4 @@
-"""What the bot keeps about a user and changes at their wish: language, terms, news, quiet hours, reachability."""
+"""What the bot keeps about a user and changes on request: language, terms, news, quiet hours, reachability."""
 
 from storage.money import ledger
 from storage.money.ledger import Balance
@@ -18,7 +18,7 @@ async def accept_terms(db: Executor, user_id: int) -> None:
 
 
 async def mark_unreachable(db: Executor, user_id: int) -> None:
-    """The user blocked the bot: nothing more is sent to them until they write again."""
+    """Record that the user blocked the bot: nothing more is sent to them until they write again."""
     await users.set_inactive(db, user_id)
 
 
@@ -41,8 +41,8 @@ async def set_clock(db: Executor, user_id: int, utc_offset: int) -> None:
     """Note what the user's clock shows. Their quiet hours stay the same hours on that clock.
 
     Args:
-        db: Where it is written.
-        user_id: Whose clock it is.
+        db: The database.
+        user_id: The user.
         utc_offset: How many hours it is ahead of UTC; any whole number, taken modulo 24.
     """
     await preferences.set_utc_offset(db, user_id, utc_offset % 24)
@@ -52,15 +52,15 @@ async def set_quiet_hours(db: Executor, user_id: int, begin: int, end: int) -> N
     """Set the hours in which messages to the user make no sound.
 
     Args:
-        db: Where they are written.
-        user_id: Whose hours they are.
+        db: The database.
+        user_id: The user.
         begin: The first quiet hour on the user's own clock, 0 to 23.
-        end: The hour on that clock at which sounds are back; before `begin` where the hours go over midnight.
+        end: The hour on that clock at which they end; before `begin` where the hours go over midnight.
     """
     utc_offset = (await preferences.get_preferences(db, user_id)).utc_offset or 0
     await preferences.set_quiet_hours(db, user_id, (begin - utc_offset) % 24, (end - utc_offset) % 24)
 
 
 async def clear_quiet_hours(db: Executor, user_id: int) -> None:
-    """Have no quiet hours."""
+    """Remove the quiet hours."""
     await preferences.set_quiet_hours(db, user_id, None, None)

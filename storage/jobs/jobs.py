@@ -13,7 +13,7 @@ from storage.pool import Connection, Executor
 Plan = Literal["A", "B"]
 JobState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 
-# Users who have paid get two minutes of priority. An internal job has no progress message to bring up to date.
+# Users who have paid get two minutes of priority. An internal job has no progress message to finalize.
 _INSERT = """
 INSERT INTO jobs (id, order_key, service, internal, user_id, bot_name, chat_id, language, inputs, summary, price,
                   plan, fell_back, progress_message_id, finalized, priority, claimable_at)
@@ -96,7 +96,7 @@ _MOVE_TO_PLAN_B = """
 UPDATE jobs SET plan = 'B', claimable_at = now(), fell_back = service = ANY($2::text[])
 WHERE id = ANY($1::uuid[]) AND state = 'queued' AND plan = 'A' AND worker_id IS NULL"""
 
-# Accepted by Inngest and not started, or started and gone silent.
+# Accepted by Inngest and not started, or started and no longer reporting.
 _COUNT_STALLED = """
 SELECT count(*) FROM jobs
 WHERE state IN ('queued', 'running') AND plan = 'A'
@@ -189,7 +189,7 @@ class NewJob:
         price: In credits.
         start_timeout: Seconds Plan A has to start it before any worker may claim it.
         fell_back: It is on Plan B only because Inngest is unavailable.
-        internal: Nobody ordered it: it has no price, no progress message and no place in anybody's history.
+        internal: Nobody ordered it: it has no price, no progress message and is in no user's history.
     """
 
     id: UUID
@@ -238,7 +238,7 @@ async def get_job(db: Executor, job_id: UUID) -> Job | None:
 
 
 async def get_job_by_order_key(db: Executor, order_key: str) -> Job | None:
-    """The job this order became, if it did."""
+    """The job of the order with this key, if there is one."""
     return job_from_row(await db.fetchrow(_GET_BY_ORDER_KEY, order_key))
 
 
@@ -334,7 +334,7 @@ async def resend_lost_jobs(db: Executor, services: Sequence[str], *, seconds: fl
         seconds: How long Inngest has to start them this time.
 
     Returns:
-        How many jobs that were.
+        How many jobs there were.
     """
     return len(await db.fetch(_RESEND_LOST, list(services), seconds))
 

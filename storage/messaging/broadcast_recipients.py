@@ -97,7 +97,7 @@ class AudienceFilter:
         language: Only this one; empty for any.
         active_days: Seen within so many days; 0 for any time.
         orders: Those who have paid, or who have never ordered; empty for both.
-        languages: Those the broadcast has a version for; None when it has one for everybody.
+        languages: Those the broadcast has a version for; None when it has one for everyone.
     """
 
     bot_name: str
@@ -206,7 +206,7 @@ async def claim_recipients(
         db: The pool or a connection.
         broadcast_id: Which broadcast.
         worker_id: The step that sends.
-        after: The last user id that was claimed, 0 at the beginning.
+        after: The last user id that was claimed; at the beginning, less than every id.
         limit: How many at most.
 
     Returns:

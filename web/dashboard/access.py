@@ -1,4 +1,4 @@
-"""Who gets in: a session's cookie, an action's token, and the sandbox's access without a login on this machine."""
+"""Access control: session cookies, action tokens, and the sandbox's access without a login on this machine."""
 
 import re
 from ipaddress import ip_address

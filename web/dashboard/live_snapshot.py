@@ -36,7 +36,7 @@ ReadHealth = Callable[[], Awaitable[Mapping[str, Any]]]
 
 _INTERVAL_SECONDS: Final = 1.0
 _BACKOFF_FACTOR: Final = 10
-"""A database that takes long to answer is left alone for ten times as long."""
+"""After a read, the database is not queried again for ten times as long as the read took."""
 _MONEY_INTERVAL_SECONDS: Final = 10.0
 _BROADCAST_INTERVAL_SECONDS: Final = 2.0
 _HOUR: Final = timedelta(hours=1)

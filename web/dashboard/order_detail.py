@@ -80,7 +80,7 @@ class OrderDetail:
 
     Attributes:
         job: The order.
-        facts: Whose it is, and more that its own row does not say.
+        facts: Its user, and the columns that `Job` does not have.
         entries: What happened to it, oldest first.
         transfers: The ledger's transfers for it.
         messages: What its user saw.

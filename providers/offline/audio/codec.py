@@ -48,7 +48,7 @@ def read_spoken_text(note: bytes) -> str:
 
 
 def decode_audio(data: bytes, rate: int, max_seconds: float = 120.0) -> AudioSamples:
-    """The sound of an audio or video file, at most `longest` seconds of it, one channel.
+    """The sound of an audio or video file, at most `max_seconds` of it, one channel.
 
     ProviderError (BAD_INPUT) where the file has no sound that can be read.
     """

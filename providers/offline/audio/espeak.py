@@ -1,4 +1,4 @@
-"""espeak-ng, called through ctypes: text in, samples out. One sentence at a time, for it has one state."""
+"""espeak-ng, called through ctypes: text in, samples out. One sentence at a time: the library has global state."""
 
 import ctypes
 import importlib
@@ -67,7 +67,7 @@ def _engine() -> _Engine:
 
 
 def synthesize(text: str, voice: str, speed: int, pitch: int, pitch_range: int) -> tuple[AudioSamples, int]:
-    """Samples from -1 to 1, and how many of them a second.
+    """Samples from -1 to 1, and how many of them per second.
 
     `voice` is espeak-ng's name, such as `ru+f3`; `speed` is in words per minute; `pitch` and `liveliness`
     go from 0 to 99.

@@ -40,7 +40,7 @@ STOCK_VOICES: dict[str, Timbre] = {
 def speak(text: str, language: str, voice: Timbre) -> bytes:
     """A voice note (OGG/Opus, one channel) that speaks the text; `language` is en, ru, es or fr.
 
-    The text also lies in the note's comments, where OfflineTranscription reads it.
+    The text is also stored in the note's comments, where OfflineTranscription reads it.
     A text without a single word raises ProviderError (BAD_INPUT).
     """
     if not re.search(r"\w", text) or len(text) > MAX_TEXT_LENGTH:

@@ -1,4 +1,4 @@
-"""A user's image, opened safely and brought to a size."""
+"""A user's image, opened safely and resized."""
 
 import io
 

@@ -46,7 +46,7 @@ class Canvas:
         self.rgb = np.zeros((self.height, self.width, 3), np.float32)
 
     def blend_over(self, top: int, alpha: Array, shade: Array) -> None:
-        """Paint `shade` (one colour, one a row, or one a pixel) over the rows from `top`."""
+        """Paint `shade` (one colour, one per row, or one per pixel) over the rows from `top`."""
         rows = self.rgb[top : top + alpha.shape[0]]
         rows += alpha[..., None] * (shade - rows)
 

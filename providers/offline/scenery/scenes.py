@@ -1,4 +1,4 @@
-"""One painter a subject: how the parts come together."""
+"""One painter per subject, which combines the parts."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -45,7 +45,7 @@ def paint_mist(canvas: Canvas, palette: Palette, row: int, thick: float, strong:
 
 
 def apply_finish(canvas: Canvas) -> None:
-    """Darker corners, and a breath of grain against banding."""
+    """Darker corners, and a little grain against banding."""
     across = np.linspace(-1, 1, canvas.width, dtype=np.float32)[None, :]
     down = np.linspace(-1, 1, canvas.height, dtype=np.float32)[:, None]
     shade = 1 - 0.2 * np.clip((across**2 + down**2) / 2 - 0.12, 0, 1)

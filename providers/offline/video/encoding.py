@@ -34,7 +34,7 @@ def to_planes(image: Image.Image) -> Planes:
 
 
 def encode_mp4(frames: Iterable[Planes], width: int, height: int, sound: AudioSamples | None = None) -> bytes:
-    """An MP4 of frames of this size (multiples of 4), FPS a second, with or without sound."""
+    """An MP4 of frames of this size (multiples of 4), FPS per second, with or without sound."""
     # The index can only be moved to the front of a real file.
     with tempfile.TemporaryDirectory(prefix="video-") as folder:
         path = Path(folder) / "video.mp4"

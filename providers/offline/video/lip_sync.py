@@ -33,11 +33,11 @@ def animate_face(face: bytes, sound: bytes) -> bytes:
 
     ProviderError (BAD_INPUT) where the one has no image or the other no sound.
     """
-    heard_sound = decode_audio(sound, AUDIO_RATE, _MAX_AUDIO_SECONDS)
-    levels = loudness(heard_sound, AUDIO_RATE, FPS)
+    samples = decode_audio(sound, AUDIO_RATE, _MAX_AUDIO_SECONDS)
+    levels = loudness(samples, AUDIO_RATE, FPS)
     face_frames = _decode_face_frames(face)
     width, height = face_frames[0].size
-    return encode_mp4(_render_frames(face_frames, levels), width, height, heard_sound)
+    return encode_mp4(_render_frames(face_frames, levels), width, height, samples)
 
 
 def validate_face(face: bytes) -> None:
