@@ -9,6 +9,7 @@ Imports the standard library alone, like all that the supervisor runs.
 
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -22,6 +23,9 @@ _START_SECONDS = 20.0
 _CREATE_SECONDS = 60.0
 _POLL_SECONDS = 0.005
 _ATTEMPTS = 3
+_PORTS = (15_000, 32_000)
+"""Below the ephemeral ports of Linux, 32768 to 60999: https://docs.kernel.org/networking/ip-sysctl.html"""
+_PORT_ATTEMPTS = 20
 _OPTIONS = ("-h", "127.0.0.1", "-k", "", "-c", "fsync=off", "-c", "full_page_writes=off")
 """A power cut may cost a sandbox its data; a killed server may not: each commit is written, though not synced."""
 _MEMORY_OPTIONS = ("-c", "dynamic_shared_memory_type=mmap")
@@ -227,8 +231,13 @@ class PostgresServer:
         return False
 
     def _choose_port(self) -> int:
-        """The one of last time, so that a pool finds a restarted server; else a free one."""
-        for wanted in (*_read_number(self._port_file), 0):
+        """The one of last time, so that a pool finds a restarted server; else a free one.
+
+        While the server is down, a port of the ephemeral range could go to any outgoing connection of this machine, so
+        new ports are chosen below it.
+        """
+        fresh = (random.randrange(*_PORTS) for _ in range(_PORT_ATTEMPTS))
+        for wanted in (*_read_number(self._port_file), *fresh, 0):
             with suppress(OSError), socket.socket() as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 probe.bind(("127.0.0.1", wanted))
