@@ -1,5 +1,6 @@
 """The composition root: builds every part of the process and hands each what it uses. bot/lifecycle.py runs them."""
 
+import asyncio
 import hashlib
 import hmac
 from functools import partial
@@ -141,7 +142,10 @@ class App:
 
         self.listener = Listener(db)
         self.listener.subscribe(PUBSUB_CHANNEL, self.pubsub.dispatch)
-        self.listener.subscribe(SETTINGS_CHANNEL, self._reload_modes, on_connect=self.router.load)
+        self.modes_changed = asyncio.Event()
+        self.listener.subscribe(
+            SETTINGS_CHANNEL, lambda _key: self.modes_changed.set(), on_connect=self.router.load
+        )
 
         self.dashboard_auth = DashboardAuth(
             db, settings.admins, self._tokens(), settings.public_url or settings.local_url
@@ -180,9 +184,6 @@ class App:
             return create_plan(connected=lambda: connection.connected)
         serve(self._pages, client, functions, serve_origin=settings.public_url or None)
         return create_plan(sync_url=f"{settings.local_url}{SERVE_PATH}")
-
-    def _reload_modes(self, _payload: str) -> None:
-        self.background.spawn(self.router.load(), "reload modes")
 
     def _create_alerts(self) -> Alerts:
         settings = self._settings

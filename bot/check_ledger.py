@@ -21,7 +21,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from storage.money.ledger import LedgerCheck, check_ledger
 
 _DESCRIPTIONS: Final = {
-    "total": "sum of all postings (Stars)",
+    "total": "sum of all postings (credits)",
     "wrong_balances": "balances that differ from their postings",
     "unsettled_jobs": "ended orders not settled, or open ones settled",
     "uncredited_payments": "payments without their credit, or credits without their payment",

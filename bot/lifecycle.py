@@ -99,6 +99,7 @@ def _start_loops(settings: Settings, app: App) -> None:
     app.worker.start(loops)
     app.publisher.start(loops)
     loops.run_forever(app.listener.run, "listener")
+    loops.run_periodically(app.router.load, "modes", seconds=10, wakeup=app.modes_changed)
     loops.run_periodically(app.plan_a.check, "inngest", seconds=2)
     if app.connection is not None:
         loops.run_forever(app.connection.run, "inngest connect")

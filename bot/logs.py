@@ -4,6 +4,7 @@ import logging
 import sys
 
 from loguru import logger
+from stamina.instrumentation import set_on_retry_hooks
 
 from providers.redaction import hide_secrets
 
@@ -34,5 +35,6 @@ def configure_logging(level: str) -> None:
     logging.basicConfig(handlers=[_LoguruHandler()], level=logging.INFO, force=True)
     for quiet in ("httpx", "httpx2", "httpcore", "aiohttp.access", "openai", "aiogram.event"):
         logging.getLogger(quiet).setLevel(logging.WARNING)
+    set_on_retry_hooks([])  # stamina's own lines do not say what is retried; what retries logs it
     # It logs a traceback per second while the database is unavailable, which our own lines report already.
     logging.getLogger("asyncpg.pool").setLevel(logging.CRITICAL)

@@ -1,9 +1,13 @@
 """Binds the port that the process listens on, before anything slow begins."""
 
+import errno
 import socket
 from contextlib import ExitStack
+from typing import Any, Final
 
 from bot.settings import Settings, SettingsError
+
+_NO_SUCH_ADDRESS: Final = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 
 def bind_port(stack: ExitStack, settings: Settings) -> list[socket.socket]:
@@ -19,22 +23,33 @@ def bind_port(stack: ExitStack, settings: Settings) -> list[socket.socket]:
     Raises:
         SettingsError: The port is in use, or HOST is not an address of this machine.
     """
-    sockets: list[socket.socket] = []
     try:
-        for family, kind, _protocol, _name, address in socket.getaddrinfo(
+        found = socket.getaddrinfo(
             settings.bind_host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        ):
-            bound = stack.enter_context(socket.socket(family, kind))
-            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            bound.bind(address)
-            sockets.append(bound)
+        )
     except socket.gaierror as error:
         raise SettingsError(f"HOST: {settings.bind_host}: {error.strerror}") from error
-    except OSError as error:
-        raise port_error(settings, error) from error
+    sockets: list[socket.socket] = []
+    missing: OSError | None = None
+    for family, address in dict.fromkeys((family, address) for family, _, _, _, address in found):
+        try:
+            sockets.append(_bind(stack, family, address))
+        except OSError as error:
+            if error.errno not in _NO_SUCH_ADDRESS:
+                raise port_error(settings, error) from error
+            missing = error  # `localhost` may name ::1 on a machine without IPv6
+    if missing is not None and not sockets:
+        raise port_error(settings, missing) from missing
     return sockets
+
+
+def _bind(stack: ExitStack, family: int, address: Any) -> socket.socket:
+    bound = stack.enter_context(socket.socket(family, socket.SOCK_STREAM))
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if family == socket.AF_INET6:
+        bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    bound.bind(address)
+    return bound
 
 
 def port_error(settings: Settings, error: OSError) -> SettingsError:

@@ -169,8 +169,11 @@ class InngestPlan:
         try:
             async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_PROBE_TIMEOUT)) as session:
                 await self._probe(session)
-        except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
+        except Exception as error:
             self._error, self._synced = error, False
+            if not isinstance(error, aiohttp.ClientError | TimeoutError | ConnectionError):
+                self._record_health()
+                raise
         else:
             self._error = None
         if self._runs_nothing and self._error is None:

@@ -16,6 +16,7 @@ from cachetools import LRUCache, TTLCache
 from loguru import logger
 
 from handlers.context import AppContext, UserContext, answer_callback
+from services.messaging.stars import StarsError
 from services.messaging.telegram_errors import is_user_unreachable
 from storage.pool import DATABASE_UNAVAILABLE
 from storage.updates import ClaimedUpdate
@@ -159,11 +160,12 @@ class ErrorMiddleware(BaseMiddleware):
             update = event if isinstance(event, Update) else None
             update_id = update.update_id if update else None
             ctx: UserContext = data["ctx"]
-            if isinstance(error, TelegramAPIError):
+            cause = error.__cause__ if isinstance(error, StarsError) else error
+            if isinstance(cause, TelegramAPIError):
                 logger.warning(
-                    "update {} of user {} failed at Telegram: {}", update_id, ctx.user.id, error.message
+                    "update {} of user {} failed at Telegram: {}", update_id, ctx.user.id, cause.message
                 )
-                if is_user_unreachable(error):
+                if is_user_unreachable(cause):
                     return None
             else:
                 logger.opt(exception=error).error("update {} of user {} failed", update_id, ctx.user.id)

@@ -1,5 +1,6 @@
 """Which plan a job runs on: the mode that an admin has set, and whether Inngest is available."""
 
+import asyncio
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Final, Literal, Protocol, get_args
@@ -73,11 +74,13 @@ class PlanRouter:
         self.services = list(services)
         self._db = db
         self._modes: dict[str, Mode] = {}
+        self._lock = asyncio.Lock()
 
     async def load(self) -> None:
-        """Read the modes again: at the start, and whenever a change is announced."""
-        stored = await get_settings(self._db, _MODE_KEY)
-        self._modes = {key: value for key, value in stored.items() if value in MODES}
+        """Read the modes again: at the start, and when a change is announced."""
+        async with self._lock:  # of two reads the later one must win
+            stored = await get_settings(self._db, _MODE_KEY)
+            self._modes = {key: value for key, value in stored.items() if value in MODES}
 
     @property
     def default_mode(self) -> Mode:

@@ -11,6 +11,7 @@ from loguru import logger
 
 from providers.protocols import ProviderError
 from services.core.errors import Failure, PermanentFailure
+from services.durable.step_names import DELIVER
 from services.generation.context import Providers
 from services.jobs.internal_jobs import InternalJobContext, InternalJobSpec
 from services.leela.board import draw_move
@@ -144,7 +145,7 @@ class GameJob:
             markup = game_keyboard(texts, job.language, game_id, "roll", number)
         placeholder_id = job.inputs.get("thinking")
         deliver = partial(self.messenger.edit_or_send, job.user_id, job.bot_name, text, markup, placeholder_id)
-        await steps.run("deliver", deliver, retry_outages=True)
+        await steps.run(DELIVER, deliver, retry_outages=True)
         return {"verdict": verdict}
 
     async def _moderate_report(self, context: InternalJobContext, report: str) -> Verdict:

@@ -131,29 +131,31 @@ class Scheduler:
         self._router = router
         self._tasks = tasks
         self._registered = False
+        self._waiting: set[str] = set()
 
     async def run_due(self) -> None:
         """Run what is due and was left undone: one pass, to be made every few seconds.
 
         A task that fails is logged and does not keep the others from running; it is tried again in the next pass.
+        Where the reason is the database, which may be unavailable or too slow, that is logged only the first time.
 
         Raises:
-            OSError: Or another of DATABASE_UNAVAILABLE, where the database could not be reached.
+            OSError: Or another of DATABASE_UNAVAILABLE, where the tasks could not be registered.
         """
         if not self._registered:
             for task in self._tasks:
                 await register_task(self._db, task.id, task.last_due_at())
             self._registered = True
-        unavailable: Exception | None = None
         for task in self._tasks:
             try:
                 await self._run_if_overdue(task)
+                self._waiting.discard(task.id)
             except DATABASE_UNAVAILABLE as error:
-                unavailable = error
+                if task.id not in self._waiting:
+                    logger.warning("scheduled task {} waits for the database: {!r}", task.id, error)
+                self._waiting.add(task.id)
             except Exception as error:  # noqa: BLE001 - one task must not keep the others from running
                 logger.opt(exception=error).error("scheduled task {} failed on plan B", task.id)
-        if unavailable is not None:
-            raise unavailable
 
     async def _run_if_overdue(self, task: ScheduledTask) -> None:
         scheduled_for = task.last_due_at()

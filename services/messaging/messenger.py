@@ -47,7 +47,7 @@ class Messenger:
             send: The call.
 
         Returns:
-            What the call returned; None where the user is unreachable, and inactive from then on.
+            What the call returned; None where this bot cannot reach the user, who is then inactive if it is theirs.
 
         Raises:
             Failure: Telegram cannot be reached, or refuses.
@@ -58,7 +58,7 @@ class Messenger:
             if not is_user_unreachable(error):
                 raise to_delivery_failure(error) from error
             logger.info("user {} cannot be reached: {}", user_id, error.message)
-            await set_inactive(self.db, user_id)
+            await set_inactive(self.db, user_id, bot_name)
             return None
 
     async def send_text(

@@ -103,6 +103,7 @@ class AlertMessages:
             logger.error("alert for admin {} was refused: {}", admin_id, error.detail)
             return replace(attempt, refused=True)
         if message_id is None:
+            logger.error("alert for admin {} was refused: bot {} cannot reach the admin", admin_id, attempt.bot)
             return replace(attempt, refused=True)
         return AdminMessage(attempt.bot, message_id, text)
 

@@ -66,4 +66,6 @@ class AdminNotifier:
         except Failure as failure:
             logger.warning("admin {} was not notified of {}: {}", admin_id, key, failure)
             return False
+        if message_id is None:
+            logger.warning("admin {} was not notified of {}: bot {} cannot reach them", admin_id, key, first_bot)
         return message_id is not None

@@ -19,7 +19,7 @@ ON CONFLICT (id) DO NOTHING RETURNING true"""
 _SET_LANGUAGE = "UPDATE users SET language = $2, language_chosen = true WHERE id = $1"
 _INVITER = "SELECT i.* FROM users u JOIN users i ON i.id = u.invited_by WHERE u.id = $1"
 _ACCEPT_TERMS = "UPDATE users SET terms_accepted_at = now() WHERE id = $1 AND terms_accepted_at IS NULL"
-_SET_INACTIVE = "UPDATE users SET active = false WHERE id = $1 AND active"
+_SET_INACTIVE = "UPDATE users SET active = false WHERE id = $1 AND bot_name = coalesce($2, bot_name) AND active"
 _SET_BLOCKED = "UPDATE users SET blocked = $2 WHERE id = $1 AND blocked <> $2 RETURNING true"
 _ADD_NOTE = """
 UPDATE users SET notes = concat_ws(chr(10), nullif(notes, ''), $2::text) WHERE id = $1 RETURNING true"""
@@ -109,9 +109,15 @@ async def set_language(db: Executor, user_id: int, language: str) -> None:
     await db.execute(_SET_LANGUAGE, user_id, language)
 
 
-async def set_inactive(db: Executor, user_id: int) -> None:
-    """Record that the user has blocked the bot or closed their account."""
-    await db.execute(_SET_INACTIVE, user_id)
+async def set_inactive(db: Executor, user_id: int, bot_name: str | None = None) -> None:
+    """Record that the user has blocked the bot or closed their account.
+
+    Args:
+        db: The database.
+        user_id: The user.
+        bot_name: Only if this is the bot that the user wrote to last; None for any bot.
+    """
+    await db.execute(_SET_INACTIVE, user_id, bot_name)
 
 
 async def set_blocked(db: Executor, user_id: int, *, blocked: bool) -> bool:

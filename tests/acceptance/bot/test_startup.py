@@ -50,6 +50,24 @@ def test_bind_port_on_an_unknown_host_names_the_setting(tmp_path: Path) -> None:
         bind_port(stack, settings)
 
 
+def test_bind_port_on_a_host_of_which_one_address_is_missing_uses_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `localhost` may be ::1 as well, on a machine without IPv6."""
+    missing = (
+        socket.AF_INET,
+        socket.SOCK_STREAM,
+        0,
+        "",
+        ("192.0.2.1", 0),
+    )  # https://www.rfc-editor.org/rfc/rfc5737
+    present = (socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", 0))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [missing, present, present])
+    with ExitStack() as stack:
+        (bound,) = bind_port(stack, settings_for(3001, tmp_path))
+        assert bound.getsockname()[0] == "127.0.0.1"
+
+
 async def test_running_app_when_a_later_part_fails_stops_the_earlier_ones(
     db: Pool, dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,5 +1,6 @@
 """Which plan an order goes to, by mode and Inngest's health; and how a mode change reaches other processes."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -73,7 +74,9 @@ async def test_mode_survives_a_restart_and_an_unknown_value_means_auto(db: Pool,
 async def other_process(db: Pool) -> AsyncIterator[PlanRouter]:
     """The router of another process."""
     background, plans, listener = BackgroundTasks(), PlanRouter(db, FakePlanA(), list(JOB_KINDS)), Listener(db)
-    listener.subscribe(CHANNEL, lambda _: background.spawn(plans.load(), "reload modes"), on_connect=plans.load)
+    changed = asyncio.Event()
+    listener.subscribe(CHANNEL, lambda _: changed.set(), on_connect=plans.load)
+    background.run_periodically(plans.load, "modes", seconds=60, wakeup=changed)
     background.run_forever(listener.run, "listener")
     yield plans
     await background.drain(0)

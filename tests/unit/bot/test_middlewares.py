@@ -4,13 +4,17 @@ from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+from aiogram.exceptions import TelegramForbiddenError, TelegramServerError
+from aiogram.methods import GetMe
 from aiogram.types import CallbackQuery, Chat, Message, PreCheckoutQuery, Update
 from aiogram.types import User as TelegramUser
 
-from bot.telegram.middlewares import BlockedMiddleware, ThrottleMiddleware
+from bot.telegram.middlewares import BlockedMiddleware, ErrorMiddleware, ThrottleMiddleware
 from bot.telegram.sender import get_sender, to_profile
 from bot.telegram.update_processor import KeyedLock
 from services.core.i18n import Texts
+from services.messaging.stars import StarsError
 
 ANN = TelegramUser(id=7, is_bot=False, first_name="Ann", username="ann", language_code="pt-br")
 
@@ -107,3 +111,21 @@ async def test_keyed_lock_after_release_is_forgotten() -> None:
     async with locks.hold(1), locks.hold(2):
         pass
     assert not locks._locks
+
+
+@pytest.mark.parametrize(
+    ("cause", "sent"),
+    [
+        (TelegramForbiddenError(GetMe(), "bot was blocked by the user"), []),
+        (TelegramServerError(GetMe(), "Internal Server Error"), ["failure.handler"]),
+    ],
+)
+async def test_error_middleware_after_a_refused_invoice_apologizes_only_to_reachable_users(
+    cause: Exception, sent: list[str]
+) -> None:
+    async def fail(event: Any, data: dict[str, Any]) -> None:
+        raise StarsError("not sent") from cause
+
+    user = Recorder()
+    await ErrorMiddleware()(fail, text_update(), {"ctx": user})
+    assert user.sent == sent
