@@ -164,7 +164,7 @@ class App:
             BULK.id: notifications.run_bulk,
             TRAINING_ERROR.id: notifications.run_training_error,
             BROADCAST.id: BroadcastJob(self.db, self.bots, self.messenger, self.background).run,
-            GAME_STEP.id: GameJob(self.db, self.messenger, self.providers).run,
+            GAME_STEP.id: GameJob(self.db, self.messenger, self.providers, self._settings.leela_dice_seconds).run,
         }
 
     def _create_plan_a(self) -> InngestPlan:

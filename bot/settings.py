@@ -9,7 +9,6 @@ from pydantic import Field, SecretStr, ValidationError, field_validator, model_v
 from pydantic_settings import NoDecode
 
 from inngest_functions.settings import InngestSettings, normalize_url
-from services.leela.settings import LeelaSettings
 
 _TOKEN = re.compile(r"^\d+:[\w-]{10,}$")
 SANDBOX_USER_ID = 1001
@@ -20,7 +19,7 @@ class SettingsError(Exception):
     """One readable line that names the setting and what is wrong with it."""
 
 
-class Settings(InngestSettings, LeelaSettings):
+class Settings(InngestSettings):
     """All settings, from the environment and .env. docs/reference/settings.md describes each."""
 
     host: str = ""
@@ -54,6 +53,7 @@ class Settings(InngestSettings, LeelaSettings):
     jobs_per_person: Annotated[int, Field(ge=1)] = 2
     welcome_credits: Annotated[int, Field(ge=0)] | None = None
     support_contact: str = ""
+    leela_dice_seconds: Annotated[float, Field(ge=0, le=10)] = 3.0
     alert_webhook_url: SecretStr = SecretStr("")
     alert_quiet_hours: str = ""
 

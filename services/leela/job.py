@@ -19,7 +19,6 @@ from services.leela.captions import move_caption, next_step_text
 from services.leela.record import awaits_after, game_from_state, game_to_state, move_from_row, move_to_row
 from services.leela.reply import ask_model, template_reply
 from services.leela.rules import apply_roll
-from services.leela.settings import get_leela_settings
 from services.messaging.leela_buttons import game_keyboard, won_keyboard
 from services.messaging.messenger import Messenger
 from storage.jobs.jobs import Job
@@ -46,11 +45,14 @@ class GameJob:
         db: Where games are.
         messenger: Sends, and has the texts.
         providers: Moderation of reports, and the model that replies to them.
+        dice_seconds: Seconds from the throw of Telegram's die to the message with the move: the die has stopped
+            rolling on the player's screen by then.
     """
 
     db: Pool
     messenger: Messenger
     providers: Providers
+    dice_seconds: float = 3.0
 
     async def run(self, context: InternalJobContext) -> dict[str, Any]:
         """Do the job's task.
@@ -76,8 +78,8 @@ class GameJob:
             await steps.run("undo", partial(advance_game, self.db, game_id, number - 1, "dice", "roll"))
             raise
         if moved:
-            if seconds := get_leela_settings().leela_dice_seconds:
-                await steps.sleep("settle", seconds)
+            if self.dice_seconds:
+                await steps.sleep("settle", self.dice_seconds)
             show = partial(self._show_move, context.job, rethrown=roll["twice"])
             await steps.run("show", show, retry_outages=True)
         return {"rolled": roll["value"]}

@@ -17,7 +17,6 @@ from services.core.i18n import Texts
 from services.jobs.internal_jobs import InternalJobContext
 from services.leela import play
 from services.leela.job import GameJob
-from services.leela.settings import LeelaSettings
 from services.messaging.bots import Bots
 from services.messaging.messenger import Messenger
 from storage.jobs.jobs import Job, get_job
@@ -108,7 +107,8 @@ class Player:
         messenger = Messenger(self.db, Bots({"main": cast("Any", self.bot)}), Texts())
         job = await self.last_job()
         steps = cast("Any", StepsWithRethrow(died=died))
-        return await GameJob(self.db, messenger, cast("Any", providers)).run(InternalJobContext(job, steps))
+        game_job = GameJob(self.db, messenger, cast("Any", providers), dice_seconds=0)
+        return await game_job.run(InternalJobContext(job, steps))
 
     async def last_job(self) -> Job:
         job = await get_job(
@@ -119,8 +119,7 @@ class Player:
 
 
 @pytest.fixture
-async def player(db: Pool, monkeypatch: pytest.MonkeyPatch) -> Player:
-    monkeypatch.setattr("services.leela.job.get_leela_settings", lambda: LeelaSettings(leela_dice_seconds=0))
+async def player(db: Pool) -> Player:
     await add_user(db, USER)
     return Player(db)
 
