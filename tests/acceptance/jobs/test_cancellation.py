@@ -350,7 +350,7 @@ async def test_cancel_of_an_order_cancels_its_inngest_run(environment: Environme
     await environment.start_bot()
     ann = environment.user()
     await start_order(environment, ann)
-    (run,) = environment.inngest.engine.runs.values()
+    (run,) = environment.image_runs()
     await ann.tap(CANCEL_BUTTON)
     await ann.wait_for_text(CANCELLED)
 

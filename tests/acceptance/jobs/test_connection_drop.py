@@ -35,7 +35,7 @@ async def test_delivery_during_a_dropped_inngest_call_is_not_repeated(
     await wait_until(delivering, what="the image is being delivered")
     load_balancer.drop_connections()
     await environment.wait_for_ended_jobs()
-    (run,) = environment.inngest.engine.runs.values()
+    (run,) = environment.image_runs()
 
     async def is_completed() -> bool:
         return run.status == "Completed"

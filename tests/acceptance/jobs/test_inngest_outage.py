@@ -123,9 +123,8 @@ async def test_accepted_events_that_never_run_are_taken_over_and_late_runs_chang
     environment.inngest.fault = Fault.NONE  # ann's run starts after her job has ended, bob's during his
 
     async def both_runs_ended() -> bool:
-        runs = environment.inngest.engine.runs.values()
-        orders = [run for run in runs if run.function.id.endswith("generate-text-to-image")]
-        return len(orders) == 2 and all(run.ended for run in orders)
+        runs = environment.image_runs()
+        return len(runs) == 2 and all(run.ended for run in runs)
 
     await wait_until(both_runs_ended, what="the late runs have ended")
     assert (await environment.jobs())[0] == job, "the late run wrote nothing"
@@ -220,9 +219,7 @@ async def test_run_that_failed_before_it_started_is_resent_under_another_id(envi
     environment.inngest.fault = Fault.NONE
 
     async def failed() -> bool:
-        runs = [
-            run for run in environment.inngest.engine.runs.values() if run.function.id.endswith("text-to-image")
-        ]
+        runs = environment.image_runs()
         return bool(runs) and all(run.ended for run in runs)
 
     await wait_until(failed)

@@ -29,6 +29,11 @@ exec sleep 60
 """
 
 
+def _stop_ignoring_sigint() -> None:
+    """A shell cannot trap what its parent ignores, as the background jobs of a script do."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Run:
     """scripts/run.sh, its bot and its Inngest."""
 
@@ -49,6 +54,7 @@ class Run:
             env={**environment, "INNGEST_CLI": "/nowhere"},
             stderr=subprocess.DEVNULL,
             start_new_session=True,
+            preexec_fn=_stop_ignoring_sigint,  # noqa: PLW1509 - it sets one signal, and no thread runs here
         )
         self.bot, self.inngest = (self._pid_of(name) for name in ("bot", "inngest"))
 

@@ -17,6 +17,7 @@ import aiohttp
 from aiohttp import web
 
 from sandbox.inngest.clock import Clock
+from sandbox.inngest.engine.runs import Run
 from sandbox.inngest.server import InngestServer
 from sandbox.telegram import create_telegram_server
 from sandbox.telegram.state.payments import Payment, new_charge_id
@@ -30,6 +31,7 @@ BOT_TOKEN = "1000000001:acceptance-tests-only"
 WAIT_SECONDS = 20.0
 Message = dict[str, Any]
 PlanName = Literal["A", "B"]
+IMAGE_FUNCTION = "generate-text-to-image"
 TEXTS = Texts()
 
 
@@ -323,6 +325,10 @@ class Environment:
 
     def user(self, user_id: int = 1001, **about: str) -> SandboxUser:
         return SandboxUser(self.telegram, user_id, **about)
+
+    def image_runs(self) -> list[Run]:
+        """Inngest's runs of orders of an image. Scheduled tasks have runs as well, at their minutes of the hour."""
+        return [run for run in self.inngest.engine.runs.values() if run.function.id.endswith(IMAGE_FUNCTION)]
 
     async def jobs(self) -> list[dict[str, Any]]:
         return [dict(row) for row in await self.db.fetch("SELECT * FROM jobs ORDER BY created_at")]
