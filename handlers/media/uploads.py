@@ -28,7 +28,7 @@ _FULL_KEY: Final = "_full"
 _HAS_FILE: Final = Matches(F.photo | F.document | F.voice | F.audio | F.video | F.video_note)
 
 
-@router.message(StateFilter(Ordering.asking), Command("done"))
+@router.message(StateFilter(Ordering.answering), Command("done"))
 async def _done(message: Message, ctx: UserContext, state: FSMContext) -> None:
     draft = await load_draft(state)
     if draft is None:
@@ -62,7 +62,7 @@ async def _finish_photos(ctx: UserContext, state: FSMContext, draft: Draft) -> N
     await open_draft(ctx, state, draft.with_raw_values({photos_input.id: photos}))
 
 
-@router.message(StateFilter(Ordering.asking, Ordering.card), _HAS_FILE)
+@router.message(StateFilter(Ordering.answering, Ordering.card), _HAS_FILE)
 async def receive_file(message: Message, ctx: UserContext, state: FSMContext) -> None:
     """Take a file as the input that is asked for; where the card is open, as the input that it fits.
 
@@ -168,7 +168,7 @@ async def _offer_services_for_photo(message: Message, ctx: UserContext, state: F
         await ctx.send(ctx.failure_text(refused))
         return
     await state.set_data({PENDING_PHOTO_KEY: file.model_dump()})
-    await state.set_state(Ordering.offered)
+    await state.set_state(Ordering.photo_waiting)
     services = [
         spec
         for spec in SERVICES.values()

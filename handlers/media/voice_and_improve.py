@@ -37,13 +37,13 @@ def _expected_text_input(draft: Draft) -> TextInput | None:
     Returns:
         The text that is asked for, or the prompt where the card is open; None where a recording is expected instead.
     """
-    if draft.asking:
+    if draft.question_id:
         return draft.current_input if isinstance(draft.current_input, TextInput) else None
     takes_voice = any(isinstance(i, FileInput) and "voice" in i.kinds for i in draft.spec.inputs)
     return None if takes_voice else draft.spec.text_input
 
 
-@router.message(StateFilter(Ordering.asking, Ordering.card), Matches(F.voice))
+@router.message(StateFilter(Ordering.answering, Ordering.card), Matches(F.voice))
 async def _receive_voice(message: Message, ctx: UserContext, state: FSMContext) -> None:
     """A spoken prompt works wherever a typed one does."""
     draft = await load_draft(state)

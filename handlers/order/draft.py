@@ -16,9 +16,9 @@ from services.generation.spec import ServiceSpec
 class Ordering(StatesGroup):
     """The conversation while an order is put together."""
 
-    asking = State()
+    answering = State()
     """An input is asked for; the next message is its answer."""
-    offered = State()
+    photo_waiting = State()
     """The user sent a photo outside of any order; it waits for the service they choose for it."""
     card = State()
     """Nothing is missing; the card waits to be confirmed."""
@@ -31,7 +31,7 @@ class Draft(BaseModel):
         id: Names this draft: buttons carry it, and the order's key is made from it.
         service: The service's id.
         values: The inputs so far, by id. Keys that begin with `_` are the wizard's own.
-        asking: The id of the input that is asked for now; empty for none.
+        question_id: The id of the input that is asked for now; empty for none.
         counter: The id of the message that counts the photos of that input; 0 for none.
     """
 
@@ -40,7 +40,7 @@ class Draft(BaseModel):
     id: str
     service: str
     values: dict[str, Any]
-    asking: str = ""
+    question_id: str = ""
     counter: int = 0
 
     @property
@@ -51,7 +51,7 @@ class Draft(BaseModel):
     @property
     def current_input(self) -> Input | None:
         """The input that is asked for now."""
-        return self.spec.input(self.asking)
+        return self.spec.input(self.question_id)
 
     def order_key(self, user_id: int) -> str:
         """The same for every confirmation of this draft, so that it becomes one job."""
@@ -71,7 +71,7 @@ class Draft(BaseModel):
 
     def with_question(self, input_id: str) -> "Draft":
         """The draft asking for this input."""
-        return self.model_copy(update={"asking": input_id, "counter": 0})
+        return self.model_copy(update={"question_id": input_id, "counter": 0})
 
     def with_next_question(self) -> "Draft":
         """The draft asking for its first missing input, or for nothing."""
@@ -106,7 +106,7 @@ def _new_id() -> str:
 async def save_draft(state: FSMContext, draft: Draft) -> None:
     """Make this the conversation's draft; the state says whether it asks for something."""
     await state.set_data(draft.model_dump())
-    await state.set_state(Ordering.asking if draft.asking else Ordering.card)
+    await state.set_state(Ordering.answering if draft.question_id else Ordering.card)
 
 
 async def load_draft(state: FSMContext) -> Draft | None:

@@ -28,7 +28,7 @@ async def draft_view(ctx: UserContext, draft: Draft) -> View:
     user_options = await ctx.user_options(draft.spec)
     if draft.spec.first_empty_choice(draft.values, user_options):
         return _missing_asset_view(ctx, draft)
-    return question_view(ctx, draft, user_options) if draft.asking else _card_view(ctx, draft, user_options)
+    return question_view(ctx, draft, user_options) if draft.question_id else _card_view(ctx, draft, user_options)
 
 
 def price_of(ctx: UserContext, draft: Draft) -> int:
@@ -84,11 +84,11 @@ def question_view(ctx: UserContext, draft: Draft, user_options: UserOptions) -> 
     lines = [
         service_title(ctx, draft.spec),
         "",
-        ctx.t(f"service.{draft.service}.ask.{draft.asking}"),
+        ctx.t(f"service.{draft.service}.ask.{draft.question_id}"),
         "",
         _next_step_hint(ctx, draft),
     ]
-    rows = [[each] for each in _choice_buttons(ctx, draft, user_options, before_input=draft.asking)]
+    rows = [[each] for each in _choice_buttons(ctx, draft, user_options, before_input=draft.question_id)]
     if isinstance(draft.current_input, PhotosInput):
         rows.append([button(ctx.t("button.done"), DraftCallback(draft=draft.id, action="done"))])
     if draft.spec.first_missing(draft.values) is None:
@@ -98,7 +98,7 @@ def question_view(ctx: UserContext, draft: Draft, user_options: UserOptions) -> 
 
 def _next_step_hint(ctx: UserContext, draft: Draft) -> str:
     """What comes after the answer, in one sentence."""
-    answered = {**draft.values, draft.asking: draft.values.get(draft.asking) or True}
+    answered = {**draft.values, draft.question_id: draft.values.get(draft.question_id) or True}
     return ctx.t("wizard.then_price" if draft.spec.first_missing(answered) is None else "wizard.then_more")
 
 

@@ -149,7 +149,7 @@ async def _start_order(
     await open_draft(ctx, state, draft, callback)
 
 
-@router.message(StateFilter(Ordering.asking), PLAIN_TEXT)
+@router.message(StateFilter(Ordering.answering), PLAIN_TEXT)
 async def _receive_text(message: Message, ctx: UserContext, state: FSMContext) -> None:
     draft = await load_draft(state)
     if draft is None:
@@ -172,7 +172,7 @@ async def _change_prompt(message: Message, ctx: UserContext, state: FSMContext) 
         await submit_text(ctx, state, draft, draft.spec.text_input, message.text or "")
 
 
-@router.message(StateFilter(Ordering.asking, Ordering.card), Matches(~F.text))
+@router.message(StateFilter(Ordering.answering, Ordering.card), Matches(~F.text))
 async def _receive_non_text(message: Message, ctx: UserContext, state: FSMContext) -> None:
     draft = await load_draft(state)
     if draft is None or draft.current_input is None or isinstance(draft.current_input, TextInput):

@@ -277,7 +277,7 @@ async def test_credits_spent_before_the_confirmation_place_no_order(environment:
     await ann.order_by_prompt()
     (job,) = await environment.wait_for_ended_jobs()
     card = {"message_id": job["progress_message_id"]}
-    draft = {"id": "later", "service": job["service"], "values": job["inputs"], "asking": ""}
+    draft = {"id": "later", "service": job["service"], "values": job["inputs"], "question_id": ""}
     await environment.db.execute("UPDATE conversations SET state = 'Ordering:card', data = $1", draft)
     await ann.tap("", data="d|later|confirm||", message_id=card["message_id"])
     await ann.wait_for_text("You are 1 Star short.")
