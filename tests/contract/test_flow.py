@@ -3,6 +3,7 @@
 The real server handles events that arrive close together in any order, so no test relies on it.
 """
 
+import asyncio
 import time
 from typing import Any
 
@@ -17,7 +18,8 @@ from tests.contract.functions import MEBIBYTE
 
 async def test_full_batch_is_one_run_of_all_its_events(environment: ContractEnvironment) -> None:
     group, jobs = new_job_id(), [new_job_id() for _ in range(3)]
-    run = await _only_run(environment, [await environment.send("batch", group=group, job=name) for name in jobs])
+    ids = await asyncio.gather(*(environment.send("batch", group=group, job=name) for name in jobs))
+    run = await _only_run(environment, ids)
     assert sorted(run["output"].pop("jobs")) == sorted(jobs)
     assert run["output"].pop("first") in jobs
     assert run["output"] == {"noted": "3", "bytes": 4}
@@ -26,7 +28,7 @@ async def test_full_batch_is_one_run_of_all_its_events(environment: ContractEnvi
 
 async def test_incomplete_batch_runs_after_its_timeout(environment: ContractEnvironment) -> None:
     group, other, jobs = new_job_id(), new_job_id(), [new_job_id() for _ in range(3)]
-    ids = [await environment.send("batch", group=group, job=name) for name in jobs[:2]]
+    ids = await asyncio.gather(*(environment.send("batch", group=group, job=name) for name in jobs[:2]))
     alone = await environment.send("batch", group=other, job=jobs[2])
     assert sorted((await _only_run(environment, ids))["output"]["jobs"]) == sorted(jobs[:2])
     assert (await environment.wait_for_run_end(alone))["output"]["jobs"] == jobs[2:]
@@ -44,7 +46,9 @@ async def test_event_excluded_from_batching_runs_alone(environment: ContractEnvi
 async def test_batch_over_four_mebibytes_is_fetched_from_the_api(environment: ContractEnvironment) -> None:
     environment.call_log.bodies.clear()
     group, size = new_job_id(), 3 * MEBIBYTE // 2
-    ids = [await environment.send("batch", group=group, job=new_job_id(), text="x" * size) for _ in range(3)]
+    ids = await asyncio.gather(
+        *(environment.send("batch", group=group, job=new_job_id(), text="x" * size) for _ in range(3))
+    )
     output = (await _only_run(environment, ids))["output"]
     assert (len(output["jobs"]), output["bytes"]) == (3, size)
     assert max(environment.call_log.bodies) < 2 * MEBIBYTE

@@ -324,7 +324,7 @@ async def test_cancelled_message_after_a_kill_or_telegram_error_is_shown_eventua
     if killed:
         await bot.kill()
         await bot.start()
-    await ann.wait_for_text(CANCELLED, seconds=8)
+    await ann.wait_for_text(CANCELLED)
     await assert_cancelled_without_charge(environment, ann)
 
 

@@ -114,7 +114,7 @@ async def test_dropped_database_connections_during_a_job_still_complete_it_once(
         await db_breakpoint.wait_until_reached()
         await environment.db.execute("DELETE FROM breakpoints")
         await environment.db.execute(DROP_CONNECTIONS)
-    (job,) = await environment.wait_for_ended_jobs(seconds=8)
+    (job,) = await environment.wait_for_ended_jobs()
     assert job["state"] == "succeeded"
     await ann.wait_for_text("Done · 1 ⭐")
     assert len(await ann.photo_messages()) == 1
