@@ -77,11 +77,9 @@ async def test_kill_while_accepting_an_order_accepts_it_once(
     await bot.start()
     (job,) = await environment.wait_for_ended_jobs()
     await ann.wait_for_text("Done · 1 ⭐")
-    assert (job["state"], environment.replicate.creation_attempts, len(await ann.photo_messages())) == (
-        "succeeded",
-        1,
-        1,
-    )
+    # A worker may have been killed in the middle of its request, which then is made again: one prediction came of it.
+    made = len(environment.replicate.predictions)
+    assert (job["state"], made, len(await ann.photo_messages())) == ("succeeded", 1, 1)
     assert await get_balance(environment.db, ann.id) == Balance(99, 0)
 
 
