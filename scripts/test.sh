@@ -34,4 +34,9 @@ fi
 "$bin/mypy"
 "$bin/lint-imports"
 # Most tests wait for processes and compute little: five at once keep two cores busy. The long files come first.
-exec "$bin/pytest" -n 5 --dist loadfile --no-loadscope-reorder ${marked[@]+"${marked[@]}"}
+status=0
+"$bin/pytest" -n 5 --dist loadfile --no-loadscope-reorder ${marked[@]+"${marked[@]}"} || status=$?
+if [ "$status" != 1 ]; then exit "$status"; fi
+# Five at once may starve a test of its deadline. What failed runs once more, one by one: a fault fails again.
+echo "Running the failed tests once more, one by one…" >&2
+exec "$bin/pytest" --last-failed --maxfail=5 ${marked[@]+"${marked[@]}"}
