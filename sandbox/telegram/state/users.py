@@ -11,7 +11,7 @@ _NAMES = ("Alex", "Maria", "Omar", "Léa", "Kenji", "Nina", "Tomás", "Ada")
 
 
 def default_name(user_id: int) -> str:
-    """Return a first name for a user of whom only the id is known."""
+    """Return a first name for a user known only by id."""
     return _NAMES[(user_id - DEFAULT_USER_ID) % len(_NAMES)]
 
 
