@@ -1,4 +1,4 @@
-"""Dockerfile, compose.yaml and docs/deploy.md: they name what exists, contain no secret, and agree with each other."""
+"""Dockerfile, compose.yaml and docs/how-to/deploy.md: they name what exists, contain no secret, and agree with each other."""
 
 import ast
 import re
@@ -14,7 +14,7 @@ from bot.settings import Settings, read_settings
 
 ROOT = Path(__file__).resolve().parents[3]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
-GUIDE = (ROOT / "docs/deploy.md").read_text()
+GUIDE = (ROOT / "docs/how-to/deploy.md").read_text()
 SERVICES: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
 DEPLOYMENT_VARIABLES = {"DOMAIN", "POSTGRES_PASSWORD", "DIPTYCH_VERSION"}
 """Variables that compose.yaml requires and that are not settings of the bot."""
@@ -56,7 +56,7 @@ def imported_packages() -> set[str]:
 
 
 def guide_env() -> dict[str, str]:
-    """The .env that docs/deploy.md tells operators to write."""
+    """The .env that docs/how-to/deploy.md tells operators to write."""
     block = re.search(r"cat >\.env <<EOF\n(.*?)\nEOF\n", GUIDE, re.DOTALL)
     assert block
     lines = dict(line.split("=", 1) for line in block[1].splitlines())
