@@ -34,6 +34,5 @@ SPEC = ServiceSpec(
     inputs=(FileInput("image", ("photo",), max_bytes=10 * 1024 * 1024),),
     price=_price,
     run=run,
-    time_limit_seconds=120,
     actions=("again", "text_to_image", "speech"),
 )

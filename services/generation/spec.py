@@ -36,7 +36,7 @@ class ServiceSpec:
         starts_per_minute: How many jobs start per minute over all processes on Plan A. The services together stay
             below a provider's limit: Replicate's is 600 predictions per minute,
             https://replicate.com/docs/topics/predictions/rate-limits
-        time_limit_seconds: How long the provider may take.
+        time_limit_seconds: How long its predictions may take; 0 where it makes none.
         cancel_at: The provider of the long work that it starts, where that work can be cancelled.
         actions: The buttons under a result: `again`, the id of an input, or the id of a service that goes on from it.
         notify_failure_later: Whether its failure is reported by a notification: the work takes so long that the
@@ -56,7 +56,7 @@ class ServiceSpec:
     created_by: str = ""
     concurrency: int = 5
     starts_per_minute: int = 300
-    time_limit_seconds: float = 600
+    time_limit_seconds: float = 0
     cancel_at: "Callable[[Providers], PredictionProvider]" = lambda providers: providers.media
     actions: tuple[str, ...] = ("again",)
     notify_failure_later: bool = False

@@ -85,6 +85,5 @@ SPEC = ServiceSpec(
     user_options=_voice_options,
     price=_price,
     run=run,
-    time_limit_seconds=180,
     actions=("again", "text"),
 )

@@ -54,6 +54,5 @@ SPEC = ServiceSpec(
     price=_price,
     run=run,
     concurrency=3,
-    time_limit_seconds=300,
     actions=("speech",),
 )
