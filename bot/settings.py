@@ -1,4 +1,4 @@
-"""Every setting, from the environment and .env. .env.example explains each; a wrong one stops the start."""
+"""Every setting, from the environment and .env; a wrong one stops the start."""
 
 import re
 from functools import cached_property
@@ -20,42 +20,76 @@ class SettingsError(Exception):
 
 
 class Settings(InngestSettings):
-    """All settings, from the environment and .env. docs/reference/settings.md describes each."""
+    """All settings, from the environment and .env. `scripts/generate_docs.py` copies each docstring to the docs."""
 
     host: str = ""
+    """Address to listen on. Empty: `127.0.0.1` with the sandbox, otherwise `0.0.0.0`."""
     port: Annotated[int, Field(ge=1, le=65535)] = 3001
+    """Port to listen on."""
     public_url: str = ""
+    """URL at which Telegram, Replicate and Inngest reach this process: `https://bot.example.com`. Empty: Telegram
+    and Replicate are polled, and Inngest calls `127.0.0.1`."""
     data_dir: Path = Path(".data")
+    """Where development keeps its database, sandbox state and offline results."""
     metrics_token: SecretStr = SecretStr("")
+    """Bearer token that `/metrics` requires. Empty: open in development, closed in production."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """Least severe level that is logged."""
 
     bot_token: SecretStr = SecretStr("")
+    """Token from @BotFather. The bot is named `main`. Empty, with `BOTS` empty too: the sandbox in this process
+    replaces Telegram."""
     bots: Annotated[dict[str, SecretStr], NoDecode] = Field(default_factory=dict)
+    """More bots in one process: `name:token,name:token`."""
     admin_ids: Annotated[frozenset[int], NoDecode] = frozenset()
+    """Telegram user ids of the admins: `123,456`. Empty in the sandbox: the first user of the chat page."""
     telegram_mode: Literal["polling", "webhook"] = "polling"
+    """How updates arrive. `webhook` needs `PUBLIC_URL`."""
     telegram_api_url: str = ""
+    """Another Bot API server: `http://127.0.0.1:8081`. Empty: Telegram's own."""
     telegram_webhook_secret: SecretStr = SecretStr("")
+    """Secret that Telegram sends with each update: up to 256 letters, digits, `_` or `-`. Empty: derived from the
+    tokens."""
 
     database_url: SecretStr = SecretStr("")
+    """`postgresql://user:password@host/name`. Empty: an embedded PostgreSQL in `DATA_DIR`."""
     database_pool_size: Annotated[int, Field(ge=3, le=200)] = 15
+    """Most database connections of this process."""
 
     replicate_api_token: SecretStr = SecretStr("")
+    """For images, videos, lip-sync and training. Empty: an offline provider. Required in production."""
     replicate_base_url: str = ""
+    """Another Replicate API. Empty: Replicate's own."""
     openai_api_key: SecretStr = SecretStr("")
+    """For moderation, dictated prompts, prompt improvement, image descriptions and a second set of voices. Empty:
+    offline providers, and a word list instead of moderation. Required in production."""
     openai_base_url: str = ""
+    """Another OpenAI API, ending in `/v1`. Empty: OpenAI's own."""
     elevenlabs_api_key: SecretStr = SecretStr("")
+    """For speech and voice cloning. Empty: offline voices. Required in production."""
     elevenlabs_base_url: str = ""
+    """Another ElevenLabs API. Empty: ElevenLabs' own."""
     offline_seconds: Annotated[float, Field(ge=0)] = 3.0
+    """Seconds that an offline result takes."""
 
     plan_a_start_timeout: Annotated[float, Field(gt=0)] = 30.0
+    """Seconds Inngest has to start an accepted job before Plan B takes it."""
     job_lease_seconds: Annotated[float, Field(ge=0.5)] = 15.0
+    """Seconds a job stays with a worker that stopped renewing its lease."""
     plan_b_slots: Annotated[int, Field(ge=1)] = 8
+    """Most jobs at once on Plan B in this process."""
     jobs_per_person: Annotated[int, Field(ge=1)] = 2
-    welcome_credits: Annotated[int, Field(ge=0)] | None = None
+    """Running jobs a user may have before Plan B makes their next one wait."""
+    welcome_credits: Annotated[int | None, Field(ge=0)] = None
+    """Credits a new user starts with. Empty: 25, or 1000 in the sandbox."""
     support_contact: str = ""
+    """Contact shown by `/help`, `/support` and `/paysupport`: `@name`. Required in production."""
     leela_dice_seconds: Annotated[float, Field(ge=0, le=10)] = 3.0
+    """Seconds the die rolls in the game before its move is shown."""
     alert_webhook_url: SecretStr = SecretStr("")
+    """Receives a POST when an incident opens and another when it closes. May contain a secret: it is never logged."""
     alert_quiet_hours: str = ""
+    """Hours of the day, in UTC, when new alerts are silent: `23-7`. Alerts about money are never silent."""
 
     @field_validator("bots", mode="before")
     @classmethod

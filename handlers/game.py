@@ -41,6 +41,7 @@ class Leela(StatesGroup):
 
 @router.message(Command("game"))
 async def _game(message: Message, ctx: UserContext, state: FSMContext) -> None:
+    """Start or continue a game of Leela."""
     await state.set_state(Leela.playing)
     await _show_game(ctx, await play.get_or_start_game(ctx.db, ctx.user.id, ctx.bot_name))
 

@@ -39,6 +39,7 @@ async def _history_view(ctx: UserContext) -> View:
 
 @router.message(Command("history"))
 async def _show_history(message: Message, ctx: UserContext) -> None:
+    """Show the latest orders with their results."""
     await ctx.send(*await _history_view(ctx))
 
 
@@ -87,7 +88,7 @@ async def _resend_result(ctx: UserContext, job: Job, result: dict[str, Any]) -> 
 
 @router.message(Command("price"))
 async def _show_prices(message: Message, ctx: UserContext) -> None:
-    """Every service with what it costs, from the catalogue."""
+    """List every service and model with its price."""
     blocks = [ctx.t("price.title")]
     for spec in SERVICES.values():
         lines = [f"{service_title(ctx, spec)} — {ctx.t(f'service.{spec.id}.price')}"]

@@ -109,6 +109,7 @@ async def _start(
 
 @router.message(Command("menu"))
 async def _menu(message: Message, ctx: UserContext, state: FSMContext, raw_state: str | None) -> None:
+    """Show the services. Discard an unfinished order."""
     if raw_state is not None:
         await state.clear()
     await ctx.send(_menu_text(ctx), menu_keyboard(ctx))
@@ -116,33 +117,39 @@ async def _menu(message: Message, ctx: UserContext, state: FSMContext, raw_state
 
 @router.message(Command("help"))
 async def _help(message: Message, ctx: UserContext) -> None:
+    """List the services and the commands."""
     await ctx.send(_help_text(ctx), menu_button_keyboard(ctx))
 
 
 @router.message(Command("support", "paysupport"))
 async def _support(message: Message, ctx: UserContext) -> None:
+    """Show the support contact."""
     key = "support.contact" if ctx.support_contact else "support.here"
     await ctx.send(ctx.t(key, contact=ctx.support_contact), menu_button_keyboard(ctx))
 
 
 @router.message(Command("terms"))
 async def _terms(message: Message, ctx: UserContext) -> None:
+    """Show the terms of use."""
     state = ctx.t("terms.accepted" if ctx.user.terms_accepted else "terms.later")
     await ctx.send(f"{ctx.t('terms.text')}\n\n{state}", menu_button_keyboard(ctx))
 
 
 @router.message(Command("balance"))
 async def _balance(message: Message, ctx: UserContext) -> None:
+    """Show the credits that are available, held and owed, and the account statement."""
     await ctx.send(_balance_text(ctx), _balance_keyboard(ctx))
 
 
 @router.message(Command("language"))
 async def _language(message: Message, ctx: UserContext) -> None:
+    """Choose the bot's language."""
     await ctx.send(ctx.t("language.ask"), _language_keyboard(ctx))
 
 
 @router.message(Command("cancel"))
 async def _cancel(message: Message, ctx: UserContext, state: FSMContext, raw_state: str | None) -> None:
+    """Discard an unfinished order. A confirmed order is cancelled with the button below its progress message."""
     if raw_state is None:
         await ctx.send(ctx.t("cancel.nothing"), menu_keyboard(ctx))
         return

@@ -59,11 +59,13 @@ async def _voices_view(ctx: UserContext) -> View:
 
 @router.message(Command("models"))
 async def _show_models(message: Message, ctx: UserContext) -> None:
+    """Rename, delete or train user models."""
     await ctx.send(*await _models_view(ctx))
 
 
 @router.message(Command("voices"))
 async def _show_voices(message: Message, ctx: UserContext) -> None:
+    """Delete or create user voices, and list the stock voices."""
     await ctx.send(*await _voices_view(ctx))
 
 

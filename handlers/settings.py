@@ -108,6 +108,7 @@ def _clock_page(ctx: UserContext, *, back: Literal["show", "quiet"]) -> View:
 
 @router.message(Command("settings"))
 async def _settings(message: Message, ctx: UserContext) -> None:
+    """Change news, quiet hours and language."""
     await ctx.send(*await _settings_page(ctx))
 
 

@@ -32,20 +32,34 @@ class InngestUrls:
 
 
 class InngestSettings(BaseSettings):
-    """The settings whose names begin with INNGEST_, and ENVIRONMENT. docs/reference/settings.md describes each."""
+    """The settings whose names begin with INNGEST_, and ENVIRONMENT."""
 
-    model_config = SettingsConfigDict(env_file=".env", extra="ignore", env_ignore_empty=True)
+    model_config = SettingsConfigDict(
+        env_file=".env", extra="ignore", env_ignore_empty=True, use_attribute_docstrings=True
+    )
 
     environment: Literal["development", "production"] = "development"
+    """`production` refuses the sandbox, the embedded database, offline providers and unsigned Inngest requests."""
     inngest_transport: Literal["serve", "connect"] = "serve"
+    """`serve`: Inngest calls this process at `/api/inngest`. `connect`: this process opens a WebSocket to Inngest
+    and needs no public URL."""
     inngest_dev_port: Annotated[int, Field(ge=1, le=65535)] = 9288
+    """Port of the dev server on this machine."""
     inngest_connect_port: Annotated[int, Field(ge=1, le=65535)] = 9289
+    """Port of the dev server's Connect gateway."""
     inngest_base_url: str = ""
+    """A self-hosted Inngest server. Empty: the dev server; in production, Inngest Cloud."""
     inngest_event_key: SecretStr = SecretStr("")
+    """Required in production."""
     inngest_signing_key: SecretStr = SecretStr("")
+    """Required in production."""
     inngest_signing_key_fallback: SecretStr = SecretStr("")
+    """The previous signing key, accepted while the key is being rotated."""
     inngest_send_deadline: Annotated[float, Field(gt=0, le=5)] = 0.8
+    """Seconds Inngest has to accept an order's event before the order goes to Plan B."""
     inngest_ping_seconds: Annotated[float, Field(gt=0, le=60)] = 3.0
+    """Seconds Inngest has to run a ping before it counts as unavailable. A ping is sent when an accepted job does
+    not start."""
 
     @field_validator("inngest_base_url")
     @classmethod

@@ -73,10 +73,12 @@ class Health:
         }
 
     async def _health(self, request: web.Request) -> web.Response:
+        """Whether orders can be served now: 200, else 503."""
         body = await self.report()
         return web.json_response(body, status=200 if body["status"] == "ok" else 503)
 
     async def _live(self, request: web.Request) -> web.Response:
+        """Whether the process answers: always 200."""
         return web.json_response({"status": "ok"})
 
     async def _check_database(self) -> None:

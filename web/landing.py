@@ -28,4 +28,5 @@ class Landing:
 
     @aiohttp_jinja2.template("landing.html")
     async def _page(self, request: web.Request) -> dict[str, object]:
+        """Links to what this process serves."""
         return {"sandbox": self._sandbox, "inngest_url": self._inngest_url if self._sandbox else None}

@@ -57,10 +57,11 @@ class Metrics:
         yield from REGISTRY.collect()
         yield from self._process_metrics()
         metrics = self._database_metrics
-        yield _gauge("diptych_database_up", "Whether the database answers within a second", metrics is not None)
+        yield _gauge("diptych_database_up", "1 if the database answered within a second", metrics is not None)
         yield from _database_metrics(metrics, self._router.services)
 
     async def _metrics(self, request: web.Request) -> web.Response:
+        """Metrics for Prometheus."""
         if self._token:
             authorization = request.headers.get("Authorization", "")
             if not hmac.compare_digest(authorization.encode(), f"Bearer {self._token}".encode()):
@@ -90,23 +91,23 @@ class Metrics:
     def _process_metrics(self) -> Iterator[Metric]:
         router, pool, worker = self._router, self._db, self._worker
         plan_a = router.plan_a
-        yield _gauge("diptych_plan_a_healthy", "Whether this process sends orders to Inngest", plan_a.healthy)
+        yield _gauge("diptych_plan_a_healthy", "1 if this process sends orders to Inngest", plan_a.healthy)
         yield _gauge(
-            "diptych_plan_a_since_timestamp_seconds", "When that last changed, Unix time", plan_a.since.timestamp()
+            "diptych_plan_a_since_timestamp_seconds", "When Plan A's health last changed, in Unix time", plan_a.since.timestamp()
         )
         state = GaugeMetricFamily(
-            "diptych_plan_a_state", "ok, or why not; away is an open circuit", labels=["state"]
+            "diptych_plan_a_state", "Inngest as this process sees it: ok, or away after a failed call, or another reason", labels=["state"]
         )
         state.add_metric([plan_a.state.partition(":")[0]], 1)
         yield state
-        modes = GaugeMetricFamily("diptych_service_mode", "1 for each service's mode", labels=["service", "mode"])
+        modes = GaugeMetricFamily("diptych_service_mode", "1 for the mode in force", labels=["service", "mode"])
         for service in router.services:
             for mode in MODES:
                 modes.add_metric([service, mode], router.mode(service) == mode)
         yield modes
-        yield _gauge("diptych_plan_b_in_flight", "Jobs that this process runs on Plan B", worker.in_flight)
-        yield _gauge("diptych_plan_b_free_slots", "Jobs that it could run besides", max(0, worker.free_slots))
-        connections = GaugeMetricFamily("diptych_database_connections", "Of this process's pool", labels=["state"])
+        yield _gauge("diptych_plan_b_in_flight", "Jobs running on Plan B in this process", worker.in_flight)
+        yield _gauge("diptych_plan_b_free_slots", "Jobs this process could start on Plan B now", max(0, worker.free_slots))
+        connections = GaugeMetricFamily("diptych_database_connections", "Connections in this process's pool: idle or busy", labels=["state"])
         connections.add_metric(["idle"], pool.get_idle_size())
         connections.add_metric(["busy"], pool.get_size() - pool.get_idle_size())
         yield connections
@@ -123,20 +124,20 @@ def _database_metrics(metrics: DatabaseMetrics | None, services: Sequence[str]) 
         "diptych_jobs_open", "Orders that are queued or running", labels=[*job_labels, "state"]
     )
     oldest = GaugeMetricFamily(
-        "diptych_oldest_waiting_seconds", "Age of the oldest queued order", labels=job_labels
+        "diptych_oldest_waiting_seconds", "Age of the oldest queued order, in seconds", labels=job_labels
     )
-    outbox = GaugeMetricFamily("diptych_outbox_jobs", "Orders that wait to be sent to Inngest", labels=[])
+    outbox = GaugeMetricFamily("diptych_outbox_jobs", "Orders waiting to be sent to Inngest", labels=[])
     internal = GaugeMetricFamily(
-        "diptych_outbox_internal_jobs", "Internal jobs that wait to be sent to Inngest", labels=[]
+        "diptych_outbox_internal_jobs", "Internal jobs waiting to be sent to Inngest", labels=[]
     )
-    incidents = GaugeMetricFamily("diptych_incident_open", "1 for each incident that is open", labels=["kind"])
+    incidents = GaugeMetricFamily("diptych_incident_open", "1 while an incident of this kind is open", labels=["kind"])
     fallbacks = CounterMetricFamily(
         "diptych_fallbacks", "Orders that went to Plan B because Inngest was unavailable", labels=["service"]
     )
     takeovers = CounterMetricFamily(
-        "diptych_takeovers", "Orders that another worker took over", labels=["service"]
+        "diptych_takeovers", "Orders taken over from a worker that stopped renewing its lease", labels=["service"]
     )
-    ledger = GaugeMetricFamily("diptych_ledger_stars", "Sum of an account's postings", labels=["account"])
+    ledger = GaugeMetricFamily("diptych_ledger_stars", "Sum of an account's postings, in credits", labels=["account"])
     if metrics:
         for group in metrics.open_orders:
             jobs.add_metric([group.service, group.plan, "running"], group.running)

@@ -57,7 +57,10 @@ class Webhook:
             logger.info("webhook of bot {} set to {}", name, url)
 
     async def _receive(self, request: web.Request) -> web.Response:
-        """404 for an unknown bot, 401 for a wrong secret, 400 for what is not an update, 503 to get it again."""
+        """An update from Telegram.
+
+        404 for an unknown bot, 401 for a wrong secret, 400 for what is not an update, 503 to get it again.
+        """
         bot = self._bots.get(request.match_info["bot"])
         secret = request.headers.get(SECRET_HEADER, "")
         if bot is None:

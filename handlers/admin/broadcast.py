@@ -40,6 +40,7 @@ _MAX_ACTIVE_DAYS = 3650
 
 @router.message(Command("broadcast"))
 async def _broadcast(message: Message, ctx: UserContext, state: FSMContext) -> None:
+    """Prepare a message to many users."""
     await create_draft(state, ctx)
 
 

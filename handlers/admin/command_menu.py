@@ -69,6 +69,7 @@ def command_functions(dashboard_auth: DashboardAuth, state: FSMContext) -> Mappi
 
 @router.message(Command("admin"))
 async def _admin(message: Message, ctx: UserContext) -> None:
+    """Show the admin commands as buttons."""
     lines = [f"/{command} — {ctx.t(f'admin.{command}')}" for command in ADMIN_COMMANDS if command != "admin"]
     await ctx.send("\n".join([ctx.t("admin.title"), "", *lines]), _keyboard(ctx))
     # An admin who first wrote to the bot after its start has the commands in the menu from now on.

@@ -37,4 +37,5 @@ async def send_dashboard_link(dashboard_auth: DashboardAuth, ctx: UserContext, a
 
 @router.message(Command("dashboard"))
 async def _dashboard(message: Message, ctx: UserContext, dashboard_auth: DashboardAuth) -> None:
+    """Send a one-time link to the dashboard."""
     await send_dashboard_link(dashboard_auth, ctx)

@@ -32,6 +32,7 @@ async def say_hello(ctx: UserContext, args: str) -> None:
 
 @router.message(Command("hello"))
 async def _hello(message: Message, ctx: UserContext, command: CommandObject) -> None:
+    """Run hello world on Plan A and show what the run returned."""
     await say_hello(ctx, command.args or "")
 
 

@@ -45,6 +45,7 @@ async def show_plan(ctx: UserContext, args: str) -> None:
 
 @router.message(Command("plan"))
 async def _plan(message: Message, ctx: UserContext, command: CommandObject) -> None:
+    """Show and change which plan orders go to."""
     await show_plan(ctx, command.args or "")
 
 

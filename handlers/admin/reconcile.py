@@ -26,6 +26,7 @@ async def start_reconciliation(ctx: UserContext, args: str = "") -> None:
 
 @router.message(Command("reconcile"))
 async def _reconcile(message: Message, ctx: UserContext) -> None:
+    """Compare Telegram's list of payments with the ledger."""
     await start_reconciliation(ctx)
 
 

@@ -60,6 +60,7 @@ def refund_button(payment: Payment) -> InlineKeyboardButton:
 
 @router.message(Command("refund"))
 async def _refund(message: Message, ctx: UserContext, command: CommandObject) -> None:
+    """Refund a payment; without a charge id, list the latest payments."""
     await show_payments(ctx, (command.args or "").strip())
 
 

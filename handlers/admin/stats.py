@@ -48,6 +48,7 @@ async def show_stats(ctx: UserContext, args: str = "") -> None:
 
 @router.message(Command("stats"))
 async def _stats(message: Message, ctx: UserContext) -> None:
+    """Show users, orders, credits, costs and margin for a period, as an image and as CSV."""
     await show_stats(ctx)
 
 

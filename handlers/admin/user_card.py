@@ -96,11 +96,13 @@ async def grant(ctx: UserContext, args: str, *, key: str | None = None) -> None:
 
 @router.message(Command("user"))
 async def _user(message: Message, ctx: UserContext, command: CommandObject) -> None:
+    """Show a user's balance, orders, payments and notes; block or unblock them."""
     await show_user(ctx, command.args or "")
 
 
 @router.message(Command("grant"))
 async def _grant(message: Message, ctx: UserContext, command: CommandObject) -> None:
+    """Give a user credits."""
     key = f"{ctx.bot.id}:{message.chat.id}:{message.message_id}"
     await grant(ctx, command.args or "", key=key)
 

@@ -17,6 +17,7 @@ router = Router(name="invite")
 
 @router.message(Command("invite"))
 async def _invite(message: Message, ctx: UserContext) -> None:
+    """Create an invitation link."""
     await ctx.send(*await _invite_view(ctx))
 
 

@@ -26,6 +26,7 @@ router = Router(name="payments")
 
 @router.message(Command("topup"))
 async def _topup(message: Message, ctx: UserContext) -> None:
+    """Show the credit packs, which are paid for in Telegram Stars."""
     await ctx.send(*packs_view(ctx))
 
 

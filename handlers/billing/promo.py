@@ -44,6 +44,7 @@ async def run_promo(ctx: UserContext, args: str) -> None:
 
 @router.message(Command("promo"))
 async def _promo(message: Message, ctx: UserContext, command: CommandObject) -> None:
+    """Redeem a promo code. Admins also create and list codes."""
     await run_promo(ctx, command.args or "")
 
 

@@ -41,6 +41,7 @@ class SubscriptionCallback(CallbackData, prefix="sub"):
 
 @router.message(Command("subscribe", "subscription"))
 async def _subscribe(message: Message, ctx: UserContext) -> None:
+    """Show the subscription tiers, or the current subscription with its cancel or resume button."""
     await ctx.send(*await _subscription_view(ctx, agreed=ctx.user.terms_accepted))
 
 

@@ -30,6 +30,7 @@ _HAS_FILE: Final = Matches(F.photo | F.document | F.voice | F.audio | F.video | 
 
 @router.message(StateFilter(Ordering.answering), Command("done"))
 async def _done(message: Message, ctx: UserContext, state: FSMContext) -> None:
+    """Finish sending the photos for a training."""
     draft = await load_draft(state)
     if draft is None:
         await discard_stale_draft(ctx, state)

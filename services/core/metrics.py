@@ -29,22 +29,22 @@ disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series fo
 ProcessCollector(registry=REGISTRY)
 
 JOBS_ENDED: Final = Counter(
-    "diptych_jobs_ended", "Jobs that this process ended", ["service", "plan", "end"], registry=REGISTRY
+    "diptych_jobs_ended", "Jobs this process ended: succeeded, failed or cancelled", ["service", "plan", "end"], registry=REGISTRY
 )
 JOBS_FAILED: Final = Counter(
-    "diptych_jobs_failed", "Of these, those that failed, by the text that the user read", ["service", "failure"],
+    "diptych_jobs_failed", "Jobs this process ended as failed, by failure key", ["service", "failure"],
     registry=REGISTRY,
 )  # fmt: skip
 JOB_SECONDS: Final = Histogram(
     "diptych_job_seconds",
-    "From the beginning of a job's work to its end",
+    "Time from the start of a job's work to its end",
     ["service", "plan"],
     buckets=(0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 2400, 3600),
     registry=REGISTRY,
 )
 JOB_WAITING_SECONDS: Final = Histogram(
     "diptych_job_waiting_seconds",
-    "From an order's acceptance to the beginning of its work, counted at its end",
+    "Time from acceptance to the start of the work, recorded when the job ends",
     ["service", "plan"],
     buckets=(0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800),
     registry=REGISTRY,
@@ -53,37 +53,37 @@ PROVIDER_CALLS: Final = Counter(
     "diptych_provider_calls", "Calls to a provider", ["provider", "method"], registry=REGISTRY
 )
 PROVIDER_ERRORS: Final = Counter(
-    "diptych_provider_errors", "Calls that failed, or said that the work has", ["provider", "method", "kind"],
+    "diptych_provider_errors", "Calls to a provider that failed or reported failed work", ["provider", "method", "kind"],
     registry=REGISTRY,
 )  # fmt: skip
 PROVIDER_SECONDS: Final = Histogram(
     "diptych_provider_seconds",
-    "How long calls to a provider took",
+    "Duration of calls to a provider",
     ["provider", "method"],
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
     registry=REGISTRY,
 )
 TELEGRAM_CALLS: Final = Counter(
-    "diptych_telegram_calls", "Calls to Telegram, each try of them", ["method", "outcome"], registry=REGISTRY
+    "diptych_telegram_calls", "Calls to Telegram, counting each attempt: ok, 429, 400, 403, 5xx, no answer, …", ["method", "outcome"], registry=REGISTRY
 )
 TELEGRAM_SECONDS: Final = Histogram(
     "diptych_telegram_seconds",
-    "How long calls to Telegram took, but for getUpdates",
+    "Duration of calls to Telegram, except getUpdates",
     ["method"],
     buckets=(0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
     registry=REGISTRY,
 )
 TELEGRAM_WAIT_SECONDS: Final = Counter(
-    "diptych_telegram_wait_seconds", "How long Telegram asked to wait, by its 429s", registry=REGISTRY
+    "diptych_telegram_wait_seconds", "Time Telegram asked to wait in 429 responses", registry=REGISTRY
 )
 LOOP_LAG: Final = Histogram(
     "diptych_loop_lag_seconds",
-    "How much later than asked for the event loop comes back",
+    "How late the event loop wakes up",
     buckets=(0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
     registry=REGISTRY,
 )
 BUILD_INFO: Final = Gauge(
-    "diptych_build_info", "What runs", ["version", "python", "aiogram", "inngest"], registry=REGISTRY
+    "diptych_build_info", "Versions in use", ["version", "python", "aiogram", "inngest"], registry=REGISTRY
 )
 BUILD_INFO.labels(VERSION, platform.python_version(), version("aiogram"), version("inngest")).set(1)
 

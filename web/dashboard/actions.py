@@ -43,7 +43,7 @@ class Actions:
         self._admin_actions = admin_actions
 
     async def set_mode(self, request: web.Request) -> web.Response:
-        """Set a mode. The form has `mode` (auto, a, b, or `follow` for one service) and perhaps a `service`."""
+        """Set a mode. Form: `mode` (`auto`, `a`, `b`; with `service` also `follow`), `service`."""
         session = await self._access.authenticate_action(request)
         form = await request.post()
         mode, service = str(form.get("mode", "")), str(form.get("service", "")) or None
@@ -58,7 +58,7 @@ class Actions:
         return _redirect("/dashboard")
 
     async def retry(self, request: web.Request) -> web.Response:
-        """Order a failed order again, free of charge, and show the new one."""
+        """Repeat a failed or cancelled order free of charge."""
         session = await self._access.authenticate_action(request)
         try:
             job = await self._admin_actions.retry(job_id_from(request), session.admin_id)
@@ -76,7 +76,7 @@ class Actions:
         return _redirect_to_job(job, "cancel")
 
     async def refund(self, request: web.Request) -> web.Response:
-        """Give back the price of an order that succeeded."""
+        """Return the price of an order that succeeded."""
         session = await self._access.authenticate_action(request)
         job_id = job_id_from(request)
         try:

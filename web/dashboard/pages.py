@@ -47,7 +47,7 @@ class Pages:
         self._names = service_names(texts)
 
     async def live(self, request: web.Request) -> web.Response:
-        """The live page. Its numbers come by the stream."""
+        """The live page."""
         session = self._access.authenticate(request)
         service_modes = {service: self._router.service_mode(service) for service in self._names}
         context: dict[str, Any] = {
@@ -58,7 +58,7 @@ class Pages:
         return self._render(request, "dashboard.html", session, **context)
 
     async def jobs(self, request: web.Request) -> web.Response:
-        """A page of the list of orders."""
+        """Orders, 25 per page. Query: `q`, `service`, `state`, `plan`."""
         session = self._access.authenticate(request)
         search_request = parse_search(request.query)
         search = search_request.search
@@ -74,7 +74,7 @@ class Pages:
         return self._render(request, "dashboard_jobs.html", session, **context)
 
     async def job(self, request: web.Request) -> web.Response:
-        """An order's page. Raises HTTPNotFound."""
+        """One order."""
         session = self._access.authenticate(request)
         return await self.render_job(request, session, job_id_from(request), done=request.query.get("done", ""))
 
@@ -100,7 +100,9 @@ class Pages:
         return self._render(request, "dashboard_job.html", session, status=status, **context)
 
     async def login_page(self, request: web.Request) -> web.Response:
-        """What a link shows: a button that logs in. A GET does not use the link up, as Telegram's preview makes one.
+        """The page behind a login link, with a button that logs in.
+
+        A GET does not use the link up, because Telegram's link preview makes one.
 
         Raises:
             AccessDenied: The link is not valid.
@@ -109,7 +111,7 @@ class Pages:
         return self._render(request, "dashboard_login.html", None)
 
     async def login(self, request: web.Request) -> web.Response:
-        """Use the link up, and give the browser its session.
+        """Use the login link up and set the session cookie.
 
         Raises:
             AccessDenied: The link is not valid.

@@ -30,7 +30,7 @@ class Stream:
         self._stopping = asyncio.Event()
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
-        """Send what changes, until the session ends or the page is closed.
+        """Server-sent events: what changes on the live page or on an order's page.
 
         Raises:
             AccessDenied: The request has no valid session.

@@ -44,6 +44,7 @@ class ReplicateWebhook:
         app.router.add_post(PATH, self._receive)
 
     async def _receive(self, request: web.Request) -> web.Response:
+        """A prediction or training has ended; wake the job that waits for it."""
         body = await request.read()
         try:
             verify_signature(await self._get_secret(), request.headers, body)
