@@ -2,19 +2,34 @@
 
 import pkgutil
 from importlib import import_module
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 import services.generation as package
+from services.generation.catalogue import MODELS, CatalogueError
 from services.generation.spec import ServiceSpec
 
 
-def _find_services() -> dict[str, ServiceSpec]:
-    """The specs by service id, in the order of the menu."""
+def find_services(models: Mapping[str, Any] = MODELS) -> dict[str, ServiceSpec]:
+    """Find the services.
+
+    Args:
+        models: The catalogue's models by service.
+
+    Returns:
+        The specs by service id, in the order of the menu.
+
+    Raises:
+        CatalogueError: The catalogue has models of a service that does not exist.
+    """
     names = (module.name for module in pkgutil.iter_modules(package.__path__))
     modules = [import_module(f"{package.__name__}.{name}") for name in names]
     specs = [spec for module in modules if isinstance(spec := getattr(module, "SPEC", None), ServiceSpec)]
-    return {spec.id: spec for spec in sorted(specs, key=lambda spec: (spec.menu_position, spec.id))}
+    found = {spec.id: spec for spec in sorted(specs, key=lambda spec: (spec.menu_position, spec.id))}
+    if unknown := models.keys() - found.keys():
+        raise CatalogueError(f"models.toml: no such service: {', '.join(sorted(unknown))}")
+    return found
 
 
-SERVICES: Final = _find_services()
+SERVICES: Final = find_services()
 """The specs by service id, in the order of the menu."""

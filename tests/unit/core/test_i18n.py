@@ -108,7 +108,7 @@ def test_composed_keys_have_texts() -> None:
     keys = {key for _, key in _PROVIDER_FAILURES.values()}
     keys |= {f"progress.{state}" for state in ("succeeded", "failed", "cancelled")}
     for spec in SERVICES.values():
-        keys |= {f"service.{spec.id}.name", f"service.{spec.id}.about"}
+        keys |= {f"service.{spec.id}.{text}" for text in ("name", "about", "price")}
         keys |= {f"service.{spec.id}.ask.{each.id}" for each in spec.inputs if not isinstance(each, ChoiceInput)}
         keys |= {f"edit.{each.id}" for each in spec.inputs if not isinstance(each, ChoiceInput)}
         for each in spec.inputs:

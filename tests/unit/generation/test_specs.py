@@ -11,9 +11,9 @@ from inngest_functions.registry import create_functions
 from inngest_functions.run_locks import RunLocks
 from services.billing.payments import CREDIT_PACKS, pack_for
 from services.core.errors import InvalidRequest
-from services.generation.catalogue import MODELS, load_models
+from services.generation.catalogue import MODELS, CatalogueError, load_models
 from services.generation.inputs import ChoiceInput, Option, UserOptions
-from services.generation.registry import SERVICES
+from services.generation.registry import SERVICES, find_services
 from services.generation.spec import ServiceSpec
 from services.messaging.buttons import (
     DraftCallback,
@@ -218,3 +218,8 @@ def test_credits_of_a_model_are_rounded_up(tmp_path: Path) -> None:
 
 def test_pack_for_covers_the_missing_credits() -> None:
     assert [pack_for(missing) for missing in (1, 50, 51, 2500, 9999)] == [50, 50, 100, 2500, 2500]
+
+
+def test_find_services_with_models_of_an_unknown_service_raises() -> None:
+    with pytest.raises(CatalogueError, match="text_to_imag$"):
+        find_services({**MODELS, "text_to_imag": {}})
