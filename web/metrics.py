@@ -93,10 +93,14 @@ class Metrics:
         plan_a = router.plan_a
         yield _gauge("diptych_plan_a_healthy", "1 if this process sends orders to Inngest", plan_a.healthy)
         yield _gauge(
-            "diptych_plan_a_since_timestamp_seconds", "When Plan A's health last changed, in Unix time", plan_a.since.timestamp()
+            "diptych_plan_a_since_timestamp_seconds",
+            "When Plan A's health last changed, in Unix time",
+            plan_a.since.timestamp(),
         )
         state = GaugeMetricFamily(
-            "diptych_plan_a_state", "Inngest as this process sees it: ok, or away after a failed call, or another reason", labels=["state"]
+            "diptych_plan_a_state",
+            "Inngest as this process sees it: ok, or away after a failed call, or another reason",
+            labels=["state"],
         )
         state.add_metric([plan_a.state.partition(":")[0]], 1)
         yield state
@@ -106,8 +110,12 @@ class Metrics:
                 modes.add_metric([service, mode], router.mode(service) == mode)
         yield modes
         yield _gauge("diptych_plan_b_in_flight", "Jobs running on Plan B in this process", worker.in_flight)
-        yield _gauge("diptych_plan_b_free_slots", "Jobs this process could start on Plan B now", max(0, worker.free_slots))
-        connections = GaugeMetricFamily("diptych_database_connections", "Connections in this process's pool: idle or busy", labels=["state"])
+        yield _gauge(
+            "diptych_plan_b_free_slots", "Jobs this process could start on Plan B now", max(0, worker.free_slots)
+        )
+        connections = GaugeMetricFamily(
+            "diptych_database_connections", "Connections in this process's pool: idle or busy", labels=["state"]
+        )
         connections.add_metric(["idle"], pool.get_idle_size())
         connections.add_metric(["busy"], pool.get_size() - pool.get_idle_size())
         yield connections
@@ -130,14 +138,18 @@ def _database_metrics(metrics: DatabaseMetrics | None, services: Sequence[str]) 
     internal = GaugeMetricFamily(
         "diptych_outbox_internal_jobs", "Internal jobs waiting to be sent to Inngest", labels=[]
     )
-    incidents = GaugeMetricFamily("diptych_incident_open", "1 while an incident of this kind is open", labels=["kind"])
+    incidents = GaugeMetricFamily(
+        "diptych_incident_open", "1 while an incident of this kind is open", labels=["kind"]
+    )
     fallbacks = CounterMetricFamily(
         "diptych_fallbacks", "Orders that went to Plan B because Inngest was unavailable", labels=["service"]
     )
     takeovers = CounterMetricFamily(
         "diptych_takeovers", "Orders taken over from a worker that stopped renewing its lease", labels=["service"]
     )
-    ledger = GaugeMetricFamily("diptych_ledger_stars", "Sum of an account's postings, in credits", labels=["account"])
+    ledger = GaugeMetricFamily(
+        "diptych_ledger_stars", "Sum of an account's postings, in credits", labels=["account"]
+    )
     if metrics:
         for group in metrics.open_orders:
             jobs.add_metric([group.service, group.plan, "running"], group.running)

@@ -29,7 +29,10 @@ disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series fo
 ProcessCollector(registry=REGISTRY)
 
 JOBS_ENDED: Final = Counter(
-    "diptych_jobs_ended", "Jobs this process ended: succeeded, failed or cancelled", ["service", "plan", "end"], registry=REGISTRY
+    "diptych_jobs_ended",
+    "Jobs this process ended: succeeded, failed or cancelled",
+    ["service", "plan", "end"],
+    registry=REGISTRY,
 )
 JOBS_FAILED: Final = Counter(
     "diptych_jobs_failed", "Jobs this process ended as failed, by failure key", ["service", "failure"],
@@ -44,7 +47,7 @@ JOB_SECONDS: Final = Histogram(
 )
 JOB_WAITING_SECONDS: Final = Histogram(
     "diptych_job_waiting_seconds",
-    "Time from acceptance to the start of the work, recorded when the job ends",
+    "Time from acceptance to the start of the work, recorded at the end",
     ["service", "plan"],
     buckets=(0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800),
     registry=REGISTRY,
@@ -53,7 +56,7 @@ PROVIDER_CALLS: Final = Counter(
     "diptych_provider_calls", "Calls to a provider", ["provider", "method"], registry=REGISTRY
 )
 PROVIDER_ERRORS: Final = Counter(
-    "diptych_provider_errors", "Calls to a provider that failed or reported failed work", ["provider", "method", "kind"],
+    "diptych_provider_errors", "Calls that failed or reported failed work", ["provider", "method", "kind"],
     registry=REGISTRY,
 )  # fmt: skip
 PROVIDER_SECONDS: Final = Histogram(
@@ -64,7 +67,10 @@ PROVIDER_SECONDS: Final = Histogram(
     registry=REGISTRY,
 )
 TELEGRAM_CALLS: Final = Counter(
-    "diptych_telegram_calls", "Calls to Telegram, counting each attempt: ok, 429, 400, 403, 5xx, no answer, …", ["method", "outcome"], registry=REGISTRY
+    "diptych_telegram_calls",
+    "Calls to Telegram, counting each attempt: ok, 429, 400, 403, 5xx, no answer, …",
+    ["method", "outcome"],
+    registry=REGISTRY,
 )
 TELEGRAM_SECONDS: Final = Histogram(
     "diptych_telegram_seconds",

@@ -1,4 +1,4 @@
-"""Dockerfile, compose.yaml and docs/how-to/deploy.md: they name what exists, contain no secret, and agree with each other."""
+"""Dockerfile, compose.yaml and the guide for deploying: they name what exists, agree, and contain no secret."""
 
 import ast
 import re
