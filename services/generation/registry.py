@@ -1,8 +1,8 @@
 """All services: every module of this package that has a SPEC. A new service is a new file and its texts."""
 
 import pkgutil
-from importlib import import_module
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any, Final
 
 import services.generation as package
