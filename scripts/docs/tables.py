@@ -14,6 +14,7 @@ from handlers.routers import ROUTERS
 from providers.protocols import ErrorKind
 from scripts.docs.markdown import code, format_table
 from scripts.docs.settings import settings_table
+from services.billing.subscriptions import TIERS
 from services.core.errors import failure_from_kind
 from services.core.i18n import Texts
 from services.generation.catalogue import MODELS, Model
@@ -133,6 +134,14 @@ def models_table() -> str:
             for service, models in MODELS.items()
             for model in models.values()
         ),
+    )
+
+
+def tiers_table() -> str:
+    """The subscription tiers."""
+    return format_table(
+        ("tier", "Stars per month", "credits per month", "discount"),
+        ((f"`{tier.id}`", str(tier.stars), str(tier.credits), f"{tier.discount} %") for tier in TIERS.values()),
     )
 
 
@@ -279,6 +288,7 @@ TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "settings": settings_table,
     "services": services_table,
     "models": models_table,
+    "tiers": tiers_table,
     "commands": user_commands_table,
     "admin-commands": admin_commands_table,
     "metrics": metrics_table,

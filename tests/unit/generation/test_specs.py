@@ -221,5 +221,5 @@ def test_pack_for_covers_the_missing_credits() -> None:
 
 
 def test_find_services_with_models_of_an_unknown_service_raises() -> None:
-    with pytest.raises(CatalogueError, match="text_to_imag$"):
+    with pytest.raises(CatalogueError, match=r"text_to_imag$"):
         find_services({**MODELS, "text_to_imag": {}})
