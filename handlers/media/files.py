@@ -8,25 +8,17 @@ from typing import Final
 from aiogram.types import Message
 from PIL import Image, UnidentifiedImageError
 
+from providers.media_type import detect_media_type
 from services.core.errors import InvalidRequest
 from services.generation.inputs import TELEGRAM_DOWNLOAD_BYTES, FileKind, FileRef
 from services.messaging.bots import Bots
 from services.messaging.files import download_file
 
-_MAGIC_BYTES: Final[Mapping[FileKind, tuple[tuple[int, bytes], ...]]] = {
-    "video": ((4, b"ftyp"), (0, b"\x1a\x45\xdf\xa3"), (0, b"RIFF")),
-    "audio": (
-        (0, b"ID3"),
-        (0, b"\xff\xfb"),
-        (0, b"\xff\xf3"),
-        (0, b"OggS"),
-        (0, b"RIFF"),
-        (0, b"fLaC"),
-        (4, b"ftyp"),
-    ),
-    "voice": ((0, b"OggS"),),
+_MEDIA_TYPES: Final[Mapping[FileKind, frozenset[str]]] = {
+    "video": frozenset({"video/mp4", "video/quicktime", "video/webm", "video/x-matroska", "video/avi"}),
+    "audio": frozenset({"audio/mpeg", "audio/ogg", "audio/wav", "audio/flac", "audio/mp4", "video/mp4"}),
 }
-"""What is found at which offset of the formats we take: MP4/MOV, WebM, AVI; MP3, Ogg, WAV, FLAC, M4A."""
+"""The formats we take as documents. Some M4A files call themselves MP4."""
 
 _DOCUMENT_KINDS: Final[Mapping[str, FileKind]] = {"image": "photo", "video": "video", "audio": "audio"}
 """By the first half of a document's MIME type."""
@@ -93,7 +85,7 @@ async def verify_content(bots: Bots, bot_name: str, file: FileRef) -> None:
     content = await download_file(bots, bot_name, file.file_id)
     if file.kind == "photo":
         await asyncio.to_thread(_verify_image, content)
-    elif not any(content[at : at + len(begin)] == begin for at, begin in _MAGIC_BYTES[file.kind]):
+    elif detect_media_type(content) not in _MEDIA_TYPES[file.kind]:
         raise InvalidRequest("input.not_that_file")
 
 

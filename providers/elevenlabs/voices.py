@@ -18,7 +18,6 @@ _BASE_URL = "https://api.elevenlabs.io"
 MODEL = "eleven_multilingual_v2"
 _OUTPUT_FORMAT = "opus_48000_64"
 """OGG/Opus, the format of Telegram's voice messages. ElevenLabs' free tier has no Opus."""
-_OGG_SIGNATURE = b"OggS"
 MAX_SAMPLE_BYTES = 10 * 1024 * 1024
 """The largest recording to clone from: https://elevenlabs.io/docs/api-reference/voices/ivc/create"""
 _NO_RETRIES = RequestOptions(max_retries=0)
@@ -81,7 +80,7 @@ class ElevenLabsVoices:
                 request_options=_NO_RETRIES,
             )
             audio = b"".join([part async for part in parts])
-        if not audio.startswith(_OGG_SIGNATURE):
+        if detect_media_type(audio) != "audio/ogg":
             raise ProviderError(ErrorKind.FAILED, "ElevenLabs: speech that is not OGG/Opus")
         return audio
 

@@ -4,6 +4,7 @@ import re
 
 from openai import HttpxBinaryResponseContent
 
+from providers.media_type import detect_media_type
 from providers.openai.client import build_client
 from providers.openai.errors import translate_openai_errors
 from providers.protocols import ErrorKind, ProviderError, Voice
@@ -14,7 +15,6 @@ VOICES = (
     "marin", "nova", "onyx", "sage", "shimmer", "verse",
 )  # fmt: skip
 """Each voice speaks every language: https://platform.openai.com/docs/guides/text-to-speech"""
-_OGG_SIGNATURE = b"OggS"
 
 
 class OpenAISpeech:
@@ -47,7 +47,7 @@ class OpenAISpeech:
                 ErrorKind.BAD_INPUT, f"OpenAI: nothing to say, or over {self.max_text_length} characters"
             )
         response = await self._synthesize(text, voice_id)
-        if not response.content.startswith(_OGG_SIGNATURE):
+        if detect_media_type(response.content) != "audio/ogg":
             raise ProviderError(ErrorKind.FAILED, "OpenAI: speech that is not OGG/Opus")
         return response.content
 
