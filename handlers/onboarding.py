@@ -13,7 +13,7 @@ from services.messaging.buttons import button, keyboard
 
 router = Router(name="onboarding")
 
-STARTER_PROMPTS: Final = ("lighthouse", "fox", "street")
+_STARTER_PROMPTS: Final = ("lighthouse", "fox", "street")
 """Their texts are `ready.<name>.button` and `ready.<name>.words`."""
 
 
@@ -21,7 +21,7 @@ class StarterPromptCallback(CallbackData, prefix="go"):
     """Use a ready prompt.
 
     Attributes:
-        name: One of STARTER_PROMPTS.
+        name: One of _STARTER_PROMPTS.
     """
 
     name: str
@@ -29,7 +29,9 @@ class StarterPromptCallback(CallbackData, prefix="go"):
 
 def with_starter_prompts(ctx: UserContext, menu: InlineKeyboardMarkup) -> InlineKeyboardMarkup:
     """The menu with a row of ready prompts above it."""
-    buttons = [button(ctx.t(f"ready.{name}.button"), StarterPromptCallback(name=name)) for name in STARTER_PROMPTS]
+    buttons = [
+        button(ctx.t(f"ready.{name}.button"), StarterPromptCallback(name=name)) for name in _STARTER_PROMPTS
+    ]
     return keyboard([buttons, *menu.inline_keyboard])
 
 
@@ -38,7 +40,7 @@ async def _open_starter_prompt(
     callback: CallbackQuery, callback_data: StarterPromptCallback, ctx: UserContext, state: FSMContext
 ) -> None:
     """The card comes as a message of its own, so that the other prompts can still be tapped."""
-    if callback_data.name not in STARTER_PROMPTS:
+    if callback_data.name not in _STARTER_PROMPTS:
         await answer_stale(callback, ctx)
         return
     await answer_callback(callback)

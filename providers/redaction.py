@@ -22,7 +22,7 @@ _SECRET: Final = re.compile(
 )
 _SECRET_NAME: Final = re.compile(r"token|secret|password|authorization|api_?key|signature|cookie", re.IGNORECASE)
 _ELLIPSIS: Final = "…"
-MAX_LINE_CHARS: Final = 300
+_MAX_LINE_CHARS: Final = 300
 _MAX_STRING_CHARS: Final = 120
 _MAX_JSON_CHARS: Final = 600
 _MAX_ITEMS: Final = 12
@@ -40,7 +40,7 @@ def redact(text: str) -> str:
     return hide_secrets(text)
 
 
-def redact_line(text: str, limit: int = MAX_LINE_CHARS) -> str:
+def redact_line(text: str, limit: int = _MAX_LINE_CHARS) -> str:
     """The redacted text as one line of at most `limit` characters."""
     line = redact(" ".join(text.split()))
     return line if len(line) <= limit else line[: limit - 1] + _ELLIPSIS

@@ -19,7 +19,7 @@ from services.jobs.internal_jobs import InternalJobSpec
 from storage.jobs.jobs import claim_job, release_job
 from storage.jobs.journal import read_journal
 
-RUNS_PER_USER: Final = 2
+_RUNS_PER_USER: Final = 2
 _FINISH_TIMEOUT: Final = timedelta(hours=6)
 """No run takes that long; Inngest then ends it, and Plan B ends the job from its journal."""
 
@@ -83,7 +83,7 @@ def create_job_function(
 def _concurrency(spec: JobSpec) -> list[inngest.Concurrency]:
     limits = [inngest.Concurrency(limit=spec.concurrency)]
     if isinstance(spec, ServiceSpec):
-        limits.append(inngest.Concurrency(limit=RUNS_PER_USER, key="event.data.user_id"))
+        limits.append(inngest.Concurrency(limit=_RUNS_PER_USER, key="event.data.user_id"))
     return limits
 
 

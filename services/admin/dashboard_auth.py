@@ -15,7 +15,7 @@ from typing import Final, Literal
 from storage.dashboard_links import add_link, get_link, use_link
 from storage.pool import Pool
 
-LOGIN_PATH: Final = "/dashboard/enter/"
+_LOGIN_PATH: Final = "/dashboard/enter/"
 LINK_LIFETIME_SECONDS: Final = 600
 SESSION_SECONDS: Final = 12 * 3600
 _SECRET_BYTES: Final = 24
@@ -73,7 +73,7 @@ class DashboardAuth:
         secret = secrets.token_hex(_SECRET_BYTES)
         token = f"{secret}{self._sign('link', secret)}"
         await add_link(self._db, _hash(token), admin_id, seconds=LINK_LIFETIME_SECONDS)
-        return f"{self.url}{LOGIN_PATH}{token}"
+        return f"{self.url}{_LOGIN_PATH}{token}"
 
     async def check_link(self, token: str) -> None:
         """Check a link without using it up.

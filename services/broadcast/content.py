@@ -21,7 +21,7 @@ from storage.pool import Executor
 
 FOR_ALL: Final = "*"
 """The key of the version for users in whose language there is none."""
-MAX_BUTTONS: Final = 10
+_MAX_BUTTONS: Final = 10
 _PREVIEW_LENGTH: Final = 60
 _LINK: Final = re.compile(r"(https?|tg)://\S+")
 _MESSAGES_PER_STAR: Final = 10
@@ -141,8 +141,8 @@ def parse_buttons(text: str) -> tuple[LinkButton, ...]:
         if not label or not _LINK.fullmatch(url):
             raise InvalidRequest("broadcast.wrong_button", line=line)
         buttons.append(LinkButton(text=label, url=url))
-    if not buttons or len(buttons) > MAX_BUTTONS:
-        raise InvalidRequest("broadcast.wrong_buttons", most=MAX_BUTTONS)
+    if not buttons or len(buttons) > _MAX_BUTTONS:
+        raise InvalidRequest("broadcast.wrong_buttons", most=_MAX_BUTTONS)
     return tuple(buttons)
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from cachetools import LRUCache
 
-MIN_SECONDS_BETWEEN_EDITS: Final = 3.0
+_MIN_SECONDS_BETWEEN_EDITS: Final = 3.0
 _MAX_JOBS: Final = 10_000
 
 
@@ -41,7 +41,7 @@ class EditThrottle:
         starts = running and not last.running
         if text == last.text or (last.running and not running):
             return False
-        if not starts and now - last.edited_at < MIN_SECONDS_BETWEEN_EDITS:
+        if not starts and now - last.edited_at < _MIN_SECONDS_BETWEEN_EDITS:
             return False
         self._last_edits[job_id] = _LastEdit(text, now, running)
         return True

@@ -28,24 +28,24 @@ _LAG_INTERVAL_SECONDS: Final = 0.5
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, which nothing here asks for
 ProcessCollector(registry=REGISTRY)
 
-JOBS_ENDED: Final = Counter(
+_JOBS_ENDED: Final = Counter(
     "diptych_jobs_ended",
     "Jobs this process ended: succeeded, failed or cancelled",
     ["service", "plan", "end"],
     registry=REGISTRY,
 )
-JOBS_FAILED: Final = Counter(
+_JOBS_FAILED: Final = Counter(
     "diptych_jobs_failed", "Jobs this process ended as failed, by failure key", ["service", "failure"],
     registry=REGISTRY,
 )  # fmt: skip
-JOB_SECONDS: Final = Histogram(
+_JOB_SECONDS: Final = Histogram(
     "diptych_job_seconds",
     "Time from the start of a job's work to its end",
     ["service", "plan"],
     buckets=(0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 2400, 3600),
     registry=REGISTRY,
 )
-JOB_WAITING_SECONDS: Final = Histogram(
+_JOB_WAITING_SECONDS: Final = Histogram(
     "diptych_job_waiting_seconds",
     "Time from acceptance to the start of the work, recorded at the end",
     ["service", "plan"],
@@ -55,24 +55,24 @@ JOB_WAITING_SECONDS: Final = Histogram(
 PROVIDER_CALLS: Final = Counter(
     "diptych_provider_calls", "Calls to a provider", ["provider", "method"], registry=REGISTRY
 )
-PROVIDER_ERRORS: Final = Counter(
+_PROVIDER_ERRORS: Final = Counter(
     "diptych_provider_errors", "Calls that failed or reported failed work", ["provider", "method", "kind"],
     registry=REGISTRY,
 )  # fmt: skip
-PROVIDER_SECONDS: Final = Histogram(
+_PROVIDER_SECONDS: Final = Histogram(
     "diptych_provider_seconds",
     "Duration of calls to a provider",
     ["provider", "method"],
     buckets=(0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60),
     registry=REGISTRY,
 )
-TELEGRAM_CALLS: Final = Counter(
+_TELEGRAM_CALLS: Final = Counter(
     "diptych_telegram_calls",
     "Calls to Telegram, counting each attempt: ok, 429, 400, 403, 5xx, no answer, …",
     ["method", "outcome"],
     registry=REGISTRY,
 )
-TELEGRAM_SECONDS: Final = Histogram(
+_TELEGRAM_SECONDS: Final = Histogram(
     "diptych_telegram_seconds",
     "Duration of calls to Telegram, except getUpdates",
     ["method"],
@@ -82,16 +82,16 @@ TELEGRAM_SECONDS: Final = Histogram(
 TELEGRAM_WAIT_SECONDS: Final = Counter(
     "diptych_telegram_wait_seconds", "Time Telegram asked to wait in 429 responses", registry=REGISTRY
 )
-LOOP_LAG: Final = Histogram(
+_LOOP_LAG: Final = Histogram(
     "diptych_loop_lag_seconds",
     "How late the event loop wakes up",
     buckets=(0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
     registry=REGISTRY,
 )
-BUILD_INFO: Final = Gauge(
+_BUILD_INFO: Final = Gauge(
     "diptych_build_info", "Versions in use", ["version", "python", "aiogram", "inngest"], registry=REGISTRY
 )
-BUILD_INFO.labels(VERSION, platform.python_version(), version("aiogram"), version("inngest")).set(1)
+_BUILD_INFO.labels(VERSION, platform.python_version(), version("aiogram"), version("inngest")).set(1)
 
 
 def initialize_counters(services: Iterable[str]) -> None:
@@ -99,17 +99,17 @@ def initialize_counters(services: Iterable[str]) -> None:
     for service in services:
         for plan in get_args(Plan):
             for end in ("succeeded", "failed", "cancelled"):
-                JOBS_ENDED.labels(service, plan, end)
+                _JOBS_ENDED.labels(service, plan, end)
 
 
 def record_job_end(job: Job) -> None:
     """Count a job that this process has just ended."""
-    JOBS_ENDED.labels(job.service, job.plan, job.state).inc()
+    _JOBS_ENDED.labels(job.service, job.plan, job.state).inc()
     if job.failure:
-        JOBS_FAILED.labels(job.service, job.failure).inc()
+        _JOBS_FAILED.labels(job.service, job.failure).inc()
     started_at = job.started_at or job.ended_at
-    JOB_WAITING_SECONDS.labels(job.service, job.plan).observe(_seconds_between(job.created_at, started_at))
-    JOB_SECONDS.labels(job.service, job.plan).observe(_seconds_between(started_at, job.ended_at))
+    _JOB_WAITING_SECONDS.labels(job.service, job.plan).observe(_seconds_between(job.created_at, started_at))
+    _JOB_SECONDS.labels(job.service, job.plan).observe(_seconds_between(started_at, job.ended_at))
 
 
 def record_provider_call(provider: str, method: str, error: str, seconds: float) -> None:
@@ -123,8 +123,8 @@ def record_provider_call(provider: str, method: str, error: str, seconds: float)
     """
     PROVIDER_CALLS.labels(provider, method).inc()
     if error:
-        PROVIDER_ERRORS.labels(provider, method, error).inc()
-    PROVIDER_SECONDS.labels(provider, method).observe(seconds)
+        _PROVIDER_ERRORS.labels(provider, method, error).inc()
+    _PROVIDER_SECONDS.labels(provider, method).observe(seconds)
 
 
 def record_telegram_call(method: str, outcome: str, seconds: float) -> None:
@@ -135,9 +135,9 @@ def record_telegram_call(method: str, outcome: str, seconds: float) -> None:
         outcome: `ok`, or the error's status.
         seconds: How long it took. getUpdates waits on purpose, so its time is not recorded.
     """
-    TELEGRAM_CALLS.labels(method, outcome).inc()
+    _TELEGRAM_CALLS.labels(method, outcome).inc()
     if method != "getUpdates":
-        TELEGRAM_SECONDS.labels(method).observe(seconds)
+        _TELEGRAM_SECONDS.labels(method).observe(seconds)
 
 
 async def measure_loop_lag() -> None:
@@ -146,7 +146,7 @@ async def measure_loop_lag() -> None:
     while True:
         due = loop.time() + _LAG_INTERVAL_SECONDS
         await asyncio.sleep(_LAG_INTERVAL_SECONDS)
-        LOOP_LAG.observe(max(0.0, loop.time() - due))
+        _LOOP_LAG.observe(max(0.0, loop.time() - due))
 
 
 def _seconds_between(begin: datetime | None, end: datetime | None) -> float:

@@ -24,9 +24,9 @@ from storage.jobs.jobs import Job, claim_next_job, queued_jobs, release_job
 from storage.jobs.journal import read_journal
 from storage.pool import DATABASE_UNAVAILABLE
 
-POLL_SECONDS: Final = 1.0
+_POLL_SECONDS: Final = 1.0
 """Seconds between claims of what no wake-up announced: jobs of other processes, expired leases."""
-POSITIONS_SECONDS: Final = 5.0
+_POSITIONS_SECONDS: Final = 5.0
 """Seconds between updates of the positions in the queue."""
 _MAX_POSITIONS: Final = 10
 
@@ -81,8 +81,8 @@ class Worker:
 
     def start(self, tasks: BackgroundTasks) -> None:
         """Begin to claim jobs, and to show waiting users their positions."""
-        tasks.run_periodically(self.claim_jobs, "worker", seconds=POLL_SECONDS, wakeup=self._wakeup)
-        tasks.run_periodically(self.show_queue_positions, "queue positions", seconds=POSITIONS_SECONDS)
+        tasks.run_periodically(self.claim_jobs, "worker", seconds=_POLL_SECONDS, wakeup=self._wakeup)
+        tasks.run_periodically(self.show_queue_positions, "queue positions", seconds=_POSITIONS_SECONDS)
 
     def wake(self) -> None:
         """Signal that there may be a job to claim."""

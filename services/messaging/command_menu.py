@@ -34,7 +34,7 @@ def build_commands(texts: Texts, language: str, names: Iterable[str] = COMMANDS)
     return [BotCommand(command=name, description=texts.t(language, f"command.{name}")) for name in names]
 
 
-def build_admin_commands(texts: Texts, language: str) -> list[BotCommand]:
+def _build_admin_commands(texts: Texts, language: str) -> list[BotCommand]:
     """The users' commands, and below them the admins'. A command of both has the description for admins."""
     user_commands = build_commands(texts, language, (name for name in COMMANDS if name not in ADMIN_COMMANDS))
     admin_commands = [
@@ -56,7 +56,7 @@ async def set_admin_commands(bot: Bot, texts: Texts, admin_id: int, language: st
     """
     try:
         await bot.set_my_commands(
-            build_admin_commands(texts, language), scope=BotCommandScopeChat(chat_id=admin_id)
+            _build_admin_commands(texts, language), scope=BotCommandScopeChat(chat_id=admin_id)
         )
     except TelegramAPIError as error:
         logger.info("admin {} has no commands in the menu: {}", admin_id, error.message)

@@ -39,7 +39,7 @@ def headline(texts: Texts, job: Job) -> str:
     return "\n".join(lines)
 
 
-def progress_bar(percent: int) -> str:
+def _progress_bar(percent: int) -> str:
     """A bar of ten characters."""
     filled = max(0, min(_BAR_LENGTH, percent * _BAR_LENGTH // 100))
     return "▰" * filled + "▱" * (_BAR_LENGTH - filled)
@@ -50,7 +50,7 @@ def running_text(texts: Texts, job: Job, percent: int | None) -> str:
     if percent is None:
         state = texts.t(job.language, "progress.running")
     else:
-        state = texts.t(job.language, "progress.percent", bar=progress_bar(percent), percent=percent)
+        state = texts.t(job.language, "progress.percent", bar=_progress_bar(percent), percent=percent)
     return f"{headline(texts, job)}\n{state}"
 
 
@@ -71,7 +71,7 @@ def waiting_text(texts: Texts, job: Job) -> str:
 async def show_waiting(messenger: Messenger, job: Job, text: str) -> None:
     """Show a text of a job that has not started, unless the message was edited a moment ago."""
     if messenger.throttle.allow(job.id, text):
-        await edit_progress(messenger, job, text, cancel_keyboard(messenger.texts, job))
+        await _edit_progress(messenger, job, text, cancel_keyboard(messenger.texts, job))
 
 
 async def show_progress(messenger: Messenger, job: Job, percent: int | None) -> None:
@@ -80,14 +80,14 @@ async def show_progress(messenger: Messenger, job: Job, percent: int | None) -> 
         return
     text = running_text(messenger.texts, job, percent)
     if messenger.throttle.allow(job.id, text, running=True):
-        await edit_progress(messenger, job, text, cancel_keyboard(messenger.texts, job))
+        await _edit_progress(messenger, job, text, cancel_keyboard(messenger.texts, job))
 
 
 async def finalize_progress(messenger: Messenger, job: Job) -> None:
     """Show in the message how the order ended. Where that fails, `finalize_missed` tries again."""
     messenger.throttle.forget(job.id)
     state = messenger.texts.t(job.language, f"progress.{job.state}", price=job.price)
-    if await edit_progress(messenger, job, Html(f"{headline(messenger.texts, job)}\n{state}")):
+    if await _edit_progress(messenger, job, Html(f"{headline(messenger.texts, job)}\n{state}")):
         await mark_finalized(messenger.db, job.id)
 
 
@@ -97,7 +97,7 @@ async def finalize_missed(messenger: Messenger) -> None:
         await finalize_progress(messenger, job)
 
 
-async def edit_progress(
+async def _edit_progress(
     messenger: Messenger, job: Job, text: str, reply_markup: InlineKeyboardMarkup | None = None
 ) -> bool:
     """Edit the message.

@@ -12,8 +12,8 @@ from services.admin.dashboard_auth import SESSION_SECONDS, AccessDenied, Dashboa
 
 COOKIE: Final = "diptych_dashboard"
 PATH: Final = "/dashboard"
-TOKEN_FIELD: Final = "action_token"  # noqa: S105 - the field's name
-TOKEN_HEADER: Final = "X-Action-Token"  # noqa: S105 - the header's name
+_TOKEN_FIELD: Final = "action_token"  # noqa: S105 - the field's name
+_TOKEN_HEADER: Final = "X-Action-Token"  # noqa: S105 - the header's name
 _NEW_SESSION: Final = web.RequestKey("new_session", Session)
 _PROXY_HEADERS: Final = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "Via")
 
@@ -58,7 +58,7 @@ class Access:
         """
         session = self.authenticate(request)
         self.check_origin(request)
-        token = request.headers.get(TOKEN_HEADER) or (await request.post()).get(TOKEN_FIELD, "")
+        token = request.headers.get(_TOKEN_HEADER) or (await request.post()).get(_TOKEN_FIELD, "")
         if not self._auth.is_valid_action_token(session, str(token)):
             logger.warning("action refused: no valid token, admin {}: {}", session.admin_id, route_path(request))
             raise ActionRefused("token")
