@@ -1,6 +1,6 @@
 """Delivers an order's outcome to the user's chat: the result, or why there is none."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from aiogram import Bot
@@ -8,6 +8,7 @@ from aiogram.types import BufferedInputFile, InlineKeyboardMarkup, InputMediaPho
 
 from providers.protocols import PredictionProvider
 from services.core.errors import Failure, PermanentFailure
+from services.core.i18n import Texts
 from services.generation.result import JobResult, Media
 from services.messaging.buttons import failure_keyboard, result_keyboard
 from services.messaging.messenger import Messenger
@@ -20,7 +21,7 @@ SentIds = dict[str, Any]
 """Telegram's ids of what was sent: of the messages, and of the files, by which they can be sent again."""
 
 _EXTENSIONS: Final = {"photo": "png", "video": "mp4", "voice": "ogg"}
-MAX_RESULT_TEXT_CHARS: Final = 3000
+_MAX_RESULT_TEXT_CHARS: Final = 3000
 
 
 async def deliver_result(
@@ -63,12 +64,46 @@ async def deliver_caption(messenger: Messenger, job: Job, result: JobResult, sen
 
 async def send_failure(messenger: Messenger, job: Job, failure: Failure) -> SentIds:
     """Send what went wrong, what to do now, and that the credits are returned. Raises Failure."""
-    t = messenger.texts.t
-    lines = [headline(messenger.texts, job), t(job.language, failure.key, **failure.params)]
-    if job.price:
-        lines.append(t(job.language, "failure.returned", job.price))
+    text = failure_text(messenger.texts, job, failure.key, failure.params)
     markup = failure_keyboard(messenger.texts, job)
-    return _sent_ids(await messenger.send_text(job.user_id, job.bot_name, "\n".join(lines), markup))
+    return _sent_ids(await messenger.send_text(job.user_id, job.bot_name, text, markup))
+
+
+def caption_text(texts: Texts, job: Job, result: JobResult, balance: int | None) -> str:
+    """The caption of a result: what it is and what it cost.
+
+    Args:
+        texts: The catalogues.
+        job: The order.
+        result: What the service made.
+        balance: The user's available credits; None leaves out the line with price and balance.
+    """
+    t = texts.t
+    lines = [headline(texts, job)]
+    if result.text:
+        lines.append(t(job.language, "result.text", text=truncate(result.text, _MAX_RESULT_TEXT_CHARS)))
+    if result.note:
+        lines.append(t(job.language, result.note))
+    if balance is not None:
+        lines.append(t(job.language, "result.paid", price=job.price, balance=balance))
+    if result.offline:
+        lines.append(t(job.language, "result.offline"))
+    return "\n".join(lines)
+
+
+def failure_text(texts: Texts, job: Job, key: str, params: Mapping[str, Any]) -> str:
+    """Why an order failed, what to do now, and that its credits are returned.
+
+    Args:
+        texts: The catalogues.
+        job: The order.
+        key: The failure's text, such as `failure.provider`.
+        params: What the text mentions.
+    """
+    lines = [headline(texts, job), texts.t(job.language, key, **params)]
+    if job.price:
+        lines.append(texts.t(job.language, "failure.returned", job.price))
+    return "\n".join(lines)
 
 
 def _sent_ids(message_id: int | None) -> SentIds:
@@ -88,17 +123,9 @@ async def _load(
 
 
 async def _caption(messenger: Messenger, job: Job, result: JobResult) -> tuple[str, InlineKeyboardMarkup]:
-    """The caption and buttons of a result: what it is, what it cost, what can be done next."""
-    t, balance = messenger.texts.t, (await get_balance(messenger.db, job.user_id)).available
-    lines = [headline(messenger.texts, job)]
-    if result.text:
-        lines.append(t(job.language, "result.text", text=truncate(result.text, MAX_RESULT_TEXT_CHARS)))
-    if result.note:
-        lines.append(t(job.language, result.note))
-    lines.append(t(job.language, "result.paid", price=job.price, balance=balance))
-    if result.offline:
-        lines.append(t(job.language, "result.offline"))
-    return "\n".join(lines), result_keyboard(messenger.texts, job)
+    """The caption and buttons of a result."""
+    balance = (await get_balance(messenger.db, job.user_id)).available
+    return caption_text(messenger.texts, job, result, balance), result_keyboard(messenger.texts, job)
 
 
 async def _send(

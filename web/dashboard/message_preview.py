@@ -14,8 +14,8 @@ from services.core.i18n import Texts
 from services.durable.step_names import DELIVER, DELIVER_CAPTION, NOTIFY
 from services.generation.registry import SERVICES
 from services.generation.result import JobResult
-from services.messaging.delivery import MAX_RESULT_TEXT_CHARS
-from services.messaging.progress import headline, queued_text, running_text, truncate
+from services.messaging.delivery import caption_text, failure_text
+from services.messaging.progress import headline, queued_text, running_text
 from storage.jobs.jobs import Job
 from storage.pool import Executor
 from storage.reports.job_detail import JobExtras, LedgerTransfer, StepRecord, balance_at
@@ -90,33 +90,21 @@ async def _result_preview(
     db: Executor, texts: Texts, job: Job, steps: Sequence[StepRecord], outcomes: dict[str, Any]
 ) -> MessagePreview:
     """The caption of a result. The balance in it is what it was when the result was sent."""
-    t, result = texts.t, JobResult.model_validate(job.result or {})
+    result = JobResult.model_validate(job.result or {})
     sent_at = next((step.ended_at for step in steps if step.step == DELIVER and step.ended_at), job.ended_at)
-    lines = [headline(texts, job)]
-    if result.text:
-        lines.append(t(job.language, "result.text", text=truncate(result.text, MAX_RESULT_TEXT_CHARS)))
-    if result.note:
-        lines.append(t(job.language, result.note))
-    if sent_at is not None:
-        balance = await balance_at(db, job.user_id, sent_at)
-        lines.append(t(job.language, "result.paid", price=job.price, balance=balance))
-    if result.offline:
-        lines.append(t(job.language, "result.offline"))
+    balance = None if sent_at is None else await balance_at(db, job.user_id, sent_at)
     ids = [*(job.result or {}).get("message_ids", ()), *_message_ids(outcomes.get(DELIVER_CAPTION))]
     kinds = [str(media.kind) for media in result.media]
     media = ", ".join(pluralize(kinds.count(kind), kind, f"{kind}s") for kind in dict.fromkeys(kinds))
-    return MessagePreview("Result", _html("\n".join(lines)), tuple(ids), media)
+    return MessagePreview("Result", _html(caption_text(texts, job, result, balance)), tuple(ids), media)
 
 
 def _failure_preview(texts: Texts, job: Job, outcomes: dict[str, Any]) -> MessagePreview:
-    t, key = texts.t, job.failure or "failure.unexpected"
+    key = job.failure or "failure.unexpected"
     failures = [outcome["failure"] for outcome in outcomes.values() if "failure" in outcome]
     params: dict[str, Any] = next((failure["params"] for failure in failures if failure["key"] == key), {})
-    lines = [headline(texts, job), t(job.language, key, **params)]
-    if job.price:
-        lines.append(t(job.language, "failure.returned", job.price))
     ids = _message_ids(outcomes.get(NOTIFY))
-    return MessagePreview("Why there is no result", _html("\n".join(lines)), tuple(ids))
+    return MessagePreview("Why there is no result", _html(failure_text(texts, job, key, params)), tuple(ids))
 
 
 def _html(text: str) -> Markup:
