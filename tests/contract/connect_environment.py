@@ -11,7 +11,7 @@ from inngest.connect._internal import connect_pb2 as pb
 from yarl import URL
 
 from inngest_functions.connect import Connection
-from sandbox.inngest.keys import ServerKeys
+from sandbox.inngest import ServerKeys
 from services.core.background import BackgroundTasks
 from tests.contract.environment import ContractEnvironment, wait_until
 

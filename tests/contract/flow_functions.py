@@ -1,4 +1,4 @@
-"""Inngest functions with every setting that delays, batches or drops events."""
+"""Inngest functions with the settings that delay or cancel runs, and one that a cron starts."""
 
 import asyncio
 import time
@@ -10,50 +10,16 @@ import inngest
 from tests.contract.functions import CallLog, record_failures
 
 SECOND = timedelta(seconds=1)
-MINUTE = timedelta(minutes=1)
 
 
 def flow_functions(client: inngest.Inngest, call_log: CallLog) -> list[inngest.Function[Any]]:
     """Return all functions of this module."""
-    groups = (batch_functions, paced_functions, queued_functions, timed_functions, dropping_functions)
+    groups = (paced_functions, queued_functions, timed_functions, cron_functions)
     return [function for make in groups for function in make(client, call_log)]
 
 
 def _job(ctx: inngest.Context) -> str:
     return str(ctx.event.data["job"])
-
-
-def batch_functions(client: inngest.Inngest, call_log: CallLog) -> list[inngest.Function[Any]]:
-    """Functions that batch events."""
-
-    @client.create_function(
-        fn_id="batch",
-        trigger=inngest.TriggerEvent(event="contract/batch"),
-        batch_events=inngest.Batch(
-            max_size=3, timeout=SECOND, key="event.data.group", if_exp="event.data.alone != true"
-        ),
-    )
-    async def batch(ctx: inngest.Context) -> dict[str, Any]:
-        jobs = [str(event.data["job"]) for event in ctx.events]
-        noted = await ctx.step.run("note", call_log.record, str(ctx.event.data["group"]), f"{len(jobs)}")
-        return {
-            "first": _job(ctx),
-            "jobs": jobs,
-            "noted": noted,
-            "bytes": len(str(ctx.events[-1].data.get("text"))),
-        }
-
-    @client.create_function(
-        fn_id="bad-batch",
-        trigger=inngest.TriggerEvent(event="contract/bad-batch"),
-        batch_events=inngest.Batch(max_size=2, timeout=MINUTE),
-        retries=0,
-        on_failure=record_failures(call_log),
-    )
-    async def bad_batch(ctx: inngest.Context) -> None:
-        raise ValueError("a bad batch")
-
-    return [batch, bad_batch]
 
 
 def paced_functions(client: inngest.Inngest, call_log: CallLog) -> list[inngest.Function[Any]]:
@@ -62,21 +28,14 @@ def paced_functions(client: inngest.Inngest, call_log: CallLog) -> list[inngest.
     @client.create_function(
         fn_id="throttled",
         trigger=inngest.TriggerEvent(event="contract/throttled"),
-        throttle=inngest.Throttle(limit=1, period=2 * SECOND, burst=1, key="event.data.group"),
+        throttle=inngest.Throttle(limit=1, period=4 * SECOND, burst=1),
     )
     async def throttled(ctx: inngest.Context) -> float:
+        started_at = await ctx.step.run("when", _now)
         await ctx.step.run("note", call_log.record, str(ctx.event.data["group"]), _job(ctx))
-        return await ctx.step.run("when", _now)
+        return started_at
 
-    @client.create_function(
-        fn_id="settled",
-        trigger=inngest.TriggerEvent(event="contract/settled"),
-        debounce=inngest.Debounce(period=SECOND, key="event.data.group"),
-    )
-    async def settled(ctx: inngest.Context) -> str:
-        return await ctx.step.run("note", call_log.record, str(ctx.event.data["group"]), _job(ctx))
-
-    return [throttled, settled]
+    return [throttled]
 
 
 async def _now() -> float:
@@ -112,23 +71,7 @@ def queued_functions(client: inngest.Inngest, call_log: CallLog) -> list[inngest
     async def unordered(ctx: inngest.Context) -> None:
         await hold(ctx)
 
-    @client.create_function(
-        fn_id="only-first",
-        trigger=inngest.TriggerEvent(event="contract/only-first"),
-        singleton=inngest.Singleton(key="event.data.group", mode="skip"),
-    )
-    async def only_first(ctx: inngest.Context) -> None:
-        await hold(ctx)
-
-    @client.create_function(
-        fn_id="only-last",
-        trigger=inngest.TriggerEvent(event="contract/only-last"),
-        singleton=inngest.Singleton(key="event.data.group", mode="cancel"),
-    )
-    async def only_last(ctx: inngest.Context) -> None:
-        await hold(ctx)
-
-    return [ordered, unordered, only_first, only_last]
+    return [ordered, unordered]
 
 
 def timed_functions(client: inngest.Inngest, call_log: CallLog) -> list[inngest.Function[Any]]:
@@ -167,20 +110,12 @@ def timed_functions(client: inngest.Inngest, call_log: CallLog) -> list[inngest.
     return [starts_in_time, ends_in_time, late]
 
 
-def dropping_functions(client: inngest.Inngest, call_log: CallLog) -> list[inngest.Function[Any]]:
-    """Functions that do not run for every event, and one that runs for none."""
-
-    @client.create_function(
-        fn_id="rarely",
-        trigger=inngest.TriggerEvent(event="contract/rarely"),
-        rate_limit=inngest.RateLimit(limit=1, period=MINUTE, key="event.data.group"),
-    )
-    async def rarely(ctx: inngest.Context) -> str:
-        return await ctx.step.run("note", call_log.record, str(ctx.event.data["group"]), _job(ctx))
+def cron_functions(client: inngest.Inngest, call_log: CallLog) -> list[inngest.Function[Any]]:
+    """A function that runs every minute."""
 
     @client.create_function(fn_id="by-the-clock", trigger=inngest.TriggerCron(cron="* * * * *"))
     async def by_the_clock(ctx: inngest.Context) -> str:
         cron = str(ctx.event.data["cron"])
         return await ctx.step.run("note", call_log.record, "by-the-clock", f"{ctx.event.name} {cron}")
 
-    return [rarely, by_the_clock]
+    return [by_the_clock]

@@ -5,7 +5,6 @@ from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import partial
 from typing import Any
 
 import inngest
@@ -49,7 +48,7 @@ def _job(ctx: inngest.Context) -> str:
 
 def all_functions(client: inngest.Inngest, call_log: CallLog) -> list[inngest.Function[Any]]:
     """Return all functions of this module."""
-    groups = (step_functions, calling_functions, failing_functions, waiting_functions, limited_functions)
+    groups = (step_functions, large_functions, failing_functions, waiting_functions, limited_functions)
     return [function for make in groups for function in make(client, call_log)]
 
 
@@ -71,34 +70,11 @@ def step_functions(client: inngest.Inngest, call_log: CallLog) -> list[inngest.F
         await ctx.step.sleep("nap", timedelta(seconds=1))
         return await ctx.step.run("after", call_log.record, _job(ctx), "after")
 
-    @client.create_function(fn_id="parallel", trigger=inngest.TriggerEvent(event="contract/parallel"))
-    async def parallel(ctx: inngest.Context) -> list[str]:
-        job = _job(ctx)
-        steps = tuple(partial(ctx.step.run, name, call_log.record, job, name) for name in ("a", "b", "c"))
-        found = await ctx.group.parallel(steps)
-        last = await ctx.step.run("last", call_log.record, job, "last")
-        return [*found, last]
-
-    return [hello, nap, parallel]
+    return [hello, nap]
 
 
-def calling_functions(client: inngest.Inngest, call_log: CallLog) -> list[inngest.Function[Any]]:
-    """Functions that invoke others, carry large data, or are interrupted."""
-
-    @client.create_function(fn_id="child", trigger=inngest.TriggerEvent(event="contract/never"), retries=0)
-    async def child(ctx: inngest.Context) -> dict[str, Any]:
-        if ctx.event.data.get("bad"):
-            raise ValueError("a bad child")
-        return {"got": ctx.event.data["value"]}
-
-    @client.create_function(fn_id="parent", trigger=inngest.TriggerEvent(event="contract/parent"))
-    async def parent(ctx: inngest.Context) -> dict[str, Any]:
-        good = await ctx.step.invoke("good", function=child, data={"value": 7})
-        try:
-            await ctx.step.invoke("bad", function=child, data={"bad": True})
-        except inngest.StepError as error:
-            return {"good": good, "bad": error.message}
-        return {"good": good, "bad": None}
+def large_functions(client: inngest.Inngest, call_log: CallLog) -> list[inngest.Function[Any]]:
+    """Functions that carry large data or are interrupted."""
 
     @client.create_function(fn_id="big", trigger=inngest.TriggerEvent(event="contract/big"))
     async def big(ctx: inngest.Context) -> dict[str, Any]:
@@ -122,7 +98,7 @@ def calling_functions(client: inngest.Inngest, call_log: CallLog) -> list[innges
         await ctx.step.run("second", hold)
         return await ctx.step.run("third", call_log.record, job, "third")
 
-    return [child, parent, big, restarted]
+    return [big, restarted]
 
 
 def record_failures(call_log: CallLog) -> Callable[[inngest.Context], Awaitable[None]]:

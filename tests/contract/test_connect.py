@@ -17,9 +17,8 @@ from inngest.connect._internal import conn_init_starter, isolated_worker
 from inngest.connect._internal import connect_pb2 as pb
 
 from inngest_functions.connect import Connection
-from sandbox.inngest import Clock, InngestServer
-from sandbox.inngest.events import ulid
-from sandbox.inngest.keys import ServerKeys
+from sandbox.inngest import Clock, InngestServer, ServerKeys
+from sandbox.inngest.runs import new_id
 from tests.contract.connect_environment import ConnectEnvironment, Kind, raw_worker, wait_until_true
 from tests.contract.environment import new_job_id, wait_until
 from tests.contract.functions import step_functions
@@ -28,9 +27,7 @@ from tests.contract.test_protocol import (  # noqa: F401  # the same scenarios w
     test_cancel_event_ends_only_the_run_of_its_job,
     test_caught_step_error_lets_the_function_continue,
     test_failing_step_is_retried_then_on_failure_runs,
-    test_invoke_returns_the_result_or_error_of_the_other_function,
     test_non_retriable_error_is_not_retried,
-    test_parallel_steps_run_once_each_before_the_next,
     test_retry_after_delays_the_next_attempt,
     test_server_lists_every_function_of_the_app,
     test_sleep,
@@ -348,7 +345,7 @@ async def test_lease_is_extended_by_its_newest_id_and_ends_with_the_reply(
         third = await worker.extend_lease(call, second)
         assert third not in ("", second)
         assert await worker.extend_lease(call, call.lease_id) == ""
-        assert await worker.extend_lease(call, ulid()) == ""
+        assert await worker.extend_lease(call, new_id()) == ""
         await worker.send(Kind.WORKER_HEARTBEAT)
         await worker.receive(Kind.GATEWAY_HEARTBEAT)
 

@@ -94,21 +94,6 @@ async def test_wait_for_event_returns_none_after_timeout(environment: ContractEn
     assert run.get("output") is None
 
 
-async def test_parallel_steps_run_once_each_before_the_next(environment: ContractEnvironment) -> None:
-    job_id = new_job_id()
-    run = await environment.wait_for_run_end(await environment.send("parallel", job=job_id))
-    assert run["output"] == ["a", "b", "c", "last"]
-    assert sorted(environment.call_log.done[job_id][:3]) == ["a", "b", "c"]
-    assert environment.call_log.done[job_id][3:] == ["last"]
-
-
-async def test_invoke_returns_the_result_or_error_of_the_other_function(
-    environment: ContractEnvironment,
-) -> None:
-    run = await environment.wait_for_run_end(await environment.send("parent", job=new_job_id()))
-    assert run["output"] == {"good": {"got": 7}, "bad": "a bad child"}
-
-
 async def test_cancel_event_ends_only_the_run_of_its_job(environment: ContractEnvironment) -> None:
     job_id, other = new_job_id(), new_job_id()
     ids = [await environment.send("cancellable", job=name) for name in (job_id, other)]

@@ -13,6 +13,7 @@ import pytest
 from inngest._internal import errors
 
 from sandbox.inngest import ServerKeys
+from sandbox.inngest.runs import new_id
 from tests.contract.environment import ContractEnvironment, new_job_id
 from tests.contract.functions import MEBIBYTE
 from tests.contract.servers import DEV_SERVER, SPEED, available_servers, run_server
@@ -89,11 +90,10 @@ async def test_server_accepts_events_only_with_its_keys(production: ContractEnvi
     ("method", "path"),
     [
         ("GET", "/dev"),
-        ("GET", "/v1/events"),
+        ("GET", "/v1/events/01/runs"),
         ("GET", "/v0/runs/01/batch"),
         ("GET", "/v0/runs/01/actions"),
         ("POST", "/fn/register"),
-        ("DELETE", "/fn/remove?url=x"),
         ("POST", "/v0/connect/start"),
     ],
 )
@@ -113,7 +113,9 @@ async def test_health_and_dev_server_routes(production: ContractEnvironment) -> 
         bearer = {"Authorization": f"Bearer {key}"}
         async with production.session.get(f"{production.server}/dev", headers=bearer) as response:
             assert response.status == 404
-        async with production.session.get(f"{production.server}/v1/events", headers=bearer) as response:
+        async with production.session.get(
+            f"{production.server}/v1/events/{new_id()}/runs", headers=bearer
+        ) as response:
             assert response.status == 200
 
 

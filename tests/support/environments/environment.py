@@ -17,7 +17,7 @@ import aiohttp
 from aiohttp import web
 
 from sandbox.inngest.clock import Clock
-from sandbox.inngest.engine.runs import Run
+from sandbox.inngest.runs import Run
 from sandbox.inngest.server import InngestServer
 from sandbox.telegram import create_telegram_server
 from sandbox.telegram.state.payments import Payment, new_charge_id

@@ -4,33 +4,37 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import aiohttp
 import pytest
 from aiohttp import web
 
-from sandbox.inngest import Clock, Fault, InngestServer, SyncError
+from sandbox.inngest import Clock, Fault, InngestServer
 from tests.support.processes.orphans import kill_with_parent
 
 Reply = Callable[[dict[str, Any]], tuple[int, object] | Awaitable[tuple[int, object]]]
+HOUR = 3600.0
+CONNECT_PORT = ("--connect-gateway-port", "0")
 FAST_CLOCK = Clock(retry_delays=(0.01,), unreachable_seconds=0.2)
 
 
 class FakeApp:
     """An app without the SDK, which answers function calls as the test decides."""
 
-    def __init__(self, server: InngestServer, reply: Reply, **settings: Any) -> None:
+    def __init__(
+        self, server: InngestServer, reply: Reply, *, retries: int | None = None, **settings: Any
+    ) -> None:
         self.calls: list[dict[str, Any]] = []
-        self._server, self._reply, self._settings = server, reply, settings
+        self._server, self._reply, self._retries, self._settings = server, reply, retries, settings
         self._runner: web.AppRunner | None = None
         self.url = ""
         self._port = 0
 
     async def start(self) -> None:
         app = web.Application()
-        app.router.add_put("/fn", self._register)
+        app.router.add_put("/fn", self._answer_sync)
         app.router.add_post("/fn", self._call)
         self._runner = web.AppRunner(app, shutdown_timeout=0.01)
         await self._runner.setup()
@@ -43,17 +47,26 @@ class FakeApp:
             await self._runner.cleanup()
             self._runner = None
 
-    async def _register(self, _: web.Request) -> web.Response:
+    async def register(self) -> None:
+        """Register the function, as the app does when the server asks for it."""
         function = {
             "id": "app-fn",
             "name": "<b>fn</b>",
             "triggers": [{"event": "go"}],
-            "steps": {"step": {"id": "step", "runtime": {"url": f"{self.url}?fnId=app-fn&stepId=step"}}},
+            "steps": {
+                "step": {
+                    "runtime": {"url": f"{self.url}?fnId=app-fn&stepId=step"},
+                    "retries": None if self._retries is None else {"attempts": self._retries},
+                }
+            },
             **self._settings,
         }
         body = {"appname": "app", "url": self.url, "functions": [function]}
         async with aiohttp.ClientSession() as session:
             await session.post(f"{self._server.url}/fn/register", json=body)
+
+    async def _answer_sync(self, _: web.Request) -> web.Response:
+        await self.register()
         return web.json_response({}, headers={"x-inngest-sdk": "test"})
 
     async def _call(self, request: web.Request) -> web.Response:
@@ -73,7 +86,7 @@ async def run_app(
     app = FakeApp(server, reply, **settings)
     try:
         await app.start()
-        await server.sync(app.url)
+        await app.register()
         yield server, app
     finally:
         await app.stop()
@@ -106,6 +119,11 @@ def statuses(server: InngestServer) -> list[str]:
     return [run.status.value for run in server.engine.runs.values()]
 
 
+def sleep_op(seconds: float) -> list[dict[str, Any]]:
+    until = datetime.now(UTC) + timedelta(seconds=seconds)
+    return [{"op": "Sleep", "id": "s", "name": until.isoformat()}]
+
+
 def done(_: dict[str, Any]) -> tuple[int, object]:
     return 200, "done"
 
@@ -123,18 +141,14 @@ async def test_close_with_hanging_requests_is_not_delayed() -> None:
     server = InngestServer()
     await server.start()
     server.fault = Fault.HANG
-    async with asyncio.TaskGroup() as group:
-
-        async def send_event() -> None:
-            with pytest.raises(aiohttp.ClientError):
-                await post(server, {"name": "go"})
-
-        group.create_task(send_event())
-        runner = server._runner
-        assert runner is not None
-        await wait_until(lambda: runner.server is not None and runner.server.requests_count == 1)
-        async with asyncio.timeout(2):
-            await server.close()
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    await writer.drain()
+    await let_tasks_run()
+    async with asyncio.timeout(2):
+        await server.close()
+        assert await reader.read() == b"", "the connection is cut without an answer"
+    writer.close()
 
 
 async def test_error_fault_answers_500_and_starts_nothing() -> None:
@@ -206,51 +220,39 @@ async def test_apps_are_synced_until_they_register_and_afterwards() -> None:
     app = FakeApp(InngestServer(), done)
     await app.start()
     await app.stop()
-    polling = InngestServer([app.url], poll_interval=0.02)
+    polling = InngestServer([app.url], clock=Clock(speed=200))
     app._server = polling
     try:
         await polling.start()
-        await wait_until(lambda: any(app.error for app in polling.engine.apps.values()))
+        await wait_until(lambda: app.url in polling.engine.sync_errors)
         assert polling.engine.functions == {}
         await app.start()
         await wait_until(lambda: "app-fn" in polling.engine.functions)
-        assert [known.name for known in polling.engine.apps.values()] == ["app"]
+        assert list(polling.engine.apps) == ["app"]
         app._settings = {"id": "app-new"}
         await wait_until(lambda: set(polling.engine.functions) == {"app-new"})
         await app.stop()
-        await wait_until(lambda: all(known.error for known in polling.engine.apps.values()))
+        await wait_until(lambda: app.url in polling.engine.sync_errors)
     finally:
         await app.stop()
         await polling.close()
 
 
-async def test_sync_failure_reports_the_reason() -> None:
-    server = InngestServer()
-    await server.start()
-    try:
-        with pytest.raises(SyncError, match="unreachable"):
-            await server.sync("http://127.0.0.1:1/fn")
-        with pytest.raises(SyncError, match="405"):
-            await server.sync(f"{server.url}/health")
-    finally:
-        await server.close()
+async def test_failure_after_all_retries_starts_the_on_failure_function() -> None:
+    started_by = {"event": "inngest/function.failed", "expression": "event.data.function_id == 'app-fn'"}
 
+    def fail(call: dict[str, Any]) -> tuple[int, object]:
+        return (500, {"message": "no", "name": "E"}) if call["event"]["name"] == "go" else (200, "handled")
 
-async def test_failure_after_all_retries_sends_the_failed_event() -> None:
-    retries = {"step": {"id": "step", "retries": {"attempts": 2}, "runtime": {"url": "http://x"}}}
-
-    async with run_app(lambda _: (500, {"message": "no", "name": "E"})) as (server, app):
-        function = server.engine.functions["app-fn"]
-        steps = {"step": {**retries["step"], "runtime": {"url": function.url(None)}}}
-        app._settings = {"steps": steps}
-        await server.sync(app.url)
+    async with run_app(fail, retries=2, triggers=[{"event": "go"}, started_by]) as (server, app):
         await post(server, {"name": "go"})
-        await wait_until(lambda: statuses(server) == ["Failed"])
-        assert [call["ctx"]["attempt"] for call in app.calls] == [0, 1, 2]
-        assert {call["ctx"]["max_attempts"] for call in app.calls} == {3}
-        failed = [event for event in server.engine.events.values() if event.name == "inngest/function.failed"]
-        assert failed[0].data["error"]["message"] == "no"
-        assert failed[0].data["function_id"] == "app-fn"
+        await wait_until(lambda: statuses(server) == ["Failed", "Completed"])
+        *attempts, handler = app.calls
+        assert [call["ctx"]["attempt"] for call in attempts] == [0, 1, 2]
+        assert {call["ctx"]["max_attempts"] for call in attempts} == {3}
+        assert handler["event"]["name"] == "inngest/function.failed"
+        assert handler["event"]["data"]["error"]["message"] == "no"
+        assert handler["event"]["data"]["event"] == attempts[0]["event"]
 
 
 async def test_reply_without_sdk_header_fails_the_run() -> None:
@@ -264,8 +266,7 @@ async def test_reply_without_sdk_header_fails_the_run() -> None:
 
 async def test_timeouts_cancel_a_run_that_starts_or_ends_too_late() -> None:
     fast = Clock(retry_delays=(0.01,), speed=50)
-    sleep = [{"op": "Sleep", "id": "s", "name": "1h"}]
-    async with run_app(lambda _: (206, sleep), fast, timeouts={"finish": "5s"}) as (server, _):
+    async with run_app(lambda _: (206, sleep_op(HOUR)), fast, timeouts={"finish": "5s"}) as (server, _):
         await post(server, {"name": "go"})
         await wait_until(lambda: statuses(server) == ["Cancelled"])
     async with run_app(done, fast, timeouts={"start": "5s"}) as (server, app):
@@ -279,7 +280,7 @@ async def test_timeouts_cancel_a_run_that_starts_or_ends_too_late() -> None:
 
 async def test_speed_shortens_sleeps() -> None:
     def sleeps(call: dict[str, Any]) -> tuple[int, object]:
-        return (200, "up") if call["steps"] else (206, [{"op": "Sleep", "id": "s", "name": "1h"}])
+        return (200, "up") if call["steps"] else (206, sleep_op(HOUR))
 
     async with run_app(sleeps, Clock(speed=100_000)) as (server, app):
         await post(server, {"name": "go"})
@@ -287,29 +288,9 @@ async def test_speed_shortens_sleeps() -> None:
         assert app.calls[-1]["steps"] == {"s": None}
 
 
-async def test_rate_limit_drops_events_and_throttle_delays_runs() -> None:
-    limit = {"limit": 1, "period": "60s", "key": "event.data.who"}
-    async with run_app(done, rateLimit=limit) as (server, _):
-        for who in ("ann", "ann", "ben"):
-            await post(server, {"name": "go", "data": {"who": who}})
-        await wait_until(lambda: statuses(server) == ["Completed"] * 2)
-    async with run_app(done, Clock(speed=100), throttle={"limit": 1, "period": "10s", "burst": 0}) as (
-        server,
-        app,
-    ):
-        for _ in range(3):
-            await post(server, {"name": "go"})
-        await wait_until(lambda: statuses(server) == ["Completed"] * 3)
-        runs = list(server.engine.runs.values())
-        assert runs[0].ended_at is not None
-        assert runs[2].started_at is not None
-        assert (runs[2].started_at - runs[0].ended_at).total_seconds() > 0.1
-        assert len(app.calls) == 3
-
-
 async def test_cron_function_runs_when_due(monkeypatch: pytest.MonkeyPatch) -> None:
     due = iter([datetime.now(UTC), datetime.now(UTC), datetime.max.replace(tzinfo=UTC)])
-    monkeypatch.setattr("sandbox.inngest.engine.engine.next_cron_time", lambda *_: next(due))
+    monkeypatch.setattr("sandbox.inngest.engine.CronSim", lambda *_: due)
     async with run_app(done, triggers=[{"cron": "0 9 * * *"}]) as (server, app):
         await wait_until(lambda: statuses(server) == ["Completed"] * 2)
         event = app.calls[0]["event"]
@@ -325,28 +306,45 @@ async def test_wait_with_an_invalid_expression_fails_the_run() -> None:
         assert run.output["name"] == "InvalidExpression"
 
 
-async def test_invoking_an_unknown_function_fails_the_step() -> None:
-    def invokes(call: dict[str, Any]) -> tuple[int, object]:
-        op = {"op": "InvokeFunction", "id": "i", "name": "i", "opts": {"function_id": "none", "payload": {}}}
-        return (200, call["steps"]["i"]) if call["steps"] else (206, [op])
-
-    async with run_app(invokes) as (server, _):
+@pytest.mark.parametrize(
+    "ops",
+    [
+        [{"op": "InvokeFunction", "id": "i", "name": "i"}],
+        [{"op": "StepPlanned", "id": "a"}, {"op": "StepPlanned", "id": "b"}],
+    ],
+)
+async def test_step_that_the_stand_in_lacks_fails_the_run(ops: list[dict[str, Any]]) -> None:
+    async with run_app(lambda _: (206, ops)) as (server, _):
         await post(server, {"name": "go"})
-        await wait_until(lambda: statuses(server) == ["Completed"])
+        await wait_until(lambda: statuses(server) == ["Failed"])
         (run,) = server.engine.runs.values()
-        assert run.output == {"error": {"name": "Error", "message": "could not find function with ID: none"}}
+        assert run.output["message"].startswith("the Inngest stand-in does not support")
 
 
-async def test_run_is_cancelled_through_the_rest_api() -> None:
-    sleep = [{"op": "Sleep", "id": "s", "name": "1h"}]
-    async with run_app(lambda _: (206, sleep)) as (server, _), aiohttp.ClientSession(server.url) as session:
-        event_id = (await post(server, {"name": "go"}))["ids"][0]
-        await wait_until(lambda: statuses(server) == ["Running"])
-        async with session.get(f"/v1/events/{event_id}/runs") as response:
-            (run,) = (await response.json())["data"]
-        assert (await session.delete(f"/v1/runs/{run['run_id']}")).status == 200
-        async with session.get(f"/v1/runs/{run['run_id']}") as response:
-            assert (await response.json())["data"]["status"] == "Cancelled"
+async def test_function_with_a_setting_that_the_stand_in_lacks_is_not_registered() -> None:
+    async with run_app(done, debounce={"period": "1s"}) as (server, _):
+        assert server.engine.functions == {}
+
+
+async def test_cancelled_run_lets_its_call_end_and_drops_the_reply() -> None:
+    gate, ended = asyncio.Event(), asyncio.Event()
+
+    async def hold(_: dict[str, Any]) -> tuple[int, object]:
+        await gate.wait()
+        ended.set()
+        return 200, "too late"
+
+    concurrency = [{"limit": 1}]
+    async with run_app(hold, cancel=[{"event": "stop"}], concurrency=concurrency) as (server, app):
+        await post(server, {"name": "go"})
+        await wait_until(lambda: len(app.calls) == 1)
+        await post(server, {"name": "stop"})
+        await post(server, {"name": "go"})
+        assert statuses(server) == ["Cancelled", "Scheduled"], "the call still counts"
+        gate.set()
+        await ended.wait()
+        await wait_until(lambda: statuses(server) == ["Cancelled", "Completed"])
+        assert [run.output for run in server.engine.runs.values()] == [None, "too late"]
 
 
 async def test_status_page_has_a_disclaimer_and_escapes_values() -> None:
@@ -365,7 +363,7 @@ async def test_status_page_has_a_disclaimer_and_escapes_values() -> None:
 
 
 async def test_command_serves_until_it_is_terminated() -> None:
-    command = (sys.executable, "-m", "sandbox.inngest", "--port", "0", "--speed", "2", "-u", "127.0.0.1:1/x")
+    command = (sys.executable, "-m", "sandbox.inngest", "--port", "0", *CONNECT_PORT, "-u", "http://127.0.0.1:1/x")
     process = await asyncio.create_subprocess_exec(
         *command, stderr=asyncio.subprocess.PIPE, preexec_fn=kill_with_parent
     )
@@ -386,7 +384,7 @@ async def test_command_with_a_taken_port_exits_with_one_line() -> None:
     try:
         with pytest.raises(OSError):
             await InngestServer().start(server.port)
-        command = (sys.executable, "-m", "sandbox.inngest", "--port", str(server.port))
+        command = (sys.executable, "-m", "sandbox.inngest", "--port", str(server.port), *CONNECT_PORT)
         process = await asyncio.create_subprocess_exec(*command, stderr=asyncio.subprocess.PIPE)
         _, text = await process.communicate()
         assert process.returncode == 1

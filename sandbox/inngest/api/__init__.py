@@ -1,1 +1,0 @@
-"""The HTTP side: event API, REST API, registration of apps and the status page."""

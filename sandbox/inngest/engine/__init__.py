@@ -1,1 +1,0 @@
-"""The engine: events start runs, and runs call functions step by step."""

@@ -1,1 +1,0 @@
-"""What an app registers: its functions' settings, and the expressions and times in them."""
