@@ -31,7 +31,7 @@ async def run(settings: Settings, sockets: list[socket.socket]) -> None:
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stopping.set)
     async with running_app(settings, sockets):
-        logger.info("Diptych is ready: {}", settings.public_url or settings.local_url)
+        logger.info("bot is ready", url=settings.public_url or settings.local_url)
         await stopping.wait()
 
 
@@ -39,7 +39,7 @@ def main() -> int:
     """Run the bot. Returns the process's exit code."""
     try:
         settings = read_settings()
-        configure_logging(settings.log_level)
+        configure_logging(settings.log_level, settings.log_format)
         with ExitStack() as stack, asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(run(settings, bind_port(stack, settings)))
     except (SettingsError, DatabaseTooOld, MigrationChanged, OSError) as error:

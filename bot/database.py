@@ -41,7 +41,7 @@ async def open_database(settings: Settings) -> AsyncIterator[Pool]:
         stack.push_async_callback(_close_pool, db)
         async with db.acquire() as connection:
             if applied := await migrate(connection):
-                logger.info("applied {} migrations", applied)
+                logger.info("migrations applied", count=applied)
         yield db
 
 
@@ -49,5 +49,5 @@ async def _close_pool(db: Pool) -> None:
     try:
         await asyncio.wait_for(db.close(), _CLOSE_SECONDS)
     except TimeoutError:
-        logger.warning("the database does not answer; its connections are dropped")
+        logger.warning("database does not answer, dropping its connections", seconds=_CLOSE_SECONDS)
         db.terminate()

@@ -59,7 +59,7 @@ async def running_app(settings: Settings, sockets: list[socket.socket]) -> Async
         stack.push_async_callback(app.loops.drain, 0)
         _start_loops(settings, app)
         yield app
-        logger.info("stopping: {} jobs in flight", app.worker.in_flight)
+        logger.info("stopping", jobs=app.worker.in_flight)
     logger.info("stopped")
 
 
@@ -117,4 +117,5 @@ def _start_loops(settings: Settings, app: App) -> None:
         return
     for name, bot in named_bots.items():
         polling = partial(poll_updates, bot, app.update_processor, app.background)
-        loops.run_forever(polling, f"polling of {name}")
+        with logger.contextualize(bot=name):
+            loops.run_forever(polling, f"polling of {name}")

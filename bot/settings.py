@@ -35,6 +35,8 @@ class Settings(InngestSettings):
     """Bearer token that `/metrics` requires. Empty: open in development, closed in production."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Least severe level that is logged."""
+    log_format: Literal["text", "json"] = "text"
+    """`text` to read on a terminal, or `json`: one object per line."""
 
     bot_token: SecretStr = SecretStr("")
     """Token from @BotFather. The bot is named `main`. Empty, with `BOTS` empty too: the sandbox in this process

@@ -265,7 +265,7 @@ async def answer_callback(callback: CallbackQuery, text: str | None = None, *, a
     try:
         await callback.answer(text, show_alert=alert)
     except TelegramAPIError as error:
-        logger.debug("callback {} was not answered: {}", callback.id, error.message)
+        logger.debug("tap not answered", error=error.message)
 
 
 async def answer_stale(callback: CallbackQuery, ctx: UserContext) -> None:

@@ -61,7 +61,7 @@ class Connection:
                 await self._worker.start()
             except Exception as error:  # noqa: BLE001  # the SDK raises whatever ended its connection
                 if last_error != (last_error := f"{type(error).__name__}: {error}"):
-                    logger.warning("cannot connect to Inngest, trying again: {}", last_error)
+                    logger.warning("cannot connect to Inngest, retrying", seconds=_RETRY_SECONDS, error=last_error)
             if not self._closing:
                 await asyncio.sleep(_RETRY_SECONDS)
 
@@ -82,7 +82,7 @@ class Connection:
                 await worker.close(wait=True)
         except TimeoutError:
             calls = worker._execution_handler._pending_requests.get_all()  # noqa: SLF001  # no public way
-            logger.warning("{} calls from Inngest did not finish in {} s and are cancelled", len(calls), seconds)
+            logger.warning("unfinished calls from Inngest cancelled", count=len(calls), seconds=seconds)
             for _, call in calls:  # they run in the SDK's thread
                 call.get_loop().call_soon_threadsafe(call.cancel)
             with suppress(TimeoutError):

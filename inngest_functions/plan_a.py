@@ -149,9 +149,9 @@ class InngestPlan:
             return
         self._was_healthy, self._since = self.healthy, datetime.now(UTC)
         if self.healthy:
-            logger.info("Inngest is available: plan A is healthy")
+            logger.info("plan A is healthy")
         else:
-            logger.warning("Inngest is unavailable: {}", self.state)
+            logger.warning("plan A is unhealthy", reason=self.state)
 
     async def _send(self, events: list[inngest.Event]) -> list[str]:
         try:

@@ -54,7 +54,7 @@ class RunLocks:
             if await self._try_acquire(job_id):
                 break
             if attempt == 0:
-                logger.warning("job {}: Inngest called again during a call; the second call waits", job_id)
+                logger.warning("second call from Inngest waits for the first", job=job_id)
             await asyncio.sleep(_POLL_SECONDS)
         else:
             raise inngest.RetryAfterError(f"job {job_id} is locked by another call", _RETRY_AFTER, quiet=True)
@@ -90,7 +90,7 @@ class RunLocks:
                 if self._connection is not None:
                     await unlock_run(self._connection, job_id)
             except DATABASE_UNAVAILABLE as error:
-                logger.warning("job {}: its run lock is released by closing the connection: {}", job_id, error)
+                logger.warning("run lock released by closing the connection", job=job_id, error=error)
                 await self._drop_connection()
             finally:
                 self._held.discard(job_id)

@@ -123,7 +123,7 @@ class OrderDispatcher:
             existing = await get_job_by_order_key(self.db, order.key)
             assert existing is not None  # noqa: S101 - jobs are never deleted
             return AcceptedOrder(existing, is_new=False)
-        logger.info("job {} {} of user {} accepted for plan {}", job.id, job.service, job.user_id, job.plan)
+        logger.info("job accepted", job=job.id, service=job.service, user=job.user_id, plan=job.plan)
         if job.plan == "A":
             self.publisher.wake()
             return AcceptedOrder(job, is_new=True, waits_for_inngest=self.router.waits_for_inngest(job.service))
@@ -143,7 +143,7 @@ class OrderDispatcher:
             )
         if job is None:
             return False
-        logger.info("job {} {} is cancelled by user {}", job.id, job.service, user_id)
+        logger.info("job is being cancelled", job=job.id, service=job.service, user=user_id, plan=job.plan)
         self.worker.start_job(job)
         if self.router.plan_a.healthy:
             self.background.spawn(self._cancel_inngest_run(job), f"cancel-{job.id}")
@@ -176,4 +176,4 @@ class OrderDispatcher:
         try:
             await self.router.plan_a.send_cancellation(job)
         except InngestUnavailable as error:
-            logger.info("job {}: Inngest was not notified of the cancellation: {}", job.id, error)
+            logger.warning("cancellation not sent to Inngest", job=job.id, error=error)

@@ -17,6 +17,7 @@ import pytest
 from sandbox.postgres.client import EmbeddedPostgres
 from storage.migrations import migrate
 from storage.pool import Pool, create_pool
+from tests.support.logs import log_to_stderr
 from tests.support.processes.bot_process import ProcessPool, skip_certificate_loading
 from tests.support.processes.orphans import kill_with_parent, removed_when_killed
 from tests.support.processes.server_folder import new_server_folder
@@ -25,6 +26,7 @@ _IS_XDIST_WORKER = "PYTEST_XDIST_WORKER" in os.environ
 if _IS_XDIST_WORKER:
     kill_with_parent()
 skip_certificate_loading()
+log_to_stderr()
 gc.disable()  # while the tests are imported, which makes much and drops nothing
 
 

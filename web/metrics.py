@@ -84,7 +84,7 @@ class Metrics:
                 ):
                     self._database_metrics = await self._reader.read(connection)
             except (*DATABASE_UNAVAILABLE, asyncpg.PostgresError) as error:
-                logger.warning("metrics of the database cannot be read: {}", type(error).__name__)
+                logger.warning("database metrics not read", error=error)
                 self._database_metrics = None
             self._read_at = time.monotonic()
 

@@ -90,4 +90,4 @@ class Groups:
                 reply_markup=InlineKeyboardMarkup(inline_keyboard=[[start_button]]),
             )
         except TelegramAPIError as error:
-            logger.info("group {} was not answered: {}", message.chat.id, error.message)
+            logger.debug("group message not answered", error=error.message)

@@ -95,7 +95,7 @@ class BlockedMiddleware(BaseMiddleware):
             elif is_due:
                 await ctx.send(ctx.t("blocked.told"))
         except TelegramAPIError as error:
-            logger.warning("user {} was not notified of the block: {}", ctx.user.id, error.message)
+            logger.warning("block notice not delivered", error=error.message)
 
 
 @dataclass
@@ -158,17 +158,14 @@ class ErrorMiddleware(BaseMiddleware):
             raise
         except Exception as error:  # noqa: BLE001 - without this the user would get no answer at all
             update = event if isinstance(event, Update) else None
-            update_id = update.update_id if update else None
             ctx: UserContext = data["ctx"]
             cause = error.__cause__ if isinstance(error, StarsError) else error
             if isinstance(cause, TelegramAPIError):
-                logger.warning(
-                    "update {} of user {} failed at Telegram: {}", update_id, ctx.user.id, cause.message
-                )
+                logger.warning("update failed at Telegram", error=cause.message)
                 if is_user_unreachable(cause):
                     return None
             else:
-                logger.opt(exception=error).error("update {} of user {} failed", update_id, ctx.user.id)
+                logger.opt(exception=error).error("update failed")
             await _apologize(ctx, update)
             return None
 
@@ -179,7 +176,7 @@ async def _apologize(ctx: UserContext, update: Update | None) -> None:
             await answer_callback(update.callback_query)
         await ctx.send(ctx.t("failure.handler"))
     except TelegramAPIError as error:
-        logger.warning("user {} got no answer to a failed update: {}", ctx.user.id, error.message)
+        logger.warning("apology not delivered", error=error.message)
 
 
 def _is_public_command(update: Update) -> bool:

@@ -44,7 +44,7 @@ async def poll_updates(bot: Bot, update_processor: UpdateProcessor, background: 
                 request_timeout=_REQUEST_TIMEOUT_SECONDS,
             )
         except TelegramAPIError as error:
-            logger.warning("getUpdates: {}", error.message)
+            logger.warning("updates not fetched, retrying", seconds=RETRY_SECONDS, error=error.message)
             await asyncio.sleep(RETRY_SECONDS)
             continue
         for update in updates:
@@ -81,8 +81,8 @@ async def _process(bot: Bot, update_processor: UpdateProcessor, update: Update) 
         async with asyncio.timeout(_UPDATE_SECONDS):
             return await update_processor.process(bot, update, sole_consumer=True)
     except TimeoutError:
-        logger.error("update {} was not processed within {} s", update.update_id, _UPDATE_SECONDS)
+        logger.error("update timed out", update=update.update_id, seconds=_UPDATE_SECONDS)
         return True
     except Exception as error:  # noqa: BLE001 - one update must not stop the polling
-        logger.opt(exception=error).error("update {} failed", update.update_id)
+        logger.opt(exception=error).error("update failed", update=update.update_id)
         return True

@@ -71,7 +71,7 @@ class RetryAfterMiddleware(BaseRequestMiddleware):
             return await make_request(bot, method)
         except TelegramRetryAfter as error:
             self._resumes_at = max(self._resumes_at, loop.time() + error.retry_after)
-            logger.warning("{}: Telegram asks to wait {} s", type(method).__name__, error.retry_after)
+            logger.warning("rate limited by Telegram", method=type(method).__name__, seconds=error.retry_after)
             if error.retry_after > _MAX_RETRY_AFTER_SECONDS:
                 raise
             await asyncio.sleep(error.retry_after)

@@ -44,7 +44,7 @@ async def until_done(method: str, call: Callable[[], Awaitable[object]]) -> None
     def is_refused(error: Exception) -> bool:
         if not isinstance(error, TelegramAPIError):
             return False
-        logger.warning("{} failed, retrying in {} s: {}", method, RETRY_SECONDS, error.message)
+        logger.warning("setup call failed, retrying", method=method, seconds=RETRY_SECONDS, error=error.message)
         return True
 
     async for attempt in stamina.retry_context(

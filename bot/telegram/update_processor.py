@@ -93,12 +93,15 @@ class UpdateProcessor:
         """
         stale_after = 0.0 if sole_consumer else _STALE_CLAIM_SECONDS
         sender, chat_id = get_sender(update)
-        async with self._user_locks.hold(_lock_key(update, sender)):
-            try:
-                return await self._claim_and_process(bot, update, sender, chat_id, stale_after)
-            except DATABASE_UNAVAILABLE as error:
-                logger.warning("update {} waits: the database is unavailable: {}", update.update_id, error)
-                return False
+        with logger.contextualize(
+            bot=self._bot_names[bot.id], update=update.update_id, user=sender.id if sender else None, chat=chat_id
+        ):
+            async with self._user_locks.hold(_lock_key(update, sender)):
+                try:
+                    return await self._claim_and_process(bot, update, sender, chat_id, stale_after)
+                except DATABASE_UNAVAILABLE as error:
+                    logger.warning("update postponed, database unavailable", error=error)
+                    return False
 
     async def _claim_and_process(
         self, bot: Bot, update: Update, sender: TelegramUser | None, chat_id: int | None, stale_after: float

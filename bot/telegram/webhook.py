@@ -54,14 +54,15 @@ class Webhook:
                 max_connections=_MAX_CONNECTIONS,
             )
             await until_done("setWebhook", call)
-            logger.info("webhook of bot {} set to {}", name, url)
+            logger.info("webhook set", bot=name, url=url)
 
     async def _receive(self, request: web.Request) -> web.Response:
         """An update from Telegram.
 
         404 for an unknown bot, 401 for a wrong secret, 400 for what is not an update, 503 to get it again.
         """
-        bot = self._bots.get(request.match_info["bot"])
+        name = request.match_info["bot"]
+        bot = self._bots.get(name)
         secret = request.headers.get(SECRET_HEADER, "")
         if bot is None:
             return web.Response(status=404)
@@ -70,11 +71,11 @@ class Webhook:
         try:
             update = Update.model_validate(await request.json(), context={"bot": bot})
         except (ValueError, RecursionError, ValidationError) as error:
-            logger.warning("an update could not be read: {}", error)
+            logger.warning("update not readable", bot=name, error=error)
             return web.Response(status=400)
         try:
             done = await self._update_processor.process(bot, update)
         except Exception as error:  # noqa: BLE001 - answered 503, so that Telegram delivers it again
-            logger.opt(exception=error).error("update {} failed", update.update_id)
+            logger.opt(exception=error).error("update failed", bot=name, update=update.update_id)
             done = False
         return web.Response(status=200 if done else 503)

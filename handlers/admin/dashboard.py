@@ -24,14 +24,14 @@ async def send_dashboard_link(dashboard_auth: DashboardAuth, ctx: UserContext, a
         args: What was written after the command; ignored.
     """
     url = await dashboard_auth.create_link(ctx.user.id)
-    logger.info("admin {} requested a link to the dashboard", ctx.user.id)
+    logger.info("dashboard link requested", admin=ctx.user.id)
     text = ctx.t("dashboard.link", minutes=LINK_LIFETIME_SECONDS // 60, hours=SESSION_SECONDS // 3600)
     link_button = InlineKeyboardButton(text=ctx.t("button.dashboard"), url=url)
     try:
         await ctx.send(text, InlineKeyboardMarkup(inline_keyboard=[[link_button]]))
     except TelegramBadRequest as error:
         # Telegram repeats the link in its refusal, and the link logs in.
-        logger.info("Telegram takes no button to {}: {}", dashboard_auth.url, redact(error.message))
+        logger.debug("dashboard button refused by Telegram", error=redact(error.message))
         await ctx.send(f"{text}\n{url}")
 
 

@@ -34,9 +34,9 @@ async def _reconcile_and_report(ctx: UserContext) -> None:
     try:
         report = await ctx.reconciliation.run()
     except StarsError as error:
-        logger.warning("reconciliation failed: {}", error)
+        logger.warning("reconciliation failed", admin=ctx.user.id, error=error)
         await ctx.send(ctx.t("reconcile.failed", why=str(error)))
         return
-    logger.info("reconciled with Telegram by admin {}: {}", ctx.user.id, report)
+    logger.info("reconciled with Telegram", admin=ctx.user.id, facts=report.text_params)
     lines = [ctx.t("reconcile.found", **report.text_params)]
     await ctx.send("\n".join([*lines, ctx.t("reconcile.right")] if report.is_consistent else lines))

@@ -69,7 +69,12 @@ async def _cancel_or_resume(
     try:
         await set_renewal(ctx.db, ctx.stars, subscription, renews=renews)
     except StarsError as error:
-        logger.warning("subscription {}: Telegram refused renews={}: {}", subscription.id, renews, error)
+        logger.warning(
+            "subscription change refused by Telegram",
+            subscription=subscription.id,
+            action=callback_data.action,
+            error=error,
+        )
         await answer_callback(callback, ctx.t("subscription.refused"), alert=True)
         return
     await answer_callback(

@@ -83,7 +83,7 @@ async def transcribe_voice(message: Message, ctx: UserContext) -> str | None:
         audio = await download_file(ctx.bots, ctx.bot_name, message.voice.file_id)
         return await ctx.providers.transcription.transcribe(audio, "voice.ogg", ctx.language)
     except (ProviderError, Failure) as error:
-        logger.info("a voice message of user {} was not transcribed: {}", ctx.user.id, error)
+        logger.warning("voice message not transcribed", error=error)
         unintelligible = isinstance(error, ProviderError) and error.kind is ErrorKind.BAD_INPUT
         await ctx.send(ctx.t("words.not_heard" if unintelligible else "words.no_ear"))
         return None
@@ -102,7 +102,7 @@ async def _improve(
     try:
         improved = await ctx.providers.text.improve(draft.values[text.id], ctx.language)
     except ProviderError as error:
-        logger.info("a prompt of user {} was not improved: {}", ctx.user.id, error)
+        logger.warning("prompt not improved", error=error)
         await ctx.send(ctx.t("words.not_improved"))
         return
     await state.update_data({"values": {**draft.values, _IMPROVED_PROMPT_KEY: improved}})

@@ -30,7 +30,7 @@ def create_hello_function(
         step = ctx.step
 
         async def log_incoming() -> None:
-            logger.info("hello world: run {} for {} in {}", ctx.run_id, hello.name, hello.language)
+            logger.info("hello world started", run=ctx.run_id, name=hello.name, language=hello.language)
 
         async def generate() -> str:
             return greet(hello)
@@ -39,7 +39,7 @@ def create_hello_function(
             return hello_result(message, hello, environment).model_dump(mode="json", by_alias=True)
 
         async def log_completion(result: dict[str, Any]) -> None:
-            logger.info("hello world: run {} returned {}", ctx.run_id, result["message"])
+            logger.info("hello world finished", run=ctx.run_id)
 
         await step.run("log-incoming-event", log_incoming)
         message = await step.run("generate-greeting", generate)
@@ -48,7 +48,7 @@ def create_hello_function(
         return result
 
     async def on_failure(ctx: inngest.Context) -> None:
-        logger.error("hello world: run {} failed: {}", ctx.event.data.get("run_id"), ctx.event.data.get("error"))
+        logger.error("hello world failed", run=ctx.event.data.get("run_id"), error=ctx.event.data.get("error"))
 
     return client.create_function(
         fn_id=FUNCTION_ID,

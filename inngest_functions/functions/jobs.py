@@ -13,10 +13,10 @@ from inngest_functions.steps import InngestSteps
 from services.core.errors import LeaseLost, RetriesExhausted
 from services.durable.steps import MAX_RETRIES
 from services.generation.spec import ServiceSpec
-from services.jobs.engine import JobEngine
+from services.jobs.engine import JobEngine, job_log_context
 from services.jobs.expiry import STALE_AFTER
 from services.jobs.internal_jobs import InternalJobSpec
-from storage.jobs.jobs import claim_job, release_job
+from storage.jobs.jobs import Job, claim_job, release_job
 from storage.jobs.journal import read_journal
 
 _RUNS_PER_USER: Final = 2
@@ -44,19 +44,8 @@ def create_job_function(
             job = await claim_job(engine.db, job_id, ctx.run_id, "A", seconds=engine.lease_seconds)
             if job is None:  # it has ended, or Plan B has taken it over
                 return {"job_id": str(job_id), "state": "not ours"}
-            entries = await read_journal(engine.db, job_id)
-            if not entries:
-                logger.info("job {} {} runs on plan A, epoch {}", job.id, job.service, job.epoch)
-            try:
-                state: str = await engine.run_job(
-                    job, InngestSteps(engine.db, job, entries, ctx, engine.lease_seconds)
-                )
-            except LeaseLost:
-                state = "not ours"
-            except RetriesExhausted as error:
-                logger.warning("job {}: plan A cannot finish it: {}", job_id, error)
-                await release_job(engine.db, job_id, job.epoch)
-                state = "handed over"
+            with job_log_context(job):
+                state = await _continue_job(engine, ctx, job)
         return {"job_id": str(job_id), "state": state}
 
     async def on_failure(ctx: inngest.Context) -> dict[str, str]:
@@ -87,12 +76,28 @@ def _concurrency(spec: JobSpec) -> list[inngest.Concurrency]:
     return limits
 
 
+async def _continue_job(engine: JobEngine, ctx: inngest.Context, job: Job) -> str:
+    """Run the claimed job to its next step, which ends this call, or to its end."""
+    entries = await read_journal(engine.db, job.id)
+    if not entries:
+        logger.info("job claimed", epoch=job.epoch, run=ctx.run_id)
+    try:
+        return await engine.run_job(job, InngestSteps(engine.db, job, entries, ctx, engine.lease_seconds))
+    except LeaseLost:
+        return "not ours"
+    except RetriesExhausted as error:
+        logger.warning("job handed to plan B", error=error)
+        await release_job(engine.db, job.id, job.epoch)
+        return "handed over"
+
+
 async def _hand_over_failed_run(engine: JobEngine, ctx: inngest.Context, job_id: UUID) -> str:
     """The run failed outside of every step: Plan B continues the job from its journal."""
     failed_run = str(ctx.event.data.get("run_id", ""))
     job = await claim_job(engine.db, job_id, failed_run, "A", seconds=engine.lease_seconds)
     if job is None:
         return "not ours"
-    logger.error("job {}: run {} failed: {}", job_id, failed_run, ctx.event.data.get("error"))
+    with job_log_context(job):
+        logger.error("run failed, job handed to plan B", run=failed_run, error=ctx.event.data.get("error"))
     await release_job(engine.db, job_id, job.epoch)
     return "handed over"

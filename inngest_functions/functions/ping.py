@@ -24,7 +24,7 @@ def create_ping_function(client: inngest.Inngest, db: Pool) -> inngest.Function[
         await publish(db, ping_topic(Ping.model_validate(ctx.event.data)))
 
     async def on_failure(ctx: inngest.Context) -> None:
-        logger.warning("a ping failed: {}", ctx.event.data.get("error"))
+        logger.warning("ping failed", error=ctx.event.data.get("error"))
 
     return client.create_function(
         fn_id=FUNCTION_ID, trigger=inngest.TriggerEvent(event=PING), retries=0, on_failure=on_failure

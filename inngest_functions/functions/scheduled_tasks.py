@@ -23,7 +23,7 @@ def create_scheduled_task_function(
 
     async def on_failure(ctx: inngest.Context) -> None:
         """The task is still due, so one of our processes runs it."""
-        logger.error("scheduled task {} failed on plan A: {}", task.id, ctx.event.data.get("error"))
+        logger.error("scheduled task failed", task=task.id, plan="A", error=ctx.event.data.get("error"))
 
     return client.create_function(
         fn_id=task.function_id,

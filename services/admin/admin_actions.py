@@ -144,7 +144,9 @@ class AdminActions:
         if progress_message_id is None:
             raise ActionConflict("unreachable")
         accepted = await self._reorder(job, language, progress_message_id)
-        logger.info("job {} retried as {} by admin {}", job.id, accepted.job.id, admin_id)
+        logger.info(
+            "order retried by an admin", job=job.id, new_job=accepted.job.id, user=job.user_id, admin=admin_id
+        )
         await self._show_accepted(accepted)
         return accepted.job
 
@@ -164,7 +166,7 @@ class AdminActions:
         job = await self._get(job_id)
         if not await self.dispatcher.cancel(job.id, job.user_id):
             raise ActionConflict("too_late")
-        logger.info("job {} of user {} cancelled by admin {}", job.id, job.user_id, admin_id)
+        logger.info("order cancelled by an admin", job=job.id, user=job.user_id, admin=admin_id)
         return job
 
     async def refund(self, job_id: UUID, admin_id: int) -> OrderRefund:
@@ -182,7 +184,7 @@ class AdminActions:
             raise ActionConflict("not_paid")
         if not await self._return_price(job):
             raise ActionConflict("refunded")
-        logger.info("job {}: {} credits returned to {} by admin {}", job.id, job.price, job.user_id, admin_id)
+        logger.info("order refunded by an admin", job=job.id, user=job.user_id, admin=admin_id, credits=job.price)
         text = refund_text(self.messenger.texts, job, await self._language(job))
         return OrderRefund(job.price, await self._send_message(job, text) is not None)
 
@@ -243,7 +245,7 @@ class AdminActions:
         try:
             return await self.messenger.send_text(job.user_id, job.bot_name, text)
         except Failure as failure:
-            logger.warning("job {}: user {} was not notified: {}", job.id, job.user_id, failure)
+            logger.warning("message about an order not delivered", job=job.id, user=job.user_id, error=failure)
             return None
 
     async def _show_accepted(self, accepted: AcceptedOrder) -> None:

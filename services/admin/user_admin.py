@@ -115,7 +115,7 @@ async def set_user_blocked(db: Executor, user_id: int, *, blocked: bool, admin_i
         admin_id: The admin, for the log.
     """
     if await set_blocked(db, user_id, blocked=blocked):
-        logger.info("user {} {} by admin {}", user_id, "blocked" if blocked else "unblocked", admin_id)
+        logger.info("user block changed", user=user_id, admin=admin_id, state="blocked" if blocked else "active")
 
 
 async def add_user_note(db: Executor, user_id: int, text: str, *, admin_id: int) -> None:

@@ -47,5 +47,5 @@ async def give_bonus_credits(
                 dedup_key=f"grant:{key}",
             )
     if given:
-        logger.info("admin {} gave {} credits to user {}: {}", admin_id, credits, user_id, reason)
+        logger.info("credits given", user=user_id, admin=admin_id, credits=credits, reason=reason)
     return given

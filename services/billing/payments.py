@@ -190,7 +190,11 @@ class Payments:
         async with self.db.acquire() as connection, connection.transaction():
             credited = await self._credit(connection, payment, bot_name)
         logger.info(
-            "payment {}: {} Stars from user {}, credited: {}", payment.id, payment.stars, payment.user_id, credited
+            "payment received",
+            payment=payment.id,
+            user=payment.user_id,
+            stars=payment.stars,
+            state="credited" if credited else "already credited",
         )
         return credited
 
@@ -214,7 +218,7 @@ class Payments:
         topup = await self._find_topup(db, bot_name, payment.payload)
         if topup is not None and topup.user_id != payment.user_id:
             logger.error(
-                "payment {}: user {} paid an invoice of user {}", payment.id, payment.user_id, topup.user_id
+                "invoice paid by another user", payment=payment.id, user=payment.user_id, owner=topup.user_id
             )
             topup = None
         await add_payment(
@@ -235,7 +239,7 @@ class Payments:
         self, db: Executor, topup: Topup | None, payment: ReceivedPayment, bot_name: str
     ) -> Tier | None:
         if topup is None:
-            logger.error("payment {} from user {} has a payload that is not ours", payment.id, payment.user_id)
+            logger.error("payment with an unknown payload", payment=payment.id, user=payment.user_id)
             return None
         await mark_paid(db, topup.id, payment.id)
         return await apply_subscription_payment(

@@ -82,7 +82,7 @@ async def create_promo_code(db: Executor, promo: NewPromoCode, admin_id: int) ->
     if not added:
         raise InvalidRequest("promo.exists", code=promo.code)
     logger.info(
-        "admin {} created promo code {}: {} credits, {} uses", admin_id, promo.code, promo.credits, promo.max_uses
+        "promo code created", promo=promo.code, admin=admin_id, credits=promo.credits, count=promo.max_uses
     )
 
 
@@ -121,7 +121,7 @@ async def redeem_promo_code(db: Pool, text: str, user_id: int) -> int:
         await ledger.give_bonus(
             connection, key=f"promo:{code}:{user_id}", kind="promo", user_id=user_id, amount=promo.credits
         )
-    logger.info("user {} redeemed promo code {}: {} credits", user_id, code, promo.credits)
+    logger.info("promo code redeemed", promo=code, user=user_id, credits=promo.credits)
     return promo.credits
 
 

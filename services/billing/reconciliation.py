@@ -135,7 +135,7 @@ class Reconciliation:
             StarsError: Telegram did not give the whole list.
         """
         report = await self.run()
-        logger.info("reconciled with Telegram: {}", report)
+        logger.info("reconciled with Telegram", facts=report.text_params)
         if not report.is_consistent:
             await self.admins.notify("reconcile.found", **report.text_params)
 
@@ -158,18 +158,16 @@ class Reconciliation:
     async def _credit(self, bot_name: str, payment: ReceivedPayment, report: ReconciliationReport) -> None:
         if await get_user(self.db, payment.user_id) is None:
             report.unknown_users += 1
-            logger.error("payment {} is from user {}, who does not exist here", payment.id, payment.user_id)
+            logger.error("payment from an unknown user", payment=payment.id, user=payment.user_id)
         elif await self.payments.credit(payment, bot_name=bot_name):
             report.credited += 1
-            logger.warning("payment {} of user {} was missing and is credited", payment.id, payment.user_id)
+            logger.warning("missing payment credited", payment=payment.id, user=payment.user_id)
 
     async def _claw_back(self, charge_id: str, report: ReconciliationReport) -> None:
         payment = await get_payment(self.db, charge_id)
         if payment is not None and await self.refunds.claw_back(payment):
             report.clawed_back += 1
-            logger.warning(
-                "payment {} of user {} was refunded elsewhere and is taken back", payment.id, payment.user_id
-            )
+            logger.warning("refund made elsewhere, credits taken back", payment=payment.id, user=payment.user_id)
 
     async def _fetch_list(self, bot_name: str) -> _TelegramList:
         """Read Telegram's whole list: a refund may come long after its payment. Raises StarsError."""

@@ -51,7 +51,7 @@ async def accept_invitation(db: Pool, user_id: int, payload: str | None) -> Invi
     async with db.acquire() as connection, connection.transaction():
         accepted = await set_inviter(connection, user_id, inviter_id)
     if accepted:
-        logger.info("user {} was invited by user {}", user_id, inviter_id)
+        logger.info("user invited", user=user_id, inviter=inviter_id)
     return InvitationOutcome.ACCEPTED if accepted else InvitationOutcome.TOO_LATE
 
 

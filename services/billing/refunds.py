@@ -75,7 +75,7 @@ class Refunds:
             admin_id: The admin who requests it.
         """
         if await request_refund(self.db, charge_id, requested_by=admin_id):
-            logger.info("admin {} requested the refund of payment {}", admin_id, charge_id)
+            logger.info("refund requested", payment=charge_id, admin=admin_id)
             return "asked"
         payment = await get_payment(self.db, charge_id)
         if payment is None:
@@ -98,7 +98,7 @@ class Refunds:
         """
         payment = await get_payment(self.db, charge_id)
         if payment is None:
-            logger.error("payment {} was refunded and does not exist here", charge_id)
+            logger.error("refunded payment is unknown", payment=charge_id)
         else:
             await self.claw_back(payment)
 
@@ -124,10 +124,7 @@ class Refunds:
             return False
         if first_charge_id is not None:
             await self._cancel_renewal(payment, first_charge_id)
-        logger.info(
-            "payment {} of user {} refunded: {} Stars, {} credits owed",
-            payment.id, payment.user_id, payment.stars, owed,
-        )  # fmt: skip
+        logger.info("payment refunded", payment=payment.id, user=payment.user_id, stars=payment.stars, owed=owed)
         await self.admins.notify(
             "refund.owed" if owed else "refund.done", stars=payment.stars, user=payment.user_id, owed=owed,
             by=requested_by or 0, dedup_key=f"refund:{payment.id}",
@@ -141,7 +138,12 @@ class Refunds:
                 payment.bot_name, payment.user_id, first_charge_id, renews=False
             )
         except StarsError as error:
-            logger.error("subscription {} of user {} not cancelled: {}", first_charge_id, payment.user_id, error)
+            logger.error(
+                "renewal of a refunded subscription not cancelled",
+                subscription=first_charge_id,
+                user=payment.user_id,
+                error=error,
+            )
 
     async def _process(self, refund: DueRefund) -> None:
         payment = await get_payment(self.db, refund.charge_id)
@@ -157,7 +159,7 @@ class Refunds:
 
     async def _give_up(self, refund: DueRefund, reason: str) -> None:
         """Telegram will never make this refund, so the admins have to know."""
-        logger.error("payment {}: refund refused: {}", refund.charge_id, reason)
+        logger.error("refund refused by Telegram", payment=refund.charge_id, reason=reason)
         if await finish_refund(self.db, refund.charge_id, reason):
             await self.admins.notify("refund.impossible", charge=refund.charge_id, why=reason)
 
@@ -165,7 +167,7 @@ class Refunds:
         wait = error.retry_after
         if wait is None:
             wait = 2.0 ** min(refund.attempts, _MAX_RETRY_EXPONENT)
-        logger.warning("payment {}: refund attempt {} failed: {}", refund.charge_id, refund.attempts, error)
+        logger.warning("refund postponed", payment=refund.charge_id, attempt=refund.attempts, error=error)
         await postpone_refund(self.db, refund.charge_id, seconds=min(wait, _MAX_RETRY_SECONDS), error=str(error))
 
 

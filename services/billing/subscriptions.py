@@ -156,7 +156,12 @@ async def set_renewal(db: Executor, stars: StarsApi, subscription: Subscription,
         subscription.bot_name, subscription.user_id, subscription.charge_id, renews=renews
     )
     if await set_cancelled(db, subscription.id, subscription.user_id, cancelled=not renews):
-        logger.info("subscription {} of user {} renews: {}", subscription.id, subscription.user_id, renews)
+        logger.info(
+            "subscription renewal changed",
+            subscription=subscription.id,
+            user=subscription.user_id,
+            action="resume" if renews else "cancel",
+        )
 
 
 async def send_subscription_reminders(db: Pool, texts: Texts, scheduled_for: datetime) -> None:
@@ -171,7 +176,7 @@ async def send_subscription_reminders(db: Pool, texts: Texts, scheduled_for: dat
     for subscription in expiring:
         await _remind(db, texts, subscription)
     if expiring:
-        logger.info("subscription reminders enqueued: {}", len(expiring))
+        logger.info("subscription reminders enqueued", count=len(expiring))
 
 
 async def _remind(db: Pool, texts: Texts, subscription: Subscription) -> None:

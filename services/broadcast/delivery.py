@@ -163,14 +163,16 @@ class BroadcastDelivery(Generic[OutcomeT]):
         elif isinstance(error, TelegramNetworkError) and is_unsent(error):
             self._limiter.pause(_RECONNECT_SECONDS)
         elif is_content_gone(error):
-            logger.error("broadcast {} is paused: {}", self._broadcast_id, error.message)
+            logger.error(
+                "broadcast paused, its content is gone", broadcast=self._broadcast_id, error=error.message
+            )
             self._limiter.pause(_CONTENT_GONE_SECONDS)
             await retry_while_db_unavailable(partial(pause_broadcast, self._db, self._broadcast_id))
 
     async def _pause_as_requested(self, seconds: float) -> None:
         """Telegram answered 429: the pause applies to the whole broadcast, in the next steps and processes as well."""
         if self._limiter.pause_remaining < seconds:
-            logger.warning("broadcast {}: Telegram asks to wait {} s", self._broadcast_id, seconds)
+            logger.warning("broadcast rate limited by Telegram", broadcast=self._broadcast_id, seconds=seconds)
             self._limiter.pause(seconds)
             await retry_while_db_unavailable(partial(set_throttled, self._db, self._broadcast_id, seconds))
 

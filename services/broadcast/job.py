@@ -94,8 +94,8 @@ class BroadcastJob:
                 if not has_more:
                     return {"steps": number}
             await steps.run("successor", partial(self._enqueue_next, broadcast_id, run_count, job.language))
-        except Failure as failure:
-            logger.error("broadcast {} is paused: a step failed: {}", broadcast_id, failure)
+        except Failure:
+            logger.warning("broadcast paused, a step failed", broadcast=broadcast_id)
             await retry_while_db_unavailable(partial(pause_broadcast, self.db, broadcast_id))
             raise
         return {"steps": _MAX_STEPS}
@@ -129,7 +129,7 @@ class BroadcastJob:
             partial(mark_unanswered_unknown, self.db, broadcast_id, worker_id)
         )
         if unanswered:
-            logger.warning("broadcast {}: whether {} users got it is unknown", broadcast_id, unanswered)
+            logger.warning("broadcast messages may not have arrived", broadcast=broadcast_id, count=unanswered)
 
     async def _deliver(self, broadcast: Broadcast, task: DeliveryTask[OutcomeT], limiter: RateLimiter) -> None:
         delivery = BroadcastDelivery(self.db, self.messenger, self.background, broadcast, task, limiter)

@@ -80,7 +80,7 @@ async def show_progress(messenger: Messenger, broadcast: Broadcast) -> None:
             message = await bot.send_message(broadcast.admin_id, text, reply_markup=markup)
             await set_progress_message(db, broadcast.id, message.message_id)
     except TelegramAPIError as error:
-        logger.debug("broadcast {}: its progress is not shown: {}", broadcast.id, error.message)
+        logger.debug("broadcast progress not shown", broadcast=broadcast.id, error=error.message)
 
 
 async def _try_edit(bot: Bot, broadcast: Broadcast, text: str, markup: InlineKeyboardMarkup) -> bool:

@@ -32,7 +32,7 @@ async def cancel_all(tasks: Collection[asyncio.Task[Any]]) -> None:
             task.cancel()
         await asyncio.wait(running, timeout=_CANCEL_TIMEOUT_SECONDS)
     if names := [task.get_name() for task in tasks if not task.done()]:
-        logger.error("tasks did not end: {}", ", ".join(names))
+        logger.error("tasks did not end", task=names)
 
 
 class BackgroundTasks:
@@ -102,7 +102,7 @@ class BackgroundTasks:
             try:
                 await work()
             except Exception as error:  # noqa: BLE001 - a bug must not silently end what keeps orders moving
-                logger.opt(exception=error).error("{} failed, restarting", name)
+                logger.opt(exception=error).error("background task failed, restarting", task=name)
             await asyncio.sleep(_RESTART_DELAY_SECONDS)
 
     async def _repeat(
@@ -117,10 +117,10 @@ class BackgroundTasks:
                 unavailable = False
             except DATABASE_UNAVAILABLE as error:
                 if not unavailable:
-                    logger.warning("{} waits: the database is unavailable: {}", name, error)
+                    logger.warning("periodic task waits, database unavailable", task=name, error=error)
                 unavailable = True
             except Exception as error:  # noqa: BLE001 - one failed pass must not end the ones to come
-                logger.opt(exception=error).error("{} failed, retrying in {} s", name, seconds)
+                logger.opt(exception=error).error("periodic task failed, retrying", task=name, seconds=seconds)
             if wakeup is None:
                 await asyncio.sleep(seconds)
             else:
@@ -130,4 +130,4 @@ class BackgroundTasks:
     def _on_done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            logger.opt(exception=error).error("background task {} failed", task.get_name())
+            logger.opt(exception=error).error("background task failed", task=task.get_name())

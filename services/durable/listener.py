@@ -49,7 +49,7 @@ class Listener:
                 async with self._db.acquire() as connection:
                     await self._listen_on(connection)
             except (*DATABASE_UNAVAILABLE, asyncpg.PostgresError) as error:
-                logger.warning("cannot listen for notifications: the database is unavailable: {}", error)
+                logger.warning("not listening, database unavailable", error=error)
             await asyncio.sleep(_RECONNECT_SECONDS)
 
     async def _listen_on(self, connection: Connection) -> None:

@@ -125,15 +125,16 @@ class Steps(ABC):
         outcome: Outcome
         try:
             # An unavailable database of ours is not the step's failure and costs no attempt.
-            outcome = {"value": await retry_while_db_unavailable(partial(self._execute, step, work, reconcile))}
+            with logger.contextualize(step=step):
+                outcome = {
+                    "value": await retry_while_db_unavailable(partial(self._execute, step, work, reconcile))
+                }
         except LeaseLost:
             raise
         except Exception as error:
             failure = to_failure(error)
             known = failure.key != "failure.unexpected"
-            logger.opt(exception=None if known else error).warning(
-                "job {} step {} on plan {}: {}", self._job.id, step, self.plan, failure
-            )
+            logger.opt(exception=None if known else error).warning("step failed", step=step, error=failure)
             if failure.retriable and (not last or (retry_outages and isinstance(failure, Unavailable))):
                 if failure is error:
                     raise
@@ -155,7 +156,7 @@ class Steps(ABC):
         if started_at is None:
             raise LeaseLost
         if step in self._entries and (found := await reconcile(started_at)) is not None:
-            logger.info("job {} step {}: found what was started at {}", self._job.id, step, started_at)
+            logger.info("step continues what an earlier attempt started", started_at=started_at)
             return found
         self._entries[step] = journal.JournalEntry(step, self._job.epoch, started_at, None, None)
         return await work()

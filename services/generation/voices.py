@@ -52,7 +52,7 @@ class StockVoices:
             voices = tuple(voice for voice in await provider.list_voices() if not voice.cloned)
             lifetime = _REFRESH_SECONDS
         except ProviderError as error:
-            logger.warning("provider {} could not list its voices: {}", provider.name, error)
+            logger.warning("voices not listed", provider=provider.name, error=error)
             voices = known.voices if known is not None else ()
             lifetime = _RETRY_SECONDS
         self._by_provider[provider.name] = _VoiceList(voices, self._clock() + lifetime)

@@ -70,4 +70,4 @@ async def cancel_predictions(job: Job, provider: PredictionProvider, prediction_
         try:
             await provider.cancel(prediction_id)
         except ProviderError as error:
-            logger.warning("job {}: prediction {} was not cancelled: {}", job.id, prediction_id, error)
+            logger.warning("prediction not cancelled", job=job.id, prediction=prediction_id, error=error)

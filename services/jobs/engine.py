@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -30,6 +30,11 @@ from storage.pool import DATABASE_UNAVAILABLE, Connection, Pool
 
 NotifyFailure = Callable[[Connection, Job, Failure], Awaitable[bool]]
 """Enqueues, in the caller's transaction, the notification of a job's failure."""
+
+
+def job_log_context(job: Job) -> AbstractContextManager[None]:
+    """Add the job's ids to every log line of the body."""
+    return logger.contextualize(job=job.id, service=job.service, user=job.user_id, plan=job.plan)
 
 
 @dataclass(frozen=True)
@@ -70,8 +75,7 @@ class JobEngine:
         """
         async with self._renewed_lease(job):
             ended = await (self._run_internal if job.internal else self._run_order)(job, steps)
-        failure = f" ({ended.failure})" if ended.failure else ""
-        logger.info("job {} {} on plan {} ended: {}{}", job.id, job.service, job.plan, ended.state, failure)
+        logger.info("job ended", state=ended.state, failure=ended.failure)
         record_job_end(ended)
         if not ended.internal:
             await finalize_progress(self.messenger, ended)
@@ -106,7 +110,7 @@ class JobEngine:
         try:
             result = await self.internal_jobs[job.service](InternalJobContext(job, steps))
         except Failure as failure:
-            logger.error("internal job {} {} failed: {}", job.id, job.service, failure)
+            logger.error("internal job failed", error=failure)
             return await self._end(job, "failed", failure=failure.key)
         return await self._end(job, "succeeded", result=result)
 
@@ -120,7 +124,7 @@ class JobEngine:
         try:
             await steps.run(NOTIFY, notify, retry_outages=True)
         except Failure as error:
-            logger.error("job {}: the user was not notified of {}: {}", job.id, failure.key, error)
+            logger.error("user not notified of the failure", failure=failure.key, error=error)
         return await self._end(job, "failed", failure=failure.key)
 
     async def _enqueue_failure_notification(self, job: Job, failure: Failure) -> None:
@@ -171,7 +175,7 @@ class JobEngine:
                 try:
                     lost = not await renew_lease(self.db, job.id, job.epoch, seconds=self.lease_seconds)
                 except DATABASE_UNAVAILABLE as error:
-                    logger.warning("job {}: lease not renewed, the database is unavailable: {}", job.id, error)
+                    logger.warning("lease not renewed, database unavailable", error=error)
             scope.reschedule(0)
 
         try:
@@ -194,4 +198,4 @@ async def _log_unknown_delivery(job: Job, started_at: datetime) -> None:
 
     The user must not be left without it, so it is sent (again).
     """
-    logger.warning("job {}: whether its delivery at {} arrived is unknown, sending it again", job.id, started_at)
+    logger.warning("delivery may have arrived, sending again", job=job.id, started_at=started_at)

@@ -24,4 +24,4 @@ async def expire_stale_jobs(db: Pool, scheduled_for: datetime) -> None:
         scheduled_for: When this scheduled task was due.
     """
     if count := await release_stale_jobs(db, seconds=STALE_AFTER.total_seconds()):
-        logger.warning("{} orders are older than {} and end now", count, STALE_AFTER)
+        logger.warning("stale orders are being ended", jobs=count)

@@ -84,7 +84,7 @@ class OutboxPublisher:
             self._ping_valid_until = loop.time() + min(_PING_VALID_SECONDS, self.start_timeout)
             return
         if count := await reclaim_unstarted(self._db, self._router.takeover_services()):
-            logger.warning("Inngest runs nothing: {} accepted jobs moved to plan B", count)
+            logger.warning("jobs not started by Inngest moved to plan B", jobs=count)
             self._worker.wake()
 
     async def _resend_lost_jobs(self) -> None:
@@ -93,7 +93,7 @@ class OutboxPublisher:
         if not plan_a_only or not self._router.plan_a.healthy:
             return
         if count := await resend_lost_jobs(self._db, plan_a_only, seconds=self.start_timeout):
-            logger.warning("Inngest lost {} jobs; they are sent again", count)
+            logger.warning("jobs lost by Inngest are sent again", jobs=count)
 
     async def _publish_batch(self, jobs: Sequence[Job]) -> None:
         router = self._router
@@ -115,7 +115,7 @@ class OutboxPublisher:
         try:
             await self._router.plan_a.send(jobs)
         except InngestUnavailable as error:
-            logger.warning("Inngest did not accept {} jobs: {}", len(jobs), error)
+            logger.warning("jobs not accepted by Inngest", jobs=len(jobs), error=error)
             return False
         job_ids = [job.id for job in jobs]
         async with self._db.acquire() as connection, connection.transaction():
@@ -128,5 +128,5 @@ class OutboxPublisher:
         async with self._db.acquire() as connection, connection.transaction():
             await move_to_plan_b(connection, job_ids, fell_back=fallback_services)
             await remove_from_outbox(connection, job_ids)
-        logger.info("{} jobs moved to plan B", len(job_ids))
+        logger.info("jobs moved to plan B", jobs=len(job_ids))
         self._worker.wake()

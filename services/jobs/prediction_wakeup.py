@@ -28,5 +28,5 @@ async def wake_job(db: Executor, plan_a: PlanA, prediction_id: str) -> bool:
             try:
                 await plan_a.send_prediction_finished(prediction_id, job)
             except InngestUnavailable as error:
-                logger.warning("job {} was not woken for prediction {}: {}", job.id, prediction_id, error)
+                logger.warning("run not woken at Inngest", job=job.id, prediction=prediction_id, error=error)
     return job is not None

@@ -129,7 +129,7 @@ class PlanRouter:
             await unset_setting(self._db, key, changed_by=changed_by)
         else:
             await set_setting(self._db, key, mode, changed_by=changed_by)
-        logger.info("mode of {} set to {} by {}", service or "all services", mode or "the default", changed_by)
+        logger.info("mode set", service=service, mode=mode or "default", admin=changed_by)
         await self.load()
 
     async def mode_changes(self, *, limit: int = 15) -> list[SettingChange]:

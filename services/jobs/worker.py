@@ -17,7 +17,7 @@ from services.core.background import BackgroundTasks, cancel_all
 from services.core.errors import LeaseLost
 from services.durable.pubsub import PubSub
 from services.durable.steps import DirectSteps
-from services.jobs.engine import JobEngine
+from services.jobs.engine import JobEngine, job_log_context
 from services.jobs.routing import PlanRouter
 from services.messaging.progress import queued_text, show_waiting
 from storage.jobs.jobs import Job, claim_next_job, queued_jobs, release_job
@@ -126,15 +126,19 @@ class Worker:
         self.wake()
 
     async def _run_job(self, job: Job) -> None:
-        logger.info("job {} {} runs on plan B, epoch {}", job.id, job.service, job.epoch)
+        with job_log_context(job):
+            await self._run_claimed_job(job)
+
+    async def _run_claimed_job(self, job: Job) -> None:
+        logger.info("job claimed", epoch=job.epoch)
         try:
             steps = DirectSteps(self._db, job, await read_journal(self._db, job.id), self._pubsub)
             await self._engine.run_job(job, steps)
         except LeaseLost:
-            logger.info("job {}: another worker has it now", job.id)
+            logger.info("job taken over by another worker", epoch=job.epoch)
         except DATABASE_UNAVAILABLE as error:
-            logger.warning("job {} is left until its lease ends: the database is unavailable: {}", job.id, error)
+            logger.warning("job left until its lease ends, database unavailable", error=error)
         except asyncio.CancelledError:
-            logger.info("job {}: handed over, as this process stops", job.id)
+            logger.info("job released, process is stopping")
             await asyncio.shield(release_job(self._db, job.id, job.epoch))
             raise

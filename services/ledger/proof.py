@@ -18,7 +18,7 @@ async def verify_ledger(db: Pool, scheduled_for: datetime) -> None:
     """
     check = await check_ledger(db)
     if check.is_consistent:
-        logger.info("ledger check: consistent")
+        logger.info("ledger is consistent")
         return
-    logger.error("ledger check: wrong: {}", check)
+    logger.error("ledger is inconsistent", facts=vars(check))
     await record_incident(db, "ledger", datetime.now(UTC), initial_facts={}, facts=vars(check))

@@ -165,7 +165,7 @@ class GameJob:
         try:
             return await context.steps.run("moderate", moderate)
         except Failure as failure:
-            logger.warning("job {}: moderation of a report failed: {}", context.job.id, failure)
+            logger.warning("report not moderated", error=failure)
             return "unknown"
 
     async def _build_reply(self, job: Job, row: MoveRow, verdict: Verdict) -> str:
@@ -178,7 +178,7 @@ class GameJob:
             try:
                 answer = await ask_model(text_provider, move, report, job.language)
             except ProviderError as error:
-                logger.warning("job {}: the model's reply to a report failed: {}", job.id, error)
+                logger.warning("no reply from the model, using our own", error=error)
             else:
                 return texts.t(job.language, "leela.reply.model", reply=answer)
         return template_reply(texts, move, report, job.language)

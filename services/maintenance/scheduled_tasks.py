@@ -113,7 +113,7 @@ async def run_task(db: Pool, task: ScheduledTask, scheduled_for: datetime, plan:
         await asyncio.shield(release_task(db, task.id, scheduled_for))
         raise
     await finish_task(db, task.id, scheduled_for)
-    logger.info("scheduled task {} of {} done on plan {}", task.id, scheduled_for.isoformat(), plan)
+    logger.info("scheduled task done", task=task.id, scheduled_for=scheduled_for, plan=plan)
     return True
 
 
@@ -152,10 +152,10 @@ class Scheduler:
                 self._waiting.discard(task.id)
             except DATABASE_UNAVAILABLE as error:
                 if task.id not in self._waiting:
-                    logger.warning("scheduled task {} waits for the database: {!r}", task.id, error)
+                    logger.warning("scheduled task waits, database unavailable", task=task.id, error=error)
                 self._waiting.add(task.id)
             except Exception as error:  # noqa: BLE001 - one task must not keep the others from running
-                logger.opt(exception=error).error("scheduled task {} failed on plan B", task.id)
+                logger.opt(exception=error).error("scheduled task failed", task=task.id, plan="B")
 
     async def _run_if_overdue(self, task: ScheduledTask) -> None:
         scheduled_for = task.last_due_at()

@@ -39,7 +39,7 @@ class Bots:
         fallback, bot = next(iter(self.by_name.items()))
         if name not in self._missing:
             self._missing.add(name)
-            logger.warning("bot {} does not exist any more, {} answers its users", name, fallback)
+            logger.warning("bot is not configured, another one answers", bot=name, fallback=fallback)
         return bot
 
     async def close(self) -> None:

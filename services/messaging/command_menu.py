@@ -59,7 +59,7 @@ async def set_admin_commands(bot: Bot, texts: Texts, admin_id: int, language: st
             _build_admin_commands(texts, language), scope=BotCommandScopeChat(chat_id=admin_id)
         )
     except TelegramAPIError as error:
-        logger.info("admin {} has no commands in the menu: {}", admin_id, error.message)
+        logger.info("admin commands not set", admin=admin_id, error=error.message)
 
 
 async def set_commands_for_admins(db: Pool, bots: Bots, texts: Texts, admins: Iterable[int]) -> None:

@@ -57,7 +57,7 @@ class Messenger:
         except TelegramAPIError as error:
             if not is_user_unreachable(error):
                 raise to_delivery_failure(error) from error
-            logger.info("user {} cannot be reached: {}", user_id, error.message)
+            logger.info("user is unreachable", user=user_id, bot=bot_name, error=error.message)
             await set_inactive(self.db, user_id, bot_name)
             return None
 
@@ -164,5 +164,7 @@ class Messenger:
         try:
             return await self.bots.get(bot_name).delete_message(chat_id, message_id)
         except TelegramAPIError as error:
-            logger.warning("message {} in chat {} was not deleted: {}", message_id, chat_id, error.message)
+            logger.warning(
+                "message not deleted", bot=bot_name, chat=chat_id, message=message_id, error=error.message
+            )
             return False

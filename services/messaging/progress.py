@@ -122,11 +122,11 @@ async def _edit_progress(
         )
     except TelegramAPIError as error:
         if not is_edit_unnecessary(error):
-            logger.warning("job {}: its progress message was not edited: {}", job.id, error.message)
+            logger.warning("progress not shown", job=job.id, error=error.message)
             return not isinstance(to_delivery_failure(error), Unavailable)
     if reply_markup is not None:
         try:
             await clear_finalized(messenger.db, job.id)
         except DATABASE_UNAVAILABLE as error:
-            logger.warning("job {}: whether it has ended meanwhile is unknown: {}", job.id, error)
+            logger.warning("progress may be out of date, database unavailable", job=job.id, error=error)
     return True

@@ -94,16 +94,16 @@ class AlertMessages:
             async with asyncio.timeout(_CALL_TIMEOUT_SECONDS):
                 message_id = await self.messenger.send_text(admin_id, attempt.bot, html, silent=silent)
         except TimeoutError:
-            logger.warning("alert for admin {} timed out", admin_id)
+            logger.warning("alert timed out", admin=admin_id, bot=attempt.bot, seconds=_CALL_TIMEOUT_SECONDS)
             return attempt
         except Unavailable as error:
-            logger.warning("alert for admin {} was not sent: {}", admin_id, error.detail)
+            logger.warning("alert not sent", admin=admin_id, bot=attempt.bot, error=error)
             return attempt if error.delivery_unknown else replace(attempt, unanswered=attempt.unanswered - 1)
         except PermanentFailure as error:
-            logger.error("alert for admin {} was refused: {}", admin_id, error.detail)
+            logger.error("alert refused", admin=admin_id, bot=attempt.bot, error=error)
             return replace(attempt, refused=True)
         if message_id is None:
-            logger.error("alert for admin {} was refused: bot {} cannot reach the admin", admin_id, attempt.bot)
+            logger.error("alert refused, admin is unreachable", admin=admin_id, bot=attempt.bot)
             return replace(attempt, refused=True)
         return AdminMessage(attempt.bot, message_id, text)
 
@@ -119,10 +119,10 @@ class AlertMessages:
                     lambda bot: bot.edit_message_text(html, chat_id=admin_id, message_id=message_id),
                 )
         except (Unavailable, TimeoutError) as error:
-            logger.warning("alert for admin {} was not edited: {}", admin_id, error)
+            logger.warning("alert not edited", admin=admin_id, bot=message.bot, error=error)
             return False
         except PermanentFailure as error:
-            logger.info("alert for admin {} cannot be edited: {}", admin_id, error.detail)
+            logger.info("alert cannot be edited", admin=admin_id, bot=message.bot, error=error)
         return True
 
 

@@ -60,7 +60,7 @@ class AlertWebhook:
             return True
         attempts = self._attempts[incident.id] = self._attempts.get(incident.id, 0) + 1
         self._retry_at[incident.id] = now + min(_RETRY_DELAY * 2 ** min(attempts - 1, 10), _MAX_RETRY_DELAY)
-        logger.warning("ALERT_WEBHOOK_URL did not accept incident {} {}: {}", incident.id, status, error)
+        logger.warning("alert webhook failed", incident=incident.id, state=status, attempt=attempts, error=error)
         return False
 
     async def _send(self, body: dict[str, Any]) -> str:

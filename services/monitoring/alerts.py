@@ -71,7 +71,8 @@ class Alerts:
         now = self._clock()
         for incident in await notifiable_incidents(self._db, now, closed_after=now - _NOTIFY_CLOSED_WITHIN):
             if self._has_update(incident, now):
-                task = self._background.spawn(self._notify(incident.id, now), f"incident-{incident.id}")
+                with logger.contextualize(incident=incident.id, kind=incident.kind):
+                    task = self._background.spawn(self._notify(incident.id, now), f"incident-{incident.id}")
                 # Not a part of this pass: a shutdown cancels the pass and lets the task record what it has sent.
                 await asyncio.wait([task])
 
@@ -102,7 +103,7 @@ class Alerts:
             async with asyncio.timeout(_NOTIFY_TIMEOUT_SECONDS):
                 results = await asyncio.gather(self._post(incident, now), *notifications, return_exceptions=True)
                 for error in (result for result in results if isinstance(result, BaseException)):
-                    logger.opt(exception=error).error("incident {}: a notification failed", incident_id)
+                    logger.opt(exception=error).error("alert failed")
         done = self._clock()
         await release_notification(self._db, incident, text=text, at=done, until=done + MIN_INTERVAL)
 

@@ -50,7 +50,7 @@ class IncidentMonitor:
                 except asyncpg.PostgresError as error:
                     if isinstance(error, DATABASE_UNAVAILABLE):
                         raise
-                    logger.opt(exception=error).error("health check {} failed", check.kind)
+                    logger.opt(exception=error).error("health check failed", kind=check.kind)
         for incident in known.values():
             await self._close_if_over(incident, now)
 
@@ -65,9 +65,7 @@ class IncidentMonitor:
         if finding and await record_incident(
             self._db, check.kind, now, initial_facts=finding.initial_facts, facts=finding.facts
         ):
-            logger.warning(
-                "incident {} opened: {} {}", check.kind, dict(finding.initial_facts), dict(finding.facts)
-            )
+            logger.warning("incident opened", kind=check.kind, facts={**finding.initial_facts, **finding.facts})
 
     async def _close_if_over(self, incident: Incident, now: datetime) -> None:
         """A process that has not looked for the calm period itself cannot know that it was calm."""
@@ -76,4 +74,4 @@ class IncidentMonitor:
             return
         facts = await self._checks.closing_facts(incident)
         if await close_incident(self._db, incident.kind, now, unseen_since=unseen_since, facts=facts):
-            logger.info("incident {} of {} closed", incident.kind, incident.opened_at.isoformat())
+            logger.info("incident closed", incident=incident.id, kind=incident.kind, opened_at=incident.opened_at)

@@ -64,8 +64,8 @@ class AdminNotifier:
         try:
             message_id = await self.messenger.send_text(admin_id, first_bot, text)
         except Failure as failure:
-            logger.warning("admin {} was not notified of {}: {}", admin_id, key, failure)
+            logger.warning("admin not notified", admin=admin_id, notice=key, bot=first_bot, error=failure)
             return False
         if message_id is None:
-            logger.warning("admin {} was not notified of {}: bot {} cannot reach them", admin_id, key, first_bot)
+            logger.warning("admin not notified, unreachable", admin=admin_id, notice=key, bot=first_bot)
         return message_id is not None

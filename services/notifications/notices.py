@@ -186,7 +186,7 @@ class NotificationJobs:
     async def _send_training_error(self, inputs: dict[str, Any]) -> None:
         job = await get_job(self.db, UUID(inputs["job"]))
         if job is None:
-            logger.error("training failure not sent: job {} does not exist", inputs["job"])
+            logger.error("training failure not delivered, job is unknown", job=inputs["job"])
             return
         await send_failure(self.messenger, job, Failure.from_json(inputs["failure"]))
         await mark_notification_sent(self.db, inputs["key"])
@@ -225,7 +225,7 @@ class NotificationJobs:
         except Unavailable:
             raise
         except Failure as failure:
-            logger.error("user {} was not notified of {}: {}", user_id, key, failure)
+            logger.error("user not notified", user=user_id, notice=key, error=failure)
             outcome = "refused"
         await asyncio.sleep(_PAUSE_SECONDS)
         return outcome

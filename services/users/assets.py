@@ -56,4 +56,4 @@ async def _delete_at_provider(deletion: Awaitable[None], provider_id: str) -> No
     try:
         await deletion
     except ProviderError as error:
-        logger.warning("{} was not deleted at its provider: {}", provider_id, error)
+        logger.warning("asset not deleted at its provider", asset=provider_id, error=error)

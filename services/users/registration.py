@@ -34,7 +34,7 @@ class UserRegistration:
         async with self.db.acquire() as connection, connection.transaction():
             if await register_user(connection, profile):
                 await ledger.give_welcome_credits(connection, profile.id, self.initial_credits)
-                logger.info("user {} registered with {} credits", profile.id, self.initial_credits)
+                logger.info("user registered", user=profile.id, credits=self.initial_credits)
         user = await get_user(self.db, profile.id)
         assert user is not None  # noqa: S101 - just stored, and users are never deleted
         return user, await get_balance(self.db, profile.id)

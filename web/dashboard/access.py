@@ -60,7 +60,12 @@ class Access:
         self.check_origin(request)
         token = request.headers.get(_TOKEN_HEADER) or (await request.post()).get(_TOKEN_FIELD, "")
         if not self._auth.is_valid_action_token(session, str(token)):
-            logger.warning("action refused: no valid token, admin {}: {}", session.admin_id, route_path(request))
+            logger.warning(
+                "dashboard action refused",
+                admin=session.admin_id,
+                path=route_path(request),
+                reason="no valid token",
+            )
             raise ActionRefused("token")
         return session
 
@@ -75,7 +80,7 @@ class Access:
         if request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none") or (
             origin is not None and _authority(origin) not in allowed
         ):
-            logger.warning("action refused: from another site: {}", route_path(request))
+            logger.warning("dashboard action refused", path=route_path(request), reason="from another site")
             raise ActionRefused("origin")
 
     def attach_new_session(self, request: web.Request, response: web.StreamResponse) -> None:

@@ -100,7 +100,7 @@ class LiveSnapshot:
                 try:
                     self._sections = await self._collect()
                 except (*DATABASE_UNAVAILABLE, asyncpg.PostgresError) as error:
-                    logger.warning("dashboard: the numbers cannot be read: {}", error)
+                    logger.warning("dashboard not refreshed, database unavailable", error=error)
                     self._sections = {**self._sections, "trouble": _json({"database": type(error).__name__})}
                 self._next_read_at = started_at + max(
                     _INTERVAL_SECONDS, _BACKOFF_FACTOR * (time.monotonic() - started_at)

@@ -119,7 +119,7 @@ class Pages:
         """
         self._access.check_origin(request)
         session = await self._auth.login(request.match_info["token"])
-        logger.info("admin {} opened the dashboard", session.admin_id)
+        logger.info("dashboard opened", admin=session.admin_id)
         response = web.Response(status=HTTPStatus.SEE_OTHER, headers={"Location": "/dashboard"})
         self._access.set_cookie(response, session)
         return response

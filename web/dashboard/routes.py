@@ -123,7 +123,7 @@ class Dashboard:
         except web.HTTPNotFound:
             return notice(request, 404, "Nothing here", "There is no such page, or no such order.")
         except (*DATABASE_UNAVAILABLE, asyncpg.PostgresError) as error:
-            logger.warning("dashboard: {} cannot be shown: {}", route_path(request), error)
+            logger.warning("dashboard page not shown, database unavailable", path=route_path(request), error=error)
             text = "The database cannot be reached just now. Orders that were accepted are safe in it."
             return notice(request, 503, "One moment", text)
         self._access.attach_new_session(request, response)

@@ -50,15 +50,15 @@ class ReplicateWebhook:
             verify_signature(await self._get_secret(), request.headers, body)
             prediction_id = parse_prediction_id(body)
         except InvalidWebhook as error:
-            logger.warning("webhook of Replicate refused: {}", error)
+            logger.warning("webhook refused", provider="replicate", error=error)
             return web.Response(status=401)
         except ProviderError as error:
-            logger.warning("webhook of Replicate cannot be verified: {}", error)
+            logger.warning("webhook not verified", provider="replicate", error=error)
             return web.Response(status=503)
         try:
             found = await wake_job(self._db, self._plan_a, prediction_id)
         except DATABASE_UNAVAILABLE as error:
-            logger.warning("webhook of Replicate postponed, the database is unavailable: {}", error)
+            logger.warning("webhook postponed, database unavailable", provider="replicate", error=error)
             return web.Response(status=503)
         return web.Response(status=200 if found else 404)
 

@@ -81,7 +81,7 @@ def test_main_database_made_before_the_baseline_prints_one_line_and_fails(
         raise DatabaseTooOld
 
     monkeypatch.setattr(main, "read_settings", Settings)
-    monkeypatch.setattr(main, "configure_logging", lambda level: None)
+    monkeypatch.setattr(main, "configure_logging", lambda level, log_format: None)
     monkeypatch.setattr(main, "bind_port", lambda stack, settings: [])
     monkeypatch.setattr(main, "run", run)
     assert main.main() == 1

@@ -115,6 +115,7 @@ def test_settings_in_the_environment_override_the_file(read: Read, tmp_path: Pat
         ("WELCOME_CREDITS", "-1"),
         ("INNGEST_SEND_DEADLINE", "60"),
         ("LOG_LEVEL", "LOUD"),
+        ("LOG_FORMAT", "xml"),
     ],
 )
 def test_invalid_setting_is_reported_by_name_in_one_line(read: Read, name: str, value: str) -> None:

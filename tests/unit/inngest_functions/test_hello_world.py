@@ -88,14 +88,14 @@ async def test_run_function_with_a_failing_step_retries_only_that_step(function:
 
 async def test_failure_handler_after_three_retries_logs_the_failure(function: inngest.Function[Any]) -> None:
     lines: list[str] = []
-    sink = logger.add(lines.append, level="ERROR", format="{message}")
+    sink = logger.add(lines.append, level="ERROR", format="{message} {extra}")
     step = FakeStep()
     step.fail("generate-greeting", times=4)
     outcome = await run_function(function, build_event(HELLO), step)
     logger.remove(sink)
     assert (outcome.attempts, outcome.failure_handled, outcome.output) == (4, True, None)
     assert len(lines) == 1
-    assert "hello world: run run failed" in lines[0]
+    assert lines[0].startswith("hello world failed {'run': 'run', 'error': ")
 
 
 async def test_send_hello_world_event_sends_its_data(client: RecordingClient) -> None:
