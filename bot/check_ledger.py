@@ -2,8 +2,8 @@
 
     python -m bot.check_ledger [--dsn postgresql://…]
 
-It looks at `--dsn`, else at DATABASE_URL, from the environment or .env, else at the embedded database in DATA_DIR.
-It prints each count and ends with 0 where the ledger is right, 1 where it is wrong, 2 where it cannot be read.
+It reads `--dsn`, else DATABASE_URL from the environment or .env, else the embedded database in DATA_DIR. It prints
+each count and exits with 0 if the ledger is consistent, 1 if it is not, and 2 if it cannot be read.
 """
 
 import argparse
@@ -40,17 +40,17 @@ class _DatabaseSettings(BaseSettings):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Check the ledger, print what was found, and return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m bot.check_ledger", description="Checks the ledger.")
+    parser = argparse.ArgumentParser(prog="python -m bot.check_ledger", description="Check the ledger.")
     parser.add_argument("--dsn", default="", help="the database; else DATABASE_URL, else the embedded one")
     args = parser.parse_args(arguments)
     try:
         result = asyncio.run(_check(args.dsn))
     except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        print(f"The ledger cannot be looked at. {type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
+        print(f"The ledger cannot be read. {type(error).__name__}: {error}", file=sys.stderr)  # noqa: T201
         return 2
     for name, value in vars(result).items():
         print(f"{'ok' if not value else 'WRONG':<6}{value:>8}  {_DESCRIPTIONS[name]}")  # noqa: T201
-    print(f"The ledger is {'right' if result.is_consistent else 'wrong'}.")  # noqa: T201
+    print(f"The ledger is {'consistent' if result.is_consistent else 'inconsistent'}.")  # noqa: T201
     return 0 if result.is_consistent else 1
 
 
@@ -73,7 +73,7 @@ async def _check_database(dsn: str) -> LedgerCheck:
 
 def _existing(folder: Path) -> Path:
     if not folder.is_dir():
-        raise FileNotFoundError(f"DATABASE_URL is empty, and there is no database in {folder}")
+        raise FileNotFoundError(f"DATABASE_URL is empty and there is no database in {folder}")
     return folder
 
 

@@ -16,7 +16,7 @@ SANDBOX_TOKEN = "1000000001:sandbox-token"  # noqa: S105 - opens nothing but the
 
 
 class SettingsError(Exception):
-    """One readable line that names the setting and what is wrong with it."""
+    """A setting is missing or invalid. The message is one line that names it and says why."""
 
 
 class Settings(InngestSettings):
@@ -129,7 +129,7 @@ class Settings(InngestSettings):
     def _validate_secret(cls, value: SecretStr) -> SecretStr:
         # https://core.telegram.org/bots/api#setwebhook
         if not re.match(r"^[A-Za-z0-9_-]{0,256}$", value.get_secret_value()):
-            raise ValueError("may hold only letters, digits, _ and -, at most 256")
+            raise ValueError("must be at most 256 letters, digits, _ and -")
         return value
 
     @model_validator(mode="after")
@@ -141,26 +141,28 @@ class Settings(InngestSettings):
                     f"the token of {name} must look like 123456789:AA…"
                 )
         if self.telegram_mode == "webhook" and not self.public_url:
-            raise ValueError("PUBLIC_URL: needed with TELEGRAM_MODE=webhook")
+            raise ValueError("PUBLIC_URL: required with TELEGRAM_MODE=webhook")
         if self.production:
             self._validate_production()
         return self
 
     def _validate_production(self) -> None:
         if self.sandbox:
-            raise ValueError("BOT_TOKEN: needed in production, where the sandbox is not allowed")
+            raise ValueError("BOT_TOKEN: required in production, where the sandbox is not allowed")
         if not self.database_url.get_secret_value():
-            raise ValueError("DATABASE_URL: needed in production, where the embedded database is not allowed")
+            raise ValueError("DATABASE_URL: required in production, where the embedded database is not allowed")
         for name in ("inngest_event_key", "inngest_signing_key"):
             if not getattr(self, name).get_secret_value():
-                raise ValueError(f"{name.upper()}: needed in production, where Inngest must sign its requests")
+                raise ValueError(f"{name.upper()}: required in production, where Inngest must sign its requests")
         for name in ("replicate_api_token", "openai_api_key", "elevenlabs_api_key"):
             if not getattr(self, name).get_secret_value():
-                raise ValueError(f"{name.upper()}: needed in production, where offline providers are not allowed")
+                raise ValueError(
+                    f"{name.upper()}: required in production, where offline providers are not allowed"
+                )
         if not self.support_contact:
-            raise ValueError("SUPPORT_CONTACT: needed in production, as /paysupport must name someone")
+            raise ValueError("SUPPORT_CONTACT: required in production, because /paysupport must name a contact")
         if self.telegram_mode == "webhook" and not self.public_url.startswith("https://"):
-            raise ValueError("PUBLIC_URL: Telegram sends updates to https:// only")
+            raise ValueError("PUBLIC_URL: must start with https:// for Telegram's webhook")
 
     @cached_property
     def tokens(self) -> dict[str, str]:

@@ -99,9 +99,9 @@ class InngestPlan:
     def state(self) -> str:
         """`ok`, or why Plan A is not healthy: for the health page and admins."""
         if self._error is not None:
-            return f"away: {redact_line(str(self._error)) or type(self._error).__name__}"
+            return f"unavailable: {redact_line(str(self._error)) or type(self._error).__name__}"
         if self._runs_nothing:
-            return "takes events, but runs nothing"
+            return "accepts events but runs nothing"
         if self._registered:
             return "ok"
         return (
@@ -183,7 +183,7 @@ class InngestPlan:
     async def _probe(self, session: aiohttp.ClientSession) -> None:
         async with session.get(f"{self._client.event_api_origin.rstrip('/')}/health") as response:
             if response.status >= 500:
-                raise ConnectionError(f"answers {response.status}")
+                raise ConnectionError(f"health check answered {response.status}")
         if self._connected is None and not (self._synced and time.monotonic() - self._synced_at < _SYNC_INTERVAL):
             await self._sync(session)
 
@@ -193,5 +193,5 @@ class InngestPlan:
             body = await response.text()
         # SDK 0.5.19 answers 200 with an error in the body when Inngest refuses a function: then it knows none of ours.
         if response.status != 200 or json.loads(body).get("ok") is not True:
-            raise ConnectionError(f"registration answers {response.status}: {body[:200]}")
+            raise ConnectionError(f"registration answered {response.status}: {body[:200]}")
         self._synced, self._synced_at = True, time.monotonic()

@@ -63,8 +63,8 @@ async def wait_for_run(client: inngest.Inngest, event_id: str, *, seconds: float
                     raise RunFailed(f"run {run.run_id}: {run.status}: {run.output}")
                 await asyncio.sleep(_POLL_SECONDS)
     except TimeoutError:
-        state = f"its run is {run.status}" if run else "no run has started"
-        raise RunNotFinished(f"event {event_id}: after {seconds:.0f} s {state}") from None
+        state = f"run still {run.status}" if run else "no run started"
+        raise RunNotFinished(f"event {event_id}: {state} after {seconds:.0f} s") from None
 
 
 async def _get_run(session: aiohttp.ClientSession, client: inngest.Inngest, event_id: str) -> Run | None:

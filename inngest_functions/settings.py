@@ -86,7 +86,7 @@ def normalize_url(value: str) -> str:
         ValueError: It is not an http or https URL.
     """
     if value and not re.match(r"^https?://[^/\s]+", value):
-        raise ValueError("must begin with http:// or https://")
+        raise ValueError("must start with http:// or https://")
     return value.rstrip("/")
 
 

@@ -51,14 +51,17 @@ class Downloader:
         try:
             url = httpx.URL(output)
         except httpx.InvalidURL:
-            raise ProviderError(ErrorKind.FAILED, f"{self._provider}: an output that is not a URL") from None
+            raise ProviderError(ErrorKind.FAILED, f"{self._provider}: output is not a URL") from None
         if url.scheme != "https" and _origin(url) != self._api_origin and self._api_origin[0] != "http":
-            raise ProviderError(ErrorKind.FAILED, f"{self._provider}: an output over {url.scheme or 'no scheme'}")
+            scheme = url.scheme or "no scheme"
+            raise ProviderError(ErrorKind.FAILED, f"{self._provider}: output URL has {scheme} instead of https")
         try:
             async with asyncio.timeout(_DOWNLOAD_TIMEOUT):
                 return await self._read(url)
         except TimeoutError:
-            raise ProviderError(ErrorKind.TIMED_OUT, f"{self._provider}: an output took too long") from None
+            raise ProviderError(
+                ErrorKind.TIMED_OUT, f"{self._provider}: download of the output timed out"
+            ) from None
         except httpx.TimeoutException as error:
             raise ProviderError(ErrorKind.TIMED_OUT, f"{self._provider}: {type(error).__name__}") from None
         except (httpx.HTTPError, httpx.StreamError) as error:
@@ -76,10 +79,10 @@ class Downloader:
         async with self._client.stream("GET", url, headers=headers) as response:
             if response.status_code in {401, 403} and not headers:
                 raise ProviderError(
-                    ErrorKind.NOT_FOUND, f"{self._provider}: the output at {url.host} does not exist any more"
+                    ErrorKind.NOT_FOUND, f"{self._provider}: output at {url.host} no longer exists"
                 )
             if response.status_code >= 300:
-                text = f"the output at {url.host} could not be fetched"
+                text = f"output at {url.host} could not be fetched"
                 raise error_from_response(self._provider, response.status_code, text, response.headers)
             async for part in response.aiter_bytes():
                 size += len(part)
@@ -90,7 +93,7 @@ class Downloader:
 
     def _check_size(self, data: bytes) -> bytes:
         if not data:
-            raise ProviderError(ErrorKind.FAILED, f"{self._provider}: an empty output")
+            raise ProviderError(ErrorKind.FAILED, f"{self._provider}: output is empty")
         if len(data) > self._limit:
             raise self._too_large_error()
         return data
@@ -106,10 +109,10 @@ def _origin(url: httpx.URL) -> tuple[str, str, int]:
 def _read_data_uri(uri: str, provider: str) -> bytes:
     head, comma, body = uri.partition(",")
     if not comma:
-        raise ProviderError(ErrorKind.FAILED, f"{provider}: an invalid data: output")
+        raise ProviderError(ErrorKind.FAILED, f"{provider}: output is an invalid data: URL")
     if not head.endswith(";base64"):
         return unquote_to_bytes(body)
     try:
         return base64.b64decode(body, validate=True)
     except binascii.Error:
-        raise ProviderError(ErrorKind.FAILED, f"{provider}: an invalid data: output") from None
+        raise ProviderError(ErrorKind.FAILED, f"{provider}: output is an invalid data: URL") from None

@@ -101,6 +101,6 @@ def error_from_response(provider: str, status: int, text: str, headers: Mapping[
     kind = classify_status(status, text)
     message = redact_line(text)
     if status in {401, 403}:
-        message = f"the API key was refused, check it in the settings; {message}"
+        message = f"API key refused, check the settings; {message}"
     wait = parse_retry_after(headers, text) if status in {429, 503} else None
     return ProviderError(kind, f"{provider} answered {status}: {message}", retry_after=wait)

@@ -22,15 +22,15 @@ _RECORD = "INSERT INTO schema_migrations (name, sha256) VALUES ($1, $2)"
 
 
 class MigrationChanged(Exception):
-    """A migration was edited after it had been applied. Write a new one instead."""
+    """An applied migration was edited. Write a new migration instead."""
 
 
 class DatabaseTooOld(Exception):
-    """The database was made by a version whose migrations were replaced by a baseline."""
+    """The database was created by a version whose migrations were replaced by a baseline."""
 
     def __init__(self) -> None:
         super().__init__(
-            "This database was made by a version before 0.2: "
+            "This database was created by a version before 0.2: "
             "remove .data/postgres (or create a new database) and start again."
         )
 
@@ -57,7 +57,7 @@ def read_migrations(folder: Path = FOLDER) -> list[Migration]:
     files = sorted(folder.glob("*.sql"))
     for path in files:
         if not _NAME.match(path.name):
-            raise ValueError(f"{path.name}: a migration is named NNNN_name.sql")
+            raise ValueError(f"{path.name}: a migration must be named NNNN_name.sql")
     return [Migration(path.name, path.read_text(encoding="utf-8")) for path in files]
 
 
@@ -85,7 +85,7 @@ async def migrate(connection: Connection, folder: Path = FOLDER) -> int:
             if known == migration.sha256:
                 continue
             if known is not None:
-                raise MigrationChanged(f"migrations/{migration.name} was changed after it had been applied")
+                raise MigrationChanged(f"migrations/{migration.name} was changed after it was applied")
             async with connection.transaction():
                 await connection.execute(migration.sql)
                 await connection.execute(_RECORD, migration.name, migration.sha256)

@@ -50,7 +50,8 @@ class Health:
         """What `/health` answers, as JSON.
 
         Returns:
-            `status` is `ok` where orders can be served. Each part is `ok`, or `away: ` and a reason without secrets.
+            `status` is `ok` where orders can be served. Each part is `ok`, or `unavailable: ` and why, without
+            secrets.
         """
         database, telegram, provider = await asyncio.gather(
             self._database.result(), self._telegram.result(), self._provider.result()
@@ -105,7 +106,7 @@ class _CachedCheck:
         self._lock = asyncio.Lock()
 
     async def result(self) -> str:
-        """`ok`, or `away: ` and why. Callers at the same time share one check."""
+        """`ok`, or `unavailable: ` and why. Callers at the same time share one check."""
         async with self._lock:
             if time.monotonic() - self._checked_at >= self._seconds:
                 self._result = await self._run()
@@ -117,8 +118,8 @@ class _CachedCheck:
             async with asyncio.timeout(_CHECK_SECONDS) as deadline:
                 await self._check()
         except ProviderError as error:
-            return f"away: {error.kind}"
+            return f"unavailable: {error.kind}"
         except Exception as error:  # noqa: BLE001 - whatever it is, this part does not answer as it must
             reason = f"no answer within {_CHECK_SECONDS:.0f} s" if deadline.expired() else type(error).__name__
-            return f"away: {reason}"
+            return f"unavailable: {reason}"
         return "ok"

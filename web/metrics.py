@@ -99,7 +99,7 @@ class Metrics:
         )
         state = GaugeMetricFamily(
             "diptych_plan_a_state",
-            "Inngest as this process sees it: ok, or away after a failed call, or another reason",
+            "Inngest as this process sees it: ok, unavailable after a failed call, or another reason",
             labels=["state"],
         )
         state.add_metric([plan_a.state.partition(":")[0]], 1)

@@ -55,20 +55,20 @@ async def translate_elevenlabs_errors(seconds: float) -> AsyncIterator[None]:
         detail = redact_line(f"{type(error).__name__} {error}")
         raise ProviderError(ErrorKind.OVERLOADED, f"ElevenLabs: {detail}") from None
     except (ParsingError, pydantic.ValidationError, AttributeError, TypeError, ValueError) as error:
-        detail = f"ElevenLabs: a response that could not be read ({type(error).__name__})"
+        detail = f"ElevenLabs: unreadable response ({type(error).__name__})"
         raise ProviderError(ErrorKind.OVERLOADED, detail) from None
 
 
 def _error_from_response(error: ApiError) -> ProviderError:
     status = error.status_code or 0
     if status < 400:
-        return ProviderError(ErrorKind.OVERLOADED, "ElevenLabs: a response that is not JSON")
+        return ProviderError(ErrorKind.OVERLOADED, "ElevenLabs: response is not JSON")
     codes, message = _parse_detail(error.body)
     known = [_BY_CODE[code] for code in codes if code in _BY_CODE]
     kind = known[0] if known else classify_status(status, f"{' '.join(codes)} {message}")
     wait = parse_retry_after(error.headers or {}, message) if status in {429, 503} else None
     if status in {401, 403} and not known:
-        message = f"the API key was refused, check it in the settings; {message}"
+        message = f"API key refused, check the settings; {message}"
     detail = redact_line(f"ElevenLabs answered {status}: {' '.join(codes)} {message}")
     return ProviderError(kind, detail, retry_after=wait)
 

@@ -69,7 +69,7 @@ class ElevenLabsVoices:
         _validate_voice_id(voice_id)
         if not re.search(r"\w", text) or len(text) > self.max_text_length:
             raise ProviderError(
-                ErrorKind.BAD_INPUT, f"ElevenLabs: nothing to say, or over {self.max_text_length} characters"
+                ErrorKind.BAD_INPUT, f"ElevenLabs: text is empty or longer than {self.max_text_length} characters"
             )
         async with translate_elevenlabs_errors(self._timeout):
             parts = self._client.text_to_speech.convert(
@@ -81,7 +81,7 @@ class ElevenLabsVoices:
             )
             audio = b"".join([part async for part in parts])
         if detect_media_type(audio) != "audio/ogg":
-            raise ProviderError(ErrorKind.FAILED, "ElevenLabs: speech that is not OGG/Opus")
+            raise ProviderError(ErrorKind.FAILED, "ElevenLabs: speech is not OGG/Opus")
         return audio
 
     async def list_voices(self) -> list[Voice]:
@@ -95,7 +95,7 @@ class ElevenLabsVoices:
         """Make a voice from recordings of at most 10 MB each."""
         if not samples or any(len(data) > MAX_SAMPLE_BYTES for data in samples.values()):
             raise ProviderError(
-                ErrorKind.BAD_INPUT, f"ElevenLabs: no recording, or one over {MAX_SAMPLE_BYTES} bytes"
+                ErrorKind.BAD_INPUT, f"ElevenLabs: recording is missing or larger than {MAX_SAMPLE_BYTES} bytes"
             )
         files = [(_file_name(given, data), data, detect_media_type(data)) for given, data in samples.items()]
         async with translate_elevenlabs_errors(self._timeout):

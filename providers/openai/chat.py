@@ -38,11 +38,11 @@ async def complete(
             model=model, messages=messages, max_completion_tokens=_MAX_COMPLETION_TOKENS
         )
     if not response.choices:
-        raise ProviderError(ErrorKind.OVERLOADED, "OpenAI: a response without a choice")
+        raise ProviderError(ErrorKind.OVERLOADED, "OpenAI: response has no choices")
     choice = response.choices[0]
     if choice.message.refusal or choice.finish_reason == "content_filter":
         raise ProviderError(ErrorKind.MODERATION, "OpenAI: the model refused to answer")
     text = " ".join((choice.message.content or "").split())
     if not text:
-        raise ProviderError(ErrorKind.FAILED, f"OpenAI: an empty answer ({choice.finish_reason})")
+        raise ProviderError(ErrorKind.FAILED, f"OpenAI: empty answer ({choice.finish_reason})")
     return text

@@ -26,7 +26,7 @@ class OpenAIModeration:
         async with translate_openai_errors():
             response = await self._client.moderations.create(model=_MODERATION_MODEL, input=text)
         if not response.results:
-            raise ProviderError(ErrorKind.OVERLOADED, "OpenAI: a response without a result")
+            raise ProviderError(ErrorKind.OVERLOADED, "OpenAI: response has no results")
         result = response.results[0]
         flags = result.categories.model_dump(by_alias=True)
         return ModerationResult(

@@ -44,11 +44,11 @@ class OpenAISpeech:
             raise ProviderError(ErrorKind.NOT_FOUND, "OpenAI: no such voice")
         if not re.search(r"\w", text) or len(text) > self.max_text_length:
             raise ProviderError(
-                ErrorKind.BAD_INPUT, f"OpenAI: nothing to say, or over {self.max_text_length} characters"
+                ErrorKind.BAD_INPUT, f"OpenAI: text is empty or longer than {self.max_text_length} characters"
             )
         response = await self._synthesize(text, voice_id)
         if detect_media_type(response.content) != "audio/ogg":
-            raise ProviderError(ErrorKind.FAILED, "OpenAI: speech that is not OGG/Opus")
+            raise ProviderError(ErrorKind.FAILED, "OpenAI: speech is not OGG/Opus")
         return response.content
 
     async def _synthesize(self, text: str, voice_id: str) -> HttpxBinaryResponseContent:

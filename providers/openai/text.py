@@ -37,7 +37,7 @@ class OpenAIText:
     async def improve(self, prompt: str, language: str) -> str:
         """Add detail to a prompt. A result over MAX_PROMPT_LENGTH characters is cut after a whole word."""
         if not prompt.strip():
-            raise ProviderError(ErrorKind.BAD_INPUT, "OpenAI: there is no prompt to improve")
+            raise ProviderError(ErrorKind.BAD_INPUT, "OpenAI: prompt is empty")
         instructions = _IMPROVE_INSTRUCTIONS.format(language=_LANGUAGES.get(language, _LANGUAGES["en"]))
         text = await complete(self._client, self._model, instructions, prompt)
         if len(text) <= MAX_PROMPT_LENGTH:

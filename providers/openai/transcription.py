@@ -50,14 +50,14 @@ class OpenAITranscription:
         """
         kind = detect_media_type(audio)
         if kind not in _EXTENSIONS or len(audio) > MAX_AUDIO_BYTES:
-            raise ProviderError(ErrorKind.BAD_INPUT, f"OpenAI does not take {len(audio)} bytes of {kind}")
+            raise ProviderError(ErrorKind.BAD_INPUT, f"OpenAI does not accept {len(audio)} bytes of {kind}")
         name = PurePath(file_name).stem[:60] + _EXTENSIONS[kind]
         async with translate_openai_errors():
             response = await self._client.audio.transcriptions.create(
                 model=self._model, file=(name, audio, kind), response_format="json"
             )
         if not (text := response.text.strip()):
-            raise ProviderError(ErrorKind.BAD_INPUT, "OpenAI: nothing is spoken in the recording")
+            raise ProviderError(ErrorKind.BAD_INPUT, "OpenAI: no speech in the recording")
         return text
 
     async def close(self) -> None:

@@ -39,7 +39,7 @@ class OpenAIVision:
         """Describe an image. Raises ProviderError, with BAD_INPUT for a format or a size that OpenAI does not take."""
         kind = detect_media_type(image)
         if kind not in _MEDIA_TYPES or len(image) > MAX_IMAGE_BYTES:
-            raise ProviderError(ErrorKind.BAD_INPUT, f"OpenAI does not take {len(image)} bytes of {kind}")
+            raise ProviderError(ErrorKind.BAD_INPUT, f"OpenAI does not accept {len(image)} bytes of {kind}")
         data = f"data:{kind};base64,{base64.b64encode(image).decode()}"
         return await complete(
             self._client,

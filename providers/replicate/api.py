@@ -131,7 +131,9 @@ class ReplicateApi:
         if len(data) <= _MAX_DATA_URI_BYTES and kind != "application/zip":
             return _data_uri(data)
         if len(data) > _MAX_FILE_BYTES:
-            raise ProviderError(ErrorKind.BAD_INPUT, f"Replicate takes files up to {_MAX_FILE_BYTES} bytes")
+            raise ProviderError(
+                ErrorKind.BAD_INPUT, f"Replicate does not accept files larger than {_MAX_FILE_BYTES} bytes"
+            )
         async with self.request(self._upload_timeout) as client:
             file = await client.files.async_create(
                 io.BytesIO(data), filename=f"{field}.{kind.partition('/')[2]}", content_type=kind

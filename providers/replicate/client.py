@@ -87,9 +87,9 @@ def _normalize_response(body: bytes) -> bytes:
     try:
         content = json.loads(body)
     except ValueError:
-        raise ProviderError(ErrorKind.OVERLOADED, "Replicate: a response that is not JSON") from None
+        raise ProviderError(ErrorKind.OVERLOADED, "Replicate: response is not JSON") from None
     if not isinstance(content, dict):
-        raise ProviderError(ErrorKind.OVERLOADED, "Replicate: a response that is not an object")
+        raise ProviderError(ErrorKind.OVERLOADED, "Replicate: response is not an object")
     results = content.get("results")
     for item in [content, *results] if isinstance(results, list) else [content]:
         if item.get("status") == "aborted":

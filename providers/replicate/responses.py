@@ -36,7 +36,7 @@ def parse_model_name(name: str) -> ModelVersionIdentifier:
     try:
         return ModelVersionIdentifier.parse(name)
     except ValueError:
-        raise ProviderError(ErrorKind.FAILED, f"not the name of a model: {redact_line(name)}") from None
+        raise ProviderError(ErrorKind.FAILED, f"not a model name: {redact_line(name)}") from None
 
 
 async def iter_newest(

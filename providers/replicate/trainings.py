@@ -109,7 +109,7 @@ class ReplicateTrainings:
 
     async def fetch(self, output: str) -> bytes:
         """Always raises NOT_FOUND: a trained model is not a file."""
-        raise ProviderError(ErrorKind.NOT_FOUND, "Replicate: a trained model is not a file")
+        raise ProviderError(ErrorKind.NOT_FOUND, "Replicate: a trained model cannot be downloaded")
 
     async def cancel(self, prediction_id: str) -> None:
         """Cancel the training; one that has ended is left as it is."""
@@ -203,9 +203,7 @@ def _destination(request: PredictionRequest) -> str:
     destination = str(request.input.get("destination", ""))
     owner, slash, name = destination.rpartition("/")
     if not name or ":" in name or bool(slash) != bool(owner):
-        raise ProviderError(
-            ErrorKind.FAILED, "Replicate: the destination of a training must be owner/name, or name"
-        )
+        raise ProviderError(ErrorKind.FAILED, "Replicate: destination of a training must be owner/name or name")
     return destination
 
 

@@ -21,7 +21,7 @@ _SECRET_TIMEOUT_SECONDS: Final = 10.0
 
 
 class InvalidWebhook(Exception):
-    """A webhook that Replicate did not send, or sent long ago. The text is for the log."""
+    """A webhook that Replicate did not send, or sent too long ago. The message is for the log."""
 
 
 def verify_signature(secret: str, headers: Mapping[str, str], body: bytes) -> None:
@@ -47,7 +47,7 @@ def verify_signature(secret: str, headers: Mapping[str, str], body: bytes) -> No
     except (MissingWebhookHeaderError, InvalidTimestampError) as error:
         raise InvalidWebhook(str(error)) from None
     except ValueError as error:  # its other errors, and what int() and Base64 say about broken headers
-        raise InvalidWebhook(f"a wrong signature ({type(error).__name__})") from None
+        raise InvalidWebhook(f"invalid signature ({type(error).__name__})") from None
 
 
 def parse_prediction_id(body: bytes) -> str:
@@ -55,10 +55,10 @@ def parse_prediction_id(body: bytes) -> str:
     try:
         content = json.loads(body)
     except ValueError:
-        raise InvalidWebhook("a body that is not JSON") from None
+        raise InvalidWebhook("body is not JSON") from None
     prediction_id = content.get("id") if isinstance(content, dict) else None
     if not isinstance(prediction_id, str) or not prediction_id:
-        raise InvalidWebhook("a body without an id")
+        raise InvalidWebhook("body has no id")
     return prediction_id
 
 
@@ -82,7 +82,7 @@ async def fetch_signing_secret(api_token: str, base_url: str | None) -> str:
     finally:
         await api.close()
     if not _is_signing_secret(secret):
-        raise ProviderError(ErrorKind.FAILED, "Replicate: a signing secret that cannot be read")
+        raise ProviderError(ErrorKind.FAILED, "Replicate: signing secret is not readable")
     return secret
 
 

@@ -39,15 +39,15 @@ class Failure(Exception):
 
 
 class InvalidRequest(Failure):
-    """The order asks for what cannot be done; the user can change it."""
+    """The order is not valid as it is; the user can change it."""
 
 
 class PermanentFailure(Failure):
-    """Something of ours or of a provider failed, and another attempt would not help."""
+    """Our code or a provider failed, and another attempt would not help."""
 
 
 class TransientFailure(Failure):
-    """Something failed that may well succeed in a moment."""
+    """Something failed that may succeed on another attempt."""
 
     retriable = True
 

@@ -19,7 +19,7 @@ USD_PER_CREDIT: Final = Decimal("0.016")
 
 
 class CatalogueError(ValueError):
-    """One readable line that says what is wrong in models.toml, and where."""
+    """models.toml is invalid. The message is one line that says what is wrong, and where."""
 
 
 class Model(BaseModel):

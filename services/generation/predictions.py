@@ -99,13 +99,15 @@ async def run_predictions(
         if failed := next((p for p in predictions if p.status in ("failed", "cancelled")), None):
             await _cancel_unfinished(context, provider, predictions)
             if failed.error is None:
-                raise PermanentFailure("failure.provider", detail=f"prediction {failed.id} was {failed.status}")
+                raise PermanentFailure(
+                    "failure.provider", detail=f"prediction {failed.id} ended as {failed.status}"
+                )
             raise failure_from_kind(failed.error, failed.error_detail)
         if all(p.status == "succeeded" for p in predictions):
             return predictions
         await context.report_progress(_average_percent(predictions))
     await _cancel_unfinished(context, provider, predictions)
-    raise PermanentFailure("failure.timed_out", detail=f"not done after {time_limit_seconds} s")
+    raise PermanentFailure("failure.timed_out", detail=f"not finished after {time_limit_seconds} s")
 
 
 async def _start(context: JobContext, provider: PredictionProvider, provider_job: ProviderJob) -> str:

@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class ReplayEnded(Exception):
-    """The replay has come to a step that is not in the journal: nothing after it was ever started."""
+    """The replay has reached a step that is not in the journal: nothing after it was started."""
 
 
 class CancelReplay(DirectSteps):

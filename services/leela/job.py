@@ -190,7 +190,7 @@ class GameJob:
         game_id, number = _game_and_move_number(job)
         game, row = await get_game(self.db, game_id, job.user_id), await get_move(self.db, game_id, number)
         if game is None or row is None:
-            raise PermanentFailure("failure.unexpected", detail=f"there is no move {number} of game {game_id}")
+            raise PermanentFailure("failure.unexpected", detail=f"game {game_id} has no move {number}")
         return game, row
 
 

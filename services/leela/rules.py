@@ -73,7 +73,7 @@ def apply_roll(game: Game, roll: int) -> Move:
         ValueError: A die cannot show this.
     """
     if not 1 <= roll <= 6:
-        raise ValueError(f"{roll} is not a roll of a die")
+        raise ValueError(f"a die cannot show {roll}")
     if game.won:
         game = Game()
     sixes = game.sixes + 1 if roll == ENTRY else 0

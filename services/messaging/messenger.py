@@ -130,7 +130,7 @@ class Messenger:
         if sent is None:
             raise PermanentFailure("failure.unreachable")
         if sent.dice is None:
-            raise PermanentFailure("failure.telegram", detail="a die without a value")
+            raise PermanentFailure("failure.telegram", detail="Telegram sent a die without a value")
         return sent.dice.value
 
     async def edit_or_send(

@@ -25,7 +25,7 @@ _ALREADY_REFUNDED: Final = "CHARGE_ALREADY_REFUNDED"
 
 
 class StarsError(Exception):
-    """Telegram did not do what was asked for; the message is Telegram's."""
+    """A request about Stars failed. The message is Telegram's."""
 
 
 class RefundRefused(StarsError):
@@ -33,7 +33,7 @@ class RefundRefused(StarsError):
 
 
 class RefundDelayed(StarsError):
-    """Telegram could not make this refund now; `retry_after` is the seconds it asked to wait, where it did."""
+    """Telegram could not make this refund now. `retry_after` is how many seconds it asked to wait, if it did."""
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)

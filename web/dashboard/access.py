@@ -19,7 +19,7 @@ _PROXY_HEADERS: Final = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-
 
 
 class ActionRefused(Exception):
-    """A request that would change something and does not come from our own page."""
+    """A request for a change that does not come from our own page."""
 
 
 class Access:

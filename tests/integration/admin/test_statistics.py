@@ -99,14 +99,14 @@ async def test_ledger_check_reports_a_wrong_balance_and_opens_an_incident(
     await verify_ledger(db, datetime.now(UTC))
     assert await open_incidents(db) == {}
     assert await asyncio.to_thread(check_by_hand, ["--dsn", dsn]) == 0
-    assert "The ledger is right." in capsys.readouterr().out
+    assert "The ledger is consistent." in capsys.readouterr().out
     await db.execute("UPDATE balances SET available = available + 1")
     await verify_ledger(db, datetime.now(UTC))
     assert (await open_incidents(db))["ledger"].facts["wrong_balances"] == 1
     assert await asyncio.to_thread(check_by_hand, ["--dsn", dsn]) == 1
     printed = capsys.readouterr().out
     assert "WRONG        1  balances that differ from their postings" in printed
-    assert "The ledger is wrong." in printed
+    assert "The ledger is inconsistent." in printed
     nowhere = ["--dsn", "postgresql://nobody@127.0.0.1:1/nothing"]
     assert await asyncio.to_thread(check_by_hand, nowhere) == 2
-    assert "cannot be looked at" in capsys.readouterr().err
+    assert "cannot be read" in capsys.readouterr().err

@@ -132,7 +132,7 @@ async def test_webhook_gets_the_opening_and_the_closing_once(
     for _ in range(2):
         simulation.start_process(webhook=receiver.url)
     await simulation.check_once()
-    simulation.inngest.set_health(False, "away: https://inn.gs/e/s3cr3t")
+    simulation.inngest.set_health(False, "unavailable: https://inn.gs/e/s3cr3t")
     await simulation.advance(60)
     simulation.inngest.set_health(True)
     await simulation.wait_until_resolved()

@@ -19,7 +19,7 @@ async def test_ten_minutes_of_flapping_make_one_message_and_edits(simulation: In
     await simulation.check_once()
     started_at = simulation.clock()
     for round_ in range(30):  # unavailable and back every 10 s
-        simulation.inngest.set_health(False, f"away: ConnectTimeout {round_}")
+        simulation.inngest.set_health(False, f"unavailable: ConnectTimeout {round_}")
         await simulation.add_fallbacks()
         await simulation.advance(10)
         simulation.inngest.set_health(True)
@@ -169,7 +169,7 @@ async def test_fallback_incident_shows_cause_count_and_effect_without_secrets(
 ) -> None:
     process = simulation.start_process()
     await simulation.check_once()
-    simulation.inngest.set_health(False, "away: Server error for https://inn.gs/e/s3cr3t-event-key")
+    simulation.inngest.set_health(False, "unavailable: Server error for https://inn.gs/e/s3cr3t-event-key")
     await simulation.add_fallbacks(2)
     await process.router.set_mode("a", service="speech")
     await simulation.check_once()

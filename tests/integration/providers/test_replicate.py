@@ -272,7 +272,7 @@ async def test_check_with_a_wrong_token_fails(server: FakeReplicate, replicate: 
     with pytest.raises(ProviderError) as caught:
         await unauthorized.check()
     assert caught.value.kind is ErrorKind.FAILED
-    assert "key was refused" in caught.value.detail
+    assert "key refused" in caught.value.detail
     await unauthorized.close()
 
 

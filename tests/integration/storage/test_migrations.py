@@ -86,4 +86,4 @@ def test_main_database_made_before_the_baseline_prints_one_line_and_fails(
     monkeypatch.setattr(main, "run", run)
     assert main.main() == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("Diptych cannot start. This database was made by a version before 0.2: remove")
+    assert line.startswith("Diptych cannot start. This database was created by a version before 0.2: remove")

@@ -309,7 +309,7 @@ async def test_stream_shows_health_with_the_next_pulse(
         monkeypatch.setattr(module, "_INTERVAL_SECONDS", 0.05)
     await dashboard_app.login()
     sections = await read_stream(dashboard_app, 2)
-    assert sections["health"]["telegram"] == "away: TelegramNetworkError"
+    assert sections["health"]["telegram"] == "unavailable: TelegramNetworkError"
 
 
 async def test_concurrent_streams_share_one_database_query(

@@ -44,7 +44,7 @@ class HealthServer:
     @property
     def state(self) -> str:
         """Inngest's state, as /health shows it."""
-        return "ok" if self.inngest_ok else "away: no answer"
+        return "ok" if self.inngest_ok else "unavailable: no answer"
 
     async def get(self, path: str = "/health") -> tuple[int, dict[str, Any]]:
         """The status and the body of an answer."""
@@ -98,7 +98,7 @@ async def test_health_without_the_database_is_503(server: HealthServer) -> None:
     status, body = await server.get()
     assert status == 503
     assert (body["status"], body["telegram"]) == ("not serving", "ok")
-    assert body["database"].startswith("away: ")
+    assert body["database"].startswith("unavailable: ")
     assert await server.get("/health/live") == (200, {"status": "ok"}), "the process itself is alive"
 
 
@@ -108,7 +108,7 @@ async def test_health_with_a_database_that_does_not_answer_is_503(server: Health
     for connection in held:
         await server.pool.release(connection)
     assert status == 503
-    assert body["database"] == "away: no answer within 1 s"
+    assert body["database"] == "unavailable: no answer within 1 s"
     assert (await server.get())[0] == 200
 
 
@@ -118,7 +118,7 @@ async def test_health_without_telegram_is_503(server: HealthServer, fault: dict[
     status, body = await server.get()
     assert status == 503
     assert (body["status"], body["database"]) == ("not serving", "ok")
-    assert body["telegram"].startswith("away: ")
+    assert body["telegram"].startswith("unavailable: ")
     assert BOT_TOKEN not in str(body)
     assert (await server.get())[0] == 200, "healthy again as soon as Telegram is"
 
@@ -127,7 +127,7 @@ async def test_health_without_inngest_is_ok_on_plan_b(server: HealthServer) -> N
     server.inngest_ok = False
     status, body = await server.get()
     assert status == 200
-    assert (body["status"], body["inngest"]) == ("ok", "away: no answer")
+    assert (body["status"], body["inngest"]) == ("ok", "unavailable: no answer")
     assert body["plan"] == dict.fromkeys(SERVICES, "B")
 
 
@@ -146,6 +146,6 @@ async def test_health_without_the_provider_is_503(server: HealthServer, status_o
     server.replicate.fail_next(status_of_provider, path="/v1/account")
     status, body = await server.get()
     assert status == 503
-    assert body["providers"]["media"]["state"].startswith("away: ")
+    assert body["providers"]["media"]["state"].startswith("unavailable: ")
     assert TOKEN not in str(body)
     assert (await server.get())[0] == 200

@@ -114,11 +114,11 @@ async def test_metrics_of_settled_rows_are_counted_once(
 
 
 async def test_metrics_show_plans_modes_and_the_process(page: MetricsServer) -> None:
-    page.inngest.healthy, page.inngest.state = False, "away: ConnectTimeout: https://inn.gs/e/s3cr3t"
+    page.inngest.healthy, page.inngest.state = False, "unavailable: ConnectTimeout: https://inn.gs/e/s3cr3t"
     await page.router.set_mode("b", service="speech")
     samples = await page.read()
     assert samples.get("diptych_plan_a_healthy") == 0
-    assert samples.get("diptych_plan_a_state", state="away") == 1
+    assert samples.get("diptych_plan_a_state", state="unavailable") == 1
     assert samples.get("diptych_service_mode", service="speech", mode="b") == 1
     assert samples.get("diptych_service_mode", mode="auto") == len(page.router.services) - 1
     assert samples.get("diptych_plan_b_free_slots") == 8

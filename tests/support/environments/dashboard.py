@@ -44,7 +44,7 @@ ADMIN = 7
 PUBLIC_URL = "https://diptych.example"
 HEALTH = {
     "database": "ok",
-    "telegram": "away: TelegramNetworkError",
+    "telegram": "unavailable: TelegramNetworkError",
     "inngest": "ok",
     "providers": {"media": {"name": "offline", "state": "ok"}, "voices": {"name": "offline"}},
 }

@@ -49,7 +49,7 @@ class FakeInngest:
     def __post_init__(self) -> None:
         self.since = self.clock()
 
-    def set_health(self, healthy: bool, why: str = "away: ConnectTimeout") -> None:
+    def set_health(self, healthy: bool, why: str = "unavailable: ConnectTimeout") -> None:
         """Become available or unavailable now, for a reason that admins read."""
         if healthy != self.healthy:
             self.healthy, self.state, self.since = healthy, "ok" if healthy else why, self.clock()

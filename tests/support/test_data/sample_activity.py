@@ -63,7 +63,7 @@ SELECT id, 'stars', NULL, -2500 FROM paid UNION ALL SELECT id, 'available', user
 _INCIDENT_AND_MODES = """
 INSERT INTO incidents (kind, opened_at, last_seen_at, closed_at, facts)
 VALUES ('fallback', now() - interval '30 minutes', now() - interval '16 minutes', now() - interval '16 minutes',
-        '{"why": "away: connection refused", "fell_back": 120, "waiting": 0}');
+        '{"why": "unavailable: connection refused", "fell_back": 120, "waiting": 0}');
 INSERT INTO settings_log (key, value, changed_by, changed_at)
 VALUES ('mode:text_to_video', '"b"', 1001, now() - interval '44 minutes'),
        ('mode:text_to_video', NULL, 1001, now() - interval '12 minutes')"""

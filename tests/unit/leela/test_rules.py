@@ -122,5 +122,5 @@ def test_roll_past_the_end_leaves_the_piece() -> None:
 
 @pytest.mark.parametrize("roll", [0, 7, -1])
 def test_apply_roll_with_an_impossible_roll_raises(roll: int) -> None:
-    with pytest.raises(ValueError, match="not a roll"):
+    with pytest.raises(ValueError, match="a die cannot show"):
         apply_roll(Game(), roll)

@@ -50,7 +50,7 @@ export function showInngest(plans = inngest) {
   container.dataset.state = plans.healthy ? 'ok' : 'bad';
   const since = formatDuration(Math.max(0, now - plans.since));
   const text = `${plans.healthy ? 'available' : 'unavailable'} for ${since}`;
-  const why = plans.healthy ? '' : plans.state.replace(/^away: /, '');
+  const why = plans.healthy ? '' : plans.state.replace(/^unavailable: /, '');
   setText(find('b', container), text);
   setText(find('small', container), why);
   find('small', container).title = why;
