@@ -17,11 +17,9 @@ from the sandbox's list of calls: successful copies between the first and the la
 Needs Linux.
 """
 
-import argparse
 import asyncio
 import json
 import statistics
-import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
@@ -32,7 +30,9 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import aiohttp
+from loguru import logger
 
+from bench.command_line import create_parser, set_up_logs
 from bench.environment import DIPTYCH_TOKEN, SECRET, BenchEnvironment, open_environment
 from bench.update_load import Update
 from bench.users import open_users
@@ -111,7 +111,7 @@ class BroadcastBench:
         for (method, chat), count in Counter(
             (c["method"], c["params"].get("chat_id")) for c in refused
         ).most_common(5):
-            print(f"    429: {count} × {method} to {chat}")
+            logger.debug("calls answered 429", method=method, chat=chat, count=count)
         took = times[-1] - times[0]
         counted = [
             each
@@ -188,9 +188,13 @@ def format_percentiles(seconds: Sequence[float]) -> str:
     return f"p50 {statistics.median(seconds) * 1000:5.0f} ms   p95 {cuts[18] * 1000:5.0f} ms"
 
 
-async def main(users: int, fewer: int, baseline_python: Path | None) -> None:
+async def run(users: int, fewer: int, baseline_python: Path | None, *, verbose: bool) -> None:
+    """Measure, and print each row when it is known."""
     print(f"{'':<34} {'sent':>6} {'per s':>8} {'limit':>6} {'429s':>6}")
-    async with open_environment() as environment, aiohttp.ClientSession(environment.telegram) as session:
+    async with (
+        open_environment(verbose=verbose) as environment,
+        aiohttp.ClientSession(environment.telegram) as session,
+    ):
         db = await create_pool(environment.dsn, size=3)
         bench = BroadcastBench(environment, db, session)
         async with open_users(environment, _STARTS) as senders:
@@ -221,12 +225,17 @@ async def main(users: int, fewer: int, baseline_python: Path | None) -> None:
     print(f"/start during a broadcast:   {format_percentiles(during)}")
 
 
+def main() -> None:
+    parser = create_parser("broadcast", __doc__)
+    parser.add_argument("--users", type=int, default=3000, help="who get the first broadcast, and the paid one")
+    parser.add_argument("--fewer", type=int, default=600, help="who get the others")
+    parser.add_argument("--baseline", type=Path, help="the python of a venv that has aiogram-broadcaster")
+    options = parser.parse_args()
+    if options.fewer > options.users:
+        parser.error("--fewer must not be more than --users")
+    set_up_logs(verbose=options.verbose)
+    asyncio.run(run(options.users, options.fewer, options.baseline, verbose=options.verbose))
+
+
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--users", type=int, default=3000)
-    parser.add_argument("--fewer", type=int, default=600)
-    parser.add_argument("--baseline", type=Path)
-    arguments = parser.parse_args()
-    if arguments.fewer > arguments.users:
-        sys.exit("--fewer must not be more than --users")
-    asyncio.run(main(arguments.users, arguments.fewer, arguments.baseline))
+    main()

@@ -8,12 +8,14 @@ import time
 from aiogram import Bot
 from aiogram.client.session.aiohttp import AiohttpSession
 from aiogram.client.telegram import TelegramAPIServer
-from aiogram_broadcaster import Broadcaster  # type: ignore[import-not-found]
-from aiogram_broadcaster.contents import FromChatCopyMessageContent  # type: ignore[import-not-found]
-from aiogram_broadcaster.intervals import SimpleInterval  # type: ignore[import-not-found]
 
 
 async def run(options: argparse.Namespace) -> None:
+    # Only the other venv has them, and --help works without.
+    from aiogram_broadcaster import Broadcaster  # type: ignore[import-not-found]
+    from aiogram_broadcaster.contents import FromChatCopyMessageContent  # type: ignore[import-not-found]
+    from aiogram_broadcaster.intervals import SimpleInterval  # type: ignore[import-not-found]
+
     session = AiohttpSession(api=TelegramAPIServer.from_base(options.api))
     async with Bot(options.token, session=session) as bot:
         mailer = await Broadcaster(bot).create_mailer(
@@ -29,7 +31,7 @@ async def run(options: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser()
+    parser = argparse.ArgumentParser(description=__doc__)
     for name in ("api", "token"):
         parser.add_argument(f"--{name}", required=True)
     for name in ("first", "count", "from_chat", "message"):

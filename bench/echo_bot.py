@@ -37,7 +37,7 @@ async def _serve(port: int, api: str, token: str, secret: str) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m bench.echo_bot", description=__doc__)
     parser.add_argument("--port", type=int, required=True)
     for name in ("api", "token", "secret"):
         parser.add_argument(f"--{name}", required=True)

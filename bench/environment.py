@@ -14,6 +14,7 @@ from tempfile import gettempdir
 import aiohttp
 
 from bench import echo_bot as echo
+from bench.command_line import print_logs
 from bench.cpu_time import cpu_of, cpu_of_family
 from sandbox.postgres.client import EmbeddedPostgres
 from tests.support.fake_providers.replicate_server import TOKEN as REPLICATE_TOKEN
@@ -60,11 +61,20 @@ class BenchEnvironment:
 
 
 @asynccontextmanager
-async def open_environment() -> AsyncIterator[BenchEnvironment]:
-    """Start everything, until the bots are ready. Raises RuntimeError with the log of what does not start."""
+async def open_environment(*, verbose: bool = False) -> AsyncIterator[BenchEnvironment]:
+    """Start everything, until the bots are ready.
+
+    Args:
+        verbose: Whether to print the processes' logs in the end.
+
+    Raises:
+        RuntimeError: A process does not start; the message has its log.
+    """
     telegram, replicate, ours, bare = (f"http://127.0.0.1:{free_port()}" for _ in range(4))
     async with _database() as (dsn, postmaster), AsyncExitStack() as stack:
         folder = stack.enter_context(temporary_folder())
+        if verbose:
+            stack.callback(print_logs, folder)
 
         async def start(name: str, url: str, arguments: list[str], **settings: str) -> int:
             process = stack.enter_context(_process(folder / f"{name}.log", arguments, settings))
@@ -148,7 +158,7 @@ async def _answers(url: str, process: subprocess.Popen[bytes], log: Path) -> Non
                     return
             except aiohttp.ClientConnectionError:
                 await asyncio.sleep(0.05)
-    raise RuntimeError(f"{log.stem} ended:\n{await asyncio.to_thread(log.read_text)}")
+    raise RuntimeError(f"{log.stem} does not start:\n{await asyncio.to_thread(log.read_text)}")
 
 
 def _port(url: str) -> str:

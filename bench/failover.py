@@ -17,7 +17,6 @@ The plain SDK is what a handler would do without a breaker: `await client.send(.
 raises. It is measured in this process, at the same dead address. Swallowed packets cost it over two minutes.
 """
 
-import argparse
 import asyncio
 import socket
 import statistics
@@ -29,6 +28,7 @@ from dataclasses import dataclass
 import asyncpg
 import inngest
 
+from bench.command_line import create_parser, print_logs, set_up_logs
 from sandbox.postgres.client import EmbeddedPostgres
 from storage.migrations import migrate
 from storage.pool import create_pool
@@ -50,7 +50,8 @@ class OrderTimes:
 
 
 @asynccontextmanager
-async def open_environment() -> AsyncIterator[Environment]:
+async def open_environment(*, verbose: bool = False) -> AsyncIterator[Environment]:
+    """The stand-ins in this process, and a database; with `verbose` the bot's log is printed in the end."""
     with temporary_folder() as folder:
         process_pool = ProcessPool(folder)
         server = EmbeddedPostgres(folder / "postgres", temporary=True)
@@ -69,6 +70,8 @@ async def open_environment() -> AsyncIterator[Environment]:
             await db.close()
             await process_pool.close()
             await server.stop()
+            if verbose:
+                print_logs(folder)
 
 
 @contextmanager
@@ -129,7 +132,7 @@ async def plain_send(url: str) -> float:
         await client.send(inngest.Event(name="bench/order", data={}))
     except Exception:  # noqa: BLE001 - the fallback starts with whatever it raises
         return time.monotonic() - started_at
-    raise RuntimeError("Inngest was not dead")
+    raise RuntimeError("Inngest accepted an event during its outage")
 
 
 def print_result(name: str, waits: list[OrderTimes], healthy: list[OrderTimes], plain: float | None) -> None:
@@ -144,13 +147,13 @@ def print_result(name: str, waits: list[OrderTimes], healthy: list[OrderTimes], 
     )
 
 
-async def run(count: int, with_sdk: bool) -> bool:
+async def run(count: int, *, with_sdk: bool, verbose: bool) -> bool:
     """Print the table. Returns whether the promises are kept."""
     kept = True
     print("| Inngest | first: tap to answer | to work | following: tap to answer | extra | to work | plain send |")
     print("|---|---|---|---|---|---|---|")
     for number, (name, failure) in enumerate(OUTAGES.items()):
-        async with open_environment() as environment:
+        async with open_environment(verbose=verbose) as environment:
             await environment.start_bot(PLAN_B_SLOTS="64")
             first = _FIRST_USER + number * 1000
             healthy = await orders(environment, first, count)
@@ -171,13 +174,15 @@ async def run(count: int, with_sdk: bool) -> bool:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench.failover", description=__doc__.splitlines()[0])
-    parser.add_argument("--orders", type=int, default=20)
+    parser = create_parser("failover", __doc__)
+    parser.add_argument("--orders", type=int, default=20, help="orders before the outage, and during it")
     parser.add_argument(
         "--without-sdk", action="store_true", help="skip the two minutes that swallowed packets take"
     )
     options = parser.parse_args()
-    return 0 if asyncio.run(run(options.orders, not options.without_sdk)) else 1
+    set_up_logs(verbose=options.verbose)
+    kept = asyncio.run(run(options.orders, with_sdk=not options.without_sdk, verbose=options.verbose))
+    return 0 if kept else 1
 
 
 if __name__ == "__main__":

@@ -18,7 +18,6 @@ Replicate (the sandbox and a fake) share this process and the machine with the m
 bounds. The broadcast is the bot's own, to as many users as needed; the sandbox answers as slowly as Telegram does.
 """
 
-import argparse
 import asyncio
 import math
 import statistics
@@ -30,6 +29,7 @@ from uuid import uuid4
 
 from aiogram import Bot
 
+from bench.command_line import create_parser, set_up_logs
 from bench.failover import open_environment
 from bot.telegram.bots import create_bots
 from services.billing.payments import Payments
@@ -179,9 +179,9 @@ class PreCheckoutBench:
         return int(await self.db.fetchval(_SENT))
 
 
-async def run(transport: str, jobs: int, payments: int) -> list[Row]:
+async def run(transport: str, jobs: int, payments: int, *, verbose: bool) -> list[Row]:
     """Measure all rows with one transport."""
-    async with open_environment() as environment:
+    async with open_environment(verbose=verbose) as environment:
         bot = create_bots({"main": BOT_TOKEN}, environment.telegram.url)["main"]
         bench = PreCheckoutBench(environment, bot)
         try:
@@ -208,21 +208,23 @@ async def run(transport: str, jobs: int, payments: int) -> list[Row]:
     return rows
 
 
-async def run_all(transports: Sequence[str], jobs: int, payments: int) -> bool:
+async def run_all(transports: Sequence[str], jobs: int, payments: int, *, verbose: bool) -> bool:
     """Print the table. Returns whether each answer came in time."""
     print("| | pre-checkouts | p50 | p95 | max | jobs running | broadcast, messages/s | 429s |")
     print("|---|---|---|---|---|---|---|---|", flush=True)
-    rows = [row for transport in transports for row in await run(transport, jobs, payments)]
+    rows = [row for each in transports for row in await run(each, jobs, payments, verbose=verbose)]
     return all(max(row.answers) < _MAX_SECONDS for row in rows)
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench.precheckout", description=__doc__.splitlines()[0])
-    parser.add_argument("--jobs", type=int, default=500)
-    parser.add_argument("--payments", type=int, default=60)
+    parser = create_parser("precheckout", __doc__)
+    parser.add_argument("--jobs", type=int, default=500, help="jobs that run under load")
+    parser.add_argument("--payments", type=int, default=60, help="payments per row")
     parser.add_argument("--transport", choices=_TRANSPORTS, action="append", help="both by default")
     options = parser.parse_args()
-    kept = asyncio.run(run_all(options.transport or _TRANSPORTS, options.jobs, options.payments))
+    set_up_logs(verbose=options.verbose)
+    transports = options.transport or _TRANSPORTS
+    kept = asyncio.run(run_all(transports, options.jobs, options.payments, verbose=options.verbose))
     print("Each was answered within 1 s." if kept else "Some took longer than the 1 s we promise.")
     return 0 if kept else 1
 

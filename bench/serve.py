@@ -15,7 +15,6 @@ time of its process per call. Both are medians over the rounds, with the smalles
 ``ratio`` is the median of the rounds' ratios, ours to theirs. Needs Linux, and fastapi, uvicorn and httptools.
 """
 
-import argparse
 import asyncio
 import hashlib
 import hmac
@@ -32,6 +31,7 @@ from pathlib import Path
 import jcs  # type: ignore[import-untyped]  # the SDK's own dependency
 import uvloop
 
+from bench.command_line import create_parser
 from bench.cpu_time import cpu_of
 from bench.http_load import call_repeatedly
 from bench.serve_targets import APP_ID, FUNCTION, OURS, THEIRS
@@ -114,8 +114,8 @@ def request_of(port: int, signing_key: str) -> bytes:
 
 
 @contextmanager
-def running(name: str, core: int, signing_key: str) -> Iterator[Server]:
-    """Run the server; kill it at the end."""
+def running(name: str, core: int, signing_key: str, *, verbose: bool) -> Iterator[Server]:
+    """Run the server; kill it at the end. With `verbose` its log is on standard error."""
     port = free_port()
     options = ["--port", str(port), "--core", str(core), "--signing-key", signing_key]
     environment = {"PYTHONPATH": str(ROOT), "PATH": os.defpath}
@@ -124,6 +124,7 @@ def running(name: str, core: int, signing_key: str) -> Iterator[Server]:
         command,
         cwd=ROOT,
         env=environment,
+        stderr=None if verbose else subprocess.DEVNULL,
         preexec_fn=kill_with_parent,  # noqa: PLW1509
     )
     try:
@@ -138,7 +139,7 @@ async def wait_until_ready(server: Server) -> None:
     async with asyncio.timeout(_READY_SECONDS):
         while not await _answers(server.port):
             if server.process.poll() is not None:
-                raise RuntimeError(f"{server.name} does not start")
+                raise RuntimeError(f"{server.name} does not start; --verbose shows its log")
             await asyncio.sleep(0.05)
 
 
@@ -158,13 +159,13 @@ async def measure(server: Server, request: bytes, connections: int, seconds: flo
     return Measurement(calls, took, cpu_of(server.process.pid) - cpu)
 
 
-async def run(seconds: float, connections: int, signing_key: str) -> Rounds:
+async def run(seconds: float, connections: int, signing_key: str, *, verbose: bool) -> Rounds:
     cores = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {cores[0]})
     rounds: Rounds = {OURS: [], THEIRS: []}
     with (
-        running(OURS, cores[-1], signing_key) as ours,
-        running(THEIRS, cores[-1], signing_key) as theirs,
+        running(OURS, cores[-1], signing_key, verbose=verbose) as ours,
+        running(THEIRS, cores[-1], signing_key, verbose=verbose) as theirs,
     ):
         requests = {server.name: request_of(server.port, signing_key) for server in (ours, theirs)}
         for server in (ours, theirs):
@@ -204,12 +205,13 @@ def _range(values: Sequence[float], digits: int) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench.serve", description=(__doc__ or "").splitlines()[0])
+    parser = create_parser("serve", __doc__)
     parser.add_argument("--seconds", type=float, default=10, help="start new rounds for this long")
     parser.add_argument("--connections", type=int, default=16, help="how many calls are in flight at once")
     parser.add_argument("--signed", action="store_true", help="in production mode, with signatures")
     options = parser.parse_args()
-    rounds = uvloop.run(run(options.seconds, options.connections, _SIGNING_KEY if options.signed else ""))
+    signing_key = _SIGNING_KEY if options.signed else ""
+    rounds = uvloop.run(run(options.seconds, options.connections, signing_key, verbose=options.verbose))
     print(report(rounds))
 
 

@@ -63,7 +63,7 @@ def _serve_theirs(port: int, client: inngest.Inngest) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m bench.serve_targets", description=__doc__)
     parser.add_argument("adapter", choices=(OURS, THEIRS))
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--core", type=int, required=True, help="the one core to run on")

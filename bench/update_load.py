@@ -60,7 +60,7 @@ async def post_all(bot: MeasuredBot, updates: Iterable[Update]) -> int:
         for body in bodies:
             async with session.post(bot.webhook, data=body, headers=_HEADERS) as response:
                 if response.status != 200:
-                    raise RuntimeError(f"{bot.name} answers {response.status} to {body.decode()}")
+                    raise RuntimeError(f"{bot.name} answered {response.status} to {body.decode()}")
                 await response.read()
             done += 1
 

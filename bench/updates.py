@@ -30,7 +30,6 @@ has none. `updates/s` was measured with everything on the same cores, sandbox an
 largest ratio. Needs Linux.
 """
 
-import argparse
 import asyncio
 import statistics
 import time
@@ -41,6 +40,7 @@ import aiohttp
 import asyncpg
 import uvloop
 
+from bench.command_line import create_parser, set_up_logs
 from bench.environment import BenchEnvironment, open_environment
 from bench.update_load import Measurement, Update, measure, post_all
 from bench.users import BenchUsers, open_users
@@ -159,8 +159,8 @@ def start_ratio(rounds: Rounds) -> float:
     return statistics.median(ours.ms / bare.ms for ours, bare in pairs)
 
 
-async def _run(seconds: float, user_count: int) -> None:
-    async with open_environment() as environment, open_users(environment, user_count) as users:
+async def _run(seconds: float, user_count: int, *, verbose: bool) -> None:
+    async with open_environment(verbose=verbose) as environment, open_users(environment, user_count) as users:
         db = await asyncpg.connect(environment.dsn)
         bench = UpdateBench(environment, users, db)
         await bench.warm_up()
@@ -172,11 +172,12 @@ async def _run(seconds: float, user_count: int) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m bench.updates", description=(__doc__ or "").splitlines()[0])
+    parser = create_parser("updates", __doc__)
     parser.add_argument("--seconds", type=float, default=30, help="start new rounds for this long")
     parser.add_argument("--users", type=int, default=200, help="how many different users write")
     options = parser.parse_args()
-    uvloop.run(_run(options.seconds, options.users))
+    set_up_logs(verbose=options.verbose)
+    uvloop.run(_run(options.seconds, options.users, verbose=options.verbose))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,6 @@ logs are kept there.
 
 import argparse
 import asyncio
-import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -23,12 +22,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from loguru import logger
-
 from bench.chaos.environment import ChaosEnvironment, open_environment
 from bench.chaos.faults import FaultInjector, FaultKind, ScheduledFault, schedule
 from bench.chaos.invariants import Evidence, Verdict, check_invariants, collect_evidence, describe_order
 from bench.chaos.users import TRAINED_BY, ChaosUser, PlannedOrder, plan_orders
+from bench.command_line import create_parser, print_logs, set_up_logs
 from tests.support.processes.bot_process import ProcessPool
 from tests.support.processes.orphans import temporary_folder
 
@@ -224,18 +222,21 @@ async def _main(options: argparse.Namespace, folder: Path) -> int:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m bench.chaos", description=__doc__.splitlines()[0])
-    parser.add_argument("--orders", type=int, default=1000)
+    parser = create_parser("chaos", __doc__)
+    parser.add_argument("--orders", type=int, default=1000, help="how many orders users place")
     parser.add_argument("--seconds", type=float, default=300, help="over which orders and faults are spread")
     parser.add_argument("--settle", type=float, default=240, help="seconds for the rest to end after the faults")
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=1, help="makes the schedules repeatable")
     parser.add_argument("--pace", type=float, default=1.0, help="how many times more faults than usual")
     parser.add_argument("--fake-replicate", action="store_true", help="media from a fake Replicate")
     parser.add_argument("--folder", type=Path, help="where logs and media stay; a temporary one otherwise")
     options = parser.parse_args()
-    logger.remove()  # of the stand-ins
-    logging.getLogger("asyncpg").setLevel(logging.CRITICAL)  # a traceback each time the database is unavailable
+    set_up_logs(verbose=options.verbose)
     with temporary_folder() as temporary:
         folder = options.folder or temporary
         folder.mkdir(parents=True, exist_ok=True)
-        return asyncio.run(_main(options, folder))
+        try:
+            return asyncio.run(_main(options, folder))
+        finally:
+            if options.verbose:
+                print_logs(folder)
