@@ -9,15 +9,16 @@ from aiogram.client.default import Default
 from aiogram.types import MessageEntity
 from aiogram.utils.text_decorations import HtmlDecoration
 
-from sandbox.telegram.errors import bad_request
+from sandbox.telegram.errors import ApiError, bad_request
 from sandbox.telegram.json_types import Json
 from sandbox.telegram.text.entities import EntityError, normalize_link, parse_html, sort_entities, utf16_length
-from sandbox.telegram.text.markdown import parse_markdown, parse_markdown_v2
+from sandbox.telegram.text.markdown import parse_markdown_v2
 
 _TEXT_LIMIT = 4096  # https://core.telegram.org/bots/api#sendmessage
 _CAPTION_LIMIT = 1024
 
-_PARSERS = {"html": parse_html, "markdown": parse_markdown, "markdownv2": parse_markdown_v2}
+_PARSERS = {"html": parse_html, "markdownv2": parse_markdown_v2}
+_WITHOUT_DETECTION = ("code", "pre", "text_link", "text_mention", "custom_emoji")
 _DETECTED = re.compile(
     r"(?P<url>https?://[^\s<>\"]*[^\s<>\".,!?;:)\]}]|t\.me/\w[\w/+\-]*)"
     r"|(?P<email>[\w.+\-]+@[\w\-]+\.[a-zA-Z]{2,})"
@@ -39,27 +40,27 @@ def parse_formatted_text(
 
     Args:
         text: The text.
-        parse_mode: ``HTML``, ``Markdown``, ``MarkdownV2`` or None, in any letter case.
+        parse_mode: ``HTML``, ``MarkdownV2`` or None, in any letter case.
         entities: The entities that the bot has given; used without a parse mode.
 
     Returns:
         The plain text without surrounding spaces, and its entities with those that Telegram detects itself.
 
     Raises:
-        ApiError: 400 for formatting that Telegram would refuse.
+        ApiError: 400 for formatting that Telegram would refuse, 501 for its legacy Markdown.
     """
-    mode = unwrap_default(parse_mode)
-    found: list[Json]
-    if mode and str(mode).lower() != "none":
-        parser = _PARSERS.get(str(mode).lower())
-        if parser is None:
-            raise bad_request("unsupported parse_mode")
+    mode = str(unwrap_default(parse_mode) or "none").lower()
+    if mode == "markdown":
+        raise ApiError(501, "Not Implemented: the sandbox reads MarkdownV2 and no legacy Markdown")
+    if mode == "none":
+        found = [e.model_dump(exclude_none=True, exclude_defaults=True) for e in entities or ()]
+    elif mode in _PARSERS:
         try:
-            text, found = parser(text)
+            text, found = _PARSERS[mode](text)
         except EntityError as error:
             raise bad_request(f"can't parse entities: {error}") from error
     else:
-        found = [e.model_dump(exclude_none=True, exclude_defaults=True) for e in entities or ()]
+        raise bad_request("unsupported parse_mode")
     text, found = _trim(text, found)
     return text, add_detected_entities(text, found)
 
@@ -107,14 +108,10 @@ def add_detected_entities(text: str, entities: list[Json]) -> list[Json]:
         if not any(
             e["offset"] < offset + length and offset < e["offset"] + e["length"]
             for e in entities
-            if _blocks_detection(e)
+            if e["type"] in _WITHOUT_DETECTION
         ):
             found.append({"type": kind, "offset": offset, "length": length})
     return sort_entities(entities + found) if found else entities
-
-
-def _blocks_detection(entity: Json) -> bool:
-    return entity["type"] in ("code", "pre", "text_link", "text_mention", "custom_emoji")
 
 
 def _trim(text: str, entities: list[Json]) -> tuple[str, list[Json]]:

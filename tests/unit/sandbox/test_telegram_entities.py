@@ -7,7 +7,7 @@ import pytest
 from sandbox.telegram.errors import ApiError
 from sandbox.telegram.text.entities import EntityError, parse_html, utf16_length
 from sandbox.telegram.text.formatting import parse_caption, parse_formatted_text, parse_message_text, to_html
-from sandbox.telegram.text.markdown import parse_markdown, parse_markdown_v2
+from sandbox.telegram.text.markdown import parse_markdown_v2
 
 
 def _entity(kind: str, offset: int, length: int, **more: Any) -> dict[str, Any]:
@@ -93,11 +93,9 @@ def test_invalid_markdown_v2_raises_telegrams_error(source: str, error: str) -> 
     assert str(raised.value) == error
 
 
-def test_legacy_markdown_is_parsed() -> None:
-    text, found = parse_markdown(r"*b* _i_ a\_ [l](https://a.b)")
-    assert (text, [e["type"] for e in found]) == ("b i a_ l", ["bold", "italic", "text_link"])
-    with pytest.raises(EntityError, match="Can't find end of the entity starting at byte offset 2"):
-        parse_markdown("a *b")
+def test_legacy_markdown_is_not_implemented() -> None:
+    with pytest.raises(ApiError, match="501 Not Implemented"):
+        parse_message_text("*b*", "Markdown", None)
 
 
 def test_links_commands_and_mentions_are_detected() -> None:
