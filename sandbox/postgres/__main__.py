@@ -4,4 +4,4 @@ import os
 
 from sandbox.postgres.supervisor import main
 
-os._exit(main())  # all that it holds is let go at once: the folder's lock, and the last user's connection
+os._exit(main())  # frees the folder's lock and the last user's connection at once

@@ -1,4 +1,4 @@
-"""What a process uses of the embedded PostgreSQL: it attaches to the folder's supervisor, or starts one."""
+"""The embedded PostgreSQL as a process uses it: attaches to the folder's supervisor, or starts one."""
 
 import asyncio
 import json
@@ -19,10 +19,9 @@ from sandbox.postgres.supervisor import GRACE_SECONDS, STATE_FILE
 _ROOT = Path(__file__).resolve().parents[2]
 _START_SECONDS = 120.0
 _STOP_SECONDS = 5.0
-_RETRY_SECONDS = (0.02, 0.3)
-"""The first pause, and the longest: each is twice as long as the one before."""
+_MAX_RETRY_SECONDS = 0.3
 _ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH")
-"""What the server is told of ours; our settings hold secrets."""
+"""The variables that the server gets; others hold secrets."""
 
 
 class EmbeddedUnavailable(OSError):
@@ -30,13 +29,13 @@ class EmbeddedUnavailable(OSError):
 
 
 class EmbeddedPostgres:
-    """This process's use of the server in `folder`, which runs for as long as any process uses it.
+    """This process's use of the server in `folder`, which runs as long as any process uses it.
 
     Args:
-        folder: where its files are; as root they may be elsewhere, and the folder remembers where.
-        options: arguments of `postgres`; those of the first client count.
-        temporary: with the server the folder goes, too. It must hold nothing else.
-        grace: seconds that the server outlives the last user's death, so that a restart finds it.
+        folder: where the server's files are; as root they may be elsewhere, and the folder remembers where.
+        options: arguments of `postgres`; those of the first client apply.
+        temporary: remove the folder with the server. It must hold nothing else.
+        grace: seconds for which the server outlives its last user's death, so that a restart finds it.
     """
 
     def __init__(
@@ -66,7 +65,8 @@ class EmbeddedPostgres:
         return int(self._server["pid"])
 
     async def start(self) -> None:
-        """Ready to connect when it returns. Called again, it starts a server that has died, at the same address.
+        """Attach to the server; it accepts connections on return. A server that has died is started again, at the
+        same address.
 
         Raises:
             EmbeddedUnavailable: the wheel is not installed, or the server does not start.
@@ -76,7 +76,7 @@ class EmbeddedPostgres:
         self._watch = asyncio.get_running_loop().create_task(self._stay_attached())
 
     async def stop(self) -> None:
-        """This process needs the server no more. Where it was the last one, the server has stopped on return."""
+        """Detach from the server. If this process was its last user, the server has stopped on return."""
         await self._stop_watching()
         if self._connection is None:
             return
@@ -91,18 +91,18 @@ class EmbeddedPostgres:
         wheel = _find_wheel()
         earlier = self._connection
         deadline = time.monotonic() + _START_SECONDS
-        pause, longest = _RETRY_SECONDS
+        pause = 0.02
         while not await self._attach():
             if time.monotonic() > deadline:
                 raise EmbeddedUnavailable(f"the embedded PostgreSQL does not answer: see {self._folder}")
             if not await asyncio.to_thread(self._start_supervisor, wheel):
-                await asyncio.sleep(pause)  # another one starts, or is about to end
-                pause = min(2 * pause, longest)
+                await asyncio.sleep(pause)  # another supervisor is starting, or about to end
+                pause = min(2 * pause, _MAX_RETRY_SECONDS)
         if earlier is not None:
             earlier[1].close()
 
     async def _stay_attached(self) -> None:
-        """A supervisor that was killed is replaced: the new one adopts its server."""
+        """Replace a supervisor that was killed: the new one adopts its server."""
         while self._connection is not None:
             with suppress(ConnectionError):
                 await self._connection[0].read()
@@ -120,15 +120,15 @@ class EmbeddedPostgres:
             self._watch = None
 
     async def _attach(self) -> bool:
-        """Whether there is a supervisor, and its server runs."""
-        state = _read_state(self._folder / STATE_FILE)
-        if state is None or not runs(state["pid"], str(self._folder)):
-            return False
+        """Attach to the supervisor; returns whether there is one, with a server that runs."""
         try:
+            state = json.loads((self._folder / STATE_FILE).read_text(encoding="ascii"))
+            if not runs(state["pid"], str(self._folder)):
+                return False
             reader, writer = await asyncio.open_connection("127.0.0.1", state["port"])
             writer.write(f"attach {state['token']}\n".encode())
             answer = json.loads(await reader.readline())
-        except (OSError, ValueError):  # it has just ended
+        except (OSError, ValueError):  # there is none, or it has just ended
             return False
         if "error" in answer:
             writer.close()
@@ -137,7 +137,7 @@ class EmbeddedPostgres:
         return True
 
     def _start_supervisor(self, wheel: Path) -> bool:
-        """Whether one is ready that has not been there before."""
+        """Start a supervisor; returns False if another one has the folder."""
         done = subprocess.run(  # noqa: S603 - our own
             [sys.executable, "-m", "sandbox.postgres", str(self._folder), f"--wheel={wheel}", *self._arguments],
             cwd=_ROOT,
@@ -161,11 +161,3 @@ def _find_wheel() -> Path:
             "or install requirements-sandbox.txt"
         )
     return Path(spec.origin).parent
-
-
-def _read_state(path: Path) -> dict[str, Any] | None:
-    try:
-        state: dict[str, Any] = json.loads(path.read_text(encoding="ascii"))
-    except (OSError, ValueError):
-        return None
-    return state

