@@ -77,9 +77,9 @@ async def _start_pages(
 
 
 async def _start_sandbox(stack: AsyncExitStack, settings: Settings, pages: web.Application) -> None:
-    from sandbox.telegram import create_telegram_server  # needs packages that production does not install
+    from sandbox.telegram import TelegramServer  # needs packages that production does not install
 
-    telegram = create_telegram_server(data_dir=settings.data_dir / "sandbox")
+    telegram = TelegramServer(data_dir=settings.data_dir / "sandbox")
     stack.push_async_callback(telegram.close)
     telegram.add_routes(pages, "/sandbox")
     await telegram.start()

@@ -18,8 +18,8 @@ def _loopback(text: str) -> str:
     return text
 
 
-async def _run(host: str, port: int, data: Path | None, title: str) -> None:
-    async with running_server(data_dir=data, host=host, port=port, page_title=title) as (_, url):
+async def _run(host: str, port: int, data: Path | None) -> None:
+    async with running_server(data_dir=data, host=host, port=port) as (_, url):
         sys.stdout.write(f"Telegram sandbox: {url}/\n")
         sys.stdout.flush()
         stop = asyncio.Event()
@@ -40,14 +40,13 @@ def main() -> None:
     parser.add_argument(
         "--data", type=Path, default=None, help="folder that keeps the state; default: memory only"
     )
-    parser.add_argument("--page-title", default="Diptych sandbox", help="title of the chat page")
     options = parser.parse_args()
     gc.set_threshold(20_000, 20, 50)  # transcripts grow and are kept, so frequent collections find nothing
     with contextlib.suppress(ImportError):
         import uvloop  # optional: faster where it is installed
 
         asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
-    asyncio.run(_run(options.host, options.port, options.data, options.page_title))
+    asyncio.run(_run(options.host, options.port, options.data))
 
 
 if __name__ == "__main__":

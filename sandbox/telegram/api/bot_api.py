@@ -1,10 +1,10 @@
 """The Bot API over HTTP: a request becomes a method call, a response and an entry in the outbox."""
 
-import asyncio
 import inspect
 import json
 import time
-from collections.abc import Hashable
+from collections.abc import Awaitable, Callable, Hashable
+from functools import cache, partial
 from typing import Any
 
 from aiohttp import ClientSession, web
@@ -12,14 +12,14 @@ from loguru import logger
 from pydantic import TypeAdapter, ValidationError
 
 from sandbox.background import BackgroundTasks
-from sandbox.telegram.api.call import HANDLERS, ApiCall, PendingCheckout
-from sandbox.telegram.api.methods import chats, edits, media, messages, payments, profile, updates  # noqa: F401 - they register themselves
+from sandbox.telegram.api.call import HANDLERS, ApiCall
+from sandbox.telegram.api.methods import edits, messages, payments, profile, updates  # noqa: F401 - they register themselves
 from sandbox.telegram.api.requests import METHODS, AnyMethod, ApiRequest, parse_method, read_request
 from sandbox.telegram.api.webhook_delivery import WebhookDelivery
 from sandbox.telegram.errors import ApiError
 from sandbox.telegram.json_types import Json
 from sandbox.telegram.state.bots import BotAccount, parse_bot_id
-from sandbox.telegram.state.faults import Fault
+from sandbox.telegram.state.faults import Fault, take_fault
 from sandbox.telegram.state.server_state import ServerState
 
 _MAX_SHAPES = 20_000
@@ -27,28 +27,22 @@ _NESTED = (dict, list)
 
 
 class BotApi:
-    """Answers Bot API calls and delivers updates to webhooks.
-
-    Attributes:
-        state: The server's state.
-        checkouts: The pre-checkout queries that bots have not answered, by id.
-    """
+    """Answers Bot API calls and delivers updates to webhooks."""
 
     def __init__(self, state: ServerState, background: BackgroundTasks) -> None:
         """Prepare the API; ``background`` owns the tasks that deliver to webhooks."""
-        self.state = state
-        self.checkouts: dict[str, PendingCheckout] = {}
+        self._state = state
         self._background = background
         self._webhooks: dict[int, WebhookDelivery] = {}
         self._session: ClientSession | None = None
-        self._validator = _ResponseValidator()
+        self._valid_shapes: set[Hashable] = set()
 
     async def start(self) -> None:
         """Open the HTTP client and resume the webhook deliveries of the last run."""
         self._session = ClientSession()
-        for bot in self.state.bots.values():
+        for bot in self._state.bots.values():
             if bot.webhook is not None:
-                self._webhook_for(bot).start(bot.webhook, self._session)
+                self._webhook_for(bot, self._session).start(bot.webhook)
 
     async def close(self) -> None:
         """Stop all webhook deliveries and close the HTTP client."""
@@ -57,99 +51,105 @@ class BotApi:
         if self._session is not None:
             await self._session.close()
 
-    def _webhook_for(self, bot: BotAccount) -> WebhookDelivery:
-        webhook = self._webhooks.get(bot.id)
-        if webhook is None:
-            queue = self.state.queues[bot.id]
-            webhook = self._webhooks[bot.id] = WebhookDelivery(
-                queue, self._background, self._execute_webhook_reply
-            )
-        return webhook
+    def _webhook_for(self, bot: BotAccount, session: ClientSession) -> WebhookDelivery:
+        if bot.id not in self._webhooks:
+            queue, execute = self._state.queues[bot.id], self._execute_webhook_reply
+            self._webhooks[bot.id] = WebhookDelivery(queue, session, self._background, execute)
+        return self._webhooks[bot.id]
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer a request to ``/bot{token}/{method}``, with the fault and the latency that are in force."""
-        started, cpu = time.time(), time.perf_counter()
-        name = request.match_info["method"]
         try:
-            bot = self.state.get_or_create_bot(parse_bot_id(request.match_info["token"]))
+            bot = self._state.get_or_create_bot(parse_bot_id(request.match_info["token"]))
         except ApiError as error:
-            return _response(error.code, error.body())
+            return _error_response(error)
+        status, body, content, fault = await self._call(
+            bot, request.match_info["method"], partial(read_request, request)
+        )
+        if fault is not None and fault.drop:
+            if request.transport is not None:
+                request.transport.close()
+            return web.Response(status=499)
+        return _response(status, body, content)
+
+    async def _call(
+        self, bot: BotAccount, name: str, read: Callable[[], Awaitable[ApiRequest]]
+    ) -> tuple[int, Json, bytes, Fault | None]:
+        """Carry out a call and record it; returns status, body, the body's JSON and the fault that affected it."""
+        started, cpu = time.time(), time.perf_counter()
         inbound = ApiRequest({}, {})
         fault: Fault | None = None
         try:
             cls = _method_class(name)
             name = cls.__api_method__
-            inbound = await read_request(request)
-            fault = self.state.faults.take(name, inbound.params)
+            inbound = await read()
+            fault = take_fault(self._state.faults, name, inbound.params)
             if fault is not None:
-                await _apply_fault_before(fault)
-            await self.state.limits.simulate_latency(name)
+                await fault.apply_before()
+            await self._state.limits.simulate_latency(name)
             result = await self._execute(bot, cls, inbound)
-            await self.state.limits.simulate_latency(name)
-            _apply_fault_after(fault)
+            await self._state.limits.simulate_latency(name)
+            if fault is not None:
+                fault.apply_after()
             status, body = 200, {"ok": True, "result": result}
         except ApiError as error:
             status, body = error.code, error.body()
         except ValidationError as error:
             logger.exception("Telegram sandbox: aiogram cannot read the result of {}", name)
             status, body = 500, ApiError(500, f"Internal Server Error: {error.title}").body()
-        content = self._record(started, cpu, bot.id, name, inbound, status, body)
-        if fault is not None and fault.spec.drop:
-            if request.transport is not None:
-                request.transport.close()
-            return web.Response(status=499)
-        return _http_response(status, body, content)
-
-    def _record(
-        self, started: float, cpu: float, bot_id: int, name: str, inbound: ApiRequest, status: int, body: Json
-    ) -> bytes:
-        """Write what a call has changed, add it to the outbox, and return the response's content."""
-        self.state.store.commit()
+        self._state.store.commit()
         took = round((time.perf_counter() - cpu) * 1000, 2)
         content = _encode(body)
-        self.state.outbox.add(started, bot_id, name, _outbox_params(inbound), status, content, took)
-        return content
+        self._state.outbox.add(started, bot.id, name, _outbox_params(inbound), status, content, took)
+        return status, body, content, fault
 
     async def _execute(self, bot: BotAccount, cls: type[AnyMethod], inbound: ApiRequest) -> Any:
         handler = HANDLERS.get(cls)
         if handler is None:
             raise ApiError(501, f"Not Implemented: the sandbox does not carry out {cls.__api_method__}")
         method, inbound.params = parse_method(cls, inbound.params)
-        self.state.limits.check(bot.id, method)
+        self._state.limits.check(bot.id, method)
         if self._session is None:
             raise ApiError(500, "Internal Server Error: the sandbox is not started")
-        call = ApiCall(self.state, bot, inbound.uploads, self._webhook_for(bot), self._session, self.checkouts)
-        result = handler(call, method)
+        webhook = self._webhook_for(bot, self._session)
+        result = handler(ApiCall(self._state, bot, inbound.uploads, webhook), method)
         if inspect.isawaitable(result):
             result = await result
-        self._validator.validate(cls, result)
+        self._validate(cls, result)
         return result
 
-    async def _execute_webhook_reply(self, bot_id: int, name: str, params: Json) -> None:
+    def _validate(self, cls: type[AnyMethod], result: Any) -> None:
+        """Raise pydantic's ``ValidationError`` for a result that aiogram could not read.
+
+        A shape that was valid before costs only a look-up.
+        """
+        shape = (cls, _shape(result))
+        if shape not in self._valid_shapes:
+            _adapter(cls).validate_python(result)
+            if len(self._valid_shapes) < _MAX_SHAPES:
+                self._valid_shapes.add(shape)
+
+    async def _execute_webhook_reply(self, bot: BotAccount, name: str, params: Json) -> None:
         """Carry out a method from a webhook's response; its result is only recorded in the outbox."""
-        started, cpu = time.time(), time.perf_counter()
-        inbound = ApiRequest(params, {})
-        try:
-            cls = _method_class(name)
-            result = await self._execute(self.state.get_or_create_bot(bot_id), cls, inbound)
-            name, status, body = cls.__api_method__, 200, {"ok": True, "result": result}
-        except ApiError as error:
-            logger.warning("Telegram sandbox: {} in a webhook response failed: {}", name, error)
-            status, body = error.code, error.body()
-        self._record(started, cpu, bot_id, name, inbound, status, body)
+
+        async def read() -> ApiRequest:
+            return ApiRequest(params, {})
+
+        status, body, *_ = await self._call(bot, name, read)
+        if status != 200:
+            logger.warning("Telegram sandbox: {} in a webhook response failed: {}", name, body["description"])
 
     async def download(self, request: web.Request) -> web.StreamResponse:
         """Answer a request to ``/file/bot{token}/{path}`` with the file that ``getFile`` has named."""
         try:
             bot_id = parse_bot_id(request.match_info["token"])
         except ApiError as error:
-            return _response(error.code, error.body())
-        stored = self.state.files.find_by_path(bot_id, request.match_info["path"])
+            return _error_response(error)
+        stored = self._state.files.find_by_path(bot_id, request.match_info["path"])
         if stored is None:
-            return _response(404, {"ok": False, "error_code": 404, "description": "Not Found"})
-        return web.FileResponse(
-            self.state.files.disk_path(stored), headers={"Content-Type": "application/octet-stream"}
-        )
+            return _error_response(ApiError(404, "Not Found"))
+        headers = {"Content-Type": "application/octet-stream"}
+        return web.FileResponse(self._state.files.disk_path(stored), headers=headers)
 
 
 def _method_class(name: str) -> type[AnyMethod]:
@@ -159,28 +159,9 @@ def _method_class(name: str) -> type[AnyMethod]:
     return cls
 
 
-async def _apply_fault_before(fault: Fault) -> None:
-    if fault.spec.hang:
-        await asyncio.sleep(fault.spec.hang)
-    error = fault.error()
-    if error is not None and not fault.spec.after:
-        raise error
-    if fault.spec.drop and not fault.spec.after:
-        raise ApiError(499, "connection dropped by a fault")
-
-
-def _apply_fault_after(fault: Fault | None) -> None:
-    """Fail a call that was carried out, so that its response is lost."""
-    if fault is not None and fault.spec.after and (error := fault.error()) is not None:
-        raise error
-
-
 def _outbox_params(inbound: ApiRequest) -> Json:
-    if not inbound.uploads:
-        return inbound.params
-    files = {name: upload.to_json() for name, upload in inbound.uploads.items()}
-    kept = {name: value for name, value in inbound.params.items() if value != f"attach://{name}"}
-    return {**kept, **files}
+    files = {name: {"file_name": file.file_name, "size": len(file.data)} for name, file in inbound.uploads.items()}
+    return {**{name: value for name, value in inbound.params.items() if value != f"attach://{name}"}, **files}
 
 
 _encoder = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
@@ -190,35 +171,20 @@ def _encode(body: Json) -> bytes:
     return _encoder.encode(body).encode("utf-8", "surrogatepass")
 
 
-def _response(status: int, body: Json) -> web.Response:
-    return _http_response(status, body, _encode(body))
+def _error_response(error: ApiError) -> web.Response:
+    return _response(error.code, error.body(), _encode(error.body()))
 
 
-def _http_response(status: int, body: Json, content: bytes) -> web.Response:
+def _response(status: int, body: Json, content: bytes) -> web.Response:
     headers = {"Content-Type": "application/json"}
     if status != 200 and (retry_after := body.get("parameters", {}).get("retry_after")):
         headers["Retry-After"] = str(retry_after)
     return web.Response(status=status, body=content, headers=headers)
 
 
-class _ResponseValidator:
-    """Validates results with aiogram's types; a shape that was valid before costs only a look-up."""
-
-    def __init__(self) -> None:
-        self._adapters: dict[type[AnyMethod], TypeAdapter[Any]] = {}
-        self._valid_shapes: set[Hashable] = set()
-
-    def validate(self, cls: type[AnyMethod], result: Any) -> None:
-        """Raise pydantic's ``ValidationError`` for a result that aiogram could not read."""
-        shape = (cls, _shape(result))
-        if shape in self._valid_shapes:
-            return
-        adapter = self._adapters.get(cls)
-        if adapter is None:
-            adapter = self._adapters[cls] = TypeAdapter(cls.__returning__)
-        adapter.validate_python(result)
-        if len(self._valid_shapes) < _MAX_SHAPES:
-            self._valid_shapes.add(shape)
+@cache
+def _adapter(cls: type[AnyMethod]) -> TypeAdapter[Any]:
+    return TypeAdapter(cls.__returning__)
 
 
 def _shape(value: Any) -> Hashable:

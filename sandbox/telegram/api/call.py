@@ -1,11 +1,9 @@
 """What a Bot API method works with, and the registry of the functions that carry methods out."""
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
-
-from aiogram.methods import TelegramMethod
-from aiohttp import ClientSession
 
 from sandbox.telegram.api.requests import AnyMethod, Upload
 from sandbox.telegram.api.webhook_delivery import WebhookDelivery
@@ -23,16 +21,12 @@ class ApiCall:
         state: The server's state.
         uploads: The files of the request, by the name of their part.
         webhook: The bot's webhook delivery.
-        session: An HTTP client, for files given by URL.
-        checkouts: The pre-checkout queries that bots have not answered, by id.
     """
 
     state: ServerState
     bot: BotAccount
     uploads: dict[str, Upload]
     webhook: WebhookDelivery
-    session: ClientSession
-    checkouts: dict[str, "PendingCheckout"]
 
     def get_chat(self, chat_id: int | str) -> Chat:
         """Return a chat that the bot may read.
@@ -40,8 +34,10 @@ class ApiCall:
         Raises:
             ApiError: 400 when the chat is unknown, 403 when the user has not started the bot.
         """
-        number = _parse_chat_id(chat_id)
-        chat = self.state.chats.get((self.bot.id, number)) if number is not None else None
+        number = 0
+        with suppress(ValueError):
+            number = int(chat_id)
+        chat = self.state.chats.get((self.bot.id, number))
         if chat is not None and chat.started:
             return chat
         if number in self.state.users:
@@ -56,9 +52,10 @@ class ApiCall:
         """
         chat = self.get_chat(chat_id)
         if chat.blocked:
-            if chat.is_private:
-                raise forbidden("bot was blocked by the user")
-            raise forbidden(f"bot was kicked from the {chat.description['type']} chat")
+            kind = chat.description["type"]
+            raise forbidden(
+                "bot was blocked by the user" if kind == "private" else f"bot was kicked from the {kind} chat"
+            )
         return chat
 
     def get_entry(self, chat: Chat, message_id: int | None, role: str) -> Entry:
@@ -78,27 +75,13 @@ class ApiCall:
         return entry
 
 
-@dataclass(slots=True)
-class PendingCheckout:
-    """A pre-checkout query that waits for the bot's answer.
+Handler = TypeVar("Handler", bound=Callable[..., Any])
 
-    Attributes:
-        answer: Called with whether the bot accepts the payment, and with its error message otherwise.
-    """
-
-    id: str
-    bot_id: int
-    answer: Callable[[bool, str | None], None]
-
-
-Method = TypeVar("Method", bound=TelegramMethod[Any])
-Handler = Callable[[ApiCall, Any], Any | Awaitable[Any]]
-
-HANDLERS: dict[type[AnyMethod], Handler] = {}
+HANDLERS: dict[type[AnyMethod], Callable[[ApiCall, Any], Any | Awaitable[Any]]] = {}
 """The functions that carry out methods, by aiogram's class of the method."""
 
 
-def handles(cls: type[Method]) -> Callable[[Callable[[ApiCall, Method], Any]], Callable[[ApiCall, Method], Any]]:
+def handles(cls: type[AnyMethod]) -> Callable[[Handler], Handler]:
     """Register the decorated function as the one that carries out a Bot API method.
 
     Args:
@@ -106,15 +89,8 @@ def handles(cls: type[Method]) -> Callable[[Callable[[ApiCall, Method], Any]], C
             ``result`` of the response, or raises ``ApiError``.
     """
 
-    def register(handler: Callable[[ApiCall, Method], Any]) -> Callable[[ApiCall, Method], Any]:
+    def register(handler: Handler) -> Handler:
         HANDLERS[cls] = handler
         return handler
 
     return register
-
-
-def _parse_chat_id(chat_id: int | str) -> int | None:
-    try:
-        return int(chat_id)
-    except ValueError:
-        return None

@@ -11,6 +11,7 @@ from aiogram import methods
 from aiogram.methods import TelegramMethod
 from aiohttp import BodyPartReader, web
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from sandbox.telegram.errors import ApiError, bad_request
 from sandbox.telegram.json_types import Json
@@ -27,6 +28,7 @@ METHODS: dict[str, type[AnyMethod]] = {
 """aiogram's classes of all Bot API methods, by the method's name in lower case."""
 
 _MEDIA_FIELDS = ("photo", "video", "audio", "voice", "document", "animation")
+_MISSING = {"chat_id": "chat_id is empty", "text": "message text is empty"}
 _ARRAY_ITEM_NAMES = {"media": "InputMedia", "prices": "labeled prices", "commands": "BotCommand"}
 
 
@@ -37,10 +39,6 @@ class Upload:
     data: bytes
     file_name: str
     content_type: str | None
-
-    def to_json(self) -> Json:
-        """Return what the outbox keeps of it: name and size in bytes."""
-        return {"file_name": self.file_name, "size": len(self.data)}
 
 
 @dataclass(slots=True)
@@ -59,16 +57,15 @@ async def read_request(request: web.Request) -> ApiRequest:
     """
     params: Json = dict(request.query)
     uploads: dict[str, Upload] = {}
-    kind = request.content_type
-    if request.method == "POST" and request.body_exists:
-        if kind == "application/json":
-            params.update(_json_object(await request.read()))
-        elif kind.startswith("multipart/"):
-            await _read_parts(request, params, uploads)
-        else:
-            params.update(
-                {name: value for name, value in (await request.post()).items() if isinstance(value, str)}
-            )
+    if request.content_type == "application/json":
+        params.update(_json_object(await request.read()))
+    elif request.content_type.startswith("multipart/"):
+        fields, uploads, size = await read_parts(request, _UPLOAD_LIMIT)
+        if size > _UPLOAD_LIMIT:
+            raise ApiError(413, "Request Entity Too Large")
+        params.update(fields, **{name: f"attach://{name}" for name in uploads if name in _MEDIA_FIELDS})
+    elif request.method == "POST":
+        params.update(await request.post())
     return ApiRequest(params, uploads)
 
 
@@ -82,40 +79,34 @@ def _json_object(body: bytes) -> Json:
     return decoded
 
 
-async def read_part(part: BodyPartReader, limit: int) -> tuple[bytes, int]:
-    """Read a part of a multipart body to its end; otherwise no response could be sent.
+async def read_parts(request: web.Request, limit: int) -> tuple[dict[str, str], dict[str, Upload], int]:
+    """Read a multipart body to its end; otherwise no response could be sent.
 
     Args:
-        part: The part.
+        request: The request.
         limit: How many bytes to keep at most.
 
     Returns:
-        The content, which is incomplete when it exceeds the limit, and its size in bytes.
+        The fields and the files by name, which are incomplete above the limit, and the size of all in bytes.
     """
-    chunks, size = [], 0
-    while chunk := await part.read_chunk(256 * 1024):
-        size += len(chunk)
-        if size <= limit:
-            chunks.append(chunk)
-    return b"".join(chunks), size
-
-
-async def _read_parts(request: web.Request, params: Json, uploads: dict[str, Upload]) -> None:
+    fields: dict[str, str] = {}
+    uploads: dict[str, Upload] = {}
     total = 0
     reader = await request.multipart()
     while (part := await reader.next()) is not None:
         if not isinstance(part, BodyPartReader) or part.name is None:
             continue
-        data, size = await read_part(part, _UPLOAD_LIMIT - total)
-        total += size
+        chunks = []
+        while chunk := await part.read_chunk(256 * 1024):
+            total += len(chunk)
+            if total <= limit:
+                chunks.append(chunk)
+        data = b"".join(chunks)
         if part.filename is None:
-            params[part.name] = data.decode("utf-8", "replace")
+            fields[part.name] = data.decode("utf-8", "replace")
         else:
             uploads[part.name] = Upload(data, part.filename, part.headers.get("Content-Type"))
-            if part.name in _MEDIA_FIELDS:
-                params[part.name] = f"attach://{part.name}"
-    if total > _UPLOAD_LIMIT:
-        raise ApiError(413, "Request Entity Too Large")
+    return fields, uploads, total
 
 
 @functools.cache
@@ -126,11 +117,9 @@ def _structured_fields(cls: type[AnyMethod]) -> frozenset[str]:
 
 def _is_structured(annotation: Any) -> bool:
     origin = typing.get_origin(annotation)
-    if origin in (list, dict, tuple):
-        return True
-    if origin is not None:
-        return any(_is_structured(argument) for argument in typing.get_args(annotation))
-    return inspect.isclass(annotation) and issubclass(annotation, BaseModel)
+    if origin is None:
+        return inspect.isclass(annotation) and issubclass(annotation, BaseModel)
+    return origin in (list, dict, tuple) or any(map(_is_structured, typing.get_args(annotation)))
 
 
 def parse_method(cls: type[AnyMethod], params: Json) -> tuple[AnyMethod, Json]:
@@ -147,15 +136,15 @@ def parse_method(cls: type[AnyMethod], params: Json) -> tuple[AnyMethod, Json]:
         ApiError: 400 with Telegram's description of the first problem.
     """
     structured = _structured_fields(cls)
-    decoded: Json = {}
-    for name, value in params.items():
-        if value == "" and name != "text":
-            continue
-        decoded[name] = _decode_json_field(name, value) if isinstance(value, str) and name in structured else value
+    decoded = {
+        name: _decode_json_field(name, value) if isinstance(value, str) and name in structured else value
+        for name, value in params.items()
+        if value != "" or name == "text"
+    }
     try:
         return cls.model_validate(decoded), decoded
     except ValidationError as error:
-        raise _to_api_error(error) from error
+        raise bad_request(_describe(error.errors(include_url=False, include_context=False))) from error
 
 
 def _decode_json_field(name: str, text: str) -> Any:
@@ -166,30 +155,26 @@ def _decode_json_field(name: str, text: str) -> Any:
         raise bad_request(f"can't parse {what} JSON object") from error
 
 
-def _to_api_error(error: ValidationError) -> ApiError:
+def _describe(problems: list[ErrorDetails]) -> str:
     """Telegram's description of the first problem in a request."""
-    first = error.errors(include_url=False, include_context=False)[0]
-    name, missing = str(first["loc"][0]) if first["loc"] else "", first["type"] == "missing"
-    if len(first["loc"]) == 1 and missing:
-        if name == "chat_id":
-            return bad_request("chat_id is empty")
-        if name == "text":
-            return bad_request("message text is empty")
+    first = problems[0]
+    name, whole = str(first["loc"][0]) if first["loc"] else "", len(first["loc"]) == 1
+    if whole and first["type"] == "missing":
         if name in _MEDIA_FIELDS:
-            return bad_request(f"there is no {name} in the request")
-        return bad_request(f'parameter "{name}" is required')
+            return f"there is no {name} in the request"
+        return _MISSING.get(name, f'parameter "{name}" is required')
     if name == "reply_markup":
-        return _to_markup_error(error)
-    if name in _ARRAY_ITEM_NAMES and len(first["loc"]) == 1:
-        return bad_request(f"expected an Array of {_ARRAY_ITEM_NAMES[name]}")
+        return _describe_markup(problems)
+    if whole and name in _ARRAY_ITEM_NAMES:
+        return f"expected an Array of {_ARRAY_ITEM_NAMES[name]}"
     where = ".".join(str(part) for part in first["loc"])
-    return bad_request(f"can't parse parameter {where}: {first['msg']}")
+    return f"can't parse parameter {where}: {first['msg']}"
 
 
-def _to_markup_error(error: ValidationError) -> ApiError:
-    for problem in error.errors(include_url=False, include_context=False):
+def _describe_markup(problems: list[ErrorDetails]) -> str:
+    for problem in problems:
         if problem["type"] == "missing" and problem["loc"][-1] == "text":
-            return bad_request("can't parse inline keyboard button: Can't find field \"text\"")
+            return "can't parse inline keyboard button: Can't find field \"text\""
         if problem["type"] in ("list_type", "model_type") and "inline_keyboard" in problem["loc"]:
-            return bad_request('field "inline_keyboard" must be an Array of Arrays')
-    return bad_request("object expected as reply markup")
+            return 'field "inline_keyboard" must be an Array of Arrays'
+    return "object expected as reply markup"

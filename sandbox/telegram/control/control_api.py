@@ -1,13 +1,15 @@
 """The control API over HTTP: JSON requests and responses, errors as ``{"error": …}``."""
 
+import inspect
+import json
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
+from typing import Any, TypeVar
 
 from aiohttp import web
 from pydantic import BaseModel, Field, ValidationError
 
-from sandbox.telegram.api.bot_api import BotApi
-from sandbox.telegram.control.http import json_response, read_body, read_form
+from sandbox.telegram.api.requests import Upload, read_parts
 from sandbox.telegram.control.payments import (
     PayInvoiceAction,
     RenewSubscriptionAction,
@@ -18,22 +20,29 @@ from sandbox.telegram.control.user_actions import (
     BlockBotAction,
     PressButtonAction,
     SendMessageAction,
+    UserFields,
     press_button,
     send_message,
     set_blocked,
 )
-from sandbox.telegram.control.views import StateViews
+from sandbox.telegram.control.views import StateViews, json_response, query_int
 from sandbox.telegram.errors import ControlApiError
 from sandbox.telegram.json_types import Json
-from sandbox.telegram.state.faults import FaultSpec
+from sandbox.telegram.state.faults import Fault
 from sandbox.telegram.state.rate_limits import RateLimitSettings
 from sandbox.telegram.state.server_state import ServerState
-from sandbox.telegram.state.update_queue import lane_of
 
+_UPLOAD_LIMIT = 200 * 1024 * 1024
+
+Body = TypeVar("Body", bound=BaseModel)
 _Route = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-class UpsertUserRequest(BaseModel):
+class EmptyRequest(BaseModel):
+    """The body of a request without fields."""
+
+
+class UpsertUserRequest(UserFields):
     """The body of ``POST sim/people``: adds or changes a user.
 
     Attributes:
@@ -41,28 +50,24 @@ class UpsertUserRequest(BaseModel):
     """
 
     id: int = Field(gt=0)
-    first_name: str | None = None
-    last_name: str | None = None
-    username: str | None = None
-    language_code: str | None = None
     started: bool = False
+
+
+class _UpdateRequest(BaseModel):
+    times: int = Field(1, ge=1, le=1000)
     bot: int | None = None
 
 
-class InjectUpdateRequest(BaseModel):
+class InjectUpdateRequest(_UpdateRequest):
     """The body of ``POST sim/update``: queues a raw ``Update``, ``times`` times with the same id."""
 
     update: Json
-    times: int = Field(1, ge=1, le=1000)
-    bot: int | None = None
 
 
-class RepeatUpdateRequest(BaseModel):
+class RepeatUpdateRequest(_UpdateRequest):
     """The body of ``POST sim/repeat``: queues an earlier update again."""
 
     update_id: int
-    times: int = Field(1, ge=1, le=1000)
-    bot: int | None = None
 
 
 class SetDiceRequest(BaseModel):
@@ -72,46 +77,46 @@ class SetDiceRequest(BaseModel):
 
 
 class ControlApi:
-    """The routes under ``sim/`` that change something; ``views`` has those that only read.
+    """The routes under ``sim/``: what changes something is here, what only reads in ``StateViews``."""
 
-    Attributes:
-        views: The routes that only read.
-    """
-
-    def __init__(self, state: ServerState, api: BotApi) -> None:
+    def __init__(self, state: ServerState) -> None:
         self._state = state
-        self._api = api
-        self.views = StateViews(state)
 
     def add_routes(self, router: web.UrlDispatcher, prefix: str) -> None:
         """Add all routes under ``{prefix}/sim/``."""
-        posts: dict[str, _Route] = {
-            "message": self._message,
-            "callback": self._callback,
-            "pay": self._pay,
-            "subscription/renew": self._renew,
-            "fault": self._fault,
-            "reset": self._reset,
-            "block": self._block,
-            "update": self._update,
-            "repeat": self._repeat,
-            "people": self._upsert_user,
-            "dice": self._dice,
-            "limits": self._limits,
-        }
+        root, views = f"{prefix}/sim/", StateViews(self._state)
         gets: dict[str, _Route] = {
-            "chat/{id}": self.views.chat,
-            "invoice/{slug}": self.views.invoice,
-            "outbox": self.views.outbox,
-            "file/{file_id}": self.views.file,
-            "state": self.views.server_state,
-            "people": self.views.users,
+            "chat/{id}": views.chat,
+            "invoice/{slug}": views.invoice,
+            "outbox": views.outbox,
+            "file/{file_id}": views.file,
+            "state": views.server_state,
+            "people": views.users,
         }
-        for path, route in posts.items():
-            router.add_post(f"{prefix}/sim/{path}", self._with_errors(route))
         for path, route in gets.items():
-            router.add_get(f"{prefix}/sim/{path}", self._with_errors(route))
-        router.add_delete(f"{prefix}/sim/fault", self._with_errors(self._clear_faults))
+            router.add_get(root + path, self._with_errors(route))
+        router.add_post(root + "message", self._with_errors(self._message))
+        router.add_post(root + "callback", self._action(PressButtonAction, press_button))
+        router.add_post(root + "pay", self._action(PayInvoiceAction, pay_invoice))
+        router.add_post(root + "subscription/renew", self._action(RenewSubscriptionAction, renew_subscription))
+        router.add_post(root + "block", self._action(BlockBotAction, set_blocked))
+        router.add_post(root + "people", self._action(UpsertUserRequest, _upsert_user))
+        router.add_post(root + "update", self._action(InjectUpdateRequest, _inject_update))
+        router.add_post(root + "repeat", self._action(RepeatUpdateRequest, _repeat_update))
+        router.add_post(root + "dice", self._action(SetDiceRequest, _set_dice))
+        router.add_post(root + "fault", self._action(Fault, _add_fault))
+        router.add_delete(root + "fault", self._action(EmptyRequest, _clear_faults))
+        router.add_post(root + "limits", self._action(RateLimitSettings, _set_limits))
+        router.add_post(root + "reset", self._action(EmptyRequest, _reset))
+
+    def _action(self, model: type[Body], act: Callable[[ServerState, Body], Json | Awaitable[Json]]) -> _Route:
+        """Return a route that reads a body, acts, and answers with the result."""
+
+        async def route(request: web.Request) -> web.StreamResponse:
+            result = act(self._state, model.model_validate(await _read_json(request)))
+            return json_response(await result if inspect.isawaitable(result) else result)
+
+        return self._with_errors(route)
 
     def _with_errors(self, route: _Route) -> _Route:
         async def guarded(request: web.Request) -> web.StreamResponse:
@@ -129,64 +134,79 @@ class ControlApi:
         return guarded
 
     async def _message(self, request: web.Request) -> web.StreamResponse:
-        fields, upload = await read_form(request)
-        return json_response(send_message(self._state, SendMessageAction.model_validate(fields), upload))
+        """``POST sim/message``: JSON, or a form with at most one file."""
+        if not request.content_type.startswith("multipart/"):
+            fields, uploads = await _read_json(request), list[Upload]()
+        else:
+            form, files, size = await read_parts(request, _UPLOAD_LIMIT)
+            if size > _UPLOAD_LIMIT:
+                raise ControlApiError(f"{size} bytes are too many for the sandbox", 413)
+            fields, uploads = _with_bot(request, form), list(files.values())
+            if "extra" in fields:
+                fields["extra"] = json.loads(fields["extra"])
+        if len(uploads) > 1:
+            raise ControlApiError("only one file per message")
+        action = SendMessageAction.model_validate(fields)
+        return json_response(send_message(self._state, action, uploads[0] if uploads else None))
 
-    async def _callback(self, request: web.Request) -> web.StreamResponse:
-        return json_response(press_button(self._state, await read_body(request, PressButtonAction)))
 
-    async def _pay(self, request: web.Request) -> web.StreamResponse:
-        return json_response(
-            await pay_invoice(self._state, self._api.checkouts, await read_body(request, PayInvoiceAction))
-        )
+async def _read_json(request: web.Request) -> Json:
+    try:
+        fields = json.loads(await request.text() or "{}")
+    except ValueError as error:
+        raise ControlApiError("the body is not JSON") from error
+    if not isinstance(fields, dict):
+        raise ControlApiError("the body must be a JSON object")
+    return _with_bot(request, fields)
 
-    async def _renew(self, request: web.Request) -> web.StreamResponse:
-        return json_response(renew_subscription(self._state, await read_body(request, RenewSubscriptionAction)))
 
-    async def _block(self, request: web.Request) -> web.StreamResponse:
-        return json_response(set_blocked(self._state, await read_body(request, BlockBotAction)))
+def _with_bot(request: web.Request, fields: dict[str, Any]) -> Json:
+    """The fields of a body, where ``bot`` may be in the query instead."""
+    bot = query_int(request, "bot")
+    return fields if bot is None else {"bot": bot, **fields}
 
-    async def _dice(self, request: web.Request) -> web.StreamResponse:
-        self._state.next_dice.extend((await read_body(request, SetDiceRequest)).values)
-        return json_response({"next": self._state.next_dice})
 
-    async def _update(self, request: web.Request) -> web.StreamResponse:
-        body = await read_body(request, InjectUpdateRequest)
-        bot = self._state.resolve_bot(body.bot)
-        queue, update = self._state.queues[bot.id], body.update
-        for _ in range(body.times):
-            update = {"update_id": queue.inject(update, lane_of(update)), **update}
-        return json_response({"update_id": update["update_id"], "times": body.times})
+def _upsert_user(state: ServerState, body: UpsertUserRequest) -> Json:
+    user = state.get_or_create_user(body.id, body.known_fields())
+    if body.started:
+        chat = state.get_or_create_chat(state.resolve_bot(body.bot).id, user.id)
+        chat.started = True
+        state.save_chat(chat)
+    return {"person": asdict(user)}
 
-    async def _repeat(self, request: web.Request) -> web.StreamResponse:
-        body = await read_body(request, RepeatUpdateRequest)
-        bot = self._state.resolve_bot(body.bot)
-        if not self._state.queues[bot.id].repeat(body.update_id, body.times):
-            raise ControlApiError(f"no update {body.update_id} was ever queued", 404)
-        return json_response({"update_id": body.update_id, "times": body.times})
 
-    async def _fault(self, request: web.Request) -> web.StreamResponse:
-        self._state.faults.add(await read_body(request, FaultSpec))
-        return json_response({"faults": self._state.faults.snapshot()})
+def _inject_update(state: ServerState, body: InjectUpdateRequest) -> Json:
+    queue = state.queues[state.resolve_bot(body.bot).id]
+    return {"update_id": queue.inject(body.update, body.times), "times": body.times}
 
-    async def _limits(self, request: web.Request) -> web.StreamResponse:
-        self._state.limits.set(await read_body(request, RateLimitSettings))
-        return json_response(self._state.limits.snapshot())
 
-    async def _clear_faults(self, _request: web.Request) -> web.StreamResponse:
-        return json_response({"cleared": self._state.faults.clear()})
+def _repeat_update(state: ServerState, body: RepeatUpdateRequest) -> Json:
+    if not state.queues[state.resolve_bot(body.bot).id].repeat(body.update_id, body.times):
+        raise ControlApiError(f"no update {body.update_id} was ever queued", 404)
+    return {"update_id": body.update_id, "times": body.times}
 
-    async def _reset(self, _request: web.Request) -> web.StreamResponse:
-        self._state.reset()
-        return json_response({"reset": True})
 
-    async def _upsert_user(self, request: web.Request) -> web.StreamResponse:
-        body = await read_body(request, UpsertUserRequest)
-        user = self._state.get_or_create_user(
-            body.id, body.model_dump(exclude={"id", "started", "bot"}, exclude_none=True)
-        )
-        if body.started:
-            chat = self._state.get_or_create_chat(self._state.resolve_bot(body.bot).id, user.id)
-            chat.started = True
-            self._state.save_chat(chat)
-        return json_response({"person": asdict(user)})
+def _set_dice(state: ServerState, body: SetDiceRequest) -> Json:
+    state.next_dice.extend(body.values)
+    return {"next": state.next_dice}
+
+
+def _add_fault(state: ServerState, fault: Fault) -> Json:
+    state.faults.append(fault)
+    return {"faults": [each.snapshot() for each in state.faults]}
+
+
+def _clear_faults(state: ServerState, _body: EmptyRequest) -> Json:
+    cleared = len(state.faults)
+    state.faults.clear()
+    return {"cleared": cleared}
+
+
+def _set_limits(state: ServerState, settings: RateLimitSettings) -> Json:
+    state.limits.set(settings)
+    return state.limits.snapshot()
+
+
+def _reset(state: ServerState, _body: EmptyRequest) -> Json:
+    state.reset()
+    return {"reset": True}

@@ -1,11 +1,12 @@
 """What users do: send messages and files, press buttons, block a bot."""
 
 import time
+from typing import NamedTuple
 
 from aiogram.types import Message
 from pydantic import BaseModel, Field, ValidationError
 
-from sandbox.telegram.api.attachments import media_content
+from sandbox.telegram.api.content import media_content
 from sandbox.telegram.api.requests import Upload
 from sandbox.telegram.errors import ControlApiError
 from sandbox.telegram.json_types import Json
@@ -19,22 +20,25 @@ UPLOAD_KINDS = ("photo", "voice", "audio", "video", "document", "animation", "vi
 _BLANK_STICKER = bytes.fromhex("524946461a000000574542505650384c0d0000002f00000010071011118888fe0700")
 
 
-class UserAction(BaseModel):
-    """Fields of all actions: who acts, where, and towards which bot.
+class UserFields(BaseModel):
+    """What is known about a user, and the bot they talk to; by default the first one that has called."""
 
-    Attributes:
-        user_id: The user.
-        chat_id: The chat; by default the user's private chat with the bot.
-        bot: The bot's id; by default the first bot that has called.
-    """
-
-    user_id: int = Field(DEFAULT_USER_ID, gt=0)
-    chat_id: int | None = None
-    bot: int | None = None
     first_name: str | None = None
     last_name: str | None = None
     username: str | None = None
     language_code: str | None = None
+    bot: int | None = None
+
+    def known_fields(self) -> Json:
+        """Return the fields of ``User`` that are given."""
+        return self.model_dump(include=set(UserFields.model_fields) - {"bot"}, exclude_none=True)
+
+
+class UserAction(UserFields):
+    """Fields of all actions: who acts, and in which chat; by default in the private chat with the bot."""
+
+    user_id: int = Field(DEFAULT_USER_ID, gt=0)
+    chat_id: int | None = None
 
 
 class SendMessageAction(UserAction):
@@ -81,17 +85,24 @@ class BlockBotAction(UserAction):
     blocked: bool = True
 
 
-def resolve_participants(state: ServerState, action: UserAction) -> tuple[BotAccount, User, Chat]:
-    """Return the bot, the user and the chat of an action; user and chat are created if new.
+class Participants(NamedTuple):
+    """The bot, the user and the chat of an action."""
+
+    bot: BotAccount
+    user: User
+    chat: Chat
+
+
+def resolve_participants(state: ServerState, action: UserAction) -> Participants:
+    """Return whom an action concerns; user and chat are created if new.
 
     Raises:
         ControlApiError: 404 or 409 when there is no such bot.
     """
     bot = state.resolve_bot(action.bot)
-    known = action.model_dump(include={"first_name", "last_name", "username", "language_code"}, exclude_none=True)
-    user = state.get_or_create_user(action.user_id, known)
+    user = state.get_or_create_user(action.user_id, action.known_fields())
     title = getattr(action, "chat_title", None)
-    return bot, user, state.get_or_create_chat(bot.id, action.chat_id or user.id, title)
+    return Participants(bot, user, state.get_or_create_chat(bot.id, action.chat_id or user.id, title))
 
 
 def send_message(state: ServerState, action: SendMessageAction, upload: Upload | None) -> Json:
@@ -115,12 +126,16 @@ def send_message(state: ServerState, action: SendMessageAction, upload: Upload |
     content = _build_content(state, bot, action, upload)
     if action.reply_to is not None:
         content["reply_to_message"] = _get_entry(chat, action.reply_to).message
-    if not chat.started:
-        chat.started = True
-        state.save_chat(chat)
+    keyboard = chat.reply_keyboard or {}
+    if keyboard.get("one_time_keyboard") or "force_reply" in keyboard:
+        chat.reply_keyboard = None
+    chat.started = True
+    state.save_chat(chat)
     entry = state.add_entry(chat, content, sender=user.to_telegram_user(), by_bot=False)
-    _validate_message(entry)
-    _hide_one_time_keyboard(state, chat)
+    try:
+        Message.model_validate(entry.message)  # aiogram must be able to read it; ``extra`` may hold anything
+    except ValidationError as error:
+        raise ControlApiError(f"not a valid Telegram message: {error}") from error
     update_id = state.queues[bot.id].put("message", entry.message, chat.id)
     return {"update_id": update_id, "chat_id": chat.id, "version": chat.version, "message": entry.message}
 
@@ -129,6 +144,7 @@ def _build_content(state: ServerState, bot: BotAccount, action: SendMessageActio
     content: Json = dict(action.extra)
     if action.media_group_id:
         content["media_group_id"] = action.media_group_id
+    text, field, entities_field = action.text, "text", "entities"
     if upload is not None or action.sticker is not None:
         kind = "sticker" if action.sticker is not None else action.kind or "document"
         if kind not in UPLOAD_KINDS:
@@ -138,35 +154,14 @@ def _build_content(state: ServerState, bot: BotAccount, action: SendMessageActio
         content.update(media_content(kind, stored, action))
         if action.sticker:
             content["sticker"]["emoji"] = action.sticker
-        content.update(_text_content("caption", action.caption or action.text))
-    else:
-        content.update(_text_content("text", action.text))
+        text, field, entities_field = action.caption or action.text, "caption", "caption_entities"
+    if text:
+        content[field] = text
+        if entities := add_detected_entities(text, []):
+            content[entities_field] = entities
     if not content:
         raise ControlApiError("a message needs text, a file, a sticker or extra")
     return content
-
-
-def _text_content(field: str, text: str | None) -> Json:
-    if not text:
-        return {}
-    entities = add_detected_entities(text, [])
-    name = "entities" if field == "text" else "caption_entities"
-    return {field: text, **({name: entities} if entities else {})}
-
-
-def _validate_message(entry: Entry) -> None:
-    """Refuse a message that aiogram could not read; ``extra`` may hold anything."""
-    try:
-        Message.model_validate(entry.message)
-    except ValidationError as error:
-        raise ControlApiError(f"not a valid Telegram message: {error}") from error
-
-
-def _hide_one_time_keyboard(state: ServerState, chat: Chat) -> None:
-    keyboard = chat.reply_keyboard
-    if keyboard and (keyboard.get("one_time_keyboard") or "force_reply" in keyboard):
-        chat.reply_keyboard = None
-        state.save_chat(chat)
 
 
 def press_button(state: ServerState, action: PressButtonAction) -> Json:
@@ -182,6 +177,8 @@ def press_button(state: ServerState, action: PressButtonAction) -> Json:
     """
     bot, user, chat = resolve_participants(state, action)
     entry, data = _find_button(chat, action)
+    gone = {"chat": chat.description, "message_id": entry.id, "date": 0}
+    message = gone if entry.deleted else entry.message
     update_ids, callback_ids = [], []
     for _ in range(action.times):
         callback = state.add_callback(bot.id, chat.id, user.id)
@@ -189,7 +186,7 @@ def press_button(state: ServerState, action: PressButtonAction) -> Json:
             "id": callback.id,
             "from": user.to_telegram_user(),
             "chat_instance": str(abs(chat.id) * 7919),
-            "message": _callback_message(chat, entry),
+            "message": message,
             "data": data,
         }
         update_ids.append(state.queues[bot.id].put("callback_query", query, chat.id))
@@ -205,37 +202,26 @@ def press_button(state: ServerState, action: PressButtonAction) -> Json:
     }
 
 
-def _callback_message(chat: Chat, entry: Entry) -> Json:
-    if entry.deleted:
-        return {"chat": chat.description, "message_id": entry.id, "date": 0}
-    return entry.message
-
-
 def _find_button(chat: Chat, action: PressButtonAction) -> tuple[Entry, str]:
     if action.data is not None and action.message_id is not None:
         return _get_entry(chat, action.message_id), action.data
     if action.label is None and action.data is None:
         raise ControlApiError("pressing a button needs label or data")
-    entries = (
-        [_get_entry(chat, action.message_id)] if action.message_id is not None else list(chat.newest_entries())
-    )
+    entries = list(chat.newest_entries()) if action.message_id is None else [_get_entry(chat, action.message_id)]
+    buttons = [(entry, button) for entry in entries for row in entry.button_rows() for button in row]
     wanted = (action.label or "").strip().casefold()
-    for matches in (lambda label: label == wanted, lambda label: wanted in label):
-        for entry in entries:
-            for button in (button for row in entry.button_rows() for button in row):
-                if action.data is not None and button.get("callback_data") == action.data:
-                    return entry, action.data
-                if action.data is None and matches(button["text"].strip().casefold()):
-                    return entry, _callback_data(button)
-    raise ControlApiError(f"no button {action.label or action.data!r} in chat {chat.id}", 404)
-
-
-def _callback_data(button: Json) -> str:
-    data = button.get("callback_data")
-    if data is None:
+    for entry, button in buttons:
+        if action.data is not None and button.get("callback_data") == action.data:
+            return entry, action.data
+    labelled = [(entry, button, button["text"].strip().casefold()) for entry, button in buttons]
+    found = [each for each in labelled if each[2] == wanted] or [each for each in labelled if wanted in each[2]]
+    if action.data is not None or not found:
+        raise ControlApiError(f"no button {action.label or action.data!r} in chat {chat.id}", 404)
+    entry, button, _ = found[0]
+    if "callback_data" not in button:
         kind = next((name for name in button if name != "text"), "nothing")
         raise ControlApiError(f"the button {button['text']!r} is not a callback button but {kind}", 409)
-    return str(data)
+    return entry, str(button["callback_data"])
 
 
 def _get_entry(chat: Chat, message_id: int) -> Entry:
@@ -257,14 +243,14 @@ def set_blocked(state: ServerState, action: BlockBotAction) -> Json:
     chat.blocked = action.blocked
     chat.bump_version()
     state.save_chat(chat)
-    blocked_member = {"status": "kicked", "user": bot.to_telegram_user(), "until_date": 0}
-    active_member = {"status": "member", "user": bot.to_telegram_user()}
+    blocked = {"status": "kicked", "user": bot.to_telegram_user(), "until_date": 0}
+    active = {"status": "member", "user": bot.to_telegram_user()}
     change = {
         "chat": chat.description,
         "from": user.to_telegram_user(),
         "date": int(time.time()),
-        "old_chat_member": active_member if action.blocked else blocked_member,
-        "new_chat_member": blocked_member if action.blocked else active_member,
+        "old_chat_member": active if action.blocked else blocked,
+        "new_chat_member": blocked if action.blocked else active,
     }
     update_id = state.queues[bot.id].put("my_chat_member", change, chat.id)
     return {"blocked": chat.blocked, "update_id": update_id, "version": chat.version}

@@ -1,11 +1,12 @@
 """What the control API shows: transcripts, Bot API calls, files, users and the server's state."""
 
+import json
 import time
 from dataclasses import asdict
+from functools import partial
 
 from aiohttp import web
 
-from sandbox.telegram.control.http import json_response, path_int, query_int
 from sandbox.telegram.errors import ControlApiError
 from sandbox.telegram.json_types import Json
 from sandbox.telegram.state.bots import localized
@@ -17,16 +18,32 @@ from sandbox.telegram.text.formatting import to_html
 _MAX_WAIT_SECONDS = 55.0
 
 
-class StateViews:
-    """The routes of the control API that only read.
+def json_response(body: Json, status: int = 200) -> web.Response:
+    """Return a JSON response."""
+    return web.json_response(body, status=status, dumps=partial(json.dumps, ensure_ascii=False))
 
-    Attributes:
-        closing: Set when the server stops; requests that wait for a change are answered then.
+
+def query_int(request: web.Request, name: str) -> int | None:
+    """Return a number of the query, or None when it is missing or empty.
+
+    Raises:
+        ControlApiError: 400 when it is not a number.
     """
+    return _to_int(name, request.query[name], 400) if request.query.get(name) else None
+
+
+def _to_int(name: str, text: str, status: int) -> int:
+    try:
+        return int(text)
+    except ValueError as error:
+        raise ControlApiError(f"{name} must be a number", status) from error
+
+
+class StateViews:
+    """The routes of the control API that only read."""
 
     def __init__(self, state: ServerState) -> None:
         self._state = state
-        self.closing = False
 
     async def users(self, _request: web.Request) -> web.StreamResponse:
         """``GET sim/people``: all users."""
@@ -38,7 +55,7 @@ class StateViews:
         The query may have ``after`` (a version) and ``wait`` (seconds, at most 55) to be answered when something
         has changed, ``delta`` for the changed messages only, and ``format=text``.
         """
-        bot_id, chat_id = query_int(request, "bot"), int(path_int(request, "id"))
+        bot_id, chat_id = query_int(request, "bot"), _to_int("id", request.match_info["id"], 404)
         after = query_int(request, "after")
         if not self._state.bots and bot_id is None:
             return json_response({"chat_id": chat_id, "version": 0, "messages": []})
@@ -46,7 +63,7 @@ class StateViews:
         chat = self._state.get_or_create_chat(bot.id, chat_id)
         wait = min(float(request.query.get("wait", "0")), _MAX_WAIT_SECONDS)
         if after is not None and wait > 0:
-            await chat.condition.wait_until(lambda: chat.version != after or self.closing, wait)
+            await chat.condition.wait_until(lambda: chat.version != after or self._state.closing, wait)
             chat = self._state.get_or_create_chat(bot.id, chat_id)
         if request.query.get("format") == "text":
             return web.Response(text=_transcript_text(chat), headers={"X-Version": str(chat.version)})
@@ -91,7 +108,7 @@ class StateViews:
         outbox = self._state.outbox
         if wait > 0:
             seconds = min(wait, _MAX_WAIT_SECONDS)
-            await outbox.condition.wait_until(lambda: outbox.seq > since or self.closing, seconds)
+            await outbox.condition.wait_until(lambda: outbox.seq > since or self._state.closing, seconds)
         found = [
             call.to_json() for call in outbox.calls(request.query.get("method"), since, query_int(request, "bot"))
         ]
@@ -114,8 +131,8 @@ class StateViews:
         bots = [
             {
                 **bot.to_telegram_user(),
-                "pending_updates": len(state.queues[bot.id]),
-                "webhook": bot.webhook.url if bot.webhook else None,
+                "pending_updates": len(state.queues[bot.id].pending()),
+                "webhook": bot.webhook["url"] if bot.webhook else None,
                 "stars": state.payments.star_balance(bot.id),
                 "commands": bot.visible_commands(DEFAULT_USER_ID, None),
             }
@@ -130,7 +147,7 @@ class StateViews:
                 "bots": bots,
                 "people": [asdict(user) for user in state.users.values()],
                 "chats": chats,
-                "faults": state.faults.snapshot(),
+                "faults": [fault.snapshot() for fault in state.faults],
                 "limits": state.limits.snapshot(),
                 "payments": [asdict(payment) for payment in state.payments.payments.values()],
                 "subscriptions": [asdict(each) for each in state.payments.subscriptions.values()],
@@ -162,7 +179,10 @@ def _list_media(message: Json) -> list[Json]:
 def _entry_json(entry: Entry) -> Json:
     """A message of the transcript as JSON."""
     message = entry.message
-    body: Json = {
+    text, entities = message.get("text"), message.get("entities")
+    if text is None:
+        text, entities = message.get("caption"), message.get("caption_entities")
+    return {
         "message_id": entry.id,
         "version": entry.version,
         "from": "bot" if entry.by_bot else "person",
@@ -170,10 +190,10 @@ def _entry_json(entry: Entry) -> Json:
         "date": message["date"],
         "text": message.get("text"),
         "caption": message.get("caption"),
-        "html": _message_html(message),
+        "html": None if text is None else to_html(text, entities),
         "media": _list_media(message),
         "media_group_id": message.get("media_group_id"),
-        "keyboard": [[_button(button) for button in row] for row in entry.button_rows()],
+        "keyboard": entry.button_rows(),
         "reply_keyboard": entry.reply_keyboard,
         "edited": entry.edits > 0,
         "edits": entry.edits,
@@ -183,23 +203,8 @@ def _entry_json(entry: Entry) -> Json:
         "dice": message.get("dice"),
         "invoice": _invoice_json(entry.invoice) if entry.invoice else None,
         "forwarded": "forward_origin" in message,
+        **{name: message[name] for name in _SERVICE_FIELDS if name in message},
     }
-    for name in _SERVICE_FIELDS:
-        if name in message:
-            body[name] = message[name]
-    return body
-
-
-def _message_html(message: Json) -> str | None:
-    if message.get("text") is not None:
-        return to_html(message["text"], message.get("entities"))
-    if message.get("caption") is not None:
-        return to_html(message["caption"], message.get("caption_entities"))
-    return None
-
-
-def _button(button: Json) -> Json:
-    return {"text": button["text"], **{name: value for name, value in button.items() if name != "text"}}
 
 
 def _invoice_json(invoice: Json) -> Json:

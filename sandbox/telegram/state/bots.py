@@ -4,6 +4,7 @@ import json
 import re
 import time
 from dataclasses import dataclass, field
+from typing import TypedDict
 
 from sandbox.telegram.errors import ApiError
 from sandbox.telegram.json_types import Json
@@ -11,19 +12,13 @@ from sandbox.telegram.json_types import Json
 _TOKEN = re.compile(r"([1-9][0-9]{0,15}):([A-Za-z0-9_-]{3,64})")
 
 
-@dataclass(slots=True)
-class WebhookConfig:
-    """The webhook that ``setWebhook`` has set (https://core.telegram.org/bots/api#setwebhook).
-
-    Attributes:
-        max_connections: How many deliveries may run at the same time.
-    """
+class WebhookConfig(TypedDict):
+    """The webhook that ``setWebhook`` has set (https://core.telegram.org/bots/api#setwebhook)."""
 
     url: str
-    secret_token: str = ""
-    max_connections: int = 40
-    allowed_updates: list[str] | None = None
-    ip_address: str | None = None
+    secret_token: str
+    max_connections: int
+    ip_address: str | None
 
 
 def parse_bot_id(token: str) -> int:
@@ -71,7 +66,6 @@ class BotAccount:
     descriptions: dict[str, str] = field(default_factory=dict)
     short_descriptions: dict[str, str] = field(default_factory=dict)
     commands: dict[str, list[Json]] = field(default_factory=dict)
-    menu_button: Json = field(default_factory=lambda: {"type": "default"})
     webhook: WebhookConfig | None = None
     allowed_updates: list[str] | None = None
     next_update_id: int = field(default_factory=_first_update_id)
@@ -90,25 +84,9 @@ class BotAccount:
             chat_id: The chat; positive for a private one.
             language: The user's language code.
         """
-        scopes: list[Json] = [{"chat_id": chat_id, "type": "chat"}]
-        scopes.append({"type": "all_private_chats" if chat_id > 0 else "all_group_chats"})
-        scopes.append({"type": "default"})
-        for scope in scopes:
+        all_chats = "all_private_chats" if chat_id > 0 else "all_group_chats"
+        for scope in ({"chat_id": chat_id, "type": "chat"}, {"type": all_chats}, {"type": "default"}):
             for code in (language, None):
                 if found := self.commands.get(command_scope_key(scope, code)):
                     return found
         return []
-
-    def to_record(self) -> Json:
-        """Return what the store keeps."""
-        record = {name: getattr(self, name) for name in self.__slots__}
-        if self.webhook is not None:
-            record["webhook"] = {name: getattr(self.webhook, name) for name in self.webhook.__slots__}
-        return record
-
-    @classmethod
-    def restore(cls, record: Json) -> "BotAccount":
-        """Return the bot of a stored record."""
-        if record.get("webhook"):
-            record = {**record, "webhook": WebhookConfig(**record["webhook"])}
-        return cls(**record)

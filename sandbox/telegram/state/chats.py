@@ -39,14 +39,9 @@ class Entry:
         """The message's id in its chat."""
         return int(self.message["message_id"])
 
-    def to_record(self) -> Json:
-        """Return what the store keeps."""
-        return {name: getattr(self, name) for name in self.__slots__}
-
     def button_rows(self) -> list[list[Json]]:
         """Return the rows of the message's inline keyboard."""
-        markup: Json = self.message.get("reply_markup") or {}
-        rows: list[list[Json]] = markup.get("inline_keyboard", [])
+        rows: list[list[Json]] = self.message.get("reply_markup", {}).get("inline_keyboard", [])
         return rows
 
 
@@ -90,26 +85,16 @@ class Chat:
     reply_keyboard: Json | None = None
     version: int = 0
     pinned: list[int] = field(default_factory=list)
-    entries: dict[int, Entry] = field(default_factory=dict)
-    callback_answers: deque[CallbackAnswer] = field(default_factory=lambda: deque(maxlen=50))
-    action: str | None = None
-    action_ends: float = 0.0
-    condition: Condition = field(default_factory=Condition)
+    entries: dict[int, Entry] = field(default_factory=dict, init=False)
+    callback_answers: deque[CallbackAnswer] = field(default_factory=lambda: deque(maxlen=50), init=False)
+    action: str | None = field(default=None, init=False)
+    action_ends: float = field(default=0.0, init=False)
+    condition: Condition = field(default_factory=Condition, init=False)
 
     @property
     def key(self) -> str:
         """The chat's key in the store."""
         return f"{self.bot_id}:{self.id}"
-
-    @property
-    def is_private(self) -> bool:
-        """Whether this is a user's own chat with the bot."""
-        return self.id > 0
-
-    def to_record(self) -> Json:
-        """Return what the store keeps; the messages are separate records."""
-        kept = ("bot_id", "id", "description", "started", "blocked", "reply_keyboard", "version", "pinned")
-        return {name: getattr(self, name) for name in kept}
 
     def bump_version(self) -> int:
         """Count a change and wake all requests that wait for one; returns the new version."""
@@ -128,7 +113,7 @@ class Chat:
 
     def current_action(self) -> str | None:
         """Return the chat action that a user sees now, such as ``typing``."""
-        return self.action if self.action and time.monotonic() < self.action_ends else None
+        return self.action if time.monotonic() < self.action_ends else None
 
     def show_action(self, action: str) -> None:
         """Show a chat action for five seconds or until the next message.

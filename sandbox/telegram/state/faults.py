@@ -1,8 +1,8 @@
 """Failures of the Bot API that a test or a developer has set up."""
 
-from dataclasses import dataclass
+import asyncio
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, Field, PrivateAttr, model_validator
 
 from sandbox.telegram.errors import CONFLICT_OTHER_POLL, ApiError
 from sandbox.telegram.json_types import Json
@@ -21,7 +21,7 @@ _DESCRIPTIONS = {
 }
 
 
-class FaultSpec(BaseModel, extra="forbid"):
+class Fault(BaseModel, extra="forbid"):
     """The body of ``POST sim/fault``: at least one of ``code``, ``hang`` and ``drop``.
 
     Attributes:
@@ -45,72 +45,64 @@ class FaultSpec(BaseModel, extra="forbid"):
     after: bool = False
     drop: bool = False
     chat_id: int | None = None
+    _left: int = PrivateAttr(0)
+
+    def model_post_init(self, _context: object) -> None:
+        """Count from ``times``."""
+        self._left = self.times
 
     @model_validator(mode="after")
-    def _has_effect(self) -> "FaultSpec":
+    def _has_effect(self) -> "Fault":
         if self.code is None and not self.hang and not self.drop:
             raise ValueError("a fault needs code, hang or drop")
         return self
 
+    async def apply_before(self) -> None:
+        """Delay a call, and fail it unless it is to be carried out first."""
+        await asyncio.sleep(self.hang)
+        if not self.after:
+            self._fail()
+            if self.drop:
+                raise ApiError(499, "connection dropped by a fault")
 
-@dataclass(slots=True)
-class Fault:
-    """A fault in force, and how many calls it still affects."""
+    def apply_after(self) -> None:
+        """Fail a call that was carried out, so that its response is lost."""
+        if self.after:
+            self._fail()
 
-    spec: FaultSpec
-    remaining: int
-
-    def error(self) -> ApiError | None:
-        """Return the error to answer with, or None when the fault only delays or drops."""
-        spec = self.spec
-        if spec.code is None:
-            return None
-        if spec.code == 429:
-            retry_after = spec.retry_after if spec.retry_after is not None else 1
+    def _fail(self) -> None:
+        if self.code is None:
+            return
+        retry_after, default = self.retry_after, _DESCRIPTIONS.get(self.code, f"Error {self.code}")
+        if self.code == 429:
+            retry_after = 1 if retry_after is None else retry_after
             default = f"Too Many Requests: retry after {retry_after}"
-            return ApiError(429, spec.description or default, retry_after=retry_after)
-        default = _DESCRIPTIONS.get(spec.code, f"Error {spec.code}")
-        return ApiError(spec.code, spec.description or default, retry_after=spec.retry_after)
+        raise ApiError(self.code, self.description or default, retry_after=retry_after)
+
+    def affects(self, method: str, params: Json) -> bool:
+        """Return whether the fault affects a call of this method with these parameters."""
+        of_chat = self.chat_id is None or str(params.get("chat_id")) == str(self.chat_id)
+        return of_chat and self.method.lower() in ("*", method.lower())
+
+    def count_call(self) -> int:
+        """Count a call that it affects; returns how many are left."""
+        self._left -= 1
+        return self._left
+
+    def snapshot(self) -> Json:
+        """Return the fault as JSON; ``left`` counts the calls to come."""
+        return {**self.model_dump(exclude_none=True), "left": self._left}
 
 
-class Faults:
-    """The faults in force, oldest first."""
+def take_fault(faults: list[Fault], method: str, params: Json) -> Fault | None:
+    """Return the oldest fault that affects a call, and count the call; a fault without calls left is removed.
 
-    def __init__(self) -> None:
-        self._faults: list[Fault] = []
-
-    def add(self, spec: FaultSpec) -> None:
-        """Put a fault in force."""
-        self._faults.append(Fault(spec, spec.times))
-
-    def clear(self) -> int:
-        """Remove all faults; returns how many were in force."""
-        count = len(self._faults)
-        self._faults.clear()
-        return count
-
-    def take(self, method: str, params: Json) -> Fault | None:
-        """Return the oldest fault that affects a call, and count the call.
-
-        Args:
-            method: The name of the Bot API method.
-            params: The call's parameters; only ``chat_id`` is read.
-        """
-        if not self._faults:
-            return None
-        name = method.lower()
-        for fault in self._faults:
-            spec = fault.spec
-            if spec.method != "*" and spec.method.lower() != name:
-                continue
-            if spec.chat_id is not None and str(params.get("chat_id")) != str(spec.chat_id):
-                continue
-            fault.remaining -= 1
-            if fault.remaining <= 0:
-                self._faults.remove(fault)
-            return fault
-        return None
-
-    def snapshot(self) -> list[Json]:
-        """Return the faults in force as JSON for ``GET sim/state``; ``left`` counts the calls to come."""
-        return [{**f.spec.model_dump(exclude_none=True), "left": f.remaining} for f in self._faults]
+    Args:
+        faults: The faults in force, oldest first.
+        method: The name of the Bot API method.
+        params: The call's parameters; only ``chat_id`` is read.
+    """
+    fault = next((each for each in faults if each.affects(method, params)), None)
+    if fault is not None and fault.count_call() == 0:
+        faults.remove(fault)
+    return fault

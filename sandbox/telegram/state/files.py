@@ -1,11 +1,12 @@
 """Files that bots and users have sent, kept on disk under their unique ids."""
 
+import mimetypes
 import secrets
 import tempfile
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.telegram.state.media_info import MediaInfo, read_media_info
+from sandbox.telegram.state.media_info import read_media_info
 from sandbox.telegram.state.store import Store
 
 _FILE_ID_PREFIXES = {
@@ -19,17 +20,6 @@ _FILE_ID_PREFIXES = {
     "sticker": "CAACAgIAAxk",
 }
 _FOLDERS = {"photo": "photos", "video": "videos", "animation": "animations", "voice": "voice", "audio": "music"}
-_EXTENSIONS = {
-    "image/png": ".png",
-    "image/jpeg": ".jpg",
-    "image/webp": ".webp",
-    "image/gif": ".gif",
-    "video/mp4": ".mp4",
-    "audio/ogg": ".oga",
-    "audio/mpeg": ".mp3",
-    "audio/mp4": ".m4a",
-    "audio/wav": ".wav",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +52,8 @@ class StoredFile:
     @property
     def path(self) -> str:
         """The ``file_path`` that ``getFile`` returns for it."""
-        suffix = Path(self.name).suffix or _EXTENSIONS.get(self.mime_type, "")
+        guessed = ".oga" if self.mime_type == "audio/ogg" else mimetypes.guess_extension(self.mime_type)
+        suffix = Path(self.name).suffix or guessed or ""
         return f"{_FOLDERS.get(self.kind, 'documents')}/file_{self.number}{suffix}"
 
 
@@ -82,8 +73,8 @@ class FileStore:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._by_id: dict[str, StoredFile] = {}
         self._by_path: dict[tuple[int, str], StoredFile] = {}
-        for _, record in store.load("file"):
-            self._index(StoredFile(**record))
+        for _, stored in store.load("file", StoredFile):
+            self._index(stored)
 
     def add(self, bot_id: int, kind: str, data: bytes, name: str, declared_type: str | None = None) -> StoredFile:
         """Keep bytes as a new file of a bot.
@@ -96,13 +87,9 @@ class FileStore:
             declared_type: The MIME type that the sender has given, used where the content tells none.
         """
         info = read_media_info(data, name, declared_type)
-        return self._save(bot_id, kind, data, name, info)
-
-    def _save(self, bot_id: int, kind: str, data: bytes, name: str, info: MediaInfo) -> StoredFile:
-        unique = f"AgAD{secrets.token_urlsafe(9)}"
         stored = StoredFile(
-            file_id=f"{_FILE_ID_PREFIXES.get(kind, 'BQACAgIAAxk')}{secrets.token_urlsafe(36)}",
-            unique_id=unique,
+            file_id=f"{_FILE_ID_PREFIXES[kind]}{secrets.token_urlsafe(36)}",
+            unique_id=f"AgAD{secrets.token_urlsafe(9)}",
             bot_id=bot_id,
             kind=kind,
             size=len(data),
@@ -115,7 +102,7 @@ class FileStore:
         )
         self.disk_path(stored).write_bytes(data)
         self._index(stored)
-        self._store.save("file", stored.file_id, asdict(stored))
+        self._store.save("file", stored.file_id, stored)
         return stored
 
     def _index(self, stored: StoredFile) -> None:

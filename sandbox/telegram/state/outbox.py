@@ -7,6 +7,7 @@ import json
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from sandbox.telegram.condition import Condition
 from sandbox.telegram.json_types import Json
@@ -69,12 +70,9 @@ class Outbox:
             since: Only calls with a greater ``seq``.
             bot: Only calls of the bot with this id.
         """
-        wanted = method.lower() if method else None
-        newer = len(self._calls) - max(0, self.seq - max(since, 0))
-        for index, call in enumerate(self._calls):
-            if index < newer or (wanted and call.method.lower() != wanted):
-                continue
-            if bot is None or call.bot == bot:
+        newer = islice(self._calls, max(0, len(self._calls) - (self.seq - max(since, 0))), None)
+        for call in newer:
+            if (not method or call.method.lower() == method.lower()) and bot in (None, call.bot):
                 yield call
 
     def clear(self) -> None:

@@ -1,7 +1,7 @@
 """Invoices, payments and subscriptions in Telegram Stars."""
 
 import secrets
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from sandbox.telegram.json_types import Json
 from sandbox.telegram.state.store import Store
@@ -27,6 +27,15 @@ class Payment:
     date: int
     refunded: int = 0
     subscription_period: int | None = None
+
+    def to_receipt(self) -> Json:
+        """Return what Telegram's ``SuccessfulPayment`` and ``RefundedPayment`` have in common."""
+        return {
+            "currency": "XTR",
+            "total_amount": self.amount,
+            "invoice_payload": self.payload,
+            "telegram_payment_charge_id": self.charge_id,
+        }
 
 
 @dataclass(slots=True)
@@ -75,34 +84,25 @@ class Payments:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self.payments: dict[str, Payment] = {r["charge_id"]: Payment(**r) for _, r in store.load("payment")}
-        self.links: dict[str, InvoiceLink] = {r["slug"]: InvoiceLink(**r) for _, r in store.load("invoice")}
-        found = (Subscription(**r) for _, r in store.load("subscription"))
-        self.subscriptions = {subscription.charge_id: subscription for subscription in found}
+        self.payments = {each.charge_id: each for _, each in store.load("payment", Payment)}
+        self.links = {each.slug: each for _, each in store.load("invoice", InvoiceLink)}
+        self.subscriptions = {each.charge_id: each for _, each in store.load("subscription", Subscription)}
 
     def save(self, payment: Payment) -> None:
         """Keep a payment, new or changed."""
         self.payments[payment.charge_id] = payment
-        self._store.save("payment", payment.charge_id, asdict(payment))
-
-    def start_subscription(self, payment: Payment, period: int) -> Subscription:
-        """Start a subscription with its first payment; ``period`` is in seconds."""
-        until = payment.date + period
-        owner = (payment.bot_id, payment.user_id)
-        subscription = Subscription(payment.charge_id, *owner, payment.amount, payment.payload, period, until)
-        self.save_subscription(subscription)
-        return subscription
+        self._store.save("payment", payment.charge_id, payment)
 
     def save_subscription(self, subscription: Subscription) -> None:
         """Keep a subscription, new or changed."""
         self.subscriptions[subscription.charge_id] = subscription
-        self._store.save("subscription", subscription.charge_id, asdict(subscription))
+        self._store.save("subscription", subscription.charge_id, subscription)
 
     def create_link(self, bot_id: int, invoice: Json) -> InvoiceLink:
         """Create a link to an invoice."""
         link = InvoiceLink(f"${secrets.token_urlsafe(12)}", bot_id, invoice)
         self.links[link.slug] = link
-        self._store.save("invoice", link.slug, asdict(link))
+        self._store.save("invoice", link.slug, link)
         return link
 
     def list_for_bot(self, bot_id: int) -> list[Payment]:

@@ -9,7 +9,6 @@ the limit passes, and a burst of one second's worth may pass at once.
 import asyncio
 import math
 import time
-from dataclasses import dataclass
 from typing import Any
 
 from aiogram.methods import TelegramMethod
@@ -19,14 +18,8 @@ from sandbox.telegram.errors import ApiError
 from sandbox.telegram.json_types import Json
 
 _LIMITED_PREFIXES = ("send", "copy", "forward", "edit")
-_UNLIMITED_METHODS = ("sendchataction",)
-_MULTI_MESSAGE_METHODS = {
-    "copymessages": "message_ids",
-    "forwardmessages": "message_ids",
-    "sendmediagroup": "media",
-}
+_MULTI_MESSAGE_METHODS = {"copymessages": "message_ids", "sendmediagroup": "media"}
 """Methods that send several messages, and the field that holds them."""
-_METHODS_WITHOUT_LATENCY = ("getupdates",)
 
 
 class RateLimitSettings(BaseModel, extra="forbid"):
@@ -45,20 +38,6 @@ class RateLimitSettings(BaseModel, extra="forbid"):
     latency: float = Field(0.0, ge=0, le=60)
 
 
-@dataclass(slots=True)
-class _Bucket:
-    """A leaky bucket: ``level`` messages at the time ``at``."""
-
-    level: float = 0.0
-    at: float = 0.0
-
-    def wait(self, rate: float, size: float, weight: float, now: float) -> float:
-        """Seconds until there is room for ``weight`` messages; 0 when there is room now."""
-        self.level = max(0.0, self.level - (now - self.at) * rate)
-        self.at = now
-        return max(0.0, (self.level + weight - size) / rate)
-
-
 class RateLimits:
     """The limits and the latency in force.
 
@@ -69,13 +48,13 @@ class RateLimits:
     def __init__(self) -> None:
         self.settings = RateLimitSettings()
         self.refused = 0
-        self._buckets: dict[tuple[int, str], _Bucket] = {}
+        self._empty_at: dict[tuple[int, str], float] = {}
 
     def set(self, settings: RateLimitSettings) -> None:
         """Put new settings in force; all counts start at zero."""
         self.settings = settings
         self.refused = 0
-        self._buckets.clear()
+        self._empty_at.clear()
 
     def snapshot(self) -> Json:
         """Return the settings and ``refused`` as JSON."""
@@ -83,7 +62,7 @@ class RateLimits:
 
     async def simulate_latency(self, name: str) -> None:
         """Wait for half of a call's latency; ``name`` is the method, and ``getUpdates`` has none."""
-        if self.settings.latency and name.lower() not in _METHODS_WITHOUT_LATENCY:
+        if self.settings.latency and name.lower() != "getupdates":
             await asyncio.sleep(self.settings.latency / 2)
 
     def check(self, bot_id: int, method: TelegramMethod[Any]) -> None:
@@ -93,29 +72,26 @@ class RateLimits:
             ApiError: 429 when the call exceeds a limit; it is not counted then.
         """
         name = method.__api_method__.lower()
-        if not name.startswith(_LIMITED_PREFIXES) or name in _UNLIMITED_METHODS:
+        if not name.startswith(_LIMITED_PREFIXES) or name == "sendchataction":
             return
-        settings, now, charges = self.settings, time.monotonic(), list[tuple[_Bucket, float]]()
-        paid = bool(getattr(method, "allow_paid_broadcast", None))
-        total_rate = settings.paid_per_second if paid else settings.per_second
-        weight = (
-            float(len(getattr(method, _MULTI_MESSAGE_METHODS[name]))) if name in _MULTI_MESSAGE_METHODS else 1.0
-        )
-        if settings.per_second is not None and total_rate is not None:
-            charges.append(
-                (self._bucket_with_room(bot_id, "paid" if paid else "all", total_rate, weight, now), weight)
-            )
+        weight = len(getattr(method, _MULTI_MESSAGE_METHODS[name])) if name in _MULTI_MESSAGE_METHODS else 1
+        settings, buckets = self.settings, list[tuple[str, float, int]]()
+        if settings.per_second is not None:
+            paid = bool(getattr(method, "allow_paid_broadcast", None))
+            rate = settings.paid_per_second if paid else settings.per_second
+            buckets.append(("paid" if paid else "all", rate, weight))
         if settings.per_chat is not None:
-            chat = str(getattr(method, "chat_id", ""))
-            charges.append((self._bucket_with_room(bot_id, chat, settings.per_chat, 1.0, now), 1.0))
-        for bucket, part in charges:
-            bucket.level += part
-
-    def _bucket_with_room(self, bot_id: int, key: str, rate: float, weight: float, now: float) -> _Bucket:
-        bucket = self._buckets.setdefault((bot_id, key), _Bucket())
-        wait = bucket.wait(rate, max(rate, weight), weight, now)
-        if wait > 1e-9:
+            buckets.append((str(getattr(method, "chat_id", "")), settings.per_chat, 1))
+        now = time.monotonic()
+        waits = [self._wait(bot_id, *bucket, now) for bucket in buckets]
+        if (wait := max(waits, default=0.0)) > 1e-6:
             self.refused += 1
             seconds = max(1, math.ceil(wait))
             raise ApiError(429, f"Too Many Requests: retry after {seconds}", retry_after=seconds)
-        return bucket
+        for key, rate, count in buckets:
+            self._empty_at[bot_id, key] = max(self._empty_at.get((bot_id, key), 0.0), now) + count / rate
+
+    def _wait(self, bot_id: int, key: str, rate: float, count: int, now: float) -> float:
+        """Seconds until a bucket has room for ``count`` messages."""
+        held = max(0.0, self._empty_at.get((bot_id, key), 0.0) - now) * rate
+        return (held + count - max(rate, count)) / rate

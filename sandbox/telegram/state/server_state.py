@@ -1,22 +1,23 @@
 """All state of the server: bots, users, chats, files and payments."""
 
+import asyncio
 import secrets
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sandbox.telegram.errors import ControlApiError
 from sandbox.telegram.json_types import Json
 from sandbox.telegram.state.bots import BotAccount
-from sandbox.telegram.state.chats import CallbackAnswer, Chat, Entry
-from sandbox.telegram.state.faults import Faults
+from sandbox.telegram.state.chats import Chat, Entry
+from sandbox.telegram.state.faults import Fault
 from sandbox.telegram.state.files import FileStore
 from sandbox.telegram.state.outbox import Outbox
 from sandbox.telegram.state.payments import Payments
 from sandbox.telegram.state.rate_limits import RateLimits
 from sandbox.telegram.state.store import Store
-from sandbox.telegram.state.update_queue import UpdateQueue
-from sandbox.telegram.state.users import User, default_name
+from sandbox.telegram.state.update_queue import PendingUpdate, UpdateQueue
+from sandbox.telegram.state.users import User
 
 _BOT_USERNAME = "diptych_sandbox_bot"
 
@@ -31,6 +32,11 @@ class PendingCallback:
     user_id: int
 
 
+def new_id() -> str:
+    """Return a new id of a callback query, a pre-checkout query or an album."""
+    return str(secrets.randbelow(9 * 10**17) + 10**17)
+
+
 class ServerState:
     """The server's objects in memory, and the store that keeps them.
 
@@ -38,8 +44,12 @@ class ServerState:
         store: Keeps records of the objects; ``commit`` it after a change.
         queues: Updates by bot id.
         chats: By bot id and chat id.
-        pending_callbacks: Unanswered callback queries by id.
+        pending_callbacks: Unanswered callback queries by bot id and query id.
+        pending_checkouts: Unanswered pre-checkout queries by bot id and query id: whether the bot accepts the
+            payment, and its error message otherwise.
+        faults: The faults in force, oldest first.
         next_dice: Values of the next dice; random when empty.
+        closing: The server stops; requests that wait for a change are answered now.
     """
 
     def __init__(self, data_dir: Path | None) -> None:
@@ -47,43 +57,26 @@ class ServerState:
         self.store = Store(data_dir)
         self.files = FileStore(self.store, data_dir / "files" if data_dir else None)
         self.payments = Payments(self.store)
-        self.faults = Faults()
+        self.faults: list[Fault] = []
         self.limits = RateLimits()
         self.outbox = Outbox()
-        self.users: dict[int, User] = {}
-        self.bots: dict[int, BotAccount] = {}
-        self.queues: dict[int, UpdateQueue] = {}
-        self.chats: dict[tuple[int, int], Chat] = {}
-        self.pending_callbacks: dict[str, PendingCallback] = {}
+        self.users = {user.id: user for _, user in self.store.load("person", User)}
+        self.bots = {bot.id: bot for _, bot in self.store.load("bot", BotAccount)}
+        self.queues = {bot.id: UpdateQueue(bot, self.store) for bot in self.bots.values()}
+        self.chats = {(chat.bot_id, chat.id): chat for _, chat in self.store.load("chat", Chat)}
+        self.pending_callbacks = {(c.bot_id, c.id): c for _, c in self.store.load("tap", PendingCallback)}
+        self.pending_checkouts: dict[tuple[int, str], asyncio.Future[tuple[bool, str | None]]] = {}
         self.next_dice: list[int] = []
+        self.closing = False
         self._last_message_ids: dict[int, int] = {}
         self._initial_version = 0
-        self._restore()
-
-    def _restore(self) -> None:
-        for _, record in self.store.load("person"):
-            self.users[record["id"]] = User(**record)
-        for _, record in self.store.load("bot"):
-            bot = BotAccount.restore(record)
-            self.bots[bot.id] = bot
-            self.queues[bot.id] = UpdateQueue(bot, self.store)
-        for _, record in self.store.load("chat"):
-            chat = Chat(**record)
-            self.chats[chat.bot_id, chat.id] = chat
-        for (bot_id, chat_id, message_id), record in self._load_in_order("message"):
-            entry = Entry(**record)
+        for (bot_id, chat_id, message_id), entry in self.store.load("message", Entry):
             chat = self.chats[bot_id, chat_id]
             chat.entries[message_id] = entry
             chat.version = max(chat.version, entry.version)
             self._last_message_ids[bot_id] = max(self._last_message_ids.get(bot_id, 0), message_id)
-        for (bot_id, seq), record in self._load_in_order("update"):
-            self.queues[bot_id].restore(seq, record)
-        for _, record in self.store.load("tap"):
-            self.pending_callbacks[record["id"]] = PendingCallback(**record)
-
-    def _load_in_order(self, kind: str) -> list[tuple[tuple[int, ...], Json]]:
-        records = [(tuple(int(part) for part in key.split(":")), record) for key, record in self.store.load(kind)]
-        return sorted(records, key=lambda pair: pair[0])
+        for (bot_id, seq), pending in self.store.load("update", PendingUpdate):
+            self.queues[bot_id].restore(seq, pending)
 
     def get_or_create_bot(self, bot_id: int) -> BotAccount:
         """Return the bot with this id, and create it at its first call."""
@@ -93,8 +86,12 @@ class ServerState:
             bot = BotAccount(bot_id, _BOT_USERNAME if not others else f"diptych_sandbox{others + 1}_bot")
             self.bots[bot_id] = bot
             self.queues[bot_id] = UpdateQueue(bot, self.store)
-            self.store.save("bot", bot_id, bot.to_record())
+            self.save_bot(bot)
         return bot
+
+    def save_bot(self, bot: BotAccount) -> None:
+        """Write a bot's record."""
+        self.store.save("bot", bot.id, bot)
 
     def resolve_bot(self, bot_id: int | None) -> BotAccount:
         """Return the bot that a control API request is about.
@@ -105,36 +102,29 @@ class ServerState:
         Raises:
             ControlApiError: 404 when this bot has not called, 409 when none has called yet.
         """
-        if bot_id is not None:
-            if bot_id not in self.bots:
-                raise ControlApiError(f"no bot {bot_id} has called the sandbox", 404)
-            return self.bots[bot_id]
+        if bot_id is not None and bot_id not in self.bots:
+            raise ControlApiError(f"no bot {bot_id} has called the sandbox", 404)
         if not self.bots:
             raise ControlApiError("no bot has called the sandbox yet", 409)
-        return next(iter(self.bots.values()))
+        return self.bots[bot_id if bot_id is not None else next(iter(self.bots))]
 
     def get_or_create_user(self, user_id: int, known: Json | None = None) -> User:
         """Return the user with this id, created if new.
 
         Args:
             user_id: The user's id.
-            known: Names and language to take over; see ``User.update``.
+            known: Fields of the user to take over.
         """
-        user = self.users.get(user_id)
-        new = user is None
-        if user is None:
-            user = self.users[user_id] = User(user_id, default_name(user_id))
-        if user.update(known or {}) or new:
-            self.store.save("person", user_id, asdict(user))
-            self._update_private_chats(user)
+        before = self.users.get(user_id)
+        user = replace(before or User.unnamed(user_id), **known or {})
+        if user != before:
+            self.users[user_id] = user
+            self.store.save("person", user_id, user)
+            for bot_id in self.bots:
+                if (chat := self.chats.get((bot_id, user_id))) is not None:
+                    chat.description = user.to_telegram_chat()
+                    self.save_chat(chat)
         return user
-
-    def _update_private_chats(self, user: User) -> None:
-        for bot_id in self.bots:
-            chat = self.chats.get((bot_id, user.id))
-            if chat is not None:
-                chat.description = user.to_telegram_chat()
-                self.save_chat(chat)
 
     def get_or_create_chat(self, bot_id: int, chat_id: int, title: str | None = None) -> Chat:
         """Return the chat of a bot with a user or a group, created if new.
@@ -158,16 +148,10 @@ class ServerState:
 
     def save_chat(self, chat: Chat) -> None:
         """Write a chat's record, without its messages."""
-        self.store.save("chat", chat.key, chat.to_record())
-
-    def new_message_id(self, bot_id: int) -> int:
-        """Return the next message id; all chats of a bot share one sequence, as private chats do in Telegram."""
-        number = self._last_message_ids.get(bot_id, 0) + 1
-        self._last_message_ids[bot_id] = number
-        return number
+        self.store.save("chat", chat.key, chat)
 
     def add_entry(self, chat: Chat, content: Json, *, sender: Json, by_bot: bool) -> Entry:
-        """Add a message to a chat.
+        """Add a message to a chat. All chats of a bot share one sequence of ids, as private chats do in Telegram.
 
         Args:
             chat: The chat.
@@ -178,15 +162,10 @@ class ServerState:
         Returns:
             The transcript's entry; its ``message`` is the whole ``Message``.
         """
-        message = {
-            "message_id": self.new_message_id(chat.bot_id),
-            "date": int(time.time()),
-            "chat": chat.description,
-            "from": sender,
-            **content,
-        }
-        entry = Entry(message, by_bot)
-        chat.entries[entry.id] = entry
+        number = self._last_message_ids[chat.bot_id] = self._last_message_ids.get(chat.bot_id, 0) + 1
+        now = int(time.time())
+        message = {"message_id": number, "date": now, "chat": chat.description, "from": sender, **content}
+        entry = chat.entries[number] = Entry(message, by_bot)
         if by_bot:
             chat.action = None
         self.save_entry(chat, entry)
@@ -195,40 +174,21 @@ class ServerState:
     def save_entry(self, chat: Chat, entry: Entry) -> None:
         """Mark a message as changed and write it."""
         entry.version = chat.bump_version()
-        self.store.save("message", f"{chat.key}:{entry.id}", entry.to_record())
+        self.store.save("message", f"{chat.key}:{entry.id}", entry)
 
     def add_callback(self, bot_id: int, chat_id: int, user_id: int) -> PendingCallback:
         """Add a callback query that the bot has to answer."""
-        callback = PendingCallback(str(secrets.randbelow(9 * 10**17) + 10**17), bot_id, chat_id, user_id)
-        self.pending_callbacks[callback.id] = callback
-        self.store.save("tap", callback.id, asdict(callback))
+        callback = PendingCallback(new_id(), bot_id, chat_id, user_id)
+        self.pending_callbacks[bot_id, callback.id] = callback
+        self.store.save("tap", callback.id, callback)
         return callback
 
     def take_callback(self, bot_id: int, callback_id: str) -> PendingCallback | None:
         """Return the unanswered callback query with this id and remove it; None when the bot has none."""
-        callback = self.pending_callbacks.get(callback_id)
-        if callback is None or callback.bot_id != bot_id:
-            return None
-        del self.pending_callbacks[callback_id]
-        self.store.delete("tap", callback_id)
+        callback = self.pending_callbacks.pop((bot_id, callback_id), None)
+        if callback is not None:
+            self.store.delete("tap", callback_id)
         return callback
-
-    def show_callback_answer(
-        self, chat: Chat, callback: PendingCallback, text: str, *, alert: bool, url: str | None
-    ) -> None:
-        """Show a user the bot's answer to their callback query.
-
-        Args:
-            chat: The chat where the button was pressed.
-            callback: The callback query.
-            text: What to show; may be empty.
-            alert: Show an alert instead of a notification.
-            url: The address to open instead.
-        """
-        chat.callback_answers.append(
-            CallbackAnswer(chat.version + 1, callback.user_id, text, alert, url, callback.id)
-        )
-        chat.bump_version()
 
     def reset(self) -> None:
         """Remove everything but the bots; ids and versions continue, so that none is used twice."""
@@ -237,17 +197,23 @@ class ServerState:
             self._initial_version = max(self._initial_version, chat.bump_version())
         for queue in self.queues.values():
             queue.clear()
-        self.chats.clear()
-        self.users.clear()
-        self.pending_callbacks.clear()
-        self.next_dice.clear()
+        for part in (self.chats, self.users, self.pending_callbacks, self.next_dice, self.faults):
+            part.clear()
         self.files.clear()
         self.payments.clear()
-        self.faults.clear()
         self.limits = RateLimits()
         self.outbox.clear()
         for bot in self.bots.values():
-            self.store.save("bot", bot.id, bot.to_record())
+            self.save_bot(bot)
+
+    def wake_waiters(self) -> None:
+        """Answer requests that wait for a change, so that the server can stop at once."""
+        self.closing = True
+        self.outbox.condition.notify()
+        for chat in self.chats.values():
+            chat.condition.notify()
+        for queue in self.queues.values():
+            queue.interrupt("")
 
     def close(self) -> None:
         """Write the unsaved records and close the store."""

@@ -1,6 +1,5 @@
 """Updates that a bot has not confirmed: the queue behind ``getUpdates`` and the webhook."""
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -22,21 +21,16 @@ class PendingUpdate:
     """An update that the bot has not confirmed.
 
     Attributes:
-        seq: Its place in the queue.
-        update: Telegram's ``Update``.
+        update: Telegram's ``Update``; several entries may have the same ``update_id``.
         lane: The chat or user whose updates are delivered one after the other.
         forced: Deliver it once, whatever offset the bot asks for: it was injected or repeated.
+        seq: Its place in the queue.
     """
 
-    seq: int
     update: Json
     lane: int
     forced: bool = False
-
-    @property
-    def update_id(self) -> int:
-        """Telegram's id of the update; several entries may have the same one."""
-        return int(self.update["update_id"])
+    seq: int = 0
 
 
 class UpdateQueue:
@@ -53,16 +47,16 @@ class UpdateQueue:
         self._store = store
         self._pending: dict[int, PendingUpdate] = {}
         self._seq = 0
-        self._history: dict[int, tuple[Json, int]] = {}
+        self._history: dict[int, PendingUpdate] = {}
         self._condition = Condition()
         self._poll_number = 0
-        self._conflict_description = CONFLICT_OTHER_POLL
+        self._conflict_description = ""
         self.on_put: Callable[[PendingUpdate], None] | None = None
 
-    def restore(self, seq: int, record: Json) -> None:
-        """Put a stored update back into the queue."""
-        self._seq = max(self._seq, seq)
-        self._pending[seq] = PendingUpdate(seq, record["update"], record["lane"], record.get("forced", False))
+    def restore(self, seq: int, pending: PendingUpdate) -> None:
+        """Put a stored update back into its place in the queue."""
+        self._seq = pending.seq = seq
+        self._pending[seq] = pending
 
     def put(self, kind: str, payload: Json, lane: int) -> int:
         """Queue a new update, unless the bot does not want its kind.
@@ -75,20 +69,26 @@ class UpdateQueue:
         Returns:
             The ``update_id``.
         """
-        update_id = self.bot.next_update_id
-        self.bot.next_update_id += 1
-        self._store.save("bot", self.bot.id, self.bot.to_record())
+        update_id = self._new_update_id()
         allowed = self.bot.allowed_updates
         if kind in allowed if allowed else kind not in _OPT_IN_UPDATE_KINDS:
-            self._enqueue({"update_id": update_id, kind: payload}, lane)
+            self._enqueue(PendingUpdate({"update_id": update_id, kind: payload}, lane))
         return update_id
 
-    def inject(self, update: Json, lane: int) -> int:
-        """Queue a raw update unchanged; it gets an ``update_id`` if it has none, and the id is returned."""
+    def inject(self, update: Json, times: int) -> int:
+        """Queue a raw update unchanged.
+
+        Args:
+            update: Telegram's ``Update``; it gets an ``update_id`` if it has none.
+            times: How many copies to queue.
+
+        Returns:
+            The ``update_id``.
+        """
         if "update_id" not in update:
-            update = {"update_id": self.bot.next_update_id, **update}
-            self.bot.next_update_id += 1
-        self._enqueue(update, lane, forced=True)
+            update = {"update_id": self._new_update_id(), **update}
+        for _ in range(times):
+            self._enqueue(PendingUpdate(update, _lane_of(update), forced=True))
         return int(update["update_id"])
 
     def repeat(self, update_id: int, times: int) -> bool:
@@ -102,20 +102,22 @@ class UpdateQueue:
             Whether the update is known.
         """
         known = self._history.get(update_id)
-        if known is None:
-            return False
-        for _ in range(times):
-            self._enqueue(known[0], known[1], forced=True)
-        return True
+        if known is not None:
+            for _ in range(times):
+                self._enqueue(PendingUpdate(known.update, known.lane, forced=True))
+        return known is not None
 
-    def _enqueue(self, update: Json, lane: int, *, forced: bool = False) -> None:
-        self._seq += 1
-        pending = PendingUpdate(self._seq, update, lane, forced)
-        self._pending[self._seq] = pending
-        self._store.save(
-            "update", f"{self.bot.id}:{self._seq}", {"update": update, "lane": lane, "forced": forced}
-        )
-        self._history[pending.update_id] = (update, lane)
+    def _new_update_id(self) -> int:
+        update_id = self.bot.next_update_id
+        self.bot.next_update_id += 1
+        self._store.save("bot", self.bot.id, self.bot)
+        return update_id
+
+    def _enqueue(self, pending: PendingUpdate) -> None:
+        self._seq = pending.seq = self._seq + 1
+        self._pending[pending.seq] = pending
+        self._store.save("update", f"{self.bot.id}:{pending.seq}", pending)
+        self._history[pending.update["update_id"]] = pending
         if len(self._history) > _MAX_HISTORY:
             del self._history[next(iter(self._history))]
         if self.on_put is not None:
@@ -125,10 +127,6 @@ class UpdateQueue:
     def pending(self) -> list[PendingUpdate]:
         """Return the unconfirmed updates, oldest first."""
         return list(self._pending.values())
-
-    def __len__(self) -> int:
-        """Return the number of unconfirmed updates."""
-        return len(self._pending)
 
     def confirm(self, pending: PendingUpdate) -> None:
         """Remove an update that the bot has received."""
@@ -146,14 +144,10 @@ class UpdateQueue:
         self._history.clear()
 
     def interrupt(self, description: str) -> None:
-        """End a waiting long poll with 409 and this description."""
+        """End a waiting long poll: with 409 and this description, or with no updates if it is empty."""
         self._poll_number += 1
         self._conflict_description = description
         self._condition.notify()
-
-    def end_poll(self) -> None:
-        """End a waiting long poll with an empty list, because the server is closing."""
-        self.interrupt("")
 
     async def poll(self, offset: int, limit: int, timeout: float) -> list[Json]:  # noqa: ASYNC109  (Telegram's name)
         """Carry out ``getUpdates`` (https://core.telegram.org/bots/api#getupdates).
@@ -171,43 +165,32 @@ class UpdateQueue:
         self.interrupt(CONFLICT_OTHER_POLL)
         poll = self._poll_number
         self._confirm_below(offset)
-        ends = time.monotonic() + timeout
-        while True:
-            ready = self._take(limit)
-            left = ends - time.monotonic()
-            if ready or left <= 0:
-                return ready
-            await self._condition.wait(left)
-            if self._poll_number != poll:
-                if not self._conflict_description:
-                    return []
+        await self._condition.wait_until(lambda: self._pending or self._poll_number != poll, timeout)
+        if self._poll_number != poll:
+            if self._conflict_description:
                 raise ApiError(409, self._conflict_description)
-
-    def _confirm_below(self, offset: int) -> None:
-        waiting = self.pending()
-        if offset < 0:
-            for pending in waiting[:offset]:
-                self.confirm(pending)
-        elif 0 < offset <= self.bot.next_update_id:
-            for pending in waiting:
-                if pending.update_id < offset and not pending.forced:
-                    self.confirm(pending)
-
-    def _take(self, limit: int) -> list[Json]:
-        taken = []
-        for pending in self.pending()[:limit]:
-            taken.append(pending.update)
+            return []
+        taken = self.pending()[:limit]
+        for pending in taken:
             if pending.forced:
                 self.confirm(pending)
-        return taken
+        return [pending.update for pending in taken]
+
+    def _confirm_below(self, offset: int) -> None:
+        if offset < 0:
+            for pending in self.pending()[:offset]:
+                self.confirm(pending)
+        elif offset <= self.bot.next_update_id:
+            for pending in self.pending():
+                if pending.update["update_id"] < offset and not pending.forced:
+                    self.confirm(pending)
 
 
-def lane_of(update: Json) -> int:
-    """Return the id of the chat, or else of the user, whose updates must stay in order with this one."""
+def _lane_of(update: Json) -> int:
+    """The id of the chat, or else of the user, whose updates must stay in order with this one."""
     for name, payload in update.items():
-        if name == "update_id" or not isinstance(payload, dict):
-            continue
-        message = payload if "chat" in payload else payload.get("message") or {}
-        chat = message.get("chat") or payload.get("from") or payload.get("user") or {}
-        return int(chat.get("id", 0))
+        if name != "update_id" and isinstance(payload, dict):
+            message = payload if "chat" in payload else payload.get("message") or {}
+            chat = message.get("chat") or payload.get("from") or payload.get("user") or {}
+            return int(chat.get("id", 0))
     return 0

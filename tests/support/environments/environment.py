@@ -19,7 +19,7 @@ from aiohttp import web
 from sandbox.inngest.clock import Clock
 from sandbox.inngest.runs import Run
 from sandbox.inngest.server import InngestServer
-from sandbox.telegram import create_telegram_server
+from sandbox.telegram import TelegramServer
 from sandbox.telegram.state.payments import Payment, new_charge_id
 from services.core.i18n import Texts
 from storage.pool import Pool
@@ -56,7 +56,7 @@ class SandboxTelegram:
     """The sandbox's Telegram on a port of its own, driven by its /sim routes as the chat page does."""
 
     def __init__(self) -> None:
-        self._server = create_telegram_server()
+        self._server = TelegramServer()
         self._runner: web.AppRunner | None = None
         self.url = ""
 

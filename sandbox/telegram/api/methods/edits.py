@@ -5,29 +5,16 @@ exist or may not be changed, and 403 where the bot was blocked.
 """
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
-from aiogram.methods import (
-    AnswerCallbackQuery,
-    DeleteMessage,
-    DeleteMessages,
-    EditMessageCaption,
-    EditMessageMedia,
-    EditMessageReplyMarkup,
-    EditMessageText,
-    PinChatMessage,
-    SetMessageReaction,
-    UnpinAllChatMessages,
-    UnpinChatMessage,
-)
+from aiogram import methods
 
-from sandbox.telegram.api.attachments import media_content, resolve_file
 from sandbox.telegram.api.call import ApiCall, handles
-from sandbox.telegram.api.keyboards import parse_inline_keyboard
-from sandbox.telegram.api.methods.media import caption_fields
+from sandbox.telegram.api.content import caption_fields, media_content, parse_inline_keyboard, resolve_file
 from sandbox.telegram.errors import bad_request
 from sandbox.telegram.json_types import Json
-from sandbox.telegram.state.chats import Chat, Entry
+from sandbox.telegram.state.chats import CallbackAnswer, Chat, Entry
 from sandbox.telegram.text.formatting import parse_message_text
 
 _NOT_MODIFIED = (
@@ -37,15 +24,10 @@ _NOT_MODIFIED = (
 QUERY_TOO_OLD = "query is too old and response timeout expired or query ID is invalid"
 """Telegram's description for a callback or pre-checkout query that can no longer be answered."""
 
-_TEXT_FIELDS = (
-    "text",
-    "entities",
-    "caption",
-    "caption_entities",
-    "link_preview_options",
-    "show_caption_above_media",
-)
+_TEXT_FIELDS = ("text", "entities")
+_CAPTION_FIELDS = ("caption", "caption_entities", "show_caption_above_media")
 _MEDIA_FIELDS = ("photo", "video", "animation", "audio", "document", "has_media_spoiler")
+_CONTENT_FIELDS = (*_TEXT_FIELDS, *_CAPTION_FIELDS, *_MEDIA_FIELDS, "link_preview_options")
 
 
 def _editable_message(call: ApiCall, method: Any) -> tuple[Chat, Entry]:
@@ -62,85 +44,73 @@ def _editable_message(call: ApiCall, method: Any) -> tuple[Chat, Entry]:
     return chat, entry
 
 
-def _replace_content(
-    call: ApiCall, method: Any, chat: Chat, entry: Entry, content: Json, replaced: tuple[str, ...]
-) -> Json:
+def _edit(call: ApiCall, method: Any, chat: Chat, entry: Entry, content: Json, replaced: Sequence[str]) -> Json:
     """Replace parts of a message; a keyboard that is not sent again is removed, as in Telegram."""
-    edited = {name: value for name, value in entry.message.items() if name not in replaced}
-    edited.pop("reply_markup", None)
-    edited.update(content)
-    if markup := parse_inline_keyboard(method.reply_markup):
-        edited["reply_markup"] = markup
     before = {name: value for name, value in entry.message.items() if name != "edit_date"}
-    after = {name: value for name, value in edited.items() if name != "edit_date"}
-    if before == after:
+    kept = {name: value for name, value in before.items() if name not in (*replaced, "reply_markup")}
+    markup = parse_inline_keyboard(method.reply_markup)
+    edited = {**kept, **content, **({"reply_markup": markup} if markup else {})}
+    if edited == before:
         raise bad_request(_NOT_MODIFIED)
-    if content or replaced:
+    if replaced:
         edited["edit_date"] = int(time.time())
         entry.edits += 1
+    elif "edit_date" in entry.message:
+        edited["edit_date"] = entry.message["edit_date"]
     entry.message = edited
     call.state.save_entry(chat, entry)
     return edited
 
 
-@handles(EditMessageText)
-def edit_message_text(call: ApiCall, method: EditMessageText) -> Json:
+@handles(methods.EditMessageText)
+def edit_message_text(call: ApiCall, method: methods.EditMessageText) -> Json:
     """Replace the text of a text message."""
     text, entities = parse_message_text(method.text or "", method.parse_mode, method.entities)
     chat, entry = _editable_message(call, method)
     if "text" not in entry.message:
         raise bad_request("there is no text in the message to edit")
     content: Json = {"text": text, **({"entities": entities} if entities else {})}
-    return _replace_content(call, method, chat, entry, content, ("text", "entities"))
+    return _edit(call, method, chat, entry, content, _TEXT_FIELDS)
 
 
-@handles(EditMessageCaption)
-def edit_message_caption(call: ApiCall, method: EditMessageCaption) -> Json:
+@handles(methods.EditMessageCaption)
+def edit_message_caption(call: ApiCall, method: methods.EditMessageCaption) -> Json:
     """Replace or remove the caption of a media message."""
     content = caption_fields(method)
     chat, entry = _editable_message(call, method)
     if not any(kind in entry.message for kind in (*_MEDIA_FIELDS, "voice")):
         raise bad_request("there is no caption in the message to edit")
-    return _replace_content(
-        call, method, chat, entry, content, ("caption", "caption_entities", "show_caption_above_media")
-    )
+    return _edit(call, method, chat, entry, content, _CAPTION_FIELDS)
 
 
-@handles(EditMessageMedia)
-async def edit_message_media(call: ApiCall, method: EditMessageMedia) -> Json:
+@handles(methods.EditMessageMedia)
+def edit_message_media(call: ApiCall, method: methods.EditMessageMedia) -> Json:
     """Replace the content of a message by a file with its caption."""
     media: Any = method.media
     chat, entry = _editable_message(call, method)
     caption = caption_fields(media)
-    kind = str(media.type)
-    stored = await resolve_file(call, kind, media.media)
-    return _replace_content(
-        call,
-        method,
-        chat,
-        entry,
-        {**media_content(kind, stored, media), **caption},
-        (*_TEXT_FIELDS, *_MEDIA_FIELDS),
-    )
+    stored = resolve_file(call, str(media.type), media.media)
+    content = {**media_content(str(media.type), stored, media), **caption}
+    return _edit(call, method, chat, entry, content, _CONTENT_FIELDS)
 
 
-@handles(EditMessageReplyMarkup)
-def edit_message_reply_markup(call: ApiCall, method: EditMessageReplyMarkup) -> Json:
+@handles(methods.EditMessageReplyMarkup)
+def edit_message_reply_markup(call: ApiCall, method: methods.EditMessageReplyMarkup) -> Json:
     """Replace or remove the inline keyboard of a message."""
     chat, entry = _editable_message(call, method)
-    return _replace_content(call, method, chat, entry, {}, ())
+    return _edit(call, method, chat, entry, {}, ())
 
 
-@handles(DeleteMessage)
-def delete_message(call: ApiCall, method: DeleteMessage) -> bool:
+@handles(methods.DeleteMessage)
+def delete_message(call: ApiCall, method: methods.DeleteMessage) -> bool:
     """Delete a message."""
     chat = call.get_chat(method.chat_id)
     _delete_entry(call, chat, call.get_entry(chat, method.message_id, "to delete"))
     return True
 
 
-@handles(DeleteMessages)
-def delete_messages(call: ApiCall, method: DeleteMessages) -> bool:
+@handles(methods.DeleteMessages)
+def delete_messages(call: ApiCall, method: methods.DeleteMessages) -> bool:
     """Delete up to 100 messages; those that do not exist are skipped."""
     if len(method.message_ids) > 100:
         raise bad_request("too many message identifiers specified")
@@ -158,8 +128,8 @@ def _delete_entry(call: ApiCall, chat: Chat, entry: Entry) -> None:
     call.state.save_entry(chat, entry)
 
 
-@handles(AnswerCallbackQuery)
-def answer_callback_query(call: ApiCall, method: AnswerCallbackQuery) -> bool:
+@handles(methods.AnswerCallbackQuery)
+def answer_callback_query(call: ApiCall, method: methods.AnswerCallbackQuery) -> bool:
     """Answer a callback query with a notification or an alert of up to 200 characters.
 
     Raises:
@@ -171,14 +141,13 @@ def answer_callback_query(call: ApiCall, method: AnswerCallbackQuery) -> bool:
     if callback is None:
         raise bad_request(QUERY_TOO_OLD)
     chat = call.state.get_or_create_chat(call.bot.id, callback.chat_id)
-    call.state.show_callback_answer(
-        chat, callback, method.text or "", alert=bool(method.show_alert), url=method.url
-    )
+    shown = (callback.user_id, method.text or "", bool(method.show_alert), method.url, callback.id)
+    chat.callback_answers.append(CallbackAnswer(chat.bump_version(), *shown))
     return True
 
 
-@handles(PinChatMessage)
-def pin_chat_message(call: ApiCall, method: PinChatMessage) -> bool:
+@handles(methods.PinChatMessage)
+def pin_chat_message(call: ApiCall, method: methods.PinChatMessage) -> bool:
     """Pin a message."""
     chat = call.get_writable_chat(method.chat_id)
     entry = call.get_entry(chat, method.message_id, "to pin")
@@ -189,31 +158,8 @@ def pin_chat_message(call: ApiCall, method: PinChatMessage) -> bool:
     return True
 
 
-@handles(UnpinChatMessage)
-def unpin_chat_message(call: ApiCall, method: UnpinChatMessage) -> bool:
-    """Unpin a message, by default the one pinned last."""
-    chat = call.get_writable_chat(method.chat_id)
-    message_id = method.message_id or (chat.pinned[-1] if chat.pinned else None)
-    if message_id not in chat.pinned:
-        raise bad_request("message to unpin not found")
-    chat.pinned.remove(message_id)
-    chat.bump_version()
-    call.state.save_chat(chat)
-    return True
-
-
-@handles(UnpinAllChatMessages)
-def unpin_all_chat_messages(call: ApiCall, method: UnpinAllChatMessages) -> bool:
-    """Unpin all messages of a chat."""
-    chat = call.get_writable_chat(method.chat_id)
-    chat.pinned.clear()
-    chat.bump_version()
-    call.state.save_chat(chat)
-    return True
-
-
-@handles(SetMessageReaction)
-def set_message_reaction(call: ApiCall, method: SetMessageReaction) -> bool:
+@handles(methods.SetMessageReaction)
+def set_message_reaction(call: ApiCall, method: methods.SetMessageReaction) -> bool:
     """Set or remove the bot's reactions to a message."""
     chat = call.get_writable_chat(method.chat_id)
     entry = call.get_entry(chat, method.message_id, "to react")

@@ -2,18 +2,10 @@
 
 import time
 
-from aiogram.methods import (
-    AnswerPreCheckoutQuery,
-    CreateInvoiceLink,
-    EditUserStarSubscription,
-    GetMyStarBalance,
-    GetStarTransactions,
-    RefundStarPayment,
-    SendInvoice,
-)
+from aiogram import methods
 
 from sandbox.telegram.api.call import ApiCall, handles
-from sandbox.telegram.api.keyboards import parse_inline_keyboard
+from sandbox.telegram.api.content import parse_inline_keyboard, to_seconds
 from sandbox.telegram.api.methods.edits import QUERY_TOO_OLD
 from sandbox.telegram.api.methods.messages import add_bot_message
 from sandbox.telegram.errors import bad_request
@@ -22,7 +14,7 @@ from sandbox.telegram.json_types import Json
 _SUBSCRIPTION_PERIOD_SECONDS = 2_592_000
 
 
-def _validate_invoice(method: SendInvoice | CreateInvoiceLink) -> Json:
+def _validate_invoice(method: methods.SendInvoice | methods.CreateInvoiceLink) -> Json:
     """The invoice of a method that follows the rules for Stars; ``ApiError`` 400 otherwise."""
     if not 1 <= len(method.title) <= 32 or not 1 <= len(method.description) <= 255:
         raise bad_request("MEDIA_INVALID")
@@ -39,17 +31,12 @@ def _validate_invoice(method: SendInvoice | CreateInvoiceLink) -> Json:
         raise bad_request("can't parse labeled price: LabeledPrice label must be non-empty")
     if not 1 <= method.prices[0].amount <= 100_000:
         raise bad_request("CURRENCY_TOTAL_AMOUNT_INVALID")
-    return {
-        "title": method.title,
-        "description": method.description,
-        "payload": method.payload,
-        "amount": method.prices[0].amount,
-        "photo_url": method.photo_url,
-    }
+    about = method.model_dump(include={"title", "description", "payload", "photo_url"})
+    return {**about, "amount": method.prices[0].amount}
 
 
-@handles(SendInvoice)
-def send_invoice(call: ApiCall, method: SendInvoice) -> Json:
+@handles(methods.SendInvoice)
+def send_invoice(call: ApiCall, method: methods.SendInvoice) -> Json:
     """Send an invoice in Stars, with a button to pay if the bot gives no keyboard.
 
     Raises:
@@ -60,16 +47,9 @@ def send_invoice(call: ApiCall, method: SendInvoice) -> Json:
     rows = (parse_inline_keyboard(method.reply_markup) or {}).get("inline_keyboard", [])
     if rows and not rows[0][0].get("pay"):
         raise bad_request("BUTTON_TYPE_INVALID")
-    content: Json = {
-        "invoice": {
-            "title": method.title,
-            "description": method.description,
-            "start_parameter": method.start_parameter or "",
-            "currency": method.currency,
-            "total_amount": invoice["amount"],
-        }
-    }
-    entry = add_bot_message(call, method, content, chat=chat)
+    shown = method.model_dump(include={"title", "description", "currency"})
+    shown |= {"start_parameter": method.start_parameter or "", "total_amount": invoice["amount"]}
+    entry = add_bot_message(call, method, {"invoice": shown}, chat=chat)
     if not rows:
         pay = {"text": f"Pay ⭐️{invoice['amount']}", "pay": True}
         entry.message["reply_markup"] = {"inline_keyboard": [[pay]]}
@@ -78,8 +58,8 @@ def send_invoice(call: ApiCall, method: SendInvoice) -> Json:
     return entry.message
 
 
-@handles(CreateInvoiceLink)
-def create_invoice_link(call: ApiCall, method: CreateInvoiceLink) -> str:
+@handles(methods.CreateInvoiceLink)
+def create_invoice_link(call: ApiCall, method: methods.CreateInvoiceLink) -> str:
     """Return a link to an invoice in Stars, for one payment or for a monthly subscription.
 
     Raises:
@@ -87,16 +67,14 @@ def create_invoice_link(call: ApiCall, method: CreateInvoiceLink) -> str:
     """
     invoice = _validate_invoice(method)
     if method.subscription_period is not None:
-        period = method.subscription_period
-        seconds = int(period.total_seconds()) if hasattr(period, "total_seconds") else int(period)
-        if seconds != _SUBSCRIPTION_PERIOD_SECONDS:
+        invoice["subscription_period"] = to_seconds(method.subscription_period)
+        if invoice["subscription_period"] != _SUBSCRIPTION_PERIOD_SECONDS:
             raise bad_request("SUBSCRIPTION_PERIOD_INVALID")
-        invoice["subscription_period"] = seconds
     return f"https://t.me/{call.state.payments.create_link(call.bot.id, invoice).slug}"
 
 
-@handles(AnswerPreCheckoutQuery)
-def answer_pre_checkout_query(call: ApiCall, method: AnswerPreCheckoutQuery) -> bool:
+@handles(methods.AnswerPreCheckoutQuery)
+def answer_pre_checkout_query(call: ApiCall, method: methods.AnswerPreCheckoutQuery) -> bool:
     """Accept or refuse a payment.
 
     Raises:
@@ -104,16 +82,15 @@ def answer_pre_checkout_query(call: ApiCall, method: AnswerPreCheckoutQuery) -> 
     """
     if not method.ok and not method.error_message:
         raise bad_request("error message is empty")
-    checkout = call.checkouts.get(method.pre_checkout_query_id)
-    if checkout is None or checkout.bot_id != call.bot.id:
+    checkout = call.state.pending_checkouts.pop((call.bot.id, method.pre_checkout_query_id), None)
+    if checkout is None or checkout.done():
         raise bad_request(QUERY_TOO_OLD)
-    del call.checkouts[method.pre_checkout_query_id]
-    checkout.answer(method.ok, method.error_message)
+    checkout.set_result((method.ok, method.error_message))
     return True
 
 
-@handles(RefundStarPayment)
-def refund_star_payment(call: ApiCall, method: RefundStarPayment) -> bool:
+@handles(methods.RefundStarPayment)
+def refund_star_payment(call: ApiCall, method: methods.RefundStarPayment) -> bool:
     """Refund a payment; the user and the bot see a ``refunded_payment`` message.
 
     Raises:
@@ -127,21 +104,14 @@ def refund_star_payment(call: ApiCall, method: RefundStarPayment) -> bool:
     payment.refunded = int(time.time())
     call.state.payments.save(payment)
     chat = call.state.get_or_create_chat(call.bot.id, payment.user_id)
-    content = {
-        "refunded_payment": {
-            "currency": "XTR",
-            "total_amount": payment.amount,
-            "invoice_payload": payment.payload,
-            "telegram_payment_charge_id": payment.charge_id,
-        }
-    }
+    content = {"refunded_payment": payment.to_receipt()}
     entry = call.state.add_entry(chat, content, sender=call.bot.to_telegram_user(), by_bot=True)
     call.state.queues[call.bot.id].put("message", entry.message, chat.id)
     return True
 
 
-@handles(EditUserStarSubscription)
-def edit_user_star_subscription(call: ApiCall, method: EditUserStarSubscription) -> bool:
+@handles(methods.EditUserStarSubscription)
+def edit_user_star_subscription(call: ApiCall, method: methods.EditUserStarSubscription) -> bool:
     """Cancel a subscription at the end of its period, or resume it.
 
     Raises:
@@ -157,8 +127,10 @@ def edit_user_star_subscription(call: ApiCall, method: EditUserStarSubscription)
     return True
 
 
-def _list_transactions(call: ApiCall) -> list[Json]:
-    found = []
+@handles(methods.GetStarTransactions)
+def get_star_transactions(call: ApiCall, method: methods.GetStarTransactions) -> Json:
+    """Return payments and refunds, oldest first; at most 100 from ``offset``."""
+    found: list[Json] = []
     for payment in call.state.payments.list_for_bot(call.bot.id):
         partner: Json = {
             "type": "user",
@@ -168,27 +140,16 @@ def _list_transactions(call: ApiCall) -> list[Json]:
         }
         if payment.subscription_period:
             partner["subscription_period"] = payment.subscription_period
-        found.append({"id": payment.charge_id, "amount": payment.amount, "date": payment.date, "source": partner})
+        about = {"id": payment.charge_id, "amount": payment.amount}
+        found.append({**about, "date": payment.date, "source": partner})
         if payment.refunded:
-            refund = {
-                "id": payment.charge_id,
-                "amount": payment.amount,
-                "date": payment.refunded,
-                "receiver": partner,
-            }
-            found.append(refund)
-    return sorted(found, key=lambda transaction: int(transaction["date"]))
-
-
-@handles(GetStarTransactions)
-def get_star_transactions(call: ApiCall, method: GetStarTransactions) -> Json:
-    """Return payments and refunds, oldest first; at most 100 from ``offset``."""
+            found.append({**about, "date": payment.refunded, "receiver": partner})
+    found.sort(key=lambda transaction: int(transaction["date"]))
     offset = max(method.offset or 0, 0)
-    limit = min(max(method.limit or 100, 1), 100)
-    return {"transactions": _list_transactions(call)[offset : offset + limit]}
+    return {"transactions": found[offset : offset + min(max(method.limit or 100, 1), 100)]}
 
 
-@handles(GetMyStarBalance)
-def get_my_star_balance(call: ApiCall, _method: GetMyStarBalance) -> Json:
+@handles(methods.GetMyStarBalance)
+def get_my_star_balance(call: ApiCall, _method: methods.GetMyStarBalance) -> Json:
     """Return the bot's balance in whole Stars."""
     return {"amount": call.state.payments.star_balance(call.bot.id)}

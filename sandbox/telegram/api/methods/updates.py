@@ -3,7 +3,7 @@
 import re
 from urllib.parse import urlsplit
 
-from aiogram.methods import DeleteWebhook, GetUpdates, GetWebhookInfo, SetWebhook
+from aiogram import methods
 
 from sandbox.telegram.api.call import ApiCall, handles
 from sandbox.telegram.errors import bad_request
@@ -13,8 +13,8 @@ from sandbox.telegram.state.bots import WebhookConfig
 _MAX_POLL_SECONDS = 50
 
 
-@handles(GetUpdates)
-async def get_updates(call: ApiCall, method: GetUpdates) -> list[Json]:
+@handles(methods.GetUpdates)
+async def get_updates(call: ApiCall, method: methods.GetUpdates) -> list[Json]:
     """Wait for updates by long polling, for at most 50 seconds.
 
     Raises:
@@ -31,18 +31,18 @@ async def get_updates(call: ApiCall, method: GetUpdates) -> list[Json]:
 def _set_allowed_updates(call: ApiCall, kinds: list[str]) -> None:
     if (kinds or None) != call.bot.allowed_updates:
         call.bot.allowed_updates = kinds or None
-        call.state.store.save("bot", call.bot.id, call.bot.to_record())
+        call.state.save_bot(call.bot)
 
 
-@handles(SetWebhook)
-def set_webhook(call: ApiCall, method: SetWebhook) -> bool:
+@handles(methods.SetWebhook)
+def set_webhook(call: ApiCall, method: methods.SetWebhook) -> bool:
     """Set a webhook, also with plain HTTP; an empty URL removes it.
 
     Raises:
         ApiError: 400 for an invalid URL or secret token.
     """
     if not method.url:
-        return _remove_webhook(call, drop=bool(method.drop_pending_updates))
+        return delete_webhook(call, method)
     if urlsplit(method.url).scheme not in ("http", "https") or not urlsplit(method.url).hostname:
         raise bad_request("invalid webhook URL specified")
     secret = method.secret_token or ""
@@ -56,42 +56,38 @@ def set_webhook(call: ApiCall, method: SetWebhook) -> bool:
     if method.allowed_updates is not None:
         _set_allowed_updates(call, method.allowed_updates)
     connections = min(max(method.max_connections or 40, 1), 100)
-    config = WebhookConfig(method.url, secret, connections, call.bot.allowed_updates, method.ip_address)
-    call.bot.webhook = config
-    call.state.store.save("bot", call.bot.id, call.bot.to_record())
+    call.bot.webhook = config = WebhookConfig(
+        url=method.url, secret_token=secret, max_connections=connections, ip_address=method.ip_address
+    )
+    call.state.save_bot(call.bot)
     queue.interrupt("Conflict: terminated by setWebhook request")
-    call.webhook.start(config, call.session)
+    call.webhook.start(config)
     return True
 
 
-@handles(DeleteWebhook)
-def delete_webhook(call: ApiCall, method: DeleteWebhook) -> bool:
+@handles(methods.DeleteWebhook)
+def delete_webhook(call: ApiCall, method: methods.DeleteWebhook | methods.SetWebhook) -> bool:
     """Remove the webhook; the updates wait for ``getUpdates`` unless they are to be dropped."""
-    return _remove_webhook(call, drop=bool(method.drop_pending_updates))
-
-
-def _remove_webhook(call: ApiCall, *, drop: bool) -> bool:
-    if drop:
+    if method.drop_pending_updates:
         call.state.queues[call.bot.id].drop_all()
     if call.bot.webhook is not None:
         call.bot.webhook = None
         call.webhook.stop()
-        call.state.store.save("bot", call.bot.id, call.bot.to_record())
+        call.state.save_bot(call.bot)
     return True
 
 
-@handles(GetWebhookInfo)
-def get_webhook_info(call: ApiCall, _method: GetWebhookInfo) -> Json:
+@handles(methods.GetWebhookInfo)
+def get_webhook_info(call: ApiCall, _method: methods.GetWebhookInfo) -> Json:
     """Return the webhook, the number of waiting updates and the last delivery error."""
     config = call.bot.webhook
     info: Json = {
-        "url": config.url if config else "",
+        "url": config["url"] if config else "",
         "has_custom_certificate": False,
-        "pending_update_count": len(call.state.queues[call.bot.id]),
+        "pending_update_count": len(call.state.queues[call.bot.id].pending()),
     }
     if config is not None:
-        info["max_connections"] = config.max_connections
-        info["ip_address"] = config.ip_address or "127.0.0.1"
+        info |= {"max_connections": config["max_connections"], "ip_address": config["ip_address"] or "127.0.0.1"}
         if call.webhook.last_error is not None:
             info["last_error_date"], info["last_error_message"] = call.webhook.last_error
     if call.bot.allowed_updates:
