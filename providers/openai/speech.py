@@ -5,7 +5,7 @@ import re
 from openai import HttpxBinaryResponseContent
 
 from providers.media_type import detect_media_type
-from providers.openai.client import build_client
+from providers.openai.client import OpenAIProvider
 from providers.openai.errors import translate_openai_errors
 from providers.protocols import ErrorKind, ProviderError, Voice
 
@@ -17,26 +17,16 @@ VOICES = (
 """Each voice speaks every language: https://platform.openai.com/docs/guides/text-to-speech"""
 
 
-class OpenAISpeech:
+class OpenAISpeech(OpenAIProvider):
     """SpeechProvider over OpenAI's API.
-
-    Args:
-        api_key: The account's key.
-        base_url: The API's address, which ends in `/v1`; None for OpenAI's own.
-        model: The model.
-        timeout: Seconds for one request.
 
     Attributes:
         max_text_length: The longest text, in characters.
     """
 
-    name = "openai"
-    offline = False
+    default_model = MODEL
+    default_timeout = 120.0
     max_text_length = 4096
-
-    def __init__(self, api_key: str, base_url: str | None, *, model: str = MODEL, timeout: float = 120.0) -> None:
-        self._client = build_client(api_key, base_url, timeout)
-        self._model = model
 
     async def speak(self, text: str, voice_id: str, language: str) -> bytes:
         """Speak a text in its own language. Raises ProviderError, with NOT_FOUND for an unknown voice."""
@@ -66,7 +56,3 @@ class OpenAISpeech:
     async def list_voices(self) -> list[Voice]:
         """OpenAI's voices, which its API does not list."""
         return [Voice(voice_id, voice_id.capitalize()) for voice_id in VOICES]
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._client.close()

@@ -3,7 +3,7 @@
 import re
 
 from providers.openai.chat import MODEL, complete
-from providers.openai.client import build_client
+from providers.openai.client import OpenAIProvider
 from providers.protocols import ErrorKind, ProviderError
 
 MAX_PROMPT_LENGTH = 1000
@@ -17,22 +17,10 @@ _IMPROVE_INSTRUCTIONS = (
 )
 
 
-class OpenAIText:
-    """TextProvider over OpenAI's API.
+class OpenAIText(OpenAIProvider):
+    """TextProvider over OpenAI's API."""
 
-    Args:
-        api_key: The account's key.
-        base_url: The API's address, which ends in `/v1`; None for OpenAI's own.
-        model: The model.
-        timeout: Seconds for one request.
-    """
-
-    name = "openai"
-    offline = False
-
-    def __init__(self, api_key: str, base_url: str | None, *, model: str = MODEL, timeout: float = 60.0) -> None:
-        self._client = build_client(api_key, base_url, timeout)
-        self._model = model
+    default_model = MODEL
 
     async def improve(self, prompt: str, language: str) -> str:
         """Add detail to a prompt. A result over MAX_PROMPT_LENGTH characters is cut after a whole word."""
@@ -47,7 +35,3 @@ class OpenAIText:
     async def answer(self, instructions: str, question: str) -> str:
         """Answer a question. Raises ProviderError, with MODERATION where the model refuses to."""
         return await complete(self._client, self._model, instructions, question)
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._client.close()

@@ -3,7 +3,7 @@
 from pathlib import PurePath
 
 from providers.media_type import detect_media_type
-from providers.openai.client import build_client
+from providers.openai.client import OpenAIProvider
 from providers.openai.errors import translate_openai_errors
 from providers.protocols import ErrorKind, ProviderError
 
@@ -22,22 +22,10 @@ _EXTENSIONS = {
 """OpenAI recognises a file by the extension of its name, and does not know Telegram's `.oga`."""
 
 
-class OpenAITranscription:
-    """TranscriptionProvider over OpenAI's API.
+class OpenAITranscription(OpenAIProvider):
+    """TranscriptionProvider over OpenAI's API."""
 
-    Args:
-        api_key: The account's key.
-        base_url: The API's address, which ends in `/v1`; None for OpenAI's own.
-        model: The model.
-        timeout: Seconds for one request.
-    """
-
-    name = "openai"
-    offline = False
-
-    def __init__(self, api_key: str, base_url: str | None, *, model: str = MODEL, timeout: float = 60.0) -> None:
-        self._client = build_client(api_key, base_url, timeout)
-        self._model = model
+    default_model = MODEL
 
     async def transcribe(self, audio: bytes, file_name: str, language: str) -> str:
         """Transcribe a recording.
@@ -59,7 +47,3 @@ class OpenAITranscription:
         if not (text := response.text.strip()):
             raise ProviderError(ErrorKind.BAD_INPUT, "OpenAI: no speech in the recording")
         return text
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._client.close()

@@ -4,7 +4,7 @@ import base64
 
 from providers.media_type import detect_media_type
 from providers.openai.chat import MODEL, complete
-from providers.openai.client import build_client
+from providers.openai.client import OpenAIProvider
 from providers.protocols import ErrorKind, ProviderError
 
 MAX_IMAGE_BYTES = 20 * 1024 * 1024
@@ -18,22 +18,10 @@ _DESCRIBE_INSTRUCTIONS = (
 )
 
 
-class OpenAIVision:
-    """VisionProvider over OpenAI's API.
+class OpenAIVision(OpenAIProvider):
+    """VisionProvider over OpenAI's API."""
 
-    Args:
-        api_key: The account's key.
-        base_url: The API's address, which ends in `/v1`; None for OpenAI's own.
-        model: The model.
-        timeout: Seconds for one request.
-    """
-
-    name = "openai"
-    offline = False
-
-    def __init__(self, api_key: str, base_url: str | None, *, model: str = MODEL, timeout: float = 60.0) -> None:
-        self._client = build_client(api_key, base_url, timeout)
-        self._model = model
+    default_model = MODEL
 
     async def describe(self, image: bytes) -> str:
         """Describe an image. Raises ProviderError, with BAD_INPUT for a format or a size that OpenAI does not take."""
@@ -47,7 +35,3 @@ class OpenAIVision:
             _DESCRIBE_INSTRUCTIONS,
             [{"type": "image_url", "image_url": {"url": data, "detail": "high"}}],
         )
-
-    async def close(self) -> None:
-        """Close the connections."""
-        await self._client.close()
