@@ -1,4 +1,4 @@
-"""Downloads of providers' results: limited in size and time, and the token goes to the provider's API alone."""
+"""Downloads providers' results, with limits on size and time. The token is sent to the provider's API only."""
 
 import asyncio
 import base64
@@ -15,17 +15,17 @@ from providers.tls import ssl_context
 _MAX_OUTPUT_BYTES = 50 * 1024 * 1024
 """The largest file that a bot can send: https://core.telegram.org/bots/api#sending-files"""
 _DOWNLOAD_TIMEOUT = 120.0
-"""Seconds for one whole download, however slow it is."""
+"""Seconds for one whole download."""
 
 
 class Downloader:
-    """Downloads what output references point to.
+    """Downloads the outputs of predictions.
 
     Args:
-        provider: The provider's name, for errors.
-        api_url: The API's address.
-        token: The API's token, which is sent to `api_url` and to no other host.
-        limit: The largest output, in bytes.
+        provider: The provider's name, for error messages.
+        api_url: The URL of the provider's API.
+        token: The API token, sent to `api_url` and to no other host.
+        limit: The maximum size of an output, in bytes.
     """
 
     def __init__(self, provider: str, api_url: str, token: str, *, limit: int = _MAX_OUTPUT_BYTES) -> None:
@@ -34,17 +34,18 @@ class Downloader:
         self._token = token
         self._limit = limit
         transport = httpx.AsyncHTTPTransport(verify=ssl_context(), limits=httpx.Limits(max_connections=20))
-        # httpx drops the Authorization header when a redirect leads to another host.
+        # httpx drops the Authorization header on redirects to another host.
         self._client = httpx.AsyncClient(transport=transport, timeout=30, follow_redirects=True, max_redirects=5)
 
     async def fetch(self, output: str) -> bytes:
-        """Download one output. Its size is limited while it is read.
+        """Download one output. The download stops when the size limit is exceeded.
 
         Args:
-            output: An `https:` URL, or a `data:` URI that holds the output itself.
+            output: An `https:` URL, or a `data:` URI with the content. `http:` is accepted only if `api_url` itself
+                is `http:`.
 
         Raises:
-            ProviderError: It cannot be downloaded, is empty or is too large.
+            ProviderError: The output cannot be downloaded, is empty or is too large.
         """
         if output.startswith("data:"):
             return self._check_size(_read_data_uri(output, self._provider))

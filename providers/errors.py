@@ -1,4 +1,4 @@
-"""What a provider's error means, by its HTTP status and its message. Shared by all real providers."""
+"""Classifies providers' errors by HTTP status and message. Shared by all real providers."""
 
 import re
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ _BY_MESSAGE = (
         r"nsfw|(?<!case[ -])\bsensitive\b|\bsafety\b(?!_)|moderat|content[_ ]policy|flagged|\bE005\b",
     ),
     (ErrorKind.QUOTA, r"insufficient[_ ](?:quota|credit|funds)|exceeded your current quota|payment required"),
-    # https://replicate.com/docs/reference/error-codes: these are problems of Replicate's, not of the model's.
+    # Errors of Replicate itself, not of the model: https://replicate.com/docs/reference/error-codes
     (
         ErrorKind.OVERLOADED,
         r"\bE003\b|\bE004\b|\bE6716\b|high demand|overloaded|currently unavailable|code: PA\b",
@@ -37,11 +37,11 @@ _SECONDS = re.compile(r"(?:resets in|available in|try again in|retry after:?)\s*
 
 
 def classify_status(status: int, text: str = "") -> ErrorKind:
-    """What an HTTP response with an error status means.
+    """Classify an HTTP error response.
 
     Args:
-        status: 400 or more.
-        text: The provider's message, which distinguishes errors that share a status.
+        status: The status, 400 or higher.
+        text: The provider's message, which tells apart errors with the same status.
     """
     if status >= 500:
         return ErrorKind.OVERLOADED
@@ -56,7 +56,7 @@ def classify_status(status: int, text: str = "") -> ErrorKind:
 
 
 def classify_message(text: str) -> ErrorKind:
-    """What the error message of failed work means; anything unknown is FAILED."""
+    """Classify the error message of failed work; FAILED if nothing matches."""
     for kind, pattern in _BY_MESSAGE:
         if re.search(pattern, text, re.IGNORECASE):
             return kind
@@ -64,15 +64,15 @@ def classify_message(text: str) -> ErrorKind:
 
 
 def parse_retry_after(headers: Mapping[str, str], text: str = "") -> float | None:
-    """How long a response asks us to wait.
+    """Read from a response how long to wait before a retry.
 
     Args:
-        headers: The response's, with `Retry-After` in seconds or as a date:
+        headers: The response headers. `Retry-After` is either seconds or a date:
             https://developer.mozilla.org/en-US/docs/Web/HTTP/Reference/Headers/Retry-After
-        text: The provider's message, which is searched where there is no such header.
+        text: The provider's message, searched if the header is missing.
 
     Returns:
-        Seconds, or None where it does not say.
+        Seconds, or None if the response does not say.
     """
     value = headers.get("retry-after", "").strip()
     if re.fullmatch(r"\d+(\.\d+)?", value):
@@ -90,13 +90,13 @@ def parse_retry_after(headers: Mapping[str, str], text: str = "") -> float | Non
 
 
 def error_from_response(provider: str, status: int, text: str, headers: Mapping[str, str]) -> ProviderError:
-    """The error for an HTTP response.
+    """Build the ProviderError for an HTTP error response.
 
     Args:
         provider: The provider's name, for the log.
-        status: 400 or more.
+        status: The status, 400 or higher.
         text: The provider's message.
-        headers: The response's.
+        headers: The response headers.
     """
     kind = classify_status(status, text)
     message = redact_line(text)

@@ -1,4 +1,4 @@
-"""Counts and times the calls of any provider."""
+"""Counts and times the calls to a provider."""
 
 import inspect
 import time
@@ -8,18 +8,18 @@ from typing import Any, TypeVar, cast
 from providers.protocols import Prediction, ProviderError
 
 CallRecorder = Callable[[str, str, str, float], None]
-"""Records a call: the provider's name, the method, the kind of error or an empty text, and its seconds."""
+"""Called with the provider's name, the method, the kind of error (empty on success) and the duration in seconds."""
 
 P = TypeVar("P")
 
 
 def instrumented(provider: P, recorder: CallRecorder) -> P:
-    """The same provider, whose calls are recorded.
+    """Wrap a provider so that its calls are recorded.
 
-    A prediction that has failed counts as an error of the call that reported it.
+    A failed prediction counts as an error of the call that reported it.
 
     Args:
-        provider: Any provider. All its methods but `close` are recorded, if they are asynchronous.
+        provider: Any provider. All of its async methods except `close` are recorded.
         recorder: Called after each call.
     """
     return cast("P", _Instrumented(provider, recorder))

@@ -1,13 +1,13 @@
-"""The kind of a file, by its content and not by its name."""
+"""Detects a file's media type from its content; the file name is ignored."""
 
 import filetype
 
 _COMMON_NAMES = {"audio/x-wav": "audio/wav", "audio/x-flac": "audio/flac", "video/x-msvideo": "video/avi"}
-"""What the library calls by an older name than the providers' APIs do."""
+"""The library's older names for types, and the names that the providers' APIs use."""
 
 
 def detect_media_type(data: bytes) -> str:
-    """The MIME type of a file, or `application/octet-stream` where it is unknown."""
+    """Return the MIME type of a file, or `application/octet-stream` if it is unknown."""
     detected: str | None = filetype.guess_mime(data)
     if detected is None:
         return "application/octet-stream"

@@ -1,7 +1,7 @@
-"""What the services ask of an AI provider, and the one error that a provider raises.
+"""The protocols that AI providers implement, and the one error they raise.
 
-Every method of every protocol raises ProviderError and nothing else. Methods do not retry by themselves: the caller
-knows whether the work may be done twice.
+Every method of every protocol raises ProviderError and nothing else. Methods never retry: only the caller knows
+whether the work may be done twice.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ PredictionStatus = Literal["queued", "running", "succeeded", "failed", "cancelle
 
 
 class ErrorKind(StrEnum):
-    """Why a provider could not do the work. services/core/errors.py says what follows from each."""
+    """Why a provider could not do the work. services/core/errors.py maps each kind to a failure."""
 
     BAD_INPUT = "bad_input"
     MODERATION = "moderation"
@@ -31,9 +31,9 @@ class ProviderError(Exception):
     """A provider refused or failed.
 
     Args:
-        kind: What the error means.
-        detail: What happened, for the log and never for the user. It holds no key and no full URL.
-        retry_after: Seconds to wait before the next attempt, where the provider gave them.
+        kind: The kind of error.
+        detail: What happened, for the log and never for the user. It contains no key and no full URL.
+        retry_after: Seconds to wait before the next attempt, if the provider gave a number.
     """
 
     def __init__(self, kind: ErrorKind, detail: str, *, retry_after: float | None = None) -> None:
@@ -45,14 +45,14 @@ class ProviderError(Exception):
 
 @dataclass(frozen=True)
 class PredictionRequest:
-    """Work that takes the provider a while: an image, a video, a lip-sync, a training.
+    """A request for long-running work: an image, a video, a lip-sync or a training.
 
     Attributes:
-        kind: What is made.
-        model: The provider's own name of the model: `owner/name`, or `owner/name:version`.
-        input: The model's input as its provider names it.
-        seed: A number that no other request has: `find` recognises the request by it.
-        files: Inputs that are files. They travel as bytes, never as Telegram's URLs, which hold the bot's token.
+        kind: The kind of work.
+        model: The provider's name for the model: `owner/name`, or `owner/name:version`.
+        input: The model's inputs, under the provider's names.
+        seed: A number unique to this request. `find` uses it to recognise the request.
+        files: File inputs, as bytes. Telegram's URLs are never passed on because they contain the bot's token.
     """
 
     kind: PredictionKind
@@ -68,11 +68,11 @@ class Prediction:
 
     Attributes:
         id: The provider's id.
-        status: The state.
-        percent: How far it is, where the provider says so.
-        outputs: References, which `fetch` of the same provider turns into bytes.
-        error: Why it failed.
-        error_detail: The provider's message about that, for the log.
+        status: The current status.
+        percent: The progress, if the provider reports it.
+        outputs: References to the outputs; the same provider's `fetch` downloads them.
+        error: Why it failed, if it did.
+        error_detail: The provider's error message, for the log.
     """
 
     id: str
@@ -84,12 +84,12 @@ class Prediction:
 
 
 class PredictionProvider(Protocol):
-    """A provider of work that takes a while.
+    """A provider of long-running work.
 
     Attributes:
         name: The provider's name in logs and metrics.
-        offline: Whether results are made by a stand-in on this machine. Each result then says so.
-        uses_webhooks: Whether the provider reports by webhook that work has ended, so that polls can be rare.
+        offline: Whether this is an offline replacement. Its results are labelled as such.
+        uses_webhooks: Whether the provider sends a webhook when work has ended, so that polls can be rare.
     """
 
     name: str
@@ -100,37 +100,37 @@ class PredictionProvider(Protocol):
         """Start the work and return the prediction's id.
 
         Raises:
-            ProviderError: Nothing was started; or, with TIMED_OUT and OVERLOADED, only the answer may have been
-                lost, which `find` can tell.
+            ProviderError: Nothing was started. With TIMED_OUT and OVERLOADED the work may have started and only the
+                response was lost; `find` can tell.
         """
         ...
 
     async def find(self, request: PredictionRequest, since: datetime) -> str | None:
-        """Find a prediction that was started but whose id was lost with a process or an answer.
+        """Find a prediction whose id was lost because the process died or the response did not arrive.
 
         Args:
-            request: The request that `start` was given.
-            since: The time before that start.
+            request: The request passed to `start`.
+            since: A time just before `start` was called.
 
         Returns:
-            The prediction's id, or None.
+            The prediction's id, or None if nothing was started.
         """
         ...
 
     async def get(self, prediction_id: str) -> Prediction:
-        """The prediction as it is now."""
+        """Return the prediction's current state."""
         ...
 
     async def fetch(self, output: str) -> bytes:
-        """The bytes of one of a prediction's outputs."""
+        """Download one of a prediction's outputs."""
         ...
 
     async def cancel(self, prediction_id: str) -> None:
-        """Cancel the work; a prediction that has ended is left as it is."""
+        """Cancel the work. Does nothing if the prediction has ended."""
         ...
 
     async def check(self) -> None:
-        """Raise ProviderError where the provider cannot be used now. For the health page."""
+        """Raise ProviderError if the provider cannot be used now. For the health page."""
         ...
 
     async def close(self) -> None:
@@ -139,20 +139,20 @@ class PredictionProvider(Protocol):
 
 
 class TrainingProvider(PredictionProvider, Protocol):
-    """A PredictionProvider of the kind `training`. Its one output is the name of the trained model, not a file."""
+    """A PredictionProvider for trainings. The single output is the name of the trained model, not a file."""
 
     async def delete_model(self, model: str) -> None:
-        """Delete a trained model by that name; one that does not exist any more is no error."""
+        """Delete a trained model by that name. Not an error if it no longer exists."""
         ...
 
 
 @dataclass(frozen=True)
 class ModerationResult:
-    """What moderation says about a text.
+    """The outcome of moderating a text.
 
     Attributes:
-        allowed: Whether it may be used.
-        categories: What it was flagged for, by the provider's names.
+        allowed: Whether the text may be used.
+        categories: The categories it was flagged for, under the provider's names.
     """
 
     allowed: bool
@@ -160,12 +160,12 @@ class ModerationResult:
 
 
 class ModerationProvider(Protocol):
-    """Says whether a text is allowed."""
+    """Moderates text."""
 
     name: str
 
     async def moderate(self, text: str) -> ModerationResult:
-        """Check a text that a user wrote."""
+        """Check whether a user's text is allowed."""
         ...
 
     async def close(self) -> None:
@@ -179,8 +179,8 @@ class Voice:
 
     Attributes:
         id: The provider's id.
-        name: What users see.
-        cloned: True for a voice made from a recording, False for a stock voice of the provider's.
+        name: The name shown to users.
+        cloned: True for a voice cloned from a recording, False for one of the provider's stock voices.
     """
 
     id: str
@@ -189,7 +189,7 @@ class Voice:
 
 
 class SpeechProvider(Protocol):
-    """Speaks text."""
+    """Turns text into speech."""
 
     name: str
     offline: bool
@@ -198,20 +198,20 @@ class SpeechProvider(Protocol):
         """Speak a text.
 
         Args:
-            text: What to say.
-            voice_id: One of the provider's voices.
-            language: The user's language, for providers that do not detect the text's own.
+            text: The text to speak.
+            voice_id: The id of one of the provider's voices.
+            language: The user's language, for providers that do not detect the language of the text.
 
         Returns:
             OGG/Opus, the format of Telegram's voice messages: https://core.telegram.org/bots/api#sendvoice
 
         Raises:
-            ProviderError: With NOT_FOUND where the voice does not exist any more.
+            ProviderError: With NOT_FOUND if the voice no longer exists.
         """
         ...
 
     async def list_voices(self) -> list[Voice]:
-        """All voices of the account: stock voices, and the cloned voices of all users."""
+        """List all voices of the account: stock voices and the cloned voices of all users."""
         ...
 
     async def close(self) -> None:
@@ -223,10 +223,10 @@ class VoiceProvider(SpeechProvider, Protocol):
     """A SpeechProvider that also clones voices."""
 
     async def clone(self, name: str, samples: Mapping[str, bytes]) -> str:
-        """Make a voice from recordings.
+        """Clone a voice from recordings.
 
         Args:
-            name: A name that no other voice has: `find_voice` recognises the voice by it.
+            name: A unique name, by which `find_voice` recognises the voice.
             samples: The recordings, by file name.
 
         Returns:
@@ -235,11 +235,11 @@ class VoiceProvider(SpeechProvider, Protocol):
         ...
 
     async def find_voice(self, name: str) -> str | None:
-        """The id of the cloned voice with exactly this name, for a clone whose answer was lost."""
+        """Return the id of the cloned voice with exactly this name, after the response to `clone` was lost."""
         ...
 
     async def delete(self, voice_id: str) -> None:
-        """Delete a voice; one that does not exist any more is no error."""
+        """Delete a voice. Not an error if it no longer exists."""
         ...
 
 
@@ -250,7 +250,7 @@ class VisionProvider(Protocol):
     offline: bool
 
     async def describe(self, image: bytes) -> str:
-        """A prompt, in English, that would make an image like this one."""
+        """Write an English prompt that would produce an image like this one."""
         ...
 
     async def close(self) -> None:
@@ -268,11 +268,11 @@ class TextProvider(Protocol):
         """Add detail to a prompt.
 
         Args:
-            prompt: What the user wrote.
-            language: The user's language, where that of the prompt is unclear.
+            prompt: The user's prompt.
+            language: The user's language, used if the language of the prompt is unclear.
 
         Returns:
-            The improved prompt in the language of the prompt, at most 1,000 characters.
+            The improved prompt in the language of the original, at most 1,000 characters.
         """
         ...
 
@@ -280,11 +280,11 @@ class TextProvider(Protocol):
         """Answer a user's question.
 
         Args:
-            instructions: Ours, which say how to answer.
-            question: The user's.
+            instructions: The bot's instructions on how to answer.
+            question: The user's question.
 
         Raises:
-            ProviderError: With NOT_FOUND where the provider has no model that answers.
+            ProviderError: With NOT_FOUND if the provider has no model for answers.
         """
         ...
 
@@ -300,15 +300,15 @@ class TranscriptionProvider(Protocol):
     offline: bool
 
     async def transcribe(self, audio: bytes, file_name: str, language: str) -> str:
-        """The text that is spoken in a recording.
+        """Transcribe the speech in a recording.
 
         Args:
             audio: The recording.
-            file_name: Its name.
-            language: The user's language, which need not be the one that they speak.
+            file_name: The recording's file name.
+            language: The user's language; the recording may be in another.
 
         Raises:
-            ProviderError: With BAD_INPUT where nothing is spoken.
+            ProviderError: With BAD_INPUT if the recording contains no speech.
         """
         ...
 

@@ -1,7 +1,7 @@
-"""The one place that hides secrets, and URLs that may hold one, before a text leaves the process.
+"""Removes secrets, and URLs that may contain secrets, before text leaves the process.
 
-Log lines go through `hide_secrets`, which leaves URLs whole: addresses on this machine are worth reading there. All
-other texts (alerts, the dashboard, reasons that admins read) go through `redact`.
+Log lines go through `hide_secrets`, which keeps URLs because addresses on this machine are useful in a log. All other
+texts (alerts, the dashboard, error reasons shown to admins) go through `redact`.
 """
 
 import json
@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 _URL: Final = re.compile(r"\b[a-z][a-z0-9+.-]*://[^\s\"'<>\\]+", re.IGNORECASE)
 _DATA_URL: Final = re.compile(r"\bdata:[\w/+.-]+[;,][^\s\"'<>\\]+", re.IGNORECASE)
 _BOT_TOKEN: Final = re.compile(r"(?<!\d)(\d{6,}):[\w-]{20,}")
-"""https://core.telegram.org/bots/api#authorizing-your-bot: the bot's id, which is public, and its secret."""
+"""The bot's id, which is public, and its secret: https://core.telegram.org/bots/api#authorizing-your-bot"""
 _SECRET: Final = re.compile(
-    r"\b(?:sk|r8|xi|whsec)[-_][\w*.+/=-]{3,}"  # keys of OpenAI, Replicate and ElevenLabs, secrets of webhooks
+    r"\b(?:sk|r8|xi|whsec)[-_][\w*.+/=-]{3,}"  # OpenAI, Replicate, ElevenLabs and webhooks
     r"|\bsignkey-[\w.-]{6,}"  # Inngest
     r"|\b(?:Bearer|Token)\s+(?=\S*[\d.]\w|\S{16})[\w*.+/=-]{6,}"
     r"|\beyJ[\w-]{8,}\.[\w-]+\.[\w-]*",  # a JWT
@@ -29,31 +29,31 @@ _MAX_ITEMS: Final = 12
 
 
 def hide_secrets(text: str) -> str:
-    """The text without secrets; of a bot's token, its public id stays."""
+    """Remove secrets from a text. Of a bot token, the public id is kept."""
     return _SECRET.sub(_ELLIPSIS, _BOT_TOKEN.sub(rf"\1:{_ELLIPSIS}", text))
 
 
 def redact(text: str) -> str:
-    """The text without secrets; of a URL, only its scheme and host stay."""
+    """Remove secrets from a text. Of a URL, only the scheme and host are kept."""
     text = _DATA_URL.sub(f"data:{_ELLIPSIS}", text)
     text = _URL.sub(lambda match: _redact_url(match.group()), text)
     return hide_secrets(text)
 
 
 def redact_line(text: str, limit: int = _MAX_LINE_CHARS) -> str:
-    """The redacted text as one line of at most `limit` characters."""
+    """Redact a text and shorten it to one line of at most `limit` characters."""
     line = redact(" ".join(text.split()))
     return line if len(line) <= limit else line[: limit - 1] + _ELLIPSIS
 
 
 def redacted_json(value: Any) -> str:
-    """A JSON value, such as a step's result in the journal, shortened for reading.
+    """Redact and shorten a JSON value for display, such as a step's result in the journal.
 
     Args:
-        value: Strings, numbers, lists and mappings. What stands under a name like `token` or `password` is hidden.
+        value: Strings, numbers, lists and mappings. Values under keys such as `token` or `password` are hidden.
 
     Returns:
-        A few lines of JSON, at most 600 characters. It is cut where it is longer, so it need not parse.
+        A few lines of JSON, cut to 600 characters, so it may not parse.
     """
     text = json.dumps(_redact_value(value), ensure_ascii=False, indent=1, default=str)
     return text if len(text) <= _MAX_JSON_CHARS else text[: _MAX_JSON_CHARS - 1].rstrip() + _ELLIPSIS

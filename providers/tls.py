@@ -1,4 +1,4 @@
-"""One TLS context for all clients: loading the certificates takes 50 ms each time."""
+"""One TLS context shared by all clients, because loading the certificates takes 50 ms."""
 
 import ssl
 from functools import cache
@@ -8,5 +8,5 @@ import httpx
 
 @cache
 def ssl_context() -> ssl.SSLContext:
-    """The context, made at the first call."""
+    """Return the context, created on the first call."""
     return httpx.create_ssl_context()

@@ -1,4 +1,4 @@
-"""The ElevenLabs client's errors as ours."""
+"""Translates the ElevenLabs client's errors into ProviderError."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
@@ -31,7 +31,8 @@ _BY_CODE = {
     "invalid_api_key": ErrorKind.FAILED,
     "missing_permissions": ErrorKind.FAILED,
 }
-"""By the code in `detail.status`, which says more than the HTTP status: 401 is also no credit, 429 also a busy system.
+"""By the code in `detail.status`. It is more precise than the HTTP status: 401 may also mean no credit, 429 also a
+busy system.
 
 https://help.elevenlabs.io/hc/en-us/articles/19572237925521
 """
@@ -39,10 +40,10 @@ https://help.elevenlabs.io/hc/en-us/articles/19572237925521
 
 @asynccontextmanager
 async def translate_elevenlabs_errors(seconds: float) -> AsyncIterator[None]:
-    """Raise ProviderError for what fails inside the block, without its chain, which holds the key.
+    """Turn errors in the block into ProviderError, without the exception chain, which contains the key.
 
     Args:
-        seconds: The time limit of the block.
+        seconds: The time limit for the block.
     """
     try:
         async with asyncio.timeout(seconds):
@@ -74,7 +75,7 @@ def _error_from_response(error: ApiError) -> ProviderError:
 
 
 def _parse_detail(body: Any) -> tuple[list[str], str]:
-    """The codes and the message in `detail`, which is an object, a list of what is invalid, or a text."""
+    """Return the codes and the message in `detail`: an object, a list of validation errors, or a string."""
     detail = body.get("detail", body) if isinstance(body, Mapping) else body
     if not isinstance(detail, Mapping):
         return [], str(detail)

@@ -1,4 +1,4 @@
-"""ElevenLabs: speech in many languages, and voices cloned from a recording."""
+"""ElevenLabs: speech in many languages, and voice cloning."""
 
 import re
 from collections.abc import AsyncIterator, Mapping
@@ -19,9 +19,9 @@ MODEL = "eleven_multilingual_v2"
 _OUTPUT_FORMAT = "opus_48000_64"
 """OGG/Opus, the format of Telegram's voice messages. ElevenLabs' free tier has no Opus."""
 MAX_SAMPLE_BYTES = 10 * 1024 * 1024
-"""The largest recording to clone from: https://elevenlabs.io/docs/api-reference/voices/ivc/create"""
+"""The largest recording for a clone: https://elevenlabs.io/docs/api-reference/voices/ivc/create"""
 _NO_RETRIES = RequestOptions(max_retries=0)
-"""By default the client retries after 429 and 5xx: a voice might be made and paid twice."""
+"""By default the client retries after 429 and 5xx, so a voice could be created and paid for twice."""
 _PAGE_SIZE = 100
 _MAX_PAGES = 20
 _VOICE_ID = re.compile(r"^[A-Za-z0-9_-]{1,64}$")
@@ -35,16 +35,16 @@ _EXTENSIONS = {
 
 
 class ElevenLabsVoices:
-    """VoiceProvider over ElevenLabs' API. The cloned voices of all users are in one account.
+    """A VoiceProvider that uses the ElevenLabs API. The cloned voices of all users are in one account.
 
     Args:
-        api_key: The account's key.
-        base_url: The API's address, with or without `/v1`; None for ElevenLabs' own.
-        model: The model that speaks.
-        timeout: Seconds for one request, which may be a whole speech or an upload.
+        api_key: The account's API key.
+        base_url: The URL of the API, with or without `/v1`; None for the official one.
+        model: The speech model.
+        timeout: Seconds for one request, including a whole speech or an upload.
 
     Attributes:
-        max_text_length: The longest text that MODEL speaks, in characters: https://elevenlabs.io/docs/models
+        max_text_length: The longest text that MODEL accepts, in characters: https://elevenlabs.io/docs/models
 
     Raises:
         ValueError: The key is empty.
@@ -65,7 +65,7 @@ class ElevenLabsVoices:
         self._timeout = timeout
 
     async def speak(self, text: str, voice_id: str, language: str) -> bytes:
-        """Speak a text in its own language, which the model detects; `language` is not sent."""
+        """Speak a text. The model detects the language itself, so `language` is not sent."""
         _validate_voice_id(voice_id)
         if not re.search(r"\w", text) or len(text) > self.max_text_length:
             raise ProviderError(
@@ -85,14 +85,14 @@ class ElevenLabsVoices:
         return audio
 
     async def list_voices(self) -> list[Voice]:
-        """The account's voices; those of the category `cloned` belong to users."""
+        """List the account's voices. Those in the category `cloned` belong to users."""
         return [
             Voice(voice.voice_id, voice.name or voice.voice_id, cloned=voice.category == "cloned")
             async for voice in self._search()
         ]
 
     async def clone(self, name: str, samples: Mapping[str, bytes]) -> str:
-        """Make a voice from recordings of at most 10 MB each."""
+        """Clone a voice from recordings of at most 10 MB each."""
         if not samples or any(len(data) > MAX_SAMPLE_BYTES for data in samples.values()):
             raise ProviderError(
                 ErrorKind.BAD_INPUT, f"ElevenLabs: recording is missing or larger than {MAX_SAMPLE_BYTES} bytes"
@@ -105,14 +105,14 @@ class ElevenLabsVoices:
             return str(response.voice_id)
 
     async def find_voice(self, name: str) -> str | None:
-        """The id of the newest cloned voice with exactly this name."""
+        """Return the id of the newest cloned voice with exactly this name."""
         async for voice in self._search(search=name, category="cloned"):
             if voice.name == name:
                 return voice.voice_id
         return None
 
     async def delete(self, voice_id: str) -> None:
-        """Delete a voice; one that does not exist any more is no error."""
+        """Delete a voice. Not an error if it no longer exists."""
         _validate_voice_id(voice_id)
         try:
             async with translate_elevenlabs_errors(self._timeout):
@@ -122,7 +122,7 @@ class ElevenLabsVoices:
                 raise
 
     async def check(self) -> None:
-        """Raise ProviderError where ElevenLabs cannot be used with this key."""
+        """Raise ProviderError if ElevenLabs cannot be used with this key."""
         async with translate_elevenlabs_errors(self._timeout):
             await self._client.voices.search(page_size=1, include_total_count=False, request_options=_NO_RETRIES)
 
@@ -133,7 +133,7 @@ class ElevenLabsVoices:
     async def _search(
         self, search: str | None = None, category: str | None = None
     ) -> AsyncIterator[VoiceResponse]:
-        """The voices of all pages, newest first."""
+        """Yield the voices of all pages, newest first."""
         token: str | None = None
         for _ in range(_MAX_PAGES):
             async with translate_elevenlabs_errors(self._timeout):
@@ -155,7 +155,7 @@ class ElevenLabsVoices:
 
 
 def _validate_voice_id(voice_id: str) -> None:
-    """Raise ProviderError (NOT_FOUND) for an id that could change the URL that it becomes a part of."""
+    """Raise ProviderError (NOT_FOUND) for an id that would change the URL it is inserted into."""
     if not _VOICE_ID.match(voice_id):
         raise ProviderError(ErrorKind.NOT_FOUND, "ElevenLabs: no such voice")
 

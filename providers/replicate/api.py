@@ -1,4 +1,4 @@
-"""What predictions and trainings share at Replicate: the client, its time limits, and files in inputs."""
+"""Code shared by Replicate's predictions and trainings: the client, its time limits, and input files."""
 
 import asyncio
 import base64
@@ -18,27 +18,27 @@ from providers.redaction import redact_line
 from providers.replicate.client import BASE_URL, NoRetryTransport, build_client
 
 _MAX_DATA_URI_BYTES = 256 * 1024
-"""The largest file that is sent inside the input; larger ones go through the files API. Replicate recommends at most
-1 MB: https://replicate.com/docs/topics/predictions/input-files"""
+"""The largest file sent inline in the input; larger ones go through the files API. Replicate recommends at most 1 MB:
+https://replicate.com/docs/topics/predictions/input-files"""
 _MAX_FILE_BYTES = 100 * 1024 * 1024
-"""The largest file that the files API takes: https://replicate.com/docs/topics/predictions/input-files"""
+"""The largest file that the files API accepts: https://replicate.com/docs/topics/predictions/input-files"""
 _FILES_PATH = "/v1/files/"
 
 
 class ReplicateApi:
-    """The client, and how it is used.
+    """The Replicate client with time limits, error translation and file inputs.
 
     Args:
-        api_token: The account's token.
-        base_url: The API's address, with or without `/v1`; None for Replicate's own.
+        api_token: The account's API token.
+        base_url: The URL of the API, with or without `/v1`; None for the official one.
         timeout: Seconds for one request.
         upload_timeout: Seconds for the upload of one file.
-        webhook_url: What Replicate calls when work has ended; None for no webhooks.
+        webhook_url: The URL that Replicate calls when work has ended; None for no webhooks.
 
     Attributes:
-        base_url: The API's address without `/v1`.
-        client: The official client, which asks once and has no time limit of its own: see `request`.
-        webhook_params: The parameters of a request that starts work with a webhook.
+        base_url: The URL of the API, without `/v1`.
+        client: The official client. It sends each request once and has no time limit: use `request`.
+        webhook_params: Request parameters that subscribe started work to the webhook.
     """
 
     def __init__(
@@ -61,17 +61,17 @@ class ReplicateApi:
 
     @asynccontextmanager
     async def request(self, seconds: float | None = None) -> AsyncIterator[Client]:
-        """The client for one request; what it raises becomes ProviderError.
+        """Yield the client for one request, and turn its errors into ProviderError.
 
         Args:
-            seconds: The time limit; None for the usual one.
+            seconds: The time limit; None for the default.
         """
         limit = self._timeout if seconds is None else seconds
         try:
             async with asyncio.timeout(limit):
                 yield self.client
         except ProviderError as error:
-            # Without the frames below, whose variables hold the token: some loggers print variables.
+            # Some loggers print variables, and those of the frames below contain the token.
             raise error.with_traceback(None) from None
         except TimeoutError:
             raise ProviderError(ErrorKind.TIMED_OUT, f"Replicate: no response in {limit:g} s") from None
@@ -80,28 +80,28 @@ class ReplicateApi:
             raise ProviderError(ErrorKind.OVERLOADED, detail) from None
 
     async def build_input(self, values: Mapping[str, object], files: Mapping[str, bytes]) -> dict[str, object]:
-        """The input with its files: small ones inside it, large ones through the files API.
+        """Build the input including its files: small ones inline, large ones through the files API.
 
         Args:
             values: The inputs that are not files.
-            files: The bytes of the files, by the names of their inputs.
+            files: The contents of the files, by input name.
         """
         return {**values, **{field: await self._upload(field, data) for field, data in files.items()}}
 
     async def has_files(self, values: Mapping[str, object], files: Mapping[str, bytes]) -> bool:
-        """Whether the input of work that was started has exactly these files.
+        """Check whether the input of started work has exactly these files.
 
         Args:
-            values: The input as Replicate gives it back.
-            files: The bytes of the files, by the names of their inputs.
+            values: The input as Replicate returns it.
+            files: The contents of the files, by input name.
 
         Returns:
-            False also where it cannot be known.
+            True if all files match; False if one differs or cannot be compared.
         """
         return all([await self._matches_file(values.get(field), data) for field, data in files.items()])
 
     async def check(self) -> None:
-        """Raise ProviderError where Replicate cannot be used with this token."""
+        """Raise ProviderError if Replicate cannot be used with this token."""
         async with self.request() as client:
             await client.accounts.async_current()
 

@@ -1,11 +1,11 @@
-"""The official Replicate client, without what would hide errors from us.
+"""The official Replicate client, with a transport that does not hide errors.
 
-Seen in replicate 1.0.7:
-- its transport repeats a GET up to 10 times and sleeps through a 429, and its errors drop Retry-After;
+Problems found in replicate 1.0.7:
+- its transport retries a GET up to 10 times and sleeps through a 429, and its errors drop Retry-After;
 - it has no timeout for predictions and uploads;
-- it refuses to read a prediction whose status is `aborted`, an account or a file without a name or a tag, and a
-  model whose example or version lacks a field, all of which Replicate's published API description allows.
-The transport here is below its retries: it raises our own error, which the client does not retry.
+- it fails to parse a prediction whose status is `aborted`, an account or a file without a name or a tag, and a
+  model whose example or version lacks a field. Replicate's published API schema allows all of these.
+The transport here sits below the client's retries. It raises ProviderError, which the client does not retry.
 """
 
 import json
@@ -22,13 +22,13 @@ BASE_URL = "https://api.replicate.com"
 
 
 class NoRetryTransport(httpx.AsyncBaseTransport):
-    """Sends each request once, and changes responses that the client could not read."""
+    """Sends each request once, and rewrites responses that the client cannot parse."""
 
     def __init__(self) -> None:
         self._network = httpx.AsyncHTTPTransport(verify=ssl_context(), limits=httpx.Limits(max_connections=50))
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request. Raises ProviderError for a response with an error status, and where there is none."""
+        """Send a request. Raises ProviderError for an error status, and if no response arrives."""
         try:
             response = await self._network.handle_async_request(request)
             body = await response.aread()
@@ -47,12 +47,12 @@ class NoRetryTransport(httpx.AsyncBaseTransport):
 
 
 def build_client(api_token: str, base_url: str, transport: httpx.AsyncBaseTransport) -> Client:
-    """A client that takes neither its token nor its address from the environment.
+    """Build a client that reads neither its token nor its URL from the environment.
 
     Args:
-        api_token: The account's token.
-        base_url: The API's address without `/v1`.
-        transport: What sends its requests.
+        api_token: The account's API token.
+        base_url: The URL of the API, without `/v1`.
+        transport: Sends the requests.
 
     Raises:
         ValueError: The token is empty.
@@ -67,7 +67,7 @@ def _describe_error(error: httpx.HTTPError) -> str:
 
 
 def _extract_message(text: str) -> str:
-    """The message of an RFC 7807 response (https://www.rfc-editor.org/rfc/rfc7807), or the text itself."""
+    """Return the message of an RFC 7807 response (https://www.rfc-editor.org/rfc/rfc7807), or the text as it is."""
     try:
         problem = json.loads(text)
     except ValueError:
@@ -81,7 +81,7 @@ def _extract_message(text: str) -> str:
 
 
 def _normalize_response(body: bytes) -> bytes:
-    """The same JSON in a shape that the client's models accept. The response to a deletion has no body."""
+    """Rewrite JSON so that the client's models accept it. The response to a deletion has no body."""
     if not body:
         return body
     try:

@@ -1,4 +1,4 @@
-"""Images, videos and lip-syncs as predictions at Replicate."""
+"""Images, videos and lip-syncs: predictions at Replicate."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -18,14 +18,15 @@ from providers.replicate.responses import (
 
 
 class ReplicateProvider:
-    """PredictionProvider over Replicate's API.
+    """A PredictionProvider that uses the Replicate API.
 
     Args:
-        api_token: The account's token.
-        base_url: The API's address; None for Replicate's own.
+        api_token: The account's API token.
+        base_url: The URL of the API; None for the official one.
         timeout: Seconds for one request.
         upload_timeout: Seconds for the upload of one input file.
-        webhook_url: What Replicate calls when a prediction has ended (see providers/replicate/webhook.py).
+        webhook_url: The URL that Replicate calls when a prediction has ended (see providers/replicate/webhook.py);
+            None for no webhooks.
     """
 
     name = "replicate"
@@ -48,7 +49,7 @@ class ReplicateProvider:
         self._downloader = Downloader("Replicate", self._api.base_url, api_token)
 
     async def start(self, request: PredictionRequest) -> str:
-        """Start the prediction. TIMED_OUT and OVERLOADED may mean that only the response was lost: see `find`."""
+        """Start the prediction. TIMED_OUT and OVERLOADED may mean that only the response was lost; see `find`."""
         model = parse_model_name(request.model)
         model_input = await self._api.build_input(request.input, request.files)
         webhook = self._api.webhook_params
@@ -63,9 +64,9 @@ class ReplicateProvider:
         return str(response.id)
 
     async def find(self, request: PredictionRequest, since: datetime) -> str | None:
-        """Look through the newest predictions for one with this request's model, input and files.
+        """Search the newest predictions for one with this request's model, input and files.
 
-        Replicate deletes the inputs of API predictions after an hour, so a later `find` finds nothing:
+        Replicate deletes the inputs of API predictions after an hour, so nothing can be found later than that:
         https://replicate.com/docs/topics/predictions/data-retention
         """
         async for response in iter_newest("/v1/predictions", since, self._list_page):
@@ -74,27 +75,27 @@ class ReplicateProvider:
         return None
 
     async def get(self, prediction_id: str) -> Prediction:
-        """The prediction as it is now. One that succeeded without an output has failed."""
+        """Return the prediction's current state. Success without an output counts as failed."""
         async with self._api.request() as client:
             response = await client.predictions.async_get(prediction_id)
         return to_prediction(response, find_output_files)
 
     async def fetch(self, output: str) -> bytes:
-        """Download an output. NOT_FOUND where Replicate has deleted it, which it does after an hour."""
+        """Download an output. Raises NOT_FOUND if it is deleted, which Replicate does after an hour."""
         return await self._downloader.fetch(output)
 
     async def cancel(self, prediction_id: str) -> None:
-        """Cancel the prediction; one that has ended is left as it is."""
+        """Cancel the prediction. Does nothing if it has ended."""
         try:
             async with self._api.request() as client:
                 await client.predictions.async_cancel(prediction_id)
         except ProviderError:
-            # Replicate may refuse to cancel a prediction that has ended: not an error.
+            # Replicate may refuse to cancel a prediction that has ended. That is not an error.
             if (await self.get(prediction_id)).status not in TERMINAL_STATUSES:
                 raise
 
     async def check(self) -> None:
-        """Raise ProviderError where Replicate cannot be used with this token."""
+        """Raise ProviderError if Replicate cannot be used with this token."""
         await self._api.check()
 
     async def close(self) -> None:
@@ -103,7 +104,7 @@ class ReplicateProvider:
         await self._downloader.close()
 
     async def _matches_files(self, request: PredictionRequest, values: Mapping[str, object]) -> bool:
-        """A seed is enough. Without one, the files make sure that it is this user's request and not another's."""
+        """Compare the files if there is no seed; otherwise another user's request could match."""
         return "seed" in request.input or await self._api.has_files(values, request.files)
 
     async def _list_page(self, path: str) -> Any:

@@ -1,4 +1,4 @@
-"""What Replicate's responses mean. Predictions and trainings look alike."""
+"""Interprets Replicate's responses, which are the same for predictions and trainings."""
 
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -17,9 +17,9 @@ from providers.redaction import redact_line
 Response = PredictionResponse | TrainingResponse
 TERMINAL_STATUSES = {"succeeded", "failed", "cancelled"}
 _CLOCK_SKEW = timedelta(minutes=2)
-"""How far Replicate's clock may be behind ours. It can be generous, because seeds distinguish requests."""
+"""How far Replicate's clock may be behind ours. Generous, because seeds tell requests apart."""
 _MAX_PAGES = 20
-"""The pages, of about 100 predictions each, that a search for a lost response reads at most."""
+"""The most pages, of about 100 predictions each, that a search for a lost prediction reads."""
 
 _STATUSES: dict[str, PredictionStatus] = {
     "starting": "queued",
@@ -32,7 +32,7 @@ _PERCENT = re.compile(r"(\d{1,3})%\|")
 
 
 def parse_model_name(name: str) -> ModelVersionIdentifier:
-    """Split `owner/name` or `owner/name:version`. Raises ProviderError (FAILED) for another name."""
+    """Split `owner/name` or `owner/name:version`. Raises ProviderError (FAILED) for any other form."""
     try:
         return ModelVersionIdentifier.parse(name)
     except ValueError:
@@ -42,12 +42,12 @@ def parse_model_name(name: str) -> ModelVersionIdentifier:
 async def iter_newest(
     first_page: str, since: datetime, read: Callable[[str], Awaitable[Any]]
 ) -> AsyncIterator[Response]:
-    """The predictions or trainings that were created after `since`, newest first.
+    """Yield the predictions or trainings created after `since`, newest first.
 
     Args:
         first_page: The path of the first page.
-        since: A time of ours; the clocks may differ by `_CLOCK_SKEW`.
-        read: Gives the page at a path.
+        since: A time by our clock; Replicate's may differ by `_CLOCK_SKEW`.
+        read: Returns the page at a path.
     """
     oldest = since.astimezone(UTC) - _CLOCK_SKEW
     cursor = first_page
@@ -63,10 +63,10 @@ async def iter_newest(
 
 
 def matches_request(request: PredictionRequest, response: Response) -> bool:
-    """Whether a prediction or training was started by this request.
+    """Check whether a prediction or training was started by this request.
 
-    The seed decides, which only this request has; where the model takes no seed, the whole input does. Files are not
-    compared: see `ReplicateApi.has_files`.
+    Compares the seed, which is unique to the request, or the whole input if the model takes no seed. Files are
+    compared by `ReplicateApi.has_files`.
     """
     model = parse_model_name(request.model)
     if response.model != f"{model.owner}/{model.name}" or model.version not in {None, response.version}:
@@ -78,14 +78,14 @@ def matches_request(request: PredictionRequest, response: Response) -> bool:
 
 
 def to_prediction(response: Response, outputs_in: Callable[[object], list[str]]) -> Prediction:
-    """What a prediction or training says about the work.
+    """Convert a prediction or training to our Prediction.
 
     Args:
         response: Replicate's response.
-        outputs_in: Finds the references in the output of work that succeeded.
+        outputs_in: Finds the references in the output of successful work.
 
     Returns:
-        The state. Work that succeeded without an output has failed.
+        The state. Success without an output counts as failed.
     """
     status = _STATUSES[response.status]
     outputs = tuple(outputs_in(response.output)) if status == "succeeded" else ()
@@ -98,7 +98,7 @@ def to_prediction(response: Response, outputs_in: Callable[[object], list[str]])
 
 
 def find_output_files(output: object) -> list[str]:
-    """The references in a model's output, which is a string, a list, or an object of these."""
+    """Find the references in a model's output: a string, a list, or an object of these."""
     if isinstance(output, str):
         return [output] if output.startswith(("https://", "http://", "data:")) else []
     if isinstance(output, Mapping):
@@ -113,13 +113,13 @@ def _failed(prediction_id: str, kind: ErrorKind, detail: str) -> Prediction:
 
 
 def _percent(response: Response) -> int | None:
-    """The last progress bar in the logs, as both models and trainers print them."""
+    """Read the last progress bar in the logs. Models and trainers print them in the same format."""
     bars = _PERCENT.findall(response.logs or "")
     return min(100, int(bars[-1])) if bars else None
 
 
 def _path_and_query(url: str) -> str:
-    """A page's URL without its host, so that the token is sent only to the API."""
+    """Strip the host from a page's URL, so that the token is sent only to the API."""
     parts = urlsplit(url)
     return f"{parts.path}?{parts.query}" if parts.query else parts.path
 

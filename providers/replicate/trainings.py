@@ -1,8 +1,9 @@
 """Trainings at Replicate: a zip of a user's photos becomes a model.
 
-There are two kinds of trainer. One named with a version (`ostris/flux-dev-lora-trainer:e440…`) runs as a training,
-which adds a version to a private model of ours. One named without a version (`black-forest-labs/flux-pro-trainer`)
-runs as a prediction, whose output is the id that another model takes as `finetune_id`.
+There are two kinds of trainer. A trainer named with a version (`ostris/flux-dev-lora-trainer:e440…`) runs as a
+training, which adds a version to a private model in our account. A trainer named without a version
+(`black-forest-labs/flux-pro-trainer`) runs as a prediction; its output is an id that another model takes as
+`finetune_id`.
 https://replicate.com/docs/reference/http#trainings.create
 """
 
@@ -22,24 +23,25 @@ from providers.replicate.responses import (
 )
 
 _DEFAULT_HARDWARE = "gpu-t4"
-"""Creating a model takes a hardware; Replicate runs fine-tunes on the hardware of the model they are based on."""
+"""Creating a model requires a hardware type; Replicate runs fine-tunes on the hardware of their base model anyway."""
 
 
 class ReplicateTrainings:
-    """TrainingProvider over Replicate's API.
+    """A TrainingProvider that uses the Replicate API.
 
-    The input of a request has the trainer's own inputs. Its trigger word should be used by this order alone: a
-    training has no seed, so `find` recognises it by its inputs and photos. `destination` (`name`, or `owner/name`) is
-    the model of ours that gets the new version; it is created, as a private model, where it does not exist. The one
-    output is the name of the trained model, which is not a file.
+    A request's input contains the trainer's inputs. The trigger word should be unique to the order: a training has no
+    seed, so `find` recognises it by its inputs and photos. `destination` (`name` or `owner/name`) is the model in our
+    account that gets the new version; it is created as a private model if it does not exist. The single output is the
+    name of the trained model, not a file.
 
     Args:
-        api_token: The account's token.
-        base_url: The API's address; None for Replicate's own.
+        api_token: The account's API token.
+        base_url: The URL of the API; None for the official one.
         timeout: Seconds for one request.
         upload_timeout: Seconds for the upload of the photos.
-        webhook_url: What Replicate calls when a training has ended (see providers/replicate/webhook.py).
-        hardware: What new models are created with.
+        webhook_url: The URL that Replicate calls when a training has ended (see providers/replicate/webhook.py); None
+            for no webhooks.
+        hardware: The hardware type of new models.
     """
 
     name = "replicate"
@@ -63,10 +65,10 @@ class ReplicateTrainings:
         self._hardware = hardware
         self._account = ""
         self._existing_destinations: set[str] = set()
-        """Destinations that were seen or created by this process."""
+        """Destinations that this process has found or created."""
 
     async def start(self, request: PredictionRequest) -> str:
-        """Start the training. TIMED_OUT and OVERLOADED may mean that only the response was lost: see `find`."""
+        """Start the training. TIMED_OUT and OVERLOADED may mean that only the response was lost; see `find`."""
         trainer = parse_model_name(request.model)
         destination = await self._with_owner(_destination(request)) if trainer.version else ""
         if destination:
@@ -84,7 +86,7 @@ class ReplicateTrainings:
         return str(response.id)
 
     async def find(self, request: PredictionRequest, since: datetime) -> str | None:
-        """Look through the newest trainings for one with this trainer, these inputs and these photos."""
+        """Search the newest trainings for one with this trainer, these inputs and these photos."""
         trainer_request = PredictionRequest(request.kind, request.model, _trainer_input(request), request.seed)
         is_training = parse_model_name(request.model).version is not None
         path = "/v1/trainings" if is_training else "/v1/predictions"
@@ -97,7 +99,7 @@ class ReplicateTrainings:
         return None
 
     async def get(self, prediction_id: str) -> Prediction:
-        """The training as it is now, whichever kind of trainer it is of."""
+        """Return the current state of a training, for either kind of trainer."""
         try:
             async with self._api.request() as client:
                 return to_prediction(await client.trainings.async_get(prediction_id), _find_version)
@@ -108,20 +110,20 @@ class ReplicateTrainings:
             return to_prediction(await client.predictions.async_get(prediction_id), _find_finetune_id)
 
     async def fetch(self, output: str) -> bytes:
-        """Always raises NOT_FOUND: a trained model is not a file."""
+        """Raise NOT_FOUND: a trained model is not a file."""
         raise ProviderError(ErrorKind.NOT_FOUND, "Replicate: a trained model cannot be downloaded")
 
     async def cancel(self, prediction_id: str) -> None:
-        """Cancel the training; one that has ended is left as it is."""
+        """Cancel the training. Does nothing if it has ended."""
         try:
             await self._cancel(prediction_id)
         except ProviderError:
-            # Replicate may refuse to cancel a training that has ended: not an error.
+            # Replicate may refuse to cancel a training that has ended. That is not an error.
             if (await self.get(prediction_id)).status not in TERMINAL_STATUSES:
                 raise
 
     async def delete_model(self, model: str) -> None:
-        """Delete a trained version (`owner/name:version`); one that does not exist any more is no error.
+        """Delete a trained version (`owner/name:version`). Not an error if it no longer exists.
 
         Raises:
             ProviderError: With BAD_INPUT for a `finetune_id`, which Replicate's API cannot delete.
@@ -138,7 +140,7 @@ class ReplicateTrainings:
                 raise
 
     async def check(self) -> None:
-        """Raise ProviderError where Replicate cannot be used with this token."""
+        """Raise ProviderError if Replicate cannot be used with this token."""
         await self._api.check()
 
     async def close(self) -> None:
@@ -146,7 +148,7 @@ class ReplicateTrainings:
         await self._api.close()
 
     async def _with_owner(self, destination: str) -> str:
-        """The destination with its owner; without one, it belongs to our account."""
+        """Add the owner to a destination that has none: our account."""
         if "/" in destination:
             return destination
         if not self._account:
@@ -155,7 +157,7 @@ class ReplicateTrainings:
         return f"{self._account}/{destination}"
 
     async def _ensure_destination(self, destination: str) -> None:
-        """Create the destination as a private model where it does not exist."""
+        """Create the destination as a private model if it does not exist."""
         if destination in self._existing_destinations:
             return
         if not await self._model_exists(destination):
@@ -164,7 +166,7 @@ class ReplicateTrainings:
                 async with self._api.request() as client:
                     await client.models.async_create(owner, name, visibility="private", hardware=self._hardware)
             except ProviderError:
-                # Another process may have created it meanwhile.
+                # Another process may have created it in the meantime.
                 if not await self._model_exists(destination):
                     raise
         self._existing_destinations.add(destination)
@@ -212,12 +214,12 @@ def _trainer_input(request: PredictionRequest) -> dict[str, object]:
 
 
 def _find_version(output: object) -> list[str]:
-    """The new version, `owner/name:version`, in a training's output."""
+    """Find the new version (`owner/name:version`) in a training's output."""
     version = output.get("version") if isinstance(output, Mapping) else None
     return [version] if isinstance(version, str) and version else []
 
 
 def _find_finetune_id(output: object) -> list[str]:
-    """The id of the finetune in the output of a trainer that runs as a prediction."""
+    """Find the finetune's id in the output of a trainer that runs as a prediction."""
     finetune_id = output.get("finetune_id") if isinstance(output, Mapping) else output
     return [finetune_id.strip()] if isinstance(finetune_id, str) and finetune_id.strip() else []

@@ -1,8 +1,8 @@
-"""Replicate's webhooks: whether Replicate sent one, by the signature and the time in its headers.
+"""Verifies Replicate's webhooks by the signature and the timestamp in their headers.
 
-The check is the official client's: https://replicate.com/docs/topics/webhooks/verify-webhook. It compares in constant
-time. What it leaves open is closed here: it accepts a secret with an empty key, and some of its errors quote the
-secret or what the sender wrote.
+The official client does the check, in constant time: https://replicate.com/docs/topics/webhooks/verify-webhook. Two
+gaps of the client are closed here: it accepts a secret with an empty key, and some of its errors quote the secret or
+text from the sender.
 """
 
 import base64
@@ -16,24 +16,24 @@ from providers.protocols import ErrorKind, ProviderError
 from providers.replicate.api import ReplicateApi
 
 _MAX_CLOCK_DIFFERENCE_SECONDS: Final = 300
-"""How far a webhook's time may be from ours, either way."""
+"""How far a webhook's timestamp may be from our clock, in either direction."""
 _SECRET_TIMEOUT_SECONDS: Final = 10.0
 
 
 class InvalidWebhook(Exception):
-    """A webhook that Replicate did not send, or sent too long ago. The message is for the log."""
+    """The webhook is not from Replicate, or is too old. The message is for the log."""
 
 
 def verify_signature(secret: str, headers: Mapping[str, str], body: bytes) -> None:
-    """Check that Replicate signed this very body within the last five minutes.
+    """Check that Replicate signed this body within the last five minutes.
 
     Args:
         secret: The account's signing secret, `whsec_…`.
-        headers: The request's headers; the case of their names does not matter.
-        body: The request's body.
+        headers: The request headers; names are case-insensitive.
+        body: The request body.
 
     Raises:
-        InvalidWebhook: It did not.
+        InvalidWebhook: The signature or the timestamp is not valid.
     """
     if not _is_signing_secret(secret):
         raise InvalidWebhook("the signing secret must look like whsec_…")
@@ -46,12 +46,12 @@ def verify_signature(secret: str, headers: Mapping[str, str], body: bytes) -> No
         )
     except (MissingWebhookHeaderError, InvalidTimestampError) as error:
         raise InvalidWebhook(str(error)) from None
-    except ValueError as error:  # its other errors, and what int() and Base64 say about broken headers
+    except ValueError as error:  # its other errors, and those of int() and Base64 for malformed headers
         raise InvalidWebhook(f"invalid signature ({type(error).__name__})") from None
 
 
 def parse_prediction_id(body: bytes) -> str:
-    """The id of the prediction or training that a verified webhook reports. Raises InvalidWebhook."""
+    """Return the id of the prediction or training in a verified webhook. Raises InvalidWebhook."""
     try:
         content = json.loads(body)
     except ValueError:
@@ -63,17 +63,17 @@ def parse_prediction_id(body: bytes) -> str:
 
 
 async def fetch_signing_secret(api_token: str, base_url: str | None) -> str:
-    """Ask Replicate for the account's signing secret, which changes only when its owner rotates it.
+    """Fetch the account's signing secret, which changes only when its owner rotates it.
 
     Args:
         api_token: The account's API token.
-        base_url: The API's address; None for Replicate's own.
+        base_url: The URL of the API; None for the official one.
 
     Returns:
         The secret, `whsec_…`.
 
     Raises:
-        ProviderError: Replicate did not answer, or with something that is not a secret.
+        ProviderError: Replicate did not answer, or the answer contains no valid secret.
     """
     api = ReplicateApi(api_token, base_url, timeout=_SECRET_TIMEOUT_SECONDS)
     try:
@@ -87,7 +87,7 @@ async def fetch_signing_secret(api_token: str, base_url: str | None) -> str:
 
 
 def _is_signing_secret(secret: str) -> bool:
-    """Whether it is `whsec_` and a key in Base64."""
+    """Whether it is `whsec_` followed by a Base64 key."""
     try:
         key = base64.b64decode(secret.removeprefix("whsec_"), validate=True)
     except ValueError:
