@@ -1,8 +1,9 @@
-"""How every order is accepted: validate it, price it, commit it, and hand it to its plan. Read this first.
+"""Accepts every order: validates it, prices it, commits it and passes it to its plan. Read this first.
 
-A handler calls `dispatch` and answers the user. From the commit on the order is never lost, never charged twice and
-never made twice. On Plan A its event goes out of the outbox (jobs/outbox_publisher.py); on Plan B a worker claims it
-from the jobs table (jobs/worker.py). Both run `JobEngine.run_job` (jobs/engine.py).
+A handler calls `dispatch` and then answers the user. Once the transaction has committed, the order is never lost,
+never charged twice and never made twice. On Plan A the publisher sends its event from the outbox
+(jobs/outbox_publisher.py). On Plan B a worker claims it from the jobs table (jobs/worker.py). Both plans run
+`JobEngine.run_job` (jobs/engine.py).
 """
 
 from dataclasses import dataclass
@@ -29,19 +30,19 @@ from storage.pool import Pool
 
 @dataclass(frozen=True)
 class Order:
-    """What a user confirmed.
+    """A confirmed order.
 
     Attributes:
-        key: Names the order: the same key never becomes a second job.
+        key: The order key. The same key never becomes a second job.
         service: The service's id.
-        inputs: The values of its inputs, by their ids.
-        user_id: Who orders.
-        bot_name: The bot that they ordered from, which answers them.
-        chat_id: Where the result goes.
+        inputs: The input values, by input id.
+        user_id: The user who orders.
+        bot_name: The bot that took the order and will deliver the result.
+        chat_id: The chat that gets the result.
         language: The user's language.
-        progress_message_id: The message that shows how far the order is.
-        discount_percent: The discount of the user's subscription.
-        free_of_charge: Whether an admin reorders it at no cost to the user.
+        progress_message_id: The progress message, if there is one.
+        discount_percent: The discount of the user's subscription, in percent.
+        free_of_charge: Whether an admin retries the order at no cost to the user.
     """
 
     key: str
@@ -58,13 +59,13 @@ class Order:
 
 @dataclass(frozen=True)
 class AcceptedOrder:
-    """An order after its commit.
+    """An order that has been committed.
 
     Attributes:
-        job: The job that it became.
-        is_new: False where this order had become a job before.
-        queue_position: Its place in Plan B's queue, from 1, where it has to wait there.
-        waits_for_inngest: Whether it waits until Inngest is available again.
+        job: The order's job.
+        is_new: False if the order had already been accepted.
+        queue_position: The position in Plan B's queue, from 1; None if the order does not have to wait there.
+        waits_for_inngest: Whether the order waits until Inngest is available again.
     """
 
     job: Job
@@ -79,12 +80,12 @@ class OrderDispatcher:
 
     Attributes:
         db: The database.
-        providers: Where a user's own options come from.
+        providers: The providers, for the user options.
         router: Chooses the plan.
-        worker: Runs Plan B's jobs in this process.
-        publisher: Publishes Plan A's jobs.
-        background: Runs what the answer does not wait for.
-        lease_seconds: How long this process may take to cancel an order.
+        worker: Runs Plan B jobs in this process.
+        publisher: Sends the events of Plan A jobs.
+        background: Runs tasks that the answer to the user does not wait for.
+        lease_seconds: The lease under which this process cancels an order.
     """
 
     db: Pool
@@ -96,17 +97,17 @@ class OrderDispatcher:
     lease_seconds: float = 15.0
 
     async def dispatch(self, order: Order) -> AcceptedOrder:
-        """Accept an order. When this returns, it is committed.
+        """Accept an order. It is committed when this returns.
 
         Args:
-            order: What the user confirmed.
+            order: The order.
 
         Returns:
-            The accepted order; the earlier one where this order was accepted before.
+            The accepted order, or the existing one if this order key was accepted before.
 
         Raises:
-            InvalidRequest: An input is missing, or its value is not offered.
-            InsufficientCredits: The user cannot pay for it.
+            InvalidRequest: An input is missing or its value is not allowed.
+            InsufficientCredits: The user has too few credits.
         """
         new = await self._new_job(order)
         try:
@@ -132,10 +133,14 @@ class OrderDispatcher:
         return AcceptedOrder(job, is_new=True, queue_position=position)
 
     async def cancel(self, job_id: UUID, user_id: int) -> bool:
-        """Cancel a user's order, whichever worker has it.
+        """Cancel a user's order, even if another worker has it.
+
+        Args:
+            job_id: The order's job.
+            user_id: The user who ordered it.
 
         Returns:
-            False where it has ended, or its result is being sent.
+            False if the order has ended, its result is being sent, or it is not this user's.
         """
         async with self.db.acquire() as connection, connection.transaction():
             job = await claim_for_cancellation(
@@ -150,7 +155,7 @@ class OrderDispatcher:
         return True
 
     async def _new_job(self, order: Order) -> NewJob:
-        """Validate and price an order, and choose its plan. Raises InvalidRequest."""
+        """Validate the order, price it and choose its plan. Raises InvalidRequest."""
         spec = SERVICES[order.service]
         user_options = await spec.user_options(UserCatalogue(self.db, self.providers, order.user_id))
         inputs = spec.validate(order.inputs, user_options)
@@ -172,7 +177,7 @@ class OrderDispatcher:
         )
 
     async def _cancel_inngest_run(self, job: Job) -> None:
-        """Inngest cancels the run; without that it would wake up once more and end by itself."""
+        """Cancel the run at Inngest. If this fails, the run wakes up once more and ends by itself."""
         try:
             await self.router.plan_a.send_cancellation(job)
         except InngestUnavailable as error:

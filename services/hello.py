@@ -1,4 +1,4 @@
-"""Hello world: the smallest piece of work, to see a plan at work. It is not an order and costs nothing."""
+"""Hello world: a minimal function to try out a plan. It is not an order and costs nothing."""
 
 from datetime import UTC, datetime
 from typing import Final
@@ -15,7 +15,7 @@ DEFAULT_LANGUAGE: Final = "en"
 
 
 class Hello(BaseModel):
-    """The data of `demo/hello.world`. A language we do not have is answered in English."""
+    """The data of the event `demo/hello.world`. The greeting is in English if we do not have the language."""
 
     model_config = ConfigDict(frozen=True, extra="allow")
 
@@ -32,7 +32,7 @@ class Hello(BaseModel):
 
 
 class HelloEnvironment(BaseModel):
-    """What the result says about the process. The aliases are the documented names."""
+    """The part of the result about the process. The aliases are the documented names."""
 
     model_config = ConfigDict(frozen=True, populate_by_name=True)
 
@@ -41,7 +41,7 @@ class HelloEnvironment(BaseModel):
 
 
 class HelloResult(BaseModel):
-    """What a run of `hello-world` returns."""
+    """The result of a `hello-world` run."""
 
     model_config = ConfigDict(frozen=True, populate_by_name=True)
 
@@ -53,12 +53,12 @@ class HelloResult(BaseModel):
 
 
 def greeting(hello: Hello) -> str:
-    """The greeting, in English where we have no other."""
+    """Return the greeting in the event's language, or in English if we do not have it."""
     return GREETINGS.get(hello.language, GREETINGS[DEFAULT_LANGUAGE]).format(name=hello.name)
 
 
 def hello_result(message: str, hello: Hello, environment: HelloEnvironment) -> HelloResult:
-    """The result of a run that ends now."""
+    """Build the result of a run that ends now."""
     return HelloResult(
         message=message,
         processed_at=datetime.now(UTC).isoformat(),

@@ -14,6 +14,6 @@ from services.notifications import notices as notification
 INTERNAL_JOBS: Final[Mapping[str, InternalJobSpec]] = {
     spec.id: spec for module in (payment, notification, broadcast, game) for spec in module.INTERNAL_JOBS
 }
-"""Internal jobs by id; bot/app.py says what runs each."""
+"""The internal jobs by id. bot/app.py maps each to the function that runs it."""
 JOB_KINDS: Final[Mapping[str, ServiceSpec | InternalJobSpec]] = {**SERVICES, **INTERNAL_JOBS}
-"""All of them by id, which is the `service` of their jobs."""
+"""All job kinds by id, which is stored as `service` in their jobs."""

@@ -1,4 +1,4 @@
-"""Background tasks: all of them are held here, named, and drained at shutdown."""
+"""Background tasks: named, kept alive by a reference, and drained at shutdown."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Coroutine
@@ -17,12 +17,12 @@ _CANCEL_TIMEOUT_SECONDS: Final = 1.0
 async def cancel_all(tasks: Collection[asyncio.Task[Any]]) -> None:
     """Cancel tasks and wait until they have ended.
 
-    A cancellation is lost where cleanup on its way fails, as on a connection to a database that has just died: the
-    error raised there replaces it, and a loop that survives it would never end. So the tasks are
-    cancelled again, a few times. Whatever still runs then is left alone, as the process is about to end.
+    A cancellation is lost if a cleanup handler raises, for example on a connection to a database that has just died:
+    the handler's error replaces the CancelledError, and a loop that catches errors goes on. So tasks are cancelled
+    up to five times, one second apart. Tasks that still run then are logged and abandoned, as the process is ending.
 
     Args:
-        tasks: The tasks to cancel; those that are done already are ignored.
+        tasks: The tasks to cancel. Finished tasks are ignored.
     """
     for _ in range(_MAX_CANCEL_ATTEMPTS):
         running = [task for task in tasks if not task.done()]
@@ -36,7 +36,7 @@ async def cancel_all(tasks: Collection[asyncio.Task[Any]]) -> None:
 
 
 class BackgroundTasks:
-    """A supervised group of tasks: one that fails is logged once and takes no other down."""
+    """A supervised group of tasks. A failed task is logged once and does not affect the others."""
 
     def __init__(self) -> None:
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -46,10 +46,10 @@ class BackgroundTasks:
 
         Args:
             work: The coroutine.
-            name: What the log calls it.
+            name: The task's name in the log.
 
         Returns:
-            Its task, which the group holds until it is done.
+            The task. The group keeps a reference until it is done.
         """
         task = asyncio.get_running_loop().create_task(work, name=name)
         self._tasks.add(task)
@@ -57,11 +57,11 @@ class BackgroundTasks:
         return task
 
     def run_forever(self, work: Callable[[], Coroutine[Any, Any, None]], name: str) -> None:
-        """Run work that has no end. If it fails, the failure is logged and the work is restarted.
+        """Run work that never ends. If it fails, log the error and restart it after a second.
 
         Args:
-            work: Called at every start.
-            name: What the log calls it.
+            work: Called for each start.
+            name: The task's name in the log.
         """
         self.spawn(self._restart_forever(work, name), name)
 
@@ -73,24 +73,24 @@ class BackgroundTasks:
         seconds: float,
         wakeup: asyncio.Event | None = None,
     ) -> None:
-        """Call `work` again and again: the one mechanism for periodic passes over the database.
+        """Call `work` periodically. All periodic passes over the database use this.
 
-        An unavailable database is waited out and logged once until it is back. Any other failure is logged with its
-        traceback; the next call is made on schedule.
+        An unavailable database is logged once until it is available again. Any other failure is logged with its
+        traceback. Either way the next call is made on schedule.
 
         Args:
             work: One pass.
-            name: What the log calls it.
-            seconds: From the end of one pass to the beginning of the next.
-            wakeup: When set, the next pass begins at once; it is cleared before each pass.
+            name: The task's name in the log.
+            seconds: The time from the end of one pass to the start of the next.
+            wakeup: An event that starts the next pass at once. It is cleared before each pass.
         """
         self.spawn(self._repeat(work, name, seconds, wakeup), name)
 
     async def drain(self, seconds: float) -> None:
-        """Let the tasks end by themselves, then cancel what is left and wait for it.
+        """Wait for the tasks to end, then cancel the rest and wait for those.
 
         Args:
-            seconds: How long they may take; 0 cancels at once.
+            seconds: How long to wait before cancelling; 0 cancels at once.
         """
         tasks = set(self._tasks)
         if tasks:
@@ -101,7 +101,7 @@ class BackgroundTasks:
         while True:
             try:
                 await work()
-            except Exception as error:  # noqa: BLE001 - a bug must not silently end what keeps orders moving
+            except Exception as error:  # noqa: BLE001 - a bug must not stop the tasks that keep orders moving
                 logger.opt(exception=error).error("background task failed, restarting", task=name)
             await asyncio.sleep(_RESTART_DELAY_SECONDS)
 
@@ -119,7 +119,7 @@ class BackgroundTasks:
                 if not unavailable:
                     logger.warning("periodic task waits, database unavailable", task=name, error=error)
                 unavailable = True
-            except Exception as error:  # noqa: BLE001 - one failed pass must not end the ones to come
+            except Exception as error:  # noqa: BLE001 - a failed pass must not prevent the next
                 logger.opt(exception=error).error("periodic task failed, retrying", task=name, seconds=seconds)
             if wakeup is None:
                 await asyncio.sleep(seconds)

@@ -1,4 +1,4 @@
-"""Telegram counts edits as sends: a progress message is edited at most every few seconds."""
+"""Limits how often a progress message is edited, because Telegram counts edits as messages sent."""
 
 import time
 from dataclasses import dataclass
@@ -22,19 +22,22 @@ _NEVER: Final = _LastEdit("", 0.0, running=False)
 
 
 class EditThrottle:
-    """What each job's progress message shows, and when it was last edited. Forgets the jobs unused for longest."""
+    """Remembers, for the 10,000 jobs used last, what the progress message shows and when it was last edited."""
 
     def __init__(self) -> None:
         self._last_edits: LRUCache[UUID, _LastEdit] = LRUCache(_MAX_JOBS)
 
     def allow(self, job_id: UUID, text: str, *, running: bool = False) -> bool:
-        """Ask whether to edit a job's progress message now; if so, the edit counts as made.
+        """Decide whether to edit a job's progress message now. If so, the edit is recorded as made.
 
         Args:
             job_id: The job.
-            text: What the message is to show.
-            running: Whether the text says that the job runs. The first such text passes at once, and no text
-                that says less passes after it.
+            text: The new text of the message.
+            running: Whether the text says that the job is running. The first such text is allowed at once; after
+                it, texts about waiting are rejected.
+
+        Returns:
+            False if the text is already shown, or the last edit was less than 3 seconds ago.
         """
         now = time.monotonic()
         last = self._last_edits.get(job_id, _NEVER)
@@ -47,9 +50,9 @@ class EditThrottle:
         return True
 
     def shows_running(self, job_id: UUID) -> bool:
-        """Whether a text that says that the job runs has passed."""
+        """Whether the message has already shown that the job is running."""
         return self._last_edits.get(job_id, _NEVER).running
 
     def forget(self, job_id: UUID) -> None:
-        """Drop what is known of a job that has ended."""
+        """Forget a job that has ended."""
         self._last_edits.pop(job_id, None)

@@ -1,4 +1,4 @@
-"""The one tree of failures. Each says whether it may be retried, whose fault it is, and which message the user gets."""
+"""The failure classes. Each tells whether a retry may help, whose fault it is, and which message the user gets."""
 
 from typing import Any, Final
 
@@ -9,10 +9,10 @@ class Failure(Exception):
     """Why an order cannot be accepted or finished.
 
     Args:
-        key: The key of the text that the user gets.
-        detail: For the log alone.
-        retry_after: Seconds to wait before the next attempt, where Telegram or the provider gave them.
-        **params: What the text's placeholders are filled in with.
+        key: The key of the text shown to the user.
+        detail: Details for the log; the user never sees them.
+        retry_after: Seconds to wait before the next attempt, if Telegram or the provider gave a number.
+        **params: Values for the text's placeholders.
     """
 
     retriable = False
@@ -27,36 +27,36 @@ class Failure(Exception):
         self.retry_after = retry_after
 
     def to_json(self) -> dict[str, Any]:
-        """The failure as the journal stores it."""
+        """Convert the failure to the JSON stored in the journal."""
         return {"type": type(self).__name__, "key": self.key, "detail": self.detail, "params": self.params}
 
     @staticmethod
     def from_json(data: dict[str, Any]) -> "Failure":
-        """The failure that `to_json` stored; one of an unknown class is permanent."""
+        """Restore a failure from `to_json`. An unknown class becomes PermanentFailure."""
         classes = {c.__name__: c for c in (InvalidRequest, PermanentFailure, TransientFailure, Unavailable)}
         failure_class = classes.get(data["type"], PermanentFailure)
         return failure_class(data["key"], detail=data["detail"], **data["params"])
 
 
 class InvalidRequest(Failure):
-    """The order is not valid as it is; the user can change it."""
+    """The order is not valid. The user can change it."""
 
 
 class PermanentFailure(Failure):
-    """Our code or a provider failed, and another attempt would not help."""
+    """Our code or a provider failed, and a retry would not help."""
 
 
 class TransientFailure(Failure):
-    """Something failed that may succeed on another attempt."""
+    """Something failed that may succeed on a retry."""
 
     retriable = True
 
 
 class Unavailable(TransientFailure):
-    """Telegram cannot be reached: no message gets to a user until it is available again.
+    """Telegram cannot be reached, so no message gets to a user until it is available again.
 
     Attributes:
-        delivery_unknown: Whether the call may have arrived all the same.
+        delivery_unknown: Whether Telegram may have received the call despite the error.
     """
 
     delivery_unknown = False
@@ -66,8 +66,8 @@ class InsufficientCredits(InvalidRequest):
     """The user has too few credits.
 
     Args:
-        price: What the order costs, in credits.
-        available: What the user can spend, in credits.
+        price: The price of the order, in credits.
+        available: The user's available credits.
     """
 
     def __init__(self, *, price: int, available: int) -> None:
@@ -76,11 +76,11 @@ class InsufficientCredits(InvalidRequest):
 
 
 class LeaseLost(Exception):
-    """Another worker has the job now. Not a failure of the job: this worker ends quietly."""
+    """Another worker has the job now. The job has not failed; this worker just stops working on it."""
 
 
 class RetriesExhausted(Exception):
-    """This plan has used up its attempts at a step that must not be given up; another worker goes on."""
+    """This plan has no attempts left for a step that must still be finished, so another worker continues."""
 
 
 _PROVIDER_FAILURES: Final[dict[ErrorKind, tuple[type[Failure], str]]] = {
@@ -96,7 +96,7 @@ _PROVIDER_FAILURES: Final[dict[ErrorKind, tuple[type[Failure], str]]] = {
 
 
 def to_failure(error: Exception) -> Failure:
-    """What an exception means for an order; an unexpected one may be retried."""
+    """Convert any exception to a Failure. Unexpected exceptions become TransientFailure, so they are retried."""
     if isinstance(error, Failure):
         return error
     if isinstance(error, ProviderError):
@@ -105,12 +105,12 @@ def to_failure(error: Exception) -> Failure:
 
 
 def failure_from_kind(kind: ErrorKind, detail: str, *, retry_after: float | None = None) -> Failure:
-    """What a provider's error means for an order.
+    """Convert a provider's error to a Failure.
 
     Args:
-        kind: The provider's error.
+        kind: The kind of error.
         detail: The provider's message, for the log.
-        retry_after: Seconds that the provider asked to wait.
+        retry_after: The wait requested by the provider, in seconds.
     """
     failure_class, key = _PROVIDER_FAILURES[kind]
     return failure_class(key, detail=detail, retry_after=retry_after)

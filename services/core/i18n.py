@@ -1,6 +1,6 @@
-"""What users read, in their language: gettext catalogues in locales/, looked up by key.
+"""Texts for users in their language, looked up by key in the gettext catalogues in locales/.
 
-Catalogues are compiled when they are read, so that no .mo file can be older than its .po.
+Catalogues are compiled when they are loaded, so there are no .mo files that could be out of date.
 """
 
 import gettext
@@ -18,7 +18,7 @@ _DOMAIN = "messages"
 
 
 class Html(str):
-    """Text that is HTML already; everything else is escaped when it is put into a message."""
+    """Text that is already HTML. Any other string is escaped when it is inserted into a message."""
 
     __slots__ = ()
 
@@ -27,7 +27,7 @@ class Texts:
     """All texts in all languages.
 
     Args:
-        folder: Where the catalogues are: `<language>/LC_MESSAGES/messages.po`.
+        folder: The folder with the catalogues, `<language>/LC_MESSAGES/messages.po`.
     """
 
     def __init__(self, folder: Path = LOCALES_DIR) -> None:
@@ -37,25 +37,25 @@ class Texts:
 
     @property
     def languages(self) -> tuple[str, ...]:
-        """The languages that have a catalogue, by their two-letter codes."""
+        """The two-letter codes of the languages that have a catalogue."""
         return tuple(self._catalogues)
 
     def language_for(self, code: str | None) -> str:
-        """Our language for one of Telegram's codes (`ru`, `pt-br`); English where we have none."""
+        """Map one of Telegram's language codes (`ru`, `pt-br`) to ours; English if we do not have the language."""
         short = (code or "").split("-")[0].lower()
         return short if short in self._catalogues else DEFAULT_LANGUAGE
 
     def t(self, language: str, key: str, n: int | None = None, /, **params: str | int) -> str:
-        """Look a text up.
+        """Look up a text.
 
         Args:
-            language: A language code; one without a catalogue is answered in English.
+            language: A language code; English is used if it has no catalogue.
             key: The text's key, `msgid` in the catalogues.
-            n: A number that chooses the plural form; it also fills in `{n}`.
-            **params: What the text's placeholders are filled in with. Strings are escaped unless they are Html.
+            n: Selects the plural form, and fills in `{n}`.
+            **params: Values for the text's placeholders. Strings are escaped unless they are Html.
 
         Returns:
-            The text as HTML; the key itself where no catalogue has it.
+            The text as HTML; the key itself if no catalogue has it.
         """
         catalogue = self._catalogues.get(language) or self._catalogues[DEFAULT_LANGUAGE]
         if n is None:
@@ -66,7 +66,7 @@ class Texts:
         return text.format_map(_escaped(params)) if params else text
 
     def has_key(self, key: str) -> bool:
-        """Whether there is a text of this key."""
+        """Whether there is a text with this key."""
         return self._catalogues[DEFAULT_LANGUAGE].gettext(key) != key
 
 

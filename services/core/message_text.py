@@ -1,6 +1,6 @@
-"""Text that fits into one message of Telegram's, with its HTML intact.
+"""Shortens text to fit into one Telegram message without breaking its HTML.
 
-At most 4096 characters after entities parsing: https://core.telegram.org/bots/api#sendmessage
+The limit is 4096 characters after entities parsing: https://core.telegram.org/bots/api#sendmessage
 """
 
 from html import unescape
@@ -12,9 +12,9 @@ _ELLIPSIS: Final = "…"
 
 
 def truncate_html(html: str, limit: int = MAX_MESSAGE_LENGTH) -> str:
-    """The HTML as it is where what it shows fits; else its beginning, with an ellipsis and every tag closed.
+    """Shorten HTML whose visible text exceeds the limit. The result ends with an ellipsis, and all tags are closed.
 
-    `limit` is in UTF-16 units, in which Telegram counts: https://core.telegram.org/api/entities#entity-length
+    `limit` is in UTF-16 code units, as Telegram counts: https://core.telegram.org/api/entities#entity-length
     """
     if _utf16_length(html) <= limit:
         return html
@@ -34,7 +34,7 @@ def _utf16_length(text: str) -> int:
 
 
 class _HtmlTruncator(HTMLParser):
-    """Copies HTML until its text is full; character references count as what they show and are never cut."""
+    """Copies HTML up to the limit. A character reference counts as the character it stands for and is never split."""
 
     def __init__(self, limit: int) -> None:
         super().__init__(convert_charrefs=False)
@@ -45,7 +45,7 @@ class _HtmlTruncator(HTMLParser):
 
     @property
     def html(self) -> str:
-        """What was copied. Trailing space goes, as Telegram strips it."""
+        """The copied HTML, without trailing white space, which Telegram strips anyway."""
         closing = "".join(f"</{tag}>" for tag in reversed(self._open))
         return "".join(self._parts).rstrip() + _ELLIPSIS + closing
 

@@ -1,6 +1,6 @@
-"""What this process counts for Prometheus.
+"""Prometheus metrics counted in this process.
 
-What all processes share is not counted here; web/metrics.py reads it from the database.
+Metrics shared by all processes are read from the database by web/metrics.py.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ VERSION: Final = "0.2.0"
 REGISTRY: Final = CollectorRegistry()
 _LAG_INTERVAL_SECONDS: Final = 0.5
 
-disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, which nothing here asks for
+disable_created_metrics()  # type: ignore[no-untyped-call]  # an unused extra series for each
 ProcessCollector(registry=REGISTRY)
 
 _JOBS_ENDED: Final = Counter(
@@ -95,7 +95,11 @@ _BUILD_INFO.labels(VERSION, platform.python_version(), version("aiogram"), versi
 
 
 def initialize_counters(services: Iterable[str]) -> None:
-    """Begin at 0: Prometheus does not see a counter grow that begins with its first event."""
+    """Create the job counters with the value 0; otherwise Prometheus misses the first increase.
+
+    Args:
+        services: The ids of all kinds of jobs.
+    """
     for service in services:
         for plan in get_args(Plan):
             for end in ("succeeded", "failed", "cancelled"):
@@ -117,9 +121,9 @@ def record_provider_call(provider: str, method: str, error: str, seconds: float)
 
     Args:
         provider: The provider's name.
-        method: The protocol's method.
-        error: The kind of its ProviderError; empty for success.
-        seconds: How long it took.
+        method: The method of the protocol.
+        error: The kind of ProviderError; empty on success.
+        seconds: The duration of the call.
     """
     PROVIDER_CALLS.labels(provider, method).inc()
     if error:
@@ -131,9 +135,9 @@ def record_telegram_call(method: str, outcome: str, seconds: float) -> None:
     """Count a call to Telegram.
 
     Args:
-        method: The Bot API's method, such as `sendMessage`.
+        method: The Bot API method, such as `sendMessage`.
         outcome: `ok`, or the error's status.
-        seconds: How long it took. getUpdates waits on purpose, so its time is not recorded.
+        seconds: The duration of the call. Not recorded for getUpdates, which waits on purpose.
     """
     _TELEGRAM_CALLS.labels(method, outcome).inc()
     if method != "getUpdates":

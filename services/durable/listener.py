@@ -1,4 +1,4 @@
-"""The one connection of this process that listens to PostgreSQL's notifications (LISTEN/NOTIFY)."""
+"""This process's single connection for PostgreSQL notifications (LISTEN/NOTIFY)."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -13,16 +13,16 @@ from storage.pool import DATABASE_UNAVAILABLE, Connection, Pool
 OnPayload = Callable[[str], object]
 """Called with a notification's payload; it must not block."""
 OnConnect = Callable[[], Awaitable[None]]
-"""Called after each (re)connect: what was announced while nobody listened has to be looked up."""
+"""Called after each (re)connect, to catch up on notifications that were missed in between."""
 
 _RECONNECT_SECONDS: Final = 1.0
 
 
 class Listener:
-    """Passes notifications on to the subscribers of their channel. A lost connection is opened again.
+    """Passes notifications to the subscribers of their channel, and reconnects if the connection is lost.
 
     Args:
-        db: The pool that the connection is taken from, for as long as the listener runs.
+        db: The pool. One connection is taken from it for as long as the listener runs.
     """
 
     def __init__(self, db: Pool) -> None:
@@ -31,12 +31,12 @@ class Listener:
         self._on_connect: list[OnConnect] = []
 
     def subscribe(self, channel: str, on_payload: OnPayload, *, on_connect: OnConnect | None = None) -> None:
-        """Have a channel's notifications passed on. Call this before `run`.
+        """Subscribe to a channel. Call this before `run`.
 
         Args:
             channel: The channel's name in PostgreSQL.
             on_payload: Called for each notification.
-            on_connect: Called after each connect, before any notification is passed on.
+            on_connect: Called after each (re)connect, before any notification is passed on.
         """
         self._subscribers.setdefault(channel, []).append(on_payload)
         if on_connect is not None:
@@ -70,7 +70,7 @@ class Listener:
                 await on_connect()
             await lost.wait()
         finally:
-            with suppress(*DATABASE_UNAVAILABLE):  # it must not hide why we are here
+            with suppress(*DATABASE_UNAVAILABLE):  # must not hide the original error
                 connection.remove_termination_listener(on_lost)
                 for channel in self._subscribers:
                     await connection.remove_listener(channel, on_notification)

@@ -1,7 +1,7 @@
-"""Wake-ups for jobs that wait for something external, in whichever process they wait.
+"""Wake-ups for jobs that wait for an external event, in any process.
 
-They go through PostgreSQL (LISTEN/NOTIFY), because a provider's webhook may reach another process than the one
-that waits. A wake-up that is missed costs time, never a result: every wait ends by itself.
+They go through PostgreSQL (LISTEN/NOTIFY), because a provider's webhook may arrive at a different process from the
+one that waits. A missed wake-up only costs time: every wait has a time limit.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ CHANNEL: Final = "pubsub"
 
 
 class PubSub:
-    """The waits of this process, by topic. A Listener passes what other processes publish on to `dispatch`."""
+    """The waits of this process, by topic. A Listener calls `dispatch` with the topics that any process publishes."""
 
     def __init__(self) -> None:
         self._subscribers: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
@@ -26,11 +26,11 @@ class PubSub:
         """Wait until the topic is published.
 
         Args:
-            topic: What to wait for, such as a prediction's id.
-            seconds: The longest wait.
+            topic: The topic, such as a prediction's id.
+            seconds: The time limit.
 
         Returns:
-            Whether it was published.
+            Whether the topic was published within the time limit.
         """
         with self.subscribe(topic) as event:
             try:
@@ -42,7 +42,7 @@ class PubSub:
 
     @contextmanager
     def subscribe(self, topic: str) -> Iterator[asyncio.Event]:
-        """An event that is set when the topic is published while the body runs."""
+        """Yield an event that is set if the topic is published while the body runs."""
         event = asyncio.Event()
         self._subscribers[topic].add(event)
         try:
@@ -53,11 +53,11 @@ class PubSub:
                 del self._subscribers[topic]
 
     def dispatch(self, topic: str) -> None:
-        """Wake every wait for the topic in this process."""
+        """Wake all waits for the topic in this process."""
         for event in self._subscribers.get(topic, ()):
             event.set()
 
 
 async def publish(db: Executor, topic: str) -> None:
-    """Wake every wait for the topic, in all processes."""
+    """Wake all waits for the topic, in every process."""
     await notify(db, CHANNEL, topic)

@@ -1,4 +1,4 @@
-"""Retries of our own writes."""
+"""Retries of database writes."""
 
 from collections.abc import Awaitable, Callable
 from typing import Final, TypeVar
@@ -14,16 +14,16 @@ _MAX_WAIT_SECONDS: Final = 3
 
 
 async def retry_while_db_unavailable(write: Callable[[], Awaitable[T]]) -> T:
-    """Make a write of ours, waiting out a database that is unavailable: the work around it must not run again.
+    """Write to the database, and retry while it is unavailable, so that the work around the write need not run again.
 
     Args:
-        write: The write. It may be made several times, so it must change nothing when it is repeated.
+        write: The write. It may be called several times, so it must be idempotent.
 
     Returns:
-        What the write returned.
+        The result of `write`.
 
     Raises:
-        Exception: The database's error, when it is still unavailable after two minutes.
+        Exception: The database's error, if it is still unavailable after two minutes.
     """
     async for attempt in stamina.retry_context(
         on=DATABASE_UNAVAILABLE, attempts=_MAX_ATTEMPTS, timeout=_TIMEOUT_SECONDS, wait_max=_MAX_WAIT_SECONDS

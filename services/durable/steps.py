@@ -1,8 +1,8 @@
-"""Steps: the one object in which the two plans differ.
+"""Steps: the only object that differs between the two plans.
 
-A step is a named piece of a job's work whose result can be stored as JSON. Whatever the plan, its outcome goes
-into the journal under the worker's epoch, and a step in the journal never runs again. So a job can change plans,
-or processes, between any two steps and repeat nothing.
+A step is a named piece of a job's work whose result can be stored as JSON. On either plan its outcome is written to
+the journal under the worker's epoch, and a step in the journal never runs again. So a job can move to another plan or
+process between any two steps without repeating anything.
 """
 
 import asyncio
@@ -26,19 +26,19 @@ T = TypeVar("T")
 StepFunction = Callable[[], Awaitable[Any]]
 Reconcile = Callable[[datetime], Awaitable[Any]]
 Outcome = dict[str, Any]
-"""What the journal holds of a step: `{"value": …}` or `{"failure": …}`."""
+"""A step's outcome in the journal: `{"value": …}` or `{"failure": …}`."""
 
 MAX_RETRIES = 3
 """How often a step is retried, on either plan."""
 
 
 class Steps(ABC):
-    """The steps of one run of one job. A plan adds how it retries, sleeps and waits.
+    """The steps of one run of one job. Each plan implements how to retry, sleep and wait.
 
     Args:
-        db: Where the journal is.
-        job: The job, with the epoch under which this worker writes.
-        entries: The job's journal by step.
+        db: The database with the journal.
+        job: The job, with the epoch of this worker.
+        entries: The job's journal, by step name.
     """
 
     plan: Plan
@@ -50,7 +50,7 @@ class Steps(ABC):
 
     @property
     def entries(self) -> dict[str, journal.JournalEntry]:
-        """The journal as it stands."""
+        """The job's journal, by step name."""
         return self._entries
 
     async def run(
@@ -65,11 +65,11 @@ class Steps(ABC):
 
         Args:
             step: The step's name, unique within the job.
-            work: What to do; its result must be storable as JSON.
-            reconcile: For work that must not be started twice. After a crash or a lost response in the middle of
-                the step it is called first, with the time at which the step first started. It returns the result
-                of what was started then, or None.
-            retry_outages: Whether the step is retried for as long as Telegram is unavailable.
+            work: The work. Its result must be storable as JSON.
+            reconcile: For work that must not be started twice. If an earlier attempt was interrupted, `reconcile` is
+                called before `work`, with the time at which the step first started. It returns the result of the
+                earlier attempt, or None if nothing was started.
+            retry_outages: Whether to keep retrying for as long as Telegram is unavailable.
 
         Returns:
             The work's result.
@@ -77,7 +77,7 @@ class Steps(ABC):
         Raises:
             Failure: The step failed; the failure is in the journal.
             LeaseLost: Another worker has the job.
-            RetriesExhausted: This plan has no attempts left for a step that must not be given up.
+            RetriesExhausted: This plan has no attempts left for a step that must still be finished.
         """
         entry = self._entries.get(step)
         if entry is not None and entry.ended_at is not None:
@@ -86,21 +86,21 @@ class Steps(ABC):
         return cast("T", _unwrap(await self._retry(step, attempt, retry_outages)))
 
     async def sleep(self, step: str, seconds: float) -> None:
-        """Sleep, once: a job that is taken over in between sleeps only for what is left of `seconds`."""
+        """Sleep, once per job: after a takeover the job sleeps only for the rest of `seconds`."""
         if step in self._entries:
             return
         await self._sleep(step, seconds)
         await self._record(step, {"value": None})
 
     async def wait(self, step: str, topic: str, seconds: float) -> None:
-        """Wait, once, until a topic is published (pubsub.py) or the time is over.
+        """Wait, once per job, until a topic is published (pubsub.py) or the time is up.
 
-        Either way the work goes on: it checks for itself what has happened.
+        The caller does not learn which; it has to check the state itself.
 
         Args:
             step: The step's name.
-            topic: What to wait for.
-            seconds: The longest wait.
+            topic: The topic to wait for.
+            seconds: The time limit.
         """
         if step in self._entries:
             return
@@ -124,7 +124,7 @@ class Steps(ABC):
     ) -> Outcome:
         outcome: Outcome
         try:
-            # An unavailable database of ours is not the step's failure and costs no attempt.
+            # An unavailable database is not the step's failure and does not count as an attempt.
             with logger.contextualize(step=step):
                 outcome = {
                     "value": await retry_while_db_unavailable(partial(self._execute, step, work, reconcile))
@@ -162,7 +162,7 @@ class Steps(ABC):
         return await work()
 
     async def _record(self, step: str, outcome: Outcome) -> None:
-        """Write the outcome into the journal. Raises LeaseLost."""
+        """Write the outcome to the journal. Raises LeaseLost."""
         if not await retry_while_db_unavailable(
             partial(journal.finish_step, self._db, self._job.id, step, self._job.epoch, outcome)
         ):
@@ -172,7 +172,7 @@ class Steps(ABC):
 
 
 class DirectSteps(Steps):
-    """Plan B's steps: inline, in this process, with retries of their own."""
+    """Plan B's steps: they run inline in this process, which also does the retries."""
 
     plan: Plan = "B"
 
@@ -198,14 +198,14 @@ class DirectSteps(Steps):
         await self._pubsub.wait(topic, self._remaining(seconds))
 
     def _remaining(self, seconds: float) -> float:
-        """What is left of a pause that began when the last step ended, perhaps under another worker."""
+        """The rest of a pause that began when the last step ended, possibly under another worker."""
         ends = [entry.ended_at for entry in self._entries.values() if entry.ended_at is not None]
         passed = (datetime.now(UTC) - max(ends)).total_seconds() if ends else 0.0
         return min(seconds, max(0.0, seconds - passed))
 
 
 def _retry_delay(error: Exception) -> bool | float:
-    """Whether to retry, or after how many seconds where Telegram or the provider gave them."""
+    """Whether to retry, or the seconds to wait if Telegram or the provider gave a number."""
     if not isinstance(error, Failure):
         return False
     return error.retry_after if error.retry_after is not None else error.retriable
