@@ -85,7 +85,7 @@ class OrderDispatcher:
         worker: Runs Plan B jobs in this process.
         publisher: Sends the events of Plan A jobs.
         background: Runs tasks that the answer to the user does not wait for.
-        lease_seconds: The lease under which this process cancels an order.
+        lease_seconds: The length of the lease for cancelling an order.
     """
 
     db: Pool
@@ -140,7 +140,7 @@ class OrderDispatcher:
             user_id: The user who ordered it.
 
         Returns:
-            False if the order has ended, its result is being sent, or it is not this user's.
+            False if the order has ended, is already being cancelled or delivered, or belongs to another user.
         """
         async with self.db.acquire() as connection, connection.transaction():
             job = await claim_for_cancellation(

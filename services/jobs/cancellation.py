@@ -1,4 +1,4 @@
-"""Cancelling an order: what was started for it at a provider is cancelled, and nothing new is started."""
+"""Cancelling an order: cancels its predictions at the provider without starting anything new."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeVar
@@ -17,16 +17,16 @@ T = TypeVar("T")
 
 
 class ReplayEnded(Exception):
-    """The replay has reached a step that is not in the journal: nothing after it was started."""
+    """The replay reached a step that is not in the journal, so nothing after it was started."""
 
 
 class CancelReplay(DirectSteps):
-    """Replays a job's journal without doing anything new, and collects what was started at a provider.
+    """Replays a job's journal without doing anything new, and collects the predictions that were started.
 
-    A start whose outcome is not in the journal is looked for at the provider, as any worker would.
+    If the outcome of a start is not in the journal, the prediction is looked up at the provider, as any worker would.
 
     Attributes:
-        prediction_ids: The provider's ids of what was started.
+        prediction_ids: The provider's ids of the started predictions.
     """
 
     def __init__(self, db: Pool, job: Job, entries: Mapping[str, JournalEntry]) -> None:
@@ -38,12 +38,12 @@ class CancelReplay(DirectSteps):
         ]
 
     async def sleep(self, step: str, seconds: float) -> None:
-        """Go on where the journal has this sleep; raise ReplayEnded where it has not."""
+        """Continue if the journal has this sleep, else raise ReplayEnded."""
         if step not in self._entries:
             raise ReplayEnded
 
     async def wait(self, step: str, topic: str, seconds: float) -> None:
-        """Go on where the journal has this wait; raise ReplayEnded where it has not."""
+        """Continue if the journal has this wait, else raise ReplayEnded."""
         await self.sleep(step, seconds)
 
     async def run(
@@ -54,7 +54,7 @@ class CancelReplay(DirectSteps):
         reconcile: Reconcile | None = None,
         retry_outages: bool = False,
     ) -> T:
-        """Return the step's result from the journal; raise ReplayEnded where it has none."""
+        """Return the step's result from the journal, or raise ReplayEnded if it has none."""
         entry = self._entries.get(step)
         if entry is not None and entry.ended_at is not None:
             return await super().run(step, work, reconcile=reconcile, retry_outages=retry_outages)
@@ -65,7 +65,13 @@ class CancelReplay(DirectSteps):
 
 
 async def cancel_predictions(job: Job, provider: PredictionProvider, prediction_ids: list[str]) -> None:
-    """Cancel at the provider what the job had started. What cannot be cancelled runs on, unused."""
+    """Cancel a job's predictions. An error is only logged; that prediction then finishes unused.
+
+    Args:
+        job: The job, for the log.
+        provider: The provider that runs the predictions.
+        prediction_ids: The provider's ids.
+    """
     for prediction_id in prediction_ids:
         try:
             await provider.cancel(prediction_id)

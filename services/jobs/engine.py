@@ -1,4 +1,4 @@
-"""`run_job`: the one place where an accepted order becomes a result, on either plan."""
+"""`run_job`: runs any job, on either plan."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -29,26 +29,26 @@ from storage.jobs.jobs import Job, JobState, end_job, renew_lease
 from storage.pool import DATABASE_UNAVAILABLE, Connection, Pool
 
 NotifyFailure = Callable[[Connection, Job, Failure], Awaitable[bool]]
-"""Enqueues, in the caller's transaction, the notification of a job's failure."""
+"""Enqueues the notification of a job's failure in the caller's transaction."""
 
 
 def job_log_context(job: Job) -> AbstractContextManager[None]:
-    """Add the job's ids to every log line of the body."""
+    """Add the job's id, service, user and plan to every log line of the `with` body."""
     return logger.contextualize(job=job.id, service=job.service, user=job.user_id, plan=job.plan)
 
 
 @dataclass(frozen=True)
 class JobEngine:
-    """Runs jobs of every kind. It knows no product: what one kind needs is a hook of its spec.
+    """Runs jobs of every kind. Anything specific to one service is a hook of its spec.
 
     Attributes:
-        db: Where jobs, journal and ledger are.
+        db: The database.
         messenger: Delivers results and shows progress.
-        providers: What services work with.
-        background: Holds the tasks that renew leases.
-        internal_jobs: What runs each kind of internal job, by its id.
-        notify_failure: Used instead of a message by services with `notify_failure_later`.
-        lease_seconds: How long a worker that stopped responding keeps its job.
+        providers: The providers that services use.
+        background: Runs the tasks that renew leases.
+        internal_jobs: The function that runs each kind of internal job, by kind.
+        notify_failure: Reports failures of services with `notify_failure_later`, in place of a message.
+        lease_seconds: The length of a lease: how long a worker that stopped responding keeps its job.
     """
 
     db: Pool
@@ -60,14 +60,14 @@ class JobEngine:
     lease_seconds: float = 15.0
 
     async def run_job(self, job: Job, steps: Steps) -> JobState:
-        """Do the rest of a job. Nothing that is in its journal is done again.
+        """Run a job to its end. Steps that are in its journal are not repeated.
 
         Args:
-            job: The job, whose lease the caller has taken.
+            job: The job. The caller must hold its lease.
             steps: The steps of the caller's plan.
 
         Returns:
-            How the job ended.
+            The job's final state.
 
         Raises:
             LeaseLost: Another worker has taken the job.
@@ -82,7 +82,7 @@ class JobEngine:
         return ended.state
 
     async def _run_order(self, job: Job, steps: Steps) -> Job:
-        """Run an order's service and deliver its result, or end it otherwise: cancelled, expired or failed."""
+        """Run an order's service and deliver the result, or end the order as cancelled, expired or failed."""
         if job.cancel_requested:
             await self._cancel_at_provider(job, steps)
             return await self._end(job, "cancelled")
@@ -115,7 +115,7 @@ class JobEngine:
         return await self._end(job, "succeeded", result=result)
 
     async def _fail(self, job: Job, steps: Steps, failure: Failure) -> Job:
-        """Notify the user, then end the job. It ends even where Telegram refuses the message for good."""
+        """Notify the user, then end the job. The job ends even if Telegram refuses the message."""
         notify: Callable[[], Awaitable[object]]
         if SERVICES[job.service].notify_failure_later:
             notify = partial(self._enqueue_failure_notification, job, failure)
@@ -132,7 +132,7 @@ class JobEngine:
             await self.notify_failure(connection, job, failure)
 
     async def _cancel_at_provider(self, job: Job, steps: Steps) -> None:
-        """Cancel what was started for the job. Its last worker, if there is one, has lost the lease."""
+        """Cancel the job's predictions. Any earlier worker has lost the lease by now."""
         spec, replay = SERVICES[job.service], CancelReplay(self.db, job, steps.entries)
         with suppress(ReplayEnded, Failure):
             await spec.run(self._context(job, replay))
@@ -165,7 +165,7 @@ class JobEngine:
 
     @asynccontextmanager
     async def _renewed_lease(self, job: Job) -> AsyncIterator[None]:
-        """Renew the lease while the body runs; end the body when another worker has the job."""
+        """Renew the lease while the body runs. Cancel the body and raise LeaseLost if another worker has the job."""
         lost = False
 
         async def renew(scope: asyncio.Timeout) -> None:
@@ -194,8 +194,8 @@ class JobEngine:
 
 
 async def _log_unknown_delivery(job: Job, started_at: datetime) -> None:
-    """A worker died between sending the result and recording it: Telegram cannot say whether it arrived.
+    """Log that a worker died between sending the result and recording it.
 
-    The user must not be left without it, so it is sent (again).
+    Telegram cannot tell whether the result arrived, so it is sent again rather than perhaps never.
     """
     logger.warning("delivery may have arrived, sending again", job=job.id, started_at=started_at)

@@ -1,7 +1,7 @@
 """Internal jobs: work that nobody ordered (payment follow-ups, broadcasts, notifications, game turns).
 
-An internal job costs nothing, shows no progress and is in no user's history. Lease, journal and plans are the same
-as an order's, so it is not lost either.
+An internal job costs nothing, shows no progress and is not in any user's history. It has the same lease, journal and
+plans as an order, so it is never lost.
 """
 
 import os
@@ -21,14 +21,14 @@ _START_TIMEOUT_SECONDS: Final = 30.0
 
 @dataclass(frozen=True)
 class InternalJobContext:
-    """What an internal job is given for one run. Each thing that must happen once is a step."""
+    """The context of one run of an internal job. Anything that must happen only once has to be a step."""
 
     job: Job
     steps: Steps
 
 
 RunInternalJob = Callable[[InternalJobContext], Awaitable[dict[str, Any]]]
-"""Does the work and returns what the job keeps as its result. Raises Failure, which ends the job as failed."""
+"""Does the work and returns the job's result as JSON. A Failure ends the job as failed."""
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,11 @@ class InternalJobSpec:
     """A kind of internal job.
 
     Attributes:
-        id: Its id, which is the `service` of its jobs.
-        event: The Inngest event that starts it on Plan A.
-        function_id: The Inngest function that runs it.
-        concurrency: Runs at once over all processes on Plan A.
-        starts_per_minute: Runs started per minute over all processes on Plan A.
+        id: The id of the kind, stored as `service` in its jobs.
+        event: The Inngest event that starts a job on Plan A.
+        function_id: The Inngest function that runs a job on Plan A.
+        concurrency: The most runs at once on Plan A, across all processes.
+        starts_per_minute: The most runs started per minute on Plan A, across all processes.
     """
 
     id: str
@@ -60,21 +60,21 @@ async def enqueue(
     bot_name: str,
     language: str,
 ) -> Job | None:
-    """Write an internal job and its outbox row; the publisher sends it to its plan.
+    """Write an internal job and its outbox row. The publisher then sends it to its plan.
 
-    Call it inside the transaction of what it follows from: then neither can happen without the other.
+    Call this in the transaction of the change that the job follows from, so that both happen or neither does.
 
     Args:
-        db: A connection with a transaction around it.
+        db: A connection inside a transaction.
         spec: The kind of job.
-        key: Names this job among its kind; the same key never becomes a second job.
-        inputs: What the job needs to know, as JSON.
-        user_id: The user it is about.
-        bot_name: The bot that writes to them.
-        language: Their language.
+        key: The key of the job among those of its kind. The same key never becomes a second job.
+        inputs: The job's inputs, as JSON.
+        user_id: The user the job is about.
+        bot_name: The bot that writes to the user.
+        language: The user's language.
 
     Returns:
-        The job; None where this key was enqueued before.
+        The job, or None if this key was enqueued before.
     """
     new = NewJob(
         id=new_job_id(),
@@ -98,7 +98,7 @@ async def enqueue(
 
 
 def new_job_id() -> UUID:
-    """A UUID version 7, so that ids sort by time. https://www.rfc-editor.org/rfc/rfc9562#section-5.7"""
+    """Create a version 7 UUID, so that ids sort by time: https://www.rfc-editor.org/rfc/rfc9562#section-5.7"""
     number = int(time.time() * 1000) << 80 | int.from_bytes(os.urandom(10))
     number = number & ~(0xF << 76) | 0x7 << 76
     return UUID(int=number & ~(0x3 << 62) | 0x2 << 62)

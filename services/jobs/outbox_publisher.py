@@ -1,6 +1,6 @@
-"""Publishes accepted jobs to Inngest, out of the outbox; moves them to Plan B where Inngest is unavailable.
+"""Sends the events in the outbox to Inngest, and moves jobs to Plan B if Inngest is unavailable.
 
-No user waits for it: they were answered when the order was committed.
+No user waits for this: they get their answer when the order is committed.
 """
 
 import asyncio
@@ -30,18 +30,18 @@ _CLAIM_SECONDS: Final = 5.0
 _BATCH_SIZE: Final = 50
 _RETRY_SECONDS: Final = 2.0
 _PING_VALID_SECONDS: Final = 10.0
-"""How long an answered ping explains jobs that were not started: Inngest's own limits hold them back."""
+"""After Inngest answers a ping, jobs not started within this time are put down to Inngest's own limits."""
 _STALLED_AFTER_SECONDS: Final = 3.0
-"""After this long, an accepted job that was not started makes the publisher check whether Inngest runs anything."""
+"""If a job is not started this long after Inngest accepted it, the publisher checks whether Inngest runs anything."""
 
 
 class OutboxPublisher:
-    """Sends every row of the outbox to its plan.
+    """Sends each job in the outbox to its plan.
 
     Args:
-        messenger: Shows users that their order waits.
+        messenger: Shows users that their order is waiting.
         router: Chooses the plan of a job.
-        worker: Is woken when jobs go to Plan B.
+        worker: Woken when jobs move to Plan B.
         start_timeout: Seconds that Inngest has to start an accepted job before Plan B takes it over.
     """
 
@@ -57,23 +57,23 @@ class OutboxPublisher:
         self._ping_valid_until = 0.0
 
     def start(self, tasks: BackgroundTasks) -> None:
-        """Begin to publish, and to check on what Inngest has accepted (apart, as that waits for a ping)."""
+        """Start publishing and checking for stalled jobs. These are two tasks because the check waits for a ping."""
         tasks.run_periodically(self.publish, "outbox publisher", seconds=_POLL_SECONDS, wakeup=self._wakeup)
         check_every = min(_POLL_SECONDS, self.start_timeout / 4)
         tasks.run_periodically(self.check_stalled, "stalled jobs", seconds=check_every)
 
     def wake(self) -> None:
-        """Signal that there may be something in the outbox."""
+        """Signal that the outbox may have new rows."""
         self._wakeup.set()
 
     async def publish(self) -> None:
-        """Publish everything that is in the outbox now."""
+        """Publish everything in the outbox."""
         await self._resend_lost_jobs()
         while jobs := await claim_outbox(self._db, seconds=_CLAIM_SECONDS, limit=_BATCH_SIZE):
             await self._publish_batch(jobs)
 
     async def check_stalled(self) -> None:
-        """Take over what Inngest accepted and has not started, if it starts nothing at all."""
+        """Move jobs that Inngest accepted but did not start to Plan B, if Inngest starts nothing at all."""
         plan_a, loop = self._router.plan_a, asyncio.get_running_loop()
         if not plan_a.healthy or loop.time() < self._ping_valid_until:
             return
@@ -88,7 +88,7 @@ class OutboxPublisher:
             self._worker.wake()
 
     async def _resend_lost_jobs(self) -> None:
-        """With mode `a` nobody else may take over what Inngest lost, so it is sent again."""
+        """Send jobs again that Inngest lost, if mode `a` does not allow Plan B to take them over."""
         plan_a_only = [service for service in self._router.services if self._router.mode(service) == "a"]
         if not plan_a_only or not self._router.plan_a.healthy:
             return
@@ -111,7 +111,7 @@ class OutboxPublisher:
             await self._fall_back(fallback_ids)
 
     async def _send(self, jobs: Sequence[Job]) -> bool:
-        """Send jobs to Inngest and remove them from the outbox. False where Inngest did not accept them."""
+        """Send jobs to Inngest and remove them from the outbox. Returns False if Inngest did not accept them."""
         try:
             await self._router.plan_a.send(jobs)
         except InngestUnavailable as error:

@@ -1,4 +1,4 @@
-"""Wakes the job that waits for a prediction, when its provider reports that the prediction has ended."""
+"""Wakes the job that waits for a prediction when the provider reports that the prediction has ended."""
 
 from loguru import logger
 
@@ -9,13 +9,13 @@ from storage.pool import Executor
 
 
 async def wake_job(db: Executor, plan_a: PlanA, prediction_id: str) -> bool:
-    """Wake the job that waits for a prediction, in whichever process and on whichever plan it runs.
+    """Wake the job that waits for a prediction, in any process and on either plan.
 
-    It is only a hint: the job asks the provider itself, and without a wake-up it does so a little later.
+    This is only a hint: the job polls the provider anyway, just a little later without a wake-up.
 
     Args:
         db: The database.
-        plan_a: Inngest, where the run of a Plan A job waits.
+        plan_a: Inngest, for the runs of Plan A jobs.
         prediction_id: The provider's id of the prediction.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Which plan a job runs on: the mode that an admin has set, and whether Inngest is available."""
+"""Chooses the plan of a job, from the mode set by an admin and the availability of Inngest."""
 
 import asyncio
 from collections.abc import Sequence
@@ -22,37 +22,37 @@ class InngestUnavailable(Exception):
 
 
 class PlanA(Protocol):
-    """Inngest, as the rest of the bot sees it."""
+    """The bot's interface to Inngest."""
 
     @property
     def healthy(self) -> bool:
-        """Whether it is reachable, knows our functions and runs what it accepts."""
+        """Whether Inngest is reachable, knows our functions and runs the jobs it accepts."""
         ...
 
     @property
     def state(self) -> str:
-        """`ok`, or why not, for an admin."""
+        """`ok`, or the reason why not, for admins."""
         ...
 
     @property
     def since(self) -> datetime:
-        """When it became healthy or stopped being so, as this process saw it."""
+        """When `healthy` last changed, as seen by this process."""
         ...
 
     async def check_runs(self) -> bool:
-        """Whether Inngest starts anything at all; called when an accepted job was not started."""
+        """Check whether Inngest starts anything at all. Called when an accepted job was not started."""
         ...
 
     async def send(self, jobs: Sequence[Job]) -> None:
-        """Have Inngest accept the jobs, within a deadline. Raises InngestUnavailable."""
+        """Send the events of jobs to Inngest, within a time limit. Raises InngestUnavailable."""
         ...
 
     async def send_prediction_finished(self, prediction_id: str, job: Job) -> None:
-        """Wake a run that waits for this prediction. Raises InngestUnavailable."""
+        """Wake the run of `job`, which waits for this prediction. Raises InngestUnavailable."""
         ...
 
     async def send_cancellation(self, job: Job) -> None:
-        """Cancel the run of a job that its user has cancelled. Raises InngestUnavailable."""
+        """Cancel the run of a cancelled job. Raises InngestUnavailable."""
         ...
 
     async def hello(self, name: str, language: str) -> HelloResult:
@@ -61,12 +61,12 @@ class PlanA(Protocol):
 
 
 class PlanRouter:
-    """Holds the modes, as they are stored in the database, and chooses plans by them.
+    """Caches the modes stored in the database, and chooses plans by them.
 
     Args:
-        db: Where the modes are stored.
+        db: The database.
         plan_a: Inngest.
-        services: The ids of every kind of job that has a plan: services and internal jobs.
+        services: The ids of all job kinds: services and internal jobs.
     """
 
     def __init__(self, db: Pool, plan_a: PlanA, services: Sequence[str]) -> None:
@@ -77,52 +77,52 @@ class PlanRouter:
         self._lock = asyncio.Lock()
 
     async def load(self) -> None:
-        """Read the modes again: at the start, and when a change is announced."""
-        async with self._lock:  # of two reads the later one must win
+        """Reload the modes, at startup and after each change."""
+        async with self._lock:  # of two concurrent reads, the later must win
             stored = await get_settings(self._db, _MODE_KEY)
             self._modes = {key: value for key, value in stored.items() if value in MODES}
 
     @property
     def default_mode(self) -> Mode:
-        """The mode of every service that has none of its own."""
+        """The mode of all services that have none of their own."""
         return self._modes.get(_MODE_KEY, "auto")
 
     def service_mode(self, service: str) -> Mode | None:
-        """The mode set for this service alone, if there is one."""
+        """Return the mode set for this service alone, or None."""
         return self._modes.get(f"{_MODE_KEY}:{service}")
 
     def mode(self, service: str) -> Mode:
-        """The mode that holds for a service."""
+        """Return the mode that applies to a service."""
         return self.service_mode(service) or self.default_mode
 
     def choose_plan(self, service: str) -> Plan:
-        """The plan that an order of this service gets now."""
+        """Choose the plan for a new job of this service."""
         mode = self.mode(service)
         if mode == "auto":
             return "A" if self.plan_a.healthy else "B"
         return "A" if mode == "a" else "B"
 
     def falls_back(self, service: str) -> bool:
-        """Whether an order goes to Plan B now only because Inngest is unavailable."""
+        """Whether new jobs of this service go to Plan B only because Inngest is unavailable."""
         return self.mode(service) == "auto" and not self.plan_a.healthy
 
     def waits_for_inngest(self, service: str) -> bool:
-        """Whether an order has to wait until Inngest is available again."""
+        """Whether new jobs of this service wait until Inngest is available again."""
         return self.mode(service) == "a" and not self.plan_a.healthy
 
     def takeover_services(self) -> list[str]:
-        """The services whose jobs Plan B may take over when Plan A stops responding."""
+        """List the services whose jobs Plan B may take over when Plan A stops responding."""
         return [service for service in self.services if self.mode(service) != "a"]
 
     async def set_mode(
         self, mode: Mode | None, *, service: str | None = None, changed_by: int | None = None
     ) -> None:
-        """Set a mode, in every process.
+        """Set a mode for all processes.
 
         Args:
-            mode: The mode; None lets one service follow the default again.
-            service: The service; None sets the default of all.
-            changed_by: Telegram's user id of the admin, for the log.
+            mode: The mode; None removes it, so that the service follows the default again.
+            service: The service; None sets the default.
+            changed_by: The admin's Telegram user id, for the record of changes.
         """
         key = f"{_MODE_KEY}:{service}" if service else _MODE_KEY
         if mode is None:
@@ -133,5 +133,5 @@ class PlanRouter:
         await self.load()
 
     async def mode_changes(self, *, limit: int = 15) -> list[SettingChange]:
-        """Who set which mode when, newest first."""
+        """List the latest changes of modes, newest first."""
         return await latest_changes(self._db, _MODE_KEY, limit=limit)

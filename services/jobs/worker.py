@@ -1,7 +1,7 @@
-"""Plan B's worker: runs jobs in this process, a bounded number at once, in all and for each user.
+"""Plan B's worker: runs jobs in this process, with limits on how many run at once in total and per user.
 
-The jobs table is the queue. New orders, jobs of a process that died and jobs that Plan A released come out of the
-same claim, so nothing that recovery needs is kept in memory.
+The jobs table is the queue. New orders, jobs of a dead process and jobs released by Plan A are all found by the same
+claim, so recovery needs nothing that is kept in memory.
 """
 
 import asyncio
@@ -25,9 +25,9 @@ from storage.jobs.journal import read_journal
 from storage.pool import DATABASE_UNAVAILABLE
 
 _POLL_SECONDS: Final = 1.0
-"""Seconds between claims of what no wake-up announced: jobs of other processes, expired leases."""
+"""Seconds between claims without a wake-up, which find jobs from other processes and expired leases."""
 _POSITIONS_SECONDS: Final = 5.0
-"""Seconds between updates of the positions in the queue."""
+"""Seconds between updates of the queue positions."""
 _MAX_POSITIONS: Final = 10
 
 
@@ -36,12 +36,12 @@ class Worker:
 
     Args:
         engine: Runs a job.
-        router: Knows which services' jobs may be taken over from Plan A.
-        pubsub: Wakes jobs that wait for something external.
-        slots: Orders that run at once in this process.
-        per_user_limit: Orders of one user that run at once over all processes.
-        internal_slots: Internal jobs that run at once: they have slots of their own, so that videos never hold up a
-            thank-you.
+        router: Tells which services' jobs may be taken over from Plan A.
+        pubsub: Wakes jobs that wait for an external event.
+        slots: The most orders run at once by this process.
+        per_user_limit: The most orders of one user run at once, across all processes.
+        internal_slots: The most internal jobs run at once by this process. They have separate slots, so that videos
+            never hold up notifications.
     """
 
     def __init__(
@@ -67,12 +67,12 @@ class Worker:
 
     @property
     def in_flight(self) -> int:
-        """Jobs that run in this process now."""
+        """The number of jobs running in this process."""
         return len(self._running)
 
     @property
     def free_slots(self) -> int:
-        """Orders that this process could start now."""
+        """The number of orders that this process could start now."""
         return self._slots - sum(not job.internal for job in self._running.values())
 
     @property
@@ -80,7 +80,7 @@ class Worker:
         return self._internal_slots - sum(job.internal for job in self._running.values())
 
     def start(self, tasks: BackgroundTasks) -> None:
-        """Begin to claim jobs, and to show waiting users their positions."""
+        """Start claiming jobs, and showing waiting users their queue positions."""
         tasks.run_periodically(self.claim_jobs, "worker", seconds=_POLL_SECONDS, wakeup=self._wakeup)
         tasks.run_periodically(self.show_queue_positions, "queue positions", seconds=_POSITIONS_SECONDS)
 
@@ -89,7 +89,7 @@ class Worker:
         self._wakeup.set()
 
     async def claim_jobs(self) -> None:
-        """Claim and start jobs until the slots are full or no job waits."""
+        """Claim and start jobs until the slots are full or no job is waiting."""
         claim = partial(
             claim_next_job,
             self._db,
@@ -104,19 +104,19 @@ class Worker:
             self.start_job(job)
 
     async def show_queue_positions(self) -> None:
-        """Show the first users in the queue their positions."""
+        """Show the users at the front of the queue their positions."""
         messenger = self._engine.messenger
         for position, job in await queued_jobs(self._db, limit=_MAX_POSITIONS):
             await show_waiting(messenger, job, queued_text(messenger.texts, job, position))
 
     def start_job(self, job: Job) -> None:
-        """Run a job whose lease this worker has taken already, at once and beyond the slots."""
+        """Run a job whose lease this worker holds, at once and regardless of free slots."""
         task = self._engine.background.spawn(self._run_job(job), f"job-{job.id}")
         self._running[task] = job
         task.add_done_callback(self._on_job_done)
 
     async def stop(self, seconds: float) -> None:
-        """Let running jobs end for that many seconds; release the others for other workers."""
+        """Wait up to `seconds` for running jobs to end, then release the rest to other workers."""
         if self._running:
             await asyncio.wait(self._running, timeout=seconds)
         await cancel_all(list(self._running))
