@@ -1,4 +1,4 @@
-"""The models that an operator offers and what they cost, read from models.toml and checked when the process starts."""
+"""The model catalogue: models and their costs, read from models.toml and validated at startup."""
 
 import math
 import tomllib
@@ -14,32 +14,31 @@ from services.generation.inputs import Option, Values
 _MODELS_FILE: Final = Path(__file__).with_name("models.toml")
 
 MARKUP: Final = Decimal("2.5")
-"""What users pay for a result, as a multiple of what it costs us."""
+"""The price of a result as a multiple of our cost."""
 USD_PER_CREDIT: Final = Decimal("0.016")
 
 
 class CatalogueError(ValueError):
-    """models.toml is invalid. The message is one line that says what is wrong, and where."""
+    """models.toml is invalid. The message is one line that says what is wrong and where."""
 
 
 class Model(BaseModel):
     """One entry of models.toml.
 
-    The attributes that end in `_input` are the model's own names of inputs that we know by other names. An input
-    whose name is empty is not sent.
+    The attributes ending in `_input` map our input names to the model's. An input with an empty name is not sent.
 
     Attributes:
-        id: What orders and the journal keep. An id is never reused for another model.
-        label: What users see.
-        model: The provider's name: `owner/name`, or `owner/name:version`.
-        usd: What one result, second or training step costs us, in US dollars.
-        per: What `usd` is paid for.
-        sizes: The aspect ratios that the model takes.
-        size_values: The model's own values for those sizes that it knows by other names.
-        seconds: The lengths that a video can have, in seconds.
-        count_input: For the number of results. Without it, each result takes a call of its own.
-        end_image_input: For the last frame of a video. Without it, a video cannot end with a given image.
-        extra: Inputs that always have the same value.
+        id: The id stored in orders and the journal. Never reused for another model.
+        label: The name shown to users.
+        model: The provider's name for the model: `owner/name`, or `owner/name:version`.
+        usd: Our cost per unit, in US dollars.
+        per: The unit: a result, a second or a training step.
+        sizes: The aspect ratios that the model supports.
+        size_values: The model's values for sizes that it calls by other names.
+        seconds: The video lengths that the model supports, in seconds.
+        count_input: The input for the number of results. If empty, each result takes a separate prediction.
+        end_image_input: The input for the last frame of a video. If empty, the model does not support one.
+        extra: Inputs with fixed values.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -69,24 +68,24 @@ class Model(BaseModel):
     extra: Mapping[str, str | int | float | bool] = {}
 
     def credits(self, amount: int = 1) -> int:
-        """The price of `amount` results, seconds or steps, in credits: what they cost with the markup, rounded up."""
+        """Return the price of `amount` results, seconds or steps in credits: our cost plus markup, rounded up."""
         return math.ceil(self.usd * amount * MARKUP / USD_PER_CREDIT)
 
     @property
     def option(self) -> Option:
-        """The model as something to choose, with the price of its smallest order."""
+        """Return the model as an option, with the price of its smallest order."""
         amount = min(self.seconds, default=1) if self.per == "second" else 1
         return Option(self.id, self.label, f"{self.credits(amount)} ⭐")
 
     def build_input(self, **values: Any) -> dict[str, Any]:
-        """Translate an order's values into the model's own input.
+        """Translate an order's values into the model's input.
 
         Args:
-            **values: Values by our names of inputs (`size`, `count`, `seed`, `seconds`, …). A name that the model
-                has no other name for is kept; None is not sent.
+            **values: Values by our input names (`size`, `count`, `seed`, `seconds`, …). Names without a mapping are
+                kept as they are. None values are not sent.
 
         Returns:
-            The model's input, with `extra`.
+            The model's input, including `extra`.
         """
         model_input: dict[str, Any] = dict(self.extra)
         for name, value in values.items():
@@ -105,10 +104,10 @@ def load_models(path: Path = _MODELS_FILE) -> dict[str, dict[str, Model]]:
     """Read the catalogue.
 
     Args:
-        path: A file in the format of models.toml.
+        path: The catalogue file.
 
     Returns:
-        The models by service and id, in the file's order.
+        The models by service and id, in the order of the file.
 
     Raises:
         CatalogueError: The file is not valid.
@@ -133,23 +132,23 @@ MODELS: Final = load_models()
 
 
 def selected_model(models: Mapping[str, Model], values: Values) -> Model:
-    """The model that was chosen, or the first of `models` where none was."""
+    """Return the chosen model, or the first of `models` if none was chosen."""
     return models.get(values.get("model", ""), next(iter(models.values())))
 
 
 def order_cost_usd(service: str, values: Values, *, price: int) -> Decimal:
-    """What an order cost us, by the catalogue.
+    """Calculate our cost of an order from the catalogue.
 
-    A service whose models are not in models.toml (a voice, a prompt from a photo) has no cost there: its price is
-    taken to be its cost with the markup.
+    Services whose models are not in models.toml (a voice, a prompt from a photo) have no cost there. For these the
+    cost is derived from the price, without the markup.
 
     Args:
         service: The service's id.
         values: The order's inputs.
-        price: What the user paid, in credits.
+        price: The price that the user paid, in credits.
 
     Returns:
-        US dollars.
+        The cost in US dollars.
     """
     if service not in MODELS:
         return price * USD_PER_CREDIT / MARKUP

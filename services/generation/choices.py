@@ -1,4 +1,4 @@
-"""Choices that several services share. Their options come from the catalogue, from the user, or are fixed."""
+"""Choices shared by several services. The options come from the catalogue or from the user, or are fixed."""
 
 from collections.abc import Callable, Mapping
 
@@ -7,11 +7,11 @@ from services.generation.inputs import ChoiceInput, Option, UserOptions, Values
 
 
 def model_choice(models: Mapping[str, Model], fits: Callable[[Model, Values], bool] | None = None) -> ChoiceInput:
-    """Choose a model of the catalogue; each is shown with its price.
+    """A choice of model, each shown with its price.
 
     Args:
         models: The service's models.
-        fits: Whether a model can do what the other values ask for. Others are not offered.
+        fits: Whether a model supports the order's other values. Models that do not are not offered.
     """
 
     def options(values: Values, user_options: UserOptions) -> tuple[Option, ...]:
@@ -21,7 +21,7 @@ def model_choice(models: Mapping[str, Model], fits: Callable[[Model, Values], bo
 
 
 def size_choice(models: Mapping[str, Model]) -> ChoiceInput:
-    """Choose one of the sizes of the chosen model; `auto` where it has none."""
+    """A choice of the chosen model's sizes; `auto` if it has none."""
 
     def options(values: Values, user_options: UserOptions) -> tuple[Option, ...]:
         return tuple(Option(size, size) for size in selected_model(models, values).sizes) or (
@@ -32,9 +32,9 @@ def size_choice(models: Mapping[str, Model]) -> ChoiceInput:
 
 
 def seconds_choice(models: Mapping[str, Model]) -> ChoiceInput:
-    """Choose the length of a video, with its price where the model is paid by the second.
+    """A choice of video length, shown with the price if the model is paid per second.
 
-    A model without lengths of its own makes videos of about 5 seconds, the only length on offer.
+    A model without lengths in the catalogue offers only one, 5 seconds, which is approximate.
     """
 
     def options(values: Values, user_options: UserOptions) -> tuple[Option, ...]:
@@ -48,15 +48,15 @@ def seconds_choice(models: Mapping[str, Model]) -> ChoiceInput:
 
 
 def fixed_choice(input_id: str, *options: Option, columns: int = 4) -> ChoiceInput:
-    """Choose one of options that are the same for every order and every user; the first is the default."""
+    """A choice between options that are the same for all orders and users. The first is the default."""
     return ChoiceInput(input_id, lambda values, user_options: options, columns)
 
 
 def count_choice() -> ChoiceInput:
-    """Choose how many results are made, from 1 to 4."""
+    """A choice of the number of results, from 1 to 4."""
     return fixed_choice("count", *(Option(str(n), f"×{n}") for n in range(1, 5)))
 
 
 def user_option_choice(input_id: str) -> ChoiceInput:
-    """Choose one of the options that only this user has: see `ServiceSpec.user_options`."""
+    """A choice between the user options (see `ServiceSpec.user_options`)."""
     return ChoiceInput(input_id, lambda values, user_options: tuple(user_options.get(input_id, ())), columns=1)

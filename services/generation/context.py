@@ -1,4 +1,4 @@
-"""What a service works with: the providers, the user's catalogue, and the job that it runs for."""
+"""The objects passed to a service: the providers, the user's catalogue and the context of the job."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -19,9 +19,9 @@ from storage.jobs.jobs import Job
 from storage.pool import Executor
 
 ReportProgress = Callable[[int | None], Awaitable[None]]
-"""Shows the user how far the work is, in percent; None where the provider does not say."""
+"""Shows the user the progress in percent; None if the provider does not report it."""
 Download = Callable[[str], Awaitable[bytes]]
-"""Returns the bytes of a file that the user sent, by Telegram's file id."""
+"""Downloads a file that the user sent, by its Telegram file id."""
 
 LanguageProviders = tuple[VisionProvider, TextProvider, TranscriptionProvider, ModerationProvider]
 """The providers that work with text, in the order of the fields of Providers."""
@@ -29,17 +29,17 @@ LanguageProviders = tuple[VisionProvider, TextProvider, TranscriptionProvider, M
 
 @dataclass(frozen=True)
 class Providers:
-    """The providers of this process. Where a provider has no key in the settings, its offline stand-in is used.
+    """The providers of this process. A provider without a key in the settings has an offline replacement.
 
     Attributes:
         media: Makes images, videos and lip-syncs.
         trainings: Trains models on a user's photos.
-        voices: Clones voices, and speaks with them and with its stock voices.
-        speech: All providers that speak, by name; `voices` is one of them.
+        voices: Clones voices, and speaks with cloned and stock voices.
+        speech: All speech providers by name, including `voices`.
         vision: Describes images.
         text: Improves prompts and answers questions.
         transcription: Transcribes recordings.
-        moderation: Says whether a text is allowed.
+        moderation: Moderates text.
         stock_voices: The stock voices of `speech`, cached for ten minutes.
     """
 
@@ -67,11 +67,11 @@ class Providers:
 
 @dataclass(frozen=True)
 class UserCatalogue:
-    """Where a service looks for the options that only one user has.
+    """The sources of the user options.
 
     Attributes:
-        db: Where the user's models and voices are.
-        providers: Where stock voices are.
+        db: The database, with the user's models and voices.
+        providers: The providers, for the stock voices.
         user_id: The user.
     """
 
@@ -82,15 +82,15 @@ class UserCatalogue:
 
 @dataclass(frozen=True)
 class JobContext:
-    """One run of one job. A job may have several: one for each step on Plan A, and one after each takeover.
+    """The context of one run of a job. A job has several runs: one per step on Plan A, and one after each takeover.
 
     Attributes:
-        job: The order.
-        steps: The steps of the job's plan. All work goes through them.
+        job: The job.
+        steps: The steps of the job's plan. All work must go through them.
         providers: The providers.
-        db: The database, for what a step stores.
+        db: The database, for steps that store something.
         download: Downloads a file that the user sent.
-        report_progress: Shows the user how far the work is.
+        report_progress: Shows the user the progress.
     """
 
     job: Job

@@ -1,4 +1,4 @@
-"""A prompt that would make an image like the given one."""
+"""Image to prompt: writes a prompt that would produce an image like the user's photo."""
 
 from services.generation.context import JobContext
 from services.generation.inputs import FileInput, FileRef, Values

@@ -1,4 +1,4 @@
-"""A video from a photo, or one that morphs a photo into another."""
+"""Image to video: animates a photo, or morphs one photo into another."""
 
 from providers.protocols import PredictionRequest
 from services.generation.catalogue import MODELS, Model, selected_model
@@ -28,7 +28,7 @@ def _price(values: Values) -> int:
 
 
 async def run(context: JobContext) -> JobResult:
-    """Animate the photo; with two photos, the video ends with the second one."""
+    """Animate the photo. If there are two photos, the video ends with the second one."""
     values, media = context.job.inputs, context.providers.media
     await moderate(context.steps, context.providers.moderation, values["prompt"])
     model, seed = selected_model(_MODELS, values), derive_seed(context, 1)

@@ -1,6 +1,6 @@
-"""What an order asks for: a text, one of several options, a file, or a set of photos.
+"""The kinds of input that an order can have: a text, a choice, a file, or a set of photos.
 
-Each kind of input has `validate`, which every order passes before anything is charged.
+Each kind has a `validate` method, which is called before an order is charged.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,7 +16,7 @@ TELEGRAM_DOWNLOAD_BYTES: Final = 20 * MB
 """The largest file that a bot can download: https://core.telegram.org/bots/api#getfile"""
 
 Values = Mapping[str, Any]
-"""The values of an order's inputs, by their ids."""
+"""The values of an order's inputs, by input id."""
 
 FileKind = Literal["photo", "video", "voice", "audio"]
 
@@ -26,9 +26,9 @@ class Option:
     """One option of a choice.
 
     Attributes:
-        value: What the order keeps.
-        label: What users see, as it is.
-        note: What is shown beside the label where users choose, such as a price.
+        value: The value stored in the order.
+        label: The text shown to users, in every language.
+        note: A note shown beside the label, such as a price.
     """
 
     value: str
@@ -37,17 +37,17 @@ class Option:
 
 
 UserOptions = Mapping[str, tuple[Option, ...]]
-"""The options that only one user has (their models, their voices), by the ids of inputs."""
+"""The options that only one user has (their models, their voices), by input id."""
 
 
 @dataclass(frozen=True)
 class TextInput:
-    """A text that the user types or speaks. Its question is the text `<service>.ask.<id>`.
+    """A text that the user types or speaks. The key of its question is `<service>.ask.<id>`.
 
     Attributes:
-        id: The input's name.
-        max_length: In characters.
-        main: Whether a text that is sent while the order's card is open belongs to this input.
+        id: The input's id.
+        max_length: The maximum length, in characters.
+        main: Whether a text that the user sends while the draft is open goes to this input.
     """
 
     id: str
@@ -56,22 +56,22 @@ class TextInput:
 
     @property
     def improvable(self) -> bool:
-        """Whether the text describes what to make, so that it can be improved."""
+        """Whether the text is a prompt, which can be improved."""
         return self.id == "prompt"
 
     def validate(self, value: Any, values: Values, user_options: UserOptions) -> str:
         """Check the text.
 
         Args:
-            value: What the user sent.
+            value: The text that the user sent.
             values: The order's other values.
-            user_options: The user's own options.
+            user_options: The user options.
 
         Returns:
-            The text as the service takes it: without white space around it.
+            The text without surrounding white space.
 
         Raises:
-            InvalidRequest: It has no letter or digit, or is too long.
+            InvalidRequest: The text has no letter or digit, or is too long.
         """
         text = value.strip() if isinstance(value, str) else ""
         if not any(character.isalnum() for character in text):
@@ -83,12 +83,12 @@ class TextInput:
 
 @dataclass(frozen=True)
 class ChoiceInput:
-    """One of several options. The first is the default, so a choice is never asked for.
+    """A choice between options. The first is the default, so the user is never asked for a choice.
 
     Attributes:
-        id: The input's name.
-        options: The options, which may depend on the order's other values and on the user.
-        columns: How many of them are shown in a row.
+        id: The input's id.
+        options: Returns the options, which may depend on the order's other values and on the user.
+        columns: The number of options shown per row.
     """
 
     id: str
@@ -96,28 +96,28 @@ class ChoiceInput:
     columns: int = 2
 
     def selected(self, values: Values, user_options: UserOptions) -> Option | None:
-        """The chosen option; the default where none was chosen; None where there are no options."""
+        """Return the chosen option, the default if none was chosen, or None if there are no options."""
         options = self.options(values, user_options)
         matching = (option for option in options if option.value == values.get(self.id))
         return next(matching, options[0] if options else None)
 
     def validate(self, value: Any, values: Values, user_options: UserOptions) -> str:
-        """The value of one of the options. Raises InvalidRequest where it is not offered."""
+        """Return the value. Raises InvalidRequest if it is not one of the options."""
         if value not in {option.value for option in self.options(values, user_options)}:
             raise InvalidRequest("input.not_offered", value=str(value))
         return str(value)
 
 
 class FileRef(BaseModel):
-    """A file that Telegram keeps for us. It is downloaded when the work begins; no URL is ever stored.
+    """A reference to a file stored by Telegram. It is downloaded when the work begins; URLs are never stored.
 
     Attributes:
-        kind: What it was sent as.
-        file_id: Telegram's id, which only the bot that received it can use:
+        kind: The kind of message it was sent as.
+        file_id: Telegram's file id. Only the bot that received the file can use it:
             https://core.telegram.org/bots/api#sending-files
-        size: In bytes.
-        seconds: The length of a video, voice message or audio.
-        document: Whether it was sent as a file. Telegram does not look into those, so we have to.
+        size: The size in bytes.
+        seconds: The length of a video, voice message or audio, in seconds.
+        document: Whether it was sent as a file. Telegram does not check the content of those, so we do.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -131,14 +131,14 @@ class FileRef(BaseModel):
 
 @dataclass(frozen=True)
 class FileInput:
-    """A file that the user sends: a photo, a video, a recording.
+    """A file that the user sends: a photo, a video or a recording.
 
     Attributes:
-        id: The input's name.
-        kinds: The kinds of file that it takes.
-        max_bytes: The largest file.
-        max_seconds: The longest recording or video; 0 for no limit.
-        needed: Whether the order's other values call for this file at all.
+        id: The input's id.
+        kinds: The accepted kinds of file.
+        max_bytes: The maximum size, in bytes.
+        max_seconds: The maximum length of a recording or video, in seconds; 0 for no limit.
+        needed: Whether the file is needed, given the order's other values.
     """
 
     id: str
@@ -153,13 +153,13 @@ class FileInput:
         Args:
             value: A FileRef as JSON.
             values: The order's other values.
-            user_options: The user's own options.
+            user_options: The user options.
 
         Returns:
-            The FileRef as JSON; None where the order needs no such file.
+            The FileRef as JSON, or None if the order does not need this file.
 
         Raises:
-            InvalidRequest: There is no file, or `validate_file` refuses it.
+            InvalidRequest: The file is missing, or `validate_file` rejects it.
         """
         if not self.needed(values):
             return None
@@ -171,7 +171,7 @@ class FileInput:
         return file.model_dump()
 
     def validate_file(self, file: FileRef) -> None:
-        """Raise InvalidRequest for a file that is too large, too long or of the wrong kind."""
+        """Raise InvalidRequest if the file is too large, too long or of the wrong kind."""
         if file.kind not in self.kinds:
             raise InvalidRequest("input.wrong_kind")
         if file.size > self.max_bytes:
@@ -184,13 +184,13 @@ class FileInput:
 
 @dataclass(frozen=True)
 class PhotosInput:
-    """Many photos, sent as albums or one by one until /done.
+    """A set of photos, sent as albums or one by one until /done.
 
     Attributes:
-        id: The input's name.
-        min_count: The fewest photos.
-        max_count: The most photos.
-        max_bytes: The largest photo.
+        id: The input's id.
+        min_count: The minimum number of photos.
+        max_count: The maximum number of photos.
+        max_bytes: The maximum size of a photo, in bytes.
     """
 
     id: str
@@ -204,13 +204,13 @@ class PhotosInput:
         Args:
             value: A list of FileRefs as JSON.
             values: The order's other values.
-            user_options: The user's own options.
+            user_options: The user options.
 
         Returns:
             The FileRefs as JSON.
 
         Raises:
-            InvalidRequest: There are too few or too many photos, or `validate_file` refuses one.
+            InvalidRequest: There are too few or too many photos, or `validate_file` rejects one.
         """
         photos = [FileRef.model_validate(each) for each in value or []]
         if len(photos) < self.min_count:
@@ -222,7 +222,7 @@ class PhotosInput:
         return [photo.model_dump() for photo in photos]
 
     def validate_file(self, file: FileRef) -> None:
-        """Raise InvalidRequest for a file that is too large or not a photo."""
+        """Raise InvalidRequest if the file is too large or not a photo."""
         if file.kind != "photo":
             raise InvalidRequest("input.wrong_kind")
         if file.size > self.max_bytes:

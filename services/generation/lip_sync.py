@@ -1,4 +1,4 @@
-"""A video in which the face of a photo or a video speaks a recording."""
+"""Lip-sync: a video in which the face from a photo or video speaks a recording."""
 
 from providers.protocols import PredictionRequest
 from services.generation.catalogue import MODELS, Model
@@ -13,7 +13,7 @@ _MAX_SECONDS = 120
 
 
 def _model_for(face: FileRef) -> Model:
-    """The first model that takes the face: some animate a photo, others a video."""
+    """Return the first model that accepts the face: some take a photo, others a video."""
     return next(m for m in _MODELS.values() if (m.image_input if face.kind == "photo" else m.video_input))
 
 
@@ -22,7 +22,7 @@ def _price(values: Values) -> int:
 
 
 async def run(context: JobContext) -> JobResult:
-    """Move the mouth of the face with the recording."""
+    """Sync the face's mouth to the recording."""
     face = FileRef.model_validate(context.job.inputs["face"])
     audio = FileRef.model_validate(context.job.inputs["audio"])
     media, model, seed = context.providers.media, _model_for(face), derive_seed(context, 1)

@@ -1,4 +1,4 @@
-"""A FLUX LoRA trained on the user's photos."""
+"""Model training: a FLUX LoRA trained on the user's photos."""
 
 from decimal import Decimal
 
@@ -19,7 +19,7 @@ def _price(values: Values) -> int:
 
 
 async def run(context: JobContext) -> JobResult:
-    """Train the model and store it as the user's: see `train_model`."""
+    """Train a user model (see `train_model`)."""
     return await train_model(context, _MODEL, "v1", time_limit_seconds=SPEC.time_limit_seconds)
 
 

@@ -1,4 +1,4 @@
-"""Images of the user, by a LoRA trained on their photos."""
+"""Images of the user, made with a LoRA trained on their photos."""
 
 from services.generation.catalogue import MODELS
 from services.generation.choices import count_choice, size_choice, user_option_choice
@@ -21,7 +21,7 @@ def _price(values: Values) -> int:
 
 
 async def run(context: JobContext) -> JobResult:
-    """Run the user's own model, which is a model of its own at the provider."""
+    """Run the user model, which is a separate model at the provider."""
     user_model, catalogue_model = await find_user_model(context), next(iter(_MODELS.values()))
     return await generate_images(
         context, user_model.version, catalogue_model, user_model, time_limit_seconds=SPEC.time_limit_seconds

@@ -1,4 +1,4 @@
-"""Images of the user, by FLUX pro finetuned on their photos."""
+"""Images of the user, made with a finetune of FLUX pro on their photos."""
 
 from services.generation.catalogue import MODELS
 from services.generation.choices import count_choice, size_choice, user_option_choice
@@ -21,7 +21,7 @@ def _price(values: Values) -> int:
 
 
 async def run(context: JobContext) -> JobResult:
-    """Run FLUX pro, which takes the id of the user's finetune as an input."""
+    """Run FLUX pro with the id of the user's finetune as an input."""
     user_model, catalogue_model = await find_user_model(context), next(iter(_MODELS.values()))
     return await generate_images(
         context, catalogue_model.model, catalogue_model, user_model, time_limit_seconds=SPEC.time_limit_seconds

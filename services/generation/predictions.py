@@ -1,4 +1,4 @@
-"""Long work at a provider: started once, and watched until it ends by any worker that has the job."""
+"""Predictions: long-running work that is started at a provider once and polled until it ends."""
 
 import hashlib
 import itertools
@@ -16,11 +16,11 @@ from services.generation.inputs import FileRef
 from storage.jobs.jobs import get_job_by_prediction
 
 _FIRST_PAUSES: Final = (0.5, 1.0, 1.0, 2.0, 3.0, 5.0)
-"""Seconds before the first polls: images take no longer."""
+"""Seconds to wait before each of the first polls. Images rarely take longer than these together."""
 _MIN_LATER_PAUSE: Final = 10.0
 _MAX_LATER_PAUSE: Final = 30.0
 _WEBHOOK_PAUSE: Final = 20.0
-"""Seconds that a provider's webhook is waited for before the provider is polled."""
+"""Seconds to wait for a provider's webhook before polling."""
 _CANCEL_STEP: Final = "stop"
 
 
@@ -30,26 +30,26 @@ class ProviderJob:
 
     Attributes:
         request: The request without the user's files.
-        files: The user's files by the model's names of its inputs. They are downloaded when the request is made.
+        files: The user's files by the model's input names. They are downloaded when the request is built.
     """
 
     request: PredictionRequest
     files: Mapping[str, FileRef] = field(default_factory=dict)
 
     async def build_request(self, context: JobContext) -> PredictionRequest:
-        """The request with the bytes of the user's files."""
+        """Download the user's files and return the request with their contents."""
         contents = {name: await context.download(file.file_id) for name, file in self.files.items()}
         return replace(self.request, files={**self.request.files, **contents})
 
 
 def derive_seed(context: JobContext, number: int) -> int:
-    """A seed for a prediction of this job: the same in every run, and used by no other job.
+    """Derive the seed of a prediction: the same in every run of the job, and different from all other jobs'.
 
-    It is how a provider's `find` recognises a prediction that we started.
+    A provider's `find` recognises our predictions by it.
 
     Args:
-        context: The job.
-        number: Which of the job's predictions, from 1.
+        context: The job's context.
+        number: The number of the prediction within the job, from 1.
     """
     digest = hashlib.sha256(f"{context.job.id}:{number}".encode()).digest()
     return int.from_bytes(digest[:4]) % 2_000_000_000
@@ -65,36 +65,36 @@ async def run_predictions(
     """Start predictions and wait until all of them have succeeded.
 
     Args:
-        context: The job.
-        provider: Where they run.
-        provider_jobs: What to start; at least one.
-        time_limit_seconds: How long to wait for all of them together.
+        context: The job's context.
+        provider: The provider that runs the predictions.
+        provider_jobs: The predictions to start, at least one.
+        time_limit_seconds: The time limit for all of them together.
 
     Returns:
         The predictions, in the order of `provider_jobs`.
 
     Raises:
-        Failure: One failed, or the time limit has passed. Those that the last poll found unfinished are cancelled.
+        Failure: A prediction failed, or the time limit was exceeded. The other unfinished predictions are cancelled.
     """
     prediction_ids = [
         await context.steps.run(
             f"{START_PREFIX}{number}",
             partial(_start, context, provider, provider_job),
             reconcile=partial(_find_started, context, provider, provider_job),
-            retry_outages=True,  # the user's files come from Telegram first
+            retry_outages=True,  # the user's files are downloaded from Telegram
         )
         for number, provider_job in enumerate(provider_jobs, 1)
     ]
     predictions: list[Prediction] = []
     for number, pause in enumerate(_poll_intervals(time_limit_seconds, uses_webhooks=provider.uses_webhooks), 1):
-        # Of several predictions only the last one's end is waited for: the poll looks at all of them.
+        # Only the last prediction's topic is waited for; the poll checks all of them.
         await context.steps.wait(f"{PAUSE_PREFIX}{number}", prediction_ids[-1], pause)
         try:
             stored = await context.steps.run(f"{POLL_PREFIX}{number}", partial(_poll, provider, prediction_ids))
         except Failure as failure:
             if not failure.retriable:
                 raise
-            continue  # the provider cannot be reached, but its work goes on
+            continue  # the provider cannot be reached, but the predictions may still be running
         predictions = [_prediction_from_dict(data) for data in stored]
         if failed := next((p for p in predictions if p.status in ("failed", "cancelled")), None):
             await _cancel_unfinished(context, provider, predictions)
@@ -117,9 +117,9 @@ async def _start(context: JobContext, provider: PredictionProvider, provider_job
 async def _find_started(
     context: JobContext, provider: PredictionProvider, provider_job: ProviderJob, since: datetime
 ) -> str | None:
-    """The prediction that this request started after `since`; never that of another job or of another start.
+    """Find the prediction that this request started after `since`. One already recorded in a journal is not returned.
 
-    Where the model takes no seed, only the files distinguish one user's request from another's.
+    If the model takes no seed, only the files tell one user's request from another's.
     """
     match_files = bool(provider_job.files) and "seed" not in provider_job.request.input
     found = await provider.find(
@@ -155,13 +155,13 @@ def _average_percent(predictions: Sequence[Prediction]) -> int | None:
 
 
 def _poll_intervals(time_limit_seconds: float, *, uses_webhooks: bool) -> Iterator[float]:
-    """Seconds to wait before each poll: short at first, for images; long later, for videos and trainings.
+    """Yield the seconds to wait before each poll: short at first, for images; longer later, for videos and trainings.
 
-    Where the provider uses webhooks, polls are rare: they only find what a lost webhook did not report.
+    If the provider uses webhooks, polls are rare and only make up for lost webhooks.
     """
     elapsed = 0.0
     if uses_webhooks:
-        yield _FIRST_PAUSES[-1]  # soon, for a webhook that came before the job waited for it
+        yield _FIRST_PAUSES[-1]  # soon, in case the webhook came before the wait began
         while elapsed < time_limit_seconds:
             elapsed += _WEBHOOK_PAUSE
             yield _WEBHOOK_PAUSE

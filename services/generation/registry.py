@@ -1,4 +1,4 @@
-"""All services: every module of this package that has a SPEC. A new service is a new file and its texts."""
+"""Finds all services: the modules of this package that define a SPEC."""
 
 import pkgutil
 from collections.abc import Mapping
@@ -14,13 +14,13 @@ def find_services(models: Mapping[str, Any] = MODELS) -> dict[str, ServiceSpec]:
     """Find the services.
 
     Args:
-        models: The catalogue's models by service.
+        models: The models of the catalogue, by service.
 
     Returns:
         The specs by service id, in the order of the menu.
 
     Raises:
-        CatalogueError: The catalogue has models of a service that does not exist.
+        CatalogueError: The catalogue has models for a service that does not exist.
     """
     names = (module.name for module in pkgutil.iter_modules(package.__path__))
     modules = [import_module(f"{package.__name__}.{name}") for name in names]

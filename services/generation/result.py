@@ -1,4 +1,4 @@
-"""What a service has made: media to send, a text to send, or something that the user now owns."""
+"""The result of a service: media or text to send, or something that the user now owns."""
 
 from typing import Literal
 
@@ -8,11 +8,11 @@ MediaKind = Literal["photo", "video", "voice"]
 
 
 class Media(BaseModel):
-    """One piece of a result.
+    """One media file of a result.
 
     Attributes:
-        kind: What Telegram sends it as.
-        output: Where its bytes are: an output of a prediction, which the provider fetches, or a blob of this job.
+        kind: The kind of message it is sent as.
+        output: An output of a prediction, downloaded by the provider's `fetch`, or the name of a blob of this job.
         blob: Whether `output` is the name of a blob.
     """
 
@@ -24,13 +24,13 @@ class Media(BaseModel):
 
 
 class JobResult(BaseModel):
-    """What a job ends with. It is stored with the job, so that a result can be used again later.
+    """The result of a job. It is stored with the job, so that it can be reused later.
 
     Attributes:
-        media: What is sent, in this order.
-        text: A text that was made, shown so that it can be copied.
-        note: The key of a line about what the user now owns.
-        offline: Whether an offline stand-in made it, which the message to the user then says.
+        media: The media to send, in order.
+        text: The resulting text, shown so that it can be copied.
+        note: The key of a line about something that the user now owns.
+        offline: Whether it was made by an offline replacement. The message to the user then says so.
     """
 
     model_config = ConfigDict(frozen=True)

@@ -1,4 +1,4 @@
-"""What a service is. Its spec has all that the menu, the order wizard, Inngest, prices and help need to know of it."""
+"""Describes a service: everything that the menu, the order conversation, Inngest, prices and help need to know."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -18,30 +18,30 @@ async def _no_user_options(catalogue: "UserCatalogue") -> UserOptions:
 
 @dataclass(frozen=True)
 class ServiceSpec:
-    """One thing that a user can order. Its texts are `service.<id>.name`, `.about` and `.ask.<input>`.
+    """A service that users can order. The keys of its texts are `service.<id>.name`, `.about` and `.ask.<input>`.
 
     Attributes:
-        id: The service's name in orders, in the journal and in keys of texts.
-        event: The event that starts it on Plan A.
-        function_id: Its function on Plan A.
-        emoji: Its symbol in the menu.
-        inputs: What the order asks for, in this order.
-        price: What validated values cost, in whole credits.
-        run: The work of one job. It may be called several times for one job, so all it does goes through
-            `context.steps`. What fails raises a Failure or a ProviderError.
-        menu_position: Where it stands in the menu, lowest first.
-        user_options: Finds the options that only one user has: their models, their voices.
-        created_by: The service that makes what `user_options` may have none of, such as a user's model.
-        concurrency: How many jobs run at once over all processes on Plan A.
-        starts_per_minute: How many jobs start per minute over all processes on Plan A. The services together stay
-            below a provider's limit: Replicate's is 600 predictions per minute,
+        id: The service's id in orders, in the journal and in text keys.
+        event: The event that starts a job on Plan A.
+        function_id: The Inngest function that runs a job on Plan A.
+        emoji: The service's symbol in the menu.
+        inputs: The inputs, in the order in which they are asked for.
+        price: Calculates the price of validated values, in whole credits.
+        run: Does the work of a job. It may be called several times for one job, so all of its work must go through
+            `context.steps`. On failure it raises a Failure or a ProviderError.
+        menu_position: The position in the menu, lowest first.
+        user_options: Finds the user options: the user's models or voices.
+        created_by: The service that creates missing user options, such as a user model.
+        concurrency: The most jobs run at once on Plan A, across all processes.
+        starts_per_minute: The most jobs started per minute on Plan A, across all processes. All services together
+            stay below the provider's limit, which at Replicate is 600 predictions per minute:
             https://replicate.com/docs/topics/predictions/rate-limits
-        time_limit_seconds: How long its predictions may take; 0 where it makes none.
-        cancel_at: The provider of the long work that it starts, where that work can be cancelled.
-        actions: The buttons under a result: `again`, the id of an input, or the id of a service that goes on from it.
-        notify_failure_later: Whether its failure is reported by a notification: the work takes so long that the
-            user has left the chat meanwhile.
-        takes_free_text: Whether a text that is sent outside of any order opens a card of this service.
+        time_limit_seconds: The time limit for its predictions; 0 if it starts none.
+        cancel_at: The provider at which its predictions are cancelled.
+        actions: The buttons under a result: `again`, the id of an input, or the id of a service that takes the result.
+        notify_failure_later: Whether a failure is reported by a notification, for work that takes so long that the
+            user has left the chat.
+        takes_free_text: Whether a text sent outside of a draft opens a draft of this service.
     """
 
     id: str
@@ -63,33 +63,33 @@ class ServiceSpec:
     takes_free_text: bool = False
 
     def input(self, input_id: str) -> Input | None:
-        """The input with this id, if there is one."""
+        """Return the input with this id, or None."""
         return next((each for each in self.inputs if each.id == input_id), None)
 
     @property
     def text_input(self) -> TextInput | None:
-        """The input that takes a text sent while the order's card is open."""
+        """Return the input that takes a text sent while the draft is open, or None."""
         return next((each for each in self.inputs if isinstance(each, TextInput) and each.main), None)
 
     def summary(self, values: Values, user_options: UserOptions) -> str:
-        """The labels of the chosen options in one line."""
+        """Return the labels of the chosen options in one line."""
         selected = (i.selected(values, user_options) for i in self.inputs if isinstance(i, ChoiceInput))
         return " · ".join(option.label for option in selected if option)
 
     def prompts(self, values: Values) -> list[str]:
-        """The texts that the user typed."""
+        """Return the texts that the user entered."""
         return [values[i.id] for i in self.inputs if isinstance(i, TextInput) and values.get(i.id)]
 
     def with_defaults(self, values: Values, user_options: UserOptions) -> dict[str, Any]:
-        """Complete an order that is being put together.
+        """Fill in the defaults of a draft.
 
         Args:
-            values: What the user has chosen so far.
-            user_options: The user's own options.
+            values: The values chosen so far.
+            user_options: The user options.
 
         Returns:
-            The values, in which every choice that is missing or no longer offered has its default; None where it
-            has no options.
+            The values, with the default for each choice that is missing or no longer offered; None for a choice
+            without options.
         """
         completed = dict(values)
         for each in self.inputs:
@@ -99,27 +99,27 @@ class ServiceSpec:
         return completed
 
     def first_missing(self, values: Values) -> Input | None:
-        """The first input that the user has to be asked for; None where the order is complete."""
+        """Return the first input that the user still has to provide, or None if the draft is complete."""
         unanswered = (i for i in self.inputs if not isinstance(i, ChoiceInput) and values.get(i.id) is None)
         return next((i for i in unanswered if not isinstance(i, FileInput) or i.needed(values)), None)
 
     def first_empty_choice(self, values: Values, user_options: UserOptions) -> ChoiceInput | None:
-        """The first choice without options, such as that of a user's model where the user has none."""
+        """Return the first choice without options, such as the model of a user who has none."""
         choices = (i for i in self.inputs if isinstance(i, ChoiceInput))
         return next((i for i in choices if not i.options(values, user_options)), None)
 
     def validate(self, values: Values, user_options: UserOptions) -> dict[str, Any]:
-        """Check a whole order.
+        """Validate a whole order.
 
         Args:
-            values: What the user confirmed.
-            user_options: The user's own options, fetched again at the order.
+            values: The confirmed values.
+            user_options: The user options, fetched again for the order.
 
         Returns:
-            The values of this service's inputs, and nothing else.
+            The validated values of this service's inputs, and no others.
 
         Raises:
-            InvalidRequest: An input is missing, or its value cannot be used. Its text says what to change.
+            InvalidRequest: An input is missing or its value is not allowed. The text tells the user what to change.
         """
         validated: dict[str, Any] = {}
         for each in self.inputs:

@@ -1,4 +1,4 @@
-"""A text, spoken by a stock voice or by the user's own voice."""
+"""Text to speech, with a stock voice or a user voice."""
 
 import math
 from collections.abc import AsyncIterator
@@ -21,11 +21,11 @@ from storage.users.user_assets import delete_voice_by_provider_id, user_voices
 _CREDITS_PER_1000_CHARS: Final = 8
 _BLOB_NAME: Final = "speech"
 _MAX_STOCK_VOICES: Final = 12
-"""Of each provider."""
+"""Per provider."""
 
 
 async def _voice_options(catalogue: UserCatalogue) -> UserOptions:
-    """The user's own voices, then each provider's stock voices. A value is `<provider>/<voice id>`."""
+    """List the user voices, then each provider's stock voices. Option values are `<provider>/<voice id>`."""
     providers = catalogue.providers
     own = [
         Option(f"{providers.voices.name}/{voice.voice_id}", f"🎙 {voice.name}")
@@ -44,7 +44,7 @@ def _price(values: Values) -> int:
 
 
 async def run(context: JobContext) -> JobResult:
-    """Speak the text. The voice message is kept as a blob of the job: the provider does not keep it."""
+    """Speak the text. The voice message is stored as a blob because the provider does not keep it."""
     values = context.job.inputs
     await moderate(context.steps, context.providers.moderation, values["text"])
     provider_name, _, voice_id = values["voice"].partition("/")
@@ -64,7 +64,7 @@ async def run(context: JobContext) -> JobResult:
 
 @asynccontextmanager
 async def _forget_missing_voice(context: JobContext, voice_id: str) -> AsyncIterator[None]:
-    """Where the provider does not have the voice any more, stop offering it, and raise InvalidRequest."""
+    """If the provider no longer has the voice, stop offering it and raise InvalidRequest."""
     try:
         yield
     except ProviderError as error:

@@ -1,4 +1,4 @@
-"""Images from a prompt."""
+"""Text to image."""
 
 from providers.protocols import PredictionRequest
 from services.generation.catalogue import MODELS, selected_model
@@ -18,7 +18,7 @@ def _price(values: Values) -> int:
 
 
 def _build_provider_jobs(context: JobContext) -> list[ProviderJob]:
-    """One call where the model makes several images at once, else one for each."""
+    """One prediction if the model can make several images at once, otherwise one per image."""
     values = context.job.inputs
     model, count = selected_model(_MODELS, values), int(values["count"])
     provider_jobs = []
@@ -30,7 +30,7 @@ def _build_provider_jobs(context: JobContext) -> list[ProviderJob]:
 
 
 async def run(context: JobContext) -> JobResult:
-    """Make one to four images of the prompt."""
+    """Make one to four images from the prompt."""
     await moderate(context.steps, context.providers.moderation, context.job.inputs["prompt"])
     media = context.providers.media
     predictions = await run_predictions(

@@ -1,4 +1,4 @@
-"""A video from a prompt."""
+"""Text to video."""
 
 from providers.protocols import PredictionRequest
 from services.generation.catalogue import MODELS, selected_model
@@ -19,7 +19,7 @@ def _price(values: Values) -> int:
 
 
 async def run(context: JobContext) -> JobResult:
-    """Make a video of the prompt."""
+    """Make a video from the prompt."""
     values, media = context.job.inputs, context.providers.media
     await moderate(context.steps, context.providers.moderation, values["prompt"])
     model, seed = selected_model(_MODELS, values), derive_seed(context, 1)

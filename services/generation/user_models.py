@@ -1,4 +1,4 @@
-"""What the services of a user's own models share: choosing a model, making images with it, and training it."""
+"""Code shared by the services for user models: choosing a model, making images with it, and training it."""
 
 import io
 import math
@@ -19,13 +19,13 @@ from storage.users.user_assets import ModelKind, UserModel, add_model, user_mode
 
 
 async def model_options(catalogue: UserCatalogue, kind: ModelKind) -> UserOptions:
-    """The options of the input `own_model`: the user's models of one kind, newest first."""
+    """Return the options of the input `own_model`: the user's models of one kind, newest first."""
     models = [model for model in await user_models(catalogue.db, catalogue.user_id) if model.kind == kind]
     return {"own_model": tuple(Option(model.id.hex, model.name) for model in models)}
 
 
 async def find_user_model(context: JobContext) -> UserModel:
-    """The user's model that the order names. Raises InvalidRequest where it has been deleted since."""
+    """Return the user model chosen in the order. Raises InvalidRequest if it has been deleted."""
     model_id = UUID(context.job.inputs["own_model"])
     models = await user_models(context.db, context.job.user_id)
     model = next((model for model in models if model.id == model_id), None)
@@ -35,7 +35,7 @@ async def find_user_model(context: JobContext) -> UserModel:
 
 
 def _add_trigger_word(prompt: str, trigger_word: str) -> str:
-    """The prompt with the trigger word, which makes the model show the user."""
+    """Add the trigger word, which makes the model show the user."""
     return prompt if trigger_word.lower() in prompt.lower() else f"{trigger_word}, {prompt}"
 
 
@@ -47,14 +47,14 @@ async def generate_images(
     *,
     time_limit_seconds: float,
 ) -> JobResult:
-    """Make images of the user, in one call where the model makes several at once, else in one call for each.
+    """Make images of the user: in one prediction if the model can make several at once, otherwise one per image.
 
     Args:
-        context: The job, whose inputs are `prompt`, `size` and `count`.
-        model_name: The model to run, by its provider's name: the user's own, or one that takes the user's as input.
-        catalogue_model: The names of the model's inputs.
-        user_model: The user's model.
-        time_limit_seconds: How long the provider may take.
+        context: The job's context. The job has the inputs `prompt`, `size` and `count`.
+        model_name: The provider's name of the model to run: the user model itself, or one that takes it as an input.
+        catalogue_model: The catalogue entry, with the names of the model's inputs.
+        user_model: The user model.
+        time_limit_seconds: The time limit for the predictions.
 
     Raises:
         Failure: The prompt is not allowed, or the provider failed.
@@ -76,27 +76,27 @@ async def generate_images(
 
 
 def training_price(credits_per_step: Decimal, values: Values) -> int:
-    """What a training with the chosen number of steps costs, in whole credits."""
+    """Calculate the price of a training with the chosen number of steps, in whole credits."""
     return math.ceil(credits_per_step * int(values["steps"]))
 
 
 def step_options(minimum: int, maximum: int, increment: int) -> tuple[Option, ...]:
-    """Numbers of training steps, from `minimum` to `maximum`."""
+    """Return options for the number of training steps, from `minimum` to `maximum`."""
     return tuple(Option(str(steps), f"{steps}") for steps in range(minimum, maximum + 1, increment))
 
 
 @dataclass(frozen=True)
 class _TrainingJob(ProviderJob):
-    """A training to start: the user's photos go as one zip.
+    """A training to start, with the user's photos as one zip file.
 
     Attributes:
-        images_input: The trainer's name of the input that takes the zip.
+        images_input: The trainer's name for the input that takes the zip file.
     """
 
     images_input: str = "input_images"
 
     async def build_request(self, context: JobContext) -> PredictionRequest:
-        """The request with the zip of the photos of the job's input `photos`."""
+        """Download the photos of the input `photos` and return the request with them as a zip file."""
         zip_buffer = io.BytesIO()
         with zipfile.ZipFile(zip_buffer, "w", zipfile.ZIP_STORED) as archive:
             for number, photo in enumerate(context.job.inputs["photos"], 1):
@@ -108,13 +108,13 @@ class _TrainingJob(ProviderJob):
 async def train_model(
     context: JobContext, catalogue_model: Model, kind: ModelKind, *, time_limit_seconds: float
 ) -> JobResult:
-    """Train a model on the user's photos and store it as theirs.
+    """Train a model on the user's photos and store it as a user model.
 
     Args:
-        context: The job, whose inputs are `photos`, `name`, `gender` and `steps`.
+        context: The job's context. The job has the inputs `photos`, `name`, `gender` and `steps`.
         catalogue_model: The trainer.
-        kind: What the model is stored as; services offer the user the models of their kind.
-        time_limit_seconds: How long the provider may take.
+        kind: The kind of the new model. Each service offers the models of one kind.
+        time_limit_seconds: The time limit for the training.
 
     Raises:
         Failure: The provider failed.

@@ -1,4 +1,4 @@
-"""A voice cloned from the user's recording."""
+"""Voice avatar: clones a voice from the user's recording."""
 
 from datetime import datetime
 
@@ -11,7 +11,7 @@ from storage.users.user_assets import add_voice
 _PRICE = 56
 _MAX_SECONDS = 600
 _MAX_BYTES = 10 * MB
-"""The largest recording that ElevenLabs takes: https://elevenlabs.io/docs/api-reference/voices/ivc/create"""
+"""The largest recording that ElevenLabs accepts: https://elevenlabs.io/docs/api-reference/voices/ivc/create"""
 
 
 def _price(values: Values) -> int:
@@ -19,10 +19,10 @@ def _price(values: Values) -> int:
 
 
 async def run(context: JobContext) -> JobResult:
-    """Clone the voice and store it as the user's."""
+    """Clone the voice and store it as a user voice."""
     values, provider = context.job.inputs, context.providers.voices
     recording = FileRef.model_validate(values["recording"])
-    # `find_voice` has nothing but the name to recognise the voice by, so the name holds the job's id.
+    # `find_voice` recognises the voice only by its name, so the name contains part of the job's id.
     provider_name = f"{values['name']} {context.job.id.hex[-8:]}"
 
     async def clone() -> str:

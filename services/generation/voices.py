@@ -1,4 +1,4 @@
-"""The stock voices of the providers that speak."""
+"""A cache of the speech providers' stock voices."""
 
 import time
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from providers.protocols import ProviderError, SpeechProvider, Voice
 
 _REFRESH_SECONDS: Final = 600.0
 _RETRY_SECONDS: Final = 20.0
-"""Until a provider that could not be reached is asked again."""
+"""The delay before a provider that could not be reached is asked again."""
 _MAX_PROVIDERS: Final = 16
 
 
@@ -26,7 +26,7 @@ class StockVoices:
     """Each provider's stock voices, fetched at most once every ten minutes.
 
     Args:
-        clock: The time in seconds, like `time.monotonic`.
+        clock: Returns the time in seconds, like `time.monotonic`.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -34,16 +34,16 @@ class StockVoices:
         self._by_provider: LRUCache[str, _VoiceList] = LRUCache(_MAX_PROVIDERS)
 
     async def list(self, provider: SpeechProvider) -> tuple[Voice, ...]:
-        """A provider's stock voices.
+        """List a provider's stock voices.
 
-        Where the provider cannot be reached, the last known list is used, and the provider is asked again after
-        20 seconds.
+        If the provider cannot be reached, the last known list is used, and the provider is asked again after 20
+        seconds.
 
         Args:
-            provider: The provider, identified by its name.
+            provider: The provider. Its list is cached under its name.
 
         Returns:
-            The voices in the provider's order; none where it could never be reached.
+            The voices in the provider's order; empty if the provider was never reached.
         """
         known = self._by_provider.get(provider.name)
         if known is not None and self._clock() < known.expires_at:
@@ -59,5 +59,5 @@ class StockVoices:
         return voices
 
     def clear(self) -> None:
-        """Forget all lists: a voice in one of them does not exist any more."""
+        """Clear the cache, because a voice in it no longer exists."""
         self._by_provider.clear()
