@@ -1,6 +1,6 @@
-"""Moves of credits: hold, capture, release, bonuses, refunds and debts.
+"""Movements of credits: hold, capture, release, bonuses, refunds and debts.
 
-Every move has a key of its own, so that repeating it changes nothing. Amounts are whole credits.
+Every movement has a unique key, so repeating it changes nothing. Amounts are whole credits.
 """
 
 from storage.jobs.jobs import Job, NewJob
@@ -9,14 +9,14 @@ from storage.pool import Executor
 
 
 async def hold(db: Executor, job: NewJob) -> None:
-    """Reserve the price of an order. An order without a price has no hold.
+    """Hold the price of an order. An order that costs nothing has no hold.
 
     Args:
         db: A connection inside the transaction that inserts the job.
         job: The order.
 
     Raises:
-        BalanceTooLow: The user has too few credits. The transaction around it cannot go on.
+        BalanceTooLow: The user has too few credits. The surrounding transaction has to be rolled back.
     """
     if job.price:
         await ledger.transfer(
@@ -32,12 +32,12 @@ async def hold(db: Executor, job: NewJob) -> None:
 
 
 async def capture(db: Executor, job: Job) -> bool:
-    """Take what an order holds, because it succeeded. False when it was captured or released before."""
+    """Capture the hold of an order that succeeded. Returns False if it has none or it was settled before."""
     return await _settle(db, job, "capture", "revenue")
 
 
 async def release(db: Executor, job: Job) -> bool:
-    """Return what an order holds, because it failed or was cancelled. False when it was settled before."""
+    """Release the hold of an order that failed or was cancelled. Returns False as `capture` does."""
     return await _settle(db, job, "release", "available")
 
 
@@ -46,7 +46,7 @@ async def _settle(db: Executor, job: Job, kind: str, target: str) -> bool:
         return False
     return await ledger.transfer(
         db,
-        key=f"settle:{job.id}",  # one key for both, so that a job is either captured or released, once
+        key=f"settle:{job.id}",  # the same key for both, so that a hold is settled only once
         kind=kind,
         user_id=job.user_id,
         source="held",
@@ -61,13 +61,13 @@ async def give_bonus(db: Executor, *, key: str, kind: str, user_id: int, amount:
 
     Args:
         db: The database, or a connection inside a transaction.
-        key: Names this bonus among all moves of the ledger.
-        kind: What the bonus is for, such as `promo` or `referral`; the statement shows it.
-        user_id: The user who gets it.
+        key: A key that is unique among all movements in the ledger.
+        kind: The kind of bonus, such as `promo` or `referral`, as shown in the statement.
+        user_id: The user who gets the bonus.
         amount: Whole credits.
 
     Returns:
-        False when this key was used before, or the amount is not above zero.
+        False if this key was used before, or the amount is not above zero.
     """
     if amount <= 0:
         return False
@@ -77,18 +77,18 @@ async def give_bonus(db: Executor, *, key: str, kind: str, user_id: int, amount:
 
 
 async def claw_back(db: Executor, charge_id: str, user_id: int, credits: int) -> int | None:
-    """Take back the credits of a refunded payment, and the bonus that came with a subscription's payment.
+    """Take back the credits of a refunded payment, including the bonus of a subscription payment.
 
-    What the user can still spend is taken; the rest becomes a debt.
+    The available credits are taken; the rest becomes a debt.
 
     Args:
         db: A connection inside a transaction.
         charge_id: Telegram's id of the payment.
         user_id: The user who paid.
-        credits: Credits that the payment gave, without the bonus.
+        credits: The credits that the payment gave, without the bonus.
 
     Returns:
-        Credits that the user owes for it now; None when it was taken back before.
+        The credits that became a debt, or None if the payment was taken back before.
     """
     owed = await ledger.claw_back(db, f"refund:{charge_id}", user_id, credits)
     bonus = await subscription_bonus(db, charge_id, user_id)
@@ -98,26 +98,26 @@ async def claw_back(db: Executor, charge_id: str, user_id: int, credits: int) ->
 
 
 async def subscription_bonus(db: Executor, charge_id: str, user_id: int) -> int:
-    """The credits that a subscription's payment gave beyond those paid for; 0 for other payments."""
+    """Return the bonus credits of a subscription payment; 0 for other payments."""
     return await ledger.credits_received(db, f"subscription:{charge_id}", user_id)
 
 
 async def settle_debt(db: Executor, key: str, user_id: int) -> int:
-    """Pay as much of a user's debt as their credits allow.
+    """Settle as much of a user's debt as their available credits allow.
 
     Args:
         db: The database, or a connection inside a transaction.
-        key: Names this settlement, such as the payment that made it possible.
-        user_id: The user who may owe something.
+        key: A unique key for this settlement, such as the id of the payment that made it possible.
+        user_id: The user.
 
     Returns:
-        Credits that were paid; 0 where nothing is owed or the key was used before.
+        The credits paid; 0 if nothing is owed or the key was used before.
     """
     return await ledger.settle_debt(db, f"debt:{key}", user_id)
 
 
 async def give_welcome_credits(db: Executor, user_id: int, credits: int) -> None:
-    """Give a new user the credits they start with, once."""
+    """Give a new user the welcome credits, once."""
     if credits:
         await ledger.transfer(
             db,

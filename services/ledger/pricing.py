@@ -1,14 +1,14 @@
-"""What an order costs its user, in whole credits."""
+"""Discounts on prices, in whole credits."""
 
 
 def discounted(price: int, percent: int) -> int:
-    """Take a subscription tier's discount off a price.
+    """Apply a subscription tier's discount to a price.
 
     Args:
-        price: Full price in credits.
-        percent: Discount in percent, 0 to 100.
+        price: The full price in credits.
+        percent: The discount in percent, 0 to 100.
 
     Returns:
-        Whole credits, rounded to the nearest. What costs something never becomes free.
+        The price in whole credits, rounded to the nearest, and at least 1 unless the full price is 0.
     """
     return max(min(price, 1), (price * (100 - percent) + 50) // 100)

@@ -1,4 +1,4 @@
-"""The proof of the ledger, every hour as a scheduled task. By hand: `python -m bot.check_ledger`."""
+"""The proof of the ledger, run every hour. To run it by hand: `python -m bot.check_ledger`."""
 
 from datetime import UTC, datetime
 
@@ -10,11 +10,11 @@ from storage.pool import Pool
 
 
 async def verify_ledger(db: Pool, scheduled_for: datetime) -> None:
-    """The hourly scheduled task: a ledger that is wrong becomes an incident, which admins are notified of.
+    """Check the ledger, and open an incident if it is inconsistent. An hourly scheduled task.
 
     Args:
         db: The database.
-        scheduled_for: The time at which the task was due.
+        scheduled_for: The time for which this scheduled task was due.
     """
     check = await check_ledger(db)
     if check.is_consistent:
