@@ -1,4 +1,4 @@
-"""Bonus credits that an admin gives to a user."""
+"""Bonus credits given to a user by an admin."""
 
 from datetime import UTC, datetime
 from typing import Final
@@ -12,24 +12,24 @@ from storage.pool import Pool
 from storage.users.users import add_note
 
 MAX_BONUS_CREDITS: Final = 100_000
-"""As many credits as Telegram's largest invoice, to limit the damage of a typing error."""
+"""The amount of Telegram's largest invoice, to limit the damage of a typing error."""
 
 
 async def give_bonus_credits(
     db: Pool, *, key: str, user_id: int, credits: int, admin_id: int, reason: str
 ) -> bool:
-    """Give a user credits, notify them and note it in the user's card: one transaction, once.
+    """Give a user credits, notify them and add a note about the user, in one transaction.
 
     Args:
         db: The database.
-        key: Names this bonus; the same key gives nothing a second time.
+        key: A unique key. A second bonus with the same key is not given.
         user_id: The user who gets the credits.
         credits: Whole credits, above zero.
         admin_id: The admin who gives them.
-        reason: The reason, as the user reads it; may be empty.
+        reason: The reason shown to the user; may be empty.
 
     Returns:
-        False where this key was used before.
+        False if this key was used before.
     """
     note = f"{datetime.now(UTC):%Y-%m-%d} {admin_id}: +{credits} ⭐ {reason}".rstrip()
     async with db.acquire() as connection, connection.transaction():

@@ -1,4 +1,4 @@
-"""What follows a payment: thanks, the inviter's bonus, a note to the admins. Crediting waits for none of it."""
+"""Payment follow-ups: thanks, the inviter's bonus and a notification of the admins, after the payment is credited."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -24,11 +24,11 @@ INTERNAL_JOBS: Final = (PAYMENT_FOLLOW_UP,)
 
 @dataclass(frozen=True)
 class PaymentFollowUp:
-    """Does what follows a payment, as an internal job.
+    """Runs payment follow-ups, which are internal jobs.
 
     Attributes:
         db: The database.
-        messenger: Sends to the user and to the inviter.
+        messenger: Sends the messages to the user and to the inviter.
         admins: Notifies the admins.
     """
 
@@ -40,10 +40,10 @@ class PaymentFollowUp:
         """Follow up on one payment (`PAYMENT_FOLLOW_UP`).
 
         Returns:
-            The job's result: `{"rewarded": …}`, the inviter and their bonus, or None.
+            The job's result, `{"rewarded": …}`, with the inviter and their bonus, or None.
 
         Raises:
-            Failure: Telegram refuses.
+            Failure: Telegram refused a message.
         """
         job, steps = context.job, context.steps
         await steps.run("thanks", partial(self._thank_user, job), retry_outages=True)
@@ -65,7 +65,7 @@ class PaymentFollowUp:
         await self._send(job.user_id, job.bot_name, job.language, "\n".join(lines))
 
     async def _thanks_key(self, job: Job) -> str:
-        """The key of the thanks: for a pack of credits, or for the first or a later month of a subscription."""
+        """Return the text key for a pack of credits, or for the first or a later month of a subscription."""
         if job.inputs["credits"] == job.inputs["stars"]:
             return "topup.thanks"
         payment = await get_payment(self.db, job.inputs["charge"])
@@ -84,6 +84,6 @@ class PaymentFollowUp:
         )
 
     async def _send(self, user_id: int, bot_name: str, language: str, text: str) -> None:
-        """Send to a user; one who blocked the bot is skipped. Raises Failure."""
+        """Send to a user, unless they blocked the bot. Raises Failure."""
         markup = keyboard([[menu_button(self.messenger.texts, language)]])
         await self.messenger.send_text(user_id, bot_name, text, markup)

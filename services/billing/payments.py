@@ -1,4 +1,4 @@
-"""Buying credits with Telegram Stars: invoices, the check before a payment, and crediting what was paid.
+"""Buying credits with Telegram Stars: invoices, the pre-checkout check, and crediting payments.
 
 Rules: https://core.telegram.org/bots/payments-stars
 """
@@ -26,25 +26,25 @@ from storage.pool import Executor, Pool
 from storage.users.users import get_user
 
 CREDIT_PACKS: Final = (50, 100, 250, 500, 1000, 2500)
-"""Packs of credits that are sold; a credit costs a Star."""
+"""The packs of credits on sale. One credit costs one Star."""
 _SIGNATURE_HEX_DIGITS: Final = 32
 
 
 def pack_for(missing: int) -> int:
-    """The smallest pack that covers the missing credits, or the largest pack there is."""
+    """Return the smallest pack that covers the missing credits, or the largest pack if none does."""
     return next((pack for pack in CREDIT_PACKS if pack >= missing), CREDIT_PACKS[-1])
 
 
 @dataclass(frozen=True)
 class Checkout:
-    """Telegram's pre-checkout query, which has to be answered within 10 seconds.
+    """Telegram's pre-checkout query. It must be answered within 10 seconds.
 
     https://core.telegram.org/bots/api#precheckoutquery
 
     Attributes:
         user_id: The user who wants to pay.
         currency: `XTR` for Stars.
-        total: The price in the smallest unit of the currency: whole Stars.
+        total: The price in the currency's smallest unit; for Stars, whole Stars.
         payload: The invoice's payload.
     """
 
@@ -56,15 +56,15 @@ class Checkout:
 
 @dataclass(frozen=True)
 class ReceivedPayment:
-    """A payment that Telegram has taken.
+    """A successful payment.
 
     Attributes:
-        id: Telegram's id of it (`telegram_payment_charge_id`).
+        id: Telegram's id of the payment (`telegram_payment_charge_id`).
         user_id: The user who paid.
-        stars: Whole Stars.
+        stars: The amount in whole Stars.
         payload: The invoice's payload.
-        recurring: Whether Telegram took it by itself, for a subscription that was running.
-        expires_at: The end of the subscription's month that is paid for; None for other payments.
+        recurring: Whether Telegram charged it automatically, to renew a subscription.
+        expires_at: The end of the paid month of a subscription; None for other payments.
     """
 
     id: str
@@ -79,13 +79,13 @@ class ReceivedPayment:
 class Payments:
     """Sells credits and subscriptions.
 
-    An invoice's payload is the id of a stored topup and the bot's signature of it, so that a payload which is
-    forged or belongs to another bot is recognized.
+    An invoice's payload is the id of a stored topup and the bot's signature of that id. So a payload that is forged or
+    belongs to another bot is detected.
 
     Attributes:
         db: The database.
-        stars: Telegram Stars.
-        texts: What invoices say, in the user's language.
+        stars: The API for Telegram Stars.
+        texts: The texts of invoices.
         signing_keys: The secret that signs a bot's payloads (its token), by the bot's name.
     """
 
@@ -107,15 +107,15 @@ class Payments:
         """Send an invoice for a pack of credits.
 
         Args:
-            user_id: The user, who alone can pay it.
-            bot_name: The bot that is paid.
+            user_id: The user. Nobody else can pay the invoice.
+            bot_name: The bot that receives the payment.
             chat_id: The chat that gets the invoice.
             language: The user's language.
             stars: The price in Stars, which is also the number of credits.
-            pending_order: The order that continues when the invoice is paid.
+            pending_order: The order to continue once the invoice is paid.
 
         Raises:
-            StarsError: Telegram did not send it.
+            StarsError: Telegram did not send the invoice.
         """
         topup_id = uuid4()
         await add_topup(
@@ -130,19 +130,19 @@ class Payments:
         await self.stars.send_invoice(bot_name, chat_id, invoice)
 
     async def subscription_link(self, tier: Tier, *, user_id: int, bot_name: str, language: str) -> str:
-        """Create a link by which a user can subscribe. Others can open it, but only this user's payment is accepted.
+        """Create a link for subscribing. Others can open it, but only this user's payment is accepted.
 
         Args:
-            tier: What is sold.
+            tier: The tier.
             user_id: The user.
-            bot_name: The bot that is paid.
+            bot_name: The bot that receives the payments.
             language: The user's language.
 
         Returns:
             The link.
 
         Raises:
-            StarsError: Telegram did not create it.
+            StarsError: Telegram did not create the link.
         """
         topup_id = uuid4()
         await add_topup(self.db, topup_id, user_id=user_id, bot_name=bot_name, stars=tier.stars, tier=tier.id)
@@ -156,14 +156,14 @@ class Payments:
         return await self.stars.create_invoice_link(bot_name, invoice)
 
     async def validate_checkout(self, checkout: Checkout, bot_name: str) -> str | None:
-        """Decide whether Telegram may take the Stars.
+        """Decide whether to approve a payment.
 
         Args:
             checkout: Telegram's query.
-            bot_name: The bot that is to be paid.
+            bot_name: The bot that receives the payment.
 
         Returns:
-            None to approve it, else the key of the reason for refusing it.
+            None to approve it, or the key of the text that tells the user why it is refused.
         """
         topup = await self._find_topup(self.db, bot_name, checkout.payload)
         if topup is None or topup.user_id != checkout.user_id:
@@ -176,16 +176,16 @@ class Payments:
         return None if await mark_approved(self.db, topup.id) else "topup.paid_already"
 
     async def credit(self, payment: ReceivedPayment, *, bot_name: str) -> bool:
-        """Credit a payment and enqueue what follows it: one transaction, once.
+        """Credit a payment and enqueue its follow-up in one transaction. Repeating it changes nothing.
 
-        A payment whose payload is not ours is credited as well, because Telegram has taken the Stars.
+        A payment with an unknown payload is credited too, because Telegram has already taken the Stars.
 
         Args:
             payment: The payment.
-            bot_name: The bot that was paid.
+            bot_name: The bot that received the payment.
 
         Returns:
-            False where it was credited before.
+            False if the payment was credited before.
         """
         async with self.db.acquire() as connection, connection.transaction():
             credited = await self._credit(connection, payment, bot_name)
@@ -199,7 +199,7 @@ class Payments:
         return credited
 
     async def get_pending_order(self, payment: ReceivedPayment, *, bot_name: str) -> dict[str, Any] | None:
-        """The order that lacked credits and continues with this payment; None where there is none."""
+        """Return the order that was waiting for this payment, or None."""
         topup = await self._find_topup(self.db, bot_name, payment.payload)
         return topup.pending_order if topup and topup.user_id == payment.user_id else None
 
@@ -262,7 +262,7 @@ class Payments:
         )
 
     async def _find_topup(self, db: Executor, bot_name: str, payload: str) -> Topup | None:
-        """The topup that a payload names, if this bot signed it."""
+        """Return the topup of a payload, or None if the payload was not signed by this bot."""
         number, _, signature = payload.partition(".")
         try:
             topup_id = UUID(number)

@@ -1,4 +1,4 @@
-"""Promo codes: an admin creates them, and each user redeems a code once."""
+"""Promo codes: admins create them, and each user can redeem a code once."""
 
 import re
 from datetime import UTC, datetime, timedelta
@@ -21,11 +21,11 @@ _MAX_USES: Final = 1_000_000
 
 
 class NewPromoCode(BaseModel):
-    """A promo code that an admin wants to create.
+    """A promo code to create.
 
     Attributes:
         code: The code, in capitals.
-        credits: Credits for each user who redeems it.
+        credits: The credits for each user who redeems it.
         max_uses: The number of users who can redeem it.
         expires_at: The time until which it can be redeemed.
     """
@@ -37,14 +37,14 @@ class NewPromoCode(BaseModel):
 
     @classmethod
     def parse(cls, args: list[str], *, now: datetime | None = None) -> Self:
-        """Read a code from the arguments of `/promo new`.
+        """Parse the arguments of `/promo new`.
 
         Args:
-            args: Code, credits, uses and the last day: `2026-08-13` (the whole day, in UTC) or `30d` from now.
-            now: The present time.
+            args: Code, credits, uses and the last day: `2026-08-13` (the whole day, in UTC) or `30d` (from now).
+            now: The current time; None for the clock's.
 
         Raises:
-            InvalidRequest: Something is missing or wrong; its text says what.
+            InvalidRequest: An argument is missing or invalid. The text says which.
         """
         if len(args) != 4:
             raise InvalidRequest("promo.usage")
@@ -69,7 +69,7 @@ async def create_promo_code(db: Executor, promo: NewPromoCode, admin_id: int) ->
         admin_id: The admin who creates it.
 
     Raises:
-        InvalidRequest: The code exists already.
+        InvalidRequest: The code already exists.
     """
     added = await add_promo(
         db,
@@ -87,7 +87,7 @@ async def create_promo_code(db: Executor, promo: NewPromoCode, admin_id: int) ->
 
 
 async def list_promo_codes(db: Executor, *, limit: int) -> list[PromoCode]:
-    """The promo codes that were created last, newest first."""
+    """List the latest promo codes, newest first."""
     return await latest_promos(db, limit=limit)
 
 
@@ -100,10 +100,10 @@ async def redeem_promo_code(db: Pool, text: str, user_id: int) -> int:
         user_id: The user.
 
     Returns:
-        The credits that the user got.
+        The credits given.
 
     Raises:
-        InvalidRequest: The code is unknown, expired or used up, or the user has redeemed it before.
+        InvalidRequest: The code is unknown, expired or used up, or this user has already redeemed it.
     """
     code = _normalize_code(text)
     if code is None:
@@ -126,7 +126,7 @@ async def redeem_promo_code(db: Pool, text: str, user_id: int) -> int:
 
 
 def _normalize_code(text: str) -> str | None:
-    """The code in capitals, as it is stored; None for a text that cannot be a code."""
+    """Return the code in capitals, as it is stored, or None if the text cannot be a code."""
     code = text.strip().upper()
     return code if _CODE_PATTERN.fullmatch(code) else None
 

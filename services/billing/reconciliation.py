@@ -1,7 +1,7 @@
-"""Reconciliation: Telegram's own list of payments in Stars, compared with the ledger.
+"""Reconciliation: compares our payments with Telegram's list of transactions.
 
-A payment that is missing here is credited, one that was refunded elsewhere is taken back, and every other difference is
-reported to the admins. https://core.telegram.org/bots/api#getstartransactions
+Missing payments are credited, payments refunded elsewhere are taken back, and any other difference is reported to the
+admins. https://core.telegram.org/bots/api#getstartransactions
 """
 
 from collections.abc import Iterable
@@ -22,23 +22,23 @@ from storage.pool import Pool
 from storage.users.users import get_user
 
 _MARGIN: Final = timedelta(minutes=1)
-"""Payments newer than this are left to the next comparison: they may have arrived while the list was read, or our clock
-may differ from Telegram's."""
+"""Newer payments are left to the next reconciliation: they may have arrived while the list was being read, and our
+clock may differ from Telegram's."""
 _MAX_DETAILS: Final = 10
 
 
 @dataclass
 class ReconciliationReport:
-    """What a comparison found and did.
+    """The findings of a reconciliation. Missing and refunded payments are corrected; the rest needs an admin.
 
     Attributes:
-        payments: Payments that Telegram lists.
-        credited: Payments that were missing in the ledger and are credited now.
-        unknown_users: Payments of users who do not exist here; an admin has to judge these and all below.
-        clawed_back: Payments that were refunded elsewhere and are taken back now.
-        amount_mismatches: Payments whose amounts differ.
-        refunds_not_listed: Ids of payments that are refunded here and not at Telegram.
-        payments_not_listed: Ids of payments that are known here and not at Telegram.
+        payments: The number of payments in Telegram's list.
+        credited: The number of payments that were missing in the ledger and have been credited.
+        unknown_users: The number of payments by users who are not in our database.
+        clawed_back: The number of payments that were refunded elsewhere and have been taken back.
+        amount_mismatches: Payments with different amounts.
+        refunds_not_listed: The ids of payments that are refunded in our database but not in Telegram's list.
+        payments_not_listed: The ids of payments that are in our database but not in Telegram's list.
     """
 
     payments: int = 0
@@ -57,7 +57,7 @@ class ReconciliationReport:
 
     @property
     def text_params(self) -> dict[str, str | int]:
-        """What the text `reconcile.found` is filled in with, in any language."""
+        """The values for the text `reconcile.found`."""
         details = [
             f"<code>{escape(each.id)}</code>: {each.listed_stars} ≠ {each.recorded_stars}"
             for each in self.amount_mismatches
@@ -79,7 +79,7 @@ class ReconciliationReport:
 
 @dataclass
 class _TelegramList:
-    """A bot's payments by their ids, and the ids of those that Telegram lists as refunded."""
+    """A bot's payments by id, and the ids of refunded payments, as listed by Telegram."""
 
     payments: dict[str, ReceivedPayment] = field(default_factory=dict)
     refunds: set[str] = field(default_factory=set)
@@ -91,13 +91,13 @@ class _TelegramList:
 
 @dataclass(frozen=True)
 class Reconciliation:
-    """Compares Telegram's payments with the ledger.
+    """Compares our payments with Telegram's list.
 
     Attributes:
         db: The database.
-        stars: Telegram Stars, of all bots.
-        payments: Credits what is missing.
-        refunds: Takes back what was refunded elsewhere.
+        stars: The API for Telegram Stars.
+        payments: Credits missing payments.
+        refunds: Takes back payments that were refunded elsewhere.
         admins: Notifies the admins of differences.
     """
 
@@ -108,13 +108,13 @@ class Reconciliation:
     admins: AdminNotifier
 
     async def run(self) -> ReconciliationReport:
-        """Compare all payments of all bots, and correct what can be corrected.
+        """Compare all payments of all bots, and correct the differences that can be corrected.
 
         Returns:
-            What differed, before it was corrected.
+            The differences found.
 
         Raises:
-            StarsError: Telegram did not give the whole list. What was corrected before that stays so.
+            StarsError: Telegram did not return the whole list. Corrections made before that are kept.
         """
         report = ReconciliationReport()
         for bot_name in self.stars.bots.by_name:
@@ -126,13 +126,13 @@ class Reconciliation:
         return report
 
     async def run_daily(self, scheduled_for: datetime) -> None:
-        """The daily scheduled task: admins are notified where something differed.
+        """Reconcile, and notify the admins of differences. A daily scheduled task.
 
         Args:
-            scheduled_for: The time at which the task was due.
+            scheduled_for: The time for which this scheduled task was due.
 
         Raises:
-            StarsError: Telegram did not give the whole list.
+            StarsError: Telegram did not return the whole list.
         """
         report = await self.run()
         logger.info("reconciled with Telegram", facts=report.text_params)
@@ -145,7 +145,7 @@ class Reconciliation:
         if mismatch.listed_stars is None:
             report.payments_not_listed.append(mismatch.id)
         elif mismatch.recorded_stars is None:
-            if not mismatch.refund_listed:  # a payment that was refunded before it was credited needs nothing
+            if not mismatch.refund_listed:  # nothing to do if it was refunded before it was credited
                 await self._credit(bot_name, listed.payments[mismatch.id], report)
         else:
             if mismatch.listed_stars != mismatch.recorded_stars:
@@ -170,19 +170,19 @@ class Reconciliation:
             logger.warning("refund made elsewhere, credits taken back", payment=payment.id, user=payment.user_id)
 
     async def _fetch_list(self, bot_name: str) -> _TelegramList:
-        """Read Telegram's whole list: a refund may come long after its payment. Raises StarsError."""
+        """Read Telegram's whole list, because a refund may come long after its payment. Raises StarsError."""
         found = _TelegramList()
         async for page in self.stars.transactions(bot_name):
             for transaction in page:
                 if transaction.is_refund:
-                    found.refunds.add(transaction.id)  # a refund has its payment's id
+                    found.refunds.add(transaction.id)  # a refund has the id of its payment
                 elif payment := _to_payment(transaction):
                     found.payments[payment.id] = payment
         return found
 
 
 def _to_payment(transaction: ListedTransaction) -> ReceivedPayment | None:
-    """A user's payment for one of our invoices; None for withdrawals, gifts and the like."""
+    """Convert a payment for one of our invoices; None for withdrawals, gifts and the like."""
     if transaction.user_id is None:
         return None
     seconds = transaction.subscription_seconds

@@ -1,4 +1,4 @@
-"""Referrals: an invitation link, and a bonus for the inviter when the invited user pays for the first time."""
+"""Referrals: invitation links, and a bonus for the inviter when the invited user pays for the first time."""
 
 from enum import Enum
 from typing import Any, Final
@@ -11,37 +11,37 @@ from storage.users.referrals import ReferralCounts, count_referrals, set_inviter
 from storage.users.users import get_inviter
 
 REFERRAL_BONUS: Final = 20
-"""Credits for the inviter."""
+"""The inviter's bonus, in credits."""
 _PREFIX: Final = "ref_"
 _MAX_USER_ID: Final = 2**52 - 1
 """Telegram's ids have at most 52 significant bits. https://core.telegram.org/bots/api#user"""
 
 
 class InvitationOutcome(Enum):
-    """What following an invitation link led to. The values are parts of locale keys (`invite.taken`)."""
+    """The outcome of following an invitation link. The values are parts of text keys (`invite.taken`)."""
 
     NONE = "none"
-    """It was not an invitation link."""
+    """Not an invitation link."""
     OWN_LINK = "own"
-    """It was the user's own link."""
+    """The user's own link."""
     ACCEPTED = "taken"
-    """The user is from now on invited by the link's owner."""
+    """The owner of the link is recorded as the user's inviter."""
     TOO_LATE = "late"
-    """The user was invited before, has ordered or paid before, or it would make a loop."""
+    """The user has already been invited, ordered or paid, or the inviter is blocked, unknown or invited by the user."""
 
 
 def invite_payload(user_id: int) -> str:
-    """The payload of a user's invitation link: what follows `?start=`."""
+    """Return the payload of a user's invitation link: the part after `?start=`."""
     return f"{_PREFIX}{user_id:x}"
 
 
 async def accept_invitation(db: Pool, user_id: int, payload: str | None) -> InvitationOutcome:
-    """Store who invited a user, once.
+    """Record who invited a user. The first invitation counts.
 
     Args:
         db: The database.
         user_id: The user who followed a link.
-        payload: What followed `?start=` in it; None for nothing.
+        payload: The part of the link after `?start=`, or None.
     """
     inviter_id = _parse_inviter_id(payload)
     if inviter_id is None:
@@ -56,20 +56,20 @@ async def accept_invitation(db: Pool, user_id: int, payload: str | None) -> Invi
 
 
 async def get_referral_counts(db: Executor, user_id: int) -> ReferralCounts:
-    """How many users this user has invited, and how many of them earned the bonus."""
+    """Count the users invited by this user, and those of them who earned the bonus."""
     return await count_referrals(db, user_id)
 
 
 async def reward_inviter(db: Executor, user_id: int) -> dict[str, Any] | None:
-    """Give the bonus for a user's first payment, once.
+    """Give the inviter the bonus for a user's first payment, once.
 
     Args:
         db: The database.
         user_id: The user who has paid.
 
     Returns:
-        The inviter's id, their language and the bonus in credits, as JSON (`inviter`, `language`, `credits`); None
-        where the user was not invited or the bonus was given before.
+        `inviter` (their id), `language` (the inviter's) and `credits` (the bonus), as JSON; None if the user was not
+        invited or the bonus was given before.
     """
     inviter = await get_inviter(db, user_id)
     if inviter is None:
@@ -81,7 +81,7 @@ async def reward_inviter(db: Executor, user_id: int) -> dict[str, Any] | None:
 
 
 def _parse_inviter_id(payload: str | None) -> int | None:
-    """The id of the link's owner; None where the payload is not one of ours."""
+    """Return the id of the link's owner, or None if the payload is not from an invitation link."""
     if not payload or not payload.startswith(_PREFIX):
         return None
     try:

@@ -1,4 +1,4 @@
-"""Refunds in Stars: requested once, tried until Telegram has made them, and taken out of the ledger once."""
+"""Refunds of Stars: requested once, retried until Telegram makes them, then booked in the ledger once."""
 
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -22,20 +22,20 @@ _MAX_RETRY_SECONDS: Final = 600.0
 _MAX_RETRY_EXPONENT: Final = 10
 
 RefundRequestResult = Literal["asked", "asked_before", "refunded", "unknown"]
-"""What became of a request: made now, made before, done already, no such payment. Also the end of a locale key."""
+"""The outcome of a request: new, requested before, already refunded, or no such payment. Also the end of a text key."""
 
 
 @dataclass(frozen=True)
 class RefundPreview:
-    """What a refund of a payment would do now, in credits.
+    """The effect that refunding a payment would have now, in credits.
 
-    Credits do not carry the payment that they came from, and what open orders hold cannot be taken.
+    The ledger does not track which payment credits came from, and credits held by open orders cannot be taken back.
 
     Attributes:
-        recoverable: What would be taken back.
-        owed: What would become a debt.
-        held: What open orders hold.
-        bonus: How much of it came as the bonus of a subscription.
+        recoverable: The credits that would be taken back.
+        owed: The credits that would become a debt.
+        held: The credits held by open orders.
+        bonus: The part of the payment's credits that was a subscription bonus.
     """
 
     recoverable: int
@@ -50,8 +50,8 @@ class Refunds:
 
     Attributes:
         db: The database.
-        stars: Telegram Stars.
-        admins: Notifies the admins of what became of a refund.
+        stars: The API for Telegram Stars.
+        admins: Notifies the admins of the outcome of a refund.
     """
 
     db: Pool
@@ -59,20 +59,23 @@ class Refunds:
     admins: AdminNotifier
 
     async def preview(self, payment: Payment) -> RefundPreview:
-        """Compute what a refund of this payment would do now."""
+        """Calculate the effect of refunding this payment now."""
         balance = await get_balance(self.db, payment.user_id)
         bonus = await ledger.subscription_bonus(self.db, payment.id, payment.user_id)
         recoverable = min(balance.available, payment.stars + bonus)
         return RefundPreview(recoverable, payment.stars + bonus - recoverable, balance.held, bonus)
 
     async def request(self, charge_id: str, admin_id: int) -> RefundRequestResult:
-        """Request a refund, once. From then on it is tried until Telegram has made it, and admins are notified.
+        """Request a refund. It is then retried until Telegram makes or refuses it, and the admins are notified.
 
         A refund that Telegram refused may be requested again.
 
         Args:
             charge_id: Telegram's id of the payment.
-            admin_id: The admin who requests it.
+            admin_id: The admin who requests the refund.
+
+        Returns:
+            The outcome of the request; it does not wait for the refund.
         """
         if await request_refund(self.db, charge_id, requested_by=admin_id):
             logger.info("refund requested", payment=charge_id, admin=admin_id)
@@ -83,15 +86,15 @@ class Refunds:
         return "refunded" if payment.refunded_at else "asked_before"
 
     async def process_due(self) -> None:
-        """Make the refunds that are due: one pass, called again and again.
+        """Make the refunds that are due. Called periodically.
 
-        A refund is claimed for a minute, so that another process takes it over if this one dies.
+        A refund is claimed for one minute, so that another process takes over if this one dies.
         """
         for refund in await claim_refunds(self.db, seconds=_CLAIM_SECONDS, limit=_BATCH_SIZE):
             await self._process(refund)
 
     async def handle_external(self, charge_id: str) -> None:
-        """Take back the credits of a payment that Telegram reports as refunded, by us or elsewhere.
+        """Take back the credits of a payment that Telegram reports as refunded, whoever made the refund.
 
         Args:
             charge_id: Telegram's id of the payment.
@@ -103,15 +106,15 @@ class Refunds:
             await self.claw_back(payment)
 
     async def claw_back(self, payment: Payment) -> bool:
-        """Take back the credits of a refunded payment, once; credits that are spent already become a debt.
+        """Take back the credits of a refunded payment, once. Credits that are not available become a debt.
 
-        A subscription that the payment was for ends now.
+        If the payment was for a subscription, the subscription ends now.
 
         Args:
             payment: A payment that Telegram has refunded.
 
         Returns:
-            False where this was done before.
+            False if the credits were taken back before.
         """
         async with self.db.acquire() as connection, connection.transaction():
             owed = await ledger.claw_back(connection, payment.id, payment.user_id, payment.stars)
@@ -132,7 +135,7 @@ class Refunds:
         return True
 
     async def _cancel_renewal(self, payment: Payment, first_charge_id: str) -> None:
-        """Stop the renewal at Telegram. The user can do so as well, so an error is only logged."""
+        """Stop the renewal at Telegram. An error is only logged, because the user can also stop it."""
         try:
             await self.stars.set_subscription_renewal(
                 payment.bot_name, payment.user_id, first_charge_id, renews=False
@@ -158,7 +161,7 @@ class Refunds:
             await self.claw_back(payment)
 
     async def _give_up(self, refund: DueRefund, reason: str) -> None:
-        """Telegram will never make this refund, so the admins have to know."""
+        """Record that Telegram refuses this refund for good, and notify the admins."""
         logger.error("refund refused by Telegram", payment=refund.charge_id, reason=reason)
         if await finish_refund(self.db, refund.charge_id, reason):
             await self.admins.notify("refund.impossible", charge=refund.charge_id, why=reason)

@@ -1,6 +1,6 @@
-"""Subscriptions: tiers that include credits every month and a discount on every order, one subscription per user.
+"""Subscriptions: tiers with monthly credits and a discount on every order. A user can have one subscription.
 
-Telegram takes the Stars of each month by itself: https://core.telegram.org/bots/payments-stars#star-subscriptions
+Telegram charges each month automatically: https://core.telegram.org/bots/payments-stars#star-subscriptions
 """
 
 from dataclasses import dataclass
@@ -37,13 +37,13 @@ _BATCH_SIZE: Final = 1000
 
 @dataclass(frozen=True)
 class Tier:
-    """What a subscription costs and includes.
+    """A kind of subscription.
 
     Attributes:
-        id: Its id, as stored and as part of locale keys.
-        stars: Price of a month in Stars.
-        credits: Credits of a month: one for each Star and a bonus.
-        discount: Percent off every order while the subscription lasts.
+        id: The tier's id in the database and in text keys.
+        stars: The monthly price in Stars.
+        credits: The monthly credits: one per Star, plus a bonus.
+        discount: The discount on every order during the subscription, in percent.
     """
 
     id: str
@@ -59,25 +59,25 @@ TIERS: Final = {
 
 
 def tier_name(texts: Texts, language: str, tier_id: str) -> str:
-    """The name of a tier as users read it; the id of a tier that is no longer sold."""
+    """Return the tier's name for users, or its id if the tier is no longer sold."""
     key = f"subscription.{tier_id}.name"
     return texts.t(language, key) if texts.has_key(key) else tier_id
 
 
 async def get_running_subscription(db: Executor, user_id: int) -> Subscription | None:
-    """The user's subscription whose month has not ended, also where it is cancelled; None where there is none."""
+    """Return the user's subscription if its paid month has not ended, even if it is cancelled; otherwise None."""
     return await current_subscription(db, user_id)
 
 
 async def monthly_price(db: Executor, subscription: Subscription) -> int:
-    """The Stars that Telegram takes each month: the price at which the subscription began."""
+    """Return the Stars that Telegram charges each month: the price when the subscription began."""
     topup = await get_topup(db, subscription.id)
-    assert topup is not None  # noqa: S101 - a subscription has the id of the topup that began it
+    assert topup is not None  # noqa: S101 - a subscription has the id of its first topup
     return topup.stars
 
 
 async def subscription_refusal_key(db: Executor, user_id: int, payload: str) -> str | None:
-    """Say why a payment must not begin a subscription: another one is running, or the link was used before.
+    """Check that a payment may start a subscription: none is running, and the link was not used before.
 
     Args:
         db: The database.
@@ -85,7 +85,8 @@ async def subscription_refusal_key(db: Executor, user_id: int, payload: str) -> 
         payload: The invoice's payload. Its signature is not checked here.
 
     Returns:
-        The key of the reason; None where there is no such reason, and for payments for something else.
+        The key of the text that gives the reason for refusal. None if the payment may start a subscription or is
+        for something else.
     """
     try:
         topup = await get_topup(db, UUID(payload.partition(".")[0]))
@@ -101,18 +102,18 @@ async def subscription_refusal_key(db: Executor, user_id: int, payload: str) -> 
 async def apply_subscription_payment(
     db: Executor, topup: Topup, *, charge_id: str, bot_name: str, expires_at: datetime | None
 ) -> Tier | None:
-    """Apply what a subscription's payment includes beyond its own credits: the bonus, the discount, the next month.
+    """Give the bonus of a subscription payment, and start or renew the subscription.
 
     Args:
         db: A connection inside the transaction that credits the payment.
-        topup: What was sold.
+        topup: The topup that was paid.
         charge_id: Telegram's id of the payment.
-        bot_name: The bot that was paid.
-        expires_at: The end of the month that is paid for; None where Telegram did not report it.
+        bot_name: The bot that received the payment.
+        expires_at: The end of the paid month; None if Telegram did not report it.
 
     Returns:
-        The tier; None where it was not a subscription, or for a tier that is no longer sold: then the payment gives
-        only its own credits.
+        The tier. None if the payment was not for a subscription, or if the tier is no longer sold; then nothing
+        changes and the payment gives only the credits paid for.
     """
     tier = TIERS.get(topup.tier or "")
     if tier is None:
@@ -138,19 +139,19 @@ async def apply_subscription_payment(
 
 
 async def set_renewal(db: Executor, stars: StarsApi, subscription: Subscription, *, renews: bool) -> None:
-    """Cancel a subscription, or let it renew again.
+    """Cancel a subscription, or resume its renewal.
 
-    Telegram is asked first: a subscription that is shown as cancelled and is paid for all the same would be worse
-    than one whose button has to be tapped twice.
+    Telegram is called before the database is written: a subscription that is shown as cancelled but still charged
+    would be worse than a button that has to be tapped twice.
 
     Args:
         db: The database.
-        stars: Telegram Stars.
-        subscription: The subscription, which is still running.
-        renews: False cancels it: it then runs out at the end of the month that is paid for.
+        stars: The API for Telegram Stars.
+        subscription: A running subscription.
+        renews: False to cancel. The subscription then ends with the paid month.
 
     Raises:
-        StarsError: Telegram did not do it; nothing has changed.
+        StarsError: Telegram refused or could not be reached. Nothing has changed.
     """
     await stars.set_subscription_renewal(
         subscription.bot_name, subscription.user_id, subscription.charge_id, renews=renews
@@ -165,12 +166,12 @@ async def set_renewal(db: Executor, stars: StarsApi, subscription: Subscription,
 
 
 async def send_subscription_reminders(db: Pool, texts: Texts, scheduled_for: datetime) -> None:
-    """The hourly scheduled task: remind users, once, whose subscription ends or renews within three days.
+    """Remind users, once per month, whose subscription ends or renews within three days. An hourly scheduled task.
 
     Args:
         db: The database.
-        texts: What the reminder says, in the user's language.
-        scheduled_for: The time at which the task was due.
+        texts: The texts, for the names of tiers.
+        scheduled_for: The time for which this scheduled task was due.
     """
     expiring = await expiring_subscriptions(db, seconds=_REMINDER_LEAD_TIME.total_seconds(), limit=_BATCH_SIZE)
     for subscription in expiring:
