@@ -1,4 +1,4 @@
-"""The bots of this process, by the names that the settings give them."""
+"""The bots of this process, by their names in the settings."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,9 +14,9 @@ class Bots:
     """All bots of this process.
 
     Attributes:
-        by_name: The bots. A user is answered by the bot they wrote to.
-        for_broadcasts: The same bots with connections of their own, for sending to very many users.
-        rate_limiters: How fast each bot may send.
+        by_name: The bots by name. A user is answered by the bot they wrote to.
+        for_broadcasts: The same bots with separate connections, for broadcasts.
+        rate_limiters: Each bot's rate limiter.
     """
 
     by_name: Mapping[str, Bot]
@@ -25,10 +25,10 @@ class Bots:
     _missing: set[str] = field(default_factory=set, repr=False, compare=False)
 
     def get(self, name: str) -> Bot:
-        """The bot of that name.
+        """Return the bot with that name.
 
-        A bot may have been renamed or removed since an order was accepted. The user still has to learn how it ended,
-        so the first bot is used instead; that is logged once for each name.
+        A bot may have been renamed or removed since an order was accepted. The user must still hear how the order
+        ended, so the first bot is used instead; this is logged once per name.
 
         Args:
             name: The bot's name in the settings.

@@ -1,6 +1,6 @@
-"""The inline buttons that users tap, and the data that each carries back.
+"""Inline buttons and their callback data.
 
-Telegram takes 1 to 64 bytes of data per button: https://core.telegram.org/bots/api#inlinekeyboardbutton
+Telegram allows 1 to 64 bytes of data per button: https://core.telegram.org/bots/api#inlinekeyboardbutton
 """
 
 from collections.abc import Sequence
@@ -14,29 +14,29 @@ from storage.jobs.jobs import Job
 
 
 class MenuCallback(CallbackData, prefix="m"):
-    """Open a place of the menu.
+    """Open a page of the menu.
 
     Attributes:
-        place: Where: `menu`, `balance`, `topup`, `subscribe`, `statement`, `invite`, `history`, `models`, `voices`,
-            `settings`, `language`, `help`, `game`; `cancel` drops the order that is being put together.
+        place: The page: `menu`, `balance`, `topup`, `subscribe`, `statement`, `invite`, `history`, `models`, `voices`,
+            `settings`, `language`, `help` or `game`. `cancel` discards the draft.
     """
 
     place: str
 
 
 class ServiceCallback(CallbackData, prefix="s"):
-    """Begin an order of a service, by the service's id."""
+    """Open a draft of a service, by the service's id."""
 
     service: str
 
 
 class UserAssetCallback(CallbackData, prefix="o"):
-    """Do something with what the user owns.
+    """Act on a user model or user voice.
 
     Attributes:
         what: `model` or `voice`.
-        id: Its id, as hex digits.
-        action: `rename` a model; `delete`, which asks first; `sure`, which deletes.
+        id: The id of the model or voice, in hex.
+        action: `rename` (models only), `delete` (asks for confirmation) or `sure` (deletes).
     """
 
     what: str
@@ -45,7 +45,7 @@ class UserAssetCallback(CallbackData, prefix="o"):
 
 
 class HistoryCallback(CallbackData, prefix="h"):
-    """Show an earlier order's result again, by the job's id as hex digits."""
+    """Show the result of an earlier order again, by the job's id in hex."""
 
     job: str
 
@@ -54,8 +54,8 @@ class TopupCallback(CallbackData, prefix="t"):
     """Buy a pack of credits.
 
     Attributes:
-        stars: What the pack costs in Stars, which is also how many credits it holds.
-        agreed: Whether this button was the one that accepts the terms.
+        stars: The price of the pack in Stars, which is also its number of credits.
+        agreed: Whether this is the button that accepts the terms.
     """
 
     stars: int
@@ -63,11 +63,11 @@ class TopupCallback(CallbackData, prefix="t"):
 
 
 class PlanCallback(CallbackData, prefix="p"):
-    """On the card of `/plan`: set a mode, or open a page.
+    """Set a mode or open a page, on the card of `/plan`.
 
     Attributes:
-        mode: A mode to set, or `follow` for that of all services; or a page: `show`, `services`, `pick`, `log`.
-        service: The id of the service it is about; empty for all.
+        mode: A mode to set; `follow` to use the mode of all services; or a page: `show`, `services`, `pick`, `log`.
+        service: The service's id; empty for all services.
     """
 
     mode: str
@@ -81,15 +81,15 @@ class LanguageCallback(CallbackData, prefix="l"):
 
 
 class DraftCallback(CallbackData, prefix="d", sep="|"):
-    """Do something with an order that is being put together.
+    """Act on a draft.
 
     Attributes:
-        draft: The draft's id, so that a button of an older card is recognized.
-        action: `show` an input's options or question, `set` one, go back to the `card`; `done` with the photos;
-            `improve` the prompt, `use` the improved one; `confirm` the order.
-        input: The input's id, with `show` and `set`.
-        value: The option's value with `set`; the price in credits that the button shows with `confirm`; with `use`
-            a random value, which makes the button's data unique.
+        draft: The draft's id, to detect buttons of older cards.
+        action: `show` (an input's options or question), `set` (an option), `card` (back to the card), `done` (with
+            the photos), `improve` (the prompt), `use` (the improved prompt) or `confirm` (the order).
+        input: The input's id, for `show` and `set`.
+        value: For `set`, the option's value. For `confirm`, the price in credits shown on the button. For `use`, a
+            random value that makes the callback data unique.
     """
 
     draft: str
@@ -99,12 +99,12 @@ class DraftCallback(CallbackData, prefix="d", sep="|"):
 
 
 class ResultCallback(CallbackData, prefix="r"):
-    """Continue from an order.
+    """Act on an order.
 
     Attributes:
-        job: The job's id, as hex digits.
-        action: `again` and `retry` repeat it, `stop` cancels it; a service's id begins an order of that service with
-            the result; an input's id opens the same order at that input.
+        job: The job's id, in hex.
+        action: `again` and `retry` repeat the order, and `stop` cancels it. A service's id opens a draft of that
+            service with the result. An input's id opens the same order as a draft, at that input.
     """
 
     job: str
@@ -115,34 +115,34 @@ ButtonRows = Sequence[Sequence[InlineKeyboardButton]]
 
 
 def button(text: str, data: CallbackData) -> InlineKeyboardButton:
-    """A button that carries data. Raises ValueError where the data has more than 64 bytes."""
+    """Create a button with callback data. Raises ValueError if the data exceeds 64 bytes."""
     return InlineKeyboardButton(text=text, callback_data=data.pack())
 
 
 def keyboard(rows: ButtonRows) -> InlineKeyboardMarkup:
-    """The rows as Telegram takes them."""
+    """Create an inline keyboard from rows of buttons."""
     return InlineKeyboardMarkup(inline_keyboard=[list(row) for row in rows])
 
 
 def menu_button(texts: Texts, language: str) -> InlineKeyboardButton:
-    """The button that opens the menu."""
+    """Create the button that opens the menu."""
     return button(texts.t(language, "button.menu"), MenuCallback(place="menu"))
 
 
 def reorder_price(job: Job) -> int:
-    """What the same order costs again, in credits: the same, or the full price where it was free of charge."""
+    """Return the price of repeating an order, in credits: its price, or the full price if it was free of charge."""
     return job.price or SERVICES[job.service].price(job.inputs)
 
 
 def result_keyboard(texts: Texts, job: Job) -> InlineKeyboardMarkup:
-    """What can be done next with a result.
+    """Create the buttons under a result.
 
     Args:
-        texts: The labels; the button that orders at once shows the price.
+        texts: The texts of the labels. The button that orders at once shows the price.
         job: The order.
 
     Returns:
-        A button for each of the service's actions, the first in a row of its own, and the way to the menu.
+        A button for each of the service's actions, the first in a separate row, and one for the menu.
     """
     t, job_id, price = texts.t, job.id.hex, reorder_price(job)
     buttons = []
@@ -154,7 +154,7 @@ def result_keyboard(texts: Texts, job: Job) -> InlineKeyboardMarkup:
 
 
 def failure_keyboard(texts: Texts, job: Job) -> InlineKeyboardMarkup:
-    """Under the message about a failed order: order the same again at the price on the button, or go to the menu."""
+    """Create the buttons under the message about a failed order: retry it at the price shown, or open the menu."""
     retry = ResultCallback(job=job.id.hex, action="retry")
     return keyboard(
         [
@@ -165,7 +165,7 @@ def failure_keyboard(texts: Texts, job: Job) -> InlineKeyboardMarkup:
 
 
 def cancel_keyboard(texts: Texts, job: Job) -> InlineKeyboardMarkup:
-    """Under the progress message, for as long as the order can still be cancelled."""
+    """Create the cancel button under the progress message, shown while the order can be cancelled."""
     return keyboard(
         [[button(texts.t(job.language, "button.stop"), ResultCallback(job=job.id.hex, action="stop"))]]
     )

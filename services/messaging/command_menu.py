@@ -1,4 +1,4 @@
-"""The commands in Telegram's menu. Admins also see theirs: https://core.telegram.org/bots/api#setmycommands"""
+"""Telegram's command menu. Admins also see the admin commands: https://core.telegram.org/bots/api#setmycommands"""
 
 from collections.abc import Iterable
 from typing import Final
@@ -24,18 +24,18 @@ ADMIN_COMMANDS: Final = (
 
 
 def build_commands(texts: Texts, language: str, names: Iterable[str] = COMMANDS) -> list[BotCommand]:
-    """Commands with their descriptions.
+    """Build commands with descriptions.
 
     Args:
-        texts: The descriptions.
-        language: Their language.
-        names: Which commands.
+        texts: The texts of the descriptions.
+        language: The language of the descriptions.
+        names: The names of the commands.
     """
     return [BotCommand(command=name, description=texts.t(language, f"command.{name}")) for name in names]
 
 
 def _build_admin_commands(texts: Texts, language: str) -> list[BotCommand]:
-    """The users' commands, and below them the admins'. A command of both has the description for admins."""
+    """Build the user commands followed by the admin commands. A command in both has the description for admins."""
     user_commands = build_commands(texts, language, (name for name in COMMANDS if name not in ADMIN_COMMANDS))
     admin_commands = [
         BotCommand(command=name, description=texts.t(language, f"admin.{name}")) for name in ADMIN_COMMANDS
@@ -44,14 +44,15 @@ def _build_admin_commands(texts: Texts, language: str) -> list[BotCommand]:
 
 
 async def set_admin_commands(bot: Bot, texts: Texts, admin_id: int, language: str) -> None:
-    """Show one admin the admins' commands in the menu of their own chat.
+    """Show the admin commands in the command menu of one admin's chat.
 
-    Telegram refuses this where the admin never wrote to the bot. That is only logged: `/admin` sets the commands again.
+    Telegram refuses this if the admin has never written to the bot. That is only logged, because `/admin` sets the
+    commands again.
 
     Args:
-        bot: The bot whose menu it is.
-        texts: The commands' descriptions.
-        admin_id: Telegram's id of the admin, which is also that of the chat.
+        bot: The bot.
+        texts: The texts of the descriptions.
+        admin_id: The admin's Telegram id, which is also the chat's id.
         language: The admin's language.
     """
     try:
@@ -63,7 +64,7 @@ async def set_admin_commands(bot: Bot, texts: Texts, admin_id: int, language: st
 
 
 async def set_commands_for_admins(db: Pool, bots: Bots, texts: Texts, admins: Iterable[int]) -> None:
-    """Show every admin the admins' commands in the menu of every bot, in the admin's language."""
+    """Show the admin commands to every admin in every bot's command menu, in the admin's language."""
     for admin in sorted(admins):
         user = await get_user(db, admin)
         language = user.language if user is not None else DEFAULT_LANGUAGE

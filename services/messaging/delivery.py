@@ -1,4 +1,4 @@
-"""Delivers an order's outcome to the user's chat: the result, or why there is none."""
+"""Delivers the outcome of an order to the user's chat: the result, or the reason why it failed."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -18,7 +18,7 @@ from storage.jobs.jobs import Job
 from storage.money.ledger import get_balance
 
 SentIds = dict[str, Any]
-"""Telegram's ids of what was sent: of the messages, and of the files, by which they can be sent again."""
+"""Telegram's ids of the sent messages and files. The file ids allow the files to be sent again."""
 
 _EXTENSIONS: Final = {"photo": "png", "video": "mp4", "voice": "ogg"}
 _MAX_RESULT_TEXT_CHARS: Final = 3000
@@ -27,20 +27,19 @@ _MAX_RESULT_TEXT_CHARS: Final = 3000
 async def deliver_result(
     messenger: Messenger, provider: PredictionProvider, job: Job, result: JobResult
 ) -> SentIds:
-    """Send a result: one file with its caption and buttons, several as an album.
+    """Send a result: a single file with caption and buttons, or several files as an album.
 
     Args:
-        messenger: Sends.
-        provider: Where the result's media are fetched from.
+        messenger: Sends the messages.
+        provider: The provider from which the media are downloaded.
         job: The order.
-        result: What the service made.
+        result: The result.
 
     Returns:
-        The ids of what was sent.
+        Telegram's ids of the messages and files.
 
     Raises:
-        Failure: Telegram cannot be reached, or refuses; or the user blocked the bot: then the order fails and
-            costs nothing.
+        Failure: Telegram cannot be reached or refuses, or the user has blocked the bot.
     """
     files = [await _load(messenger, provider, job, media, number) for number, media in enumerate(result.media, 1)]
     caption, markup = await _caption(messenger, job, result)
@@ -56,27 +55,27 @@ async def deliver_result(
 
 
 async def deliver_caption(messenger: Messenger, job: Job, result: JobResult, sent_ids: SentIds) -> SentIds:
-    """An album cannot carry buttons, so its caption and buttons are a message of their own. Raises Failure."""
+    """Send an album's caption and buttons as a separate message: albums cannot have buttons. Raises Failure."""
     caption, markup = await _caption(messenger, job, result)
     album = sent_ids["message_ids"][0]
     return _sent_ids(await messenger.send_text(job.user_id, job.bot_name, caption, markup, reply_to=album))
 
 
 async def send_failure(messenger: Messenger, job: Job, failure: Failure) -> SentIds:
-    """Send what went wrong, what to do now, and that the credits are returned. Raises Failure."""
+    """Tell the user why the order failed, what to do now, and that the credits are returned. Raises Failure."""
     text = failure_text(messenger.texts, job, failure.key, failure.params)
     markup = failure_keyboard(messenger.texts, job)
     return _sent_ids(await messenger.send_text(job.user_id, job.bot_name, text, markup))
 
 
 def caption_text(texts: Texts, job: Job, result: JobResult, balance: int | None) -> str:
-    """The caption of a result: what it is and what it cost.
+    """Build the caption of a result: what was ordered, and what it cost.
 
     Args:
-        texts: The catalogues.
+        texts: The texts.
         job: The order.
-        result: What the service made.
-        balance: The user's available credits; None leaves out the line with price and balance.
+        result: The result.
+        balance: The user's available credits; None omits the line with price and balance.
     """
     t = texts.t
     lines = [headline(texts, job)]
@@ -92,13 +91,13 @@ def caption_text(texts: Texts, job: Job, result: JobResult, balance: int | None)
 
 
 def failure_text(texts: Texts, job: Job, key: str, params: Mapping[str, Any]) -> str:
-    """Why an order failed, what to do now, and that its credits are returned.
+    """Build the message about a failed order: the reason, what to do now, and that the credits are returned.
 
     Args:
-        texts: The catalogues.
+        texts: The texts.
         job: The order.
-        key: The failure's text, such as `failure.provider`.
-        params: What the text mentions.
+        key: The key of the failure's text, such as `failure.provider`.
+        params: Values for the text's placeholders.
     """
     lines = [headline(texts, job), texts.t(job.language, key, **params)]
     if job.price:
@@ -123,7 +122,7 @@ async def _load(
 
 
 async def _caption(messenger: Messenger, job: Job, result: JobResult) -> tuple[str, InlineKeyboardMarkup]:
-    """The caption and buttons of a result."""
+    """Build the caption and buttons of a result."""
     balance = (await get_balance(messenger.db, job.user_id)).available
     return caption_text(messenger.texts, job, result, balance), result_keyboard(messenger.texts, job)
 

@@ -1,4 +1,4 @@
-"""Files that users sent: their bytes, by Telegram's id. Telegram's URLs hold the bot's token and stay here."""
+"""Downloads files that users sent. Telegram's URLs contain the bot's token, so they do not leave this module."""
 
 import io
 
@@ -11,18 +11,18 @@ from services.messaging.telegram_errors import to_delivery_failure
 
 
 async def download_file(bots: Bots, bot_name: str, file_id: str) -> bytes:
-    """Fetch a file from Telegram.
+    """Download a file from Telegram.
 
     Args:
         bots: All bots.
-        bot_name: The bot that the file was sent to: ids are a bot's own.
+        bot_name: The bot that received the file. File ids are valid only for that bot.
         file_id: Telegram's id of the file.
 
     Returns:
         The file's content.
 
     Raises:
-        Failure: Telegram cannot be reached, or refuses.
+        Failure: Telegram cannot be reached or refuses.
     """
     content = io.BytesIO()
     try:

@@ -1,4 +1,4 @@
-"""The buttons of the game of Leela, and what each carries back."""
+"""The buttons of the game of Leela and their callback data."""
 
 from collections.abc import Iterable
 from uuid import UUID
@@ -12,12 +12,12 @@ from storage.leela import Awaits
 
 
 class LeelaCallback(CallbackData, prefix="lee"):
-    """A button of one game.
+    """Act on a game.
 
     Attributes:
-        game: The game.
+        game: The game's id.
         action: `roll`, `path`, `restart`, `sure`, `back` or `new`.
-        moves: How many moves the game had when the button was shown, so that each move is rolled for once.
+        moves: The number of moves when the button was shown, so that each move is rolled for only once.
     """
 
     game: UUID
@@ -26,14 +26,14 @@ class LeelaCallback(CallbackData, prefix="lee"):
 
 
 def game_keyboard(texts: Texts, language: str, game: UUID, awaits: Awaits, moves: int) -> InlineKeyboardMarkup:
-    """The buttons of an open game: the roll while it is awaited, and from the first move on its path and a restart.
+    """Create the buttons of an open game: roll, if that is the next action; path and restart after the first move.
 
     Args:
-        texts: All texts.
+        texts: The texts.
         language: The player's language.
-        game: The game.
-        awaits: What comes next in it.
-        moves: How many moves it has.
+        game: The game's id.
+        awaits: The action that the game awaits.
+        moves: The number of moves so far.
     """
     rows = [_row(texts, language, game, ["roll"], moves)] if awaits == "roll" else []
     if moves:
@@ -42,12 +42,12 @@ def game_keyboard(texts: Texts, language: str, game: UUID, awaits: Awaits, moves
 
 
 def won_keyboard(texts: Texts, language: str, game: UUID, moves: int) -> InlineKeyboardMarkup:
-    """The buttons of a game that is won: a new one, and its path. Arguments as of `game_keyboard`."""
+    """Create the buttons of a won game: new game and path. For the arguments, see `game_keyboard`."""
     return keyboard([_row(texts, language, game, [action], moves) for action in ("new", "path")])
 
 
 def confirm_restart_keyboard(texts: Texts, language: str, game: UUID) -> InlineKeyboardMarkup:
-    """Ask whether to end the open game and begin another one. Arguments as of `game_keyboard`."""
+    """Create the buttons that confirm or cancel a restart. For the arguments, see `game_keyboard`."""
     return keyboard([_row(texts, language, game, [action]) for action in ("sure", "back")])
 
 

@@ -1,4 +1,4 @@
-"""The way to a user's chat: everything that services send, and what Telegram's refusals mean."""
+"""Sends messages to users, and turns Telegram's errors into failures."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -22,15 +22,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Messenger:
-    """Sends to users.
+    """Sends messages to users.
 
-    Every method raises Unavailable where Telegram cannot be reached just now, and PermanentFailure where it refuses.
+    Methods raise Unavailable if Telegram cannot be reached, and PermanentFailure if it refuses.
 
     Attributes:
-        db: Where a user who cannot be reached any more is marked inactive.
+        db: The database, in which unreachable users are marked inactive.
         bots: The bots that send.
-        texts: What is sent, in the user's language.
-        throttle: How often a progress message may be edited.
+        texts: The texts.
+        throttle: Limits how often a progress message is edited.
     """
 
     db: Pool
@@ -39,18 +39,19 @@ class Messenger:
     throttle: EditThrottle = field(default_factory=EditThrottle)
 
     async def call(self, user_id: int, bot_name: str, send: Callable[[Bot], Awaitable[T]]) -> T | None:
-        """Make a call to Telegram that concerns a user's chat.
+        """Make a Bot API call that concerns a user's chat.
 
         Args:
-            user_id: Whose chat it is about.
+            user_id: The user.
             bot_name: The bot that makes the call.
-            send: The call.
+            send: Makes the call.
 
         Returns:
-            What the call returned; None where this bot cannot reach the user, who is then inactive if it is theirs.
+            The result of the call. None if this bot cannot reach the user; if it is the user's current bot, the user
+            is then marked inactive.
 
         Raises:
-            Failure: Telegram cannot be reached, or refuses.
+            Failure: Telegram cannot be reached or refuses.
         """
         try:
             return await send(self.bots.get(bot_name))
@@ -71,21 +72,21 @@ class Messenger:
         silent: bool = False,
         reply_to: int | None = None,
     ) -> int | None:
-        """Send a message of HTML.
+        """Send an HTML message.
 
         Args:
-            user_id: The user, who is also the chat.
+            user_id: The user. Their private chat has the same id.
             bot_name: The bot that sends.
             text: HTML that fits into one message.
-            markup: Its buttons.
-            silent: Whether it makes no sound.
-            reply_to: The id of the message that it answers; it is sent even where that one was deleted.
+            markup: The buttons.
+            silent: Whether to send it without a sound.
+            reply_to: The id of the message to reply to. The message is sent even if that one has been deleted.
 
         Returns:
-            The message's id; None where the user is unreachable.
+            The message's id, or None if the user is unreachable.
 
         Raises:
-            Failure: Telegram cannot be reached, or refuses.
+            Failure: Telegram cannot be reached or refuses.
         """
         reply = ReplyParameters(message_id=reply_to, allow_sending_without_reply=True) if reply_to else None
         sent = await self.call(
@@ -107,7 +108,7 @@ class Messenger:
         caption: str,
         markup: InlineKeyboardMarkup | None = None,
     ) -> int | None:
-        """Send an image as a photo, with a caption of HTML under it. Arguments and errors as of `send_text`."""
+        """Send a photo with an HTML caption. For the other arguments and errors, see `send_text`."""
         sent = await self.call(
             user_id,
             bot_name,
@@ -118,13 +119,13 @@ class Messenger:
         return sent.message_id if sent is not None else None
 
     async def send_dice(self, user_id: int, bot_name: str) -> int:
-        """Roll Telegram's die in a user's chat.
+        """Send a die to a user's chat.
 
         Returns:
-            What it shows, 1 to 6: Telegram chooses it, so nobody here can.
+            The value rolled, 1 to 6. Telegram chooses it, so the bot cannot influence it.
 
         Raises:
-            Failure: Telegram cannot be reached, or refuses, or the user is unreachable.
+            Failure: Telegram cannot be reached or refuses, or the user is unreachable.
         """
         sent = await self.call(user_id, bot_name, lambda bot: bot.send_dice(user_id))
         if sent is None:
@@ -136,9 +137,9 @@ class Messenger:
     async def edit_or_send(
         self, user_id: int, bot_name: str, text: str, markup: InlineKeyboardMarkup | None, message_id: int | None
     ) -> None:
-        """Turn a message into `text`; send a new one where there is none, or none that can be edited any more.
+        """Edit a message, or send a new one if `message_id` is None or the message can no longer be edited.
 
-        Repeating it changes nothing. Arguments and errors as of `send_text`.
+        Idempotent. For the arguments and errors, see `send_text`.
         """
         if message_id is not None and await self._try_edit(user_id, bot_name, text, markup, message_id):
             return
@@ -160,7 +161,7 @@ class Messenger:
         return edited is None or edited
 
     async def delete_message(self, bot_name: str, chat_id: int, message_id: int) -> bool:
-        """Delete a message of ours. False where Telegram refuses, which is logged and harms nobody."""
+        """Delete a message of ours. Returns False if Telegram refuses, which is only logged."""
         try:
             return await self.bots.get(bot_name).delete_message(chat_id, message_id)
         except TelegramAPIError as error:

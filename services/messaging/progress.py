@@ -1,4 +1,4 @@
-"""The message that shows how far an order is: edited in place; an error in it never fails the order."""
+"""The progress message of an order. It is edited in place, and an error in an edit never fails the order."""
 
 from html import escape
 from typing import Final
@@ -23,12 +23,12 @@ _BATCH_SIZE: Final = 20
 
 
 def truncate(text: str, limit: int = _PROMPT_PREVIEW_CHARS) -> str:
-    """The text, or its beginning and an ellipsis: `limit` characters at most."""
+    """Shorten a text to `limit` characters, with an ellipsis at the end."""
     return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
 
 
 def headline(texts: Texts, job: Job) -> str:
-    """What was ordered, in a few lines of HTML: the service, the selected options and the prompts."""
+    """Describe an order in a few lines of HTML: the service, the chosen options and the prompts."""
     spec, t = SERVICES[job.service], texts.t
     lines = [
         t(job.language, "progress.headline", emoji=spec.emoji, name=t(job.language, f"service.{spec.id}.name"))
@@ -40,13 +40,13 @@ def headline(texts: Texts, job: Job) -> str:
 
 
 def _progress_bar(percent: int) -> str:
-    """A bar of ten characters."""
+    """Draw a progress bar of ten characters."""
     filled = max(0, min(_BAR_LENGTH, percent * _BAR_LENGTH // 100))
     return "▰" * filled + "▱" * (_BAR_LENGTH - filled)
 
 
 def running_text(texts: Texts, job: Job, percent: int | None) -> str:
-    """What the message shows while the job runs; `percent` is None where the provider does not say."""
+    """Build the text for a running job. `percent` is None if the provider does not report it."""
     if percent is None:
         state = texts.t(job.language, "progress.running")
     else:
@@ -55,7 +55,7 @@ def running_text(texts: Texts, job: Job, percent: int | None) -> str:
 
 
 def queued_text(texts: Texts, job: Job, position: int | None) -> str:
-    """What the message shows while the job waits; `position` is its place in Plan B's queue, from 1."""
+    """Build the text for a queued job. `position` is its position in Plan B's queue, from 1."""
     if position is None:
         state = texts.t(job.language, "progress.queued")
     else:
@@ -64,18 +64,18 @@ def queued_text(texts: Texts, job: Job, position: int | None) -> str:
 
 
 def waiting_text(texts: Texts, job: Job) -> str:
-    """For an order that waits until Plan A is back, because an admin allows no other plan."""
+    """Build the text for an order that waits for Inngest, because its mode allows no other plan."""
     return f"{headline(texts, job)}\n{texts.t(job.language, 'progress.waiting')}"
 
 
 async def show_waiting(messenger: Messenger, job: Job, text: str) -> None:
-    """Show a text of a job that has not started, unless the message was edited a moment ago."""
+    """Show the text of a job that has not started, unless the throttle rejects the edit."""
     if messenger.throttle.allow(job.id, text):
         await _edit_progress(messenger, job, text, cancel_keyboard(messenger.texts, job))
 
 
 async def show_progress(messenger: Messenger, job: Job, percent: int | None) -> None:
-    """Show that the job runs, and how far it is where the provider says so."""
+    """Show that the job is running, with its progress in percent if the provider reports it."""
     if percent is None and messenger.throttle.shows_running(job.id):
         return
     text = running_text(messenger.texts, job, percent)
@@ -84,7 +84,7 @@ async def show_progress(messenger: Messenger, job: Job, percent: int | None) -> 
 
 
 async def finalize_progress(messenger: Messenger, job: Job) -> None:
-    """Show in the message how the order ended. Where that fails, `finalize_missed` tries again."""
+    """Show in the message how the order ended. If this fails, `finalize_missed` tries again."""
     messenger.throttle.forget(job.id)
     state = messenger.texts.t(job.language, f"progress.{job.state}", price=job.price)
     if await _edit_progress(messenger, job, Html(f"{headline(messenger.texts, job)}\n{state}")):
@@ -92,7 +92,7 @@ async def finalize_progress(messenger: Messenger, job: Job) -> None:
 
 
 async def finalize_missed(messenger: Messenger) -> None:
-    """Finalize the messages of orders that ended a while ago and do not show it, after any failure."""
+    """Finalize the progress messages that `finalize_progress` missed. Called periodically."""
     for job in await unfinalized_jobs(messenger.db, seconds=_GRACE_SECONDS, limit=_BATCH_SIZE):
         await finalize_progress(messenger, job)
 
@@ -100,19 +100,19 @@ async def finalize_missed(messenger: Messenger) -> None:
 async def _edit_progress(
     messenger: Messenger, job: Job, text: str, reply_markup: InlineKeyboardMarkup | None = None
 ) -> bool:
-    """Edit the message.
+    """Edit the progress message.
 
-    A text with a button, which is not the last one, may arrive late: after the end that another process has shown.
-    Then the end is shown once more (`finalize_missed`).
+    An intermediate text, which has a button, may arrive late and overwrite the final text that another process has
+    shown. So after such an edit the message is marked as not finalized, and `finalize_missed` shows the end again.
 
     Args:
-        messenger: Sends.
-        job: Whose message it is; where it has none, there is nothing to do.
-        text: HTML.
-        reply_markup: The button that cancels the order, while it can be cancelled.
+        messenger: Makes the edit.
+        job: The job. Nothing is done if it has no progress message.
+        text: The new text, as HTML.
+        reply_markup: The cancel button, while the order can be cancelled.
 
     Returns:
-        False where Telegram cannot be reached, so that trying again may help.
+        False if Telegram cannot be reached, so that a retry may help.
     """
     if job.progress_message_id is None:
         return True

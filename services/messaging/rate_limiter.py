@@ -1,4 +1,4 @@
-"""Stays below Telegram's limits by spacing messages evenly, at 98 % of the allowed rate.
+"""Keeps below Telegram's limits by spacing messages evenly, at 98 % of the allowed rate.
 
 Telegram allows a bot 30 messages per second, and 1000 with `allow_paid_broadcast`:
 https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this
@@ -11,15 +11,15 @@ MESSAGES_PER_SECOND = 30
 PAID_MESSAGES_PER_SECOND = 1000
 _SAFETY_FACTOR = 0.98
 _MAX_LAG_SECONDS = 0.25
-"""How far messages may fall behind their even spacing and catch up, so that a busy event loop does not lower the rate.
-After a longer gap the rate starts again from now: nothing was waiting."""
+"""How many seconds of delay messages may catch up on, so that a busy event loop does not lower the rate. After a longer
+gap, in which nothing was waiting, spacing starts again from now."""
 
 
 class RateLimiter:
-    """Allows at most `per_second` messages in any second. The rate does not depend on how long calls take.
+    """Allows at most `per_second` messages in any second, however long the calls take.
 
     Args:
-        per_second: The limit.
+        per_second: The limit, in messages per second.
     """
 
     def __init__(self, per_second: int) -> None:
@@ -32,41 +32,33 @@ class RateLimiter:
 
     @property
     def pause_remaining(self) -> float:
-        """Seconds that are left of a pause."""
+        """The remaining seconds of a pause; 0 if there is none."""
         return max(0.0, self._resume_at - self._now())
 
     def pause(self, seconds: float) -> None:
-        """Allow no message for a time, because Telegram asked for it.
+        """Allow no messages for some time, because Telegram requested it.
 
         Args:
-            seconds: From now.
+            seconds: The length of the pause, from now.
         """
         self._resume_at = max(self._resume_at, self._now() + seconds)
 
     async def acquire(self, messages: int = 1) -> None:
-        """Wait until messages may be sent.
-
-        Args:
-            messages: How many.
-        """
+        """Wait until the given number of messages may be sent."""
         async with self._lock:
-            while (wait := self._next_allowed_at() - self._now()) > 0:  # noqa: ASYNC110 - a pause may come while it sleeps
+            while (wait := self._next_allowed_at() - self._now()) > 0:  # noqa: ASYNC110 - a pause may begin during the sleep
                 await asyncio.sleep(wait)
             self.consume(messages)
 
     def consume(self, messages: int = 1) -> None:
-        """Count messages that are sent without waiting, such as an answer to a user; those that wait are delayed by it.
-
-        Args:
-            messages: How many.
-        """
+        """Count messages sent without waiting, such as answers to a user. This delays the messages that wait."""
         now = self._now()
         idle = now - self._next_at > _MAX_LAG_SECONDS
         self._next_at = (now if idle else self._next_at) + messages / self.rate
         self._recent.extend([now] * messages)
 
     def _next_allowed_at(self) -> float:
-        """When the next message may be sent: evenly spaced, and never one too many within a second."""
+        """When the next message may be sent, by both the even spacing and the limit per second."""
         full = len(self._recent) == self.per_second
         return max(self._next_at, self._resume_at, self._recent[0] + 1.0 if full else 0.0)
 

@@ -1,4 +1,4 @@
-"""Telegram Stars: invoices, refunds, subscriptions and the list of payments, without aiogram's types in its interface.
+"""The API for Telegram Stars (invoices, refunds, subscriptions, transactions), without aiogram types in its interface.
 
 Rules: https://core.telegram.org/bots/payments-stars
 """
@@ -25,7 +25,7 @@ _ALREADY_REFUNDED: Final = "CHARGE_ALREADY_REFUNDED"
 
 
 class StarsError(Exception):
-    """A request about Stars failed. The message is Telegram's."""
+    """A request about Stars failed. The message is Telegram's error message."""
 
 
 class RefundRefused(StarsError):
@@ -33,7 +33,7 @@ class RefundRefused(StarsError):
 
 
 class RefundDelayed(StarsError):
-    """Telegram could not make this refund now. `retry_after` is how many seconds it asked to wait, if it did."""
+    """Telegram could not make this refund now. `retry_after` is the wait it requested in seconds, or None."""
 
     def __init__(self, message: str, retry_after: float | None = None) -> None:
         super().__init__(message)
@@ -42,14 +42,14 @@ class RefundDelayed(StarsError):
 
 @dataclass(frozen=True)
 class StarInvoice:
-    """An invoice of one price.
+    """An invoice with a single price.
 
     Attributes:
-        title: What is sold, up to 32 characters.
-        description: What the user gets, up to 255 characters.
-        payload: What Telegram gives back with the payment, 1 to 128 bytes; users never see it.
+        title: The name of the product, up to 32 characters.
+        description: The description of the product, up to 255 characters.
+        payload: Data that Telegram returns with the payment, 1 to 128 bytes. Not shown to users.
         stars: The price in whole Stars.
-        subscription_seconds: The period of a subscription, which Telegram fixes at 30 days; 0 for a single payment.
+        subscription_seconds: The period of a subscription, always 30 days; 0 for a one-time payment.
     """
 
     title: str
@@ -61,16 +61,16 @@ class StarInvoice:
 
 @dataclass(frozen=True)
 class ListedTransaction:
-    """A line of Telegram's own list.
+    """A transaction in Telegram's list.
 
     Attributes:
-        id: The payment's charge id; a refund has that of its payment.
-        stars: Whole Stars.
-        user_id: Who paid; None where it is not a user's payment for one of our invoices.
+        id: The charge id of the payment. A refund has the id of its payment.
+        stars: The amount in whole Stars.
+        user_id: The user who paid; None if this is not a user's payment for one of our invoices.
         payload: The invoice's payload.
-        date: When it was made.
-        subscription_seconds: The period that was paid for, where it belongs to a subscription.
-        is_refund: Whether Stars went back to a user.
+        date: The time of the transaction.
+        subscription_seconds: The period paid for; None if it is not a subscription payment.
+        is_refund: Whether Stars were returned to a user.
     """
 
     id: str
@@ -84,12 +84,12 @@ class ListedTransaction:
 
 @dataclass(frozen=True)
 class StarsApi:
-    """Telegram's methods about Stars, by the name of the bot that is paid."""
+    """The Bot API methods for Stars, called for a bot by its name."""
 
     bots: Bots
 
     async def send_invoice(self, bot_name: str, chat_id: int, invoice: StarInvoice) -> None:
-        """Send an invoice into a chat. Raises StarsError."""
+        """Send an invoice to a chat. Raises StarsError."""
         try:
             await self.bots.get(bot_name).send_invoice(
                 chat_id,
@@ -104,7 +104,7 @@ class StarsApi:
             raise StarsError(error.message) from error
 
     async def create_invoice_link(self, bot_name: str, invoice: StarInvoice) -> str:
-        """A link by which an invoice can be paid. Raises StarsError."""
+        """Create a link to an invoice. Raises StarsError."""
         try:
             return await self.bots.get(bot_name).create_invoice_link(
                 title=invoice.title,
@@ -119,13 +119,13 @@ class StarsApi:
             raise StarsError(error.message) from error
 
     async def refund(self, bot_name: str, user_id: int, charge_id: str) -> None:
-        """Give a payment's Stars back. Does nothing where that was done before.
+        """Refund a payment. Does nothing if it was refunded before.
 
         https://core.telegram.org/bots/api#refundstarpayment
 
         Raises:
-            RefundRefused: It can never be done.
-            RefundDelayed: It may be tried again.
+            RefundRefused: Telegram will never make this refund.
+            RefundDelayed: The refund failed and may be retried.
         """
         try:
             await self.bots.get(bot_name).refund_star_payment(user_id, charge_id)
@@ -138,15 +138,15 @@ class StarsApi:
             raise RefundDelayed(error.message, wait) from error
 
     async def set_subscription_renewal(self, bot_name: str, user_id: int, charge_id: str, *, renews: bool) -> None:
-        """Let a subscription renew, or not. Raises StarsError.
+        """Cancel a subscription, or resume its renewal. Raises StarsError.
 
         https://core.telegram.org/bots/api#edituserstarsubscription
 
         Args:
-            bot_name: The bot that is paid.
-            user_id: Whose subscription it is.
-            charge_id: The charge of its first payment, by which Telegram knows it.
-            renews: False cancels it: it then runs out at the end of the month that is paid for.
+            bot_name: The bot that receives the payments.
+            user_id: The subscriber.
+            charge_id: The charge id of the first payment, by which Telegram identifies the subscription.
+            renews: False to cancel. The subscription then ends with the paid month.
         """
         try:
             await self.bots.get(bot_name).edit_user_star_subscription(
@@ -156,7 +156,7 @@ class StarsApi:
             raise StarsError(error.message) from error
 
     async def transactions(self, bot_name: str) -> AsyncIterator[list[ListedTransaction]]:
-        """Telegram's whole list of a bot's transactions, page by page. Raises StarsError.
+        """Yield all of a bot's transactions, page by page. Raises StarsError.
 
         https://core.telegram.org/bots/api#getstartransactions
         """
@@ -175,7 +175,7 @@ class StarsApi:
 
 
 def _listed(transaction: StarTransaction) -> ListedTransaction:
-    """What concerns us of a transaction: withdrawals, gifts and the like have no user and are no refund."""
+    """Convert a transaction. For withdrawals, gifts and the like, `user_id` is None and `is_refund` is False."""
     source = transaction.source
     paid = source if isinstance(source, TransactionPartnerUser) and source.invoice_payload else None
     return ListedTransaction(

@@ -1,4 +1,4 @@
-"""What Telegram's errors mean for a message to a user."""
+"""Classifies Telegram's errors for messages to users."""
 
 from aiogram.exceptions import (
     TelegramAPIError,
@@ -21,7 +21,7 @@ _UNREACHABLE_MESSAGES = (
 
 
 def is_user_unreachable(error: TelegramAPIError) -> bool:
-    """Whether the user cannot get messages: they blocked the bot, are deactivated, or never wrote to it."""
+    """Whether the user cannot get messages: they blocked the bot, are deactivated, or have never written to it."""
     if isinstance(error, TelegramForbiddenError):
         return True
     return isinstance(error, TelegramBadRequest) and any(
@@ -30,7 +30,7 @@ def is_user_unreachable(error: TelegramAPIError) -> bool:
 
 
 def is_edit_unnecessary(error: TelegramAPIError) -> bool:
-    """Whether an edit failed only because there is nothing to change."""
+    """Whether an edit failed because nothing changed, or the message is gone or can no longer be edited."""
     text = error.message.lower()
     return isinstance(error, TelegramBadRequest) and (
         "message is not modified" in text or "message to edit not found" in text or "can't be edited" in text
@@ -38,7 +38,7 @@ def is_edit_unnecessary(error: TelegramAPIError) -> bool:
 
 
 def to_delivery_failure(error: TelegramAPIError) -> Failure:
-    """The failure for a failed call: Unavailable where it may be repeated, else PermanentFailure."""
+    """Convert the error of a call to a failure: Unavailable if the call may be retried, else PermanentFailure."""
     if isinstance(error, TelegramRetryAfter):
         return Unavailable("failure.telegram", detail=error.message, retry_after=float(error.retry_after))
     if isinstance(error, TelegramServerError | TelegramNetworkError):
@@ -49,5 +49,5 @@ def to_delivery_failure(error: TelegramAPIError) -> Failure:
 
 
 def is_unsent(error: TelegramNetworkError) -> bool:
-    """Whether there was no connection, so that nothing was sent."""
+    """Whether the connection failed before anything was sent."""
     return isinstance(error.__cause__, ClientConnectorError)
