@@ -55,7 +55,20 @@ async def deliver_result(
 
 
 async def deliver_caption(messenger: Messenger, job: Job, result: JobResult, sent_ids: SentIds) -> SentIds:
-    """Send an album's caption and buttons as a separate message: albums cannot have buttons. Raises Failure."""
+    """Send an album's caption and buttons as a separate message, because albums cannot have buttons.
+
+    Args:
+        messenger: Sends the message.
+        job: The order.
+        result: The result.
+        sent_ids: The ids returned by `deliver_result`. The message replies to the album.
+
+    Returns:
+        Telegram's id of the message.
+
+    Raises:
+        Failure: Telegram cannot be reached or refuses.
+    """
     caption, markup = await _caption(messenger, job, result)
     album = sent_ids["message_ids"][0]
     return _sent_ids(await messenger.send_text(job.user_id, job.bot_name, caption, markup, reply_to=album))
