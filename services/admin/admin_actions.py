@@ -1,4 +1,4 @@
-"""What an admin can do about a user's order: run it again, cancel it, give its price back. Each once."""
+"""Admin actions on a user's order: retry it, cancel it or refund its price. Each can be done once per order."""
 
 from dataclasses import dataclass, replace
 from typing import Final, Literal
@@ -32,15 +32,15 @@ Conflict = Literal[
 
 _RETRY: Final = "retry"
 _REORDER: Final = "again"
-"""The prefix of an order that the user placed again by the button under a result (handlers/order)."""
+"""The order key prefix of orders that the user repeated with the button under a result (handlers/order)."""
 
 
 class ActionConflict(Exception):
-    """The order is not in a state in which this can be done.
+    """The action is not possible in the order's current state.
 
     Attributes:
-        conflict: Why not.
-        job: The newer order, where there is one.
+        conflict: The reason.
+        job: The order of the earlier retry, if that is the reason.
     """
 
     def __init__(self, conflict: Conflict, job: Job | None = None) -> None:
@@ -51,11 +51,11 @@ class ActionConflict(Exception):
 
 @dataclass(frozen=True)
 class OrderRefund:
-    """A price that was given back.
+    """A refund of an order's price.
 
     Attributes:
-        credits: The price.
-        notified: Whether the user was notified; the credits are back either way.
+        credits: The refunded price.
+        notified: Whether the user was notified. The credits are returned either way.
     """
 
     credits: int
@@ -64,12 +64,12 @@ class OrderRefund:
 
 @dataclass(frozen=True)
 class RelatedOrders:
-    """How an order is related to others.
+    """The orders related to an order.
 
     Attributes:
-        repeats: The order that this one repeats.
+        repeats: The order that this one repeats, if any.
         repeated_by: The orders that repeat this one.
-        retried: Whether an admin had this one run again, which can happen once.
+        retried: Whether an admin has retried this order, which is possible only once.
     """
 
     repeats: Job | None
@@ -78,23 +78,23 @@ class RelatedOrders:
 
 
 def refund_key(job_id: UUID) -> str:
-    """The ledger's key of the one refund that a job can have."""
+    """Return the ledger key of a job's refund. It is unique per job, so there can be only one."""
     return f"refund:{job_id}"
 
 
 def refund_text(texts: Texts, job: Job, language: str) -> str:
-    """What the user reads when an admin gives the price of an order back, as HTML."""
+    """Build the message that tells the user about the refund, as HTML."""
     text = texts.t(language, "intervention.refunded", job.price)
     return f"{headline(texts, replace(job, language=language))}\n{text}"
 
 
 async def find_job(db: Executor, job_id: UUID) -> Job | None:
-    """A job, whether it is an order or internal."""
+    """Return the job with this id, order or internal, or None."""
     return await get_job(db, job_id)
 
 
 async def find_related_orders(db: Executor, job: Job) -> RelatedOrders:
-    """The orders that an order repeats or is repeated by, found by their order keys."""
+    """Find the orders that this order repeats or is repeated by, from their order keys."""
     origin, _, number = job.order_key.partition(":")
     try:
         repeats = await get_job(db, UUID(number)) if origin in (_RETRY, _REORDER) else None
@@ -111,8 +111,8 @@ class AdminActions:
 
     Attributes:
         db: The database.
-        messenger: Notifies the users.
-        dispatcher: Takes the new order of a retry, and cancels orders.
+        messenger: Sends messages to users.
+        dispatcher: Accepts the new order of a retry, and cancels orders.
     """
 
     db: Pool
@@ -127,10 +127,10 @@ class AdminActions:
             admin_id: The admin, for the log.
 
         Returns:
-            The new order.
+            The job of the new order.
 
         Raises:
-            ActionConflict: It cannot be ordered again, or was; or the user is unreachable.
+            ActionConflict: The job cannot be ordered again or already was, or the user is unreachable.
         """
         job = await self._get(job_id)
         if job.state not in ("failed", "cancelled"):
@@ -158,10 +158,10 @@ class AdminActions:
             admin_id: The admin, for the log.
 
         Returns:
-            The job as it was before.
+            The job as it was before the cancellation.
 
         Raises:
-            ActionConflict: It has ended, or its result is being delivered.
+            ActionConflict: The job has ended, or its result is being delivered.
         """
         job = await self._get(job_id)
         if not await self.dispatcher.cancel(job.id, job.user_id):
@@ -170,14 +170,14 @@ class AdminActions:
         return job
 
     async def refund(self, job_id: UUID, admin_id: int) -> OrderRefund:
-        """Give back the price of a job that succeeded, and notify the user.
+        """Refund the price of a job that succeeded, and notify the user.
 
         Args:
             job_id: The job.
             admin_id: The admin, for the log.
 
         Raises:
-            ActionConflict: It cost nothing, or its price was given back before.
+            ActionConflict: The job did not succeed, cost nothing or was refunded before.
         """
         job = await self._get(job_id)
         if job.state != "succeeded" or not job.price:
@@ -197,12 +197,12 @@ class AdminActions:
         return job
 
     async def _language(self, job: Job) -> str:
-        """The language that the user has chosen by now."""
+        """Return the user's current language."""
         user = await get_user(self.db, job.user_id)
         return user.language if user else job.language
 
     async def _return_price(self, job: Job) -> bool:
-        """Move the price from our revenue to the user, once, and settle their debt first. False where it was done."""
+        """Return the price to the user, once, and use it to settle any debt. Returns False if this was done before."""
         async with self.db.acquire() as connection, connection.transaction():
             returned = await transfer(
                 connection,
@@ -232,16 +232,16 @@ class AdminActions:
         )
         try:
             accepted = await self.dispatcher.dispatch(order)
-        except InvalidRequest as error:  # a model or voice that was chosen then does not exist any more
+        except InvalidRequest as error:  # the chosen model or voice no longer exists
             await self.messenger.delete_message(job.bot_name, job.chat_id, progress_message_id)
             raise ActionConflict("not_offered") from error
-        if not accepted.is_new:  # another admin was faster, and their message shows the new order
+        if not accepted.is_new:  # another admin was faster; their message shows the new order
             await self.messenger.delete_message(job.bot_name, job.chat_id, progress_message_id)
             raise ActionConflict("retried", accepted.job)
         return accepted
 
     async def _send_message(self, job: Job, text: str) -> int | None:
-        """The message's id; None where it did not reach the user."""
+        """Return the message's id, or None if it did not reach the user."""
         try:
             return await self.messenger.send_text(job.user_id, job.bot_name, text)
         except Failure as failure:
@@ -249,7 +249,7 @@ class AdminActions:
             return None
 
     async def _show_accepted(self, accepted: AcceptedOrder) -> None:
-        """Turn the message into the new order's progress, unless its worker has shown some already."""
+        """Turn the message into the new order's progress message, unless its worker has already shown progress."""
         texts, job = self.messenger.texts, accepted.job
         if accepted.waits_for_inngest:
             text = waiting_text(texts, job)
@@ -259,5 +259,5 @@ class AdminActions:
 
 
 def _retry_key(job_id: UUID) -> str:
-    """The order key of the one retry that a job can have."""
+    """Return the order key of a job's retry. It is unique per job, so there can be only one."""
     return f"{_RETRY}:{job_id}"

@@ -1,8 +1,8 @@
-"""Who may see the dashboard: one-time links, the sessions they open, and the tokens of actions.
+"""Access to the dashboard: one-time links, sessions, and tokens against CSRF.
 
-Everything is signed with a key that is derived from the bots' own tokens, so all processes agree on it, nothing more
-has to be configured, and replacing a token ends every session. A session is checked against the admins of this
-process each time it is used: removing an admin ends their sessions at once.
+Everything is signed with a key derived from the bots' tokens. So all processes use the same key without configuration,
+and replacing a token ends all sessions. Every use of a session checks that its owner is still an admin, so removing an
+admin ends their sessions at once.
 """
 
 import hashlib
@@ -20,16 +20,16 @@ LINK_LIFETIME_SECONDS: Final = 600
 SESSION_SECONDS: Final = 12 * 3600
 _SECRET_BYTES: Final = 24
 _SIGNATURE_LENGTH: Final = 32
-"""Hexadecimal characters of a signature: 128 bits."""
+"""The length of a signature in hex digits: 128 bits."""
 
 DenialReason = Literal["forged", "used", "expired", "no_admin", "no_session"]
 
 
 class AccessDenied(Exception):
-    """The link or the session gives no access.
+    """The link or session gives no access.
 
     Attributes:
-        reason: Why not.
+        reason: The reason.
     """
 
     def __init__(self, reason: DenialReason) -> None:
@@ -39,12 +39,12 @@ class AccessDenied(Exception):
 
 @dataclass(frozen=True)
 class Session:
-    """An admin's visit.
+    """An admin's session.
 
     Attributes:
-        admin_id: Telegram's id of the admin.
-        expires_at: When it ends, in seconds since 1970.
-        cookie: The signed value that the browser keeps.
+        admin_id: The admin's Telegram id.
+        expires_at: The end of the session, as a Unix timestamp.
+        cookie: The signed cookie value.
     """
 
     admin_id: int
@@ -53,13 +53,13 @@ class Session:
 
 
 class DashboardAuth:
-    """Makes and checks links, sessions and action tokens.
+    """Creates and checks links, sessions and action tokens.
 
     Args:
-        db: Where the links are recorded.
-        admins: Telegram's ids of the admins.
-        secret: What the signing key is derived from; the same in every process, such as the bots' tokens.
-        url: The address at which browsers reach this process, without a slash at its end.
+        db: The database, which stores the links.
+        admins: The admins' Telegram ids.
+        secret: The input for the signing key, such as the bots' tokens. It must be the same in every process.
+        url: The URL at which browsers reach this process, without a trailing slash.
     """
 
     def __init__(self, db: Pool, admins: frozenset[int], secret: bytes, url: str) -> None:
@@ -69,7 +69,7 @@ class DashboardAuth:
         self._key = hmac.new(secret, b"dashboard", hashlib.sha256).digest()
 
     async def create_link(self, admin_id: int) -> str:
-        """A link that logs this admin in once, within ten minutes."""
+        """Create a link that logs this admin in once, within ten minutes."""
         secret = secrets.token_hex(_SECRET_BYTES)
         token = f"{secret}{self._sign('link', secret)}"
         await add_link(self._db, _hash(token), admin_id, seconds=LINK_LIFETIME_SECONDS)
@@ -82,7 +82,7 @@ class DashboardAuth:
             token: The last part of the link.
 
         Raises:
-            AccessDenied: It is not one of ours, was used, has expired, or belongs to a former admin.
+            AccessDenied: The link is not one of ours, was used, has expired, or belongs to a former admin.
         """
         secret, signature = token[:-_SIGNATURE_LENGTH], token[-_SIGNATURE_LENGTH:]
         if not _equal(signature, self._sign("link", secret)):
@@ -97,13 +97,13 @@ class DashboardAuth:
         self._require_admin(link.admin_id)
 
     async def login(self, token: str) -> Session:
-        """Use a link up, and start the session that it opens. Of several at once, one succeeds.
+        """Use a link and start a session. Of several concurrent attempts, one succeeds.
 
         Args:
             token: The last part of the link.
 
         Raises:
-            AccessDenied: As `check_link`.
+            AccessDenied: See `check_link`.
         """
         await self.check_link(token)
         admin_id = await use_link(self._db, _hash(token))
@@ -112,19 +112,19 @@ class DashboardAuth:
         return self.start_session(admin_id)
 
     def start_session(self, admin_id: int) -> Session:
-        """A new session of twelve hours for an admin, who has been authenticated."""
+        """Start a session of twelve hours. The caller must have authenticated the admin."""
         expires_at = int(time.time()) + SESSION_SECONDS
         signed = f"{admin_id}.{expires_at}.{secrets.token_hex(8)}"
         return Session(admin_id, expires_at, f"{signed}.{self._sign('session', signed)}")
 
     def read_session(self, cookie: str) -> Session:
-        """The session that a cookie stands for.
+        """Read and check the session in a cookie.
 
         Args:
-            cookie: The value that the browser sent; empty where it sent none.
+            cookie: The cookie's value; empty if the browser sent none.
 
         Raises:
-            AccessDenied: There is none, it is not ours, it has expired, or it belongs to a former admin.
+            AccessDenied: The cookie is missing, not one of ours, has expired, or belongs to a former admin.
         """
         if not cookie:
             raise AccessDenied("no_session")
@@ -138,7 +138,7 @@ class DashboardAuth:
         return Session(int(admin_id), int(expires_at), cookie)
 
     def action_token(self, session: Session) -> str:
-        """What every request of this session that changes something must carry, against CSRF."""
+        """Return the token that state-changing requests in this session must include, against CSRF."""
         return self._sign("action", session.cookie)
 
     def is_valid_action_token(self, session: Session, token: str) -> bool:
@@ -162,5 +162,5 @@ def _hash(token: str) -> bytes:
 
 
 def _to_bytes(text: str) -> bytes:
-    """A header may hold bytes that are not UTF-8, which arrive as lone surrogates."""
+    """Encode text from a header, in which bytes that are not UTF-8 arrive as lone surrogates."""
     return text.encode(errors="surrogatepass")

@@ -1,4 +1,4 @@
-"""What admins see and do about a user: the user's card, the block, notes; and users' payments."""
+"""User administration: a user's card, blocks, notes, and payments."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,18 +24,18 @@ from storage.users.users import User, add_note, find_user_id, get_user, set_bloc
 
 _MAX_NOTE_CHARS: Final = 500
 _MAX_ID_DIGITS: Final = 18
-"""Telegram's ids fit into 52 bits, ours into 63."""
+"""Telegram's ids have at most 52 bits; the database column has 63."""
 
 
 @dataclass(frozen=True)
 class UserOverview:
-    """Everything that admins see about a user.
+    """The data shown to admins about a user.
 
     Attributes:
         user: The user.
-        card: Their balance, notes, and totals since they came.
-        payments: Their last payments, newest first.
-        jobs: Their last orders, newest first.
+        card: The user's balance, notes and all-time totals.
+        payments: The user's latest payments, newest first.
+        jobs: The user's latest orders, newest first.
     """
 
     user: User
@@ -46,12 +46,12 @@ class UserOverview:
 
 @dataclass(frozen=True)
 class PaymentOverview:
-    """Everything that admins see about a payment.
+    """The data shown to admins about a payment.
 
     Attributes:
         payment: The payment.
-        user: Who paid.
-        refund: How far its refund is, where one was asked for.
+        user: The user who paid.
+        refund: The status of its refund; None if none was requested.
     """
 
     payment: Payment
@@ -61,11 +61,11 @@ class PaymentOverview:
 
 @dataclass(frozen=True)
 class PaymentRef:
-    """A payment by what fits into a button: Telegram's own ids of payments are too long for one.
+    """A short reference to a payment for callback data: Telegram's payment ids are too long.
 
     Attributes:
-        user_id: Who paid.
-        digest: 32 characters that stand for the payment's id.
+        user_id: The user who paid.
+        digest: A digest of the payment's id, 32 characters.
     """
 
     user_id: int
@@ -73,13 +73,13 @@ class PaymentRef:
 
     @classmethod
     def of(cls, payment: Payment) -> "PaymentRef":
-        """The reference to a payment."""
+        """Create the reference to a payment."""
         return cls(payment.user_id, payment_digest(payment.id))
 
 
 # ---------------------------------------------------------------- users
 async def find_user(db: Executor, id_or_username: str) -> User | None:
-    """The user with this id or @username, as an admin types it; None where there is none."""
+    """Find a user by id or @username, as typed by an admin."""
     user_id: int | None = None
     if id_or_username.startswith("@"):
         user_id = await find_user_id(db, id_or_username[1:])
@@ -89,12 +89,15 @@ async def find_user(db: Executor, id_or_username: str) -> User | None:
 
 
 async def get_user_overview(db: Executor, user_id: int, *, limit: int) -> UserOverview | None:
-    """What admins see about a user.
+    """Collect the data shown to admins about a user.
 
     Args:
         db: The database.
         user_id: The user.
-        limit: The most payments, and the most orders.
+        limit: The maximum number of payments, and of orders.
+
+    Returns:
+        The overview, or None if there is no such user.
     """
     user, card = await get_user(db, user_id), await get_user_card(db, user_id)
     if user is None or card is None:
@@ -104,14 +107,14 @@ async def get_user_overview(db: Executor, user_id: int, *, limit: int) -> UserOv
 
 
 async def set_user_blocked(db: Executor, user_id: int, *, blocked: bool, admin_id: int) -> None:
-    """Block a user, or lift the block.
+    """Block or unblock a user.
 
-    Orders that run end as usual; what a blocked user sends from then on is answered by the middlewares.
+    The user's open orders are still finished. The middlewares handle all further updates from a blocked user.
 
     Args:
         db: The database.
         user_id: The user.
-        blocked: Whether the bot ignores the user from now on.
+        blocked: True to block, False to unblock.
         admin_id: The admin, for the log.
     """
     if await set_blocked(db, user_id, blocked=blocked):
@@ -119,13 +122,13 @@ async def set_user_blocked(db: Executor, user_id: int, *, blocked: bool, admin_i
 
 
 async def add_user_note(db: Executor, user_id: int, text: str, *, admin_id: int) -> None:
-    """Add a line to the notes about a user, with the day and the admin.
+    """Add a note about a user, with the date and the admin's id.
 
     Args:
         db: The database.
         user_id: The user.
-        text: The note; what is longer than 500 characters is cut.
-        admin_id: Who wrote it.
+        text: The note. It is cut to 500 characters.
+        admin_id: The admin who wrote it.
     """
     line = truncate(" ".join(text.split()), _MAX_NOTE_CHARS)
     await add_note(db, user_id, f"{datetime.now(UTC):%Y-%m-%d} {admin_id}: {line}")
@@ -133,12 +136,12 @@ async def add_user_note(db: Executor, user_id: int, text: str, *, admin_id: int)
 
 # ---------------------------------------------------------------- payments
 async def list_payments(db: Executor, *, limit: int) -> Sequence[Payment]:
-    """The last payments of all users, newest first."""
+    """List the latest payments of all users, newest first."""
     return await latest_payments(db, limit=limit)
 
 
 async def find_payment(db: Executor, payment: str | PaymentRef) -> PaymentOverview | None:
-    """A payment, by Telegram's id of it or by a button's reference; None where there is none."""
+    """Find a payment by its Telegram id or by the reference in a button."""
     if isinstance(payment, PaymentRef):
         found = await get_payment_by_digest(db, payment.user_id, payment.digest)
     else:

@@ -1,4 +1,4 @@
-"""The orders a user has made, as the user may see them: their own, of services that still exist."""
+"""A user's order history: their orders of services that still exist."""
 
 from uuid import UUID
 
@@ -8,16 +8,16 @@ from storage.pool import Executor
 
 
 async def find_own_order(db: Executor, user_id: int, order_id: str) -> Job | None:
-    """The order that a button refers to.
+    """Find the order that a button refers to.
 
     Args:
-        db: Where to look.
-        user_id: Who tapped the button.
-        order_id: The job's id as hex digits, as the button carries it.
+        db: The database.
+        user_id: The user who tapped the button.
+        order_id: The job's id in hex, from the callback data.
 
     Returns:
-        The order; None where the id is malformed, is another user's order or an internal job, or names an order of a
-        service that the bot no longer offers.
+        The order. None if the id is malformed or unknown, or belongs to another user's order, to an internal job or to
+        an order of a service that no longer exists.
     """
     try:
         job = await get_job(db, UUID(order_id))
@@ -27,7 +27,7 @@ async def find_own_order(db: Executor, user_id: int, order_id: str) -> Job | Non
 
 
 async def latest_orders(db: Executor, user_id: int, *, limit: int) -> list[Job]:
-    """A user's last `limit` orders, newest first; those of services that no longer exist are left out of these."""
+    """List a user's last `limit` orders, newest first. Orders of services that no longer exist are then dropped."""
     return [job for job in await latest_user_jobs(db, user_id, limit=limit) if job.service in SERVICES]
 
 

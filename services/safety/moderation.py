@@ -1,4 +1,4 @@
-"""Prompts are moderated before a provider sees them: one step, the same for every service that takes text."""
+"""Moderation of prompts before they are sent to a provider. All services that take text use the same step."""
 
 from providers.protocols import ModerationProvider
 from services.core.errors import InvalidRequest
@@ -10,8 +10,8 @@ async def moderate(steps: Steps, provider: ModerationProvider, text: str) -> Non
 
     Args:
         steps: The job's steps.
-        provider: Who moderates.
-        text: What the user wrote.
+        provider: The moderation provider.
+        text: The user's text.
 
     Raises:
         InvalidRequest: The text is not allowed.

@@ -1,4 +1,4 @@
-"""What users own: models trained on their photos, and voices cloned from their recordings."""
+"""User models and user voices: list, rename and delete."""
 
 from collections.abc import Awaitable
 from typing import Final
@@ -16,17 +16,17 @@ _MAX_NAME_CHARS: Final = 30
 
 
 async def list_models(db: Executor, user_id: int) -> list[UserModel]:
-    """A user's models, newest first."""
+    """List a user's models, newest first."""
     return await user_assets.user_models(db, user_id)
 
 
 async def list_voices(db: Executor, user_id: int) -> list[UserVoice]:
-    """A user's voices, newest first."""
+    """List a user's voices, newest first."""
     return await user_assets.user_voices(db, user_id)
 
 
 async def rename_model(db: Executor, user_id: int, model_id: UUID, name: str) -> None:
-    """Give a model another name; nothing changes where the user has no such model.
+    """Rename a model. Does nothing if the user has no such model.
 
     Raises:
         InvalidRequest: The name is empty or longer than 30 characters.
@@ -38,16 +38,16 @@ async def rename_model(db: Executor, user_id: int, model_id: UUID, name: str) ->
 
 
 async def delete_model(db: Executor, trainings: TrainingProvider, user_id: int, model_id: UUID) -> None:
-    """Delete a model here and at its provider; nothing happens where the user has no such model.
+    """Delete a model in the database and at its provider. Does nothing if the user has no such model.
 
-    The user no longer has it even where the provider cannot delete it, which is logged.
+    If the provider fails to delete it, that is only logged; the user no longer has the model.
     """
     if model := await user_assets.delete_model(db, model_id, user_id):
         await _delete_at_provider(trainings.delete_model(model.version), model.version)
 
 
 async def delete_voice(db: Executor, voices: VoiceProvider, user_id: int, voice_id: UUID) -> None:
-    """Delete a voice here and at its provider, as `delete_model` does."""
+    """Delete a voice in the database and at its provider, like `delete_model`."""
     if voice := await user_assets.delete_voice(db, voice_id, user_id):
         await _delete_at_provider(voices.delete(voice.voice_id), voice.voice_id)
 

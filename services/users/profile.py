@@ -1,4 +1,4 @@
-"""What the bot keeps about a user and changes on request: language, terms, news, quiet hours, reachability."""
+"""A user's profile: language, accepted terms, balance, news, quiet hours and reachability."""
 
 from storage.money import ledger
 from storage.money.ledger import Balance
@@ -8,54 +8,54 @@ from storage.users.preferences import Preferences
 
 
 async def choose_language(db: Executor, user_id: int, language: str) -> None:
-    """Speak this language with the user from now on, whatever language Telegram reports."""
+    """Set the user's language, overriding the one that Telegram reports."""
     await users.set_language(db, user_id, language)
 
 
 async def accept_terms(db: Executor, user_id: int) -> None:
-    """Note when the user accepted the terms. The first time counts."""
+    """Record when the user accepted the terms. Only the first time counts."""
     await users.accept_terms(db, user_id)
 
 
 async def mark_unreachable(db: Executor, user_id: int) -> None:
-    """Record that the user blocked the bot: nothing more is sent to them until they write again."""
+    """Record that the user blocked the bot, so that nothing is sent to them until they write again."""
     await users.set_inactive(db, user_id)
 
 
 async def get_balance(db: Executor, user_id: int) -> Balance:
-    """What the user can spend, what their running orders hold and what they owe, in credits."""
+    """Return the user's available credits, the credits held by open orders, and the debt."""
     return await ledger.get_balance(db, user_id)
 
 
 async def get_preferences(db: Executor, user_id: int) -> Preferences:
-    """What the user has set in `/settings`."""
+    """Return the user's preferences from `/settings`."""
     return await preferences.get_preferences(db, user_id)
 
 
 async def toggle_news(db: Executor, user_id: int) -> None:
-    """Switch news on or off: broadcasts, not messages about the user's own orders and payments."""
+    """Switch news on or off: broadcasts, but not messages about the user's orders and payments."""
     await preferences.toggle_wants_news(db, user_id)
 
 
 async def set_clock(db: Executor, user_id: int, utc_offset: int) -> None:
-    """Note what the user's clock shows. Their quiet hours stay the same hours on that clock.
+    """Set the user's UTC offset. Their quiet hours stay the same in local time.
 
     Args:
         db: The database.
         user_id: The user.
-        utc_offset: How many hours it is ahead of UTC; any whole number, taken modulo 24.
+        utc_offset: Hours ahead of UTC. Any whole number is accepted and taken modulo 24.
     """
     await preferences.set_utc_offset(db, user_id, utc_offset % 24)
 
 
 async def set_quiet_hours(db: Executor, user_id: int, begin: int, end: int) -> None:
-    """Set the hours in which messages to the user make no sound.
+    """Set the hours in which messages to the user are silent.
 
     Args:
         db: The database.
         user_id: The user.
-        begin: The first quiet hour on the user's own clock, 0 to 23.
-        end: The hour on that clock at which they end; before `begin` where the hours go over midnight.
+        begin: The first quiet hour in the user's local time, 0 to 23.
+        end: The hour in local time at which they end. It is before `begin` if they span midnight.
     """
     utc_offset = (await preferences.get_preferences(db, user_id)).utc_offset or 0
     await preferences.set_quiet_hours(db, user_id, (begin - utc_offset) % 24, (end - utc_offset) % 24)

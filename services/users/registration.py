@@ -16,25 +16,25 @@ class UserRegistration:
 
     Attributes:
         db: The database.
-        initial_credits: Credits that a new user starts with.
+        initial_credits: The welcome credits.
     """
 
     db: Pool
     initial_credits: int
 
     async def register(self, profile: TelegramProfile) -> tuple[User, Balance]:
-        """Store a new user and give the welcome credits, in one transaction, once.
+        """Register a new user and give the welcome credits, in one transaction. An existing user is not changed.
 
         Args:
-            profile: The user as Telegram describes them.
+            profile: The user's Telegram profile.
 
         Returns:
-            The user and their balance, also where they were registered before.
+            The user and their balance, whether or not they are new.
         """
         async with self.db.acquire() as connection, connection.transaction():
             if await register_user(connection, profile):
                 await ledger.give_welcome_credits(connection, profile.id, self.initial_credits)
                 logger.info("user registered", user=profile.id, credits=self.initial_credits)
         user = await get_user(self.db, profile.id)
-        assert user is not None  # noqa: S101 - just stored, and users are never deleted
+        assert user is not None  # noqa: S101 - just registered, and users are never deleted
         return user, await get_balance(self.db, profile.id)
