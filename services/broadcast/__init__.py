@@ -1,1 +1,1 @@
-"""Broadcasts: one message to all users, or to some, as fast as Telegram allows."""
+"""Broadcasts: one message to all or some users, sent as fast as Telegram allows."""

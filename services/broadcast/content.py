@@ -1,6 +1,6 @@
-"""The content of a broadcast, and who gets it.
+"""The content and the audience of a broadcast.
 
-Its messages are the admin's own, from the chat with the bot. Users get copies of them, so they look the same.
+The content is messages that the admin sent to the bot. Users get copies, which look the same.
 """
 
 import math
@@ -20,7 +20,7 @@ from storage.messaging.broadcasts import Broadcast
 from storage.pool import Executor
 
 FOR_ALL: Final = "*"
-"""The key of the version for users in whose language there is none."""
+"""The key of the version for users without a version in their language."""
 _MAX_BUTTONS: Final = 10
 _PREVIEW_LENGTH: Final = 60
 _LINK: Final = re.compile(r"(https?|tg)://\S+")
@@ -28,7 +28,7 @@ _MESSAGES_PER_STAR: Final = 10
 
 
 class LinkButton(BaseModel):
-    """A button under a broadcast's message that opens a link."""
+    """A button with a link, under a broadcast message."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -37,16 +37,16 @@ class LinkButton(BaseModel):
 
 
 class Content(BaseModel):
-    """One version of a broadcast: a message of the admin's chat, or the messages of an album.
+    """One version of a broadcast: a message or an album in the admin's chat.
 
     Attributes:
-        chat_id: The admin's chat.
-        message_ids: The messages, in their order.
-        kind: What an edit can change: the text, the caption of a `media`, or nothing of an `other`.
-        html: The text or the caption, as HTML; empty where there is none.
-        captioned: The index, in `message_ids`, of the message that has the caption.
+        chat_id: The id of the admin's chat.
+        message_ids: The ids of the messages, in order.
+        kind: `text`, whose text can be edited later; `media`, whose caption can be edited; or `other`.
+        html: The text or caption as HTML; empty if there is none.
+        captioned: The index in `message_ids` of the message with the caption.
         album: Telegram's id of the album; empty for a single message.
-        buttons: Links under the message. An album can have none.
+        buttons: The link buttons under the message. Albums cannot have buttons.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -61,28 +61,28 @@ class Content(BaseModel):
 
     @property
     def is_album(self) -> bool:
-        """Whether it is several messages."""
+        """Whether the content is an album."""
         return len(self.message_ids) > 1
 
     @property
     def preview(self) -> str:
-        """The beginning of its text, without formatting."""
+        """The beginning of the text, without formatting."""
         text = re.sub(r"<[^>]+>", "", self.html).replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
         return text if len(text) <= _PREVIEW_LENGTH else f"{text[:_PREVIEW_LENGTH]}…"
 
     @property
     def keyboard(self) -> InlineKeyboardMarkup | None:
-        """The link buttons, one in each row; None where there are none."""
+        """The link buttons, one per row; None if there are none."""
         if not self.buttons:
             return None
         rows = [[InlineKeyboardButton(text=button.text, url=button.url)] for button in self.buttons]
         return InlineKeyboardMarkup(inline_keyboard=rows)
 
     def with_message(self, message: Message) -> "Content":
-        """The album with one more message.
+        """Return the album with one more message.
 
         Args:
-            message: The message. The album takes its caption, if it had none so far.
+            message: The message. Its caption becomes the album's if the album has none yet.
         """
         captioned = len(self.message_ids) if message.caption and not self.html else self.captioned
         ids = tuple(sorted({*self.message_ids, message.message_id}))
@@ -91,12 +91,12 @@ class Content(BaseModel):
 
 
 class Audience(BaseModel):
-    """Which users get a broadcast. All conditions must hold; without any, it is all users of the bot who want news.
+    """Conditions that users must all meet to get a broadcast. With none set, all users of the bot who want news get it.
 
     Attributes:
-        language: The users' language; empty for every language.
-        active_days: Users who wrote to the bot in the last so many days; 0 for all.
-        orders: Users who have `paid`, users who `never` ordered, or all.
+        language: The user's language; empty for any.
+        active_days: The user wrote to the bot within this many days; 0 for any.
+        orders: `paid`, the user has paid; `never`, the user has never ordered; empty for any.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -107,7 +107,7 @@ class Audience(BaseModel):
 
 
 def content_from_message(message: Message) -> Content:
-    """The content of an admin's message; for an album, its first part."""
+    """Create content from an admin's message, which may be the first message of an album."""
     kind: Literal["text", "media", "other"] = "other"
     if message.text is not None:
         kind = "text"
@@ -124,16 +124,16 @@ def content_from_message(message: Message) -> Content:
 
 
 def parse_buttons(text: str) -> tuple[LinkButton, ...]:
-    """Read link buttons from lines of the form `Text | https://…`.
+    """Parse link buttons from lines of the form `Text | https://…`.
 
     Args:
-        text: What the admin wrote. Empty lines are skipped.
+        text: The lines. Empty lines are skipped.
 
     Returns:
-        The buttons, one or more.
+        One or more buttons.
 
     Raises:
-        InvalidRequest: A line is not a button, there is none at all, or there are too many.
+        InvalidRequest: A line is not a button, or there are no buttons or too many.
     """
     buttons = []
     for line in filter(None, map(str.strip, text.splitlines())):
@@ -147,24 +147,24 @@ def parse_buttons(text: str) -> tuple[LinkButton, ...]:
 
 
 def content_versions(broadcast: Broadcast) -> dict[str, Content]:
-    """A broadcast's versions by language; `FOR_ALL` is the key of the version for every other language."""
+    """Return a broadcast's versions by language. `FOR_ALL` is the key of the version for all other languages."""
     return {key: Content.model_validate(version) for key, version in broadcast.content.items()}
 
 
 def broadcast_audience(broadcast: Broadcast) -> Audience:
-    """Which users get a broadcast."""
+    """Return a broadcast's audience."""
     return Audience.model_validate(broadcast.audience)
 
 
 def fallback_version(versions: Mapping[str, Any]) -> str:
-    """The key of the version for users in whose language there is none; empty where they get nothing."""
+    """Return the key of the version for users without a version in their language; empty if they get nothing."""
     return next((key for key in (FOR_ALL, DEFAULT_LANGUAGE) if key in versions), "")
 
 
 def build_audience_filter(broadcast: Broadcast) -> AudienceFilter:
-    """What the database selects a broadcast's recipients by.
+    """Build the database filter for a broadcast's recipients.
 
-    They are users of the broadcast's bot, belong to its audience, and there is a version for their language.
+    They use the broadcast's bot, belong to its audience, and there is a version for their language.
     """
     audience = broadcast_audience(broadcast)
     languages: Sequence[str] | None = None if fallback_version(broadcast.content) else list(broadcast.content)
@@ -172,7 +172,7 @@ def build_audience_filter(broadcast: Broadcast) -> AudienceFilter:
 
 
 async def count_audience(db: Executor, broadcast: Broadcast) -> int:
-    """How many users would get a draft if it were sent now; 0 while it has no content."""
+    """Count the users who would get a draft if it were sent now; 0 if it has no content."""
     if not broadcast.content:
         return 0
     return await broadcast_recipients.count_audience(db, build_audience_filter(broadcast))
@@ -181,23 +181,23 @@ async def count_audience(db: Executor, broadcast: Broadcast) -> int:
 def can_be_paid(versions: Mapping[str, Content]) -> bool:
     """Whether a broadcast may be sent at the paid rate.
 
-    An album may not: `copyMessages`, which sends albums, has no `allow_paid_broadcast`.
+    Albums cannot: `copyMessages`, which sends them, has no `allow_paid_broadcast`.
     https://core.telegram.org/bots/api#copymessages
     """
     return not any(version.is_album for version in versions.values())
 
 
 def max_price_in_stars(recipients: int) -> int:
-    """What a paid broadcast takes from the bot's Stars at most.
+    """Calculate the most that a paid broadcast can cost the bot.
 
-    That is a tenth of a Star for each message over the 30 that are free in each second:
+    Telegram charges a tenth of a Star for each message above the free 30 per second:
     https://core.telegram.org/bots/faq#how-can-i-message-all-of-my-bot-39s-subscribers-at-once
 
     Args:
-        recipients: How many users get it, one message each.
+        recipients: The number of users, who get one message each.
 
     Returns:
-        Stars, rounded up.
+        The cost in Stars, rounded up.
     """
     free = MESSAGES_PER_SECOND * math.ceil(recipients / PAID_MESSAGES_PER_SECOND)
     return math.ceil(max(0, recipients - free) / _MESSAGES_PER_STAR)

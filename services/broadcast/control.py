@@ -1,7 +1,7 @@
-"""What an admin can do with a broadcast: put a draft together, start it, pause, resume, stop, edit, delete.
+"""An admin's control of a broadcast: compose a draft, start, pause, resume, stop, edit and delete.
 
-A change that makes it run and the internal job that does the work are one transaction. The caller of `start`,
-`resume`, `edit` or `delete` wakes the outbox publisher afterwards.
+A change that makes a broadcast run is committed together with the internal job that does the work. Callers of
+`start`, `resume`, `edit` and `delete` must wake the outbox publisher afterwards.
 """
 
 from collections.abc import AsyncIterator
@@ -21,12 +21,12 @@ from storage.pool import Connection, Executor, Pool
 
 
 async def find_broadcast(db: Executor, broadcast_id: UUID) -> Broadcast | None:
-    """The broadcast with this id."""
+    """Return the broadcast with this id, or None."""
     return await broadcasts.get_broadcast(db, broadcast_id)
 
 
 async def find_draft(db: Executor, broadcast_id: UUID) -> Broadcast | None:
-    """The broadcast with this id, while it is a draft."""
+    """Return the broadcast with this id if it is a draft, otherwise None."""
     broadcast = await broadcasts.get_broadcast(db, broadcast_id)
     return broadcast if broadcast is not None and broadcast.state == "draft" else None
 
@@ -36,8 +36,8 @@ async def create_draft(db: Executor, admin_id: int, bot_name: str) -> Broadcast:
 
     Args:
         db: The database.
-        admin_id: The admin, whose messages it will copy and who sees its progress.
-        bot_name: The bot that will send it, to its own users.
+        admin_id: The admin who composes the broadcast and sees its progress.
+        bot_name: The bot that will send it to its users.
     """
     return await broadcasts.add_broadcast(db, uuid4(), admin_id, bot_name)
 
@@ -47,31 +47,31 @@ async def set_version(db: Executor, draft: Broadcast, key: str, content: Content
 
     Args:
         db: The database.
-        draft: The draft as it is; its other versions stay.
+        draft: The draft. Its other versions are kept.
         key: The version's language, or `FOR_ALL`.
-        content: What users of that language get.
+        content: The version's content.
 
     Returns:
-        The draft after the change; None where it is not a draft any more.
+        The changed draft, or None if it is no longer a draft.
     """
     versions = {**draft.content, key: content.model_dump(mode="json")}
     return await broadcasts.set_content(db, draft.id, versions)
 
 
 async def set_audience(db: Executor, broadcast_id: UUID, audience: Audience) -> Broadcast | None:
-    """Set which users get a draft; None where it is not a draft any more."""
+    """Set a draft's audience. Returns None if it is no longer a draft."""
     return await broadcasts.set_audience(db, broadcast_id, audience.model_dump())
 
 
 async def set_paid(db: Executor, broadcast_id: UUID, paid: bool) -> Broadcast | None:
-    """Set whether a draft is sent at the paid rate; None where it is not a draft any more."""
+    """Set whether a draft is sent at the paid rate. Returns None if it is no longer a draft."""
     return await broadcasts.set_paid(db, broadcast_id, paid)
 
 
 async def start(
     db: Pool, broadcast: Broadcast, language: str, *, progress_message_id: int | None = None
 ) -> Broadcast | None:
-    """Record every recipient of a draft, and start to send.
+    """Record the recipients of a draft and start sending.
 
     Args:
         db: The database.
@@ -80,10 +80,10 @@ async def start(
         progress_message_id: A message in the admin's chat that becomes the progress message.
 
     Returns:
-        The running broadcast; None where it was started already.
+        The running broadcast, or None if it was already started.
 
     Raises:
-        InvalidRequest: Another broadcast is running, or nobody would get it.
+        InvalidRequest: Another broadcast is running, or there are no recipients.
     """
     async with _run_transaction(db) as connection:
         if progress_message_id is not None:  # before any progress can be shown
@@ -100,17 +100,17 @@ async def start(
 
 
 async def pause(db: Executor, broadcast_id: UUID) -> Broadcast | None:
-    """Pause a broadcast: no more recipients are claimed. None where it is not running."""
+    """Pause a broadcast, so that no more recipients are claimed. Returns None if it is not running."""
     return await broadcasts.pause_broadcast(db, broadcast_id)
 
 
 async def stop(db: Executor, broadcast_id: UUID) -> Broadcast | None:
-    """Stop a broadcast for good. None where it is neither running nor paused."""
+    """Stop a broadcast for good. Returns None if it is neither running nor paused."""
     return await broadcasts.stop_broadcast(db, broadcast_id)
 
 
 async def resume(db: Pool, broadcast: Broadcast, language: str) -> Broadcast | None:
-    """Let a paused broadcast go on, in any process.
+    """Resume a paused broadcast, in any process.
 
     Args:
         db: The database.
@@ -118,7 +118,7 @@ async def resume(db: Pool, broadcast: Broadcast, language: str) -> Broadcast | N
         language: The admin's language.
 
     Returns:
-        The running broadcast; None where it is not paused.
+        The running broadcast, or None if it is not paused.
 
     Raises:
         InvalidRequest: Another broadcast is running.
@@ -131,17 +131,17 @@ async def resume(db: Pool, broadcast: Broadcast, language: str) -> Broadcast | N
 
 
 async def edit(db: Pool, broadcast: Broadcast, version: str, html: str, language: str) -> Broadcast | None:
-    """Edit the text or caption of what was sent.
+    """Edit the text or caption of the messages that were sent.
 
     Args:
         db: The database.
-        broadcast: The broadcast, done or stopped.
+        broadcast: A broadcast that is done or stopped.
         version: The key of the version to edit.
-        html: The new text.
+        html: The new text, as HTML.
         language: The admin's language.
 
     Returns:
-        The running broadcast; None where it still runs, is paused, or is a draft.
+        The running broadcast, or None if it was running, paused or a draft.
 
     Raises:
         InvalidRequest: Another broadcast is running, or nobody got this version.
@@ -150,7 +150,7 @@ async def edit(db: Pool, broadcast: Broadcast, version: str, html: str, language
 
 
 async def delete(db: Pool, broadcast: Broadcast, language: str) -> Broadcast | None:
-    """Delete what was sent, from all chats. Arguments, result and errors as of `edit`."""
+    """Delete the messages that were sent, in all chats. For the arguments, result and errors, see `edit`."""
     return await _run_again(db, broadcast, "delete", {}, language)
 
 
@@ -169,7 +169,7 @@ async def _run_again(
 
 @asynccontextmanager
 async def _run_transaction(db: Pool) -> AsyncIterator[Connection]:
-    """A transaction that makes a broadcast run. Raises InvalidRequest where another one is running."""
+    """Open a transaction that makes a broadcast run. Raises InvalidRequest if another one is running."""
     try:
         async with db.acquire() as connection, connection.transaction():
             yield connection

@@ -1,7 +1,7 @@
-"""One step of a broadcast: some seconds of calling its recipients at an even rate, with many calls in flight.
+"""One step of a broadcast: for some seconds, makes a call for each recipient at an even rate, with many in flight.
 
-`BroadcastDelivery` is the loop. A `DeliveryTask` (tasks.py) says what is done for each recipient. Below it are its
-parts, each with the state it needs: the calls in flight, the outcomes to be saved, whether the broadcast still runs.
+`BroadcastDelivery` is the loop, and a `DeliveryTask` (tasks.py) makes the calls. The private classes each keep one
+part of the state: the calls in flight, the outcomes to save, and whether the broadcast is still running.
 """
 
 import asyncio
@@ -30,52 +30,52 @@ _PROGRESS_SECONDS: Final = 5.0
 _POLL_SECONDS: Final = 0.5
 _MAX_IN_FLIGHT: Final = 250
 _CLAIM_SECONDS: Final = 0.01
-"""How many recipients are claimed at once, as time at the full rate: so few that they are no burst, and that
-little is unknown after the process died."""
+"""The size of a claim, as seconds of sending at the full rate. It is small, so that claims cause no bursts and few
+outcomes are unknown after the process died."""
 _RETRY_SECONDS: Final = (0.3, 0.6, 1.2)
-"""The waits after a 5xx; the attempt after the last one counts."""
+"""Seconds to wait before each retry after a 5xx."""
 _RECONNECT_SECONDS: Final = 2.0
 _CONTENT_GONE_SECONDS: Final = 1.0
 _BEFORE_ALL: Final = -(2**62)
-"""Less than every user id."""
+"""A number below every user id."""
 
 OutcomeT = TypeVar("OutcomeT")
 
 
 class DeliveryTask(Protocol[OutcomeT]):
-    """What is done for each recipient; tasks.py has the two kinds."""
+    """The work done for each recipient. The two kinds are in tasks.py."""
 
     async def claim(self, limit: int, after: int) -> list[Recipient]:
-        """Take the next recipients.
+        """Claim the next recipients.
 
         Args:
-            limit: How many at most.
-            after: Only users with a greater id than this.
+            limit: The maximum number of recipients.
+            after: Only users with a greater id are claimed.
 
         Returns:
-            The recipients, by their id; none where there are no more, or another step holds the broadcast.
+            The recipients, ordered by id; empty if there are no more or another step holds the broadcast.
         """
 
     async def call(self, recipient: Recipient, content: Content) -> OutcomeT:
         """Make the call for one recipient. Raises TelegramAPIError."""
 
     def outcome_of_error(self, recipient: Recipient, error: TelegramAPIError) -> OutcomeT:
-        """What an error means for the recipient: how it ended for them, or that they are called again."""
+        """Convert an error to an outcome: final, or `waiting` if the call is to be made again later."""
 
     async def save(self, outcomes: list[OutcomeT]) -> None:
-        """Record how calls ended. It may be repeated."""
+        """Save the outcomes of calls. Idempotent."""
 
 
 class BroadcastDelivery(Generic[OutcomeT]):
-    """Calls a broadcast's recipients for some seconds.
+    """Makes the calls for a broadcast's recipients for some seconds.
 
     Args:
-        db: Where the broadcast is.
+        db: The database.
         messenger: Shows the progress.
-        background: Where the calls run.
+        background: Runs the calls.
         broadcast: The broadcast, as claimed for this step.
-        task: What is done for each recipient.
-        limiter: How fast it may be done.
+        task: The work done for each recipient.
+        limiter: Limits the rate of calls.
     """
 
     def __init__(
@@ -99,12 +99,12 @@ class BroadcastDelivery(Generic[OutcomeT]):
             limiter.pause((broadcast.throttled_until - datetime.now(UTC)).total_seconds())
 
     async def run(self, seconds: float) -> None:
-        """Call recipients until the time is over, nobody is waiting, or the broadcast does not run any more.
+        """Make calls until the time is up, no recipient is waiting, or the broadcast is no longer running.
 
-        When it returns or is cancelled, no call is in flight and every outcome is saved.
+        After it returns or is cancelled, no call is in flight and all outcomes are saved.
 
         Args:
-            seconds: For how long new calls are made.
+            seconds: How long to make new calls.
         """
         self._outcomes.start()
         self._state.start()
@@ -124,8 +124,8 @@ class BroadcastDelivery(Generic[OutcomeT]):
                 await asyncio.sleep(min(pause, _POLL_SECONDS))
                 continue
             await self._calls.wait_for_room()
-            # Only now they are claimed, and called at once: recipients who are still marked after the process died
-            # were called, except for the moment in between.
+            # Recipients are claimed just before their calls. So if the process dies, nearly all recipients that are
+            # still marked have been called.
             await self._limiter.acquire(messages)
             recipients = await retry_while_db_unavailable(partial(self._task.claim, limit, after))
             if recipients:
@@ -136,12 +136,12 @@ class BroadcastDelivery(Generic[OutcomeT]):
                 await self._calls.wait_for_any(_POLL_SECONDS)
             elif after > _BEFORE_ALL:
                 await self._outcomes.flush()
-                after = _BEFORE_ALL  # from the start again: some may be waiting once more
+                after = _BEFORE_ALL  # start over: some recipients may be waiting again
             else:
                 return
 
     async def _call(self, recipient: Recipient) -> None:
-        """Make one recipient's call. After a 5xx it is made again, in its turn; another error ends it."""
+        """Make one recipient's call. It is retried after a 5xx, within the rate limit; any other error is final."""
         content = self._versions[recipient.version]
         for retry_seconds in (*_RETRY_SECONDS, None):
             try:
@@ -157,7 +157,7 @@ class BroadcastDelivery(Generic[OutcomeT]):
             return
 
     async def _pause_after(self, error: TelegramAPIError) -> None:
-        """Some errors concern every recipient: then no more are called, for a time or until an admin resumes."""
+        """Pause after an error that affects all recipients, for some time or until an admin resumes."""
         if isinstance(error, TelegramRetryAfter):
             await self._pause_as_requested(float(error.retry_after))
         elif isinstance(error, TelegramNetworkError) and is_unsent(error):
@@ -170,7 +170,7 @@ class BroadcastDelivery(Generic[OutcomeT]):
             await retry_while_db_unavailable(partial(pause_broadcast, self._db, self._broadcast_id))
 
     async def _pause_as_requested(self, seconds: float) -> None:
-        """Telegram answered 429: the pause applies to the whole broadcast, in the next steps and processes as well."""
+        """Pause after a 429. The pause applies to the whole broadcast, including later steps in other processes."""
         if self._limiter.pause_remaining < seconds:
             logger.warning("broadcast rate limited by Telegram", broadcast=self._broadcast_id, seconds=seconds)
             self._limiter.pause(seconds)
@@ -182,7 +182,7 @@ class BroadcastDelivery(Generic[OutcomeT]):
 
 
 class _CallsInFlight:
-    """The calls that have no answer yet."""
+    """The calls that have not been answered yet."""
 
     def __init__(self, background: BackgroundTasks) -> None:
         self._background = background
@@ -192,18 +192,18 @@ class _CallsInFlight:
         return bool(self._tasks)
 
     def start(self, call: Coroutine[Any, Any, None], name: str) -> None:
-        """Make a call, without waiting for it."""
+        """Start a call without waiting for it."""
         task = self._background.spawn(call, name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def wait_for_room(self) -> None:
-        """Wait until another call may be made."""
+        """Wait until there is room for another call."""
         while len(self._tasks) >= _MAX_IN_FLIGHT:
             await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
 
     async def wait_for_any(self, seconds: float) -> None:
-        """Wait until one of them has ended, for so long at most."""
+        """Wait up to `seconds` until one of them has ended."""
         await asyncio.wait(self._tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
 
     async def wait_for_all(self) -> None:
@@ -213,7 +213,7 @@ class _CallsInFlight:
 
 
 class _OutcomeBuffer(Generic[OutcomeT]):
-    """Outcomes on their way into the database, many in one write."""
+    """Collects outcomes and saves many in one write."""
 
     def __init__(self, background: BackgroundTasks, save: Callable[[list[OutcomeT]], Awaitable[None]]) -> None:
         self._background = background
@@ -223,15 +223,15 @@ class _OutcomeBuffer(Generic[OutcomeT]):
         self._flusher: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Save what is added, every 50 ms."""
+        """Start saving every 50 ms."""
         self._flusher = self._background.spawn(self._flush_periodically(), "broadcast-results")
 
     def add(self, outcome: OutcomeT) -> None:
-        """Keep an outcome for the next write."""
+        """Add an outcome for the next write."""
         self._unsaved.append(outcome)
 
     async def flush(self) -> None:
-        """Save what was added so far."""
+        """Save the outcomes added so far."""
         if not self._unsaved:
             return
         outcomes, self._unsaved = self._unsaved, []
@@ -242,7 +242,7 @@ class _OutcomeBuffer(Generic[OutcomeT]):
             raise
 
     async def close(self) -> None:
-        """End the periodic writes, and save what is left."""
+        """Stop the periodic writes and save the rest."""
         self._closing.set()
         if self._flusher is not None:
             await asyncio.gather(self._flusher, return_exceptions=True)
@@ -257,10 +257,10 @@ class _OutcomeBuffer(Generic[OutcomeT]):
 class _StateWatcher:
     """Polls the broadcast's row twice per second, and shows the progress every few seconds.
 
-    A claim checks the row as well; this is for the time in which nothing is claimed.
+    Claims check the row too; polling covers the time in which nothing is claimed.
 
     Attributes:
-        ended: Whether this step has to end: the broadcast does not run any more, or another step holds it.
+        ended: Whether this step has to end because the broadcast is no longer running or another step holds it.
     """
 
     def __init__(self, db: Pool, messenger: Messenger, background: BackgroundTasks, broadcast: Broadcast) -> None:
@@ -272,7 +272,7 @@ class _StateWatcher:
         self._watcher: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Start to watch."""
+        """Start watching."""
         self._watcher = self._background.spawn(self._watch(), "broadcast-progress")
 
     def stop(self) -> None:

@@ -1,6 +1,6 @@
-"""The internal job that does a broadcast's work.
+"""The internal job that sends, edits or deletes a broadcast.
 
-It is a series of steps of some seconds each. A step goes on wherever the last one ended, or died, on either plan.
+It runs as a series of steps of some seconds each, on either plan. Each step continues where the last one ended or died.
 """
 
 from dataclasses import dataclass
@@ -33,8 +33,8 @@ from storage.pool import Executor, Pool
 
 _STEP_SECONDS: Final = 20.0
 _MAX_STEPS: Final = 500
-"""Inngest allows 1000 steps in a run: https://www.inngest.com/docs/usage-limits/inngest. What is left after these
-is done by another internal job."""
+"""Inngest allows 1000 steps per run: https://www.inngest.com/docs/usage-limits/inngest. After this many steps, another
+internal job continues."""
 
 BROADCAST: Final = InternalJobSpec(
     id="broadcast", event="broadcast/message.start", function_id="send-broadcast", concurrency=5
@@ -43,7 +43,7 @@ INTERNAL_JOBS: Final = (BROADCAST,)
 
 
 async def enqueue_run(db: Executor, broadcast: Broadcast, language: str) -> None:
-    """Enqueue the internal job for a broadcast that was started, resumed, or continued.
+    """Enqueue the internal job for a broadcast that was started, resumed or continued.
 
     Args:
         db: A connection inside the transaction that changed the broadcast.
@@ -66,10 +66,10 @@ class BroadcastJob:
     """Runs `BROADCAST`.
 
     Attributes:
-        db: Where broadcasts and their recipients are.
-        bots: The bots that send, and how fast each may.
+        db: The database.
+        bots: The bots, with their rate limiters.
         messenger: Shows the progress to the admin.
-        background: Where the calls in flight run.
+        background: Runs the calls.
     """
 
     db: Pool
@@ -81,10 +81,10 @@ class BroadcastJob:
         """Send, edit or delete until nothing is left, or the broadcast is paused or stopped.
 
         Returns:
-            How many steps it took.
+            The job's result, `{"steps": …}`, with the number of steps.
 
         Raises:
-            Failure: A step failed for good. The broadcast is paused then, and an admin can resume it.
+            Failure: A step failed for good. The broadcast is paused, and an admin can resume it.
         """
         job, steps = context.job, context.steps
         broadcast_id, run_count = UUID(job.inputs["broadcast"]), int(job.inputs["runs"])
@@ -101,7 +101,7 @@ class BroadcastJob:
         return {"steps": _MAX_STEPS}
 
     async def _run_step(self, broadcast_id: UUID, run_count: int) -> bool:
-        """Run the broadcast for some seconds. Returns whether this job has more to do."""
+        """Run the broadcast for some seconds. Returns whether there is more to do."""
         worker_id = uuid4()
         broadcast = await claim_broadcast(self.db, broadcast_id, run_count, worker_id)
         if broadcast is None:
@@ -124,7 +124,7 @@ class BroadcastJob:
         return True
 
     async def _mark_unanswered(self, broadcast_id: UUID, worker_id: UUID) -> None:
-        """What an earlier step left without an answer is `unknown`: it may have arrived, so it is not sent again."""
+        """Record messages left unanswered by an earlier step as `unknown`. They may have arrived, so are not resent."""
         unanswered = await retry_while_db_unavailable(
             partial(mark_unanswered_unknown, self.db, broadcast_id, worker_id)
         )
@@ -136,7 +136,7 @@ class BroadcastJob:
         await delivery.run(_STEP_SECONDS)
 
     async def _enqueue_next(self, broadcast_id: UUID, run_count: int, language: str) -> bool:
-        """Enqueue the job for what is left, in one transaction with the count that is part of its key."""
+        """Enqueue a job that continues, in one transaction with the increment of the run count in its key."""
         async with self.db.acquire() as connection, connection.transaction():
             broadcast = await continue_broadcast(connection, broadcast_id, run_count)
             if broadcast is None:

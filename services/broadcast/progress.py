@@ -1,4 +1,4 @@
-"""How far a broadcast is: one message in the admin's chat, edited again and again, with the buttons under it."""
+"""The progress message of a broadcast: one message in the admin's chat that is edited, with buttons under it."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -21,12 +21,12 @@ from storage.users.users import get_user
 
 
 class BroadcastCallback(CallbackData, prefix="bc"):
-    """A button of a broadcast's card or progress message.
+    """Act on a broadcast, from its card or progress message.
 
     Attributes:
-        id: The broadcast.
-        action: What to do: `write`, `send`, `pause` …
-        value: The key of a version, or what the audience is narrowed to.
+        id: The broadcast's id.
+        action: The action: `write`, `send`, `pause` …
+        value: The key of a version, or a condition for the audience.
     """
 
     id: UUID
@@ -36,37 +36,37 @@ class BroadcastCallback(CallbackData, prefix="bc"):
 
 @dataclass(frozen=True)
 class BroadcastProgress:
-    """A broadcast and how many of its recipients are in which state."""
+    """A broadcast and the number of its recipients in each state."""
 
     broadcast: Broadcast
     counts: RecipientCounts
 
     @property
     def remaining(self) -> int:
-        """How many recipients are still to come, of the sending or of the edit or delete after it."""
+        """The number of recipients for whom the current task (send, edit or delete) is not done yet."""
         return self.counts.waiting if self.broadcast.task == "send" else self.counts.edits_waiting
 
     @property
     def seconds_left(self) -> float | None:
-        """Seconds until it is done, at the rate of the last 10 s; None while nothing is being sent."""
+        """Estimated seconds until it is done, at the rate of the last 10 seconds; None while nothing is being sent."""
         running = self.broadcast.state == "running" and self.counts.rate > 0
         return self.remaining / self.counts.rate if running else None
 
 
 async def get_broadcast_progress(db: Executor) -> BroadcastProgress | None:
-    """How far the running broadcast is, or else the latest one; None where none was ever started."""
+    """Return the progress of the running broadcast or else of the latest one; None if none was ever started."""
     broadcast = await latest_broadcast(db)
     return None if broadcast is None else BroadcastProgress(broadcast, await count_recipients(db, broadcast.id))
 
 
 async def show_progress(messenger: Messenger, broadcast: Broadcast) -> None:
-    """Edit the progress message; send a new one where there is none, or none that can be edited any more.
+    """Edit the progress message, or send a new one if there is none or it can no longer be edited.
 
-    An error of Telegram is only logged: a broadcast does not depend on its progress message.
+    Telegram's errors are only logged, because a broadcast does not depend on its progress message.
 
     Args:
-        messenger: Its bots, texts and database.
-        broadcast: The broadcast, read just now: the message says what state it is in.
+        messenger: The bots, texts and database.
+        broadcast: The broadcast's current row, since the message shows its state.
     """
     db, texts, bot = messenger.db, messenger.texts, messenger.bots.get(broadcast.bot_name)
     user = await get_user(db, broadcast.admin_id)
@@ -84,7 +84,7 @@ async def show_progress(messenger: Messenger, broadcast: Broadcast) -> None:
 
 
 async def _try_edit(bot: Bot, broadcast: Broadcast, text: str, markup: InlineKeyboardMarkup) -> bool:
-    """Whether the progress message shows `text` now; False where there is no message that can be edited."""
+    """Edit the progress message. Returns False if there is none that can be edited."""
     message_id = broadcast.progress_message_id
     if message_id is None:
         return False
@@ -125,7 +125,7 @@ def _progress_text(
 
 
 def _progress_keyboard(texts: Texts, language: str, broadcast: Broadcast) -> InlineKeyboardMarkup:
-    """What can be done with the broadcast in its state; an edit has a button for each version it can change."""
+    """Create the buttons for the broadcast's state. There is an edit button for each editable version."""
     editable = [key for key, version in content_versions(broadcast).items() if version.kind != "other"]
 
     def action_button(action: str, value: str = "") -> InlineKeyboardButton:

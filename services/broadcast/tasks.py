@@ -1,7 +1,7 @@
-"""What a broadcast does for each recipient: send them a copy, or edit or delete the one they have.
+"""The tasks of a broadcast: send a copy to each recipient, or edit or delete the copies.
 
-`delivery.py` goes through the recipients; a task claims some of them, makes the call for one,
-and decides what Telegram's answer means for them.
+The loop over the recipients is in delivery.py. A task claims recipients, makes the call for one, and converts
+Telegram's errors to outcomes.
 """
 
 from dataclasses import dataclass
@@ -38,14 +38,15 @@ _ALREADY_DONE_MESSAGES: Final = ("message is not modified", "message to delete n
 class SendTask:
     """Sends to each recipient at most once.
 
-    They are marked before the call is made. A recipient without a known answer is recorded as `unknown`, and nothing
-    is sent to them again.
+    Recipients are marked before the call. If the answer is lost, the recipient is recorded as `unknown` and nothing is
+    sent to them again.
 
     Attributes:
-        db: Where the recipients are.
+        db: The database.
         bot: The bot that sends.
-        broadcast: What is sent.
-        worker_id: The step that holds the broadcast; it can claim nothing once another one does.
+        broadcast: The broadcast.
+        worker_id: The id of this step's claim on the broadcast. Once another step has claimed the broadcast, this one
+            can claim no recipients.
     """
 
     db: Pool
@@ -58,13 +59,13 @@ class SendTask:
         return await claim_recipients(self.db, self.broadcast.id, self.worker_id, after=after, limit=limit)
 
     async def call(self, recipient: Recipient, content: Content) -> SendOutcome:
-        """Send a recipient their copy, without a sound in their quiet hours. Raises TelegramAPIError."""
+        """Send a recipient their copy, silently during their quiet hours. Raises TelegramAPIError."""
         paid, silent = self.broadcast.paid, recipient.silent
         ids = await send_copy(self.bot, content, recipient.user_id, paid=paid, silent=silent)
         return SendOutcome(recipient.user_id, "sent", ids)
 
     def outcome_of_error(self, recipient: Recipient, error: TelegramAPIError) -> SendOutcome:
-        """`waiting` where certainly nothing was sent, and it is not about this recipient; they are called again."""
+        """Return `waiting` (try again) if nothing was sent and the recipient is not to blame, else a final outcome."""
         if _is_unprocessed(error) or is_content_gone(error):
             return SendOutcome(recipient.user_id, "waiting")
         reason = error.message[:_MAX_ERROR_LENGTH]
@@ -73,7 +74,7 @@ class SendTask:
         return SendOutcome(recipient.user_id, "blocked" if is_user_unreachable(error) else "failed", error=reason)
 
     async def save(self, outcomes: list[SendOutcome]) -> None:
-        """Record how calls ended; recipients who blocked the bot are inactive from then on."""
+        """Save the outcomes of calls, and mark users who blocked the bot as inactive."""
         async with self.db.acquire() as connection, connection.transaction():
             await save_send_outcomes(connection, self.broadcast.id, self.worker_id, outcomes)
 
@@ -82,8 +83,8 @@ class SendTask:
 class EditTask:
     """Edits or deletes the copies that were sent.
 
-    A repeated call changes nothing, so recipients are not marked before it. What Telegram refuses stays as it is.
-    Attributes as of `SendTask`.
+    A repeated call changes nothing, so recipients are not marked before it. If Telegram refuses, the copy is left as it
+    is. For the attributes, see `SendTask`.
     """
 
     db: Pool
@@ -92,7 +93,7 @@ class EditTask:
     worker_id: UUID
 
     async def claim(self, limit: int, after: int) -> list[Recipient]:
-        """The next recipients whose copy is to be changed."""
+        """Return the next recipients whose copy has to be edited or deleted."""
         return await next_edits(self.db, self.broadcast.id, self.worker_id, after=after, limit=limit)
 
     async def call(self, recipient: Recipient, content: Content) -> EditOutcome:
@@ -104,7 +105,7 @@ class EditTask:
         return EditOutcome(recipient.user_id, "done")
 
     def outcome_of_error(self, recipient: Recipient, error: TelegramAPIError) -> EditOutcome:
-        """`waiting` where nothing was changed, and it is not about this recipient; they are called again."""
+        """Return `waiting` (try again) if Telegram processed nothing, else a final outcome."""
         if _is_unprocessed(error):
             return EditOutcome(recipient.user_id, "waiting")
         if any(each in error.message.lower() for each in _ALREADY_DONE_MESSAGES):
@@ -112,7 +113,7 @@ class EditTask:
         return EditOutcome(recipient.user_id, "refused", error.message[:_MAX_ERROR_LENGTH])
 
     async def save(self, outcomes: list[EditOutcome]) -> None:
-        """Record how calls ended."""
+        """Save the outcomes of calls."""
         await save_edit_outcomes(self.db, self.broadcast.id, outcomes)
 
 
@@ -122,17 +123,17 @@ async def send_copy(
     """Send a user a copy of the admin's messages.
 
     Args:
-        bot: The bot that the admin's messages were sent to.
-        content: What to copy.
-        user_id: The user who gets it.
-        paid: Whether the bot's Stars pay for a higher rate; not for an album.
-        silent: Whether it makes no sound.
+        bot: The bot that received the admin's messages.
+        content: The messages to copy.
+        user_id: The user who gets the copy.
+        paid: Whether to send at the paid rate, which costs the bot Stars. Not possible for an album.
+        silent: Whether to send it without a sound.
 
     Returns:
         The ids of the copies.
 
     Raises:
-        TelegramAPIError: Telegram refuses, or cannot be reached.
+        TelegramAPIError: Telegram refuses or cannot be reached.
     """
     if content.is_album:
         ids = list(content.message_ids)
@@ -151,7 +152,7 @@ async def send_copy(
 
 
 def is_content_gone(error: TelegramAPIError) -> bool:
-    """Whether the admin's message cannot be copied, or not any more: sending it would fail for every recipient."""
+    """Whether the admin's message cannot be copied, so that sending would fail for every recipient."""
     return isinstance(error, TelegramBadRequest) and any(
         each in error.message.lower() for each in _CONTENT_GONE_MESSAGES
     )
@@ -177,5 +178,5 @@ async def _delete_copy(bot: Bot, recipient: Recipient) -> None:
 
 
 def _is_unprocessed(error: TelegramAPIError) -> bool:
-    """Whether Telegram did nothing: it asked to wait, or was not even reached."""
+    """Whether Telegram did nothing, because of a rate limit or a failed connection."""
     return isinstance(error, TelegramRetryAfter) or (isinstance(error, TelegramNetworkError) and is_unsent(error))
