@@ -1,7 +1,7 @@
-"""The board of Leela as an image: 72 squares in eight rows of alternating direction, snakes, arrows, the piece.
+"""Draws the board of Leela: 72 squares in eight rows of alternating direction, snakes, arrows and the piece.
 
-The empty board is drawn once per process, larger than it is shown, which smooths its edges. The image of a game is
-a copy of it with a few marks. The same game always gives the same bytes.
+The empty board is drawn once per process, at a larger scale that is then reduced for smooth edges. The image of a game
+is a copy with a few marks. The same game always produces the same bytes.
 """
 
 import io
@@ -37,7 +37,7 @@ _CELL_SIZE: Final = 108
 _MARGIN: Final = 24
 WIDTH: Final = _COLUMNS * _CELL_SIZE + 2 * _MARGIN
 HEIGHT: Final = _ROWS * _CELL_SIZE + 2 * _MARGIN
-"""Pixels of the finished image."""
+"""The size of the image, in pixels."""
 _JPEG_QUALITY: Final = 90
 
 _BACKGROUND: Final = (22, 20, 48)
@@ -47,18 +47,18 @@ _OLD_MOVE: Final = (120, 170, 255)
 _SNAKE_MOVE: Final = (255, 110, 110)
 _ARROW_MOVE: Final = (140, 255, 170)
 _OVERLAY_PADDING: Final = 20
-"""Pixels around the points of a path that its marks need."""
+"""The space around the points of a path for its marks, in pixels."""
 _DOT_SPACING: Final = 18
-"""Pixels from one dot of a trail to the next."""
+"""The distance between the dots of a trail, in pixels."""
 _ROW_COLORS: Final = (
     *((176, 58, 62), (201, 96, 52), (214, 150, 58), (94, 150, 84)),
     *((56, 140, 150), (58, 100, 172), (88, 76, 168), (134, 84, 168)),
 )
-"""The colour of each row, from the lowest to the highest."""
+"""The colour of each row, from bottom to top."""
 
 
 def square_center(number: int) -> Point:
-    """The centre of a square, in pixels.
+    """Return the centre of a square, in pixels.
 
     Args:
         number: 1 to 72. Square 1 is at the lower left, and every second row runs from right to left.
@@ -72,8 +72,8 @@ def draw_move(square: int, move: Move | None = None) -> bytes:
     """Draw the board with the piece and its last move.
 
     Args:
-        square: Where the piece stands.
-        move: The move that led there, which is shown as a dotted trail; None for none.
+        square: The piece's square.
+        move: The last move, shown as a dotted trail; None to show none.
 
     Returns:
         A JPEG, `WIDTH` × `HEIGHT`.
@@ -88,11 +88,11 @@ def draw_move(square: int, move: Move | None = None) -> bytes:
 
 
 def draw_path(moves: Sequence[Move], square: int) -> bytes:
-    """Draw the board with all moves of a game: the older, the fainter. Squares that were visited are lit.
+    """Draw the board with all moves of a game, older moves fainter. Visited squares are highlighted.
 
     Args:
-        moves: The moves from the first on.
-        square: Where the piece stands.
+        moves: All moves, oldest first.
+        square: The piece's square.
 
     Returns:
         A JPEG, `WIDTH` × `HEIGHT`.
@@ -119,7 +119,7 @@ def draw_path(moves: Sequence[Move], square: int) -> bytes:
 
 
 def _counted_points(move: Move) -> list[Point]:
-    """The squares that the roll counts; only the two ends for the way into the game, and back after three sixes."""
+    """The squares passed by the roll. For entering the game and going back after three sixes, only the two ends."""
     counts = move.over - move.start == move.roll
     return [
         square_center(number)
@@ -128,7 +128,7 @@ def _counted_points(move: Move) -> list[Point]:
 
 
 def _move_points(move: Move) -> list[Point]:
-    """The squares that the roll counts, and then where a snake or an arrow leads."""
+    """The squares passed by the roll, and then the end of the snake or arrow, if there is one."""
     return (
         _counted_points(move) if move.square == move.over else [*_counted_points(move), square_center(move.square)]
     )
@@ -136,7 +136,7 @@ def _move_points(move: Move) -> list[Point]:
 
 @contextmanager
 def _overlay(image: Image.Image, points: Sequence[Point]) -> Iterator[Canvas]:
-    """A canvas for marks around these points. Its edges are smoothed before it is pasted onto the image."""
+    """Yield a canvas for marks around these points, then smooth it and paste it onto the image."""
     left, top = (round(min(each[axis] for each in points)) - _OVERLAY_PADDING for axis in (0, 1))
     right, bottom = (round(max(each[axis] for each in points)) + _OVERLAY_PADDING for axis in (0, 1))
     layer = Image.new("RGBA", ((right - left) * SUPERSAMPLING, (bottom - top) * SUPERSAMPLING), (*_BACKGROUND, 0))
@@ -146,7 +146,7 @@ def _overlay(image: Image.Image, points: Sequence[Point]) -> Iterator[Canvas]:
 
 
 def _draw_dotted_trail(canvas: Canvas, points: list[Point]) -> None:
-    """Draw dots along a line, small at its beginning and larger towards the piece."""
+    """Draw dots along a line that grow towards the piece."""
     length = sum(math.dist(a, b) for a, b in pairwise(points))
     done = 0.0
     for a, b in pairwise(points):
@@ -175,7 +175,7 @@ def _highlight_square(canvas: Canvas, number: int, visits: int) -> None:
 
 
 def _draw_piece(image: Image.Image, center: Point) -> None:
-    """Draw a golden pawn in a ring of light, a little above the centre, so that it seems to stand."""
+    """Draw a golden pawn in a ring of light, slightly above the centre so that it appears to stand."""
     glow = _piece_sprite()
     x, y = center
     image.paste(glow, (round(x - glow.width / 2), round(y - glow.height / 2)), glow)

@@ -1,4 +1,4 @@
-"""The texts that a player of Leela reads: captions of the board, and the next step."""
+"""Texts for players of Leela: captions of the board, and the next step."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -13,16 +13,16 @@ _JUMP_SYMBOLS: Final = {"snake": "🐍", "arrow": "🏹", "win": "🏹"}
 
 
 def move_caption(texts: Texts, language: str, move: Move, awaits: Awaits) -> str:
-    """The caption of the board after a move.
+    """Build the caption of the board after a move.
 
     Args:
-        texts: All texts.
+        texts: The texts.
         language: The player's language.
         move: The move.
-        awaits: What comes next in the game.
+        awaits: The action that the game awaits.
 
     Returns:
-        The roll and what came of it, then the square, then what to do. It fits under a photo of Telegram's.
+        The roll and its effect, the square, and the next step. It fits into the caption of a Telegram photo.
     """
     parts = [_describe_move(texts, language, move)]
     if move.game.won:
@@ -51,18 +51,18 @@ def _describe_move(texts: Texts, language: str, move: Move) -> str:
 
 
 def next_step_text(texts: Texts, language: str, awaits: Awaits) -> str:
-    """What the player has to do, or to wait for."""
+    """Return the text that tells the player what to do or wait for."""
     return texts.t(language, f"leela.next.{awaits}", count=MIN_REPORT_LENGTH)
 
 
 def path_text(moves: Sequence[Move]) -> str:
-    """The squares of a game in their order, with those where a snake or an arrow began.
+    """List the squares of a game in order, including those where a snake or an arrow begins.
 
     Args:
-        moves: The moves from the first on. Those that left the piece where it was are left out.
+        moves: All moves, oldest first. Moves that did not move the piece are omitted.
 
     Returns:
-        700 characters at most: a longer path loses its beginning.
+        At most 700 characters. The beginning of a longer path is omitted.
     """
     parts = [str(HOME_SQUARE)]
     for move in moves:

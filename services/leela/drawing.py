@@ -1,6 +1,6 @@
-"""A canvas for the board of Leela, and what is drawn on it: stars, the lotus of the home square, arrows, snakes.
+"""A canvas for the board of Leela, and its decorations: stars, the lotus of the home square, arrows and snakes.
 
-All lengths are pixels of the finished image.
+All lengths are in pixels of the finished image.
 """
 
 import math
@@ -14,7 +14,7 @@ from typing import Final
 from PIL import Image, ImageDraw, ImageFont
 
 SUPERSAMPLING: Final = 2
-"""What is drawn once is drawn this many times larger and then reduced, which smooths its edges."""
+"""Cached images are drawn at this scale and then reduced, for smooth edges."""
 Point = tuple[float, float]
 Color = tuple[int, int, int]
 """Red, green, blue: 0 to 255."""
@@ -30,12 +30,12 @@ _GOLD: Final = (255, 206, 96)
 
 
 class Canvas:
-    """Draws on an image. On an image without an alpha channel, translucent ink mixes with what is below it.
+    """Draws on an image. On an image without an alpha channel, translucent ink is blended with the background.
 
     Args:
         image: The image.
-        scale: How many of its pixels are one pixel of the finished image.
-        origin: Where its upper left corner is in the finished image.
+        scale: The scale of the image relative to the finished image.
+        origin: The position of the image's upper left corner in the finished image.
     """
 
     def __init__(self, image: Image.Image, scale: int = 1, origin: Point = (0, 0)) -> None:
@@ -49,7 +49,7 @@ class Canvas:
         self._pen.ellipse(self._to_pixels(((x - radius, y - radius), (x + radius, y + radius))), ink)
 
     def line(self, points: Sequence[Point], width: float, ink: Ink) -> None:
-        """Draw a line through all points, with round joints."""
+        """Draw a line through all points, with round joins."""
         self._pen.line(self._to_pixels(points), ink, round(width * self._scale), joint="curve")
 
     def polygon(self, points: Sequence[Point], ink: Ink) -> None:
@@ -66,7 +66,7 @@ class Canvas:
         self._pen.rounded_rectangle(box, radius * self._scale, outline=ink, width=2 * self._scale)
 
     def text(self, position: Point, text: str, size: int, ink: Ink) -> None:
-        """Write a text whose upper left corner is `position`, in Pillow's own font."""
+        """Draw text in Pillow's built-in font. `position` is its upper left corner."""
         self._pen.text(self._to_pixels((position,))[0], text, ink, _font(size * self._scale))
 
     def _to_pixels(self, points: Sequence[Point]) -> list[Point]:
@@ -82,18 +82,18 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
 
 
 def interpolate(a: Point, b: Point, fraction: float) -> Point:
-    """The point between two points; `fraction` is 0 at the first and 1 at the second."""
+    """Return a point between two points. `fraction` is 0 at the first and 1 at the second."""
     return a[0] + (b[0] - a[0]) * fraction, a[1] + (b[1] - a[1]) * fraction
 
 
 def blend(a: Color, b: Color, fraction: float) -> Color:
-    """The colour between two colours; `fraction` is 0 at the first and 1 at the second."""
+    """Mix two colours. `fraction` is 0 for the first and 1 for the second."""
     red, green, blue = (round(x + (y - x) * fraction) for x, y in zip(a, b, strict=True))
     return red, green, blue
 
 
 def draw_stars(canvas: Canvas, width: float, height: float) -> None:
-    """Draw the night sky behind the board; always the same stars."""
+    """Draw the night sky behind the board. The stars are always the same."""
     rng = random.Random(72)
     for _ in range(260):
         center = rng.uniform(0, width), rng.uniform(0, height)
@@ -131,9 +131,9 @@ def draw_arrow(canvas: Canvas, begin: Point, end: Point) -> None:
     """Draw a golden arrow with feathers, from just inside one square to just inside another.
 
     Args:
-        canvas: Where to draw.
+        canvas: The canvas.
         begin: The centre of the square where the arrow begins.
-        end: The centre of the square it leads to.
+        end: The centre of the square where it ends.
     """
     length = math.dist(begin, end)
     tail, tip = interpolate(begin, end, 20 / length), interpolate(begin, end, 1 - 18 / length)
@@ -165,9 +165,9 @@ class Snake:
     """A snake on the board.
 
     Attributes:
-        head: The centre of the square where it begins.
-        tail: The centre of the square it leads to.
-        index: Its number among the snakes, which selects its colour and which way it winds.
+        head: The centre of the square where the snake begins.
+        tail: The centre of the square where it ends.
+        index: The number of the snake, which determines its colour and the direction of its curves.
     """
 
     head: Point
@@ -176,12 +176,12 @@ class Snake:
 
     @property
     def color(self) -> Color:
-        """The colour of its skin."""
+        """The colour of the snake."""
         return _SNAKE_COLORS[self.index % len(_SNAKE_COLORS)]
 
 
 def draw_snake_body(canvas: Canvas, snake: Snake) -> None:
-    """Draw its winding body: it becomes thinner towards the tail, and has a dark edge and spots."""
+    """Draw the winding body, thinner towards the tail, with a dark edge and spots."""
     spine = _spine(snake.head, snake.tail, snake.index)
     widths = [13 * (1 - 0.72 * number / _SPINE_SEGMENTS) for number in range(len(spine))]
     _stroke(canvas, spine, [width + 2.5 for width in widths], (24, 16, 34, 255))
@@ -211,7 +211,7 @@ def _stroke(canvas: Canvas, spine: list[Point], widths: list[float], ink: Ink) -
 
 
 def draw_snake_head(canvas: Canvas, snake: Snake) -> None:
-    """Draw its head with a forked tongue. All bodies are drawn before, so that none of them hides a head."""
+    """Draw the head with a forked tongue. Draw all bodies before any head, so that no body covers one."""
     spine, skin = _spine(snake.head, snake.tail, snake.index), snake.color
     head, neck = spine[0], spine[6]
     angle = math.atan2(head[1] - neck[1], head[0] - neck[0])

@@ -1,4 +1,4 @@
-"""The internal job of a game of Leela: the die and the move that follows it, or the reply to a player's report."""
+"""The internal job of a game of Leela: rolls the die and makes the move, or replies to a player's report."""
 
 import asyncio
 from dataclasses import dataclass
@@ -26,7 +26,8 @@ from storage.leela import GameRow, MoveRow, add_move, advance_game, get_game, ge
 from storage.pool import Pool
 
 Verdict = Literal["allowed", "care", "refused", "unknown"]
-"""What moderation finds about a report. `unknown` while it is unavailable: the report is kept, and no model sees it."""
+"""The outcome of moderating a report. If moderation is unavailable it is `unknown`, and the report is saved but not
+sent to a model."""
 
 GAME_STEP: Final = InternalJobSpec(
     id="game_step", event="game/step.start", function_id="game-step", concurrency=20
@@ -38,15 +39,15 @@ INTERNAL_JOBS: Final = (GAME_STEP,)
 class GameJob:
     """Runs `GAME_STEP`.
 
-    A job's `inputs` are the `game`, the number of the `move`, and the `task`: `roll` makes this move; `reply` answers
-    the report on it, in the message `thinking`.
+    A job's `inputs` are the `game`, the number of the `move`, and the `task`. The task `roll` makes the move; `reply`
+    answers the report on it, in the message `thinking`.
 
     Attributes:
-        db: Where games are.
-        messenger: Sends, and has the texts.
-        providers: Moderation of reports, and the model that replies to them.
-        dice_seconds: Seconds from the throw of Telegram's die to the message with the move: the die has stopped
-            rolling on the player's screen by then.
+        db: The database.
+        messenger: Sends the messages, and has the texts.
+        providers: The providers, for moderating reports and replying to them.
+        dice_seconds: Seconds between the die and the message with the move, so that the animation of the die has ended
+            on the player's screen.
     """
 
     db: Pool
@@ -58,7 +59,7 @@ class GameJob:
         """Do the job's task.
 
         Returns:
-            What was rolled, or what moderation found.
+            The job's result: the value rolled, or the outcome of moderation.
 
         Raises:
             Failure: A step failed for good. After a failed roll the player can roll again.
@@ -85,10 +86,10 @@ class GameJob:
         return {"rolled": roll["value"]}
 
     async def _roll_die(self, context: InternalJobContext) -> dict[str, Any]:
-        """Let Telegram throw the die, so that nobody here can choose its value; the journal has it before it is used.
+        """Send Telegram's die, whose value the bot cannot influence. The value is journaled before it is used.
 
-        After the process died between the throw and the journal, the value of that throw is unknown. Then the die is
-        thrown once more, and the player reads that the last throw counts.
+        If the process dies between the throw and the journal, the value is lost. The die is then thrown again, and the
+        player is told that the last throw counts.
         """
         job, rethrown = context.job, False
 
@@ -102,7 +103,7 @@ class GameJob:
         return await context.steps.run("dice", send_dice, reconcile=note_rethrow, retry_outages=True)
 
     async def _apply_move(self, job: Job, value: int) -> bool:
-        """Make the move, once. False where the player began a new game in the meantime."""
+        """Make the move, once. Returns False if the player began a new game in the meantime."""
         game_id, number = _game_and_move_number(job)
         game = await get_game(self.db, game_id, job.user_id)
         if game is None:
@@ -151,7 +152,7 @@ class GameJob:
         return {"verdict": verdict}
 
     async def _moderate_report(self, context: InternalJobContext, report: str) -> Verdict:
-        """Moderate a report. A player who writes about harming themselves gets care, not a reminder of the rules."""
+        """Moderate a report. Reports about self-harm get `care`: a caring reply, not a reminder of the rules."""
 
         async def moderate() -> Verdict:
             result = await self.providers.moderation.moderate(report)
@@ -169,7 +170,7 @@ class GameJob:
             return "unknown"
 
     async def _build_reply(self, job: Job, row: MoveRow, verdict: Verdict) -> str:
-        """The reply as HTML. A game does not wait for a model that fails: a text of our own takes its place."""
+        """Build the reply as HTML. If the model fails, a text of our own is used, so that the game can go on."""
         texts, text_provider = self.messenger.texts, self.providers.text
         report, move = row.report or "", move_from_row(row)
         if verdict == "care":
@@ -186,7 +187,7 @@ class GameJob:
     # ---------------------------------------------------------------- both
 
     async def _load_game_and_move(self, job: Job) -> tuple[GameRow, MoveRow]:
-        """The game and the move that a job is about. Raises PermanentFailure where one of them does not exist."""
+        """Load the job's game and move. Raises PermanentFailure if one of them does not exist."""
         game_id, number = _game_and_move_number(job)
         game, row = await get_game(self.db, game_id, job.user_id), await get_move(self.db, game_id, number)
         if game is None or row is None:

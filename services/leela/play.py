@@ -1,4 +1,4 @@
-"""What a player of Leela does: begin, roll, report, begin again. Each counts once, however often it is sent."""
+"""The actions of a player of Leela: start, roll, report and restart. Repeating an action changes nothing."""
 
 from uuid import UUID, uuid4
 
@@ -12,42 +12,42 @@ from storage.pool import Executor, Pool
 
 
 async def find_open_game(db: Executor, user_id: int) -> GameRow | None:
-    """The game that a user plays."""
+    """Return the user's open game, or None."""
     return await leela.get_open_game(db, user_id)
 
 
 async def find_game(db: Executor, game_id: UUID, user_id: int) -> GameRow | None:
-    """A user's game, open or ended; None where it is not theirs."""
+    """Return a user's game, open or ended; None if it is not theirs."""
     return await leela.get_game(db, game_id, user_id)
 
 
 async def get_or_start_game(db: Executor, user_id: int, bot_name: str) -> GameRow:
-    """The user's open game, or a new one.
+    """Return the user's open game, or start a new one.
 
     Args:
         db: The database.
         user_id: The user.
-        bot_name: The bot in which a new game is played.
+        bot_name: The bot for a new game.
     """
     game = await leela.get_open_game(db, user_id)
     if game is None:
         await leela.start_game(db, new_job_id(), user_id, bot_name, game_to_state(Game()))
         game = await leela.get_open_game(db, user_id)
-    assert game is not None  # noqa: S101 - it was started just now, and a user's updates are handled one by one
+    assert game is not None  # noqa: S101 - it was just started, and a user's updates are handled one at a time
     return game
 
 
 async def restart_game(db: Pool, game_id: UUID, user_id: int, bot_name: str) -> GameRow:
-    """End a game and begin a new one.
+    """End a game and start a new one.
 
     Args:
         db: The database.
-        game_id: The game to end. One that has ended already changes nothing.
+        game_id: The game to end. If it has already ended, nothing changes.
         user_id: The user.
-        bot_name: The bot in which a new game is played.
+        bot_name: The bot for the new game.
 
     Returns:
-        The game that is open afterwards: the new one, or the one that followed `game_id` earlier.
+        The open game: the new one, or the one that was started when `game_id` ended.
     """
     async with db.acquire() as connection, connection.transaction():
         await leela.end_game(connection, game_id, user_id)
@@ -60,12 +60,12 @@ async def request_roll(db: Pool, game: GameRow, moves: int, *, bot_name: str, la
     Args:
         db: The database.
         game: The game.
-        moves: How many moves the game had when the button was shown.
-        bot_name: The bot in whose chat the die is thrown.
+        moves: The number of moves when the button was shown.
+        bot_name: The bot that sends the die.
         language: The player's language.
 
     Returns:
-        False where this roll was requested before, or the game awaits something else.
+        False if this roll was requested before, or the game does not await a roll.
     """
     async with db.acquire() as connection, connection.transaction():
         if not await leela.advance_game(connection, game.id, moves, "roll", "dice"):
@@ -78,7 +78,7 @@ async def request_roll(db: Pool, game: GameRow, moves: int, *, bot_name: str, la
 async def save_report(
     db: Pool, game: GameRow, text: str, *, bot_name: str, language: str, placeholder_id: int | None
 ) -> bool:
-    """Save a player's report on their square, and enqueue the internal job that replies to it.
+    """Save a player's report on their square and enqueue the internal job that replies to it.
 
     Args:
         db: The database.
@@ -86,10 +86,10 @@ async def save_report(
         text: The report.
         bot_name: The bot that replies.
         language: The player's language.
-        placeholder_id: The message that becomes the reply.
+        placeholder_id: The id of the message that becomes the reply.
 
     Returns:
-        False where the game awaits no report any more.
+        False if the game no longer awaits a report.
     """
     async with db.acquire() as connection, connection.transaction():
         if not await leela.set_report(connection, game.id, game.moves, text):
@@ -102,17 +102,17 @@ async def save_report(
 async def _enqueue_step(
     db: Executor, game: GameRow, inputs: dict[str, object], bot_name: str, language: str
 ) -> None:
-    """The conditional statement before it makes sure that it is enqueued once, so its key only has to be unique."""
+    """Enqueue a step under a random key. The caller's conditional update ensures that this happens only once."""
     await enqueue(db, GAME_STEP, uuid4().hex, inputs, user_id=game.user_id, bot_name=bot_name, language=language)
 
 
 def missing_characters(text: str) -> int:
-    """How many characters a report lacks; several spaces in a row count as one character."""
+    """Return the number of characters missing from a report that is too short. Repeated spaces count once."""
     return max(0, MIN_REPORT_LENGTH - len(" ".join(text.split())))
 
 
 async def load_moves(db: Executor, game: GameRow) -> list[Move]:
-    """All moves of a game in their order; the last one has the game's present state."""
+    """Load all moves of a game, oldest first. The last one has the current state of the game."""
     rows = await leela.get_moves(db, game.id)
     if not rows:
         return []

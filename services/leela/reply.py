@@ -1,4 +1,4 @@
-"""The reply to a player's report: a model's answer, or a text that only puts report and square side by side."""
+"""Replies to a player's report: by a model, or from a template."""
 
 import re
 from typing import Final
@@ -9,10 +9,10 @@ from services.leela.rules import Move
 from services.leela.squares import get_square
 
 MAX_REPLY_LENGTH: Final = 1500
-"""Characters of a model's reply; the rest is cut off."""
+"""The maximum length of a model's reply, in characters. Longer replies are cut."""
 _MAX_QUOTE_LENGTH: Final = 160
 _LONG_REPORT_WORDS: Final = 60
-"""A report of so many words is a long one."""
+"""A report with this many words counts as long."""
 _JUMPS: Final = ("snake", "arrow")
 _QUESTIONS: Final = ("one", "two", "three", "four")
 _LANGUAGES: Final = {"en": "English", "ru": "Russian", "es": "Spanish", "fr": "French"}
@@ -30,10 +30,10 @@ async def ask_model(text_provider: TextProvider, move: Move, report: str, langua
     """Have a model reply to a report.
 
     Args:
-        text_provider: The model.
+        text_provider: The model's provider.
         move: The move that the report is about.
-        report: What the player wrote. The model's instructions say that it is material, not an instruction.
-        language: The language of the reply; English where we have no name for it.
+        report: The report. The instructions tell the model to treat it as material, not as instructions.
+        language: The language of the reply; English if it is not one of ours.
 
     Returns:
         Plain text, cut to 1500 characters.
@@ -53,16 +53,16 @@ async def ask_model(text_provider: TextProvider, move: Move, report: str, langua
 
 
 def template_reply(texts: Texts, move: Move, report: str, language: str) -> str:
-    """Reply without a model, and without a claim to have understood.
+    """Build a reply without a model. It does not pretend to have understood the report.
 
     Args:
-        texts: All texts.
+        texts: The texts.
         move: The move that the report is about.
-        report: What the player wrote.
+        report: The report.
         language: The player's language.
 
     Returns:
-        HTML: the longest sentence of the report, how the piece came to the square, and one of four questions. The
+        HTML with the longest sentence of the report, how the piece came to the square, and one of four questions. The
         same report on the same square always gets the same reply.
     """
     word_count = len(report.split())
@@ -80,7 +80,7 @@ def template_reply(texts: Texts, move: Move, report: str, language: str) -> str:
 
 
 def _quote(report: str) -> str:
-    """The longest sentence of a report, cut at a word to 160 characters at most."""
+    """Return the longest sentence of a report, cut between words to at most 160 characters."""
     sentences = [each.strip() for each in re.split(r"(?<=[.!?…])\s+|\n+", report) if each.strip()]
     longest = " ".join(max(sentences, key=len).split())
     return (

@@ -1,4 +1,4 @@
-"""The rules of Leela: 72 squares, snakes, arrows, sixes. Pure: a move is a function of the game and the roll."""
+"""The rules of Leela: 72 squares, snakes, arrows and sixes. A move depends only on the game and the roll."""
 
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -7,27 +7,27 @@ Direction = Literal["step", "snake", "arrow", "stop", "win"]
 
 LAST_SQUARE: Final = 72
 HOME_SQUARE: Final = 68
-"""Where the piece waits for the first six, and where the game is won."""
+"""The square where the piece waits for the first six, and where the game is won."""
 ENTRY: Final = 6
-"""The roll that lets the piece in, and the square it then stands on."""
+"""The roll needed to enter the game, and the square on which the piece then stands."""
 SNAKES: Final = {12: 8, 16: 4, 24: 7, 29: 6, 44: 9, 52: 35, 55: 3, 61: 13, 63: 2, 72: 51}
-"""By the square where each snake begins: the square below that it leads to."""
+"""The snakes: from square, to a lower square."""
 ARROWS: Final = {10: 23, 17: 69, 20: 32, 22: 60, 27: 41, 28: 50, 37: 66, 45: 67, 46: 62, 54: 68}
-"""By the square where each arrow begins: the square that it leads to."""
+"""The arrows: from square, to a higher square."""
 MIN_REPORT_LENGTH: Final = 50
-"""Characters that a player has to write about a square before the next roll."""
+"""The minimum length of a report, in characters. It is required before the next roll."""
 _SIXES_IN_A_ROW: Final = 3
 
 
 @dataclass(frozen=True)
 class Game:
-    """Where one player is.
+    """The state of a game.
 
     Attributes:
-        square: Where the piece stands.
-        waiting: Whether it waits on the home square for the six that lets it in.
-        sixes: How many sixes were rolled in a row.
-        before_sixes: `square` and `waiting` as they were before the first of these sixes.
+        square: The piece's square.
+        waiting: Whether the piece waits on the home square for a six to enter the game.
+        sixes: The number of sixes rolled in a row.
+        before_sixes: `square` and `waiting` before the first of these sixes.
     """
 
     square: int = HOME_SQUARE
@@ -37,20 +37,20 @@ class Game:
 
     @property
     def won(self) -> bool:
-        """Whether the piece came back to the home square."""
+        """Whether the piece has returned to the home square."""
         return self.square == HOME_SQUARE and not self.waiting
 
 
 @dataclass(frozen=True)
 class Move:
-    """What a roll did.
+    """A move.
 
     Attributes:
-        roll: What the die showed.
-        start: Where the piece stood.
-        over: Where the count led, and perhaps a snake or an arrow began.
-        square: Where the piece stands now.
-        direction: How it came there; `stop` where it stayed.
+        roll: The value of the die.
+        start: The square before the move.
+        over: The square reached by the roll, before any snake or arrow.
+        square: The square after the move.
+        direction: How the piece got there; `stop` if it did not move.
         game: The game after the move.
     """
 
@@ -66,11 +66,11 @@ def apply_roll(game: Game, roll: int) -> Move:
     """Move the piece.
 
     Args:
-        game: The game before the roll. After a win a new one begins with it.
-        roll: What the die shows, 1 to 6.
+        game: The game before the roll. If it is won, a new game starts with this roll.
+        roll: The value of the die, 1 to 6.
 
     Raises:
-        ValueError: A die cannot show this.
+        ValueError: The roll is not between 1 and 6.
     """
     if not 1 <= roll <= 6:
         raise ValueError(f"a die cannot show {roll}")
@@ -86,13 +86,13 @@ def apply_roll(game: Game, roll: int) -> Move:
 
 
 def _undo_sixes(game: Game, roll: int, before: tuple[int, bool]) -> Move:
-    """The third six in a row: back to where the piece stood before the first one, and the count starts from 0."""
+    """Handle the third six in a row: the piece returns to where it was before the first, and the count is reset."""
     square, waiting = before
     return Move(roll, game.square, game.square, square, "snake", Game(square, waiting))
 
 
 def _resolve_roll(game: Game, roll: int) -> tuple[int, int, Direction]:
-    """`over`, `square` and `direction` of the move."""
+    """Return `over`, `square` and `direction` of the move."""
     if game.waiting:
         return (ENTRY, ENTRY, "step") if roll == ENTRY else (HOME_SQUARE, HOME_SQUARE, "stop")
     over = game.square + roll

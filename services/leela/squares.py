@@ -1,4 +1,4 @@
-"""The 72 squares of Leela in every language: a name, and what the square may mean to the player who stands on it."""
+"""The names and meanings of the 72 squares of Leela, in every language."""
 
 import tomllib
 from functools import cache
@@ -11,7 +11,7 @@ from services.core.i18n import DEFAULT_LANGUAGE
 from services.leela.rules import LAST_SQUARE
 
 SQUARES_DIR: Final = Path(__file__).resolve().parent / "squares"
-"""One TOML file for each language."""
+"""The folder with one TOML file per language."""
 
 
 class Square(BaseModel):
@@ -28,7 +28,7 @@ _SQUARES_ADAPTER: Final = TypeAdapter(dict[int, Square])
 
 @cache
 def load_squares(language: str) -> dict[int, Square]:
-    """All squares by number, read once for each language; English for a language without a file."""
+    """Load all squares by number, once per language; in English if the language has no file."""
     path = SQUARES_DIR / f"{language}.toml"
     if not path.is_file():
         return load_squares(DEFAULT_LANGUAGE)
@@ -36,14 +36,14 @@ def load_squares(language: str) -> dict[int, Square]:
 
 
 def get_square(number: int, language: str) -> Square:
-    """One square.
+    """Return a square.
 
     Args:
-        number: Its number, 1 to 72.
-        language: A language code; one without a file gets the English square.
+        number: The square's number, 1 to 72.
+        language: A language code; English is used if it has no file.
 
     Raises:
-        ValueError: The board has no such square.
+        ValueError: The number is not between 1 and 72.
     """
     if not 1 <= number <= LAST_SQUARE:
         raise ValueError(f"the board has no square {number}")
