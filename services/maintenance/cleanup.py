@@ -1,4 +1,4 @@
-"""Deletes what is no longer needed: rows that would only make the tables grow."""
+"""Deletes rows that are no longer needed, so that tables do not grow without limit."""
 
 from datetime import datetime
 from typing import Final
@@ -14,13 +14,13 @@ _KEEP_NOTIFICATIONS_DAYS: Final = 90
 
 
 async def clean_up(db: Pool, scheduled_for: datetime) -> None:
-    """Delete updates that Telegram cannot send again, old results' bytes, and records of old notifications.
+    """Delete updates after 2 days, blobs after 7 days and records of notifications after 90 days.
 
-    Telegram keeps updates for 24 hours: https://core.telegram.org/bots/api#getting-updates
+    Telegram cannot send an update again after 24 hours: https://core.telegram.org/bots/api#getting-updates
 
     Args:
         db: The database.
-        scheduled_for: When this scheduled task was due; what is old is measured from now.
+        scheduled_for: The time for which this scheduled task was due. Ages are measured from the current time.
     """
     await delete_old_updates(db, days=_KEEP_UPDATES_DAYS)
     await delete_old_blobs(db, days=_KEEP_BLOBS_DAYS)

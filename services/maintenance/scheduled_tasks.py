@@ -1,7 +1,7 @@
-"""Scheduled tasks: what is due every hour or day, done once for each time it is due, over all processes and plans.
+"""Scheduled tasks: work that is due every hour or day, done once per due time across all processes and plans.
 
-Inngest's cron runs them; where Inngest is unavailable or late, one of our processes does. Both go through `run_task`,
-and a task's due time can be claimed in the database by one of them only.
+Inngest's cron runs them. If Inngest is unavailable or late, one of our processes does. Both call `run_task`, which
+claims the due time in the database, so that only one of them runs the task.
 """
 
 import asyncio
@@ -28,17 +28,17 @@ from storage.scheduled_tasks import claim_task, finish_task, is_task_done, regis
 
 _CLAIM_SECONDS: Final = 600.0
 _INNGEST_GRACE: Final = timedelta(seconds=90)
-"""How long Inngest, while it is available, has to run what is due before one of our processes does."""
+"""How long to wait for Inngest, while it is available, before one of our processes runs a due task."""
 
 
 @dataclass(frozen=True)
 class ScheduledTask:
-    """Something due every hour at `minute`, or every day at `hour`:`minute`, in UTC.
+    """A task due every hour at `minute`, or every day at `hour`:`minute`, in UTC.
 
     Attributes:
-        id: Its id in the database.
-        run: Does the work; called with the time for which it was due. It may run again where it failed.
-        interval: How often it is due.
+        id: The task's id in the database.
+        run: Does the work. Called with the time for which the task was due, and again if it failed.
+        interval: How often the task is due.
         minute: The minute of the hour.
         hour: The hour of the day, for a daily task.
     """
@@ -51,16 +51,16 @@ class ScheduledTask:
 
     @property
     def function_id(self) -> str:
-        """The id of the Inngest function that runs it."""
+        """The id of the Inngest function that runs the task."""
         return self.id.replace("_", "-")
 
     @property
     def cron(self) -> str:
-        """When it is due, as a cron expression in UTC."""
+        """The schedule, as a cron expression in UTC."""
         return f"{self.minute} {'*' if self.interval == 'hour' else self.hour} * * *"
 
     def last_due_at(self, now: datetime | None = None) -> datetime:
-        """The latest time at which it was due, at or before `now`."""
+        """Return the latest due time at or before `now`."""
         now = now or datetime.now(UTC)
         due = now.replace(minute=self.minute, second=0, microsecond=0)
         if self.interval == "day":
@@ -72,13 +72,13 @@ class ScheduledTask:
 def create_scheduled_tasks(
     db: Pool, texts: Texts, admins: AdminNotifier, reconciliation: Reconciliation
 ) -> tuple[ScheduledTask, ...]:
-    """All scheduled tasks.
+    """Create all scheduled tasks.
 
     Args:
         db: The database.
-        texts: What the reminders of subscriptions say.
-        admins: Where the summary goes.
-        reconciliation: Compares our payments with Telegram's.
+        texts: The texts, for subscription reminders.
+        admins: Sends the daily summary to the admins.
+        reconciliation: Compares our payments with Telegram's list.
     """
     return (
         ScheduledTask("expire_stale_jobs", partial(expire_stale_jobs, db), "hour", minute=7),
@@ -91,19 +91,19 @@ def create_scheduled_tasks(
 
 
 async def run_task(db: Pool, task: ScheduledTask, scheduled_for: datetime, plan: Plan) -> bool:
-    """Run a task for one of its due times, unless that is done or under way elsewhere.
+    """Run a task for one of its due times, unless it is done or another process is running it.
 
     Args:
         db: The database.
         task: The task.
-        scheduled_for: The time for which it was due.
-        plan: Which plan runs it, for the record.
+        scheduled_for: The time for which the task was due.
+        plan: The plan that runs it, for the record.
 
     Returns:
-        Whether this call ran it.
+        Whether this call ran the task.
 
     Raises:
-        Exception: Whatever the task raised. Another process may then run it at once.
+        Exception: The task's exception. Another process may then run the task at once.
     """
     if not await claim_task(db, task.id, scheduled_for, plan, seconds=_CLAIM_SECONDS):
         return False
@@ -118,11 +118,11 @@ async def run_task(db: Pool, task: ScheduledTask, scheduled_for: datetime, plan:
 
 
 class Scheduler:
-    """Runs in this process what Inngest does not run.
+    """Runs the scheduled tasks that Inngest did not run.
 
     Args:
         db: The database.
-        router: Whether Inngest is available.
+        router: Tells whether Inngest is available.
         tasks: All scheduled tasks.
     """
 
@@ -134,13 +134,13 @@ class Scheduler:
         self._waiting: set[str] = set()
 
     async def run_due(self) -> None:
-        """Run what is due and was left undone: one pass, to be made every few seconds.
+        """Run the overdue tasks. To be called every few seconds.
 
-        A task that fails is logged and does not keep the others from running; it is tried again in the next pass.
-        Where the reason is the database, which may be unavailable or too slow, that is logged only the first time.
+        A failed task is logged and retried at the next call; the others still run. If the database is unavailable or
+        too slow, that is logged only once per outage.
 
         Raises:
-            OSError: Or another of DATABASE_UNAVAILABLE, where the tasks could not be registered.
+            OSError: Or another of DATABASE_UNAVAILABLE, if the tasks could not be registered.
         """
         if not self._registered:
             for task in self._tasks:

@@ -1,4 +1,4 @@
-"""The one message that an admin gets about an incident: sent once, then edited."""
+"""The alert that an admin gets about an incident: one message, sent once and then edited."""
 
 import asyncio
 from dataclasses import dataclass, field, replace
@@ -16,26 +16,27 @@ from storage.pool import Pool
 from storage.users.users import get_user
 
 MIN_INTERVAL: Final = timedelta(seconds=15)
-"""Between two edits of a message, and between two attempts to send it."""
+"""The minimum time between two edits of a message, and between two attempts to send it."""
 _MONEY_KINDS: Final = frozenset({"ledger", "payments"})
-"""Kinds of incident that are worth waking an admin for."""
+"""Kinds of incident whose alerts make a sound even in quiet hours."""
 _CALL_TIMEOUT_SECONDS: Final = 20.0
 
 
 @dataclass(frozen=True)
 class QuietHours:
-    """Hours in which new alerts make no sound.
+    """Hours in which new alerts are silent.
 
     Attributes:
-        start: The hour of the day, in UTC, at which they start.
-        end: The hour at which they end; before `start` where they go over midnight. The same hour: there are none.
+        start: The hour of the day (UTC) at which they start.
+        end: The hour (UTC) at which they end. It is before `start` if they span midnight. If equal to `start`, there
+            are no quiet hours.
     """
 
     start: int = 0
     end: int = 0
 
     def contains(self, moment: datetime) -> bool:
-        """Whether it is quiet at a moment, which must be in UTC."""
+        """Whether a time, which must be in UTC, is within the quiet hours."""
         if self.start <= self.end:
             return self.start <= moment.hour < self.end
         return moment.hour >= self.start or moment.hour < self.end
@@ -46,9 +47,9 @@ class AlertMessages:
     """Sends and edits alerts.
 
     Attributes:
-        db: Where the messages are recorded, so that any process can edit them.
-        messenger: Sends them.
-        quiet_hours: When new messages make no sound; those about money always do.
+        db: The database, which records the messages so that any process can edit them.
+        messenger: Sends and edits the messages.
+        quiet_hours: The hours in which new messages are silent, except those about money.
     """
 
     db: Pool
@@ -56,17 +57,17 @@ class AlertMessages:
     quiet_hours: QuietHours = field(default_factory=QuietHours)
 
     async def notify(self, incident: Incident, admin_id: int, text: str, now: datetime) -> None:
-        """Update an admin's message: send it where there is none, else edit it.
+        """Update an admin's message: send it if there is none yet, otherwise edit it.
 
-        A process that dies after Telegram took the message and before its id was stored leaves it unknown whether the
-        message arrived. It is sent again then, at growing intervals: an alert that comes twice is better than one
-        that never comes. A process that dies at any other point neither loses the message nor doubles it.
+        If the process dies after Telegram accepted the message and before its id was stored, nobody knows whether the
+        message arrived. It is then sent again, at growing intervals: an alert that arrives twice is better than one
+        that never arrives. If the process dies at any other point, the message is neither lost nor duplicated.
 
         Args:
-            incident: The incident, which this process has claimed.
+            incident: The incident, claimed by this process.
             admin_id: The admin.
-            text: What the message has to say now, in English: messages are compared by their English texts.
-            now: The time.
+            text: The message's new text in English. Messages are compared by their English texts.
+            now: The current time.
         """
         message = incident.admin_messages.get(str(admin_id), AdminMessage())
         user = await get_user(self.db, admin_id)
@@ -89,7 +90,7 @@ class AlertMessages:
     async def _send(
         self, admin_id: int, attempt: AdminMessage, html: str, text: str, *, silent: bool
     ) -> AdminMessage:
-        """What is known of the message after an attempt to send it."""
+        """Try to send the message, and return what is known about it afterwards."""
         try:
             async with asyncio.timeout(_CALL_TIMEOUT_SECONDS):
                 message_id = await self.messenger.send_text(admin_id, attempt.bot, html, silent=silent)
@@ -108,9 +109,9 @@ class AlertMessages:
         return AdminMessage(attempt.bot, message_id, text)
 
     async def _edit(self, admin_id: int, message: AdminMessage, message_id: int, html: str) -> bool:
-        """False where another attempt may help. A message that the admin has deleted is not sent again."""
+        """Edit a message. Returns False if a retry may help. A message that the admin has deleted is not sent again."""
         if message.bot not in self.messenger.bots.by_name:
-            return True  # a message's id is its bot's own
+            return True  # only the bot that sent a message can edit it
         try:
             async with asyncio.timeout(_CALL_TIMEOUT_SECONDS):
                 await self.messenger.call(
@@ -127,5 +128,5 @@ class AlertMessages:
 
 
 def _retry_delay(unanswered: int) -> timedelta:
-    """Four times as long after each send whose outcome is unknown."""
+    """The delay before the next attempt: four times longer after each send with unknown outcome."""
     return MIN_INTERVAL * (1 << 2 * min(max(0, unanswered - 1), 4))

@@ -1,4 +1,4 @@
-"""What admins read about an incident."""
+"""Builds the texts of alerts."""
 
 import html
 import re
@@ -13,23 +13,23 @@ from storage.incidents import Incident
 
 _UNSEEN_AFTER: Final = timedelta(seconds=40)
 _LEDGER_UNSEEN_AFTER: Final = timedelta(seconds=80)
-"""How long a problem is not found before the message says so: longer than it takes to check again."""
+"""How long a problem must not be found before the message says so. Longer than the interval between checks."""
 
 
 class _Translate(Protocol):
-    """A text by its key, in one admin's language."""
+    """Looks up a text in one admin's language."""
 
     def __call__(self, key: str, n: int | None = None, /, **params: str | int) -> str: ...
 
 
 def incident_text(texts: Texts, language: str, incident: Incident, now: datetime) -> str:
-    """The message about an incident. It changes only when there is something new to say.
+    """Build the message about an incident. It changes only when there is something new to report.
 
     Args:
-        texts: All texts.
+        texts: The texts.
         language: The admin's language.
         incident: The incident, open or closed.
-        now: The time, by which a problem that has not been found for a while is shown as quiet.
+        now: The current time. A problem that has not been found for a while is shown as quiet.
 
     Returns:
         HTML that fits into one message.
@@ -50,18 +50,18 @@ def incident_text(texts: Texts, language: str, incident: Incident, now: datetime
         head = t("incident.quiet", title=title, since=since, until=until)
     else:
         head = t("incident.open", title=title, since=since)
-    lines = _LINE_BUILDERS.get(incident.kind)  # none for a kind that a newer version of the bot has opened
+    lines = _LINE_BUILDERS.get(incident.kind)  # none for a kind opened by a newer version of the bot
     ongoing = not (unseen or incident.closed_at)
     return "\n".join([head, *(lines(t, incident, ongoing) if lines else [])])
 
 
 def english_text(texts: Texts, incident: Incident, now: datetime) -> str:
-    """The message in English: by this, messages in different languages are compared."""
+    """Build the message in English, for comparing messages in different languages."""
     return incident_text(texts, DEFAULT_LANGUAGE, incident, now)
 
 
 def strip_html(text: str) -> str:
-    """A message's text without its HTML."""
+    """Return a message's text without HTML tags."""
     return html.unescape(re.sub(r"<[^>]+>", "", text))
 
 

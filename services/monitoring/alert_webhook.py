@@ -1,4 +1,4 @@
-"""Reports incidents to another system: one POST when one opens, one when it closes, each until it is accepted."""
+"""Reports incidents to another system: a POST when one opens and another when it closes, retried until accepted."""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -12,7 +12,7 @@ from services.monitoring.alert_texts import english_text, strip_html
 from storage.incidents import Incident
 
 WebhookStatus = Literal["opened", "closed"]
-"""The status of an incident, as it is posted."""
+"""The status of an incident in the POST request."""
 
 _TIMEOUT_SECONDS: Final = 5.0
 _RETRY_DELAY: Final = timedelta(seconds=15)
@@ -21,11 +21,11 @@ _MAX_RETRY_DELAY: Final = timedelta(minutes=15)
 
 @dataclass
 class AlertWebhook:
-    """The other system, and when it may be called again.
+    """Posts incidents to a URL, and keeps track of retries.
 
     Attributes:
-        url: Where to post to. It may hold a secret, so it is in no log line.
-        texts: The incidents' texts.
+        url: The URL. It may contain a secret, so it is never logged.
+        texts: The texts.
     """
 
     url: str = field(repr=False)
@@ -34,7 +34,7 @@ class AlertWebhook:
     _retry_at: dict[int, datetime] = field(default_factory=dict)
 
     def next_status(self, incident: Incident, now: datetime) -> WebhookStatus | None:
-        """What has to be posted about an incident now; None where there is nothing, or it was refused just now."""
+        """Return the status to post now; None if there is none, or if it is too early for a retry."""
         if now < self._retry_at.get(incident.id, now):
             return None
         if not incident.webhook_state:
@@ -46,12 +46,12 @@ class AlertWebhook:
 
         Args:
             incident: The incident.
-            status: What has happened to it.
-            now: The time, from which the next attempt is counted.
+            status: The status to post.
+            now: The current time, from which the delay before a retry is measured.
 
         Returns:
-            Whether it was accepted. Where it was not, `next_status` gives it again after 15 seconds, and then at
-            growing intervals of up to 15 minutes.
+            Whether it was accepted. If not, `next_status` returns it again after 15 seconds, then at growing intervals
+            of up to 15 minutes.
         """
         error = await self._send(self._build_body(incident, status, now))
         if not error:
@@ -72,7 +72,7 @@ class AlertWebhook:
             ):
                 return "" if response.status < 300 else f"status {response.status}"
         except (aiohttp.ClientError, TimeoutError, ValueError) as error:
-            return type(error).__name__  # the message may hold the URL
+            return type(error).__name__  # the message may contain the URL
 
     def _build_body(self, incident: Incident, status: WebhookStatus, now: datetime) -> dict[str, Any]:
         return {

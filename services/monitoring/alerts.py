@@ -1,4 +1,4 @@
-"""Reports incidents to admins and to a webhook. Any process does it, one at a time for each incident."""
+"""Reports incidents to admins and to a webhook. Any process may do this, but only one at a time per incident."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -25,22 +25,22 @@ from storage.pool import Pool
 
 _CLAIM_DURATION: Final = timedelta(seconds=45)
 _NOTIFY_TIMEOUT_SECONDS: Final = 40.0
-"""Less than the claim: one process has stopped before another may start."""
+"""Shorter than a claim, so that one process has stopped before another may start."""
 _NOTIFY_CLOSED_WITHIN: Final = timedelta(days=1)
-"""How long an incident that is over is still reported, where Telegram or the webhook could not be reached."""
+"""How long to keep trying to report a closed incident if Telegram or the webhook cannot be reached."""
 
 
 class Alerts:
     """Reports incidents to admins and to the webhook.
 
     Args:
-        db: Where incidents are kept.
+        db: The database.
         messenger: Sends the messages.
-        admins: Telegram's ids of the admins.
-        background: Holds the reports, so that a shutdown lets one that is under way be recorded.
-        quiet_hours: When new messages make no sound.
-        webhook: Another system to notify, where there is one.
-        clock: The time.
+        admins: The admins' Telegram ids.
+        background: Runs the reports, so that one in progress is recorded before a shutdown.
+        quiet_hours: The hours in which new messages are silent.
+        webhook: Another system to notify, if there is one.
+        clock: Returns the current time.
     """
 
     def __init__(
@@ -63,17 +63,17 @@ class Alerts:
         self._clock = clock
 
     async def notify(self) -> None:
-        """Report once what is new: one pass, to be made every 2 s.
+        """Report incidents that have news. To be called every 2 seconds.
 
         Raises:
-            OSError: Or another of DATABASE_UNAVAILABLE, where the database cannot be reached.
+            OSError: Or another of DATABASE_UNAVAILABLE, if the database cannot be reached.
         """
         now = self._clock()
         for incident in await notifiable_incidents(self._db, now, closed_after=now - _NOTIFY_CLOSED_WITHIN):
             if self._has_update(incident, now):
                 with logger.contextualize(incident=incident.id, kind=incident.kind):
                     task = self._background.spawn(self._notify(incident.id, now), f"incident-{incident.id}")
-                # Not a part of this pass: a shutdown cancels the pass and lets the task record what it has sent.
+                # A separate task, because a shutdown cancels this pass but lets the task record what it has sent.
                 await asyncio.wait([task])
 
     def _has_update(self, incident: Incident, now: datetime) -> bool:
@@ -82,7 +82,7 @@ class Alerts:
         return bool(self._admins_to_notify(incident, english_text(self._texts, incident, now)))
 
     def _admins_to_notify(self, incident: Incident, text: str) -> list[int]:
-        """The admins whose message is not this text yet. A new admin gets no message about a closed incident."""
+        """List the admins whose message differs. New admins get no message about a closed incident."""
         late = incident.closed_at is not None and bool(incident.admin_messages)
         messages = ((admin, incident.admin_messages.get(str(admin))) for admin in sorted(self._admins))
         return [
@@ -99,7 +99,7 @@ class Alerts:
         notifications: list[Awaitable[None]] = [
             self._messages.notify(incident, admin, text, now) for admin in self._admins_to_notify(incident, text)
         ]
-        with suppress(TimeoutError):  # what is missing is tried again
+        with suppress(TimeoutError):  # the next pass retries the rest
             async with asyncio.timeout(_NOTIFY_TIMEOUT_SECONDS):
                 results = await asyncio.gather(self._post(incident, now), *notifications, return_exceptions=True)
                 for error in (result for result in results if isinstance(result, BaseException)):

@@ -1,4 +1,4 @@
-"""The summary of the last day that admins get every morning."""
+"""The daily summary for admins."""
 
 from datetime import datetime, timedelta
 
@@ -8,12 +8,12 @@ from storage.reports.revenue import count_totals
 
 
 async def send_daily_summary(db: Pool, admins: AdminNotifier, scheduled_for: datetime) -> None:
-    """Send the admins the numbers of the 24 hours before `scheduled_for`, once for each such time.
+    """Send the admins the figures of the 24 hours before `scheduled_for`, once per due time.
 
     Args:
         db: The database.
-        admins: Sends to the admins.
-        scheduled_for: When this scheduled task was due, in UTC.
+        admins: Sends the message.
+        scheduled_for: The time for which this scheduled task was due, in UTC.
     """
     begin = scheduled_for - timedelta(days=1)
     totals = await count_totals(db, begin, scheduled_for)

@@ -1,4 +1,4 @@
-"""The health checks: each finds whether a problem exists now, and the facts that admins read about it."""
+"""The health checks: each looks for one kind of problem, and collects the facts about it for admins."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ from storage.reports.order_status import (
 Clock = Callable[[], datetime]
 
 _PROVIDER_FAILURE_KEYS: Final = ("failure.provider", "failure.timed_out", "failure.busy")
-"""Failures for which a provider is to blame, and not the user or Telegram."""
+"""The keys of failures caused by a provider rather than by the user or Telegram."""
 _WINDOW: Final = timedelta(minutes=10)
 _MIN_FAILURES: Final = 5
 _MIN_FAILURE_RATE: Final = 0.25
@@ -30,13 +30,13 @@ _MAX_WAIT: Final = timedelta(seconds=120)
 _MAX_BACKLOG: Final = 100
 _UNCONFIRMED_AFTER: Final = timedelta(minutes=5)
 _UNCONFIRMED_UNTIL: Final = timedelta(hours=1)
-"""After that long the user gave up, or the daily comparison with Telegram's own list has to find the payment."""
+"""Older checkouts are ignored: either the user gave up, or the daily reconciliation finds the payment."""
 _STARTUP_GRACE: Final = timedelta(seconds=15)
-"""How long a process that has just started may take to find Inngest."""
+"""How long a new process may take to connect to Inngest."""
 
 
 def utc_now() -> datetime:
-    """The time now; tests use a clock of their own instead."""
+    """Return the current time. The default clock, which tests replace."""
     return datetime.now(UTC)
 
 
@@ -45,8 +45,8 @@ class Finding:
     """A problem that exists now.
 
     Attributes:
-        facts: What admins read about it as it is now.
-        initial_facts: What stays as it was when the problem was first found.
+        facts: The current facts.
+        initial_facts: Facts stored when the incident is opened and not updated afterwards.
     """
 
     facts: Mapping[str, Any]
@@ -54,7 +54,7 @@ class Finding:
 
 
 CheckFunction = Callable[[datetime, Incident | None], Awaitable[Finding | None]]
-"""Called with the time and the incident that is open, if there is one."""
+"""Called with the current time and the open incident, if there is one. Returns None if all is well."""
 
 
 @dataclass(frozen=True)
@@ -62,10 +62,10 @@ class HealthCheck:
     """A check, and how often it runs.
 
     Attributes:
-        kind: The kind of incident that a finding opens.
-        check: The check itself; it gives None where all is well.
-        interval_seconds: Seconds between two runs while no incident of this kind is open.
-        open_interval_seconds: Seconds between two runs while one is: less than the calm period that closes it.
+        kind: The kind of incident opened by a finding.
+        check: The check.
+        interval_seconds: Seconds between runs while no incident of this kind is open.
+        open_interval_seconds: Seconds between runs while one is open. Shorter than the calm period that closes it.
     """
 
     kind: str
@@ -79,8 +79,8 @@ class HealthChecks:
 
     Args:
         db: The database.
-        router: Which plan jobs go to, and whether Inngest is available.
-        per_user_limit: How many jobs of one user run at once.
+        router: Tells the modes, and whether Inngest is available.
+        per_user_limit: The most orders of one user run at once.
     """
 
     def __init__(self, db: Pool, router: PlanRouter, *, per_user_limit: int = 2) -> None:
@@ -89,17 +89,17 @@ class HealthChecks:
         self._per_user_limit = per_user_limit
         self._initial_since = router.plan_a.since
         self.all: Final[Sequence[HealthCheck]] = (
-            # Asks nothing while Inngest is available.
+            # Makes no query while Inngest is available.
             HealthCheck("fallback", self._check_fallback, interval_seconds=2, open_interval_seconds=2),
             HealthCheck("provider", self._check_provider, interval_seconds=15, open_interval_seconds=15),
             HealthCheck("queue", self._check_queue),
-            # Reads the whole ledger, so it runs rarely; in every process while the ledger is known to be wrong.
+            # Reads the whole ledger, so it runs rarely, but more often while the ledger is known to be inconsistent.
             HealthCheck("ledger", self._check_ledger, interval_seconds=300, open_interval_seconds=60),
             HealthCheck("payments", self._check_payments, interval_seconds=30, open_interval_seconds=30),
         )
 
     async def closing_facts(self, incident: Incident) -> Mapping[str, Any]:
-        """The facts that are known only when an incident is over; they replace those of the same name."""
+        """Return facts that are known only when an incident is over. They replace existing facts of the same name."""
         if incident.kind != "fallback":
             return {}
         since = incident_started_at(incident)
@@ -111,13 +111,13 @@ class HealthChecks:
         }
 
     async def _check_fallback(self, now: datetime, open_incident: Incident | None) -> Finding | None:
-        """Inngest is unavailable, and some service would use it."""
+        """Find whether Inngest is unavailable and some service would use it."""
         plan_a, modes = self._router.plan_a, {self._router.mode(service) for service in self._router.services}
         if plan_a.healthy or modes == {"b"}:
             return None
         since = incident_started_at(open_incident) if open_incident else plan_a.since
         fallback_count = (await count_recoveries(self._db, since)).fell_back
-        # Where Inngest was never available, and nothing falls back, it is not in use.
+        # If Inngest was never available and nothing falls back, Inngest is not in use.
         was_available = plan_a.since != self._initial_since
         if not (open_incident or was_available or (fallback_count and now - plan_a.since > _STARTUP_GRACE)):
             return None
@@ -130,7 +130,7 @@ class HealthChecks:
         return Finding(facts, {"since": since.isoformat(), "why": redact_line(plan_a.state)})
 
     async def _check_provider(self, now: datetime, open_incident: Incident | None) -> Finding | None:
-        """Many of the orders that ended lately, of a service or of all, failed because of a provider."""
+        """Find whether many recent orders, of one service or of all, failed because of a provider."""
         ends = await count_failed(self._db, now - _WINDOW, _PROVIDER_FAILURE_KEYS)
         failed, ended = sum(each.failed for each in ends), sum(each.ended for each in ends)
         failing_services = {
@@ -141,7 +141,7 @@ class HealthChecks:
         return Finding({"failed": failed, "ended": ended, "services": failing_services})
 
     async def _check_queue(self, now: datetime, open_incident: Incident | None) -> Finding | None:
-        """Orders wait too long, or too many do. Those that wait for Inngest belong to the other incident."""
+        """Find whether orders wait too long or too many wait. Orders waiting for Inngest belong to `fallback`."""
         excluded = [service for service in self._router.services if self._router.waits_for_inngest(service)]
         waiting = await get_backlog(self._db, excluded_services=excluded, per_user_limit=self._per_user_limit)
         waited = now - waiting.oldest if waiting.oldest else timedelta()
@@ -154,13 +154,13 @@ class HealthChecks:
         return None if check.is_consistent else Finding(vars(check))
 
     async def _check_payments(self, now: datetime, open_incident: Incident | None) -> Finding | None:
-        """We agreed to a payment, and Telegram has not confirmed that it was made."""
+        """Find approved checkouts for which Telegram has not confirmed the payment."""
         found = await count_unconfirmed(self._db, now - _UNCONFIRMED_UNTIL, now - _UNCONFIRMED_AFTER)
         return Finding(vars(found)) if found.count else None
 
 
 def incident_started_at(incident: Incident) -> datetime:
-    """When the problem began: before it was noticed, where that is known."""
+    """Return when the problem began. If that is not known, when the incident was opened."""
     since = incident.facts.get("since")
     return datetime.fromisoformat(since) if since else incident.opened_at
 

@@ -1,7 +1,7 @@
-"""Incidents: problems that admins have to know. Every process checks; the database keeps one of each kind.
+"""Opens and closes incidents. Every process runs the checks; the database keeps one open incident of each kind.
 
 An incident is closed only when no process has found its problem for the calm period, so a problem that comes and goes
-is one incident. Who is notified, and how, is services/monitoring/alerts.py.
+is one incident. Admins are notified by services/monitoring/alerts.py.
 """
 
 from datetime import datetime, timedelta
@@ -18,12 +18,12 @@ _CALM_PERIOD: Final = timedelta(seconds=120)
 
 
 class IncidentMonitor:
-    """Runs the health checks, and opens and closes incidents by what they find.
+    """Runs the health checks, and opens and closes incidents accordingly.
 
     Args:
-        db: Where incidents are kept.
-        checks: What to look for.
-        clock: The time.
+        db: The database.
+        checks: The health checks.
+        clock: Returns the current time.
     """
 
     def __init__(self, db: Pool, checks: HealthChecks, *, clock: Clock = utc_now) -> None:
@@ -34,12 +34,12 @@ class IncidentMonitor:
         self._checked_at: dict[str, datetime] = {}
 
     async def run_due_checks(self) -> None:
-        """Run the checks that are due, open what was found, close what is over: one pass, to be made every 2 s.
+        """Run the checks that are due, and open and close incidents. To be called every 2 seconds.
 
-        A check that fails is logged and does not keep the others from running.
+        A check that fails in the database is logged, and the others still run.
 
         Raises:
-            OSError: Or another of DATABASE_UNAVAILABLE, where the database cannot be reached.
+            OSError: Or another of DATABASE_UNAVAILABLE, if the database cannot be reached.
         """
         now, known = self._clock(), await open_incidents(self._db)
         for check in self._checks.all:
@@ -68,7 +68,7 @@ class IncidentMonitor:
             logger.warning("incident opened", kind=check.kind, facts={**finding.initial_facts, **finding.facts})
 
     async def _close_if_over(self, incident: Incident, now: datetime) -> None:
-        """A process that has not looked for the calm period itself cannot know that it was calm."""
+        """Close an incident after the calm period. A process must itself have run for that long."""
         unseen_since = now - _CALM_PERIOD
         if incident.last_seen_at > unseen_since or self._started_at > unseen_since:
             return

@@ -1,4 +1,4 @@
-"""Users, orders, money, and what the orders cost us, over a span of days; for `/stats`."""
+"""Figures about users, orders, money and our costs over a span of days, for `/stats`."""
 
 import csv
 import io
@@ -23,8 +23,8 @@ from storage.reports.revenue import (
 Span = Literal["today", "week", "month"]
 
 USD_PAYOUT_PER_STAR: Final = Decimal("0.013")
-"""What Telegram pays out for a Star. Prices are calculated with more (USD_PER_CREDIT in generation/catalogue.py),
-which is what users pay for one, so the margin here is the lower, true one."""
+"""The amount that Telegram pays out per Star, in US dollars. Prices are calculated with what users pay per Star
+(USD_PER_CREDIT in generation/catalogue.py), which is more; the margin here is the real, lower one."""
 
 _DAYS: Final[dict[Span, int]] = {"today": 1, "week": 7, "month": 30}
 _COLUMNS: Final = (
@@ -35,11 +35,11 @@ _COLUMNS: Final = (
 
 @dataclass(frozen=True)
 class StatsRow:
-    """The numbers of one bucket (an hour or a day), or of all of them.
+    """The figures of one bucket (an hour or a day), or of all of them.
 
     Attributes:
         bucket: The counts.
-        cost: What the orders that succeeded then cost us, in US dollars.
+        cost: Our cost of the orders that succeeded in it, in US dollars.
     """
 
     bucket: Bucket
@@ -47,26 +47,26 @@ class StatsRow:
 
     @property
     def income(self) -> Decimal:
-        """What Telegram pays out for the credits that orders earned, in US dollars."""
+        """The payout for the credits earned by orders, in US dollars."""
         return self.bucket.earned * USD_PAYOUT_PER_STAR
 
     @property
     def margin(self) -> Decimal:
-        """Income less cost, in US dollars."""
+        """Income minus cost, in US dollars."""
         return self.income - self.cost
 
 
 @dataclass(frozen=True)
 class Stats:
-    """The numbers of a span.
+    """The figures of a span.
 
     Attributes:
         span: Today, or the last 7 or 30 days.
-        unit: What a row stands for.
+        unit: The length of a row's bucket.
         begin: The start of the span, in UTC.
-        end: Its end, which is not part of it.
-        rows: Every hour or day of the span, the oldest first.
-        total: All rows together; a user who ordered on several days counts once.
+        end: The end of the span (exclusive).
+        rows: One row per hour or day, oldest first.
+        total: All rows together. A user who was active in several buckets counts once.
         service_outcomes: How the orders of each service ended.
     """
 
@@ -80,7 +80,7 @@ class Stats:
 
     @property
     def csv(self) -> str:
-        """The rows and their total as CSV; times are in UTC."""
+        """The rows and the total as CSV. Times are in UTC."""
         out = io.StringIO()
         table = csv.writer(out, lineterminator="\n")
         table.writerow(_COLUMNS)
@@ -91,12 +91,12 @@ class Stats:
 
 
 async def collect_stats(db: Executor, span: Span, now: datetime | None = None) -> Stats:
-    """Count a span, from midnight (UTC) of its first day to the end of today.
+    """Collect the figures of a span, from midnight (UTC) of its first day to the end of today.
 
     Args:
         db: The database.
-        span: Which days.
-        now: The time; tests set it.
+        span: The span.
+        now: The current time; None for the clock's.
     """
     end = (now or datetime.now(UTC)).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
     begin, unit = end - timedelta(days=_DAYS[span]), _unit_for(span)

@@ -1,6 +1,6 @@
-"""The statistics as an image: totals, money by hour or day, orders by how they ended.
+"""The statistics as an image: totals, Stars over time, and orders over time by outcome.
 
-The font is the one that Pillow ships, which has Latin letters only, so the image is in English for all admins.
+Pillow's built-in font has only Latin letters, so the image is in English for all admins.
 """
 
 import io
@@ -16,7 +16,7 @@ from services.monitoring.stats import Stats, StatsRow
 
 _WIDTH, _HEIGHT = 1200, 1000
 _SUPERSAMPLING: Final = 2
-"""The image is drawn this much larger and then scaled down, which smooths the edges."""
+"""The image is drawn at this scale and then reduced, for smooth edges."""
 _MARGIN: Final = 36
 _BACKGROUND, _PANEL_COLOR, _GRID_COLOR = "#dfe3ea", "#f7f8fa", "#d4d9e1"
 _TEXT_COLOR, _MUTED_COLOR = "#1d2433", "#667085"
@@ -56,10 +56,10 @@ class _Box:
 def render_stats_image(stats: Stats) -> bytes:
     """Draw the statistics of a span.
 
-    It takes a good part of a second of CPU time, so call it in a thread of its own.
+    It takes a large part of a second of CPU time, so call it in a thread.
 
     Args:
-        stats: The numbers.
+        stats: The figures.
 
     Returns:
         A PNG of 1200 by 1000 pixels.
@@ -192,7 +192,7 @@ def _axis_label(at: datetime, *, hours: bool) -> str:
 
 
 def _tick_step(highest: int) -> int:
-    """A round step, at least 1, of which four reach the highest value."""
+    """Return a round step, at least 1, so that four steps reach the highest value."""
     scale = 1
     while True:
         for step in _TICK_STEPS:
