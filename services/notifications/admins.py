@@ -1,4 +1,4 @@
-"""Notifications for the admins: each in their own language, through the bot they last wrote to."""
+"""Notifications for admins, in each admin's language, through the bot they last wrote to."""
 
 from dataclasses import dataclass
 
@@ -19,8 +19,8 @@ class AdminNotifier:
 
     Attributes:
         db: The database.
-        messenger: Sends to admins who have never written to a bot of this database.
-        admins: Telegram's user ids of the admins.
+        messenger: Sends to admins who are not in the database because they have never written to a bot.
+        admins: The admins' Telegram user ids.
     """
 
     db: Pool
@@ -30,16 +30,16 @@ class AdminNotifier:
     async def notify(
         self, key: str, n: int | None = None, /, *, dedup_key: str | int = "", **params: str | int
     ) -> int:
-        """Notify every admin, as soon as Telegram can be reached.
+        """Notify all admins, as soon as Telegram can be reached.
 
         Args:
             key: The text's key.
-            n: Chooses the text's plural form.
-            dedup_key: The same key is sent to each admin only once; an empty one is always sent.
-            **params: What the text's placeholders are filled in with.
+            n: Selects the text's plural form.
+            dedup_key: A key for which each admin is notified only once; empty to notify every time.
+            **params: Values for the text's placeholders.
 
         Returns:
-            The number of admins who will get it.
+            The number of admins for whom a notification was enqueued or sent.
         """
         notified = 0
         for admin_id in sorted(self.admins):
@@ -58,7 +58,7 @@ class AdminNotifier:
         return notified
 
     async def _send_directly(self, admin_id: int, key: str, n: int | None, params: dict[str, str | int]) -> bool:
-        """Try once to send to an admin who is not in the database and can therefore hardly be reached."""
+        """Try once to send to an admin who is not in the database, which rarely succeeds."""
         text = truncate_html(self.messenger.texts.t(DEFAULT_LANGUAGE, key, n, **params))
         first_bot = next(iter(self.messenger.bots.by_name))
         try:

@@ -1,4 +1,4 @@
-"""Notices and the internal jobs that send them, however long Telegram is unavailable. Enqueued by notify.py."""
+"""Notices and the internal jobs that send them, even after a long outage of Telegram. Enqueued by notify.py."""
 
 import asyncio
 from collections.abc import Sequence
@@ -25,23 +25,24 @@ from storage.messaging.notifications import Addressee, get_addressee, mark_notif
 from storage.pool import Pool
 
 _USERS_PER_STEP: Final = 50
-"""Users of a bulk notification who are notified in one step."""
+"""The number of users notified in one step of a bulk notification."""
 _PAUSE_SECONDS: Final = 0.05
-"""Between two users of a bulk notification: with what else the bot sends it stays below Telegram's 30 messages per
-second. https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this"""
+"""The pause between two users of a bulk notification. It leaves room for the bot's other messages within Telegram's
+limit of 30 per second: https://core.telegram.org/bots/faq#my-bot-is-hitting-limits-how-do-i-avoid-this"""
 
 NotificationOutcome = Literal["sent", "skipped", "gone", "refused"]
-"""Sent now or before; skipped: the user does not want it; gone: the user blocked the bot; refused by Telegram."""
+"""`sent`: now or earlier. `skipped`: the user is blocked, unknown or does not want news. `gone`: the user cannot be
+reached. `refused`: by Telegram."""
 
 
 class LocalizedLine(BaseModel):
-    """A text by its key, in the language of the user who reads it.
+    """A text stored by its key, to be rendered in the recipient's language.
 
     Attributes:
         key: The text's key.
-        n: Chooses the text's plural form.
-        params: What the text's placeholders are filled in with.
-        html: Names of the params that are HTML already and are not escaped.
+        n: Selects the text's plural form.
+        params: Values for the text's placeholders.
+        html: The names of params that are HTML and must not be escaped.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -53,12 +54,12 @@ class LocalizedLine(BaseModel):
 
     @staticmethod
     def of(key: str, n: int | None = None, /, **params: str | int) -> "LocalizedLine":
-        """Make a line from the arguments of `Texts.t`. Params that are Html stay so when the line is stored."""
+        """Create a line from the arguments of `Texts.t`. It stores which params are Html."""
         html = tuple(name for name, value in params.items() if isinstance(value, Html))
         return LocalizedLine(key=key, n=n, params=params, html=html)
 
     def render(self, texts: Texts, language: str) -> str:
-        """The line as HTML."""
+        """Render the line as HTML."""
         params = {name: Html(value) if name in self.html else value for name, value in self.params.items()}
         return texts.t(language, self.key, self.n, **params)
 
@@ -67,9 +68,9 @@ class LocalizedButton(BaseModel):
     """A button under a notice.
 
     Attributes:
-        key: The key of its text.
-        data: Its packed callback data (services/messaging/buttons.py).
-        params: What the text's placeholders are filled in with.
+        key: The key of the button's text.
+        data: The packed callback data (services/messaging/buttons.py).
+        params: Values for the text's placeholders.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -80,12 +81,12 @@ class LocalizedButton(BaseModel):
 
 
 class Notice(BaseModel):
-    """A message that is stored by its keys, so that it is rendered in the language of the moment it is sent.
+    """A message stored by its text keys, so that it is rendered in the user's language at the time of sending.
 
     Attributes:
-        lines: Its lines.
-        buttons: Its buttons, one a row.
-        menu: Whether the button that opens the menu comes last.
+        lines: The lines.
+        buttons: The buttons, one per row.
+        menu: Whether to add a button that opens the menu.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -95,11 +96,11 @@ class Notice(BaseModel):
     menu: bool = True
 
     def render(self, texts: Texts, language: str) -> str:
-        """The text as HTML that fits into one message."""
+        """Render the text as HTML that fits into one message."""
         return truncate_html("\n".join(line.render(texts, language) for line in self.lines))
 
     def build_keyboard(self, texts: Texts, language: str) -> InlineKeyboardMarkup | None:
-        """The buttons; None where there are none."""
+        """Render the buttons. Returns None if there are none."""
         rows = [
             [InlineKeyboardButton(text=texts.t(language, each.key, **each.params), callback_data=each.data)]
             for each in self.buttons
@@ -122,21 +123,21 @@ SUCCESS: Final = InternalJobSpec(
 GENERIC: Final = InternalJobSpec(
     id="notification_generic", event="notification/generic.start", function_id="notify-generic", concurrency=10
 )
-"""Any other notice for one user. Run by `NotificationJobs.run`."""
+"""Any other notice to one user. Run by `NotificationJobs.run`."""
 BULK: Final = InternalJobSpec(
     id="notification_bulk", event="notification/bulk.start", function_id="notify-bulk", concurrency=1
 )
-"""The same notice for many users. Run by `NotificationJobs.run_bulk`."""
+"""One notice to many users. Run by `NotificationJobs.run_bulk`."""
 INTERNAL_JOBS: Final = (TRAINING_ERROR, SUCCESS, GENERIC, BULK)
 
 
 @dataclass(frozen=True)
 class NotificationJobs:
-    """Sends notices, as internal jobs.
+    """Runs the internal jobs that send notices.
 
     Attributes:
         db: The database.
-        messenger: Sends.
+        messenger: Sends the messages.
     """
 
     db: Pool
@@ -149,7 +150,7 @@ class NotificationJobs:
             The job's result: `{"outcome": NotificationOutcome}`.
 
         Raises:
-            Failure: Telegram refuses.
+            Failure: Telegram refused the message.
         """
         inputs = context.job.inputs
         notice, key = Notice.model_validate(inputs["notice"]), str(inputs["key"])
@@ -157,9 +158,9 @@ class NotificationJobs:
         return {"outcome": await context.steps.run(NOTIFY, send, retry_outages=True)}
 
     async def run_bulk(self, context: InternalJobContext) -> dict[str, Any]:
-        """Send a notice to many users (`BULK`), a step for some of them at a time.
+        """Send a notice to many users (`BULK`), in steps of 50 users.
 
-        Users who got it before a process died in the middle of a step do not get it again.
+        If a process dies during a step, users who already got the notice do not get it again.
 
         Returns:
             The job's result: `{"outcomes": …}`, the number of users by NotificationOutcome.
@@ -175,10 +176,10 @@ class NotificationJobs:
         return {"outcomes": counts}
 
     async def run_training_error(self, context: InternalJobContext) -> dict[str, Any]:
-        """Send why a training failed (`TRAINING_ERROR`), with the same text as for any other order.
+        """Tell a user why a training failed (`TRAINING_ERROR`), with the same text as for any other order.
 
         Raises:
-            Failure: Telegram refuses.
+            Failure: Telegram refused the message.
         """
         await context.steps.run(NOTIFY, partial(self._send_training_error, context.job.inputs), retry_outages=True)
         return {}
@@ -202,7 +203,7 @@ class NotificationJobs:
     async def _notify_batch(
         self, user_ids: Sequence[int], key: str, notice: Notice, is_news: bool
     ) -> dict[str, int]:
-        """Count users by outcome. Raises Unavailable; a refused user does not hold up the others."""
+        """Notify users and count them by outcome. Raises Unavailable; other failures affect only one user."""
         counts: dict[str, int] = {}
         for user_id in user_ids:
             outcome = await self._notify_one_of_batch(user_id, f"{key}:{user_id}", notice, is_news)
@@ -231,7 +232,7 @@ class NotificationJobs:
         return outcome
 
     async def _send(self, addressee: Addressee, key: str, notice: Notice) -> NotificationOutcome:
-        """Send one message, silently in the user's quiet hours. Raises Failure."""
+        """Send one message, silently during the user's quiet hours. Raises Failure."""
         texts = self.messenger.texts
         message_id = await self.messenger.send_text(
             addressee.id,

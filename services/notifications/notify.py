@@ -1,9 +1,9 @@
-"""Notifying users: the one way for all parts of the bot, inside the transaction that the notification is about.
+"""Notifies users. All parts of the bot use this, in the transaction that the notification is about.
 
     await notify(connection, user_id=1001, key="refund.told", n=50, dedup_key=f"refund:{charge_id}")
 
-Once that is committed, the user gets the text as soon as Telegram accepts it, in the language they use by then. Users
-who blocked the bot are skipped; quiet hours make the message silent. Sending is an internal job (notices.py).
+After the commit an internal job (notices.py) sends the message as soon as Telegram accepts it, in the user's language
+at that time. Users who blocked the bot are skipped. During quiet hours the message is silent.
 """
 
 import secrets
@@ -45,19 +45,19 @@ async def notify(
     """Notify one user.
 
     Args:
-        db: A connection with a transaction around it.
+        db: A connection inside a transaction.
         user_id: The user.
-        key: The key of the first line.
-        n: Chooses the first line's plural form.
-        params: What the first line's placeholders are filled in with.
-        extra_lines: The lines below it.
-        buttons: Buttons under the message, one a row.
-        with_menu_button: Whether the button that opens the menu comes last.
-        dedup_key: The same key is sent only once; an empty one is always sent.
-        is_success: Good news about an order or a payment. It has an Inngest event of its own.
+        key: The text key of the first line.
+        n: Selects the first line's plural form.
+        params: Values for the first line's placeholders.
+        extra_lines: Further lines.
+        buttons: Buttons under the message, one per row.
+        with_menu_button: Whether to add a button that opens the menu.
+        dedup_key: A key for which the user is notified only once; empty to notify every time.
+        is_success: Whether this is good news about an order or a payment, which has its own Inngest event.
 
     Returns:
-        False where the key was used before, or there is no such user.
+        False if the key was used before or there is no such user.
     """
     notice = Notice(
         lines=(LocalizedLine.of(key, n, **params), *extra_lines), buttons=tuple(buttons), menu=with_menu_button
@@ -80,17 +80,17 @@ async def notify_many(
     """Notify many users. Those blocked by an admin are skipped.
 
     Args:
-        db: A connection with a transaction around it.
+        db: A connection inside a transaction.
         user_ids: The users.
         key: The text's key.
-        n: Chooses the text's plural form.
-        params: What the text's placeholders are filled in with.
-        buttons: Buttons under the message, one a row.
-        dedup_key: The same key is sent only once; an empty one is always sent.
-        is_news: Whether users who switched news off in /settings are skipped.
+        n: Selects the text's plural form.
+        params: Values for the text's placeholders.
+        buttons: Buttons under the message, one per row.
+        dedup_key: A key for which the users are notified only once; empty to notify every time.
+        is_news: Whether to skip users who switched off news in /settings.
 
     Returns:
-        The number of these users who exist; 0 where the key was used before.
+        The number of these users who exist, or 0 if the key was used before.
     """
     known = await existing_user_ids(db, user_ids)
     if not known:
@@ -106,15 +106,15 @@ async def notify_many(
 
 
 async def notify_training_failed(db: Executor, job: Job, failure: Failure) -> bool:
-    """Notify a user, once, that their model training failed and why.
+    """Notify a user, once, that their training failed and why.
 
     Args:
-        db: A connection with a transaction around it.
+        db: A connection inside a transaction.
         job: The training's job.
-        failure: Why it failed.
+        failure: The failure.
 
     Returns:
-        False where this was done before.
+        False if the user was notified before.
     """
     inputs = {"job": str(job.id), "failure": failure.to_json()}
     return await _enqueue(db, TRAINING_ERROR, job.user_id, f"training-error:{job.id}", inputs)
