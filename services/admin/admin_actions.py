@@ -95,9 +95,9 @@ async def find_job(db: Executor, job_id: UUID) -> Job | None:
 
 async def find_related_orders(db: Executor, job: Job) -> RelatedOrders:
     """Find the orders that this order repeats or is repeated by, from their order keys."""
-    origin, _, number = job.order_key.partition(":")
+    prefix, _, repeated_id = job.order_key.partition(":")
     try:
-        repeats = await get_job(db, UUID(number)) if origin in (_RETRY, _REORDER) else None
+        repeats = await get_job(db, UUID(repeated_id)) if prefix in (_RETRY, _REORDER) else None
     except ValueError:
         repeats = None
     retry = await get_job_by_order_key(db, _retry_key(job.id))

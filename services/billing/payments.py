@@ -263,9 +263,9 @@ class Payments:
 
     async def _find_topup(self, db: Executor, bot_name: str, payload: str) -> Topup | None:
         """Return the topup of a payload, or None if the payload was not signed by this bot."""
-        number, _, signature = payload.partition(".")
+        id_text, _, signature = payload.partition(".")
         try:
-            topup_id = UUID(number)
+            topup_id = UUID(id_text)
         except ValueError:
             return None
         is_valid = hmac.compare_digest(signature.encode(), self._sign(bot_name, topup_id).encode())

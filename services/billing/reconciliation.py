@@ -171,14 +171,14 @@ class Reconciliation:
 
     async def _fetch_list(self, bot_name: str) -> _TelegramList:
         """Read Telegram's whole list, because a refund may come long after its payment. Raises StarsError."""
-        found = _TelegramList()
+        listed = _TelegramList()
         async for page in self.stars.transactions(bot_name):
             for transaction in page:
                 if transaction.is_refund:
-                    found.refunds.add(transaction.id)  # a refund has the id of its payment
+                    listed.refunds.add(transaction.id)  # a refund has the id of its payment
                 elif payment := _to_payment(transaction):
-                    found.payments[payment.id] = payment
-        return found
+                    listed.payments[payment.id] = payment
+        return listed
 
 
 def _to_payment(transaction: ListedTransaction) -> ReceivedPayment | None:

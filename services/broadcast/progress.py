@@ -119,8 +119,8 @@ def _progress_text(
             lines.append(t("broadcast.refused", count=counts.edits_refused))
     lines += [t("broadcast.reason", why=reason, count=count) for reason, count in reason_counts]
     if (seconds := progress.seconds_left) is not None:
-        minutes, rest = divmod(round(seconds), 60)
-        lines.append(t("broadcast.rate", rate=f"{counts.rate:.1f}", left=f"{minutes}:{rest:02}"))
+        minutes, remainder = divmod(round(seconds), 60)
+        lines.append(t("broadcast.rate", rate=f"{counts.rate:.1f}", left=f"{minutes}:{remainder:02}"))
     return "\n".join(lines)
 
 

@@ -45,15 +45,15 @@ class StockVoices:
         Returns:
             The voices in the provider's order; empty if the provider was never reached.
         """
-        known = self._by_provider.get(provider.name)
-        if known is not None and self._clock() < known.expires_at:
-            return known.voices
+        cached = self._by_provider.get(provider.name)
+        if cached is not None and self._clock() < cached.expires_at:
+            return cached.voices
         try:
             voices = tuple(voice for voice in await provider.list_voices() if not voice.cloned)
             lifetime = _REFRESH_SECONDS
         except ProviderError as error:
             logger.warning("voices not listed", provider=provider.name, error=error)
-            voices = known.voices if known is not None else ()
+            voices = cached.voices if cached is not None else ()
             lifetime = _RETRY_SECONDS
         self._by_provider[provider.name] = _VoiceList(voices, self._clock() + lifetime)
         return voices

@@ -177,13 +177,13 @@ class StarsApi:
 def _listed(transaction: StarTransaction) -> ListedTransaction:
     """Convert a transaction. For withdrawals, gifts and the like, `user_id` is None and `is_refund` is False."""
     source = transaction.source
-    paid = source if isinstance(source, TransactionPartnerUser) and source.invoice_payload else None
+    payer = source if isinstance(source, TransactionPartnerUser) and source.invoice_payload else None
     return ListedTransaction(
         id=transaction.id,
         stars=transaction.amount,
-        user_id=paid.user.id if paid else None,
-        payload=(paid.invoice_payload or "") if paid else "",
+        user_id=payer.user.id if payer else None,
+        payload=(payer.invoice_payload or "") if payer else "",
         date=transaction.date,
-        subscription_seconds=paid.subscription_period if paid else None,
-        is_refund=paid is None and isinstance(transaction.receiver, TransactionPartnerUser),
+        subscription_seconds=payer.subscription_period if payer else None,
+        is_refund=payer is None and isinstance(transaction.receiver, TransactionPartnerUser),
     )

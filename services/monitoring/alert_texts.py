@@ -50,9 +50,9 @@ def incident_text(texts: Texts, language: str, incident: Incident, now: datetime
         head = t("incident.quiet", title=title, since=since, until=until)
     else:
         head = t("incident.open", title=title, since=since)
-    lines = _LINE_BUILDERS.get(incident.kind)  # none for a kind opened by a newer version of the bot
+    build_lines = _LINE_BUILDERS.get(incident.kind)  # none for a kind opened by a newer version of the bot
     ongoing = not (unseen or incident.closed_at)
-    return "\n".join([head, *(lines(t, incident, ongoing) if lines else [])])
+    return "\n".join([head, *(build_lines(t, incident, ongoing) if build_lines else [])])
 
 
 def english_text(texts: Texts, incident: Incident, now: datetime) -> str:

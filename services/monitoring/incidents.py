@@ -41,9 +41,9 @@ class IncidentMonitor:
         Raises:
             OSError: Or another of DATABASE_UNAVAILABLE, if the database cannot be reached.
         """
-        now, known = self._clock(), await open_incidents(self._db)
+        now, incidents = self._clock(), await open_incidents(self._db)
         for check in self._checks.all:
-            incident = known.get(check.kind)
+            incident = incidents.get(check.kind)
             if self._is_due(check, incident, now):
                 try:
                     await self._run_check(check, incident, now)
@@ -51,7 +51,7 @@ class IncidentMonitor:
                     if isinstance(error, DATABASE_UNAVAILABLE):
                         raise
                     logger.opt(exception=error).error("health check failed", kind=check.kind)
-        for incident in known.values():
+        for incident in incidents.values():
             await self._close_if_over(incident, now)
 
     def _is_due(self, check: HealthCheck, incident: Incident | None, now: datetime) -> bool:
