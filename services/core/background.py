@@ -18,8 +18,8 @@ async def cancel_all(tasks: Collection[asyncio.Task[Any]]) -> None:
     """Cancel tasks and wait until they have ended.
 
     A cancellation is lost if a cleanup handler raises, for example on a connection to a database that has just died:
-    the handler's error replaces the CancelledError, and a loop that catches errors goes on. So tasks are cancelled
-    up to five times, one second apart. Tasks that still run then are logged and abandoned, as the process is ending.
+    the handler's error replaces the CancelledError, and a loop that catches errors goes on. So tasks are cancelled up
+    to five times, one second apart. Tasks still running after that are logged and abandoned, as the process is ending.
 
     Args:
         tasks: The tasks to cancel. Finished tasks are ignored.

@@ -27,7 +27,7 @@ class Option:
 
     Attributes:
         value: The value stored in the order.
-        label: The text shown to users, in every language.
+        label: The text shown to users, the same in every language.
         note: A note shown beside the label, such as a price.
     """
 

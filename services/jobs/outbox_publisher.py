@@ -30,7 +30,7 @@ _CLAIM_SECONDS: Final = 5.0
 _BATCH_SIZE: Final = 50
 _RETRY_SECONDS: Final = 2.0
 _PING_VALID_SECONDS: Final = 10.0
-"""After Inngest answers a ping, jobs not started within this time are put down to Inngest's own limits."""
+"""For this long after Inngest answered a ping, jobs that are not started are attributed to Inngest's own limits."""
 _STALLED_AFTER_SECONDS: Final = 3.0
 """If a job is not started this long after Inngest accepted it, the publisher checks whether Inngest runs anything."""
 
