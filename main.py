@@ -20,16 +20,22 @@ async def run(settings: Settings, sockets: list[socket.socket]) -> None:
 
     Args:
         settings: The settings of this process.
-        sockets: Bound to the port.
+        sockets: The sockets that `bind_port` bound.
+
+    Raises:
+        SettingsError: models.toml or a setting is invalid.
+        OSError: The embedded database cannot start.
+        DatabaseTooOld: The database was created by a version before 0.2.
+        MigrationChanged: An applied migration was edited.
     """
     try:
-        from bot.lifecycle import running_app  # takes seconds, so the port is bound first
+        from bot.lifecycle import running_app  # importing it takes seconds, so the port is bound first
     except ValueError as error:  # models.toml is read when the services are imported
         raise SettingsError(str(error)) from error
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(name, stopping.set)
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signal_number, stopping.set)
     async with running_app(settings, sockets):
         logger.info("bot is ready", url=settings.public_url or settings.local_url)
         await stopping.wait()

@@ -1,4 +1,4 @@
-"""The composition root: builds every part of the process and hands each what it uses. bot/lifecycle.py runs them."""
+"""The composition root: builds the parts of the process and wires them together. bot/lifecycle.py runs them."""
 
 import asyncio
 import hashlib
@@ -69,12 +69,12 @@ from web.webhooks.replicate import ReplicateWebhook
 
 
 class App:
-    """Every part of the process, and how they depend on each other. Nothing runs yet.
+    """All parts of the process, built and wired together, but not running.
 
     Args:
         settings: The settings of this process.
-        db: The pool; the database's schema is up to date.
-        pages: The web application that the routes are added to.
+        db: The connection pool. The database's schema must be up to date.
+        pages: The web application, to which the routes are added.
     """
 
     def __init__(self, settings: Settings, db: Pool, pages: web.Application) -> None:
@@ -155,7 +155,7 @@ class App:
         self._add_pages()
 
     def _internal_jobs(self) -> dict[str, RunInternalJob]:
-        """What runs each kind of internal job."""
+        """The function that runs each kind of internal job, by the id of the kind."""
         notifications = NotificationJobs(self.db, self.messenger)
         return {
             PAYMENT_FOLLOW_UP.id: PaymentFollowUp(self.db, self.messenger, self.admins).run,
@@ -199,7 +199,7 @@ class App:
 
     def _create_update_processor(self) -> UpdateProcessor:
         storage = PostgresStorage(self.db)
-        # aiogram's own FSM would query the database once more for what the update's row already holds.
+        # aiogram's FSM middleware would query the database again for the state that claim_update already returned.
         dispatcher = Dispatcher(storage=storage, disable_fsm=True, dashboard_auth=self.dashboard_auth)
         user_context = UserContextMiddleware(self._handler_context(), storage, self._settings.support_contact)
         for middleware in (user_context, ThrottleMiddleware(), ErrorMiddleware()):
@@ -268,5 +268,5 @@ class App:
         return configured or hmac.new(self._tokens(), b"webhook", hashlib.sha256).hexdigest()
 
     def _tokens(self) -> bytes:
-        """All bots' tokens: a secret that every process has."""
+        """The tokens of all bots, used as a secret that every process knows."""
         return ",".join(sorted(self._settings.tokens.values())).encode()

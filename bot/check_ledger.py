@@ -1,9 +1,9 @@
-"""Checks the ledger by hand; a scheduled task checks it every hour.
+"""Checks the ledger on demand. A scheduled task also checks it every hour.
 
     python -m bot.check_ledger [--dsn postgresql://…]
 
-It reads `--dsn`, else DATABASE_URL from the environment or .env, else the embedded database in DATA_DIR. It prints
-each count and exits with 0 if the ledger is consistent, 1 if it is not, and 2 if it cannot be read.
+The database is `--dsn`, else DATABASE_URL from the environment or .env, else the embedded database in DATA_DIR. The
+command prints each count and exits with 0 if the ledger is consistent, 1 if it is not, and 2 if it cannot be read.
 """
 
 import argparse
@@ -30,7 +30,7 @@ _DESCRIPTIONS: Final = {
 
 
 class _DatabaseSettings(BaseSettings):
-    """Where the bot's database is. The names are those of bot/settings.py, which would need a bot's token, too."""
+    """The settings that locate the database. They are also in bot/settings.py, which may require a bot's token too."""
 
     model_config = SettingsConfigDict(env_file=".env", extra="ignore", env_ignore_empty=True)
 
@@ -39,7 +39,14 @@ class _DatabaseSettings(BaseSettings):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Check the ledger, print what was found, and return the exit code."""
+    """Check the ledger and print the result.
+
+    Args:
+        arguments: The command-line arguments; None for those of the process.
+
+    Returns:
+        The exit code.
+    """
     parser = argparse.ArgumentParser(prog="python -m bot.check_ledger", description="Check the ledger.")
     parser.add_argument("--dsn", default="", help="the database; else DATABASE_URL, else the embedded one")
     args = parser.parse_args(arguments)
@@ -64,7 +71,7 @@ async def _check(dsn: str) -> LedgerCheck:
 
 
 async def _check_database(dsn: str) -> LedgerCheck:
-    connection = await asyncpg.connect(dsn)  # of its own: a large ledger may take long
+    connection = await asyncpg.connect(dsn)  # not create_pool: a large ledger may need more than its 30 s
     try:
         return await check_ledger(connection)
     finally:
@@ -79,7 +86,7 @@ def _existing(folder: Path) -> Path:
 
 @asynccontextmanager
 async def _embedded_database(folder: Path) -> AsyncIterator[str]:
-    from sandbox.postgres.client import EmbeddedPostgres  # only development has the sandbox
+    from sandbox.postgres.client import EmbeddedPostgres  # not installed in production
 
     server = EmbeddedPostgres(folder)
     await server.start()

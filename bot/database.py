@@ -1,4 +1,4 @@
-"""Opens the database: the configured one, or the embedded one where none is configured."""
+"""Opens the database: the configured one or, if none is configured, the embedded one."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -17,18 +17,24 @@ _CLOSE_SECONDS: Final = 2.0
 
 @asynccontextmanager
 async def open_database(settings: Settings) -> AsyncIterator[Pool]:
-    """A pool on a database whose schema is up to date. The embedded server runs as long as the body.
+    """Open the database and apply missing migrations. An embedded server stops when the context exits.
+
+    Args:
+        settings: DATABASE_URL, DATABASE_POOL_SIZE and DATA_DIR are used.
+
+    Yields:
+        The connection pool.
 
     Raises:
         SettingsError: DATABASE_URL is wrong, or its server cannot be reached.
         OSError: The embedded server cannot start.
-        DatabaseTooOld: A version from before the first release made the database.
-        MigrationChanged: A migration that the database has was edited.
+        DatabaseTooOld: The database was created by a version before 0.2.
+        MigrationChanged: An applied migration was edited.
     """
     async with AsyncExitStack() as stack:
         url = settings.database_url.get_secret_value()
         if not url:
-            from sandbox.postgres.client import EmbeddedPostgres  # only development has the sandbox
+            from sandbox.postgres.client import EmbeddedPostgres  # not installed in production
 
             embedded = EmbeddedPostgres(settings.data_dir / "postgres")
             stack.push_async_callback(embedded.stop)

@@ -1,4 +1,4 @@
-"""Starts the process's parts and stops them in reverse order, also when a later one cannot start."""
+"""Starts the parts of the process and stops them in reverse order, even if one of them fails to start."""
 
 import asyncio
 import socket
@@ -27,12 +27,13 @@ _REQUEST_DRAIN_SECONDS: Final = 1.0
 
 @asynccontextmanager
 async def running_app(settings: Settings, sockets: list[socket.socket]) -> AsyncIterator[App]:
-    """Run the app while the body runs. It then stops within 10 s: it takes nothing new, lets running jobs finish, and
-    leaves what does not finish to another process.
+    """Run the app until the context exits, then stop it within 10 s.
+
+    While it stops, it takes no new work and lets running jobs finish. Jobs that do not finish in time are handed over.
 
     Args:
         settings: The settings of this process.
-        sockets: Bound to the port (bot/port.py).
+        sockets: The sockets that `bind_port` bound (bot/port.py).
 
     Yields:
         The running app.
@@ -40,8 +41,8 @@ async def running_app(settings: Settings, sockets: list[socket.socket]) -> Async
     Raises:
         SettingsError: The port is in use, or another setting is wrong.
         OSError: The embedded database cannot start.
-        DatabaseTooOld: A version from before the first release made the database.
-        MigrationChanged: A migration that the database has was edited.
+        DatabaseTooOld: The database was created by a version before 0.2.
+        MigrationChanged: An applied migration was edited.
     """
     async with AsyncExitStack() as stack:
         pages = web.Application()
@@ -77,7 +78,7 @@ async def _start_pages(
 
 
 async def _start_sandbox(stack: AsyncExitStack, settings: Settings, pages: web.Application) -> None:
-    from sandbox.telegram import TelegramServer  # needs packages that production does not install
+    from sandbox.telegram import TelegramServer  # not installed in production
 
     telegram = TelegramServer(data_dir=settings.data_dir / "sandbox")
     stack.push_async_callback(telegram.close)
@@ -86,7 +87,7 @@ async def _start_sandbox(stack: AsyncExitStack, settings: Settings, pages: web.A
 
 
 async def _finish_jobs(app: App) -> None:
-    """Let running jobs and calls from Inngest finish, for some seconds."""
+    """Wait up to `_DRAIN_SECONDS` for running jobs and calls from Inngest to finish."""
     drains = [app.worker.stop(_DRAIN_SECONDS)]
     if app.connection is not None:
         drains.append(app.connection.close(_DRAIN_SECONDS))
@@ -94,7 +95,7 @@ async def _finish_jobs(app: App) -> None:
 
 
 def _start_loops(settings: Settings, app: App) -> None:
-    """Everything that runs until the process stops."""
+    """Start the loops that run until the process stops, and the calls that set up the bots."""
     loops = app.loops
     app.worker.start(loops)
     app.publisher.start(loops)

@@ -1,22 +1,22 @@
 """Log lines are events with fields, on standard error: text for people, JSON for machines, secrets in neither.
 
-An event is a short constant phrase in lower case; whatever varies is a field, given by keyword:
+An event is a short constant phrase in lower case. Whatever varies is a field, passed by keyword:
 
     logger.info("job claimed", job=job.id, plan="B")
 
-Where an update is handled or a job runs, `logger.contextualize` adds its ids to every line below.
+While an update is handled or a job runs, `logger.contextualize` adds its ids to every line.
 
 The fields, and no others (tests/unit/test_log_calls.py checks every call):
 
     job             the job's id
-    new_job         the job that retries it
+    new_job         the job that repeats it
     user            Telegram's id of the user
-    owner           the user to whom the thing belongs, where that is another user
+    owner           the user who owns the thing, if it is another user
     inviter         the user who sent the invitation
     admin           the admin who acts or is notified
     chat            Telegram's id of the chat
     bot             the bot's name in the settings
-    fallback        the bot that stands in for it
+    fallback        the bot used instead of it
     update          Telegram's id of the update
     message         Telegram's id of the message
     plan            A or B
@@ -33,17 +33,17 @@ The fields, and no others (tests/unit/test_log_calls.py checks every call):
     broadcast       the broadcast's id
     incident        the incident's id
     kind            the kind of incident, or its health check
-    notice          the notice or text that was to be delivered
+    notice          the notice or text to be delivered
     task            the name of a background or scheduled task
-    mode            the mode of a service; `service` is missing where it is the default of all
+    mode            the mode of `service`, or without that field the default mode
     action          what was requested
-    state           how the job or thing is now
-    failure         why the job failed: the key of the text that the user reads
-    reason          why, in words
-    error           the exception, or the message of the other side
-    attempt         number of the attempt
+    state           the state that the job or thing is in now
+    failure         why the job failed: the key of the text for the user
+    reason          why, as text
+    error           the exception, or the error message of the other side
+    attempt         the number of the attempt
     jobs            how many jobs
-    count           how many, of what the event names
+    count           how many of what the event names
     seconds         how long
     credits, stars  how many
     owed            credits that the user now owes
@@ -53,7 +53,7 @@ The fields, and no others (tests/unit/test_log_calls.py checks every call):
     opened_at       when the incident began
     url, path       what was called or opened
     method          the method of the Bot API
-    name, language  of whom hello world greets
+    name, language  the name that hello world greets, and in which language
     logger          the library that wrote the line
 """
 
@@ -80,7 +80,7 @@ _LEVEL_COLORS: Final = {"DEBUG": "34", "INFO": "32", "WARNING": "33", "ERROR": "
 
 
 class _LoguruHandler(logging.Handler):
-    """Passes on the lines of libraries, which use the standard library's logging."""
+    """Forwards the records of libraries, which use the standard library's logging, to loguru."""
 
     def emit(self, record: logging.LogRecord) -> None:
         level = logging.getLevelName(record.levelno)
@@ -93,8 +93,8 @@ def configure_logging(level: str, log_format: LogFormat = "text") -> None:
     """Send all log lines of this level and above to standard error.
 
     Args:
-        level: A level's name, such as `INFO`. Libraries that repeat what we log ourselves log warnings only.
-        log_format: `text` is one readable line for each event, in color on a terminal; `json` is one object for each.
+        level: The name of a level, such as `INFO`. Libraries that would repeat our own lines log warnings only.
+        log_format: `text` writes one readable line per event, in color on a terminal; `json` one object per event.
     """
     in_color = sys.stderr.isatty() and "NO_COLOR" not in os.environ  # https://no-color.org
 
@@ -107,13 +107,13 @@ def configure_logging(level: str, log_format: LogFormat = "text") -> None:
     logging.basicConfig(handlers=[_LoguruHandler()], level=logging.INFO, force=True)
     for quiet in ("httpx", "httpx2", "httpcore", "aiohttp.access", "openai", "aiogram.event"):
         logging.getLogger(quiet).setLevel(logging.WARNING)
-    set_on_retry_hooks([])  # stamina's own lines do not say what is retried; what retries logs it
-    # It logs a traceback per second while the database is unavailable, which our own lines report already.
+    set_on_retry_hooks([])  # stamina's lines do not say what is retried, so the code that retries logs it
+    # asyncpg.pool logs a traceback per second while the database is unavailable, which our own lines report.
     logging.getLogger("asyncpg.pool").setLevel(logging.CRITICAL)
 
 
 def render_text(record: "Record", *, in_color: bool = False) -> str:
-    """One line for a terminal, and below it the traceback of an exception, without secrets.
+    """Render a line to be read by people, followed by the traceback of an exception. Secrets are hidden.
 
     Args:
         record: Loguru's record.
@@ -133,8 +133,11 @@ def render_text(record: "Record", *, in_color: bool = False) -> str:
 
 
 def render_json(record: "Record") -> str:
-    """One JSON object on a line: `time`, `level`, `event`, the fields, and `error` and `traceback` of an exception."""
-    # Secrets are hidden in each string before it is escaped: `\nsk-…` would hide the beginning of the key.
+    """Render a JSON object on one line. Secrets are hidden.
+
+    Its keys are `time`, `level`, `event`, the fields, and for an exception `error` and `traceback`.
+    """
+    # Secrets are hidden before the strings are escaped: in an escaped `\nsk-…` the key would seem to start with n.
     line = {
         "time": _time(record),
         "level": record["level"].name,
@@ -157,7 +160,7 @@ def _fields(extra: dict[str, Any]) -> dict[str, Any]:
 
 
 def _simplify(value: Any) -> Any:
-    """The value as JSON has it, without secrets."""
+    """Convert a value to JSON types, without secrets."""
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Binds the port that the process listens on, before anything slow begins."""
+"""Binds the port that the process listens on, before anything slow starts."""
 
 import errno
 import socket
@@ -11,11 +11,11 @@ _NO_SUCH_ADDRESS: Final = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 
 def bind_port(stack: ExitStack, settings: Settings) -> list[socket.socket]:
-    """Bind the port, so that nothing else gets it. Nothing listens yet.
+    """Reserve the port by binding it, without listening yet.
 
     Args:
-        stack: Closes the sockets in the end.
-        settings: HOST and PORT.
+        stack: Closes the sockets when it exits.
+        settings: HOST and PORT are used.
 
     Returns:
         One socket for each address of HOST.
@@ -53,5 +53,10 @@ def _bind(stack: ExitStack, family: int, address: Any) -> socket.socket:
 
 
 def port_error(settings: Settings, error: OSError) -> SettingsError:
-    """The error for a port that cannot be listened on."""
+    """The error to raise if listening on the port fails.
+
+    Args:
+        settings: PORT is named in the message.
+        error: Why it failed.
+    """
     return SettingsError(f"PORT: cannot listen on {settings.port}: {error.strerror}")

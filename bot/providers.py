@@ -1,6 +1,7 @@
-"""Chooses the providers: the real one where there is a key, otherwise its offline replacement.
+"""Creates the providers: the real one if its key is set, otherwise its offline replacement.
 
-Only what is used is imported: the clients are slow to import, and the offline providers need the sandbox's packages.
+Each is imported only if it is used: the clients are slow to import, and the offline providers need the sandbox's
+packages.
 """
 
 from bot.settings import Settings
@@ -12,7 +13,7 @@ from web.webhooks.replicate import PATH as REPLICATE_WEBHOOK
 
 
 def create_providers(settings: Settings) -> Providers:
-    """All providers; their calls are counted in the metrics."""
+    """Create all providers. Their calls are counted in the metrics."""
     recorder = record_provider_call
     voices = instrumented(_create_voices(settings), recorder)
     speech: dict[str, SpeechProvider] = {voices.name: voices}
@@ -33,7 +34,7 @@ def create_providers(settings: Settings) -> Providers:
 
 
 def _create_media(settings: Settings) -> tuple[PredictionProvider, TrainingProvider]:
-    """Images, videos and lip-sync; and trainings."""
+    """Create the providers of predictions (images, videos, lip-sync) and of trainings."""
     if token := settings.replicate_api_token.get_secret_value():
         from providers.replicate.predictions import ReplicateProvider
         from providers.replicate.trainings import ReplicateTrainings
@@ -51,7 +52,7 @@ def _create_media(settings: Settings) -> tuple[PredictionProvider, TrainingProvi
 
 
 async def replicate_webhook_secret(settings: Settings) -> str:
-    """The secret that Replicate signs its webhooks with.
+    """Fetch the secret that Replicate signs its webhooks with.
 
     Raises:
         ProviderError: Replicate does not return it.

@@ -1,4 +1,4 @@
-"""Every setting, from the environment and .env; a wrong one stops the start."""
+"""All settings, from the environment and .env. The process does not start with an invalid one."""
 
 import re
 from functools import cached_property
@@ -12,7 +12,7 @@ from inngest_functions.settings import InngestSettings, normalize_url
 
 _TOKEN = re.compile(r"^\d+:[\w-]{10,}$")
 SANDBOX_USER_ID = 1001
-SANDBOX_TOKEN = "1000000001:sandbox-token"  # noqa: S105 - opens nothing but the sandbox on this machine
+SANDBOX_TOKEN = "1000000001:sandbox-token"  # noqa: S105 - valid only for the sandbox on this machine
 
 
 class SettingsError(Exception):
@@ -39,7 +39,7 @@ class Settings(InngestSettings):
     """`text` to read on a terminal, or `json`: one object per line."""
 
     bot_token: SecretStr = SecretStr("")
-    """Token from @BotFather. The bot is named `main`. Empty, with `BOTS` empty too: the sandbox in this process
+    """Token from @BotFather, for a bot named `main`. If this and `BOTS` are empty, the sandbox in this process
     replaces Telegram."""
     bots: Annotated[dict[str, SecretStr], NoDecode] = Field(default_factory=dict)
     """More bots in one process: `name:token,name:token`."""
@@ -48,7 +48,7 @@ class Settings(InngestSettings):
     telegram_mode: Literal["polling", "webhook"] = "polling"
     """How updates arrive. `webhook` needs `PUBLIC_URL`."""
     telegram_api_url: str = ""
-    """Another Bot API server: `http://127.0.0.1:8081`. Empty: Telegram's own."""
+    """URL of another Bot API server: `http://127.0.0.1:8081`. Empty: Telegram's own."""
     telegram_webhook_secret: SecretStr = SecretStr("")
     """Secret that Telegram sends with each update: up to 256 letters, digits, `_` or `-`. Empty: derived from the
     tokens."""
@@ -56,32 +56,32 @@ class Settings(InngestSettings):
     database_url: SecretStr = SecretStr("")
     """`postgresql://user:password@host/name`. Empty: an embedded PostgreSQL in `DATA_DIR`."""
     database_pool_size: Annotated[int, Field(ge=3, le=200)] = 15
-    """Most database connections of this process."""
+    """Maximum number of database connections of this process."""
 
     replicate_api_token: SecretStr = SecretStr("")
     """For images, videos, lip-sync and training. Empty: an offline provider. Required in production."""
     replicate_base_url: str = ""
-    """Another Replicate API. Empty: Replicate's own."""
+    """URL of another Replicate API. Empty: Replicate's own."""
     openai_api_key: SecretStr = SecretStr("")
     """For moderation, dictated prompts, prompt improvement, image descriptions and a second set of voices. Empty:
     offline providers, and a word list instead of moderation. Required in production."""
     openai_base_url: str = ""
-    """Another OpenAI API, ending in `/v1`. Empty: OpenAI's own."""
+    """URL of another OpenAI API, ending in `/v1`. Empty: OpenAI's own."""
     elevenlabs_api_key: SecretStr = SecretStr("")
     """For speech and voice cloning. Empty: offline voices. Required in production."""
     elevenlabs_base_url: str = ""
-    """Another ElevenLabs API. Empty: ElevenLabs' own."""
+    """URL of another ElevenLabs API. Empty: ElevenLabs' own."""
     offline_seconds: Annotated[float, Field(ge=0)] = 3.0
-    """Seconds that an offline result takes."""
+    """Seconds an offline provider takes to produce a result."""
 
     plan_a_start_timeout: Annotated[float, Field(gt=0)] = 30.0
     """Seconds Inngest has to start an accepted job before Plan B takes it."""
     job_lease_seconds: Annotated[float, Field(ge=0.5)] = 15.0
-    """Seconds a job stays with a worker that stopped renewing its lease."""
+    """Seconds before a job may be taken over from a worker that stopped renewing its lease."""
     plan_b_slots: Annotated[int, Field(ge=1)] = 8
-    """Most jobs at once on Plan B in this process."""
+    """Maximum number of jobs this process runs at once on Plan B."""
     jobs_per_person: Annotated[int, Field(ge=1)] = 2
-    """Running jobs a user may have before Plan B makes their next one wait."""
+    """Running orders a user may have before Plan B makes their next one wait."""
     welcome_credits: Annotated[int | None, Field(ge=0)] = None
     """Credits a new user starts with. Empty: 25, or 1000 in the sandbox."""
     support_contact: str = ""
@@ -166,7 +166,7 @@ class Settings(InngestSettings):
 
     @cached_property
     def tokens(self) -> dict[str, str]:
-        """Bot tokens by bot name; the sandbox's token where none is configured."""
+        """Bot tokens by bot name; the sandbox's token if none is configured."""
         tokens = {name: token.get_secret_value() for name, token in self.bots.items()}
         if single := self.bot_token.get_secret_value():
             tokens = {"main": single, **tokens}
@@ -174,7 +174,7 @@ class Settings(InngestSettings):
 
     @property
     def sandbox(self) -> bool:
-        """Whether the bot talks to the sandbox in this process and not to Telegram."""
+        """Whether the sandbox in this process replaces Telegram."""
         return not self.bot_token.get_secret_value() and not self.bots
 
     @property
@@ -190,33 +190,33 @@ class Settings(InngestSettings):
 
     @property
     def bind_host(self) -> str:
-        """The address to listen on: by default all, with the sandbox only loopback."""
+        """The address to listen on. Default: all addresses, or with the sandbox only loopback."""
         return self.host or ("127.0.0.1" if self.sandbox else "0.0.0.0")  # noqa: S104
 
     @property
     def admins(self) -> frozenset[int]:
-        """Telegram's ids of the admins. In the sandbox the default is the user that the chat page shows first."""
+        """Telegram user ids of the admins. Default in the sandbox: the first user of the chat page."""
         return self.admin_ids or (frozenset({SANDBOX_USER_ID}) if self.sandbox else frozenset())
 
     @property
     def quiet_hours(self) -> tuple[int, int]:
-        """From which hour of the day to which, in UTC, alerts make no sound; both are equal when they always do."""
+        """The hours of the day, in UTC, at which silent alerts begin and end. Equal if alerts are never silent."""
         begin, _, end = self.alert_quiet_hours.partition("-")
         return int(begin or 0), int(end or 0)
 
     @property
     def credits_at_start(self) -> int:
-        """Credits that a new user gets; in the sandbox enough to try everything."""
+        """Credits that a new user gets. In the sandbox, the default is enough to try everything."""
         if self.welcome_credits is not None:
             return self.welcome_credits
         return 1000 if self.sandbox else 25
 
 
 def read_settings() -> Settings:
-    """The settings of this process.
+    """Read the settings of this process.
 
     Raises:
-        SettingsError: One is missing or wrong.
+        SettingsError: A setting is missing or invalid.
     """
     try:
         return Settings()

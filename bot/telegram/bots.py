@@ -1,4 +1,4 @@
-"""The bots of the settings, each with a session that keeps Telegram's limits, and a second one for broadcasts."""
+"""Creates the configured bots: each one twice, to answer users and to send broadcasts, and a rate limiter for it."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -23,14 +23,14 @@ def _server(api_url: str) -> TelegramAPIServer:
 
 
 def create_bots(tokens: Mapping[str, str], api_url: str) -> dict[str, Bot]:
-    """The bots that answer users.
+    """Create the bots that answer users.
 
     Args:
         tokens: Each bot's token, by the bot's name in the settings.
         api_url: The URL of another Bot API server; empty for Telegram's own.
 
     Returns:
-        The bots by name. They write HTML without link previews. Their sessions have to be closed.
+        The bots by name. They send HTML without link previews. The caller must close their sessions.
     """
     properties = DefaultBotProperties(parse_mode=ParseMode.HTML, link_preview=LinkPreviewOptions(is_disabled=True))
     bots = {}
@@ -43,16 +43,16 @@ def create_bots(tokens: Mapping[str, str], api_url: str) -> dict[str, Bot]:
 
 
 def create_broadcast_bots(bots: Mapping[str, Bot], api_url: str) -> dict[str, Bot]:
-    """The same bots with connections of their own, so that no answer to a user waits behind a broadcast.
+    """Create the same bots with separate connections, so that no answer to a user waits behind a broadcast.
 
-    They do not wait out a 429 themselves: it concerns everything that a broadcast sends, so the broadcast does.
+    They do not wait after a 429: the whole broadcast has to wait, not only the one call.
 
     Args:
         bots: The bots that answer users, by name.
         api_url: The URL of another Bot API server; empty for Telegram's own.
 
     Returns:
-        A second bot for each, by name. Their sessions have to be closed.
+        A second bot for each, by name. The caller must close their sessions.
     """
     broadcast_bots = {}
     for name, bot in bots.items():
@@ -65,7 +65,14 @@ def create_broadcast_bots(bots: Mapping[str, Bot], api_url: str) -> dict[str, Bo
 
 
 def create_rate_limiters(bots: Mapping[str, Bot]) -> dict[str, RateLimiter]:
-    """A rate limiter for each bot's broadcasts, by name, which also counts what these bots send from now on."""
+    """Create a rate limiter for each bot's broadcasts. It also counts what the bot sends to users from now on.
+
+    Args:
+        bots: The bots that answer users, by name.
+
+    Returns:
+        The rate limiters by name.
+    """
     rate_limiters = {}
     for name, bot in bots.items():
         rate_limiters[name] = rate_limiter = RateLimiter(MESSAGES_PER_SECOND)

@@ -1,4 +1,4 @@
-"""aiogram's conversation states in PostgreSQL: they survive a restart and are the same in every process."""
+"""Stores aiogram's conversation states in PostgreSQL: they survive a restart and are the same in every process."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,22 +12,22 @@ from storage.pool import Pool
 
 
 class PostgresStorage(BaseStorage):
-    """Keeps each conversation's state and data in a row of its own.
+    """Stores the state and the data of each conversation in one row.
 
     Args:
-        db: The connection pool, which stays open when the storage is closed.
+        db: The connection pool. Closing the storage does not close it.
     """
 
     def __init__(self, db: Pool) -> None:
         self._db = db
 
     async def set_state(self, key: StorageKey, state: StateType = None) -> None:
-        """Set a conversation's state; None for none."""
+        """Set a conversation's state. None removes it."""
         name = state.state if isinstance(state, State) else state
         await conversations.set_state(self._db, _conversation_key(key), name)
 
     async def get_state(self, key: StorageKey) -> str | None:
-        """A conversation's state."""
+        """A conversation's state; None if it has none."""
         state, _ = await conversations.get_conversation(self._db, _conversation_key(key))
         return state
 
@@ -36,7 +36,7 @@ class PostgresStorage(BaseStorage):
         await conversations.set_data(self._db, _conversation_key(key), dict(data))
 
     async def get_data(self, key: StorageKey) -> dict[str, Any]:
-        """A conversation's data; empty where it has none."""
+        """A conversation's data; empty if it has none."""
         _, data = await conversations.get_conversation(self._db, _conversation_key(key))
         return data
 

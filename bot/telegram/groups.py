@@ -1,6 +1,6 @@
-"""Group chats: the bot answers only when it is addressed, and then with a link to its private chat.
+"""Group chats: the bot answers only messages that address it, with a link to its private chat.
 
-Everything else that is written in a group is ignored, and nothing in a group touches a user's own conversation.
+All other messages in a group are ignored. Nothing in a group affects a user's private conversation.
 """
 
 from typing import Final
@@ -30,7 +30,7 @@ _MAX_REMEMBERED_GROUPS: Final = 10_000
 
 
 def _is_addressed(message: Message, me: User) -> bool:
-    """Whether a message is meant for this bot: a command with its name, a mention of it, or a reply to it."""
+    """Whether a message addresses this bot: a command with its name, a mention of it, or a reply to it."""
     if message.from_user is not None and message.from_user.is_bot and message.sender_chat is None:
         return False
     replied = message.reply_to_message
@@ -50,10 +50,10 @@ def _mentions_bot(entity: MessageEntity, text: str, me: User) -> bool:
 
 
 class Groups:
-    """Answers messages in groups that are meant for a bot, at most one every three seconds in each group.
+    """Answers group messages that address a bot, at most one every three seconds per group.
 
     Args:
-        texts: The answer, in the language of the message's sender.
+        texts: The texts of the answer, which is in the sender's language.
     """
 
     def __init__(self, texts: Texts) -> None:
@@ -63,9 +63,9 @@ class Groups:
         )
 
     async def process(self, bot: Bot, update: Update) -> None:
-        """Answer an update that is not a user's own, if it is a message in a group that is meant for the bot.
+        """Answer an update if it is a group message that addresses the bot.
 
-        A refusal of Telegram is logged: the bot may not be allowed to write in that group.
+        If Telegram rejects the answer, that is only logged: the bot may not be allowed to write in that group.
         """
         message = update.message
         if message is None or message.chat.type not in _GROUP_CHAT_TYPES:

@@ -1,4 +1,4 @@
-"""The middlewares that every update passes: user context, block, throttle, errors."""
+"""The middlewares that every update passes through: user context, block, throttle, errors."""
 
 import re
 from collections.abc import Awaitable, Callable
@@ -24,18 +24,19 @@ from storage.updates import ClaimedUpdate
 Handler = Callable[[TelegramObject, dict[str, Any]], Awaitable[Any]]
 _MAX_REMEMBERED_USERS: Final = 50_000
 _ALBUM_PHOTO_COST: Final = 0.1
-"""What one photo of an album counts as: a full album of ten counts as one update."""
+"""What part of an update one photo of an album counts as: a full album of ten counts as one."""
 _PUBLIC_COMMANDS: Final = re.compile(r"/(support|paysupport|terms)(@\w+)?(\s|$)")
-"""Commands that every user gets an answer to, as Telegram demands: https://core.telegram.org/bots/payments-stars"""
+"""Commands that even blocked users get an answer to. Telegram requires it:
+https://core.telegram.org/bots/payments-stars"""
 _BLOCK_NOTICE_SECONDS: Final = 60.0
 
 
 class UserContextMiddleware(BaseMiddleware):
-    """Gives the handlers `ctx`, the user; `state`, the conversation; and `raw_state`, its state on arrival.
+    """Passes `ctx` (the user), `state` (the conversation) and `raw_state` (its state on arrival) to the handlers.
 
     Args:
         app: The parts of the app that handlers use.
-        storage: Keeps the conversations.
+        storage: Stores the conversations.
         support_contact: Where users get help; empty for none.
     """
 
@@ -46,7 +47,7 @@ class UserContextMiddleware(BaseMiddleware):
         self._blocked = BlockedMiddleware()
 
     async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
-        """Build the context and call the handler; for a blocked user who is not an admin, through BlockedMiddleware."""
+        """Build the context and call the handler. For blocked users (except admins), BlockedMiddleware decides."""
         arrival: ClaimedUpdate = data["arrival"]
         user, bot, context = arrival.user, data["bot"], data[EVENT_CONTEXT_KEY]
         assert user is not None  # noqa: S101 - UpdateProcessor registers new users before it feeds an update
@@ -61,17 +62,17 @@ class UserContextMiddleware(BaseMiddleware):
 
 
 class BlockedMiddleware(BaseMiddleware):
-    """Stops updates of users that an admin has blocked, and tells them at most once per minute.
+    """Drops updates of users blocked by an admin, and tells the user so at most once per minute.
 
-    Commands about support and terms are answered as always. So is everything about payments: a payment is refused by
-    its own handler, and one that was made is credited.
+    Commands about support and terms pass, and so do updates about payments: the payment handlers refuse new payments
+    and credit completed ones. Changes of the chat's membership pass too.
     """
 
     def __init__(self) -> None:
         self._notified: TTLCache[int, bool] = TTLCache(_MAX_REMEMBERED_USERS, _BLOCK_NOTICE_SECONDS)
 
     async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
-        """Call the handler for what passes, else answer with the notice."""
+        """Call the handler if the update passes; otherwise answer with the notice."""
         if (
             not isinstance(event, Update)
             or _is_payment(event)
@@ -83,7 +84,7 @@ class BlockedMiddleware(BaseMiddleware):
         return None
 
     async def _notify(self, ctx: UserContext, update: Update) -> None:
-        """Show the notice, unless it was shown a moment ago; a tap is answered in any case."""
+        """Show the notice unless it was shown within the last minute. A callback is answered in any case."""
         is_due = ctx.user.id not in self._notified
         if is_due:
             self._notified[ctx.user.id] = True
@@ -100,18 +101,18 @@ class BlockedMiddleware(BaseMiddleware):
 
 @dataclass
 class _Throttle:
-    """How much one user may still send, and whether they have been notified since they last sent too much."""
+    """The limiter of one user, and whether they have been notified since they last exceeded it."""
 
     limiter: AsyncLimiter
     notified: bool = False
 
 
 class ThrottleMiddleware(BaseMiddleware):
-    """Limits how many updates of one user are handled; payments always pass.
+    """Limits how many updates of one user are handled. Payments always pass.
 
     Args:
-        count: How many updates may come at once.
-        seconds: How long it takes until that many may come again.
+        count: How many updates may come within `seconds`, even all at once.
+        seconds: The length of the period.
     """
 
     def __init__(self, count: int = 30, seconds: float = 10.0) -> None:
@@ -120,7 +121,7 @@ class ThrottleMiddleware(BaseMiddleware):
         self._throttles: LRUCache[int, _Throttle] = LRUCache(_MAX_REMEMBERED_USERS)
 
     async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:
-        """Call the handler, or notify the user once that it was too much."""
+        """Call the handler, or tell the user that they sent too much: once for messages, each time for callbacks."""
         if not isinstance(event, Update) or _is_payment(event):
             return await handler(event, data)
         ctx: UserContext = data["ctx"]
@@ -145,9 +146,9 @@ class ThrottleMiddleware(BaseMiddleware):
 
 
 class ErrorMiddleware(BaseMiddleware):
-    """Logs an unexpected error of a handler, once, and apologizes to the user.
+    """Logs unexpected errors of handlers and apologizes to the user.
 
-    An unavailable database is raised: the update is then not done, and Telegram delivers it again.
+    DATABASE_UNAVAILABLE is raised: the update is then not done, and Telegram delivers it again.
     """
 
     async def __call__(self, handler: Handler, event: TelegramObject, data: dict[str, Any]) -> Any:

@@ -1,4 +1,4 @@
-"""Updates by long polling."""
+"""Receives updates by long polling."""
 
 import asyncio
 from typing import Final
@@ -16,21 +16,21 @@ _POLL_SECONDS: Final = 25
 _REQUEST_TIMEOUT_SECONDS: Final = 60
 _UPDATE_SECONDS: Final = 30.0
 _BATCH_WAIT_SECONDS: Final = 0.3
-"""How long a batch may take before the next one is fetched."""
+"""How long to wait for a batch to be processed before the next one is fetched."""
 
 
 async def poll_updates(bot: Bot, update_processor: UpdateProcessor, background: BackgroundTasks) -> None:
-    """Fetch a bot's updates and have them processed, until it is cancelled.
+    """Fetch a bot's updates and process them, until cancelled.
 
-    An update is confirmed to Telegram only when all updates before it are done as well, so a process that dies in
-    between gets them again. A slow update delays no other: until it is done, the updates after it are fetched again
-    and again, and skipped. When this is cancelled, updates that have begun go on in the background.
+    An update is confirmed to Telegram only when it and all updates before it are done, so that Telegram delivers the
+    others again after a crash. A slow update does not delay the ones after it: they are processed meanwhile, and
+    skipped when they are fetched again. On cancellation, the updates in progress continue in the background.
 
     Args:
-        bot: The bot. Its webhook is removed first, as Telegram allows one way only:
+        bot: The bot. Its webhook is deleted first, because Telegram does not allow polling while one is set:
             https://core.telegram.org/bots/api#getupdates
         update_processor: Processes the updates.
-        background: Where they are processed, 30 s each at most.
+        background: Runs the processing, at most 30 s per update.
     """
     await until_done("deleteWebhook", lambda: bot.delete_webhook(drop_pending_updates=False))
     in_progress: dict[int, asyncio.Task[bool]] = {}
@@ -58,14 +58,14 @@ async def poll_updates(bot: Bot, update_processor: UpdateProcessor, background: 
 
 
 def _confirm_done(in_progress: dict[int, asyncio.Task[bool]], offset: int | None) -> tuple[int | None, bool]:
-    """Drop the updates that are done, up to the first that is not.
+    """Confirm the updates that are done, up to the first that is not.
 
     Args:
-        in_progress: The updates that have begun, by id; those that are dropped are removed.
-        offset: The first update that is not confirmed yet.
+        in_progress: The tasks of the updates, by id. Those of confirmed updates are removed.
+        offset: The id of the first unconfirmed update.
 
     Returns:
-        The first update that is not confirmed now, and whether that one has to be delivered again.
+        The new id of the first unconfirmed update, and whether Telegram must deliver that one again.
     """
     for update_id in sorted(in_progress):
         if not in_progress[update_id].done():

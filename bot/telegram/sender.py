@@ -1,4 +1,4 @@
-"""Who sent an update, where the bot has something to answer: a user, in their private chat."""
+"""Finds the user who sent an update in their private chat."""
 
 from aiogram.enums import ChatType
 from aiogram.types import Chat, Update, User
@@ -8,11 +8,11 @@ from storage.users.users import TelegramProfile
 
 
 def get_sender(update: Update) -> tuple[User | None, int | None]:
-    """Who sent an update.
+    """Find the user who sent an update.
 
     Returns:
-        The user and the id of the chat to answer in, which is the user's own where the update names none; (None, None)
-        for groups, channels, other bots and updates without a sender.
+        The user and the id of the chat to answer in: the user's own if the update names none. (None, None) for
+        groups, channels, other bots and updates without a sender.
     """
     sender, chat = _sender_and_chat(update)
     if sender is None or sender.is_bot or (chat is not None and chat.type != ChatType.PRIVATE):
@@ -21,12 +21,12 @@ def get_sender(update: Update) -> tuple[User | None, int | None]:
 
 
 def to_profile(user: User, bot_name: str, texts: Texts) -> TelegramProfile:
-    """What Telegram reports about a user.
+    """Convert Telegram's user to a profile.
 
     Args:
         user: Telegram's user.
         bot_name: The bot that they wrote to.
-        texts: Knows the languages that the bot speaks; the profile has one of them.
+        texts: Choose the profile's language among those that the bot speaks.
     """
     language = texts.language_for(user.language_code)
     return TelegramProfile(user.id, bot_name, language, user.username, user.first_name)

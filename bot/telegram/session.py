@@ -1,4 +1,4 @@
-"""The middlewares of every call to Telegram: the wait after a 429, the rate limit, and the metrics."""
+"""The middlewares of calls to Telegram: they wait after a 429, count towards the rate limit and record metrics."""
 
 import asyncio
 import time
@@ -27,13 +27,13 @@ from services.core.metrics import TELEGRAM_WAIT_SECONDS, record_telegram_call
 from services.messaging.rate_limiter import RateLimiter
 
 _RESPONSE_MODELS: Final = (Response[Message], Response[bool], Response[Message | bool])
-"""Kept as long as the process: pydantic drops a generic model that nothing refers to, and aiogram would have to build
-it again for the next call."""
+"""Kept for the life of the process: pydantic drops a generic model that nothing references, and aiogram would build it
+again for the next call."""
 
 _MAX_RETRY_AFTER_SECONDS: Final = 30
 _EXEMPT_METHODS: Final = (GetUpdates, AnswerPreCheckoutQuery)
-"""Calls that do not wait for another call's 429: they send nothing to a chat, and a payment waits for 10 s at most
-(https://core.telegram.org/bots/api#answerprecheckoutquery)."""
+"""Calls that do not wait after another call's 429: they send nothing to a chat, and a pre-checkout query must be
+answered within 10 s (https://core.telegram.org/bots/api#answerprecheckoutquery)."""
 
 _MESSAGE_PREFIXES: Final = ("send", "copy", "forward", "edit")
 _CHAT_ACTION: Final = "sendChatAction"
@@ -51,10 +51,10 @@ _OUTCOMES: Final[Mapping[type[TelegramAPIError], str]] = {
 
 
 class RetryAfterMiddleware(BaseRequestMiddleware):
-    """Waits out Telegram's 429, then makes the call again, once.
+    """Waits as long as Telegram's 429 says, then makes the call once more.
 
-    All calls of the bot wait meanwhile, except for GetUpdates and AnswerPreCheckoutQuery. A wait of more than 30 s is
-    left to the caller: TelegramRetryAfter is raised.
+    Meanwhile all other calls of the bot wait too, except GetUpdates and AnswerPreCheckoutQuery. If the wait is longer
+    than 30 s, the call is not repeated and TelegramRetryAfter is raised.
     """
 
     def __init__(self) -> None:
@@ -63,7 +63,7 @@ class RetryAfterMiddleware(BaseRequestMiddleware):
     async def __call__(
         self, make_request: NextRequestMiddlewareType[TelegramType], bot: Bot, method: TelegramMethod[TelegramType]
     ) -> Response[TelegramType]:
-        """Make the call, when Telegram allows it."""
+        """Make the call as soon as Telegram allows it."""
         loop = asyncio.get_running_loop()
         if (wait := self._resumes_at - loop.time()) > 0 and not isinstance(method, _EXEMPT_METHODS):
             await asyncio.sleep(wait)
@@ -79,12 +79,12 @@ class RetryAfterMiddleware(BaseRequestMiddleware):
 
 
 class RateLimitMiddleware(BaseRequestMiddleware):
-    """Counts what a bot sends to users against the limit that its broadcasts keep, so that they make room for it.
+    """Counts the bot's messages to users in the rate limiter of its broadcasts, which then send fewer.
 
-    It never waits itself: answers go first.
+    It never waits itself: answers to users take precedence.
 
     Args:
-        rate_limiter: The bot's.
+        rate_limiter: The rate limiter of the bot's broadcasts.
     """
 
     def __init__(self, rate_limiter: RateLimiter) -> None:
@@ -93,7 +93,7 @@ class RateLimitMiddleware(BaseRequestMiddleware):
     async def __call__(
         self, make_request: NextRequestMiddlewareType[TelegramType], bot: Bot, method: TelegramMethod[TelegramType]
     ) -> Response[TelegramType]:
-        """Make the call, and count it where it is a message or an edit."""
+        """Make the call, and count it if it is a message or an edit."""
         name = method.__api_method__
         if name.startswith(_MESSAGE_PREFIXES) and name != _CHAT_ACTION:
             self._rate_limiter.consume()
@@ -101,7 +101,7 @@ class RateLimitMiddleware(BaseRequestMiddleware):
 
 
 class CallMetricsMiddleware(BaseRequestMiddleware):
-    """Records every call by its method, outcome and duration; one that is made again after a 429 counts twice."""
+    """Records the method, outcome and duration of each call. A call repeated after a 429 is recorded twice."""
 
     async def __call__(
         self, make_request: NextRequestMiddlewareType[TelegramType], bot: Bot, method: TelegramMethod[TelegramType]

@@ -1,4 +1,4 @@
-"""Calls that set a bot up, repeated until Telegram has accepted them."""
+"""Calls that set up a bot, retried until Telegram accepts them."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
@@ -23,7 +23,7 @@ async def announce_commands(bots: Mapping[str, Bot], texts: Texts) -> None:
 
     Args:
         bots: The bots by name.
-        texts: The commands' descriptions. English is also set for users of a language that the bot does not speak.
+        texts: The descriptions of the commands. English is also the default, for languages that the bot does not speak.
     """
     for bot in bots.values():
         for language in texts.languages:
@@ -34,10 +34,10 @@ async def announce_commands(bots: Mapping[str, Bot], texts: Texts) -> None:
 
 
 async def until_done(method: str, call: Callable[[], Awaitable[object]]) -> None:
-    """Make a call to Telegram again and again, every two seconds, until it succeeds.
+    """Make a call to Telegram, every two seconds, until it succeeds. Errors other than TelegramAPIError are raised.
 
     Args:
-        method: What the log calls it.
+        method: The name of the method, for the log.
         call: Makes the call.
     """
 

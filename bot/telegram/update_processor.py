@@ -1,4 +1,4 @@
-"""Processes Telegram's updates: each once, those of one user in order, those of different users concurrently."""
+"""Processes Telegram's updates: each one once, one user's in order, different users' concurrently."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -19,18 +19,18 @@ from storage.pool import DATABASE_UNAVAILABLE, Pool
 from storage.updates import Claim, claim_update, finish_update, release_update
 
 _STALE_CLAIM_SECONDS: Final = 5.0
-"""How long an update stays with a process that may have died while it handled it."""
+"""After this time, an unfinished update may be claimed by another process."""
 
 
 class KeyedLock:
-    """A lock for each key, which exists only while it is held or waited for."""
+    """One lock per key, which exists only while it is held or waited for."""
 
     def __init__(self) -> None:
         self._locks: dict[int, tuple[asyncio.Lock, int]] = {}
 
     @asynccontextmanager
     async def hold(self, key: int) -> AsyncIterator[None]:
-        """Hold the lock of this key. Waiters get it in the order in which they came."""
+        """Hold the lock of this key. Waiters get it in the order of their arrival."""
         lock, waiting = self._locks.get(key, (asyncio.Lock(), 0))
         self._locks[key] = (lock, waiting + 1)
         try:
@@ -49,12 +49,11 @@ class UpdateProcessor:
 
     Args:
         db: The connection pool.
-        texts: What groups and new users read.
+        texts: The texts of answers in groups. They also determine the language of a sender.
         dispatcher: aiogram's dispatcher with all handlers.
         user_registration: Registers new users.
-        bot_names: The bots' names in the settings, by Telegram's id.
-        on_refund: Called with a payment's charge id when Telegram reports that it was refunded. That message is not
-            a user's.
+        bot_names: The bots' names in the settings, by Telegram's id of the bot.
+        on_refund: Called with the charge id when Telegram reports a refunded payment. Handlers do not get that message.
     """
 
     def __init__(
@@ -79,17 +78,17 @@ class UpdateProcessor:
         """Handle an update.
 
         Args:
-            bot: The bot that got it.
+            bot: The bot that received it.
             update: The update.
-            sole_consumer: Whether no other process gets this bot's updates, so that one which a dead process left
-                half done may be claimed at once.
+            sole_consumer: No other process receives this bot's updates, so an update that a dead process left
+                unfinished can be claimed at once.
 
         Returns:
-            False where it is not done, so that Telegram must deliver it again: the database is unavailable, or another
-            process is handling it.
+            False if the update is not done and Telegram must deliver it again, because the database is unavailable or
+            another process is handling the update.
 
         Raises:
-            Exception: A handler failed in a way that even the error middleware could not answer; the claim is released.
+            Exception: A handler failed and the error middleware did not catch it. The claim is released first.
         """
         stale_after = 0.0 if sole_consumer else _STALE_CLAIM_SECONDS
         sender, chat_id = get_sender(update)
@@ -128,10 +127,10 @@ class UpdateProcessor:
 
 
 def _lock_key(update: Update, sender: TelegramUser | None) -> int:
-    """Which updates have to wait for each other: those of one user.
+    """The key of the lock that an update is processed under: the updates of one user wait for each other.
 
-    Updates without a sender wait for none, nor does the query before a payment, which Telegram expects to be answered
-    within 10 s: https://core.telegram.org/bots/api#answerprecheckoutquery
+    Updates without a sender wait for none, and neither does a pre-checkout query, which must be answered within 10 s:
+    https://core.telegram.org/bots/api#answerprecheckoutquery
     """
     if update.pre_checkout_query is not None or sender is None:
         return -update.update_id

@@ -1,4 +1,4 @@
-"""Updates by webhook."""
+"""Receives updates by webhook."""
 
 import hmac
 from collections.abc import Mapping
@@ -16,16 +16,16 @@ from bot.telegram.update_processor import UpdateProcessor
 
 SECRET_HEADER: Final = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 - the header's name
 _MAX_CONNECTIONS: Final = 100
-"""Telegram's highest: how many updates it posts at once."""
+"""How many updates Telegram may post at once; the highest value that it allows."""
 
 
 class Webhook:
-    """The pages that Telegram posts updates to, `/telegram/<bot name>`: 200 only when an update is done.
+    """Serves `/telegram/<bot name>`, where Telegram posts updates. It answers 200 only once an update is done.
 
     Args:
         bots: The bots by name.
         update_processor: Processes the updates.
-        secret: What Telegram sends with each update, so that they are known to be Telegram's
+        secret: Telegram sends it with each update, as proof that the update comes from Telegram
             (https://core.telegram.org/bots/api#setwebhook).
     """
 
@@ -35,14 +35,14 @@ class Webhook:
         self._secret = secret
 
     def add_routes(self, app: web.Application) -> None:
-        """Serve the pages."""
+        """Add the route to the web application."""
         app.router.add_post("/telegram/{bot}", self._receive)
 
     async def set(self, public_url: str) -> None:
-        """Set every bot's webhook, trying until Telegram accepts it.
+        """Set every bot's webhook, retrying until Telegram accepts it.
 
         Args:
-            public_url: This service's own URL, without a slash at the end.
+            public_url: The public URL of this process, without a trailing slash.
         """
         for name, bot in self._bots.items():
             url = f"{public_url}/telegram/{name}"
@@ -57,9 +57,10 @@ class Webhook:
             logger.info("webhook set", bot=name, url=url)
 
     async def _receive(self, request: web.Request) -> web.Response:
-        """An update from Telegram.
+        """Process an update from Telegram.
 
-        404 for an unknown bot, 401 for a wrong secret, 400 for what is not an update, 503 to get it again.
+        Answers 404 for an unknown bot, 401 for a wrong secret, 400 for an invalid update, and 503 if Telegram must
+        deliver the update again.
         """
         name = request.match_info["bot"]
         bot = self._bots.get(name)
