@@ -1,1 +1,1 @@
-"""All SQL. Modules are named for a noun; functions take the pool or a connection inside a transaction."""
+"""All SQL. Modules are named after a noun; functions take the pool, or a connection inside a transaction."""

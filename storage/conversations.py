@@ -1,11 +1,11 @@
-"""The state and the data of each conversation, so that a restart loses nothing."""
+"""The state and data of each conversation, which survive a restart."""
 
 from typing import Any
 
 from storage.pool import Executor
 
 ConversationKey = tuple[int, int, int, str]
-"""Bot, chat, user, and the thread if there is one, else an empty string."""
+"""The ids of the bot, the chat and the user, and the thread, or an empty string without one."""
 
 _GET = """
 SELECT state, data FROM conversations WHERE bot_id = $1 AND chat_id = $2 AND user_id = $3 AND thread = $4"""
@@ -18,7 +18,7 @@ ON CONFLICT (bot_id, chat_id, user_id, thread) DO UPDATE SET data = EXCLUDED.dat
 
 
 async def get_conversation(db: Executor, key: ConversationKey) -> tuple[str | None, dict[str, Any]]:
-    """The conversation's state and data; None and an empty dict when there is none."""
+    """The conversation's state and data; None and an empty dict if it has none."""
     row = await db.fetchrow(_GET, *key)
     return (None, {}) if row is None else (row["state"], row["data"])
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from storage.pool import Executor
 
-# Each new link deletes those that expired more than a day ago. Until then the page can tell that a link expired.
+# Adding a link deletes those that expired more than a day ago. Until then, the page can say that a link has expired.
 _ADD = """
 WITH deleted AS (DELETE FROM dashboard_links WHERE expires_at < now() - interval '1 day')
 INSERT INTO dashboard_links (token_hash, admin_id, expires_at)
@@ -14,7 +14,7 @@ _GET = """
 SELECT admin_id, used_at IS NOT NULL AS used, expires_at <= now() AS expired
 FROM dashboard_links WHERE token_hash = $1"""
 
-# One conditional statement: of two browsers that open the same link at once, one is logged in.
+# One conditional statement: if two browsers open the same link at once, only one is logged in.
 _USE = """
 UPDATE dashboard_links SET used_at = now()
 WHERE token_hash = $1 AND used_at IS NULL AND expires_at > now()
@@ -42,6 +42,6 @@ async def get_link(db: Executor, token_hash: bytes) -> Link | None:
 
 
 async def use_link(db: Executor, token_hash: bytes) -> int | None:
-    """Use up the link. Returns its admin, or None when it was used, has expired or does not exist."""
+    """Use up the link. Returns its admin, or None if it was used, has expired or does not exist."""
     admin_id: int | None = await db.fetchval(_USE, token_hash)
     return admin_id

@@ -9,7 +9,7 @@ import asyncpg
 
 from storage.pool import Executor
 
-# One statement for both: the unique index on open incidents lets one process open it, all others update it.
+# Opens the incident, or updates it: the unique index on open incidents lets only one process open it.
 _RECORD = """
 INSERT INTO incidents (kind, opened_at, last_seen_at, facts) VALUES ($1, $2, $2, $3::jsonb || $4::jsonb)
 ON CONFLICT (kind) WHERE closed_at IS NULL
@@ -38,7 +38,7 @@ _SET_WEBHOOK_STATE = "UPDATE incidents SET webhook_state = $3 WHERE id = $1 AND 
 
 @dataclass(frozen=True)
 class AdminMessage:
-    """The one message an admin has about an incident. Stored as JSON under these names.
+    """The one message about an incident in an admin's chat. Stored as JSON with these names.
 
     Attributes:
         bot: The bot that sent it: message ids belong to one bot.
@@ -46,7 +46,7 @@ class AdminMessage:
         text: What the message says, in English.
         unanswered: How many sends have an unknown outcome.
         tried_at: When the latest of them started, ISO 8601.
-        refused: No message can reach this admin.
+        refused: Messages cannot reach this admin.
     """
 
     bot: str = ""
@@ -63,9 +63,9 @@ class Incident:
 
     Attributes:
         last_seen_at: When a health check last found the problem.
-        admin_messages: By the admin's id as a string.
-        webhook_state: What the alert webhook last accepted: empty, `opened` or `closed`.
-        notifiable_at: When a process may next notify admins.
+        admin_messages: By the admin's id, as a string.
+        webhook_state: What the alert webhook accepted last: empty for nothing, `opened` or `closed`.
+        notifiable_at: When a process may notify admins next.
     """
 
     id: int
@@ -94,13 +94,13 @@ async def record_incident(
 
     Args:
         db: The pool or a connection.
-        kind: Which problem.
+        kind: The kind of incident.
         now: When it was found.
-        initial_facts: Stored when this opens the incident, and kept as they are afterwards.
-        facts: Stored each time.
+        initial_facts: Stored only if this call opens the incident.
+        facts: Stored on every call.
 
     Returns:
-        True when this opened the incident.
+        True if this call opened the incident.
     """
     return bool(await db.fetchval(_RECORD, kind, now, dict(initial_facts), dict(facts)))
 
@@ -108,7 +108,18 @@ async def record_incident(
 async def close_incident(
     db: Executor, kind: str, now: datetime, *, unseen_since: datetime, facts: Mapping[str, Any]
 ) -> bool:
-    """Close it if no health check has found the problem since `unseen_since`. True when this call closed it."""
+    """Close an incident, unless a health check has found the problem since `unseen_since`.
+
+    Args:
+        db: The pool or a connection.
+        kind: The kind of incident.
+        now: When it is closed.
+        unseen_since: The incident stays open if it was seen after this.
+        facts: Added to those of the incident.
+
+    Returns:
+        True if this call closed the incident.
+    """
     return bool(await db.fetchval(_CLOSE, kind, now, unseen_since, dict(facts)))
 
 
@@ -123,19 +134,19 @@ async def notifiable_incidents(db: Executor, now: datetime, *, closed_after: dat
 
 
 async def claim_notification(db: Executor, incident_id: int, now: datetime, until: datetime) -> Incident | None:
-    """Become the one process that notifies admins of it, until `until`. None while it is not notifiable."""
+    """Claim an incident until `until`, in order to notify admins of it. None if it is not notifiable now."""
     row = await db.fetchrow(_CLAIM, incident_id, now, until)
     return None if row is None else _incident(row)
 
 
 async def record_send_attempt(db: Executor, incident: Incident, admin: int, message: AdminMessage) -> bool:
-    """Record that a message is about to be sent. False when the claim has expired: then it must not be sent."""
+    """Record that a message is about to be sent. False if the claim has expired and it must not be sent."""
     values = incident.id, incident.notifiable_at, str(admin), vars(message)
     return bool(await db.fetchval(_RECORD_SEND_ATTEMPT, *values))
 
 
 async def save_admin_message(db: Executor, incident_id: int, admin: int, message: AdminMessage) -> None:
-    """Record what an admin's message now says, or why there is none."""
+    """Record what an admin's message says now, or why there is none."""
     await db.execute(_SAVE_ADMIN_MESSAGE, incident_id, str(admin), vars(message))
 
 
@@ -149,7 +160,7 @@ async def release_notification(
         incident: As the claim returned it.
         text: What the messages say, in English.
         at: When they were sent or edited.
-        until: Until then no process notifies them of it again.
+        until: No process notifies them of the incident again before this.
     """
     await db.execute(_RELEASE, incident.id, incident.notifiable_at, text, at, until)
 

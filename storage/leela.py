@@ -56,7 +56,7 @@ _MOVES = f"SELECT {_MOVE} FROM leela_moves WHERE game_id = $1 ORDER BY number"  
 
 @dataclass(frozen=True)
 class GameRow:
-    """A game. `awaits` is what comes next; `moves` is how many were made, so also the number of the last one."""
+    """A game. `awaits` is what comes next. `moves` counts the moves made, so it is also the number of the last one."""
 
     id: UUID
     user_id: int
@@ -68,7 +68,7 @@ class GameRow:
 
 @dataclass(frozen=True)
 class MoveRow:
-    """A move: from `start` over `over`, where a snake or an arrow may begin, to `square`."""
+    """A move from `start` to `over`, and if a snake or an arrow begins there, on to `square`."""
 
     number: int
     roll: int
@@ -85,12 +85,12 @@ def _game(row: asyncpg.Record | None) -> GameRow | None:
 
 
 async def get_open_game(db: Executor, user_id: int) -> GameRow | None:
-    """The game the user is playing."""
+    """The game that the user is playing, if any."""
     return _game(await db.fetchrow(_OPEN, user_id))
 
 
 async def get_game(db: Executor, game_id: UUID, user_id: int) -> GameRow | None:
-    """The user's game with this id."""
+    """The user's game with this id, if there is one."""
     return _game(await db.fetchrow(_GET, game_id, user_id))
 
 
@@ -100,52 +100,52 @@ async def start_game(db: Executor, game_id: UUID, user_id: int, bot_name: str, s
 
 
 async def end_game(db: Executor, game_id: UUID, user_id: int) -> bool:
-    """End the game. False when it has already ended."""
+    """End the game. False if it has already ended."""
     return bool(await db.fetchval(_END, game_id, user_id))
 
 
 async def advance_game(db: Executor, game_id: UUID, moves: int, expected: Awaits, awaits: Awaits) -> bool:
-    """Change what the game awaits from `expected` to `awaits`. False when it is in another state or at another move."""
+    """Change what the game awaits from `expected` to `awaits`. False if it awaits something else or has moved on."""
     return bool(await db.fetchval(_ADVANCE, game_id, moves, expected, awaits))
 
 
 async def add_move(
     db: Executor, game_id: UUID, move: MoveRow, state: dict[str, Any], awaits: Awaits, *, won: bool
 ) -> bool:
-    """Store the move of a die that was thrown.
+    """Store a move after the die was rolled.
 
     Args:
         db: The pool or a connection.
-        game_id: Which game.
+        game_id: The game.
         move: The move, with its number.
-        state: The game after it.
+        state: The state of the game after the move.
         awaits: What comes next.
-        won: The game ends with this move.
+        won: Whether the game ends with this move.
 
     Returns:
-        False when the game does not await a die, or has already made this move.
+        False if the game does not await the die, or this move is already stored.
     """
     columns = move.number, move.roll, move.start, move.over, move.square, move.direction
     return bool(await db.fetchval(_ADD_MOVE, game_id, *columns, state, awaits, won))
 
 
 async def set_report(db: Executor, game_id: UUID, number: int, report: str) -> bool:
-    """Store the user's report on a move. False when the game does not await it."""
+    """Store the user's report on a move. False if the game does not await it."""
     return bool(await db.fetchval(_SET_REPORT, game_id, number, report))
 
 
 async def reject_report(db: Executor, game_id: UUID, number: int) -> None:
-    """Remove a report that moderation rejected; another one is awaited."""
+    """Remove a report that moderation rejected. The game then awaits another one."""
     await db.execute(_REJECT_REPORT, game_id, number)
 
 
 async def set_reply(db: Executor, game_id: UUID, number: int, reply: str) -> None:
-    """Store our reply to a report; the next roll is awaited."""
+    """Store our reply to a report. The game then awaits the next roll."""
     await db.execute(_SET_REPLY, game_id, number, reply)
 
 
 async def get_move(db: Executor, game_id: UUID, number: int) -> MoveRow | None:
-    """One move of a game."""
+    """One move of a game, if it was made."""
     row = await db.fetchrow(_GET_MOVE, game_id, number)
     return None if row is None else MoveRow(**dict(row))
 

@@ -44,7 +44,7 @@ class Migration:
 
     @property
     def sha256(self) -> str:
-        """Of its text, in hexadecimal."""
+        """The SHA-256 hash of its text, in hexadecimal."""
         return hashlib.sha256(self.sql.encode()).hexdigest()
 
 
@@ -62,9 +62,9 @@ def read_migrations(folder: Path = FOLDER) -> list[Migration]:
 
 
 async def migrate(connection: Connection, folder: Path = FOLDER) -> int:
-    """Apply the migrations that are missing, each in one transaction.
+    """Apply the missing migrations, each in one transaction.
 
-    A database that has later migrations as well is accepted, so that an older version can be started again.
+    A database that also has later migrations is accepted, so that an older version can be started again.
 
     Returns:
         How many were applied.
@@ -96,7 +96,7 @@ async def migrate(connection: Connection, folder: Path = FOLDER) -> int:
 
 
 def _check_same_history(migrations: Iterable[Migration], applied: Iterable[str]) -> None:
-    """Raise DatabaseTooOld when the number of one of our files was applied under another name."""
+    """Raise DatabaseTooOld if the number of one of our files was applied under another name."""
     names = {migration.name[:_DIGITS]: migration.name for migration in migrations}
     if any(names.get(name[:_DIGITS], name) != name for name in applied):
         raise DatabaseTooOld

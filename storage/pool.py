@@ -1,4 +1,4 @@
-"""The connection pool, JSON columns as Python values, and the types of everything that runs SQL."""
+"""The connection pool, which converts JSON columns to Python values, and the types of what runs SQL."""
 
 import json
 from typing import TypeAlias
@@ -20,7 +20,7 @@ DATABASE_UNAVAILABLE = (
     asyncpg.OperatorInterventionError,  # the server is shutting down or starting up
     asyncpg.TooManyConnectionsError,
 )
-"""What asyncpg raises when the server cannot be reached, as opposed to a wrong statement."""
+"""What asyncpg raises if the server is unavailable, as opposed to what it raises for a wrong statement."""
 
 
 async def _set_json_codecs(connection: Connection) -> None:
@@ -29,19 +29,23 @@ async def _set_json_codecs(connection: Connection) -> None:
 
 
 async def _skip_reset(connection: Connection) -> None:
-    """Save a round trip when a connection is returned: nothing here leaves settings or locks on it."""
+    """Save a round trip when a connection is returned: our code leaves no settings or locks on it."""
 
 
 async def create_pool(dsn: str, *, size: int = 10) -> Pool:
     """Open a pool.
 
     Args:
-        dsn: The database.
-        size: How many connections there are at most.
+        dsn: The URL of the database.
+        size: Maximum number of connections.
+
+    Returns:
+        The pool. Statements that take over 30 seconds raise TimeoutError.
 
     Raises:
-        asyncpg.PostgresError: Or one of `DATABASE_UNAVAILABLE`. Statements that take over 30 seconds raise
-            TimeoutError.
+        ValueError: The URL is invalid.
+        asyncpg.PostgresError: The server rejects the connection.
+        OSError: The server cannot be reached; or another one of DATABASE_UNAVAILABLE.
     """
     return await asyncpg.create_pool(
         dsn,

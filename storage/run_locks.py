@@ -1,6 +1,6 @@
-"""Which calls of an Inngest run are in progress: locks that live as long as the connection they were taken on.
+"""Run locks: advisory locks that last until they are released or their connection ends.
 
-A process that dies releases them at once, unlike a lease:
+Unlike leases, they are released at once if the process dies:
 https://www.postgresql.org/docs/18/explicit-locking.html#ADVISORY-LOCKS
 """
 
@@ -13,10 +13,10 @@ _UNLOCK = "SELECT pg_advisory_unlock(hashtextextended($1, 0))"
 
 
 async def try_lock_run(connection: Connection, job_id: UUID) -> bool:
-    """Lock the job. False while a call on another connection has it; on the same connection it is always True."""
+    """Lock the job. False while another connection holds the lock; always True on the connection that holds it."""
     return bool(await connection.fetchval(_TRY_LOCK, str(job_id)))
 
 
 async def unlock_run(connection: Connection, job_id: UUID) -> None:
-    """Release the lock taken on this connection."""
+    """Release the lock that this connection holds."""
     await connection.execute(_UNLOCK, str(job_id))

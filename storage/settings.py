@@ -1,4 +1,4 @@
-"""What admins set while the bot runs: in PostgreSQL, so that it survives a restart and reaches every process."""
+"""Settings that admins change while the bot runs. In PostgreSQL they survive a restart and reach every process."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -10,7 +10,7 @@ CHANNEL = "settings"
 """A trigger announces every change here (LISTEN/NOTIFY); the payload is the key."""
 
 _ALL = "SELECT key, value FROM settings WHERE starts_with(key, $1)"
-# The setting and its log entry, in one statement.
+# Stores the setting and its log entry in one statement.
 _SET = """
 WITH log AS (INSERT INTO settings_log (key, value, changed_by) VALUES ($1, $2, $3))
 INSERT INTO settings (key, value, changed_by) VALUES ($1, $2, $3)
@@ -26,7 +26,7 @@ WHERE starts_with(key, $1) ORDER BY id DESC LIMIT $2"""
 
 @dataclass(frozen=True)
 class SettingChange:
-    """A change of a setting. `value` is None when it was removed, `changed_by` is a Telegram user id."""
+    """A change of a setting. `value` is None if it was removed; `changed_by` is the admin's Telegram user id."""
 
     key: str
     value: Any

@@ -1,7 +1,7 @@
-"""Which of Telegram's updates were handled, and what is known when one arrives.
+"""Claims Telegram's updates and reads what is known about their senders.
 
-Telegram delivers an update at least once; it is handled once. Everything the bot needs to know about the sender is
-read together with the claim, in one round trip: every update costs it.
+Telegram may deliver an update more than once; the claim makes sure that it is handled once. Since every update needs a
+claim, one round trip both claims it and reads everything about its sender.
 """
 
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ from storage.money.ledger import Balance
 from storage.pool import Executor
 from storage.users.users import TelegramProfile, User
 
-# An update whose handler died is claimed again once its claim has expired. The user's row is written only when
-# something changed, or they were not seen for a while; a user who writes is reachable again, whatever Telegram
-# reported about them before.
+# An update whose process died can be claimed again once the claim has expired. The user's row is written only if
+# something changed or they were not seen for a while. A user who writes is active again, whatever Telegram reported
+# about them before.
 _CLAIM_UPDATE = """
 WITH claimed AS (
     INSERT INTO updates (bot_id, update_id, claimed_until) VALUES ($1, $2, now() + make_interval(secs => $3))
@@ -53,7 +53,7 @@ class Claim(Enum):
     ACQUIRED = "mine"
     DONE = "done"
     BUSY = "busy"
-    """Another process is handling it, or died while it did and its claim has not expired."""
+    """Another process is handling it, or died while handling it and its claim has not expired."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,8 @@ class ClaimedUpdate:
         claim: Whether the caller may handle it.
         user: None for a new user.
         state: The conversation's state.
-        has_ordered: The user has placed an order at some time.
-        returned: The user had blocked the bot and has just come back.
+        has_ordered: Whether the user has ever placed an order.
+        returned: Whether the user had blocked the bot and has just come back.
     """
 
     claim: Claim
@@ -91,8 +91,8 @@ async def claim_update(
         db: The pool or a connection.
         bot_id: The bot that received it: update ids belong to one bot.
         update_id: Telegram's id.
-        chat_id: Where the conversation is, if the update belongs to a chat.
-        profile: What Telegram reports about the sender, if it has one.
+        chat_id: The chat of the conversation; None if the update has none.
+        profile: The profile of the sender; None if the update has none.
         seconds: Length of the claim.
     """
     p = profile or TelegramProfile(0, "", "", None, "")
@@ -121,7 +121,7 @@ async def claim_update(
 
 
 async def finish_update(db: Executor, bot_id: int, update_id: int) -> None:
-    """Record that the update is handled."""
+    """Record that the update was handled."""
     await db.execute(_DONE, bot_id, update_id)
 
 
@@ -131,5 +131,5 @@ async def release_update(db: Executor, bot_id: int, update_id: int) -> None:
 
 
 async def delete_old_updates(db: Executor, *, days: int) -> None:
-    """Delete those handled more than `days` ago. Telegram keeps an update for 24 hours: they cannot come again."""
+    """Delete updates handled more than `days` ago. Telegram keeps updates for 24 hours, so they cannot come again."""
     await db.execute(_DELETE_OLD, days)

@@ -1,1 +1,1 @@
-"""Jobs, their journal, the outbox and the bytes their steps produce."""
+"""Jobs, their journals, the outbox and blobs."""

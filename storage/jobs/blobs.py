@@ -1,4 +1,4 @@
-"""Bytes a step produced and its provider does not keep, stored until they are delivered."""
+"""Blobs: bytes from a step that the provider does not keep, stored until they are delivered."""
 
 from uuid import UUID
 
@@ -12,16 +12,16 @@ _DELETE_OLD = "DELETE FROM blobs WHERE created_at < now() - make_interval(days =
 
 
 async def put_blob(db: Executor, job_id: UUID, name: str, content: bytes) -> None:
-    """Store the bytes, replacing those of the same name."""
+    """Store a blob, replacing the job's blob of the same name."""
     await db.execute(_PUT, job_id, name, content)
 
 
 async def get_blob(db: Executor, job_id: UUID, name: str) -> bytes | None:
-    """The bytes, or None when they were never stored or have been deleted."""
+    """The bytes, or None if they were never stored or have been deleted."""
     content: bytes | None = await db.fetchval(_GET, job_id, name)
     return content
 
 
 async def delete_old_blobs(db: Executor, *, days: int) -> None:
-    """Delete those stored more than `days` ago."""
+    """Delete blobs stored more than `days` ago."""
     await db.execute(_DELETE_OLD, days)

@@ -1,4 +1,4 @@
-"""Jobs: orders and internal jobs, and the lease that says which worker may write for each."""
+"""Jobs (orders and internal jobs), and the lease that decides which worker may write for a job."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,10 +28,10 @@ _GET_BY_PREDICTION = """
 SELECT j.* FROM journal s JOIN jobs j ON j.id = s.job_id
 WHERE starts_with(s.step, 'start-') AND s.result ->> 'value' = $1"""
 
-# The worker that holds the job renews its lease and keeps its epoch. Any other waits until the lease has expired,
-# or takes a queued job of its own plan, and gets a new epoch.
-# Nobody can renew a lease while PostgreSQL is down: after its restart the old workers have the length of a lease
-# to come back before anything they hold may be taken over.
+# The worker that holds the job renews the lease and keeps the epoch. Another worker gets a new epoch, and only if no
+# worker holds the job (and it is on the same plan, or past its start deadline) or the lease has expired.
+# Leases cannot be renewed while PostgreSQL is down. So after it restarts, workers have the length of one lease to
+# renew theirs before any job is taken over.
 _CLAIM = """
 UPDATE jobs SET state = 'running', plan = $3, worker_id = $2,
     epoch = epoch + CASE WHEN worker_id = $2 THEN 0 ELSE 1 END,
@@ -41,9 +41,9 @@ WHERE id = $1 AND state IN ('queued', 'running')
        OR (claimable_at <= now() AND now() >= pg_postmaster_start_time() + make_interval(secs => $4)))
 RETURNING *"""
 
-# The jobs table is Plan B's queue: new orders, jobs of a dead process and jobs Plan A gave up all come out of this
-# one statement, oldest first, after priority. Internal jobs are claimed separately. `$4` names the services whose
-# Plan A jobs may be taken over.
+# The jobs table is Plan B's queue: this statement returns new orders, jobs of dead workers and jobs that Plan A handed
+# over, the oldest first; `priority` is a head start in seconds. Internal jobs are claimed separately. `$4` names the
+# services whose jobs may be taken over from Plan A.
 _CLAIM_NEXT = """
 UPDATE jobs SET state = 'running', plan = 'B', worker_id = $1, epoch = epoch + 1,
     claimable_at = now() + make_interval(secs => $2), started_at = coalesce(started_at, now())
@@ -68,9 +68,9 @@ _END = """
 UPDATE jobs SET state = $3, failure = $4, result = $5, ended_at = now()
 WHERE id = $1 AND epoch = $2 AND state = 'running' RETURNING *"""
 
-# A cancellation takes the lease: the worker that had it finds a newer epoch and ends quietly. Once the delivery of
-# a result, or the message about a failure, has started, it is too late. The row is locked by a separate statement
-# first, so that this one sees a delivery that started in the meantime.
+# A cancellation takes the lease: the previous worker finds a newer epoch and stops quietly. It is too late once the
+# delivery of the result, or the message about the failure, has started. A separate statement locks the row first, so
+# that this one sees a delivery that started while it waited for the lock.
 _LOCK = "SELECT true FROM jobs WHERE id = $1 FOR UPDATE"
 _CLAIM_FOR_CANCELLATION = """
 UPDATE jobs SET cancel_requested = true, state = 'running', plan = 'B', worker_id = $3, epoch = epoch + 1,
@@ -96,7 +96,7 @@ _MOVE_TO_PLAN_B = """
 UPDATE jobs SET plan = 'B', claimable_at = now(), fell_back = service = ANY($2::text[])
 WHERE id = ANY($1::uuid[]) AND state = 'queued' AND plan = 'A' AND worker_id IS NULL"""
 
-# Accepted by Inngest and not started, or started and no longer reporting.
+# Accepted by Inngest but not started, or started and no longer renewing the lease.
 _COUNT_STALLED = """
 SELECT count(*) FROM jobs
 WHERE state IN ('queued', 'running') AND plan = 'A'
@@ -108,7 +108,7 @@ WHERE state = 'queued' AND plan = 'A' AND worker_id IS NULL AND service = ANY($1
   AND NOT EXISTS (SELECT FROM outbox WHERE job_id = jobs.id)
 RETURNING id"""
 
-# Held by nobody: the lease has expired, or no worker has started the order.
+# Held by no worker: the lease has expired, or no worker has started the order.
 _RELEASE_STALE = """
 WITH stale AS (
     UPDATE jobs SET plan = 'B', worker_id = NULL, claimable_at = now()
@@ -139,7 +139,7 @@ _LATEST_OF_USER = "SELECT * FROM orders WHERE user_id = $1 ORDER BY created_at D
 
 @dataclass(frozen=True)
 class Job:
-    """A row of `jobs`: migrations/0001_baseline.sql describes its columns. `price` is in credits."""
+    """A row of `jobs`. migrations/0001_baseline.sql describes the columns. `price` is in credits."""
 
     id: UUID
     order_key: str
@@ -210,7 +210,7 @@ class NewJob:
 
 
 async def insert_job(db: Executor, job: NewJob) -> Job | None:
-    """Insert the job. None when there already is a job with its order key."""
+    """Insert the job. None if there is already a job with its order key."""
     row = await db.fetchrow(
         _INSERT,
         job.id,
@@ -243,7 +243,7 @@ async def get_job_by_order_key(db: Executor, order_key: str) -> Job | None:
 
 
 async def get_job_by_prediction(db: Executor, prediction_id: str) -> Job | None:
-    """The job that created this prediction at its provider."""
+    """The job that started this prediction, if there is one."""
     return job_from_row(await db.fetchrow(_GET_BY_PREDICTION, prediction_id))
 
 
@@ -252,13 +252,13 @@ async def claim_job(db: Executor, job_id: UUID, worker_id: str, plan: Plan, *, s
 
     Args:
         db: The pool or a connection.
-        job_id: Which job.
+        job_id: The job.
         worker_id: The worker that claims it.
         plan: The plan it runs on from now on.
         seconds: Length of the lease.
 
     Returns:
-        The job as it now is, or None when it has ended or another worker holds it.
+        The job as it is now, or None if it has ended or another worker holds it.
     """
     return job_from_row(await db.fetchrow(_CLAIM, job_id, worker_id, plan, seconds))
 
@@ -272,7 +272,7 @@ async def claim_next_job(
     takeover_services: Sequence[str],
     internal: bool = False,
 ) -> Job | None:
-    """Claim the next job for Plan B: one that is queued for it, or that no worker holds any more.
+    """Claim the next job for Plan B: one that is queued for it, or one that its worker lost.
 
     Args:
         db: The pool or a connection.
@@ -281,13 +281,16 @@ async def claim_next_job(
         per_user_limit: How many orders of one user may run at once. Internal jobs have no such limit.
         takeover_services: The services whose jobs may be taken over from Plan A.
         internal: Claim an internal job instead of an order.
+
+    Returns:
+        The job, or None if there is none to claim.
     """
     values = worker_id, seconds, per_user_limit, list(takeover_services), internal
     return job_from_row(await db.fetchrow(_CLAIM_NEXT, *values))
 
 
 async def renew_lease(db: Executor, job_id: UUID, epoch: int, *, seconds: float) -> bool:
-    """Extend the lease to at least `seconds` from now. False when another worker has it."""
+    """Extend the lease to at least `seconds` from now. False if the job has ended or another worker holds it."""
     return bool(await db.fetchval(_RENEW, job_id, epoch, seconds))
 
 
@@ -296,14 +299,14 @@ async def claim_for_cancellation(
 ) -> Job | None:
     """Take a user's job from its worker in order to cancel it, with a lease of `seconds`.
 
-    Must run inside a transaction. None when it is too late: it has ended, or its delivery has started.
+    Must run inside a transaction. None if it is too late because the job has ended or its delivery has started.
     """
     await connection.execute(_LOCK, job_id)
     return job_from_row(await connection.fetchrow(_CLAIM_FOR_CANCELLATION, job_id, user_id, worker_id, seconds))
 
 
 async def release_job(db: Executor, job_id: UUID, epoch: int) -> None:
-    """Give up the lease, so that any other process can claim the job at once."""
+    """Give up the lease, so that another worker can claim the job at once."""
     await db.execute(_RELEASE, job_id, epoch)
 
 
@@ -316,31 +319,40 @@ async def end_job(
     failure: str | None,
     result: dict[str, Any] | None,
 ) -> Job | None:
-    """End the job. None when another worker has the lease, or it has already ended."""
+    """End the job. None if another worker holds it or it has already ended.
+
+    Args:
+        db: The pool or a connection.
+        job_id: The job.
+        epoch: The job's epoch under this worker.
+        state: How it ended.
+        failure: The key of the text for the user; None if it did not fail.
+        result: What the job produced, as JSON.
+    """
     return job_from_row(await db.fetchrow(_END, job_id, epoch, state, failure, result))
 
 
 async def extend_start_deadline(db: Executor, job_ids: Sequence[UUID], *, seconds: float) -> None:
-    """Give Inngest, which has accepted these jobs, that long to start them before Plan B takes over."""
+    """Give Inngest, which has accepted these jobs, `seconds` to start them before Plan B may claim them."""
     await db.execute(_EXTEND_START_DEADLINE, list(job_ids), seconds)
 
 
 async def resend_lost_jobs(db: Executor, services: Sequence[str], *, seconds: float) -> int:
-    """Put jobs that Inngest has lost into the outbox again. For services of mode `a`, which Plan B may not take.
+    """Put jobs that Inngest has lost into the outbox again. For services in mode `a`, whose jobs Plan B may not take.
 
     Args:
         db: The pool or a connection.
-        services: Which services.
-        seconds: How long Inngest has to start them this time.
+        services: The services.
+        seconds: How long Inngest has to start the jobs this time.
 
     Returns:
-        How many jobs there were.
+        How many jobs were put into the outbox.
     """
     return len(await db.fetch(_RESEND_LOST, list(services), seconds))
 
 
 async def move_to_plan_b(db: Executor, job_ids: Sequence[UUID], *, fell_back: Sequence[str] = ()) -> None:
-    """Give jobs that have not started to Plan B.
+    """Move jobs that have not started to Plan B.
 
     `fell_back` names the services that would use Inngest if it were available.
     """
@@ -348,22 +360,22 @@ async def move_to_plan_b(db: Executor, job_ids: Sequence[UUID], *, fell_back: Se
 
 
 async def count_stalled(db: Executor, *, seconds_left: float) -> int:
-    """Count jobs that Inngest has stopped reporting on, or has not started with less than that left to do so."""
+    """Count jobs on Plan A whose run is silent, or that have `seconds_left` or less until their start deadline."""
     return int(await db.fetchval(_COUNT_STALLED, seconds_left))
 
 
 async def reclaim_unstarted(db: Executor, services: Sequence[str]) -> int:
-    """Give all jobs of these services that Inngest accepted and has not started to Plan B. Returns how many."""
+    """Move to Plan B all jobs of these services that Inngest accepted but has not started. Returns how many."""
     return len(await db.fetch(_RECLAIM_UNSTARTED, list(services)))
 
 
 async def release_stale_jobs(db: Executor, *, seconds: float) -> int:
-    """Give all orders older than that and held by no worker to Plan B. Returns how many."""
+    """Move to Plan B all orders that are older than `seconds` and held by no worker. Returns how many."""
     return int(await db.fetchval(_RELEASE_STALE, seconds))
 
 
 async def queue_position(db: Executor, job_id: UUID) -> int | None:
-    """The order's position in Plan B's queue, from 1. None when it is not queued."""
+    """The order's position in Plan B's queue, from 1. None if it is not queued there."""
     position: int | None = await db.fetchval(_QUEUE_POSITION, job_id)
     return position
 
@@ -375,7 +387,7 @@ async def queued_jobs(db: Executor, *, limit: int) -> list[tuple[int, Job]]:
 
 
 async def unfinalized_jobs(db: Executor, *, seconds: float, limit: int) -> list[Job]:
-    """Jobs that ended at least `seconds` ago and whose progress message does not show it, oldest first."""
+    """Jobs that ended more than `seconds` ago and whose progress message does not show it yet, oldest first."""
     return [job for row in await db.fetch(_UNFINALIZED, seconds, limit) if (job := job_from_row(row))]
 
 
@@ -385,10 +397,10 @@ async def mark_finalized(db: Executor, job_id: UUID) -> None:
 
 
 async def clear_finalized(db: Executor, job_id: UUID) -> None:
-    """Record that the progress message shows something else: if the job has ended, it is edited once more."""
+    """Record that the progress message of an ended job does not show how it ended, so that it is edited again."""
     await db.execute(_CLEAR_FINALIZED, job_id)
 
 
 async def latest_user_jobs(db: Executor, user_id: int, *, limit: int) -> list[Job]:
-    """A user's orders, newest first."""
+    """A user's latest orders, newest first."""
     return [job for row in await db.fetch(_LATEST_OF_USER, user_id, limit) if (job := job_from_row(row))]

@@ -29,7 +29,7 @@ RETURNING true"""
 
 @dataclass(frozen=True)
 class JournalEntry:
-    """A step. `ended_at` is None when it was started and no result was stored."""
+    """A step. `ended_at` is None if it has started but no result is stored."""
 
     step: str
     epoch: int
@@ -47,12 +47,12 @@ async def start_step(db: Executor, job_id: UUID, step: str, epoch: int) -> datet
     """Record that the step starts.
 
     Returns:
-        When it was first started, or None when another worker has the lease.
+        When it was first started, or None if another worker holds the job.
     """
     started_at: datetime | None = await db.fetchval(_START, job_id, step, epoch)
     return started_at
 
 
 async def finish_step(db: Executor, job_id: UUID, step: str, epoch: int, result: Any) -> bool:
-    """Store the step's result. False when another worker has the lease, or the step already has a result."""
+    """Store the step's result. False if another worker holds the job or the step already has a result."""
     return bool(await db.fetchval(_FINISH, job_id, step, epoch, result))

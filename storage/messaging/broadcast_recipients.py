@@ -1,4 +1,4 @@
-"""Who receives a broadcast: listed when it starts, marked before each call to Telegram and after its answer."""
+"""The recipients of a broadcast: added when it starts, marked before each call to Telegram and after its answer."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ from storage.users.preferences import is_quiet
 SendState = Literal["sent", "failed", "blocked", "unknown", "waiting"]
 EditState = Literal["done", "refused", "waiting"]
 
-# $1 bot, $2 language or '', $3 active within days or 0, $4 'paid', 'never' or '', $5 languages with a version, or
-# NULL: all have one.
+# $1 bot; $2 language, or ''; $3 active within this many days, or 0; $4 'paid', 'never' or ''; $5 the languages that
+# have a version, or NULL if all have one.
 _AUDIENCE = """
 FROM users u
 WHERE u.bot_name = $1 AND u.active AND NOT u.blocked AND u.wants_news
@@ -34,9 +34,9 @@ UPDATE broadcast_recipients SET state = 'unknown', updated_at = now(),
     error = 'the process ended between the call and its answer'
 WHERE broadcast_id = $1 AND state = 'sending' AND worker_id IS DISTINCT FROM $2"""
 
-# The claim is the mark: no call is made for a recipient who is not marked, and nobody is marked twice. It returns
-# nothing once the broadcast is stopped or paused, or another step is sending. MATERIALIZED: a plain subquery may
-# run once per row of the join, and its LIMIT then limits nothing.
+# Claiming a recipient marks them as `sending`: nobody is called without the mark, and nobody is marked twice. No rows
+# are returned once the broadcast is stopped or paused, or another step is sending. MATERIALIZED, because a plain
+# subquery may run once per row of the join, so that its LIMIT has no effect.
 _CLAIM = """
 WITH next AS MATERIALIZED (
     SELECT user_id FROM broadcast_recipients
@@ -47,7 +47,7 @@ UPDATE broadcast_recipients r SET state = 'sending', worker_id = $2, updated_at 
 FROM next JOIN users u ON u.id = next.user_id WHERE r.broadcast_id = $1 AND r.user_id = next.user_id
 RETURNING r.user_id, r.version, r.message_ids, u.quiet_from, u.quiet_until"""
 
-# An answer that arrives late corrects `unknown`.
+# A late answer corrects `unknown`.
 _SAVE_SEND_OUTCOMES = """
 UPDATE broadcast_recipients r
 SET state = e.state, message_ids = e.message_ids::bigint[], error = e.error, updated_at = now()
@@ -58,7 +58,7 @@ _SET_INACTIVE = "UPDATE users SET active = false WHERE id = ANY($1::bigint[]) AN
 _START_EDIT = """
 UPDATE broadcast_recipients SET edit_state = 'waiting', error = ''
 WHERE broadcast_id = $1 AND state = 'sent' AND ($2 = '' OR version = $2)"""
-# An edit or a delete may be repeated, so nothing needs to be marked before it.
+# Edits and deletes may be repeated, so recipients are not marked before them.
 _NEXT_EDITS = """
 SELECT r.user_id, r.version, r.message_ids FROM broadcast_recipients r JOIN broadcasts b ON b.id = r.broadcast_id
 WHERE r.broadcast_id = $1 AND r.edit_state = 'waiting' AND r.user_id > $3
@@ -90,14 +90,14 @@ GROUP BY error ORDER BY users DESC, error LIMIT $3"""
 
 @dataclass(frozen=True)
 class AudienceFilter:
-    """Which users an audience consists of.
+    """The users who belong to an audience.
 
     Attributes:
-        bot_name: They last wrote to this bot.
-        language: Only this one; empty for any.
-        active_days: Seen within so many days; 0 for any time.
-        orders: Those who have paid, or who have never ordered; empty for both.
-        languages: Those the broadcast has a version for; None when it has one for everyone.
+        bot_name: The bot that they last wrote to.
+        language: Only users of this language; empty for all.
+        active_days: Only users seen within this many days; 0 for all.
+        orders: Only users who have paid (`paid`) or never ordered (`never`); empty for all.
+        languages: Only users of these languages, which the broadcast has versions for; None if it has one for everyone.
     """
 
     bot_name: str
@@ -109,12 +109,12 @@ class AudienceFilter:
 
 @dataclass(frozen=True)
 class Recipient:
-    """A user a message is sent to, or edited for.
+    """A user to whom the broadcast is sent, or whose message is edited or deleted.
 
     Attributes:
-        version: The key of the content they receive.
-        message_ids: What they have received.
-        silent: They have quiet hours now.
+        version: The key of the version that they receive.
+        message_ids: The messages that they have received.
+        silent: Whether they have quiet hours now.
     """
 
     user_id: int
@@ -125,7 +125,7 @@ class Recipient:
 
 @dataclass(frozen=True)
 class SendOutcome:
-    """How sending to a user ended. `waiting`: nothing was sent, and it is tried again."""
+    """How sending to a user ended. `waiting`: nothing was sent, and sending is retried."""
 
     user_id: int
     state: SendState
@@ -135,7 +135,7 @@ class SendOutcome:
 
 @dataclass(frozen=True)
 class EditOutcome:
-    """How editing or deleting a user's message ended. `waiting`: it is tried again."""
+    """How editing or deleting a user's message ended. `waiting`: it is retried."""
 
     user_id: int
     state: EditState
@@ -166,17 +166,17 @@ async def count_audience(db: Executor, group: AudienceFilter) -> int:
 async def add_recipients(
     connection: Connection, broadcast_id: UUID, group: AudienceFilter, *, versions: Sequence[str], fallback: str
 ) -> int:
-    """List who receives which version.
+    """Add the recipients of a broadcast, each with the version that they receive.
 
     Args:
-        connection: In the transaction that starts the broadcast.
-        broadcast_id: Which broadcast.
+        connection: A connection in the transaction that starts the broadcast.
+        broadcast_id: The broadcast.
         group: Its audience.
         versions: The languages it has a version for.
         fallback: The version for all other languages.
 
     Returns:
-        How many recipients there are.
+        How many recipients were added.
     """
     status = await connection.execute(_ADD, *_arguments(group), broadcast_id, list(versions), fallback)
     return _row_count(status)
@@ -188,12 +188,12 @@ def _arguments(group: AudienceFilter) -> tuple[object, ...]:
 
 
 def _row_count(status: str) -> int:
-    """The rows of a statement, from PostgreSQL's answer: `INSERT 0 5`, `UPDATE 5`."""
+    """The number of rows in PostgreSQL's command tag, such as `INSERT 0 5` or `UPDATE 5`."""
     return int(status.rpartition(" ")[2])
 
 
 async def mark_unanswered_unknown(db: Executor, broadcast_id: UUID, worker_id: UUID) -> int:
-    """Set what another worker left as `sending` to `unknown`. Returns how many recipients that were."""
+    """Mark recipients that another step left as `sending` as `unknown`. Returns how many."""
     return _row_count(await db.execute(_MARK_UNANSWERED_UNKNOWN, broadcast_id, worker_id))
 
 
@@ -204,13 +204,13 @@ async def claim_recipients(
 
     Args:
         db: The pool or a connection.
-        broadcast_id: Which broadcast.
+        broadcast_id: The broadcast.
         worker_id: The step that sends.
-        after: The last user id that was claimed; at the beginning, less than every id.
+        after: Only higher user ids are claimed: the last one claimed, or at first a number below every id.
         limit: How many at most.
 
     Returns:
-        The recipients; none when the broadcast is not running, or another step is sending.
+        The recipients; none if the broadcast is not running or another step is sending.
     """
     return [_recipient(row) for row in await db.fetch(_CLAIM, broadcast_id, worker_id, after, limit)]
 
@@ -218,7 +218,7 @@ async def claim_recipients(
 async def save_send_outcomes(
     connection: Connection, broadcast_id: UUID, worker_id: UUID, outcomes: Sequence[SendOutcome]
 ) -> None:
-    """Record how calls ended. Users who blocked the bot become inactive. Needs a transaction."""
+    """Record how sending ended. Users who blocked the bot become inactive. Must run inside a transaction."""
     await connection.execute(
         _SAVE_SEND_OUTCOMES,
         broadcast_id,
@@ -233,14 +233,14 @@ async def save_send_outcomes(
 
 
 async def start_edit(connection: Connection, broadcast_id: UUID, version: str = "") -> int:
-    """Have the messages of all recipients, or of those with this version, edited or deleted. Returns how many."""
+    """Mark the messages of all recipients, or of those with `version`, to be edited or deleted. Returns how many."""
     return _row_count(await connection.execute(_START_EDIT, broadcast_id, version))
 
 
 async def next_edits(
     db: Executor, broadcast_id: UUID, worker_id: UUID, *, after: int, limit: int
 ) -> list[Recipient]:
-    """The next recipients whose messages are to be edited or deleted. The arguments are those of a claim."""
+    """The next recipients whose messages are to be edited or deleted. Takes the arguments of `claim_recipients`."""
     return [_recipient(row) for row in await db.fetch(_NEXT_EDITS, broadcast_id, worker_id, after, limit)]
 
 
@@ -251,7 +251,7 @@ async def save_edit_outcomes(db: Executor, broadcast_id: UUID, outcomes: Sequenc
 
 
 async def count_recipients(db: Executor, broadcast_id: UUID, *, seconds: float = 10.0) -> RecipientCounts:
-    """Count recipients by state. The rate is that of the last `seconds`."""
+    """Count recipients by state. The rate is measured over the last `seconds`."""
     row = await db.fetchrow(_COUNT, broadcast_id, seconds)
     assert row is not None  # noqa: S101 - an aggregate has one row
     return RecipientCounts(**dict(row))

@@ -1,4 +1,4 @@
-"""Broadcasts: what is sent to which audience, and how far each is. broadcast_recipients.py has the recipients."""
+"""Broadcasts: their content, audience and state. The recipients are in broadcast_recipients.py."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,8 +22,8 @@ _SET_AUDIENCE = "UPDATE broadcasts SET audience = $2 WHERE id = $1 AND state = '
 _SET_PAID = "UPDATE broadcasts SET paid = $2 WHERE id = $1 AND state = 'draft' RETURNING *"
 _SET_PROGRESS_MESSAGE = "UPDATE broadcasts SET progress_message_id = $2 WHERE id = $1"
 
-# Each is one conditional statement: of two attempts, one gets the row. `run_count` is part of the key of the
-# internal job that does the work.
+# Each is one conditional statement: of two attempts, only one gets the row. `run_count` is part of the order key of
+# the internal job that does the work.
 _START = """
 UPDATE broadcasts SET state = 'running', run_count = run_count + 1, started_at = now()
 WHERE id = $1 AND state = 'draft' RETURNING *"""
@@ -62,13 +62,13 @@ class Broadcast:
 
     Attributes:
         bot_name: The bot that sends it.
-        content: Messages by language, or under `*` for all.
-        audience: services/broadcast/content.py: Audience.
-        change: Of an edit: which version, and its new text.
-        paid: Sent faster, for Stars.
-        run_count: How often it was started or resumed.
+        content: The versions by language, or under `*` for all users.
+        audience: An `Audience` (services/broadcast/content.py).
+        change: For an edit, the version and its new text.
+        paid: Whether Stars are paid for a higher rate.
+        run_count: How many times it was started or resumed.
         worker_id: The step that is sending.
-        throttled_until: The end of a pause Telegram asked for.
+        throttled_until: The end of a pause that Telegram asked for.
     """
 
     id: UUID
@@ -109,22 +109,22 @@ async def get_broadcast(db: Executor, broadcast_id: UUID) -> Broadcast | None:
 
 
 async def latest_broadcast(db: Executor) -> Broadcast | None:
-    """The running broadcast, or else the newest one that was ever started."""
+    """The running broadcast; if there is none, the newest that was started."""
     return _broadcast(await db.fetchrow(_LATEST))
 
 
 async def set_content(db: Executor, broadcast_id: UUID, content: dict[str, Any]) -> Broadcast | None:
-    """Change a draft's content. Like the other changes of a draft: None when it no longer is one."""
+    """Change a draft's content. None if it is no longer a draft."""
     return _broadcast(await db.fetchrow(_SET_CONTENT, broadcast_id, content))
 
 
 async def set_audience(db: Executor, broadcast_id: UUID, audience: dict[str, Any]) -> Broadcast | None:
-    """Change a draft's audience."""
+    """Change a draft's audience. None if it is no longer a draft."""
     return _broadcast(await db.fetchrow(_SET_AUDIENCE, broadcast_id, audience))
 
 
 async def set_paid(db: Executor, broadcast_id: UUID, paid: bool) -> Broadcast | None:
-    """Change whether Stars are paid for a higher rate."""
+    """Change whether Stars are paid for a higher rate. None if it is no longer a draft."""
     return _broadcast(await db.fetchrow(_SET_PAID, broadcast_id, paid))
 
 
@@ -134,9 +134,9 @@ async def set_progress_message(db: Executor, broadcast_id: UUID, message_id: int
 
 
 async def start_broadcast(connection: Connection, broadcast_id: UUID) -> Broadcast | None:
-    """Change a draft to running. None when it is not a draft.
+    """Change a draft to running. None if it is not a draft.
 
-    Must run in one transaction with its recipients and its internal job, as must the two functions that follow.
+    Must run in the transaction that adds the recipients and the internal job.
 
     Raises:
         asyncpg.UniqueViolationError: Another broadcast is running.
@@ -147,7 +147,9 @@ async def start_broadcast(connection: Connection, broadcast_id: UUID) -> Broadca
 async def restart_for_edit(
     connection: Connection, broadcast_id: UUID, task: Task, change: dict[str, Any]
 ) -> Broadcast | None:
-    """Run an ended broadcast again, over the messages it sent. None when it has not ended.
+    """Run an ended broadcast again, to edit or delete the messages it sent. None if it has not ended.
+
+    Must run in the transaction that adds the internal job.
 
     Raises:
         asyncpg.UniqueViolationError: Another broadcast is running.
@@ -156,7 +158,9 @@ async def restart_for_edit(
 
 
 async def resume_broadcast(connection: Connection, broadcast_id: UUID) -> Broadcast | None:
-    """Change from paused to running. None when it is not paused.
+    """Change from paused to running. None if it is not paused.
+
+    Must run in the transaction that adds the internal job.
 
     Raises:
         asyncpg.UniqueViolationError: Another broadcast is running.
@@ -165,33 +169,33 @@ async def resume_broadcast(connection: Connection, broadcast_id: UUID) -> Broadc
 
 
 async def continue_broadcast(connection: Connection, broadcast_id: UUID, run_count: int) -> Broadcast | None:
-    """Count the next run of a broadcast whose internal job has used up its steps.
+    """Start the next run of a broadcast whose internal job has used up its steps.
 
-    None when `run_count` is not its latest run.
+    None if the broadcast is not running, or `run_count` is not its latest run.
     """
     return _broadcast(await connection.fetchrow(_CONTINUE, broadcast_id, run_count))
 
 
 async def pause_broadcast(db: Executor, broadcast_id: UUID) -> Broadcast | None:
-    """Change from running to paused. None when it is not running."""
+    """Change from running to paused. None if it is not running."""
     return _broadcast(await db.fetchrow(_PAUSE, broadcast_id))
 
 
 async def stop_broadcast(db: Executor, broadcast_id: UUID) -> Broadcast | None:
-    """Stop it for good. None when it is neither running nor paused."""
+    """Stop it for good. None if it is neither running nor paused."""
     return _broadcast(await db.fetchrow(_STOP, broadcast_id))
 
 
 async def claim_broadcast(db: Executor, broadcast_id: UUID, run_count: int, worker_id: UUID) -> Broadcast | None:
-    """Start sending: an earlier worker can claim no more recipients. None when this run is over."""
+    """Become the step that sends: an earlier one can claim no more recipients. None if this run is over."""
     return _broadcast(await db.fetchrow(_CLAIM, broadcast_id, run_count, worker_id))
 
 
 async def set_throttled(db: Executor, broadcast_id: UUID, seconds: float) -> None:
-    """Record that Telegram asked for a pause, so that the next worker observes it as well."""
+    """Record that Telegram asked for a pause of `seconds`, so that later steps observe it too."""
     await db.execute(_SET_THROTTLED, broadcast_id, seconds)
 
 
 async def finish_broadcast(db: Executor, broadcast_id: UUID, worker_id: UUID) -> bool:
-    """Change to done. False when recipients are still waiting, or another worker is sending."""
+    """Change to done. False if recipients are still waiting or another step is sending."""
     return bool(await db.fetchval(_FINISH, broadcast_id, worker_id))

@@ -1,4 +1,4 @@
-"""Notifications: each thing is sent to a user once, by its key."""
+"""Notifications. Each has a key, so that it is sent only once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from datetime import datetime
 from storage.pool import Executor
 from storage.users.preferences import is_quiet
 
-# Another attempt at the same thing has the same key, and gets no row back.
+# A second attempt has the same key and gets no row.
 _RECORD = """
 INSERT INTO notifications (key, user_id) SELECT $1, id FROM users WHERE id = $2
 ON CONFLICT (key) DO NOTHING RETURNING true"""
@@ -28,9 +28,9 @@ class Addressee:
     """The user a notification is for.
 
     Attributes:
-        quiet_from: Hour in UTC; None without quiet hours.
-        quiet_until: Hour in UTC; None without quiet hours.
-        sent_at: When this notification was sent, None if it was not.
+        quiet_from: Hour of the day in UTC; None without quiet hours.
+        quiet_until: Hour of the day in UTC; None without quiet hours.
+        sent_at: When this notification was sent; None if it was not.
     """
 
     id: int
@@ -49,26 +49,26 @@ class Addressee:
 
 
 async def record_notification(db: Executor, key: str, user_id: int) -> bool:
-    """Record that a user is to be notified. False when it was recorded before, or there is no such user."""
+    """Record that a user is to be notified. False if that is already recorded or there is no such user."""
     return bool(await db.fetchval(_RECORD, key, user_id))
 
 
 async def get_addressee(db: Executor, user_id: int, key: str) -> Addressee | None:
-    """The user as they are now, and whether the notification with this key was sent. None for an unknown user."""
+    """The current data of the user, and when the notification with this key was sent. None for an unknown user."""
     row = await db.fetchrow(_ADDRESSEE, user_id, key)
     return None if row is None else Addressee(**row)
 
 
 async def mark_notification_sent(db: Executor, key: str) -> None:
-    """Record that it was sent, now, unless that is recorded already."""
+    """Record that it was sent now, unless that is already recorded."""
     await db.execute(_MARK_SENT, key)
 
 
 async def existing_user_ids(db: Executor, user_ids: Sequence[int]) -> list[int]:
-    """The ids of users the bot knows, without duplicates."""
+    """Those of the ids that belong to users of the bot, sorted and without duplicates."""
     return [row["id"] for row in await db.fetch(_EXISTING, list(user_ids))]
 
 
 async def delete_old_notifications(db: Executor, *, days: int) -> None:
-    """Delete those recorded more than `days` ago. Their keys could be sent again."""
+    """Delete notifications recorded more than `days` ago. After that, the same key could be sent again."""
     await db.execute(_DELETE_OLD, days)

@@ -1,4 +1,4 @@
-"""The ledger's movements of credits. The database itself keeps them balanced and no balance below zero."""
+"""Movements of credits in the ledger. Database constraints keep them balanced and every balance at zero or above."""
 
 from dataclasses import astuple, dataclass
 from uuid import UUID
@@ -21,7 +21,7 @@ WITH t AS (
 )
 SELECT count(*) FROM p"""
 
-# As much as is available is taken, the rest becomes a debt: one statement, under the lock of the user's balance.
+# Takes what is available and records the rest as debt, in one statement that locks the user's balance.
 _CLAW_BACK = """
 WITH b AS (SELECT least(available, $3::bigint) AS taken FROM balances WHERE user_id = $2 FOR UPDATE),
 t AS (
@@ -78,7 +78,7 @@ class BalanceTooLow(Exception):
 
 @dataclass(frozen=True)
 class Balance:
-    """Credits the user may spend, credits held for open orders, and credits a refund left the user owing."""
+    """A user's credits: those they can spend, those held for open orders, and those they owe after a refund."""
 
     available: int
     held: int
@@ -87,13 +87,13 @@ class Balance:
 
 @dataclass(frozen=True)
 class LedgerCheck:
-    """What is wrong with the ledger. Everything is 0 when it is consistent.
+    """The result of checking the ledger. Every value is 0 if it is consistent.
 
     Attributes:
         total: Sum of all postings, in credits.
         wrong_balances: Users whose balance differs from their postings.
-        unsettled_jobs: Orders that ended without a capture or release, or have one without having ended.
-        uncredited_payments: Payments without a ledger transaction, or the other way round.
+        unsettled_jobs: Ended orders without a capture or release, and open orders with one.
+        uncredited_payments: Payments without a ledger transaction, and the other way round.
         unposted_refunds: Refunded payments whose credits were not taken back.
     """
 
@@ -120,20 +120,20 @@ async def transfer(
     amount: int,
     job_id: UUID | None = None,
 ) -> bool:
-    """Move credits between two accounts, of the user or our own.
+    """Move credits between two accounts, the user's or our own.
 
     Args:
         db: The pool or a connection.
         key: Makes the transfer idempotent.
         kind: Its kind in `ledger_transactions`.
-        user_id: The user it is about.
-        source: The account it leaves.
-        target: The account it enters.
+        user_id: The user whose credits they are.
+        source: The account that the credits leave.
+        target: The account that they enter.
         amount: Credits, above zero.
-        job_id: The order it is about, if any.
+        job_id: The order that they are for, if any.
 
     Returns:
-        False when a transfer with this key was made before.
+        False if a transfer with this key was made before.
 
     Raises:
         BalanceTooLow: The user has too few credits. The surrounding transaction is aborted.
@@ -148,10 +148,17 @@ async def transfer(
 
 
 async def claw_back(db: Executor, key: str, user_id: int, credits: int, *, account: str = "stars") -> int | None:
-    """Take credits back to the account they came from, as far as they are available; the rest becomes a debt.
+    """Take credits back from a user. What is not available becomes a debt.
+
+    Args:
+        db: The pool or a connection.
+        key: Makes the transaction idempotent.
+        user_id: The user.
+        credits: How many credits to take back.
+        account: Our account that they came from.
 
     Returns:
-        How many of them the user now owes, or None when this key was used before.
+        How many of them the user owes now, or None if this key was used before.
     """
     owed: int | None = await db.fetchval(_CLAW_BACK, key, user_id, credits, account)
     return owed
@@ -163,21 +170,21 @@ async def credits_received(db: Executor, key: str, user_id: int) -> int:
 
 
 async def settle_debt(db: Executor, key: str, user_id: int) -> int:
-    """Pay as much of the debt as the user has credits for. Returns how much that was."""
+    """Pay as much of the debt as the user has credits for. Returns the credits paid."""
     return int(await db.fetchval(_SETTLE_DEBT, key, user_id) or 0)
 
 
 async def get_balance(db: Executor, user_id: int) -> Balance:
-    """A user's balance; zeros for a user we do not know."""
+    """A user's balance; zeros for an unknown user."""
     row = await db.fetchrow(_BALANCE, user_id)
     return Balance(0, 0) if row is None else Balance(row["available"], row["held"], row["debt"])
 
 
 async def check_ledger(db: Executor) -> LedgerCheck:
-    """Prove the ledger. It reads all of it.
+    """Check the ledger. This reads all of it.
 
-    Postings sum to zero, balances equal postings, exactly the ended orders are settled, every payment is credited
-    and the credits of every refund are taken back.
+    In a consistent ledger, postings sum to zero, balances equal postings, all ended orders and no others are settled,
+    every payment is credited, and the credits of every refund are taken back.
     """
     row = await db.fetchrow(_CHECK)
     assert row is not None  # noqa: S101 - a SELECT without FROM has one row

@@ -1,4 +1,4 @@
-"""Payments that Telegram has taken and we have credited."""
+"""Payments in Stars that we have credited."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,8 @@ _LATEST = "SELECT * FROM payments ORDER BY created_at DESC LIMIT $1"
 _BY_DIGEST = "SELECT * FROM payments WHERE user_id = $1 AND md5(id) = $2"
 _REFUNDED = "UPDATE payments SET refunded_at = now() WHERE id = $1 AND refunded_at IS NULL"
 
-# Telegram's list against ours. A payment newer than `$5` may be in ours alone: it arrived while the list was read.
+# Compares Telegram's list with ours. A payment newer than `$5` may be only in ours, because it arrived while Telegram's
+# list was being read.
 _COMPARE = """
 SELECT * FROM (
     SELECT coalesce(l.id, c.id) AS id, l.stars AS listed_stars, c.stars AS recorded_stars,
@@ -33,7 +34,7 @@ WHERE listed_stars IS DISTINCT FROM recorded_stars OR refund_listed <> refund_re
 
 @dataclass(frozen=True)
 class Payment:
-    """One payment in Telegram Stars. `id` is Telegram's charge id, `topup_id` None if the payload was not ours."""
+    """One payment in Stars. `id` is Telegram's charge id. `topup_id` is None if the invoice's payload was not ours."""
 
     id: str
     topup_id: UUID | None
@@ -47,7 +48,7 @@ class Payment:
 
 @dataclass(frozen=True)
 class TelegramPayment:
-    """A payment as Telegram lists it. `stars` is what was paid, whether or not it was refunded."""
+    """A payment as listed by Telegram. `stars` is what was paid, even if it was refunded."""
 
     id: str
     stars: int
@@ -56,7 +57,7 @@ class TelegramPayment:
 
 @dataclass(frozen=True)
 class PaymentMismatch:
-    """A payment on which Telegram's list and ours disagree. Stars are None where it is missing altogether."""
+    """A payment that differs between Telegram's list and ours. Stars are None for a list that does not have it."""
 
     id: str
     listed_stars: int | None
@@ -79,18 +80,18 @@ async def add_payment(
 
     Args:
         db: The pool or a connection.
-        charge_id: Telegram's id.
-        topup_id: What was paid, None if the payload was not ours.
+        charge_id: Telegram's charge id.
+        topup_id: The topup that was paid; None if the invoice's payload was not ours.
         user_id: Who paid.
         bot_name: The bot that received it.
-        stars: How many.
-        recurring: It renewed a subscription without the user doing anything.
+        stars: How many Stars were paid.
+        recurring: Whether Telegram renewed a subscription by itself.
     """
     await db.execute(_ADD, charge_id, topup_id, user_id, bot_name, stars, recurring)
 
 
 async def get_payment(db: Executor, charge_id: str) -> Payment | None:
-    """The payment with this charge id of Telegram's."""
+    """The payment with this charge id, if there is one."""
     row = await db.fetchrow(_GET, charge_id)
     return None if row is None else Payment(**dict(row))
 
@@ -106,12 +107,12 @@ async def latest_payments(db: Executor, *, limit: int) -> Sequence[Payment]:
 
 
 def payment_digest(charge_id: str) -> str:
-    """32 characters that stand for a charge id where it is too long: in a button."""
+    """A digest of 32 characters for a charge id, which is too long for a button's data."""
     return md5(charge_id.encode(), usedforsecurity=False).hexdigest()
 
 
 async def get_payment_by_digest(db: Executor, user_id: int, digest: str) -> Payment | None:
-    """The user's payment whose id has this `payment_digest`."""
+    """The user's payment whose charge id has this `payment_digest`, if there is one."""
     row = await db.fetchrow(_BY_DIGEST, user_id, digest)
     return None if row is None else Payment(**dict(row))
 
@@ -119,13 +120,16 @@ async def get_payment_by_digest(db: Executor, user_id: int, digest: str) -> Paym
 async def compare_payments(
     db: Executor, listed: Iterable[TelegramPayment], *, bot_name: str, until: datetime
 ) -> list[PaymentMismatch]:
-    """Compare a bot's payments, as Telegram lists them, with ours.
+    """Compare Telegram's list of a bot's payments with ours.
 
     Args:
         db: The pool or a connection.
         listed: Telegram's list.
-        bot_name: The bot it belongs to.
-        until: When reading the list began: what we recorded later may be missing from it.
+        bot_name: The bot that received the payments.
+        until: When we began to read the list. Payments recorded later may be missing from it.
+
+    Returns:
+        The payments that differ.
     """
     rows = [(each.id, each.stars, each.refunded) for each in listed]
     columns = [list(column) for column in zip(*rows, strict=True)] or [[], [], []]

@@ -12,7 +12,7 @@ _LATEST = """
 SELECT code, credits, max_uses, use_count, expires_at, expires_at > now() AS valid FROM promo_codes
 ORDER BY created_at DESC LIMIT $1"""
 
-# The lock makes users who redeem the same code wait for each other, so that `use_count` is never read too early.
+# The lock makes users who redeem the same code wait for each other, so that `use_count` is always up to date.
 _LOCK = """
 SELECT code, credits, max_uses, use_count, expires_at, expires_at > now() AS valid
 FROM promo_codes WHERE code = $1 FOR UPDATE"""
@@ -28,7 +28,7 @@ _HAS_REDEEMED = "SELECT EXISTS (SELECT FROM promo_redemptions WHERE code = $1 AN
 
 @dataclass(frozen=True)
 class PromoCode:
-    """A code that gives each of at most `max_uses` users `credits` credits. `valid`: it has not expired yet."""
+    """A code that gives `credits` credits to each of at most `max_uses` users. `valid`: it has not expired."""
 
     code: str
     credits: int
@@ -41,17 +41,17 @@ class PromoCode:
 async def add_promo(
     db: Executor, code: str, *, credits: int, max_uses: int, expires_at: datetime, created_by: int
 ) -> bool:
-    """Create a code that gives `credits` credits to each user. False when the code already exists."""
+    """Create a code. The arguments are the fields of `PromoCode`, and the admin. False if the code already exists."""
     return bool(await db.fetchval(_ADD, code, credits, max_uses, expires_at, created_by))
 
 
 async def latest_promos(db: Executor, *, limit: int) -> list[PromoCode]:
-    """The newest codes first."""
+    """The latest codes, newest first."""
     return [PromoCode(**dict(row)) for row in await db.fetch(_LATEST, limit)]
 
 
 async def lock_promo(connection: Connection, code: str) -> PromoCode | None:
-    """The code, locked until this transaction ends. None when there is no such code."""
+    """The code, locked until this transaction ends. None if there is no such code."""
     row = await connection.fetchrow(_LOCK, code)
     return None if row is None else PromoCode(**dict(row))
 
@@ -62,8 +62,8 @@ async def has_redeemed(db: Executor, code: str, user_id: int) -> bool:
 
 
 async def redeem_promo(connection: Connection, code: str, user_id: int) -> bool:
-    """Use the code once. False when the user has already redeemed it, or all its uses are taken.
+    """Redeem the code for a user. False if they have already redeemed it or it has no uses left.
 
-    Must run inside the transaction that gives the credits, which rolls this back if it cannot.
+    Must run in the transaction that gives the credits. The caller must roll that back if this returns False.
     """
     return bool(await connection.fetchval(_REDEEM, code, user_id))

@@ -1,4 +1,4 @@
-"""The outbox of refunds: each is requested once and tried until Telegram has made it or rejected it for good."""
+"""The queue of refunds: each is requested once and retried until Telegram makes it or rejects it for good."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,7 +14,7 @@ ON CONFLICT (charge_id) DO UPDATE
     WHERE refunds.done_at IS NOT NULL AND refunds.error <> ''
 RETURNING true"""
 _STATUS = "SELECT requested_by, requested_at, attempts, done_at, error FROM refunds WHERE charge_id = $1"
-# Claimed for a while: if this process dies, another tries again.
+# The claim expires, so if this process dies, another one tries again.
 _CLAIM = """
 UPDATE refunds SET attempts = attempts + 1, next_attempt_at = now() + make_interval(secs => $1)
 WHERE charge_id IN (
@@ -30,7 +30,7 @@ UPDATE refunds SET done_at = now(), error = $2 WHERE charge_id = $1 AND done_at 
 
 @dataclass(frozen=True)
 class DueRefund:
-    """A refund to be made now, requested by an admin. `attempts` includes this one."""
+    """A refund to be made now. `requested_by` is an admin; `attempts` includes this one."""
 
     charge_id: str
     requested_by: int
@@ -39,7 +39,7 @@ class DueRefund:
 
 @dataclass(frozen=True)
 class RefundStatus:
-    """How far a refund is. With `done_at` and `error`, Telegram has rejected it for good."""
+    """The state of a refund. If both `done_at` and `error` are set, Telegram has rejected it for good."""
 
     requested_by: int
     requested_at: datetime
@@ -54,12 +54,12 @@ class RefundStatus:
 
 
 async def request_refund(db: Executor, charge_id: str, *, requested_by: int) -> bool:
-    """Queue a refund. False when it was requested before, or there is no such payment left to refund."""
+    """Queue a refund. False if it is already requested, or the payment is unknown or already refunded."""
     return bool(await db.fetchval(_REQUEST, charge_id, requested_by))
 
 
 async def get_refund(db: Executor, charge_id: str) -> RefundStatus | None:
-    """How far the refund of this payment is. None when nobody requested one."""
+    """The state of the refund of this payment. None if nobody requested one."""
     row = await db.fetchrow(_STATUS, charge_id)
     return None if row is None else RefundStatus(**dict(row))
 
@@ -70,15 +70,15 @@ async def claim_refunds(db: Executor, *, seconds: float, limit: int) -> list[Due
 
 
 async def postpone_refund(db: Executor, charge_id: str, *, seconds: float, error: str) -> None:
-    """Record a failed attempt. The next one is due in `seconds`."""
+    """Record a failed attempt and Telegram's error. The next attempt is due in `seconds`."""
     await db.execute(_POSTPONE, charge_id, seconds, error)
 
 
 async def finish_refund(db: Executor, charge_id: str, error: str = "") -> int | None:
-    """Record that the refund is made, or with an `error` that it never can be.
+    """Record that the refund was made or, with an `error`, that Telegram rejected it for good.
 
     Returns:
-        The admin who requested it, or None when this was recorded before.
+        The admin who requested it, or None if this was recorded before.
     """
     requested_by: int | None = await db.fetchval(_DONE, charge_id, error)
     return requested_by

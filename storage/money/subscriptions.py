@@ -8,7 +8,7 @@ import asyncpg
 
 from storage.pool import Executor
 
-# The first payment starts it, each later one extends it; a payment that arrives late or twice shortens nothing.
+# The first payment starts the subscription and each later one extends it. A late or repeated one never shortens it.
 _RENEW = """
 INSERT INTO subscriptions (id, user_id, bot_name, tier, charge_id, expires_at) VALUES ($1, $2, $3, $4, $5, $6)
 ON CONFLICT (id) DO UPDATE
@@ -40,8 +40,8 @@ class Subscription:
     """A user's subscription.
 
     Attributes:
-        charge_id: Its first payment, by which Telegram identifies the subscription.
-        cancelled: It is not renewed and ends at `expires_at`.
+        charge_id: The charge id of its first payment, by which Telegram identifies the subscription.
+        cancelled: Whether it ends at `expires_at` instead of being renewed.
     """
 
     id: UUID
@@ -74,11 +74,11 @@ async def renew_subscription(
 
     Args:
         db: The pool or a connection.
-        subscription_id: The topup that started it.
-        user_id: Whose it is.
-        bot_name: The bot it was bought from.
+        subscription_id: The id of the topup that started it.
+        user_id: The subscriber.
+        bot_name: The bot that sold it.
         tier: Its tier.
-        charge_id: This payment. Only the first one is kept.
+        charge_id: The charge id of this payment. Only the first one is stored.
         expires_at: When it ends, unless it already ends later.
         discount: Percent off every order until then.
     """
@@ -87,30 +87,30 @@ async def renew_subscription(
 
 
 async def current_subscription(db: Executor, user_id: int) -> Subscription | None:
-    """The user's subscription that has not expired, cancelled or not."""
+    """The user's subscription that has not expired, even if it is cancelled."""
     return _subscription(await db.fetchrow(_CURRENT, user_id))
 
 
 async def set_cancelled(db: Executor, subscription_id: UUID, user_id: int, *, cancelled: bool) -> bool:
-    """Cancel or resume. False when it already is so, has expired, or belongs to another user."""
+    """Cancel or resume a subscription. False if nothing changes, it has expired, or it belongs to another user."""
     return bool(await db.fetchval(_CANCEL, subscription_id, user_id, cancelled))
 
 
 async def end_refunded_subscription(db: Executor, charge_id: str) -> str | None:
-    """End the subscription this payment was for, and its discount, now that a month of it was refunded.
+    """End the subscription that a refunded payment was for, and its discount.
 
     Returns:
-        The charge by which Telegram identifies the subscription, or None when the payment was for something else.
+        The charge id by which Telegram identifies the subscription, or None if the payment was not for one.
     """
     first: str | None = await db.fetchval(_END_REFUNDED, charge_id)
     return first
 
 
 async def expiring_subscriptions(db: Executor, *, seconds: float, limit: int) -> list[Subscription]:
-    """Those that end or renew within `seconds` and whose user has not been reminded of it."""
+    """Subscriptions that end or renew within `seconds` and whose users have not been reminded, soonest first."""
     return [s for row in await db.fetch(_EXPIRING, seconds, limit) if (s := _subscription(row))]
 
 
 async def mark_reminded(db: Executor, subscription_id: UUID) -> bool:
-    """Record that the user is reminded of the coming end. False when that was recorded before."""
+    """Record that the user is reminded of the end or renewal. False if that is already recorded."""
     return bool(await db.fetchval(_MARK_REMINDED, subscription_id))

@@ -1,4 +1,4 @@
-"""Topups: invoices for credits or subscriptions, and the charges that paid them."""
+"""Topups: invoices for credits or subscriptions, paid or not."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,9 +22,9 @@ class Topup:
     """An invoice.
 
     Attributes:
-        stars: Its amount.
-        charge_id: Telegram's id of the payment, None until it is paid.
-        tier: The subscription tier it starts, None for a credit pack.
+        stars: Its amount in Stars.
+        charge_id: The charge id of the payment; None until it is paid.
+        tier: The tier of the subscription that it starts; None for a credit pack.
         pending_order: The order that lacked credits and is placed once this is paid.
     """
 
@@ -38,7 +38,7 @@ class Topup:
 
 @dataclass(frozen=True)
 class UnconfirmedTotals:
-    """Payments we approved and Telegram has not confirmed: how many, and Stars in all."""
+    """Payments that we approved but Telegram has not confirmed: how many, and the total Stars."""
 
     count: int
     stars: int
@@ -70,12 +70,12 @@ async def mark_paid(db: Executor, topup_id: UUID, charge_id: str) -> None:
 
 
 async def mark_approved(db: Executor, topup_id: UUID) -> bool:
-    """Record that we approve the payment. False when it is already paid."""
+    """Record that we approve the payment. False if it is already paid."""
     return bool(await db.fetchval(_MARK_APPROVED, topup_id))
 
 
 async def count_unconfirmed(db: Executor, begin: datetime, end: datetime) -> UnconfirmedTotals:
-    """Count the unconfirmed payments we approved from `begin` until before `end`."""
+    """Count the unconfirmed payments that we approved from `begin` until before `end`."""
     row = await db.fetchrow(_UNCONFIRMED, begin, end)
     assert row is not None  # noqa: S101 - an aggregate has one row
     return UnconfirmedTotals(**dict(row))

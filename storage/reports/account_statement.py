@@ -1,4 +1,4 @@
-"""A user's account statement: every movement of credits in one line, newest first."""
+"""A user's account statement: one line per movement of credits, newest first."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,8 +9,8 @@ import asyncpg
 
 from storage.pool import Executor
 
-# A hold and its capture or release are one line: what the order cost the user, nothing after a release. The
-# amounts of all lines add up to what is available, and `balance` is that sum up to the line.
+# A hold and its capture or release are one line, with what the order cost the user: nothing after a release. The
+# amounts of all lines add up to the available credits. `balance` is the sum up to and including the line.
 _LINES = """
 WITH moves AS (
     SELECT t.id, t.key, t.kind, t.job_id, t.created_at,
@@ -41,12 +41,12 @@ class StatementLine:
     """One line. Amounts are in credits.
 
     Attributes:
-        settled: How an order's hold stands, None for all other lines.
-        amount: Below zero for what was spent or is held.
-        owed: Debt a refund left, below zero when a debt was paid.
-        balance: What was available after it.
-        service: The order's.
-        tier: The subscription tier that was paid for.
+        settled: The state of an order's hold; None for all other lines.
+        amount: Below zero for credits that were spent or are held.
+        owed: The debt that a refund left; below zero if a debt was paid.
+        balance: The available credits after it.
+        service: The service that was ordered; None for all other lines.
+        tier: The tier of the subscription that was paid for; None for all other lines.
     """
 
     kind: str
@@ -73,12 +73,12 @@ def _line(row: asyncpg.Record) -> StatementLine:
 
 
 async def get_statement(db: Executor, user_id: int, *, page: int, size: int) -> StatementPage:
-    """Read a page of `size` lines.
+    """Read a page of the statement.
 
     Args:
         db: The pool or a connection.
-        user_id: Whose statement.
-        page: From 0. One after the last is empty, and its total is 0.
+        user_id: The user.
+        page: The number of the page, from 0. A page after the last one is empty and has a total of 0.
         size: Lines per page.
     """
     rows = await db.fetch(_LINES, user_id, size, page * size)

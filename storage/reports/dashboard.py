@@ -1,4 +1,4 @@
-"""The dashboard's live figures: few statements, each on an index, over the last hour, day or a fixed count."""
+"""The dashboard's live figures: few statements, each of which reads an index, over an hour, a day or a fixed count."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,8 +12,8 @@ from storage.reports.order_status import RECOVERED_ORDERS
 
 MINUTES = 60
 
-# Uses jobs_ended. One pass gives the hour by plan, by plan and minute, and by service. Cancelled orders are left
-# out: a cancellation moves a job to Plan B, whichever plan had it.
+# Uses jobs_ended. One pass counts the hour by plan, by plan and minute, and by service. Cancelled orders are left out,
+# because a cancellation moves a job to Plan B, whatever plan it ran on.
 _ENDED = """
 SELECT plan, minute, service,
        count(*) FILTER (WHERE state = 'succeeded') AS succeeded,
@@ -31,8 +31,8 @@ FROM (
 ) ended
 GROUP BY GROUPING SETS ((plan), (plan, minute), (service))"""
 
-# Uses job_events_kind and incidents_opened. An hour without Inngest is thousands of fallbacks: those of one minute
-# are one line, and only the latest 400 of a kind are read.
+# Uses job_events_kind and incidents_opened. An hour without Inngest causes thousands of fallbacks, so those of one
+# minute become one line, and only the latest 400 of a kind are read.
 _TIMELINE = f"""
 WITH recoveries AS (
     (SELECT e.kind, e.at, e.service, e.job_id FROM {RECOVERED_ORDERS}
@@ -51,7 +51,7 @@ UNION ALL
 SELECT 'incident ' || kind, opened_at, closed_at, 1, ARRAY[]::text[], ARRAY[]::uuid[], facts FROM latest_incidents
 ORDER BY at DESC LIMIT $1"""  # noqa: S608
 
-# Since midnight, UTC: what entered our own accounts and what left them.
+# Transfers into and out of our own accounts since midnight, UTC.
 _ACCOUNT_FLOWS = """
 SELECT p.account, p.amount > 0 AS incoming, count(*) AS count, sum(abs(p.amount))::bigint AS credits
 FROM ledger_transactions t JOIN ledger_postings p ON p.transaction_id = t.id AND p.user_id IS NULL
@@ -60,12 +60,12 @@ WHERE t.created_at >= date_trunc('day', now(), 'UTC') GROUP BY p.account, p.amou
 
 @dataclass(frozen=True)
 class EndedStats:
-    """Orders that ended in the last hour: of a plan, of a plan in one minute, or of a service.
+    """Orders that ended in the last hour: those of a plan, of a plan in one minute, or of a service.
 
     Attributes:
-        minute: Minutes since 1970.
-        run_seconds: From start to end of the successful ones, p50 and p95; None when there are none.
-        wait_seconds: From order to start, p50 and p95; None when none was started.
+        minute: The minute, counted from 1970.
+        run_seconds: p50 and p95 of the time from start to end of successful orders; None if there are none.
+        wait_seconds: p50 and p95 of the time from order to start; None if none was started.
     """
 
     plan: str | None
@@ -82,11 +82,11 @@ class TimelineEvent:
     """A line of the timeline.
 
     Attributes:
-        kind: `fell_back` or `taken_over`, those of one minute together, or `incident <kind>`.
-        at: When it happened, or the incident was opened.
+        kind: `fell_back` or `taken_over` (one line per minute), or `incident <kind>`.
+        at: When it happened, or when the incident was opened.
         closed_at: When the incident was closed.
-        job_ids: Up to three of the orders, the latest first.
-        facts: The incident's.
+        job_ids: Up to three of the orders, latest first.
+        facts: The facts of the incident.
     """
 
     kind: str
@@ -100,7 +100,7 @@ class TimelineEvent:
 
 @dataclass(frozen=True)
 class AccountFlow:
-    """Transfers into one of our own accounts (`incoming`) or out of it: how many, and credits in all."""
+    """Transfers into (`incoming`) or out of one of our own accounts: how many, and the total credits."""
 
     account: str
     incoming: bool
@@ -109,7 +109,7 @@ class AccountFlow:
 
 
 async def ended_stats(db: Executor) -> list[EndedStats]:
-    """Those of the last 60 minutes, including the current one."""
+    """The orders that ended in the last 60 minutes, including the current one."""
     return [_ended(row) for row in await db.fetch(_ENDED, MINUTES)]
 
 
@@ -119,12 +119,12 @@ async def latest_timeline(db: Executor, *, limit: int) -> list[TimelineEvent]:
 
 
 async def account_flows_today(db: Executor) -> list[AccountFlow]:
-    """What entered and left each of our own accounts since midnight, UTC."""
+    """The transfers into and out of our own accounts since midnight, UTC."""
     return [AccountFlow(**dict(row)) for row in await db.fetch(_ACCOUNT_FLOWS)]
 
 
 def _ended(row: asyncpg.Record) -> EndedStats:
-    # Of no rows, a percentile of an array is NULL, or an array of NULLs.
+    # Without rows, percentile_cont returns NULL or an array of NULLs.
     pairs = {
         name: tuple(row[name]) if row[name] and row[name][0] is not None else None
         for name in ("run_seconds", "wait_seconds")

@@ -1,4 +1,4 @@
-"""Orders as admins look for them, and everything that is recorded about one job."""
+"""Searching orders, and everything that is recorded about one job, for admins."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from uuid import UUID
 
 from storage.pool import Executor
 
-# Conditions are added only for what is asked for, so that each search is planned for its own index.
+# The statement has only the conditions of the search, so that each search is planned for its own index.
 _SEARCH = """
 SELECT id, service, user_id, state, plan, price, created_at, started_at, ended_at, fell_back, failure
 FROM {source} WHERE {conditions} ORDER BY created_at DESC, id DESC LIMIT $1"""
@@ -39,12 +39,12 @@ WHERE p.user_id = $1 AND p.account = 'available' AND t.created_at <= $2"""
 
 @dataclass(frozen=True)
 class JobSearch:
-    """What to look for; None means any.
+    """The conditions of a search; None for any.
 
     Attributes:
-        ids: The first and the last job id of a range. Only this finds internal jobs. Together with `user_id`,
-            either has to match.
-        older_than: Time and id of the last line of the previous page.
+        ids: The first and the last job id of a range. Only searches with this find internal jobs. If `user_id` is
+            set too, one of the two must match.
+        older_than: The time and id of the last line of the previous page.
     """
 
     ids: tuple[UUID, UUID] | None = None
@@ -57,7 +57,7 @@ class JobSearch:
 
 @dataclass(frozen=True)
 class JobSummary:
-    """A job as a line of a list. `price` is in credits."""
+    """A job in the list of results. `price` is in credits."""
 
     id: UUID
     service: str
@@ -74,7 +74,7 @@ class JobSummary:
 
 @dataclass(frozen=True)
 class JobExtras:
-    """What `Job` does not have, and the job's user."""
+    """The columns of a job that `Job` does not have, and the job's user."""
 
     fell_back: bool
     finalized: bool
@@ -86,7 +86,7 @@ class JobExtras:
 
 @dataclass(frozen=True)
 class StepRecord:
-    """A step in the journal. `ended_at` is None when no result was stored."""
+    """A step in the journal. `ended_at` is None if no result is stored."""
 
     step: str
     plan: str
@@ -98,7 +98,7 @@ class StepRecord:
 
 @dataclass(frozen=True)
 class JobEvent:
-    """An event of a job's timeline, as the trigger on `jobs` records them."""
+    """An event of a job's timeline, recorded by the trigger on `jobs`."""
 
     kind: str
     at: datetime
@@ -109,7 +109,7 @@ class JobEvent:
 
 @dataclass(frozen=True)
 class LedgerTransfer:
-    """Credits that went from one account to another."""
+    """A movement of credits from one account to another."""
 
     key: str
     kind: str
@@ -120,7 +120,7 @@ class LedgerTransfer:
 
 
 async def search_jobs(db: Executor, search: JobSearch, *, limit: int) -> list[JobSummary]:
-    """The orders that match, newest first."""
+    """The first `limit` matches, newest first."""
     conditions, values = _conditions(search)
     source = "orders" if search.ids is None else "jobs"
     rows = await db.fetch(_SEARCH.format(source=source, conditions=conditions), limit, *values)
@@ -152,13 +152,13 @@ def _conditions(search: JobSearch) -> tuple[str, list[Any]]:
 
 
 async def get_job_extras(db: Executor, job_id: UUID) -> JobExtras | None:
-    """None when there is no such job."""
+    """The rest of a job's data. None if there is no such job."""
     row = await db.fetchrow(_EXTRAS, job_id)
     return None if row is None else JobExtras(**dict(row))
 
 
 async def job_steps(db: Executor, job_id: UUID) -> list[StepRecord]:
-    """The job's steps in the order in which they started."""
+    """The job's steps, in the order they started in."""
     return [StepRecord(**dict(row)) for row in await db.fetch(_STEPS, job_id)]
 
 
@@ -168,7 +168,7 @@ async def job_events(db: Executor, job_id: UUID) -> list[JobEvent]:
 
 
 async def ledger_transfers(db: Executor, keys: Sequence[str]) -> list[LedgerTransfer]:
-    """The transfers with these keys, oldest first. Each must have exactly two postings, as those of a job do."""
+    """The transfers with these keys, oldest first. Each must have exactly two postings, like those of jobs."""
     sides: dict[str, list[Any]] = {}
     for row in await db.fetch(_TRANSFERS, list(keys)):
         sides.setdefault(row["key"], []).append(row)

@@ -1,4 +1,4 @@
-"""The database's figures for /metrics: cheap to read however large the tables have become."""
+"""The database's figures for /metrics, which stay cheap to read as the tables grow."""
 
 import time
 from collections import deque
@@ -17,7 +17,7 @@ from storage.reports.order_status import (
 
 _INCIDENTS = "SELECT kind FROM incidents WHERE closed_at IS NULL"
 
-# $1: the id up to which rows have been summed for good; $2: the id up to which they can be now.
+# $1 is the id up to which rows have already been summed; $2 the id up to which they can now be summed for good.
 _RECOVERIES = f"""
 SELECT e.kind || ' ' || e.service AS name, count(*) FILTER (WHERE e.id <= $2) AS settled, count(*) AS total
 FROM {RECOVERED_ORDERS} WHERE e.id > $1 GROUP BY name"""  # noqa: S608
@@ -28,19 +28,20 @@ FROM ledger_postings WHERE id > $1 GROUP BY account"""
 _LAST_EVENT = "SELECT coalesce(max(id), 0) FROM job_events"
 _LAST_POSTING = "SELECT coalesce(max(id), 0) FROM ledger_postings"
 _SETTLE_SECONDS: Final = 120.0
-"""Longer than any transaction of ours: ids below the highest one seen then are committed or never will be."""
+"""Longer than any of our transactions: after this time, all ids up to one that was seen are committed or never will
+be."""
 
 
 @dataclass(frozen=True)
 class DatabaseMetrics:
-    """What /metrics shows of the database.
+    """The database's figures for /metrics.
 
     Attributes:
-        open_orders: By service and plan.
-        unpublished: What is in the outbox.
+        open_orders: Open orders by service and plan.
+        unpublished: The size of the outbox.
         incidents: The kinds of open incidents.
-        recoveries: By event and service, since the beginning.
-        ledger: Credits by account, since the beginning.
+        recoveries: All recoveries ever, by event and service.
+        ledger: The sum of all postings ever, by account, in credits.
     """
 
     open_orders: list[OpenOrders]
@@ -52,7 +53,7 @@ class DatabaseMetrics:
 
 @dataclass
 class _RunningTotal:
-    """Sums over an append-only table: what is settled is read once, not again at each scrape."""
+    """Sums over an append-only table. Settled rows are read once instead of at each scrape."""
 
     query: str
     last_id_query: str
@@ -78,14 +79,14 @@ class _RunningTotal:
 
 
 class MetricsReader:
-    """Reads the figures, and remembers what it has summed."""
+    """Reads the figures, and remembers the sums of settled rows."""
 
     def __init__(self) -> None:
         self._recoveries = _RunningTotal(_RECOVERIES, _LAST_EVENT)
         self._ledger = _RunningTotal(_LEDGER, _LAST_POSTING)
 
     async def read(self, db: Connection) -> DatabaseMetrics:
-        """The figures as they are now."""
+        """Read the current figures."""
         recoveries = await self._recoveries.read(db)
         return DatabaseMetrics(
             await open_orders(db),

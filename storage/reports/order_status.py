@@ -1,7 +1,7 @@
-"""How orders are doing: what is open, waiting, unpublished or recovered, and what ended lately.
+"""The state of orders: which are open, waiting, unpublished or recovered, and which ended recently.
 
-`/plan`, the dashboard, the metrics and the alerts all read these, so they show the same figures. Everything is
-counted in the view `orders`, which leaves out internal jobs.
+`/plan`, the dashboard, the metrics and the alerts all read these figures, so they agree. Orders are counted in the view
+`orders`, which excludes internal jobs.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from storage.pool import Executor
 
 RECOVERED_ORDERS = """
 job_events e JOIN orders o ON o.id = e.job_id AND e.kind IN ('fell_back', 'taken_over')"""
-"""Events `e` of orders that fell back or were taken over; goes after FROM."""
+"""Goes after FROM: the events `e` of orders that fell back or were taken over."""
 
 # Uses the index jobs_open.
 _OPEN = """
@@ -23,7 +23,7 @@ SELECT service, plan,
        coalesce(sum(price), 0)::bigint AS held
 FROM orders WHERE state IN ('queued', 'running') GROUP BY service, plan ORDER BY service, plan"""
 
-# A user who already has as many running as allowed waits for their own orders, not for us.
+# Orders of a user who already has as many running as allowed wait for that user's own orders, not for us.
 _BACKLOG = """
 SELECT count(*) AS count, min(o.created_at) AS oldest FROM orders o
 WHERE o.state = 'queued' AND o.service <> ALL($1::text[])
@@ -51,8 +51,8 @@ class OpenOrders:
     """The open orders of a service on one plan.
 
     Attributes:
-        oldest: When the oldest queued one was placed, None when none is queued.
-        held: Credits held for all of them.
+        oldest: When the oldest queued order was placed; None if none is queued.
+        held: Credits held for all of the orders.
     """
 
     service: str
@@ -65,7 +65,7 @@ class OpenOrders:
 
 @dataclass(frozen=True)
 class Backlog:
-    """Orders that wait to be started. `oldest` is when the oldest was placed."""
+    """Orders that wait to be started. `oldest` is when the oldest one was placed; None if there are none."""
 
     count: int
     oldest: datetime | None
@@ -73,7 +73,7 @@ class Backlog:
 
 @dataclass(frozen=True)
 class Unpublished:
-    """What is in the outbox, waiting to be sent to Inngest."""
+    """How many orders and internal jobs are in the outbox, waiting to be sent to Inngest."""
 
     orders: int
     internal_jobs: int
@@ -81,7 +81,7 @@ class Unpublished:
 
 @dataclass(frozen=True)
 class Recoveries:
-    """Orders Plan B took because Inngest was unavailable, and takeovers of orders whose worker went silent."""
+    """Orders that fell back to Plan B because Inngest was unavailable, and takeovers of orders whose lease expired."""
 
     fell_back: int
     taken_over: int
@@ -89,7 +89,7 @@ class Recoveries:
 
 @dataclass(frozen=True)
 class FailureCount:
-    """How many orders of a service ended, and how many of them failed in one of the ways asked for."""
+    """How many orders of a service ended, and how many of them failed with one of the given failures."""
 
     service: str
     failed: int
@@ -97,17 +97,17 @@ class FailureCount:
 
 
 async def open_orders(db: Executor) -> list[OpenOrders]:
-    """All services and plans with open orders."""
+    """The open orders of each service and plan that has any."""
     return [OpenOrders(**dict(row)) for row in await db.fetch(_OPEN)]
 
 
 async def get_backlog(db: Executor, *, excluded_services: Sequence[str], per_user_limit: int) -> Backlog:
-    """Count the orders that wait because of us.
+    """Count the queued orders that wait for us, not for other orders of the same user.
 
     Args:
         db: The pool or a connection.
         excluded_services: Services whose orders are not counted.
-        per_user_limit: Orders of users who have as many running are not counted.
+        per_user_limit: Orders of users with this many running orders are not counted.
     """
     row = await db.fetchrow(_BACKLOG, list(excluded_services), per_user_limit)
     assert row is not None  # noqa: S101 - an aggregate has one row
@@ -115,30 +115,30 @@ async def get_backlog(db: Executor, *, excluded_services: Sequence[str], per_use
 
 
 async def count_unpublished(db: Executor) -> Unpublished:
-    """Count what is in the outbox."""
+    """Count the orders and internal jobs in the outbox."""
     row = await db.fetchrow(_UNPUBLISHED)
     assert row is not None  # noqa: S101 - an aggregate has one row
     return Unpublished(**dict(row))
 
 
 async def count_recoveries(db: Executor, since: datetime) -> Recoveries:
-    """Count the recoveries from `since` on."""
+    """Count the recoveries since `since`."""
     row = await db.fetchrow(_RECOVERIES, since)
     assert row is not None  # noqa: S101 - an aggregate has one row
     return Recoveries(**dict(row))
 
 
 async def count_ended(db: Executor, since: datetime) -> dict[str, int]:
-    """How many orders ended from `since` on, by plan."""
+    """How many orders have ended since `since`, by plan."""
     return {row["plan"]: row["count"] for row in await db.fetch(_ENDED, since)}
 
 
 async def count_failed(db: Executor, since: datetime, failures: Sequence[str]) -> list[FailureCount]:
-    """Count the orders that ended from `since` on, by service, the most failures first.
+    """Count the orders that have ended since `since`, by service, most failures first. Cancelled ones do not count.
 
     Args:
         db: The pool or a connection.
-        since: From when on.
-        failures: The message keys that count as failed. Cancelled orders are not counted at all.
+        since: The start of the period.
+        failures: The failures (message keys) that are counted.
     """
     return [FailureCount(**dict(row)) for row in await db.fetch(_FAILED, since, list(failures))]

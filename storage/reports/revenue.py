@@ -1,4 +1,4 @@
-"""Users, orders and credits over time, by hour or day in UTC, and as totals: for /stats and the daily summary."""
+"""Users, orders and credits, by hour or day in UTC and as totals, for /stats and the daily summary."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,8 +8,8 @@ from storage.pool import Executor
 
 Unit = Literal["hour", "day"]
 
-# $3 is `hour`, `day`, or `all` for one bucket that starts at $1. A refund by Telegram reduces what was paid; a
-# refund of an order's price reduces what was earned.
+# $3 is `hour`, `day`, or `all` for one bucket that starts at $1. A refund of Stars counts as refunded; the return of an
+# order's price reduces what was earned.
 _COUNTS = """
 WITH new AS (
     SELECT CASE $3 WHEN 'all' THEN $1 ELSE date_trunc($3, created_at, 'UTC') END AS at
@@ -54,15 +54,15 @@ FROM orders WHERE ended_at >= $1 AND ended_at < $2 AND state = 'succeeded' GROUP
 
 @dataclass(frozen=True)
 class Bucket:
-    """What happened in one hour, day or other period that starts at `at`.
+    """The figures of one hour, day or other period that starts at `at`.
 
     Attributes:
         active_users: Users who placed an order.
-        succeeded: Orders that ended so then, as are `failed` and `cancelled`.
+        succeeded: Orders that succeeded in this period; likewise `failed` and `cancelled`.
         on_plan_a: How many of the successful orders ended on Plan A.
         on_plan_b: How many of them ended on Plan B.
-        earned: Credits captured for orders, less what admins refunded of their prices.
-        paid: Stars paid in.
+        earned: Credits captured for orders, less the prices that admins returned.
+        paid: Stars paid.
         refunded: Stars refunded by Telegram.
     """
 
@@ -92,7 +92,7 @@ class OrderOutcomes:
 
 @dataclass(frozen=True)
 class CompletedOrders:
-    """Successful orders of a service with the same price, in credits, and the same inputs that affect our cost."""
+    """Successful orders of a service with the same price, in credits, and the same inputs that determine our cost."""
 
     at: datetime
     service: str
@@ -111,7 +111,7 @@ async def count_buckets(db: Executor, begin: datetime, end: datetime, unit: Unit
 
 
 async def count_totals(db: Executor, begin: datetime, end: datetime) -> Bucket:
-    """Count everything from `begin` until before `end`, each active user once."""
+    """Count everything from `begin` until before `end`, and each active user once."""
     buckets = await _count(db, begin, end, "all")
     return buckets[0] if buckets else Bucket(begin)
 
@@ -124,10 +124,10 @@ async def _count(db: Executor, begin: datetime, end: datetime, unit: str) -> lis
 
 
 async def count_outcomes(db: Executor, begin: datetime, end: datetime) -> list[OrderOutcomes]:
-    """How orders ended from `begin` until before `end`, the services with the most orders first."""
+    """How orders ended from `begin` until before `end`, by service, most orders first."""
     return [OrderOutcomes(**dict(row)) for row in await db.fetch(_OUTCOMES, begin, end)]
 
 
 async def completed_orders(db: Executor, begin: datetime, end: datetime, unit: Unit) -> list[CompletedOrders]:
-    """The successful orders from `begin` until before `end`, grouped by hour or day and by what they cost us."""
+    """The successful orders from `begin` until before `end`, grouped by hour or day and by what determines our cost."""
     return [CompletedOrders(**dict(row)) for row in await db.fetch(_COMPLETED, begin, end, unit)]

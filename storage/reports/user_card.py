@@ -1,4 +1,4 @@
-"""What admins see about a user."""
+"""The figures about a user that admins see."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,10 +23,10 @@ class UserCard:
 
     Attributes:
         notes: Admins' notes, one per line, oldest first.
-        available: Credits, as are `held` and `debt`.
-        succeeded: How many of the orders.
-        paid: Stars, including those that were refunded.
-        refunded: Stars.
+        available: In credits, like `held` and `debt`.
+        succeeded: How many of the orders succeeded.
+        paid: In Stars, including those that were refunded.
+        refunded: In Stars.
     """
 
     created_at: datetime
@@ -43,6 +43,6 @@ class UserCard:
 
 
 async def get_user_card(db: Executor, user_id: int) -> UserCard | None:
-    """None when there is no such user."""
+    """Read a user's figures. None if there is no such user."""
     row = await db.fetchrow(_CARD, user_id)
     return None if row is None else UserCard(**dict(row))

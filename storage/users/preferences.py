@@ -1,4 +1,4 @@
-"""What a user has set in /settings."""
+"""What users set in /settings."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,7 +9,7 @@ _GET = "SELECT wants_news, quiet_from, quiet_until, utc_offset FROM users WHERE 
 _TOGGLE_WANTS_NEWS = "UPDATE users SET wants_news = NOT wants_news WHERE id = $1"
 _SET_QUIET = "UPDATE users SET quiet_from = $2, quiet_until = $3 WHERE id = $1"
 
-# The quiet hours are stored in UTC, so they move with the user's clock.
+# The quiet hours are stored in UTC, so a change of the offset shifts them.
 _SET_OFFSET = """
 UPDATE users SET utc_offset = $2,
     quiet_from = (quiet_from + coalesce(utc_offset, 0) - $2 + 24) % 24,
@@ -22,10 +22,10 @@ class Preferences:
     """A user's preferences.
 
     Attributes:
-        wants_news: Broadcasts are sent to them.
+        wants_news: Whether they get broadcasts.
         quiet_from: Hour of the day in UTC, 0 to 23; None without quiet hours.
-        quiet_until: As `quiet_from`.
-        utc_offset: Hours the user's clock is ahead of UTC, 0 to 23; None if they never set it.
+        quiet_until: Likewise.
+        utc_offset: How many hours the user's clock is ahead of UTC, 0 to 23; None if they never set it.
     """
 
     wants_news: bool
@@ -35,7 +35,7 @@ class Preferences:
 
     @property
     def local_quiet_hours(self) -> tuple[int, int] | None:
-        """The quiet hours by the user's own clock."""
+        """The quiet hours in the user's local time; None without quiet hours."""
         if self.quiet_from is None or self.quiet_until is None:
             return None
         ahead = self.utc_offset or 0
@@ -43,7 +43,13 @@ class Preferences:
 
 
 def is_quiet(begin: int | None, end: int | None, now: datetime) -> bool:
-    """Whether `now` is between these hours, all in UTC; they may span midnight. None for no quiet hours."""
+    """Whether `now` is within quiet hours, all in UTC.
+
+    Args:
+        begin: The first hour; None without quiet hours.
+        end: The hour that they end at, which may be on the next day; None without quiet hours.
+        now: The time to check.
+    """
     if begin is None or end is None:
         return False
     return begin <= now.hour < end if begin < end else now.hour >= begin or now.hour < end
@@ -67,5 +73,5 @@ async def set_quiet_hours(db: Executor, user_id: int, begin: int | None, end: in
 
 
 async def set_utc_offset(db: Executor, user_id: int, hours: int) -> None:
-    """Set how many hours, 0 to 23, the user's clock is ahead of UTC. Their quiet hours keep their local time."""
+    """Set how many hours, 0 to 23, the user's clock is ahead of UTC. Quiet hours stay the same in local time."""
     await db.execute(_SET_OFFSET, user_id, hours)

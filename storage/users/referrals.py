@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 from storage.pool import Connection, Executor
 
-# Two users who open each other's link at the same time would close a loop neither statement sees: one at a time.
+# If two users opened each other's link at the same time, neither statement would see the loop, so they run one by one.
 _ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtext('invites'))"
 
-# A user who has ordered or paid can no longer be invited. The inviter's own inviters, all the way up, must not
-# include the user: that would be a loop.
+# A user who has ordered or paid can no longer be invited. The user must not be among the inviter's own direct or
+# indirect inviters, because that would be a loop.
 _SET_INVITER = """
 WITH RECURSIVE above AS (
     SELECT id, invited_by FROM users WHERE id = $2 AND NOT blocked
@@ -30,18 +30,18 @@ WHERE u.invited_by = $1"""
 
 @dataclass(frozen=True)
 class ReferralCounts:
-    """Users who came by a user's link, and those of them whose first payment earned the bonus."""
+    """How many users came by a user's link, and for how many of them the user got the reward."""
 
     invited: int
     rewarded: int
 
 
 async def set_inviter(connection: Connection, user_id: int, inviter_id: int) -> bool:
-    """Record whose link a new user came by, once. Must run inside a transaction.
+    """Record whose link a new user came by. Must run inside a transaction.
 
     Returns:
-        False for a user who has an inviter, has ordered or has paid, for one's own link, for a loop, and for an
-        inviter who is blocked or unknown.
+        False if the user already has an inviter, has ordered or has paid; if the link is their own; if it would make a
+        loop; or if the inviter is blocked or unknown.
     """
     await connection.execute(_ONE_AT_A_TIME)
     return bool(await connection.fetchval(_SET_INVITER, user_id, inviter_id))

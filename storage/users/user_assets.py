@@ -1,4 +1,4 @@
-"""What users own: models trained on their photos, and voices cloned from their recordings."""
+"""User models, trained on a user's photos, and user voices, cloned from a user's recordings."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -42,7 +42,7 @@ class UserModel:
     Attributes:
         trigger_word: The word in a prompt that stands for the person in the photos.
         version: The provider's name of the model.
-        offline: It was trained by the offline provider.
+        offline: Whether the offline provider trained it.
     """
 
     id: UUID
@@ -75,7 +75,7 @@ async def add_model(
     offline: bool,
     job_id: UUID,
 ) -> None:
-    """Store a trained model, once for each job. The arguments are the fields of `UserModel`."""
+    """Store a trained model, once per job. The arguments are the fields of `UserModel`, and the job."""
     await db.execute(_ADD_MODEL, uuid4(), user_id, kind, name, trigger_word, version, offline, job_id)
 
 
@@ -85,18 +85,18 @@ async def user_models(db: Executor, user_id: int) -> list[UserModel]:
 
 
 async def rename_model(db: Executor, model_id: UUID, user_id: int, name: str) -> bool:
-    """False when the user has no such model."""
+    """Rename a model. False if the user has no such model."""
     return bool(await db.fetchval(_RENAME_MODEL, model_id, user_id, name))
 
 
 async def delete_model(db: Executor, model_id: UUID, user_id: int) -> UserModel | None:
-    """Delete a model and return it. None when the user has no such model."""
+    """Delete a model and return it. None if the user has no such model."""
     row = await db.fetchrow(_DELETE_MODEL, model_id, user_id)
     return None if row is None else UserModel(**dict(row))
 
 
 async def add_voice(db: Executor, *, user_id: int, name: str, voice_id: str, job_id: UUID) -> None:
-    """Store a cloned voice, once for each job."""
+    """Store a cloned voice, once per job. The arguments are the fields of `UserVoice`, and the job."""
     await db.execute(_ADD_VOICE, uuid4(), user_id, name, voice_id, job_id)
 
 
@@ -106,7 +106,7 @@ async def user_voices(db: Executor, user_id: int) -> list[UserVoice]:
 
 
 async def delete_voice(db: Executor, voice_id: UUID, user_id: int) -> UserVoice | None:
-    """Delete a voice and return it. None when the user has no such voice."""
+    """Delete a voice and return it. None if the user has no such voice."""
     row = await db.fetchrow(_DELETE_VOICE, voice_id, user_id)
     return None if row is None else UserVoice(**dict(row))
 

@@ -9,7 +9,7 @@ from storage.pool import Executor
 
 _GET = "SELECT * FROM users WHERE id = $1"
 
-# Telegram may give a released username to another user: the user seen with it last has it now.
+# Telegram may give a released username to another user, so this finds the user who was last seen with it.
 _FIND_ID = "SELECT id FROM users WHERE lower(username) = lower($1) ORDER BY last_seen_at DESC LIMIT 1"
 
 _REGISTER = """
@@ -27,7 +27,7 @@ UPDATE users SET notes = concat_ws(chr(10), nullif(notes, ''), $2::text) WHERE i
 
 @dataclass(frozen=True)
 class TelegramProfile:
-    """What Telegram reports about a user, and the bot they wrote to."""
+    """What Telegram reports about a user, and the bot that they wrote to."""
 
     id: int
     bot_name: str
@@ -41,9 +41,9 @@ class User:
     """A user of the bot.
 
     Attributes:
-        language: The one the bot uses with them: chosen in /language, or Telegram's.
-        active: False after Telegram reported that they blocked the bot or closed their account.
-        blocked: By an admin; the bot does nothing for them.
+        language: The language the bot uses with them: chosen in /language, or else Telegram's.
+        active: False once Telegram reported that they blocked the bot or closed their account.
+        blocked: Whether an admin blocked them.
         discount: Percent off every order, from a current subscription.
     """
 
@@ -82,30 +82,30 @@ async def get_user(db: Executor, user_id: int) -> User | None:
 
 
 async def find_user_id(db: Executor, username: str) -> int | None:
-    """The id of the user with this username, in upper or lower case."""
+    """The id of the user with this username, ignoring case."""
     found: int | None = await db.fetchval(_FIND_ID, username)
     return found
 
 
 async def register_user(db: Executor, profile: TelegramProfile) -> bool:
-    """Store a new user. False when the user is already known."""
+    """Store a new user. False if the user is already known."""
     p = profile
     return bool(await db.fetchval(_REGISTER, p.id, p.bot_name, p.language, p.username, p.first_name))
 
 
 async def accept_terms(db: Executor, user_id: int) -> None:
-    """Record that the user accepts the terms; the first time counts."""
+    """Record that the user accepts the terms, unless they already have."""
     await db.execute(_ACCEPT_TERMS, user_id)
 
 
 async def get_inviter(db: Executor, user_id: int) -> User | None:
-    """The user whose link this one came by."""
+    """The user whose link this one came by, if any."""
     row = await db.fetchrow(_INVITER, user_id)
     return None if row is None else _user_from_row(row)
 
 
 async def set_language(db: Executor, user_id: int, language: str) -> None:
-    """Set the language the user chose. Telegram's no longer changes it."""
+    """Set the language that the user chose. Telegram's language no longer changes it."""
     await db.execute(_SET_LANGUAGE, user_id, language)
 
 
@@ -115,16 +115,16 @@ async def set_inactive(db: Executor, user_id: int, bot_name: str | None = None) 
     Args:
         db: The database.
         user_id: The user.
-        bot_name: Only if this is the bot that the user wrote to last; None for any bot.
+        bot_name: Do nothing unless the user wrote to this bot last; None for any bot.
     """
     await db.execute(_SET_INACTIVE, user_id, bot_name)
 
 
 async def set_blocked(db: Executor, user_id: int, *, blocked: bool) -> bool:
-    """Block or unblock a user. False when it already is so, or there is no such user."""
+    """Block or unblock a user. False if nothing changes or there is no such user."""
     return bool(await db.fetchval(_SET_BLOCKED, user_id, blocked))
 
 
 async def add_note(db: Executor, user_id: int, line: str) -> bool:
-    """Add a line to the admins' notes about a user. False when there is no such user."""
+    """Add a line to the admins' notes about a user. False if there is no such user."""
     return bool(await db.fetchval(_ADD_NOTE, user_id, line))
