@@ -11,10 +11,10 @@ APP_ID: Final = "diptych"
 
 
 def create_client(settings: InngestSettings | None = None) -> inngest.Inngest:
-    """A client for the Inngest that is configured; by default the dev server.
+    """Create a client for the configured Inngest, by default the dev server.
 
     Args:
-        settings: Read from the environment by default.
+        settings: Inngest's settings; read from the environment by default.
     """
     settings = settings or InngestSettings()
     urls = get_inngest_urls(settings)

@@ -1,8 +1,8 @@
 """Inngest Connect: this process opens a WebSocket to Inngest and is called over it, so it needs no public URL.
 
-The SDK's connection does the work (https://www.inngest.com/docs/setup/connect): a WebSocket in its own thread, with
-heartbeats and leases; the functions run in the caller's event loop. It needs `inngest[connect]`.
-tests/contract/test_connect.py checks what is used of the SDK's internals.
+The SDK's connection does the work (https://www.inngest.com/docs/setup/connect). It runs the WebSocket in its own
+thread, with heartbeats and leases, and the functions in the caller's event loop. It needs `inngest[connect]`.
+tests/contract/test_connect.py checks the SDK internals used here.
 """
 
 import asyncio
@@ -16,20 +16,20 @@ from inngest.connect._internal.connection import WorkerConnectionImpl
 from loguru import logger
 
 _RETRY_SECONDS = 1.0
-_DISCONNECT_SECONDS = 2.0  # the SDK takes one
+_DISCONNECT_SECONDS = 2.0  # the SDK needs one second
 
 
 class Connection:
     """Keeps the functions of one client connected.
 
-    The SDK's connection expects a process of its own: it handles SIGTERM and SIGINT, gives up for good when Inngest's
-    API is unavailable for 20 s, and waits up to two hours for running calls before it closes. This one leaves signals
-    alone, reconnects, and closes in time.
+    The SDK's connection is made for a process that does nothing else: it handles SIGTERM and SIGINT, gives up for good
+    if Inngest's API is unavailable for 20 s, and waits up to two hours for running calls before it closes. This class
+    does not handle signals, reconnects, and closes in time.
 
     Args:
-        client: Inngest client.
-        functions: Functions to run.
-        gateway_url: The gateway's address, when the one that Inngest announces cannot be reached from here.
+        client: The Inngest client.
+        functions: The functions to run.
+        gateway_url: The URL of the gateway, if the one that Inngest announces cannot be reached from here.
         instance_id: The name of this process among the app's workers. Defaults to the host name.
     """
 
@@ -68,11 +68,11 @@ class Connection:
     async def close(self, seconds: float) -> None:
         """Take no more calls, let running ones finish, and disconnect. `run` then returns.
 
-        Calls that take too long are cancelled. Inngest repeats them when their leases expire, through whichever process
-        is connected then.
+        Calls that take too long are cancelled. When their leases expire, Inngest repeats them in another connected
+        process.
 
         Args:
-            seconds: How long running calls may take.
+            seconds: How long to wait for running calls.
         """
         self._closing = True
         if (worker := self._worker) is None:

@@ -1,7 +1,7 @@
-"""The data of our Inngest events: one pydantic model each. `EVENTS` is the one list of them, by name.
+"""The data of our Inngest events, with one pydantic model for each. `EVENTS` lists all of them by name.
 
-Names are the field's own: see docs/reference/events.md. What users wrote and sent stays in the database; an
-event carries ids. So no event holds a prompt, a photo or a secret, and none nears Inngest's limit of 3 MiB.
+docs/reference/events.md describes them. Events carry ids; what users wrote and sent stays in the database. So no
+event contains a prompt, a photo or a secret, and none comes near Inngest's limit of 3 MiB.
 """
 
 from typing import Final, Literal
@@ -21,7 +21,7 @@ JOB_CANCELLED: Final = "job/cancelled"
 
 
 class EventData(BaseModel):
-    """The base of all events' data."""
+    """The base class of the data of events."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -53,13 +53,13 @@ class JobEvent(EventData):
     bot_name: str
     service: str
     priority: int = Field(default=0, ge=-600, le=600)
-    """Seconds by which the run goes before others that wait: more for users who have paid."""
+    """The run's head start over other waiting runs, in seconds: more for users who have paid."""
     dedup_id: str
-    """The same for every attempt to send one event; a new one where Inngest lost the run and must start it again."""
+    """Stays the same if an event is sent again, and changes if Inngest lost the run and must start it again."""
 
 
 class PaymentProcess(JobEvent):
-    """A payment is credited; what follows it: thanks, the inviter's bonus, a message to the admins."""
+    """A payment was credited. The job sends the thanks, the inviter's reward and a message to the admins."""
 
     service: Literal["payment"] = "payment"
 
@@ -77,7 +77,7 @@ class TrainingErrorNotification(JobEvent):
 
 
 class SuccessNotification(JobEvent):
-    """Good news about what a user ordered or paid."""
+    """Good news about something that the user ordered or paid for."""
 
     service: Literal["notification_success"] = "notification_success"
 
@@ -95,7 +95,7 @@ class BulkNotification(JobEvent):
 
 
 class GameStep(JobEvent):
-    """A player rolled the dice, or wrote the report of a square."""
+    """A player rolled the die or wrote a report."""
 
     service: Literal["game_step"] = "game_step"
 
@@ -127,12 +127,17 @@ EVENTS: Final[dict[str, type[BaseModel]]] = {
 
 
 def dedup_id_of(job: Job) -> str:
-    """What Inngest de-duplicates by: the job's id, and how often its run was lost."""
+    """The id by which Inngest deduplicates: the job's id, and how many times its run was lost."""
     return str(job.id) if job.resends == 0 else f"{job.id}:{job.resends}"
 
 
 def build_job_event(job: Job, event: str) -> JobEvent:
-    """The data of the event that starts a job on Plan A."""
+    """Build the data of the event that starts a job on Plan A.
+
+    Args:
+        job: The job.
+        event: The name of the event.
+    """
     model = EVENTS[event]
     assert issubclass(model, JobEvent)  # noqa: S101 - only such events start jobs
     return model(

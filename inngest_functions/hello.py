@@ -21,7 +21,7 @@ _WAIT_SECONDS = 30.0
 
 
 def build_hello_event(name: str, language: str, **extra: object) -> inngest.Event:
-    """The event, validated.
+    """Build the event and validate its data.
 
     Args:
         name: The name to greet.
@@ -50,7 +50,7 @@ async def send_hello_world_event(
         Inngest's id of the event.
 
     Raises:
-        SendEventsError: Inngest did not accept it (the SDK's own error).
+        SendEventsError: Inngest did not accept the event (an error of the SDK).
     """
     return (await client.send(build_hello_event(name, language, **extra)))[0]
 
@@ -66,14 +66,16 @@ async def run_hello(client: inngest.Inngest, name: str, language: str, *, second
 
     Raises:
         RunFailed: The run failed.
-        RunNotFinished: It did not finish in time.
+        RunNotFinished: The run did not finish in time.
+        SendEventsError: Inngest did not accept the event (an error of the SDK).
+        aiohttp.ClientError: Inngest's API cannot be reached.
     """
     event_id = await send_hello_world_event(client, name, language)
     return HelloResult.model_validate(await wait_for_run(client, event_id, seconds=seconds))
 
 
 def main() -> int:
-    """The command. Returns its exit code."""
+    """Run the command. Returns its exit code."""
     parser = argparse.ArgumentParser(prog="python -m inngest_functions.hello", description=__doc__)
     parser.add_argument("--name", default="World")
     parser.add_argument("--language", default="en", help="en, ru, es or fr; anything else is answered in English")

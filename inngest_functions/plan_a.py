@@ -1,4 +1,4 @@
-"""Plan A: Inngest as the rest of the bot sees it, with a deadline for every send."""
+"""Plan A: Inngest behind the interface that the rest of the bot uses. Every send has a deadline."""
 
 import asyncio
 import json
@@ -44,17 +44,17 @@ def _to_inngest_event(job: Job) -> inngest.Event:
 
 
 class InngestPlan:
-    """Plan A. Healthy while the last call succeeded, our functions are registered and Inngest runs what it accepts.
+    """Plan A. It is healthy if the last call succeeded, our functions are registered and Inngest runs what it accepts.
 
-    One failed call makes it unhealthy; orders then go elsewhere until a call succeeds, such as the next probe.
+    One failed call makes it unhealthy, and orders go to Plan B until a call succeeds, such as the next probe.
 
     Args:
         client: The Inngest client.
-        pubsub: Receives the topic of a ping that has run.
-        sync_url: Where our functions are served; empty with Connect.
-        connected: With Connect, says whether we are connected.
+        pubsub: Receives the topic that is published once a ping has run.
+        sync_url: The URL that our functions are served at; empty with Connect.
+        connected: With Connect, returns whether we are connected.
         send_deadline: Seconds that Inngest has to accept events.
-        ping_seconds: Seconds that a ping may take to run.
+        ping_seconds: Seconds that Inngest has to run a ping.
     """
 
     def __init__(
@@ -92,12 +92,12 @@ class InngestPlan:
 
     @property
     def since(self) -> datetime:
-        """When `healthy` last changed, as this process saw it."""
+        """When this process last saw `healthy` change."""
         return self._since
 
     @property
     def state(self) -> str:
-        """`ok`, or why Plan A is not healthy: for the health page and admins."""
+        """`ok`, or why Plan A is not healthy, for the health page and admins."""
         if self._error is not None:
             return f"unavailable: {redact_line(str(self._error)) or type(self._error).__name__}"
         if self._runs_nothing:
@@ -109,21 +109,21 @@ class InngestPlan:
         )
 
     async def send(self, jobs: Sequence[Job]) -> None:
-        """Have Inngest accept the jobs. Raises InngestUnavailable."""
+        """Send the events that start these jobs. Raises InngestUnavailable."""
         await self._send([_to_inngest_event(job) for job in jobs])
 
     async def send_prediction_finished(self, prediction_id: str, job: Job) -> None:
-        """Wake a run that waits for this prediction. Raises InngestUnavailable; the run then wakes up by itself."""
+        """Wake the run that waits for this prediction. Raises InngestUnavailable; the run then wakes up by itself."""
         data = PredictionFinished(prediction_id=prediction_id, job_id=job.id).model_dump(mode="json")
         await self._send([inngest.Event(name=PREDICTION_FINISHED, data=data)])
 
     async def send_cancellation(self, job: Job) -> None:
-        """Have Inngest cancel a job's run. Raises InngestUnavailable; it then ends by itself, having lost its lease."""
+        """Cancel a job's run. Raises InngestUnavailable; the run then ends by itself, because it has lost the lease."""
         data = JobCancelled(job_id=job.id).model_dump(mode="json")
         await self._send([inngest.Event(name=JOB_CANCELLED, id=f"cancel:{job.id}", data=data)])
 
     async def hello(self, name: str, language: str) -> HelloResult:
-        """Send hello world and return the result of its run. Raises InngestUnavailable."""
+        """Send the hello-world event and return the result of its run. Raises InngestUnavailable."""
         (event_id,) = await self._send([build_hello_event(name, language)])
         try:
             return HelloResult.model_validate(await wait_for_run(self._client, event_id, seconds=_HELLO_TIMEOUT))
@@ -131,7 +131,11 @@ class InngestPlan:
             raise InngestUnavailable(str(error)) from error
 
     async def check_runs(self) -> bool:
-        """Send a ping and see whether it is run: Inngest is unhealthy until one is."""
+        """Send a ping and wait for its run. If it does not run, Plan A is unhealthy until a later ping runs.
+
+        Returns:
+            Whether Plan A is healthy.
+        """
         ping = Ping(id=secrets.token_hex(8))
         with suppress(InngestUnavailable), self._pubsub.subscribe(ping_topic(ping)) as received:
             await self._send([inngest.Event(name=PING, data=ping.model_dump(mode="json"))])
@@ -139,12 +143,12 @@ class InngestPlan:
                 await asyncio.wait_for(received.wait(), self._ping_seconds)
             self._runs_nothing = not received.is_set()
             if self._runs_nothing:
-                self._synced = False  # a server that was restarted knows no functions
+                self._synced = False  # a restarted server has forgotten our functions
         self._record_health()
         return self.healthy
 
     def _record_health(self) -> None:
-        """Log and remember a change of `healthy`."""
+        """Log and record a change of `healthy`."""
         if self.healthy == self._was_healthy:
             return
         self._was_healthy, self._since = self.healthy, datetime.now(UTC)
@@ -165,7 +169,7 @@ class InngestPlan:
         return ids
 
     async def check(self) -> None:
-        """Probe Inngest and register our functions where it does not know them: one pass, to be made often."""
+        """Probe Inngest once, and register our functions if it does not know them. To be called every few seconds."""
         try:
             async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=_PROBE_TIMEOUT)) as session:
                 await self._probe(session)
@@ -191,7 +195,7 @@ class InngestPlan:
         """Register our functions: a PUT to our own endpoint makes the SDK register them."""
         async with session.put(self._sync_url) as response:
             body = await response.text()
-        # SDK 0.5.19 answers 200 with an error in the body when Inngest refuses a function: then it knows none of ours.
+        # If Inngest refuses one function, it registers none, and SDK 0.5.19 answers 200 with an error in the body.
         if response.status != 200 or json.loads(body).get("ok") is not True:
             raise ConnectionError(f"registration answered {response.status}: {body[:200]}")
         self._synced, self._synced_at = True, time.monotonic()

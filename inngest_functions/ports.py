@@ -1,7 +1,7 @@
 """Check whether ports are free, and which process uses them: `python -m inngest_functions.ports 9288 9289`.
 
-An argument may name the setting that the port comes from, for the advice: `INNGEST_DEV_PORT=9288`. The exit code is 0
-when all ports are free, 1 when one is in use, 2 when an argument is not a port.
+An argument may name the setting that the port comes from, so that the advice can name it: `INNGEST_DEV_PORT=9288`. The
+exit code is 0 if all ports are free, 1 if one is in use, and 2 if an argument is not a port.
 """
 
 import errno
@@ -15,7 +15,7 @@ import psutil  # type: ignore[import-untyped]
 
 _ADDRESSES = (
     (socket.AF_INET, "127.0.0.1"),
-    (socket.AF_INET, "0.0.0.0"),  # noqa: S104 - bound for a moment, to see whether another process listens there
+    (socket.AF_INET, "0.0.0.0"),  # noqa: S104 - bound for a moment, to find out whether another process listens there
     (socket.AF_INET6, "::1"),
     (socket.AF_INET6, "::"),
 )
@@ -38,9 +38,9 @@ class PortCheck:
     Attributes:
         port: The port.
         free: Whether a server could listen on it.
-        holder: The process that uses it; None for a free port, and where this user may not see the process.
+        holder: The process that uses it; None if the port is free or this user may not see the process.
         advice: What to do, in one line.
-        alternative: The free port that the advice suggests.
+        alternative: The free port that the advice suggests; None if the port is free.
     """
 
     port: int
@@ -55,7 +55,7 @@ def check_port_availability(port: int, setting: str = "", *, reserved: Collectio
 
     Args:
         port: The port.
-        setting: The setting that the port comes from, for the advice.
+        setting: The name of the setting that the port comes from, for the advice; empty if there is none.
         reserved: Ports that the advice must not suggest.
     """
     listen_error = _listen_error(port)
@@ -84,7 +84,7 @@ def _advice(port: int, holder: PortHolder | None, choose: str, *, only_ended_con
 
 
 def _listen_error(port: int) -> int | None:
-    """The errno that listening fails with, or None."""
+    """The errno with which listening fails; None if it succeeds."""
     for family, address in _ADDRESSES:
         try:
             socket.create_server((address, port), family=family).close()
@@ -95,20 +95,20 @@ def _listen_error(port: int) -> int | None:
 
 
 def _find_holder(port: int) -> tuple[PortHolder | None, bool]:
-    """The process that uses the port, and whether only a closed connection does. A listening process comes first, as an
-    outgoing connection may use the port, too."""
+    """The process that uses the port, and whether only a closed connection blocks it. A listening process takes
+    precedence, because an outgoing connection may use the port too."""
     users = sorted(_port_connections(port), key=lambda user: user[1] != psutil.CONN_LISTEN)
-    with suppress(psutil.Error):  # it has ended, or belongs to another user
+    with suppress(psutil.Error):  # the process has ended, or belongs to another user
         for pid in (pid for pid, _ in users if pid):
             return PortHolder(pid, psutil.Process(pid).name()), False
     return None, any(status == psutil.CONN_TIME_WAIT for _, status in users)
 
 
 def _port_connections(port: int) -> list[tuple[int | None, str]]:
-    """The pid (where this user may see it) and the state of every connection with this local port."""
+    """The state of every connection with this local port, and its pid if this user may see it."""
     try:
         found = [(one.pid, one) for one in psutil.net_connections("tcp")]
-    except psutil.AccessDenied:  # macOS shows only the user's own processes, one by one
+    except psutil.AccessDenied:  # macOS shows only the user's own processes, and only one by one
         found = []
         for process in psutil.process_iter():
             with suppress(psutil.Error):
@@ -129,7 +129,7 @@ def _parse(argument: str) -> tuple[int, str]:
 
 
 def main(arguments: list[str]) -> int:
-    """Print one line for each port: free ones to stdout, the others to stderr.
+    """Print one line per port: free ports to stdout, the others to stderr.
 
     Args:
         arguments: Ports, each as `PORT` or `SETTING=PORT`.

@@ -1,4 +1,4 @@
-"""The one list of the functions that are served. The events of a function that is missing here start nothing."""
+"""All functions that are served. The events of a function that is missing here start nothing."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -23,13 +23,13 @@ def create_functions(
     tasks: Sequence[ScheduledTask],
     environment: HelloEnvironment | None = None,
 ) -> list[inngest.Function[Any]]:
-    """All functions of the app.
+    """Create all functions of the app.
 
     Args:
         client: The Inngest client.
         engine: Runs jobs.
-        run_locks: Let one call at a time work on a job.
-        tasks: What is due every hour or day.
+        run_locks: Allow only one call at a time to work on a job.
+        tasks: The scheduled tasks.
         environment: What hello world says about this process.
     """
     return [

@@ -21,7 +21,7 @@ from storage.run_locks import try_lock_run, unlock_run
 
 _POLL_SECONDS = 0.25
 _MAX_ATTEMPTS = 200
-"""50 s, which is less than the usual timeout of a proxy."""
+"""50 s of polling, less than the usual timeout of a proxy."""
 _RETRY_AFTER = timedelta(seconds=10)
 
 
@@ -42,13 +42,13 @@ class RunLocks:
 
     @asynccontextmanager
     async def exclusive(self, job_id: UUID) -> AsyncIterator[None]:
-        """Hold the job's lock; wait for it while another call holds it.
+        """Hold the job's lock. Waits while another call holds it.
 
         Args:
             job_id: The job.
 
         Raises:
-            RetryAfterError: The lock was not free within 50 s. Inngest calls again 10 s later.
+            RetryAfterError: The lock did not become free within 50 s. Inngest calls again 10 s later.
         """
         for attempt in range(_MAX_ATTEMPTS):
             if await self._try_acquire(job_id):
@@ -64,7 +64,7 @@ class RunLocks:
             await asyncio.shield(self._release(job_id))
 
     async def close(self) -> None:
-        """Release every lock with the connection that holds them."""
+        """Release all locks by closing the connection that holds them."""
         await self._drop_connection()
 
     async def _try_acquire(self, job_id: UUID) -> bool:
@@ -77,7 +77,7 @@ class RunLocks:
                 try:
                     acquired = await try_lock_run(await self._open_connection(), job_id)
                 except BaseException:
-                    await self._drop_connection()  # whether the lock was taken is not known
+                    await self._drop_connection()  # it is unknown whether the lock was taken
                     raise
         finally:
             if not acquired:

@@ -1,4 +1,4 @@
-"""The result of an event's run, from Inngest's REST API: https://api-docs.inngest.com/docs/inngest-api"""
+"""Gets the result of an event's run from Inngest's REST API: https://api-docs.inngest.com/docs/inngest-api"""
 
 import asyncio
 import secrets
@@ -31,7 +31,7 @@ class Run(BaseModel):
 
 
 class _Response(BaseModel):
-    """The response of both requests: all runs of an event, or one run."""
+    """The response to either request: all runs of an event, or one run."""
 
     data: list[Run] | Run
 
@@ -49,7 +49,7 @@ async def wait_for_run(client: inngest.Inngest, event_id: str, *, seconds: float
 
     Raises:
         RunFailed: The run failed or was cancelled.
-        RunNotFinished: It did not finish in time.
+        RunNotFinished: The run did not finish in time.
         aiohttp.ClientError: Inngest's API cannot be reached.
     """
     run: Run | None = None
@@ -68,9 +68,9 @@ async def wait_for_run(client: inngest.Inngest, event_id: str, *, seconds: float
 
 
 async def _get_run(session: aiohttp.ClientSession, client: inngest.Inngest, event_id: str) -> Run | None:
-    """The event's run, or None before it starts.
+    """The event's run; None if it has not started.
 
-    The list of an event's runs may show a sleeping run as "Completed", so the run itself is requested, too.
+    The list of an event's runs may show a sleeping run as "Completed", so the run itself is requested as well.
     """
     runs = await _request(session, client, f"/v1/events/{event_id}/runs")
     if not isinstance(runs, list) or not runs:
@@ -80,7 +80,7 @@ async def _get_run(session: aiohttp.ClientSession, client: inngest.Inngest, even
 
 
 async def _request(session: aiohttp.ClientSession, client: inngest.Inngest, path: str) -> list[Run] | Run:
-    # The server caches a response for 15 s by its URL, so each request has a URL of its own.
+    # The server caches responses by URL for 15 s, so each request gets a unique URL.
     url = f"{client.api_origin.rstrip('/')}{path}?nonce={secrets.token_hex(4)}"
     async with session.get(url) as response:
         response.raise_for_status()

@@ -1,8 +1,8 @@
 """The aiohttp adapter that the Inngest Python SDK lacks.
 
-It mirrors the SDK's `inngest/fast_api.py`: one `CommHandler` behind one path; the status, headers and body of every
-response are those of the `CommResponse`. `CommHandler` is internal to the SDK, so the SDK is pinned exactly and
-tests/contract checks what is used of it.
+It mirrors the SDK's `inngest/fast_api.py`: one `CommHandler` behind one path, with the status, headers and body of its
+`CommResponse` in every response. `CommHandler` is internal to the SDK, so the SDK is pinned to an exact version and
+tests/contract checks the internals used here.
 """
 
 import contextlib
@@ -15,18 +15,18 @@ from inngest import Function, Inngest
 from inngest._internal import comm_lib, config_lib, const, server_lib, transforms
 
 FRAMEWORK: Final = server_lib.Framework.FAST_API
-"""The name that this adapter reports.
+"""The framework that this adapter reports.
 
-The SDK's enum has no member for aiohttp. The server uses the name only as a label, and this adapter behaves like
-FastAPI's (async, streaming).
+The SDK's enum has no member for aiohttp. The server uses it only as a label, and this adapter behaves like the one for
+FastAPI (async, streaming).
 """
 
 MAX_BODY_BYTES: Final = 64 * 1024 * 1024
-"""The largest request body, in bytes; larger ones get 413.
+"""Maximum size of a request body, in bytes. Larger ones get 413.
 
-The server has the SDK fetch a run's data from its API when a request would exceed 4 MiB
-(`consts.MaxSDKRequestBodySize` of inngest/inngest), but the first event, up to 3 MiB, is always included. This leaves
-room for future servers. FastAPI has no limit; aiohttp's default is 1 MiB.
+If a request would exceed 4 MiB (`consts.MaxSDKRequestBodySize` of inngest/inngest), the server makes the SDK fetch the
+run's data from its API, but always includes the first event of up to 3 MiB. This limit leaves room for future servers.
+FastAPI has no limit; aiohttp's default is 1 MiB.
 """
 
 _Handle = Callable[[comm_lib.CommRequest], Awaitable[comm_lib.CommResponse]]
@@ -43,21 +43,21 @@ def serve(
     serve_path: str | None = None,
     streaming: const.Streaming | None = None,
 ) -> None:
-    """Serve Inngest functions in an aiohttp app: adds GET, POST and PUT on the serve path.
+    """Serve Inngest functions in an aiohttp app by adding GET, POST and PUT routes on the serve path.
 
     Args:
-        app: Application not yet started; nothing in it is changed but its routes.
-        client: Inngest client.
-        functions: Functions to serve.
+        app: An application that has not started. Only its routes are changed.
+        client: The Inngest client.
+        functions: The functions to serve.
         enable_unauthed_sync: Whether unsigned sync PUT requests are allowed in cloud mode. Defaults to the
-            INNGEST_ENABLE_UNAUTHED_SYNC env var, or True when unset.
-        public_path: Path that the Inngest server sends requests to, when a proxy rewrites it.
-        serve_origin: Origin that the Inngest server reaches this app by, when it is not the request's own.
-        serve_path: Path to serve at. Defaults to INNGEST_SERVE_PATH, then to /api/inngest.
+            INNGEST_ENABLE_UNAUTHED_SYNC environment variable, or True if that is unset.
+        public_path: The path that the Inngest server sends requests to, if a proxy rewrites it.
+        serve_origin: The origin at which the Inngest server reaches this app, if it differs from that of the request.
+        serve_path: The path to serve at. Defaults to INNGEST_SERVE_PATH, then to /api/inngest.
         streaming: Whether to send keep-alive bytes until a response is complete.
 
     Raises:
-        SigningKeyMissingError: In cloud mode, when there is no signing key.
+        SigningKeyMissingError: There is no signing key in cloud mode.
     """
     handler = comm_lib.CommHandler(
         client=client,
@@ -87,19 +87,19 @@ def serve(
         return answer
 
     path = config_lib.get_serve_path(serve_path) or const.DEFAULT_SERVE_PATH
-    # add_route and not add_get: the latter would answer HEAD too, which the SDK's adapters refuse with 405.
+    # Not add_get, which would also answer HEAD: the SDK's adapters refuse it with 405.
     app.router.add_route("GET", path, endpoint(inspect))
     app.router.add_route("POST", path, endpoint(handler.post))
     app.router.add_route("PUT", path, endpoint(handler.put))
 
 
 async def _read_body(request: web.Request) -> bytes:
-    """The whole body, up to MAX_BODY_BYTES whatever the app's client_max_size."""
+    """Read the whole body, up to MAX_BODY_BYTES, regardless of the app's client_max_size."""
     length = request.content_length
     within = length is not None and length <= request.client_max_size
-    if within or request.content.at_eof():  # at its end: empty, or read by a middleware and kept in the request
+    if within or request.content.at_eof():  # at_eof: the body is empty, or a middleware has read it
         return await request.read()
-    # A clone shares the payload but not the limit, so the rest of the app keeps its own.
+    # The clone shares the payload but has its own limit, so that of the app does not change.
     return await request.clone(client_max_size=MAX_BODY_BYTES).read()
 
 
@@ -124,12 +124,12 @@ async def _to_response(
 
 
 async def _stream(request: web.Request, comm_response: comm_lib.CommResponse) -> web.StreamResponse:
-    """Send keep-alive bytes as they come.
+    """Send the chunks as they come: keep-alive bytes, then the response.
 
-    When the server disconnects, the write raises ConnectionError and aiohttp drops the request. The SDK shields the
-    function's own task, which runs to its end, as with the SDK's adapters.
+    If the server disconnects, the write raises ConnectionError and aiohttp drops the request. The SDK shields the task
+    of the function, so that it runs to its end, as with the SDK's own adapters.
     """
-    assert comm_response.stream is not None  # noqa: S101  # for the type checker only
+    assert comm_response.stream is not None  # noqa: S101  # for the type checker
     response = web.StreamResponse(headers=comm_response.headers, status=comm_response.status_code)
     await response.prepare(request)
     async with contextlib.aclosing(comm_response.stream()) as chunks:

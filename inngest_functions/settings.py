@@ -1,4 +1,4 @@
-"""Inngest's URLs, ports and keys, from the environment and .env. The bot's settings extend these."""
+"""Inngest's URLs, ports and keys, from the environment and .env. The settings of the bot extend these."""
 
 import os
 import re
@@ -16,13 +16,13 @@ _CLOUD_PAGE = "https://app.inngest.com"
 
 @dataclass(frozen=True)
 class InngestUrls:
-    """The addresses of one Inngest.
+    """The URLs of one Inngest server.
 
     Attributes:
-        api: Takes registrations and returns runs.
-        events: Takes events.
+        api: The API for registrations and runs.
+        events: The API for events.
         page: The web pages.
-        gateway: The dev server's Connect gateway; None elsewhere, as a server announces its own.
+        gateway: The Connect gateway of the dev server; None for other servers, which announce their own.
     """
 
     api: str
@@ -32,7 +32,7 @@ class InngestUrls:
 
 
 class InngestSettings(BaseSettings):
-    """The settings whose names begin with INNGEST_, and ENVIRONMENT."""
+    """ENVIRONMENT, and the settings whose names begin with INNGEST_."""
 
     model_config = SettingsConfigDict(
         env_file=".env", extra="ignore", env_ignore_empty=True, use_attribute_docstrings=True
@@ -48,7 +48,7 @@ class InngestSettings(BaseSettings):
     inngest_connect_port: Annotated[int, Field(ge=1, le=65535)] = 9289
     """Port of the dev server's Connect gateway."""
     inngest_base_url: str = ""
-    """A self-hosted Inngest server. Empty: the dev server; in production, Inngest Cloud."""
+    """URL of a self-hosted Inngest server. Empty: the dev server; in production, Inngest Cloud."""
     inngest_event_key: SecretStr = SecretStr("")
     """Required in production."""
     inngest_signing_key: SecretStr = SecretStr("")
@@ -73,17 +73,17 @@ class InngestSettings(BaseSettings):
 
     @property
     def inngest_url(self) -> str | None:
-        """The base URL of Inngest; None for its cloud."""
+        """The base URL of Inngest; None for Inngest Cloud."""
         if self.inngest_base_url:
             return self.inngest_base_url
         return None if self.production else f"http://127.0.0.1:{self.inngest_dev_port}"
 
 
 def normalize_url(value: str) -> str:
-    """Remove the slash at the end of a URL.
+    """Remove a trailing slash from a URL. An empty string stays empty.
 
     Raises:
-        ValueError: It is not an http or https URL.
+        ValueError: The value is not an http or https URL.
     """
     if value and not re.match(r"^https?://[^/\s]+", value):
         raise ValueError("must start with http:// or https://")
@@ -91,12 +91,12 @@ def normalize_url(value: str) -> str:
 
 
 def get_inngest_urls(settings: InngestSettings | None = None) -> InngestUrls:
-    """The addresses of the dev server, of a self-hosted server or of the cloud, whichever is configured.
+    """The URLs of the configured Inngest: the dev server, a self-hosted server or Inngest Cloud.
 
-    The SDK's client takes them: https://www.inngest.com/docs/reference/python/client/overview
+    They are arguments of the SDK's client: https://www.inngest.com/docs/reference/python/client/overview
 
     Args:
-        settings: Read from the environment by default.
+        settings: Inngest's settings; read from the environment by default.
     """
     settings = settings or InngestSettings()
     if (url := settings.inngest_url) is None:
@@ -106,6 +106,6 @@ def get_inngest_urls(settings: InngestSettings | None = None) -> InngestUrls:
 
 
 def export_fallback_key(settings: InngestSettings) -> None:
-    """Put the fallback signing key where the SDK looks for it: only in os.environ (client_lib/client.py of 0.5.19)."""
+    """Put the fallback signing key into os.environ, the only place where SDK 0.5.19 reads it (client_lib/client.py)."""
     if key := settings.inngest_signing_key_fallback.get_secret_value():
         os.environ["INNGEST_SIGNING_KEY_FALLBACK"] = key

@@ -16,7 +16,7 @@ from storage.pool import Pool
 class InngestSteps(Steps):
     """Runs each step through `ctx.step`.
 
-    Inngest calls the function once for each step, so each call renews the lease, and a wait extends it by its length.
+    Inngest calls the function once per step, and each call renews the lease. A wait extends the lease by its length.
 
     Args:
         db: The pool.
@@ -56,11 +56,11 @@ class InngestSteps(Steps):
         try:
             return await self._ctx.step.run(step, run_attempt)
         except inngest.StepError as error:
-            # Only outages get here: every other failure was recorded in the journal.
+            # Only outages get here: every other failure is recorded in the journal.
             raise RetriesExhausted(f"step {step}: {error.message}") from error
 
     async def _wait_for(self, step: str, topic: str, seconds: float) -> None:
-        """Inngest waits for the provider's event, so that no process has to."""
+        """Let Inngest wait for the prediction's event, so that no process has to."""
         await renew_lease(self._db, self._job.id, self._job.epoch, seconds=seconds + self._lease_seconds)
         await self._ctx.step.wait_for_event(
             step,

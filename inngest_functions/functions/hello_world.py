@@ -1,4 +1,4 @@
-"""`demo/hello.world`: the smallest function, to see Plan A at work. Copy it to add another."""
+"""`demo/hello.world`: the smallest function, to see Plan A at work. Copy it to add a function."""
 
 from collections.abc import Callable
 from functools import partial
@@ -17,12 +17,12 @@ FUNCTION_ID: Final = "hello-world"
 def create_hello_function(
     client: inngest.Inngest, environment: HelloEnvironment, greet: Callable[[Hello], str] = greeting
 ) -> inngest.Function[Any]:
-    """The function that returns a greeting, in four steps.
+    """Create the function that returns a greeting, in four steps.
 
     Args:
         client: The Inngest client.
         environment: What the result says about this process.
-        greet: Makes the greeting.
+        greet: Creates the greeting.
     """
 
     async def run(ctx: inngest.Context) -> dict[str, Any]:

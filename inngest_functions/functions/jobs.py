@@ -1,4 +1,4 @@
-"""An Inngest function for each kind of job, made from its spec. Its body is the same `run_job` as Plan B's."""
+"""An Inngest function for each kind of job, created from its spec. It calls the same `run_job` as Plan B."""
 
 from datetime import timedelta
 from typing import Any, Final
@@ -21,7 +21,7 @@ from storage.jobs.journal import read_journal
 
 _RUNS_PER_USER: Final = 2
 _FINISH_TIMEOUT: Final = timedelta(hours=6)
-"""No run takes that long; Inngest then ends it, and Plan B ends the job from its journal."""
+"""No run should take this long. If one does, Inngest ends it and Plan B finishes the job from its journal."""
 
 JobSpec = ServiceSpec | InternalJobSpec
 
@@ -29,20 +29,20 @@ JobSpec = ServiceSpec | InternalJobSpec
 def create_job_function(
     client: inngest.Inngest, engine: JobEngine, spec: JobSpec, run_locks: RunLocks
 ) -> inngest.Function[Any]:
-    """The function that runs jobs of one kind on Plan A.
+    """Create the function that runs jobs of one kind on Plan A.
 
     Args:
         client: The Inngest client.
         engine: Runs the job.
         spec: The kind of job, with its limits.
-        run_locks: Let one call at a time work on a job.
+        run_locks: Allow only one call at a time to work on a job.
     """
 
     async def run(ctx: inngest.Context) -> dict[str, str]:
         job_id = JobEvent.model_validate(ctx.event.data).job_id
         async with run_locks.exclusive(job_id):
             job = await claim_job(engine.db, job_id, ctx.run_id, "A", seconds=engine.lease_seconds)
-            if job is None:  # it has ended, or Plan B has taken it over
+            if job is None:  # the job has ended, or Plan B has taken it over
                 return {"job_id": str(job_id), "state": "not ours"}
             with job_log_context(job):
                 state = await _continue_job(engine, ctx, job)
@@ -77,7 +77,7 @@ def _concurrency(spec: JobSpec) -> list[inngest.Concurrency]:
 
 
 async def _continue_job(engine: JobEngine, ctx: inngest.Context, job: Job) -> str:
-    """Run the claimed job to its next step, which ends this call, or to its end."""
+    """Run the claimed job until its next step, which ends this call, or until it ends."""
     entries = await read_journal(engine.db, job.id)
     if not entries:
         logger.info("job claimed", epoch=job.epoch, run=ctx.run_id)
@@ -92,7 +92,7 @@ async def _continue_job(engine: JobEngine, ctx: inngest.Context, job: Job) -> st
 
 
 async def _hand_over_failed_run(engine: JobEngine, ctx: inngest.Context, job_id: UUID) -> str:
-    """The run failed outside of every step: Plan B continues the job from its journal."""
+    """Hand over a job whose run failed outside a step: Plan B continues it from its journal."""
     failed_run = str(ctx.event.data.get("run_id", ""))
     job = await claim_job(engine.db, job_id, failed_run, "A", seconds=engine.lease_seconds)
     if job is None:

@@ -1,4 +1,4 @@
-"""`diptych/ping`: proves that Inngest runs what it accepts. Sent only when an accepted job was not started."""
+"""`diptych/ping`: proves that Inngest runs what it accepts. Sent only if an accepted job was not started."""
 
 from typing import Any, Final
 
@@ -13,12 +13,12 @@ FUNCTION_ID: Final = "ping"
 
 
 def ping_topic(ping: Ping) -> str:
-    """The topic that is published when a ping has run."""
+    """The topic that is published once a ping has run."""
     return f"ping:{ping.id}"
 
 
 def create_ping_function(client: inngest.Inngest, db: Pool) -> inngest.Function[Any]:
-    """The function that a ping starts."""
+    """Create the function that a ping starts."""
 
     async def run(ctx: inngest.Context) -> None:
         await publish(db, ping_topic(Ping.model_validate(ctx.event.data)))

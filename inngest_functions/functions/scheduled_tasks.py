@@ -1,4 +1,4 @@
-"""A cron function for each scheduled task. What Inngest does not run is run by the scheduler of this app."""
+"""A cron function for each scheduled task. Our own scheduler runs the tasks that Inngest does not run."""
 
 from functools import partial
 from typing import Any
@@ -14,7 +14,7 @@ from storage.pool import Pool
 def create_scheduled_task_function(
     client: inngest.Inngest, db: Pool, task: ScheduledTask
 ) -> inngest.Function[Any]:
-    """The function that Inngest's cron calls for a scheduled task."""
+    """Create the function that Inngest's cron calls for a scheduled task."""
 
     async def run(ctx: inngest.Context) -> dict[str, Any]:
         scheduled_for = task.last_due_at()
@@ -22,7 +22,7 @@ def create_scheduled_task_function(
         return {"scheduled_for": scheduled_for.isoformat(), "done": done}
 
     async def on_failure(ctx: inngest.Context) -> None:
-        """The task is still due, so one of our processes runs it."""
+        """Log the failure. The task is still due, so one of our processes will run it."""
         logger.error("scheduled task failed", task=task.id, plan="A", error=ctx.event.data.get("error"))
 
     return client.create_function(
