@@ -1,4 +1,4 @@
-"""What handlers get in addition to aiogram's own arguments, by keyword: the user, their chat and the app."""
+"""The context that handlers get besides aiogram's own arguments: the user, their chat and the app."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,7 +30,7 @@ from storage.pool import Pool
 from storage.users.users import User
 
 View = tuple[str, InlineKeyboardMarkup]
-"""What one message shows: its text (HTML) and its buttons. Passed on as `ctx.send(*view)`."""
+"""The text (HTML) and the buttons of a message. Send it with `ctx.send(*view)`."""
 
 
 @dataclass(frozen=True)
@@ -39,18 +39,18 @@ class AppContext:
 
     Attributes:
         db: The connection pool.
-        texts: What users read, in their language.
+        texts: The texts for users, in all languages.
         bots: All bots of this process.
-        messenger: Sends to users who did not write just now.
-        providers: The AI APIs.
-        admins: Telegram's ids of the admins.
-        background: Work that goes on after an update is answered.
+        messenger: Sends messages to any user, not only the one who wrote.
+        providers: The providers.
+        admins: Telegram user ids of the admins.
+        background: Runs work that continues after an update is answered.
         dispatcher: Accepts and cancels orders.
-        router: Which plan each order goes to, and what admins have set.
-        publisher: Sends the outbox to Inngest; to be woken after a commit that added to it.
+        router: Decides which plan each order goes to; holds the modes.
+        publisher: Sends the outbox to Inngest. Wake it after a commit that added to the outbox.
         payments: Invoices and payments.
         refunds: Refunds of payments.
-        reconciliation: Telegram's list of payments against the ledger.
+        reconciliation: Compares our payments with Telegram's list.
         stars: Telegram's methods about Stars.
     """
 
@@ -72,15 +72,15 @@ class AppContext:
 
 @dataclass(frozen=True)
 class UserContext:
-    """One update's user, and the way to answer them.
+    """The user who sent an update, and how to answer them.
 
     Attributes:
-        app: The parts of the app; the usual ones are also properties of this class.
-        user: Who sent the update.
-        bot_name: The bot they wrote to.
-        chat_id: Their private chat with it.
-        balance_on_arrival: Their balance when the update came: right as long as its handler has moved no credits.
-        support_contact: Where users get help, as the operator has set it; empty for none.
+        app: The parts of the app. Most of them are also properties of this class.
+        user: The user who sent the update.
+        bot_name: The bot that they wrote to.
+        chat_id: Their private chat with the bot.
+        balance_on_arrival: Their balance when the update arrived. It is out of date once the handler moves credits.
+        support_contact: The contact set by the operator; empty for none.
     """
 
     app: AppContext
@@ -98,7 +98,7 @@ class UserContext:
 
     @property
     def texts(self) -> Texts:
-        """All texts; `t` looks one up in the user's language."""
+        """All texts. `t` looks up one of them in the user's language."""
         return self.app.texts
 
     @property
@@ -118,17 +118,17 @@ class UserContext:
 
     @property
     def messenger(self) -> Messenger:
-        """Sends to any user."""
+        """Sends messages to any user."""
         return self.app.messenger
 
     @property
     def providers(self) -> Providers:
-        """The AI APIs."""
+        """The providers."""
         return self.app.providers
 
     @property
     def background(self) -> BackgroundTasks:
-        """Work that goes on after the update is answered."""
+        """Runs work that continues after the update is answered."""
         return self.app.background
 
     @property
@@ -138,7 +138,7 @@ class UserContext:
 
     @property
     def router(self) -> PlanRouter:
-        """Which plan each order goes to."""
+        """Decides which plan each order goes to."""
         return self.app.router
 
     @property
@@ -158,7 +158,7 @@ class UserContext:
 
     @property
     def reconciliation(self) -> Reconciliation:
-        """Telegram's list of payments against the ledger."""
+        """Compares our payments with Telegram's list."""
         return self.app.reconciliation
 
     @property
@@ -172,17 +172,17 @@ class UserContext:
         return self.user.id in self.app.admins
 
     def t(self, key: str, n: int | None = None, /, **params: str | int) -> str:
-        """A text in the user's language; arguments as of `Texts.t`."""
+        """A text in the user's language. Takes the arguments of `Texts.t`."""
         return self.app.texts.t(self.user.language, key, n, **params)
 
     def failure_text(self, failure: Failure) -> str:
-        """What the user reads about a failure, in their language."""
+        """The text about a failure, in the user's language."""
         return self.t(failure.key, **failure.params)
 
     async def user_options(self, spec: ServiceSpec) -> UserOptions:
-        """What only this user can choose in an order of a service, such as their own models.
+        """What only this user can choose in an order of this service, such as their own models.
 
-        Loaded once for each update: what the handler adds or deletes after the first call is not included.
+        Loaded once per update, so later calls do not see what the handler has added or deleted since the first one.
         """
         options = self._user_options.get(spec.id)
         if options is None:
@@ -193,13 +193,13 @@ class UserContext:
     def build_order(
         self, key: str, service: str, inputs: dict[str, Any], progress_message_id: int | None
     ) -> Order:
-        """An order by this user, to be dispatched.
+        """Build an order of this user, to be dispatched.
 
         Args:
-            key: The order's key: the same key never becomes a second job.
-            service: The service's id.
-            inputs: The values of its inputs, by their ids.
-            progress_message_id: The message that is to show the order's progress.
+            key: The order key. The same key never becomes a second job.
+            service: The id of the service.
+            inputs: The values of the inputs, by their ids.
+            progress_message_id: The message that will become the progress message; None for none.
         """
         return Order(
             key=key,
@@ -214,28 +214,28 @@ class UserContext:
         )
 
     async def balance(self) -> Balance:
-        """The user's balance now, in credits."""
+        """The user's current balance, in credits."""
         return await get_balance(self.app.db, self.user.id)
 
     async def send(self, text: str, markup: InlineKeyboardMarkup | None = None) -> Message:
-        """Send a message of HTML into the user's chat. Raises TelegramAPIError."""
+        """Send an HTML message to the user's chat. Raises TelegramAPIError."""
         return await self.bot.send_message(self.chat_id, text, reply_markup=markup)
 
     async def edit_or_send(
         self, callback: CallbackQuery, text: str, markup: InlineKeyboardMarkup | None = None
     ) -> int:
-        """Turn the message whose button was tapped into this one, or send it where that cannot be edited.
+        """Edit the message whose button was tapped. If it cannot be edited, send a new one.
 
         Args:
-            callback: The tap.
-            text: HTML.
+            callback: The tap on the button.
+            text: The text as HTML.
             markup: The buttons.
 
         Returns:
-            The id of the message that shows the text now.
+            The id of the message that now shows the text.
 
         Raises:
-            TelegramAPIError: Telegram refuses for another reason, or cannot be reached.
+            TelegramAPIError: Telegram cannot be reached, or rejects the text.
         """
         message = callback.message
         if not isinstance(message, Message) or message.text is None:
@@ -254,13 +254,13 @@ class UserContext:
 async def answer_callback(callback: CallbackQuery, text: str | None = None, *, alert: bool = False) -> None:
     """Stop the progress indicator of a tapped button.
 
-    Telegram refuses this after a while (https://core.telegram.org/bots/api#answercallbackquery); that is harmless, so
-    it is only logged.
+    Telegram refuses this after a while (https://core.telegram.org/bots/api#answercallbackquery). That is harmless, so
+    errors are only logged.
 
     Args:
-        callback: The tap.
-        text: A notice over the chat, 200 characters at most; None for none.
-        alert: Whether the notice has to be closed by the user.
+        callback: The tap on the button.
+        text: A notice to show over the chat, at most 200 characters; None for none.
+        alert: Whether the user has to close the notice.
     """
     try:
         await callback.answer(text, show_alert=alert)

@@ -1,4 +1,4 @@
-"""The packs of credits, as buttons."""
+"""The credit packs as buttons."""
 
 from typing import Final
 
@@ -13,11 +13,11 @@ _COLUMNS: Final = 3
 
 
 def packs_keyboard(ctx: UserContext, missing: int = 0) -> InlineKeyboardMarkup:
-    """The packs as buttons, and the button that opens the menu.
+    """The credit packs as buttons, and the menu button.
 
     Args:
         ctx: The user.
-        missing: Credits that an order is short of; the pack that covers them then comes first.
+        missing: How many credits an order lacks. If above 0, a button for the pack that covers them comes first.
     """
     buttons = [button(f"{pack} ⭐", TopupCallback(stars=pack)) for pack in CREDIT_PACKS]
     rows = [buttons[i : i + _COLUMNS] for i in range(0, len(buttons), _COLUMNS)]
@@ -28,6 +28,6 @@ def packs_keyboard(ctx: UserContext, missing: int = 0) -> InlineKeyboardMarkup:
 
 
 def packs_view(ctx: UserContext) -> View:
-    """The balance, and the packs to choose from."""
+    """The balance, and the credit packs to choose from."""
     available = ctx.balance_on_arrival.available
     return f"{ctx.t('balance.available', available)}\n\n{ctx.t('topup.ask')}", packs_keyboard(ctx)

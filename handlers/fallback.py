@@ -1,4 +1,5 @@
-"""Updates that no other handler takes: text opens an order card, stale buttons and other messages are answered."""
+"""Handles updates that no other handler takes: text opens a draft's card, other messages and stale buttons get an
+answer."""
 
 from aiogram import F, Router
 from aiogram.filters import KICKED, MEMBER, ChatMemberUpdatedFilter
@@ -21,7 +22,7 @@ async def _unknown_command(message: Message, ctx: UserContext) -> None:
 
 @router.message(PLAIN_TEXT)
 async def _free_text(message: Message, ctx: UserContext, state: FSMContext) -> None:
-    """Text outside of any order opens the card of the service that takes it; nothing is ordered by that."""
+    """Open a draft with the text as its prompt. Nothing is ordered until the user confirms."""
     if not await open_free_text_order(ctx, state, message.text or ""):
         await ctx.send(ctx.t("other.message"), menu_keyboard(ctx))
 
@@ -43,4 +44,4 @@ async def _bot_blocked(event: ChatMemberUpdated, ctx: UserContext) -> None:
 
 @router.my_chat_member(ChatMemberUpdatedFilter(MEMBER))
 async def _bot_unblocked(event: ChatMemberUpdated) -> None:
-    """Nothing to do: claiming the update has made the user active again (storage/updates.py)."""
+    """Do nothing: claiming the update has already made the user active again (storage/updates.py)."""

@@ -1,4 +1,4 @@
-"""The filters that this bot adds to aiogram's."""
+"""Filters in addition to aiogram's."""
 
 from typing import Final
 
@@ -9,14 +9,14 @@ from magic_filter import MagicFilter
 
 
 class Matches(Filter):
-    """Passes updates that match every given magic filter: `Matches(F.text)`.
+    """Passes updates that match all given magic filters: `Matches(F.text)`.
 
-    aiogram runs everything that is not a coroutine in a thread, and a bare `F` expression and a bare `State` are not
-    (`CallableObject.call` in aiogram/dispatcher/event/handler.py). The thread costs more than the comparison: about a
-    sixth of `/start`, see bench/updates.py. So decorators use this class, and aiogram's `StateFilter` for states.
+    Use it in decorators instead of a bare `F` expression, and aiogram's `StateFilter` instead of a bare `State`. Those
+    are not coroutines, so aiogram runs them in a thread (`CallableObject.call` in aiogram/dispatcher/event/handler.py),
+    which costs more than the comparison: about a sixth of `/start`, see bench/updates.py.
 
     Args:
-        *rules: `F` expressions over the update's object, such as a Message.
+        *rules: `F` expressions about the update's object, such as a Message.
     """
 
     __slots__ = ("_rules",)
@@ -30,4 +30,4 @@ class Matches(Filter):
 
 
 PLAIN_TEXT: Final = Matches(F.text, ~F.text.startswith("/"))
-"""A text that is not a command: a command goes to its own handler, whatever the conversation is about."""
+"""Text that is not a command: commands go to their own handlers, whatever the conversation is about."""

@@ -1,4 +1,4 @@
-"""The game of Leela: `/game`, the die, reports, the path."""
+"""The game of Leela: `/game`, the die, the reports and the path."""
 
 import asyncio
 
@@ -30,10 +30,10 @@ router = Router(name="leela")
 
 
 class Leela(StatesGroup):
-    """What a user's messages are for.
+    """The conversation during the game.
 
     Attributes:
-        playing: For the game, until the user turns to something else.
+        playing: Messages are for the game, until the user turns to something else.
     """
 
     playing = State()
@@ -54,7 +54,7 @@ async def _open_game(callback: CallbackQuery, ctx: UserContext, state: FSMContex
 
 
 async def _show_game(ctx: UserContext, game: GameRow) -> None:
-    """Show the state of a game: the rules before the first roll, and the last move after it."""
+    """Show the game: the rules before the first roll, afterwards the last move."""
     moves = await play.load_moves(ctx.db, game)
     if moves:
         parts = [ctx.t("leela.resumed"), move_caption(ctx.texts, ctx.language, moves[-1], game.awaits)]
@@ -82,7 +82,7 @@ async def _roll(
     state: FSMContext,
     raw_state: str | None,
 ) -> None:
-    """Roll the die, once for each move; a repeated tap is answered with what the game awaits."""
+    """Roll the die, once per move. A repeated tap is answered with what the game awaits."""
     game = await play.find_open_game(ctx.db, ctx.user.id)
     if game is None or game.id != callback_data.game:
         await answer_stale(callback, ctx)
@@ -133,7 +133,7 @@ async def _back(callback: CallbackQuery, ctx: UserContext, state: FSMContext) ->
 
 @router.message(StateFilter(Leela.playing), Matches(F.voice))
 async def _receive_voice_report(message: Message, ctx: UserContext, state: FSMContext) -> None:
-    """Take a spoken report; any other recording is left to the handlers that come after."""
+    """Use a voice message as the report if the game awaits one. Otherwise leave it to the next handlers."""
     game = await play.find_open_game(ctx.db, ctx.user.id)
     if game is None or game.awaits != "report":
         raise SkipHandler
@@ -144,10 +144,10 @@ async def _receive_voice_report(message: Message, ctx: UserContext, state: FSMCo
 
 @router.message(StateFilter(Leela.playing), PLAIN_TEXT)
 async def _receive_text(message: Message, ctx: UserContext, state: FSMContext) -> None:
-    """Take a written report, or reply with what the game awaits instead."""
+    """Use text as the report if the game awaits one. Otherwise reply with what it awaits."""
     game = await play.find_open_game(ctx.db, ctx.user.id)
     if game is None:
-        await state.clear()  # the game is won: what the user writes now is a prompt
+        await state.clear()  # the game has been won, so the text is a prompt
         raise SkipHandler
     if game.awaits == "report":
         await _submit_report(ctx, game, message.text or "")
@@ -157,7 +157,7 @@ async def _receive_text(message: Message, ctx: UserContext, state: FSMContext) -
 
 
 async def _submit_report(ctx: UserContext, game: GameRow, text: str) -> None:
-    """Save a report that is long enough. A placeholder is sent at once, and later becomes the reply."""
+    """Save the report if it is long enough. A placeholder is sent at once, which later becomes the reply."""
     if missing_chars := play.missing_characters(text):
         await ctx.send(ctx.t("leela.short", missing_chars))
         return

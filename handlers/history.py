@@ -1,4 +1,4 @@
-"""`/history` and `/price`: a user's latest orders, and what every service costs."""
+"""`/history` and `/price`: a user's latest orders, and the prices of all services."""
 
 from typing import Any, Final
 
@@ -21,7 +21,7 @@ _MAX_ORDERS: Final = 5
 
 
 async def _history_view(ctx: UserContext) -> View:
-    """The last orders: what each was, what it cost, and buttons to see its result and to order it again."""
+    """The latest orders with their prices, and buttons to see their results and to order them again."""
     orders = await latest_orders(ctx.db, ctx.user.id, limit=_MAX_ORDERS)
     if not orders:
         return ctx.t("history.empty"), menu_keyboard(ctx)
@@ -60,12 +60,12 @@ async def _show_result(callback: CallbackQuery, callback_data: HistoryCallback, 
 
 
 async def _resend_result(ctx: UserContext, job: Job, result: dict[str, Any]) -> None:
-    """Send an earlier result again, by Telegram's own ids of its files: nothing is made or uploaded for it.
+    """Send an earlier result again by Telegram's ids of its files, without generating or uploading anything.
 
     Args:
-        ctx: The user it is sent to.
+        ctx: The user.
         job: The order.
-        result: What it made, as the job stores it: a JobResult and the ids of what was delivered.
+        result: The job's stored result: a JobResult and the ids of the delivered files and messages.
     """
     file_ids: list[str] = result.get("file_ids") or []
     caption = headline(ctx.texts, job)

@@ -1,4 +1,4 @@
-"""The commands everyone has: start, menu, help, support, terms, balance, language, cancel."""
+"""The commands for all users: start, menu, help, support, terms, balance, language, cancel."""
 
 from functools import lru_cache
 
@@ -28,13 +28,13 @@ router = Router(name="menu")
 
 
 def menu_keyboard(ctx: UserContext) -> InlineKeyboardMarkup:
-    """The menu: every service, the game, and the places to go to."""
+    """The menu's buttons: all services, the game, and the other pages."""
     return _build_menu_keyboard(ctx.texts, ctx.language)
 
 
 @lru_cache
 def _build_menu_keyboard(texts: Texts, language: str) -> InlineKeyboardMarkup:
-    """The same for all users of a language; built once, as it is most of the work of `/start`."""
+    """Build the menu once per language, because building it is most of the work of `/start`."""
     services = [
         button(f"{spec.emoji} {texts.t(language, f'service.{spec.id}.name')}", ServiceCallback(service=spec.id))
         for spec in SERVICES.values()
@@ -91,7 +91,7 @@ async def _start(
 ) -> None:
     """Greet the user, and accept the invitation if they followed an invitation link.
 
-    A user who has never ordered gets prompts to tap; one who had blocked the bot is welcomed back.
+    Users who have never ordered get starter prompts. Users who had blocked the bot are welcomed back.
     """
     if raw_state is not None:
         await state.clear()

@@ -1,4 +1,4 @@
-"""`/models` and `/voices`: what a user owns; rename and delete it, or make another."""
+"""`/models` and `/voices`: lists user models and user voices, renames or deletes them, and leads to new ones."""
 
 from uuid import UUID
 
@@ -20,10 +20,10 @@ router = Router(name="my_assets")
 
 
 class Renaming(StatesGroup):
-    """The conversation while a model gets another name."""
+    """The conversation while a model is renamed."""
 
     name = State()
-    """The next message is the model's name."""
+    """The next message is the model's new name."""
 
 
 async def _models_view(ctx: UserContext) -> View:
@@ -43,7 +43,7 @@ async def _models_view(ctx: UserContext) -> View:
 
 
 async def _voices_view(ctx: UserContext) -> View:
-    """The user's own voices as buttons, and the names of the stock voices that everyone has."""
+    """The user's own voices as buttons, and the names of the stock voices that all users have."""
     own = await list_voices(ctx.db, ctx.user.id)
     speech = SERVICES["speech"]
     stock_names = [option.label for option in (await ctx.user_options(speech))["voice"][len(own) :]]
@@ -77,7 +77,7 @@ async def _open_assets(
     state: FSMContext,
     raw_state: str | None,
 ) -> None:
-    """Open the list. Going back to it ends the question about a model's name."""
+    """Open the list. This also ends the question about a model's new name."""
     await answer_callback(callback)
     if raw_state == Renaming.name.state:
         await state.clear()

@@ -1,4 +1,4 @@
-"""A user's first minute: three ready prompts, each of which opens a card that only has to be confirmed."""
+"""Starter prompts for new users: three prompts, each of which opens a card that only has to be confirmed."""
 
 from typing import Final
 
@@ -18,7 +18,7 @@ _STARTER_PROMPTS: Final = ("lighthouse", "fox", "street")
 
 
 class StarterPromptCallback(CallbackData, prefix="go"):
-    """Use a ready prompt.
+    """Uses a starter prompt.
 
     Attributes:
         name: One of _STARTER_PROMPTS.
@@ -28,7 +28,7 @@ class StarterPromptCallback(CallbackData, prefix="go"):
 
 
 def with_starter_prompts(ctx: UserContext, menu: InlineKeyboardMarkup) -> InlineKeyboardMarkup:
-    """The menu with a row of ready prompts above it."""
+    """The menu with a row of starter prompts above it."""
     buttons = [
         button(ctx.t(f"ready.{name}.button"), StarterPromptCallback(name=name)) for name in _STARTER_PROMPTS
     ]
@@ -39,7 +39,7 @@ def with_starter_prompts(ctx: UserContext, menu: InlineKeyboardMarkup) -> Inline
 async def _open_starter_prompt(
     callback: CallbackQuery, callback_data: StarterPromptCallback, ctx: UserContext, state: FSMContext
 ) -> None:
-    """The card comes as a message of its own, so that the other prompts can still be tapped."""
+    """Send the card as a new message, so that the other prompts can still be tapped."""
     if callback_data.name not in _STARTER_PROMPTS:
         await answer_stale(callback, ctx)
         return

@@ -1,4 +1,4 @@
-"""All routers, in the order in which an update is offered to them: the first handler whose filters fit takes it."""
+"""All routers, in the order in which they are asked: the first handler whose filters match gets the update."""
 
 from typing import Final
 
@@ -17,13 +17,13 @@ _ORDER_TOPICS: Final = (my_assets, history, game, voice_and_improve, uploads, wi
 ROUTERS: Final[tuple[Router, ...]] = tuple(
     topic.router for topic in (*_USER_TOPICS, *_ADMIN_TOPICS, *_ORDER_TOPICS, fallback)
 )
-"""Commands come before what a conversation waits for, so that every command works everywhere; `fallback` takes what
-is left. Among the topics of orders the narrower filters come first: a voice message before any other file, and both
-before `wizard`, which takes whatever else is sent while an input is asked for."""
+"""Commands come before the messages of conversations, so that every command works everywhere. `fallback` comes last.
+Among the topics of orders, narrower filters come first: voice messages before other files, and both before `wizard`,
+which takes whatever else is sent while an input is asked for."""
 
 
 def create_router() -> Router:
-    """One router with all of them. They are single objects of their modules, so a process can call this once."""
+    """Create the root router with all others. Call it only once per process: a router can have only one parent."""
     root = Router(name="diptych")
     root.include_routers(*ROUTERS)
     return root

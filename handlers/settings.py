@@ -1,4 +1,4 @@
-"""`/settings`: news, quiet hours by the user's own clock, language."""
+"""`/settings`: news, quiet hours in the user's local time, and language."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Final, Literal
@@ -17,20 +17,20 @@ from storage.users.preferences import Preferences
 router = Router(name="settings")
 
 _WINDOWS: Final = ((21, 7), (22, 8), (23, 7), (23, 9), (0, 8), (1, 10))
-"""Quiet hours to choose from, by the user's clock."""
+"""The quiet hours to choose from, in the user's local time."""
 _WINDOWS_PER_ROW: Final = 3
 _HOURS_PER_ROW: Final = 4
 
 
 class SettingsCallback(CallbackData, prefix="set"):
-    """A tap in the settings.
+    """A button of the settings.
 
     Attributes:
         action: `show`, `quiet` and `clock` open a page; `news` switches news on or off; `hours` sets quiet hours and
             `off` clears them; `ahead` sets the clock.
-        begin: With `hours`, the first quiet hour on the user's clock; with `ahead`, how many hours that clock is
-            ahead of UTC.
-        end: With `hours`, the hour at which quiet hours end.
+        begin: With `hours`, the hour at which quiet hours begin, in local time; with `ahead`, how many hours the
+            user's clock is ahead of UTC.
+        end: With `hours`, the hour at which quiet hours end, in local time.
     """
 
     action: Literal["show", "news", "quiet", "clock", "hours", "off", "ahead"]
@@ -43,7 +43,7 @@ def _format_hour(hour: int) -> str:
 
 
 def _local_time(utc_offset: int) -> str:
-    """What a clock shows that is `utc_offset` hours ahead of UTC."""
+    """The current time on a clock that is `utc_offset` hours ahead of UTC."""
     return f"{datetime.now(UTC) + timedelta(hours=utc_offset):%H:%M}"
 
 
@@ -80,7 +80,7 @@ def _quiet_text(ctx: UserContext, preferences: Preferences) -> str:
 
 
 def _quiet_hours_page(ctx: UserContext, preferences: Preferences) -> View:
-    """The hours to choose from; before them the clock, where the user has not set it."""
+    """The page to choose quiet hours, or to set the clock first if the user has not set it."""
     if preferences.utc_offset is None:
         return _clock_page(ctx, back="show")
     chosen = preferences.local_quiet_hours
@@ -100,7 +100,7 @@ def _quiet_hours_page(ctx: UserContext, preferences: Preferences) -> View:
 
 
 def _clock_page(ctx: UserContext, *, back: Literal["show", "quiet"]) -> View:
-    """Users need not know their offset from UTC: they tap what their clock shows."""
+    """The page to set the clock. Users tap the time that their clock shows instead of an offset from UTC."""
     offsets = sorted(range(24), key=_local_time)
     hours = [button(_local_time(each), SettingsCallback(action="ahead", begin=each)) for each in offsets]
     return ctx.t("settings.clock.ask"), keyboard([*_rows(hours, _HOURS_PER_ROW), [_back_button(ctx, back)]])

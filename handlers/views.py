@@ -1,4 +1,4 @@
-"""Pieces of messages that several topics show."""
+"""Parts of messages that several topics share."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -16,34 +16,34 @@ STATE_EMOJI: Final[Mapping[str, str]] = {
     "failed": "❌",
     "cancelled": "✖️",
 }
-"""How a list shows where each order stands, by the job's state."""
+"""The emoji for each job state in lists of orders."""
 
 
 def service_name(ctx: UserContext, spec: ServiceSpec) -> str:
-    """A service's emoji and name, as its button shows them."""
+    """A service's emoji and name as plain text, for buttons."""
     return f"{spec.emoji} {ctx.t(f'service.{spec.id}.name')}"
 
 
 def service_title(ctx: UserContext, spec: ServiceSpec) -> str:
-    """A service's emoji and name, as the beginning of a message or a list item in HTML."""
+    """A service's emoji and name as HTML, to begin a message or a list item with."""
     return f"{spec.emoji} <b>{ctx.t(f'service.{spec.id}.name')}</b>"
 
 
 def menu_row(ctx: UserContext) -> list[InlineKeyboardButton]:
-    """The last row of most keyboards: back to the menu."""
+    """The last row of most keyboards, with the menu button."""
     return [menu_button(ctx.texts, ctx.language)]
 
 
 def menu_button_keyboard(ctx: UserContext) -> InlineKeyboardMarkup:
-    """A keyboard with nothing but the way back to the menu."""
+    """A keyboard with only the menu button."""
     return keyboard([menu_row(ctx)])
 
 
 def balance_lines(ctx: UserContext) -> list[str]:
-    """The balance as it was when the update came, in credits.
+    """The balance when the update arrived, in credits.
 
     Returns:
-        What the user can spend; then, where there is any, what running orders hold and what a refund left owing.
+        A line with the available credits, and if there are any, one with those held for orders and one with the debt.
     """
     balance = ctx.balance_on_arrival
     lines = [ctx.t("balance.available", balance.available)]

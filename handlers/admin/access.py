@@ -1,4 +1,4 @@
-"""Who may use the admins' commands. For all others they do not exist: no answer mentions them."""
+"""Restricts commands to admins. Other users never learn that they exist: no answer mentions them."""
 
 from collections.abc import Awaitable, Callable
 
@@ -7,9 +7,9 @@ from aiogram.types import TelegramObject
 from handlers.context import UserContext
 
 CommandFunction = Callable[[UserContext, str], Awaitable[None]]
-"""Answers a command: called with the context and what was written after the command, which may be empty."""
+"""Answers a command. Called with the context and the text after the command, which may be empty."""
 
 
 async def is_admin(event: TelegramObject, ctx: UserContext) -> bool:
-    """A filter for routers: whether an update comes from an admin."""
+    """A router filter: whether the update comes from an admin."""
     return ctx.is_admin

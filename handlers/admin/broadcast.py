@@ -1,6 +1,6 @@
-"""`/broadcast`: put a draft together, start it, and control it while it runs and afterwards.
+"""`/broadcast`: prepare a draft, start it, and control it while it runs and afterwards.
 
-The messages that an admin sends for a broadcast are broadcast_content.py's; the draft's card is broadcast_card.py's.
+broadcast_content.py handles the messages that an admin sends for a broadcast; broadcast_card.py shows the draft.
 """
 
 from typing import cast
@@ -40,7 +40,7 @@ _MAX_ACTIVE_DAYS = 3650
 
 @router.message(Command("broadcast"))
 async def _broadcast(message: Message, ctx: UserContext, state: FSMContext) -> None:
-    """Prepare a message to many users."""
+    """Prepare a broadcast: one message to many users."""
     await create_draft(state, ctx)
 
 
@@ -48,9 +48,9 @@ async def create_draft(state: FSMContext, ctx: UserContext, args: str = "") -> N
     """Create an empty draft and show its card.
 
     Args:
-        state: The admin's conversation, which ends.
+        state: The admin's conversation, which is cleared.
         ctx: The admin.
-        args: What was written after the command; ignored.
+        args: The text after the command; ignored.
     """
     await state.clear()
     draft = await control.create_draft(ctx.db, ctx.user.id, ctx.bot_name)
@@ -60,7 +60,7 @@ async def create_draft(state: FSMContext, ctx: UserContext, args: str = "") -> N
 async def _load_draft(
     callback: CallbackQuery, ctx: UserContext, callback_data: BroadcastCallback
 ) -> Broadcast | None:
-    """The draft that a button belongs to; None where it is not a draft any more, and then the tap is answered."""
+    """The draft that a button belongs to. If it is no longer a draft, answer the callback and return None."""
     draft = await control.find_draft(ctx.db, callback_data.id)
     if draft is None:
         await answer_stale(callback, ctx)
@@ -69,7 +69,7 @@ async def _load_draft(
 
 @router.callback_query(BroadcastCallback.filter(F.action.in_({"all", "language", "active", "orders"})))
 async def _change_audience(callback: CallbackQuery, ctx: UserContext, callback_data: BroadcastCallback) -> None:
-    """Narrow the audience in one of three ways; a second tap removes that condition again."""
+    """Narrow the audience by one of three conditions. A second tap removes the condition."""
     draft = await _load_draft(callback, ctx, callback_data)
     if draft is None:
         return
@@ -106,7 +106,7 @@ async def _toggle_paid(callback: CallbackQuery, ctx: UserContext, callback_data:
 
 @router.callback_query(BroadcastCallback.filter(F.action == "preview"))
 async def _preview(callback: CallbackQuery, ctx: UserContext, callback_data: BroadcastCallback) -> None:
-    """Send the admin every version as users will get it, and the card again below."""
+    """Send the admin every version as users will get it, followed by the card."""
     draft = await _load_draft(callback, ctx, callback_data)
     if draft is None:
         return
@@ -143,7 +143,7 @@ async def _confirm_start(callback: CallbackQuery, ctx: UserContext, callback_dat
 async def _start(
     callback: CallbackQuery, ctx: UserContext, callback_data: BroadcastCallback, state: FSMContext
 ) -> None:
-    """Start the broadcast; the card becomes its progress message."""
+    """Start the broadcast. The card becomes its progress message."""
     draft = await _load_draft(callback, ctx, callback_data)
     if draft is None:
         return
@@ -164,7 +164,7 @@ async def _start(
 
 @router.callback_query(BroadcastCallback.filter(F.action == "discard"))
 async def _discard(callback: CallbackQuery, ctx: UserContext, state: FSMContext) -> None:
-    """Remove the draft's card. The draft itself stays in the table, where nothing uses it."""
+    """Remove the draft's card. The draft itself stays in the table, unused."""
     await answer_callback(callback)
     await state.clear()
     await ctx.edit_or_send(callback, ctx.t("broadcast.discarded"))
@@ -172,7 +172,7 @@ async def _discard(callback: CallbackQuery, ctx: UserContext, state: FSMContext)
 
 @router.callback_query(BroadcastCallback.filter(F.action.in_({"pause", "stop", "resume", "delete_sure"})))
 async def _control(callback: CallbackQuery, ctx: UserContext, callback_data: BroadcastCallback) -> None:
-    """Do what the button says, where it still can be done; the progress message then shows the state."""
+    """Do what the button says if that is still possible. The progress message then shows the state."""
     broadcast = await control.find_broadcast(ctx.db, callback_data.id)
     if broadcast is None:
         await answer_stale(callback, ctx)
@@ -188,7 +188,7 @@ async def _control(callback: CallbackQuery, ctx: UserContext, callback_data: Bro
 
 
 async def _apply_action(ctx: UserContext, broadcast: Broadcast, action: str) -> Broadcast | None:
-    """The broadcast after the change; None where its state does not allow it. Raises InvalidRequest."""
+    """Apply the action and return the changed broadcast; None if its state does not allow it. Raises InvalidRequest."""
     match action:
         case "pause":
             return await control.pause(ctx.db, broadcast.id)

@@ -1,4 +1,4 @@
-"""The card of a broadcast's draft: its content, its audience, the number of recipients, what it costs."""
+"""The card of a broadcast's draft: content, audience, number of recipients and price."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -25,12 +25,17 @@ _ACTIVE_DAYS: Final = (1, 7, 30)
 
 
 def version_name(ctx: UserContext, key: str) -> str:
-    """What a version is called: its language, or "for all" in the admin's language."""
+    """The name of a version: its language, or "for all" in the admin's language.
+
+    Args:
+        ctx: The admin.
+        key: The version's key: a language, or FOR_ALL.
+    """
     return ctx.t("broadcast.for_all") if key == FOR_ALL else key
 
 
 async def draft_card(ctx: UserContext, draft: Broadcast) -> View:
-    """The card of a draft. It counts the audience, so it shows how many users would get it now."""
+    """The card of a draft. It shows how many users would get the broadcast if it started now."""
     versions, audience = content_versions(draft), broadcast_audience(draft)
     recipients = await count_audience(ctx.db, draft)
     text = _text(ctx, draft, versions, audience, recipients)
@@ -84,7 +89,7 @@ def _keyboard(
         data = BroadcastCallback(id=draft.id, action=action, value=value)
         return button(f"● {label}" if chosen else label, data)
 
-    # Five buttons in a row leave no room for their labels on a phone.
+    # "For all" gets its own row: on a phone, five buttons in one row leave no room for their labels.
     rows = [
         [action_button(f"✍️ {version_name(ctx, key)}", "write", key, chosen=key in versions) for key in keys]
         for keys in ((FOR_ALL,), languages)

@@ -1,4 +1,4 @@
-"""A broadcast's content: the admin's next message, an album, lines that become buttons, the new text of an edit."""
+"""The messages an admin sends for a broadcast: a version, an album, lines for link buttons, the text of an edit."""
 
 import asyncio
 from typing import Final
@@ -27,7 +27,7 @@ router.callback_query.filter(is_admin)
 
 _ALBUM_WAIT_SECONDS: Final = 1.0
 _NOT_A_COMMAND: Final = Matches(~F.text.startswith("/"))
-"""Any message but a command, which goes to its own handler."""
+"""Any message except a command: commands go to their own handlers."""
 
 
 class Broadcasting(StatesGroup):
@@ -35,9 +35,9 @@ class Broadcasting(StatesGroup):
 
     Attributes:
         writing: It is a version of the broadcast.
-        album: It is the next part of an album, whose first part has arrived.
-        links: Its lines become buttons.
-        editing: It is the new text of what was sent.
+        album: It is the next part of an album whose first part has arrived.
+        links: Its lines become link buttons.
+        editing: It is the new text of the messages that were sent.
     """
 
     writing = State()
@@ -53,7 +53,7 @@ _STATES: Final = {"write": Broadcasting.writing, "links": Broadcasting.links, "e
 async def _ask(
     callback: CallbackQuery, ctx: UserContext, callback_data: BroadcastCallback, state: FSMContext
 ) -> None:
-    """Ask for the message that the button is about."""
+    """Ask for the message that the button is for."""
     broadcast = await control.find_broadcast(ctx.db, callback_data.id)
     action, key = callback_data.action, callback_data.value
     fitting_states = ("stopped", "done") if action == "edit" else ("draft",)
@@ -68,9 +68,9 @@ async def _ask(
 
 
 async def _current_version(ctx: UserContext, state: FSMContext) -> tuple[Broadcast, str] | None:
-    """The broadcast that the conversation is about, and the version's key.
+    """The broadcast that the conversation is about, and the key of the version.
 
-    None where there is no such broadcast any more; then the conversation has ended, and the admin has been notified.
+    If the broadcast no longer exists, end the conversation, tell the admin and return None.
     """
     data = await state.get_data()
     broadcast = await control.find_broadcast(ctx.db, UUID(data["broadcast"])) if "broadcast" in data else None
@@ -83,7 +83,7 @@ async def _current_version(ctx: UserContext, state: FSMContext) -> tuple[Broadca
 
 @router.message(StateFilter(Broadcasting.writing), _NOT_A_COMMAND)
 async def _receive_message(message: Message, ctx: UserContext, state: FSMContext) -> None:
-    """Take a message as a version. It keeps the buttons of the message that it replaces."""
+    """Use a message as a version. It keeps the buttons of the version that it replaces."""
     if (current := await _current_version(ctx, state)) is None:
         return
     broadcast, key = current
@@ -115,7 +115,7 @@ async def _receive_album_part(message: Message, ctx: UserContext, state: FSMCont
 async def _show_card_after_album(ctx: UserContext, state: FSMContext, broadcast_id: UUID) -> None:
     """Show the card once the album is complete.
 
-    Telegram sends an album as single messages, and none of them says that it is the last, so this waits a while.
+    Telegram sends an album as separate messages, and none of them says that it is the last, so this waits a while.
     """
     await asyncio.sleep(_ALBUM_WAIT_SECONDS)
     await state.clear()
@@ -124,7 +124,7 @@ async def _show_card_after_album(ctx: UserContext, state: FSMContext, broadcast_
 
 @router.message(StateFilter(Broadcasting.links), PLAIN_TEXT)
 async def _receive_links(message: Message, ctx: UserContext, state: FSMContext) -> None:
-    """Put link buttons under a version. For lines that are not buttons, explain the format and ask again."""
+    """Put link buttons under a version. If the lines are invalid, say why and keep waiting for them."""
     if (current := await _current_version(ctx, state)) is None:
         return
     broadcast, key = current
@@ -142,7 +142,7 @@ async def _receive_links(message: Message, ctx: UserContext, state: FSMContext) 
 
 @router.message(StateFilter(Broadcasting.editing), _NOT_A_COMMAND)
 async def _receive_edit(message: Message, ctx: UserContext, state: FSMContext) -> None:
-    """Edit the text or caption of what was sent."""
+    """Edit the text or caption of the messages that were sent."""
     if (current := await _current_version(ctx, state)) is None:
         return
     broadcast, key = current
@@ -163,7 +163,7 @@ async def _receive_edit(message: Message, ctx: UserContext, state: FSMContext) -
 
 
 async def _send_card(ctx: UserContext, draft: Broadcast | None) -> None:
-    """Send a draft's card; None is a broadcast that is not a draft any more."""
+    """Send a draft's card. None stands for a broadcast that is no longer a draft."""
     if draft is None:
         await ctx.send(ctx.t("stale.button"))
     else:

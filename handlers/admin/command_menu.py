@@ -1,4 +1,4 @@
-"""`/admin`: every admin command as a button. A tap does what the command does when it is sent alone."""
+"""`/admin`: every admin command as a button. A tap does the same as the command without arguments."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -47,11 +47,11 @@ class AdminCommandCallback(CallbackData, prefix="adm"):
 
 
 def command_functions(dashboard_auth: DashboardAuth, state: FSMContext) -> Mapping[str, CommandFunction]:
-    """What answers each admin command but `/admin` itself, shared with the handlers of the commands.
+    """The functions that answer the admin commands except `/admin`, by command. The commands' handlers use them too.
 
     Args:
-        dashboard_auth: Makes the links to the dashboard.
-        state: The admin's conversation, which a new broadcast ends.
+        dashboard_auth: Creates the links to the dashboard.
+        state: The admin's conversation, which a new broadcast clears.
     """
     return {
         "plan": show_plan,
@@ -72,7 +72,7 @@ async def _admin(message: Message, ctx: UserContext) -> None:
     """Show the admin commands as buttons."""
     lines = [f"/{command} — {ctx.t(f'admin.{command}')}" for command in ADMIN_COMMANDS if command != "admin"]
     await ctx.send("\n".join([ctx.t("admin.title"), "", *lines]), _keyboard(ctx))
-    # An admin who first wrote to the bot after its start has the commands in the menu from now on.
+    # At its start, the bot can set the menu only for admins who had already written to it.
     announcement = set_admin_commands(ctx.bot, ctx.texts, ctx.user.id, ctx.language)
     ctx.background.spawn(announcement, f"commands of {ctx.user.id}")
 
@@ -85,7 +85,7 @@ async def _run_command(
     dashboard_auth: DashboardAuth,
     state: FSMContext,
 ) -> None:
-    """Answer as if the command had been sent alone; one that needs arguments answers with its usage."""
+    """Answer as if the command had been sent without arguments. A command that needs some answers with its usage."""
     run = command_functions(dashboard_auth, state).get(callback_data.command)
     if run is None:
         await answer_stale(callback, ctx)

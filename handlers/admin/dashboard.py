@@ -1,4 +1,4 @@
-"""`/dashboard`: a link that logs an admin into the dashboard, once, within ten minutes."""
+"""`/dashboard`: a link that logs an admin into the dashboard. It works once, within ten minutes."""
 
 from aiogram import Router
 from aiogram.exceptions import TelegramBadRequest
@@ -16,12 +16,12 @@ router.message.filter(is_admin)
 
 
 async def send_dashboard_link(dashboard_auth: DashboardAuth, ctx: UserContext, args: str = "") -> None:
-    """Send a link as a button; as text where Telegram takes no button to such an address, as with `localhost`.
+    """Send a link as a button, or as text if Telegram does not accept the URL in a button, such as `localhost`.
 
     Args:
-        dashboard_auth: Makes the link.
+        dashboard_auth: Creates the link.
         ctx: The admin.
-        args: What was written after the command; ignored.
+        args: The text after the command; ignored.
     """
     url = await dashboard_auth.create_link(ctx.user.id)
     logger.info("dashboard link requested", admin=ctx.user.id)
@@ -30,7 +30,7 @@ async def send_dashboard_link(dashboard_auth: DashboardAuth, ctx: UserContext, a
     try:
         await ctx.send(text, InlineKeyboardMarkup(inline_keyboard=[[link_button]]))
     except TelegramBadRequest as error:
-        # Telegram repeats the link in its refusal, and the link logs in.
+        # Telegram's error repeats the link, which anybody could use to log in.
         logger.debug("dashboard button refused by Telegram", error=redact(error.message))
         await ctx.send(f"{text}\n{url}")
 

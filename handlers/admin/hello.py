@@ -14,11 +14,11 @@ router.message.filter(is_admin)
 
 
 async def say_hello(ctx: UserContext, args: str) -> None:
-    """Run hello world, inline where Inngest is unavailable, and show its result.
+    """Run hello world, inline if Inngest is unavailable, and show its result.
 
     Args:
         ctx: The admin.
-        args: The name to greet; the admin's own first name where it is empty.
+        args: The name to greet; if empty, the admin's first name.
     """
     name, language = args or ctx.user.first_name, ctx.language
     try:

@@ -1,4 +1,4 @@
-"""`/plan`: which plan orders go to. One message that shows all of it, with buttons to switch; and commands."""
+"""`/plan`: shows and changes which plan orders go to, with buttons in one message or with arguments."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -28,7 +28,7 @@ async def show_plan(ctx: UserContext, args: str) -> None:
 
     Args:
         ctx: The admin.
-        args: `status` or nothing, `log`, or `auto|a|b|follow [service]`; anything else is answered with this usage.
+        args: `status` or nothing, `log`, or `auto|a|b|follow [service]`; anything else is answered with the usage.
     """
     action, _, service = (args or "status").lower().partition(" ")
     service = service.strip()
@@ -85,13 +85,13 @@ async def _switch_mode(callback: CallbackQuery, ctx: UserContext, callback_data:
 
 
 async def _set_mode(ctx: UserContext, mode_name: str, service: str) -> None:
-    """Set a mode; any name that is none, such as `follow`, lets the service follow the default again."""
+    """Set a mode. A name that is not a mode, such as `follow`, makes the service follow the default again."""
     mode = next((mode for mode in MODES if mode == mode_name), None)
     await ctx.router.set_mode(mode, service=service or None, changed_by=ctx.user.id)
 
 
 async def _plan_view(ctx: UserContext) -> View:
-    """The mode, each service's own, Inngest's health, what runs where, and what fell back in the last hour."""
+    """The modes, Inngest's health, the open orders by plan, and the recoveries of the last hour."""
     t, plans = ctx.t, ctx.router
     lines = [t("plan.title"), "", t("plan.mode", mode=t(f"plan.mode.{plans.default_mode}"))]
     lines += [
@@ -117,7 +117,7 @@ async def _plan_view(ctx: UserContext) -> View:
 
 
 async def _log_text(ctx: UserContext) -> str:
-    """Who set which mode when."""
+    """The latest changes of modes: who set which one, and when."""
     lines = [ctx.t("plan.log")]
     for change in await ctx.router.mode_changes(limit=_MAX_LOG_LINES):
         service = change.key.partition(":")[2]
@@ -153,7 +153,7 @@ def _plan_keyboard(ctx: UserContext) -> InlineKeyboardMarkup:
 
 
 def _services_view(ctx: UserContext) -> View:
-    """Every service with its own mode, to pick one."""
+    """All services with their own modes, to pick one."""
     rows = [
         [
             button(
@@ -186,7 +186,7 @@ def _mode_buttons(ctx: UserContext, chosen: Mode | None, service: str = "") -> l
 
 
 def _service_name(ctx: UserContext, service: str) -> str:
-    """A service's name; the id of what is no service, such as an internal job."""
+    """A service's name; for other job kinds, their id."""
     spec = SERVICES.get(service)
     return service_name(ctx, spec) if spec else service
 

@@ -1,4 +1,4 @@
-"""`/reconcile`: Telegram's list of payments against our ledger, now."""
+"""`/reconcile`: compares Telegram's list of payments with ours now."""
 
 from aiogram import Router
 from aiogram.filters import Command
@@ -14,11 +14,11 @@ router.message.filter(is_admin)
 
 
 async def start_reconciliation(ctx: UserContext, args: str = "") -> None:
-    """Reconcile in the background, because with many payments it takes longer than an update may, and report then.
+    """Reconcile in the background and then report: many payments take longer than the handling of an update may.
 
     Args:
         ctx: The admin.
-        args: What was written after the command; ignored.
+        args: The text after the command; ignored.
     """
     await ctx.send(ctx.t("reconcile.begun"))
     ctx.background.spawn(_reconcile_and_report(ctx), f"reconcile-{ctx.user.id}")
@@ -26,7 +26,7 @@ async def start_reconciliation(ctx: UserContext, args: str = "") -> None:
 
 @router.message(Command("reconcile"))
 async def _reconcile(message: Message, ctx: UserContext) -> None:
-    """Compare Telegram's list of payments with the ledger."""
+    """Compare Telegram's list of payments with ours."""
     await start_reconciliation(ctx)
 
 

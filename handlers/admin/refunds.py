@@ -1,4 +1,4 @@
-"""`/refund`: what a refund would take back and what the user would owe, and a button that requests it."""
+"""`/refund`: shows what a refund would take back and what the user would then owe, with a button to request it."""
 
 from typing import Final
 
@@ -23,12 +23,12 @@ _TIME_FORMAT: Final = "%Y-%m-%d %H:%M"
 
 
 class RefundCallback(CallbackData, prefix="rf"):
-    """A tap about refunds.
+    """A button about refunds.
 
     Attributes:
-        action: `show` opens a payment, `sure` requests its refund, `list` shows the last payments.
-        user: Who paid.
-        mark: The digest of the payment's id, which is too long for a button itself.
+        action: `show` opens a payment, `sure` requests its refund, `list` shows the latest payments.
+        user: The user who paid.
+        mark: The digest of the payment's id, which is too long for callback data.
     """
 
     action: str
@@ -37,11 +37,11 @@ class RefundCallback(CallbackData, prefix="rf"):
 
 
 async def show_payments(ctx: UserContext, args: str) -> None:
-    """Show the last payments, or one.
+    """Show the latest payments, or one payment.
 
     Args:
         ctx: The admin.
-        args: Telegram's id of a payment; empty for the last ones.
+        args: The charge id of a payment; empty for the latest ones.
     """
     if not args:
         await ctx.send(*await _payments_view(ctx))
@@ -102,7 +102,7 @@ def _callback(action: str, payment: Payment) -> RefundCallback:
 
 
 async def _payments_view(ctx: UserContext) -> View:
-    """The last payments of all users."""
+    """The latest payments of all users."""
     payments = await list_payments(ctx.db, limit=_MAX_PAYMENTS)
     text = ctx.t("refund.list" if payments else "refund.none")
     return text, keyboard([*([refund_button(payment)] for payment in payments), menu_row(ctx)])
@@ -122,7 +122,7 @@ async def _payment_view(ctx: UserContext, overview: PaymentOverview) -> View:
 
 
 async def _refund_state(ctx: UserContext, overview: PaymentOverview) -> tuple[list[str], bool]:
-    """How far the refund is, and whether it can be requested."""
+    """The state of the refund, and whether a refund can be requested."""
     payment, refund = overview.payment, overview.refund
     if payment.refunded_at:
         return [ctx.t("refund.done_at", at=f"{payment.refunded_at:{_TIME_FORMAT}}")], False

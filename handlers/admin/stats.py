@@ -1,4 +1,4 @@
-"""`/stats`: users, orders and money of today, this week or this month; as text, as an image, as a table."""
+"""`/stats`: users, orders and money of today, this week or this month, as text, as an image or as a table."""
 
 import asyncio
 from typing import Final, get_args
@@ -25,11 +25,11 @@ _SPANS: Final[tuple[Span, ...]] = get_args(Span)
 
 
 class StatsCallback(CallbackData, prefix="st"):
-    """A tap about the statistics.
+    """A button of the statistics.
 
     Attributes:
-        action: `show` shows the numbers as text, `picture` sends them as an image, `table` as a CSV file.
-        span: The days they are of.
+        action: `show` shows the figures as text, `picture` sends them as an image, `table` as a CSV file.
+        span: The period.
     """
 
     action: str
@@ -37,11 +37,11 @@ class StatsCallback(CallbackData, prefix="st"):
 
 
 async def show_stats(ctx: UserContext, args: str = "") -> None:
-    """Show today's numbers.
+    """Show today's figures.
 
     Args:
         ctx: The admin.
-        args: What was written after the command; ignored.
+        args: The text after the command; ignored.
     """
     await ctx.send(*_stats_view(ctx, await collect_stats(ctx.db, "today")))
 

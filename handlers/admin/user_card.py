@@ -1,4 +1,4 @@
-"""`/user` and `/grant`: what admins see of a user, and what they do for and about them."""
+"""`/user` and `/grant`: admins look at a user, add notes, block or unblock them, and give them credits."""
 
 from typing import Final
 
@@ -29,7 +29,7 @@ _TIME_FORMAT: Final = "%Y-%m-%d %H:%M"
 
 
 class UserCallback(CallbackData, prefix="us"):
-    """A tap on a user's card.
+    """A button on a user's card.
 
     Attributes:
         action: `block` or `unblock`.
@@ -41,11 +41,11 @@ class UserCallback(CallbackData, prefix="us"):
 
 
 async def show_user(ctx: UserContext, args: str) -> None:
-    """Show a user's card, after adding a note to it where there is one.
+    """Show a user's card. If a note is given, add it first.
 
     Args:
         ctx: The admin.
-        args: `<id or @username>` or `<id or @username> note <text>`; anything else is answered with this usage.
+        args: `<id or @username>` or `<id or @username> note <text>`; anything else is answered with the usage.
     """
     id_or_username, _, rest = args.strip().partition(" ")
     word, _, note = rest.strip().partition(" ")
@@ -63,13 +63,13 @@ async def show_user(ctx: UserContext, args: str) -> None:
 
 
 async def grant(ctx: UserContext, args: str, *, key: str | None = None) -> None:
-    """Give a user credits that nobody paid for.
+    """Give a user a bonus.
 
     Args:
         ctx: The admin.
-        args: `<id or @username> <credits> [reason]`; anything else is answered with this usage.
-        key: Names the command's message, which gives once, however often its update comes. Without one nothing is
-            given, and the usage is shown.
+        args: `<id or @username> <credits> [reason]`; anything else is answered with the usage.
+        key: Identifies the message with the command, so that it gives the bonus only once, even if its update is
+            processed again. If None, nothing is given and the usage is sent.
     """
     id_or_username, _, rest = args.strip().partition(" ")
     number, _, reason = rest.strip().partition(" ")

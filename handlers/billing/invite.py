@@ -1,4 +1,4 @@
-"""`/invite`: the user's invitation link, and how many users followed it."""
+"""`/invite`: the user's invitation link, and how many users came by it."""
 
 from urllib.parse import urlencode
 

@@ -1,4 +1,4 @@
-"""Buying credits: the packs, the terms, the invoice, Telegram's pre-checkout query, and the payment."""
+"""Buying credits: the credit packs, the terms, the invoice, Telegram's pre-checkout query, and the payment."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -72,9 +72,9 @@ async def _pre_checkout(query: PreCheckoutQuery, ctx: UserContext) -> None:
 
 @router.message(Matches(F.successful_payment))
 async def _successful_payment(message: Message, ctx: UserContext, state: FSMContext) -> None:
-    """Credit the payment, and continue the order that it was for.
+    """Credit the payment, and place the order that it was for.
 
-    The thanks are sent by an internal job (services/billing/payment_followup.py).
+    An internal job sends the thanks (services/billing/payment_followup.py).
     """
     assert message.successful_payment  # noqa: S101 - the filter says so
     payment, payments = _to_received_payment(message.successful_payment, ctx.user.id), ctx.payments
@@ -85,7 +85,7 @@ async def _successful_payment(message: Message, ctx: UserContext, state: FSMCont
 
 
 def _to_received_payment(payment: SuccessfulPayment, user_id: int) -> ReceivedPayment:
-    """Telegram's payment without aiogram's types. https://core.telegram.org/bots/api#successfulpayment"""
+    """Convert Telegram's payment from aiogram's type: https://core.telegram.org/bots/api#successfulpayment"""
     expires_at = payment.subscription_expiration_date
     return ReceivedPayment(
         payment.telegram_payment_charge_id,
@@ -98,7 +98,7 @@ def _to_received_payment(payment: SuccessfulPayment, user_id: int) -> ReceivedPa
 
 
 async def _unaffordable_order(ctx: UserContext, state: FSMContext) -> dict[str, Any] | None:
-    """The order whose card is open and that the user cannot afford: it continues when the invoice is paid."""
+    """The order on the open card if the user cannot afford it. It is placed once the invoice is paid."""
     draft = await load_draft(state)
     if draft is None or draft.spec.first_missing(draft.values) is not None:
         return None

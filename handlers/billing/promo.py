@@ -18,7 +18,7 @@ _MAX_LISTED: Final = 30
 
 
 async def run_promo(ctx: UserContext, args: str) -> None:
-    """Redeem a promo code, or do what an admin asks for.
+    """Redeem a promo code. Admins can also create and list codes.
 
     Args:
         ctx: The user.

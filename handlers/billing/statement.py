@@ -1,4 +1,4 @@
-"""The statement: the moves of a user's credits, newest first, ten per page."""
+"""The account statement: the movements of a user's credits, newest first, ten per page."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -20,11 +20,11 @@ _PAGE_SIZE: Final = 10
 _MAX_PAGE: Final = 10_000
 _MINUS: Final = "−"
 _KINDS_WITH_OWN_TEXT: Final = frozenset({"welcome", "referral", "grant", "topup", "debt", "refund"})
-"""Moves that need no more than their kind: their texts are `statement.<kind>`."""
+"""The kinds of movement whose text is simply `statement.<kind>`."""
 
 
 class StatementCallback(CallbackData, prefix="bill"):
-    """Open a page of the statement; pages count from 0."""
+    """Opens a page of the statement. Pages count from 0."""
 
     page: int
 
@@ -55,7 +55,7 @@ async def _statement_view(ctx: UserContext, page: int) -> View:
 
 
 def _lines_by_day(ctx: UserContext, lines: Sequence[StatementLine]) -> list[str]:
-    """The lines, with a heading for each day."""
+    """The lines of text, with a heading for each day."""
     rows, current_day = [], ""
     for line in lines:
         day = format_short_day(ctx.language, line.created_at)

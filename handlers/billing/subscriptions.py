@@ -1,4 +1,4 @@
-"""Subscriptions: the tiers, the current subscription, cancel and resume."""
+"""Subscriptions: showing the tiers or the current subscription, cancelling and resuming it."""
 
 import asyncio
 
@@ -28,11 +28,11 @@ router = Router(name="subscriptions")
 
 
 class SubscriptionCallback(CallbackData, prefix="sub"):
-    """A tap on the subscription's card.
+    """A button about subscriptions.
 
     Attributes:
         action: `agree` to the terms, `cancel` or `resume`.
-        id: The subscription to cancel or resume, so that a button of an older one is recognized.
+        id: The subscription to cancel or resume, so that buttons of an older one are recognized.
     """
 
     action: str
@@ -84,14 +84,14 @@ async def _cancel_or_resume(
 
 
 async def _would_be_second_subscription(query: PreCheckoutQuery, ctx: UserContext) -> dict[str, str] | bool:
-    """A filter: whether this payment would begin a subscription that must not begin; `refusal_key` says why."""
+    """A filter: whether this payment would start a subscription that is not allowed. `refusal_key` says why."""
     key = await subscription_refusal_key(ctx.db, ctx.user.id, query.invoice_payload)
     return {"refusal_key": key} if key else False
 
 
 @router.pre_checkout_query(_would_be_second_subscription)
 async def _refuse_second_subscription(query: PreCheckoutQuery, ctx: UserContext, refusal_key: str) -> None:
-    """Refuse links that were created before. Everything else about payments is in handlers/billing/payments.py."""
+    """Refuse payments by an older link. All other payments are handled in handlers/billing/payments.py."""
     await query.answer(ok=False, error_message=ctx.t(refusal_key))
 
 

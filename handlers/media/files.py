@@ -1,4 +1,4 @@
-"""Files that users send: what Telegram says about each, and a check of those that it has not checked."""
+"""Files that users send: reading their metadata, and checking the content of documents, which Telegram does not."""
 
 import asyncio
 import io
@@ -18,18 +18,18 @@ _MEDIA_TYPES: Final[Mapping[FileKind, frozenset[str]]] = {
     "video": frozenset({"video/mp4", "video/quicktime", "video/webm", "video/x-matroska", "video/avi"}),
     "audio": frozenset({"audio/mpeg", "audio/ogg", "audio/wav", "audio/flac", "audio/mp4", "video/mp4"}),
 }
-"""The formats we take as documents. Some M4A files call themselves MP4."""
+"""The formats that are accepted as documents. Some M4A files are detected as MP4."""
 
 _DOCUMENT_KINDS: Final[Mapping[str, FileKind]] = {"image": "photo", "video": "video", "audio": "audio"}
-"""By the first half of a document's MIME type."""
+"""The kind of a document, by the first part of its MIME type."""
 
 
 def extract_file(message: Message) -> FileRef | None:
-    """The file of a message.
+    """Get the file of a message.
 
     Returns:
-        The file as an order stores it, by Telegram's id; of a photo the largest size. None where the message has no
-        file of a kind that a service could take.
+        The file as an order stores it, with Telegram's id; the largest size of a photo. None if the message has no
+        file of a kind that a service can take.
     """
     if message.photo:
         largest = message.photo[-1]
@@ -47,7 +47,7 @@ def extract_file(message: Message) -> FileRef | None:
 
 
 def require_file(message: Message) -> FileRef:
-    """As `extract_file`. Raises InvalidRequest where the message has no file that a service could take."""
+    """Like `extract_file`, but raises InvalidRequest if the message has no file that a service can take."""
     file = extract_file(message)
     if file is None:
         raise InvalidRequest("input.wrong_kind")
@@ -65,7 +65,7 @@ def _document_file(message: Message) -> FileRef | None:
 
 
 async def verify_content(bots: Bots, bot_name: str, file: FileRef) -> None:
-    """Check that a file sent as a document holds what its name says. Telegram checks all others.
+    """Check that a document contains what its MIME type says. Telegram checks other files itself.
 
     Args:
         bots: All bots.
@@ -73,7 +73,7 @@ async def verify_content(bots: Bots, bot_name: str, file: FileRef) -> None:
         file: The file.
 
     Raises:
-        InvalidRequest: It is something else, or larger than a bot may download.
+        InvalidRequest: The content has another type, or the file is larger than a bot may download.
         Failure: Telegram cannot be reached.
     """
     if not file.document:

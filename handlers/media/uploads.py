@@ -1,4 +1,4 @@
-"""Files for an order: one photo, video or recording; or many photos, counted until /done."""
+"""Files for an order: a single photo, video or recording, or many photos, which are counted until /done."""
 
 import asyncio
 from typing import Final
@@ -50,7 +50,7 @@ async def _done_button(
 
 
 async def _finish_photos(ctx: UserContext, state: FSMContext, draft: Draft) -> None:
-    """Go on with the photos that were sent, or say how many are missing."""
+    """Continue with the photos that were sent, or say how many are missing."""
     photos_input = draft.current_input
     if not isinstance(photos_input, PhotosInput):
         await open_draft(ctx, state, draft)
@@ -65,9 +65,9 @@ async def _finish_photos(ctx: UserContext, state: FSMContext, draft: Draft) -> N
 
 @router.message(StateFilter(Ordering.answering, Ordering.card), _HAS_FILE)
 async def receive_file(message: Message, ctx: UserContext, state: FSMContext) -> None:
-    """Take a file as the input that is asked for; where the card is open, as the input that it fits.
+    """Use a file as the input that is asked for or, if the card is open, as the input that it fits.
 
-    A file that the input cannot take is answered with the reason and the question again.
+    If the input cannot take the file, answer with the reason and the question again.
     """
     draft = await load_draft(state)
     if draft is None:
@@ -92,21 +92,21 @@ async def receive_file(message: Message, ctx: UserContext, state: FSMContext) ->
 
 
 def _input_for(draft: Draft, file: FileRef | None) -> FileInput | None:
-    """The service's first input for files of this kind; else its first for any file; None where it has none."""
+    """The service's first input for files of this kind, or else its first for any file; None if it has none."""
     file_inputs = [each for each in draft.spec.inputs if isinstance(each, FileInput)]
     matching = (each for each in file_inputs if file is not None and file.kind in each.kinds)
     return next(matching, file_inputs[0] if file_inputs else None)
 
 
 def _pending_photos_key(photos_input: PhotosInput) -> str:
-    """Where the draft keeps photos that are still being sent."""
+    """The key under which the draft keeps the photos while they are being sent."""
     return f"_{photos_input.id}"
 
 
 async def _add_photo(
     ctx: UserContext, state: FSMContext, draft: Draft, photos_input: PhotosInput, photo: FileRef
 ) -> None:
-    """Add one more photo to the pending ones. One message counts them all; one too many is refused once."""
+    """Add a photo to the pending ones. One message shows their number; only the first excess photo gets an answer."""
     key = _pending_photos_key(photos_input)
     photos = list(draft.values.get(key, []))
     if len(photos) >= photos_input.max_count:
@@ -126,11 +126,11 @@ async def _add_photo(
 
 
 _chats_to_update: set[int] = set()
-"""Chats whose count of photos is about to be shown."""
+"""Chats whose number of photos is about to be shown."""
 
 
 async def _show_photo_count_later(ctx: UserContext, state: FSMContext) -> None:
-    """Edits count as sends, so the count is shown at most once per second, however fast an album comes in."""
+    """Show the number of photos at most once per second, however fast an album arrives: edits count as sends."""
     try:
         await asyncio.sleep(_COUNTER_SECONDS)
     finally:
@@ -142,7 +142,7 @@ async def _show_photo_count_later(ctx: UserContext, state: FSMContext) -> None:
 
 
 async def _show_photo_count(ctx: UserContext, draft: Draft, photos_input: PhotosInput, count: int) -> int:
-    """Show how many photos there are, in the draft's counter message or a new one; returns that message's id."""
+    """Show the number of photos in the draft's counter message, or in a new one. Returns the id of the message."""
     limits = ctx.t("photos.more", least=photos_input.min_count, most=photos_input.max_count)
     text = f"{ctx.t('photos.count', count)}\n{limits}"
     markup = keyboard([[button(ctx.t("button.done"), DraftCallback(draft=draft.id, action="done"))]])
@@ -158,7 +158,7 @@ async def _show_photo_count(ctx: UserContext, draft: Draft, photos_input: Photos
 
 @router.message(_HAS_FILE)
 async def _offer_services_for_photo(message: Message, ctx: UserContext, state: FSMContext) -> None:
-    """A photo outside of any order: offer what can be made of it."""
+    """For a photo outside any order, offer the services that take a photo."""
     file = extract_file(message)
     if file is None or file.kind != "photo":
         await ctx.send(ctx.t("other.file"))

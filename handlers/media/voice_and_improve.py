@@ -1,4 +1,4 @@
-"""Prompts that were not typed as they are: spoken ones, and typed ones that were improved."""
+"""Prompts from voice messages, and improved prompts."""
 
 import secrets
 from typing import Final
@@ -32,10 +32,10 @@ _IMPROVED_PROMPT_KEY: Final = "_improved"
 
 
 def _expected_text_input(draft: Draft) -> TextInput | None:
-    """The input that a spoken text would be the value of.
+    """The input that a transcribed voice message is for.
 
     Returns:
-        The text that is asked for, or the prompt where the card is open; None where a recording is expected instead.
+        The text input that is asked for or, if the card is open, the prompt. None if a recording is expected instead.
     """
     if draft.question_id:
         return draft.current_input if isinstance(draft.current_input, TextInput) else None
@@ -45,14 +45,14 @@ def _expected_text_input(draft: Draft) -> TextInput | None:
 
 @router.message(StateFilter(Ordering.answering, Ordering.card), Matches(F.voice))
 async def _receive_voice(message: Message, ctx: UserContext, state: FSMContext) -> None:
-    """A spoken prompt works wherever a typed one does."""
+    """Use a voice message as text wherever text is expected."""
     draft = await load_draft(state)
     if draft is None:
         await discard_stale_draft(ctx, state)
         return
     text_input = _expected_text_input(draft)
     if text_input is None:
-        await receive_file(message, ctx, state)  # a recording that the service asks for
+        await receive_file(message, ctx, state)  # the service asks for a recording
         return
     prompt = await transcribe_voice(message, ctx)
     if prompt:
@@ -66,14 +66,14 @@ async def _start_order_from_voice(message: Message, ctx: UserContext, state: FSM
 
 
 async def transcribe_voice(message: Message, ctx: UserContext) -> str | None:
-    """Turn a voice message into text.
+    """Transcribe a voice message.
 
     Args:
-        message: A voice message.
-        ctx: The user who spoke, and their language.
+        message: The voice message.
+        ctx: The user who sent it.
 
     Returns:
-        The text; None where the message is too long or could not be transcribed, which the user then reads.
+        The text; None if the message is too long or could not be transcribed, in which case the user has been told.
     """
     assert message.voice  # noqa: S101 - the filters say so
     if message.voice.duration > _MAX_VOICE_SECONDS:
@@ -93,7 +93,7 @@ async def transcribe_voice(message: Message, ctx: UserContext) -> str | None:
 async def _improve(
     callback: CallbackQuery, callback_data: DraftCallback, ctx: UserContext, state: FSMContext
 ) -> None:
-    """Show the improved prompt; it replaces the user's own only when they choose it."""
+    """Show an improved prompt. It replaces the user's own only if they choose it."""
     draft = await load_current_draft(callback, callback_data, ctx, state)
     text = draft.spec.text_input if draft else None
     if draft is None or text is None:

@@ -1,4 +1,4 @@
-"""An order that is being put together, as the conversation's state holds it."""
+"""Drafts: orders that are not confirmed yet, as the conversation stores them."""
 
 import secrets
 from collections.abc import Mapping
@@ -14,25 +14,25 @@ from services.generation.spec import ServiceSpec
 
 
 class Ordering(StatesGroup):
-    """The conversation while an order is put together."""
+    """The conversation while there is a draft."""
 
     answering = State()
-    """An input is asked for; the next message is its answer."""
+    """An input is asked for, and the next message is the answer."""
     photo_waiting = State()
-    """The user sent a photo outside of any order; it waits for the service they choose for it."""
+    """The user sent a photo outside any order and has yet to choose a service for it."""
     card = State()
-    """Nothing is missing; the card waits to be confirmed."""
+    """Nothing is missing, and the card waits for confirmation."""
 
 
 class Draft(BaseModel):
-    """An order that is not confirmed. Changes give a new draft.
+    """An order that is not confirmed yet. It is immutable: each change returns a new draft.
 
     Attributes:
-        id: Names this draft: buttons carry it, and the order's key is made from it.
+        id: Identifies the draft in buttons and in the order key.
         service: The service's id.
-        values: The inputs so far, by id. Keys that begin with `_` are the wizard's own.
+        values: The values of the inputs so far, by input id. Keys that begin with `_` are internal to the handlers.
         question_id: The id of the input that is asked for now; empty for none.
-        counter: The id of the message that counts the photos of that input; 0 for none.
+        counter: The id of the message that shows the number of photos; 0 for none.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -50,23 +50,23 @@ class Draft(BaseModel):
 
     @property
     def current_input(self) -> Input | None:
-        """The input that is asked for now."""
+        """The input that is asked for now, if any."""
         return self.spec.input(self.question_id)
 
     def order_key(self, user_id: int) -> str:
-        """The same for every confirmation of this draft, so that it becomes one job."""
+        """The order key, the same for every confirmation of this draft, so that the draft becomes only one job."""
         return f"draft:{user_id}:{self.id}"
 
     def with_raw_values(self, values: Mapping[str, Any]) -> "Draft":
-        """The draft with these values merged over its own; no defaults are filled in."""
+        """The draft with these values merged over its own, without filling in defaults."""
         return self.model_copy(update={"values": {**self.values, **values}})
 
     def with_values(self, user_options: UserOptions, **values: Any) -> "Draft":
-        """The draft with these values, and every choice that is now missing or no longer offered at its default."""
+        """The draft with these values. Choices that are then missing or no longer offered get their defaults."""
         return self.model_copy(update={"values": self.spec.with_defaults({**self.values, **values}, user_options)})
 
     def with_new_id(self) -> "Draft":
-        """The same order under a new id: buttons of messages that showed it before stop working."""
+        """The same draft with a new id, so that the buttons of earlier messages stop working."""
         return self.model_copy(update={"id": _new_id()})
 
     def with_question(self, input_id: str) -> "Draft":
@@ -79,7 +79,7 @@ class Draft(BaseModel):
         return self.with_question(missing.id if missing else "")
 
     def with_photo(self, photo: FileRef) -> "Draft":
-        """The draft with this photo as its first input that takes one, if there is any."""
+        """The draft with this photo as its first input that takes a photo, if it has one."""
         photo_input = next((i for i in self.spec.inputs if isinstance(i, FileInput) and "photo" in i.kinds), None)
         return self if photo_input is None else self.with_raw_values({photo_input.id: photo.model_dump()})
 
@@ -90,11 +90,11 @@ class Draft(BaseModel):
 
 
 def new_draft(service: str, values: dict[str, Any] | None = None) -> Draft:
-    """A draft with a new id.
+    """Create a draft with a new id.
 
     Args:
         service: The service's id.
-        values: Inputs to begin with, such as those of an earlier order.
+        values: The initial inputs, such as those of an earlier order.
     """
     return Draft(id=_new_id(), service=service, values=values or {})
 
@@ -104,13 +104,13 @@ def _new_id() -> str:
 
 
 async def save_draft(state: FSMContext, draft: Draft) -> None:
-    """Make this the conversation's draft; the state says whether it asks for something."""
+    """Store this as the conversation's draft, and set the state accordingly."""
     await state.set_data(draft.model_dump())
     await state.set_state(Ordering.answering if draft.question_id else Ordering.card)
 
 
 async def load_draft(state: FSMContext) -> Draft | None:
-    """The conversation's draft; None where there is none, or its service no longer exists."""
+    """The conversation's draft; None if there is none or its service no longer exists."""
     data = await state.get_data()
     draft = Draft.model_validate(data) if "service" in data else None
     return draft if draft is not None and draft.service in SERVICES else None

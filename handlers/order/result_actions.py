@@ -1,4 +1,4 @@
-"""The buttons under an order: cancel it, repeat it, change it, retry what failed, go on from its result."""
+"""The buttons under an order: cancel, repeat, change or retry it, or use its result in another service."""
 
 from aiogram import F, Router
 from aiogram.fsm.context import FSMContext
@@ -22,7 +22,7 @@ router = Router(name="result_actions")
 
 @router.callback_query(ResultCallback.filter(F.action == "stop"))
 async def _cancel(callback: CallbackQuery, callback_data: ResultCallback, ctx: UserContext) -> None:
-    """Cancel the order. Its progress message shows it once it is done."""
+    """Cancel the order. The progress message shows when that is done."""
     job = await _load_own_order(callback, callback_data, ctx)
     if job is None:
         return
@@ -42,10 +42,10 @@ async def _order_again(
 
 
 async def _repeat_order(ctx: UserContext, state: FSMContext, job: Job) -> None:
-    """Order the same once more, at once.
+    """Order the same again without a confirmation.
 
-    An order can be repeated like this once. After that, and where the repeat would cost more than the button says or
-    an option is no longer offered, its card opens instead.
+    This works once per order. After that, or if the order now costs more or an option is no longer offered, its card
+    opens instead.
     """
     key, draft = f"again:{job.id}", new_draft(job.service, job.inputs)
     changed = draft.with_values(await ctx.user_options(draft.spec)).values != draft.values
@@ -64,7 +64,7 @@ async def _repeat_order(ctx: UserContext, state: FSMContext, job: Job) -> None:
     else:
         if accepted.is_new:
             await show_accepted(ctx, accepted)
-        else:  # another process handled a tap at the same moment
+        else:  # another process handled a tap on the same button at the same time
             await progress.edit_text(ctx.t("stale.ordered"))
 
 
@@ -72,7 +72,7 @@ async def _repeat_order(ctx: UserContext, state: FSMContext, job: Job) -> None:
 async def _continue_with_service(
     callback: CallbackQuery, callback_data: ResultCallback, ctx: UserContext, state: FSMContext
 ) -> None:
-    """Begin an order of another service with what this one made: its image, or its text."""
+    """Open a draft of another service with the result of this order: its image or its text."""
     job = await _load_own_order(callback, callback_data, ctx)
     if job is None:
         return
@@ -92,7 +92,7 @@ def _with_result(draft: Draft, job: Job) -> Draft:
 async def _change_input(
     callback: CallbackQuery, callback_data: ResultCallback, ctx: UserContext, state: FSMContext
 ) -> None:
-    """Open the same order again at the input to change: every other action is an input's id."""
+    """Open the same order again to change one input: all remaining actions are ids of inputs."""
     job = await _load_own_order(callback, callback_data, ctx)
     if job is None:
         return
@@ -103,7 +103,7 @@ async def _change_input(
 
 
 async def _load_own_order(callback: CallbackQuery, callback_data: ResultCallback, ctx: UserContext) -> Job | None:
-    """The user's own order that the button belongs to; None where there is none, and then the tap is answered."""
+    """The user's own order that the button belongs to. If there is none, answer the callback and return None."""
     job = await find_own_order(ctx.db, ctx.user.id, callback_data.job)
     if job is None:
         await answer_stale(callback, ctx)

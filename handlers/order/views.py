@@ -1,4 +1,4 @@
-"""What a draft looks like: the question, the options of one input, and the card with the price."""
+"""The views of a draft: the question, the options of one input, and the card with the price."""
 
 from typing import Final
 
@@ -24,7 +24,7 @@ _MAX_PROMPT_CHARS: Final = 700
 
 
 async def draft_view(ctx: UserContext, draft: Draft) -> View:
-    """What the user sees of the draft now: its card, its question, or what they have to make first."""
+    """The current view of the draft: its card, its question, or what the user has to create first."""
     user_options = await ctx.user_options(draft.spec)
     if draft.spec.first_empty_choice(draft.values, user_options):
         return _missing_asset_view(ctx, draft)
@@ -32,7 +32,7 @@ async def draft_view(ctx: UserContext, draft: Draft) -> View:
 
 
 def price_of(ctx: UserContext, draft: Draft) -> int:
-    """What the draft costs this user, in credits: with their subscription's discount."""
+    """The price of the draft in credits, with the user's discount."""
     return discounted(draft.spec.price(draft.values), ctx.user.discount)
 
 
@@ -41,7 +41,7 @@ def _cancel_button(ctx: UserContext) -> InlineKeyboardButton:
 
 
 def _option_label(ctx: UserContext, choice: ChoiceInput, option: Option, *, note: bool) -> str:
-    """An option as users read it: in their language where it has a text of its own."""
+    """The label of an option, in the user's language if there is a text for it."""
     key = f"option.{choice.id}.{option.value}"
     text = ctx.t(key) if ctx.texts.has_key(key) else option.label
     return f"{text} · {option.note}" if note and option.note else text
@@ -50,13 +50,13 @@ def _option_label(ctx: UserContext, choice: ChoiceInput, option: Option, *, note
 def _choice_buttons(
     ctx: UserContext, draft: Draft, user_options: UserOptions, *, before_input: str = ""
 ) -> list[InlineKeyboardButton]:
-    """A button for each choice that has more than one option, showing what is chosen.
+    """A button for each choice that has more than one option. It shows the selected option.
 
     Args:
-        ctx: Whose options they are.
+        ctx: The user.
         draft: The draft.
         user_options: What only this user can choose.
-        before_input: Where given, only choices before this input, with the notes of what is chosen.
+        before_input: If given, only choices before this input, with the notes of the selected options.
     """
     buttons = []
     for each in draft.spec.inputs:
@@ -72,7 +72,7 @@ def _choice_buttons(
 
 
 def _missing_asset_view(ctx: UserContext, draft: Draft) -> View:
-    """The user has no model or voice that this service needs; a button opens the service that makes one."""
+    """Says that the user lacks the model or voice that this service needs, with a button to create one."""
     maker = draft.spec.created_by
     rows = [[button(ctx.t(f"service.{maker}.go_on"), ServiceCallback(service=maker))]] if maker else []
     text = f"{service_title(ctx, draft.spec)}\n\n{ctx.t(f'service.{draft.service}.none')}"
@@ -80,7 +80,7 @@ def _missing_asset_view(ctx: UserContext, draft: Draft) -> View:
 
 
 def question_view(ctx: UserContext, draft: Draft, user_options: UserOptions) -> View:
-    """The question about the input that the draft asks for; the choices before it can be changed meanwhile."""
+    """The question about the input that the draft asks for, with buttons to change the choices before it."""
     lines = [
         service_title(ctx, draft.spec),
         "",
@@ -97,13 +97,13 @@ def question_view(ctx: UserContext, draft: Draft, user_options: UserOptions) -> 
 
 
 def _next_step_hint(ctx: UserContext, draft: Draft) -> str:
-    """What comes after the answer, in one sentence."""
+    """One sentence that says what comes after the answer."""
     answered = {**draft.values, draft.question_id: draft.values.get(draft.question_id) or True}
     return ctx.t("wizard.then_price" if draft.spec.first_missing(answered) is None else "wizard.then_more")
 
 
 def options_view(ctx: UserContext, draft: Draft, choice: ChoiceInput, user_options: UserOptions) -> View:
-    """All options of one choice, with a mark at the chosen one."""
+    """All options of one choice, with a mark at the selected one."""
     chosen = choice.selected(draft.values, user_options)
     buttons = []
     for option in choice.options(draft.values, user_options):
@@ -116,7 +116,7 @@ def options_view(ctx: UserContext, draft: Draft, choice: ChoiceInput, user_optio
 
 
 def _card_view(ctx: UserContext, draft: Draft, user_options: UserOptions) -> View:
-    """The whole order with its price and the balance, and the button that orders it or buys what is missing."""
+    """The whole order with its price and the balance, and a button to confirm it or to buy the missing credits."""
     price, available = price_of(ctx, draft), ctx.balance_on_arrival.available
     prompts = [
         ctx.t("progress.words", words=truncate(prompt, _MAX_PROMPT_CHARS))
@@ -138,7 +138,7 @@ def _card_view(ctx: UserContext, draft: Draft, user_options: UserOptions) -> Vie
 
 
 def _file_lines(ctx: UserContext, draft: Draft) -> list[str]:
-    """What was sent: a line for each file, and the number of photos."""
+    """A line for each file that was sent, and one with the number of photos."""
     lines = []
     for each in draft.spec.inputs:
         value = draft.values.get(each.id)
@@ -150,7 +150,7 @@ def _file_lines(ctx: UserContext, draft: Draft) -> list[str]:
 
 
 def _edit_buttons(ctx: UserContext, draft: Draft) -> list[InlineKeyboardButton]:
-    """A button for every input that is typed or sent, and the one that improves the prompt."""
+    """A button for each input that is typed or sent, and one to improve the prompt."""
     buttons = []
     for each in draft.spec.inputs:
         if isinstance(each, ChoiceInput) or (isinstance(each, FileInput) and not each.needed(draft.values)):

@@ -1,6 +1,6 @@
 """Ordering: one wizard for every service, driven by its spec.
 
-Files are taken by handlers/media/uploads.py, voice messages by handlers/media/voice_and_improve.py.
+handlers/media/uploads.py handles files, handlers/media/voice_and_improve.py voice messages.
 """
 
 from typing import Final
@@ -27,20 +27,20 @@ from services.messaging.progress import queued_text, show_waiting, waiting_text
 router = Router(name="order")
 
 PENDING_PHOTO_KEY: Final = "photo"
-"""Where the conversation keeps a photo that was sent before a service was chosen for it."""
+"""The key under which the conversation keeps a photo that was sent before a service was chosen for it."""
 
 
 async def open_draft(
     ctx: UserContext, state: FSMContext, draft: Draft, callback: CallbackQuery | None = None
 ) -> None:
-    """Begin a draft or go on with it: ask for what is missing, or show its card.
+    """Start or continue a draft: ask for the next missing input, or show the card if there is none.
 
     Args:
-        ctx: Whose draft it is.
-        state: The conversation, which keeps it.
+        ctx: The user.
+        state: The conversation, which stores the draft.
         draft: The draft.
-        callback: The tap whose message is to show it. Without one it is sent as a new message, under a new id: an
-            older message shows another prompt and perhaps another price, so its buttons must not order this one.
+        callback: The tap whose message will show the draft. If None, the draft gets a new id and a new message. Older
+            messages show another prompt and perhaps another price, so their buttons must not order this draft.
     """
     draft = draft.with_values(await ctx.user_options(draft.spec)).with_next_question()
     if callback is None:
@@ -54,7 +54,15 @@ async def open_draft(
 
 
 async def submit_text(ctx: UserContext, state: FSMContext, draft: Draft, text_input: TextInput, text: str) -> None:
-    """Put a typed answer into the draft and continue, or reply with what is wrong with it."""
+    """Put a typed answer into the draft and continue; if the answer is invalid, reply with the reason.
+
+    Args:
+        ctx: The user.
+        state: The conversation, which stores the draft.
+        draft: The draft.
+        text_input: The input that the text is for.
+        text: The answer.
+    """
     user_options = await ctx.user_options(draft.spec)
     try:
         value = text_input.validate(text, draft.values, user_options)
@@ -65,10 +73,10 @@ async def submit_text(ctx: UserContext, state: FSMContext, draft: Draft, text_in
 
 
 async def open_free_text_order(ctx: UserContext, state: FSMContext, prompt: str) -> bool:
-    """Open the card of the service that takes prompts from outside of any order.
+    """Open a draft of the service that takes prompts sent outside any order.
 
     Returns:
-        False where no service does.
+        False if no service does.
     """
     spec = next((spec for spec in SERVICES.values() if spec.takes_free_text), None)
     if spec is None or spec.text_input is None:
@@ -78,7 +86,7 @@ async def open_free_text_order(ctx: UserContext, state: FSMContext, prompt: str)
 
 
 async def show_accepted(ctx: UserContext, accepted: AcceptedOrder) -> None:
-    """Turn the order's message into its progress message. Once the job runs, its worker edits it."""
+    """Turn the draft's card into the progress message of the order. Once the job runs, its worker edits the message."""
     if not accepted.is_new:
         return
     job = accepted.job
@@ -95,11 +103,11 @@ async def show_input(
     """Let the user change one input of the draft, in the message whose button they tapped.
 
     Args:
-        callback: The tap.
-        ctx: Whose draft it is.
-        state: The conversation, which keeps it.
+        callback: The tap on the button.
+        ctx: The user.
+        state: The conversation, which stores the draft.
         draft: The draft.
-        input_id: The input; nothing happens where the service has none of that id.
+        input_id: The id of the input. Nothing happens if the service has no such input.
     """
     selected, user_options = draft.spec.input(input_id), await ctx.user_options(draft.spec)
     if isinstance(selected, ChoiceInput):
@@ -113,10 +121,10 @@ async def show_input(
 async def load_current_draft(
     callback: CallbackQuery, callback_data: DraftCallback, ctx: UserContext, state: FSMContext
 ) -> Draft | None:
-    """The draft that a button belongs to.
+    """Load the draft that a button belongs to.
 
     Returns:
-        The draft; None where the button belongs to an older one, and then the tap is answered already.
+        The draft; None if the button belongs to an older one, in which case the callback has been answered.
     """
     draft = await load_draft(state)
     if draft is not None and draft.id == callback_data.draft:
@@ -130,7 +138,7 @@ async def load_current_draft(
 
 
 async def discard_stale_draft(ctx: UserContext, state: FSMContext) -> None:
-    """End a conversation about an order whose draft no longer exists, and notify the user."""
+    """End the conversation about a draft that no longer exists, and tell the user."""
     await state.clear()
     await ctx.send(ctx.t("stale.draft"), menu_button_keyboard(ctx))
 
@@ -162,7 +170,7 @@ async def _receive_text(message: Message, ctx: UserContext, state: FSMContext) -
 
 @router.message(StateFilter(Ordering.card), PLAIN_TEXT)
 async def _change_prompt(message: Message, ctx: UserContext, state: FSMContext) -> None:
-    """Text sent while the card is open becomes the order's prompt."""
+    """Use text that is sent while the card is open as the new prompt."""
     draft = await load_draft(state)
     if draft is None:
         await discard_stale_draft(ctx, state)
@@ -185,7 +193,7 @@ async def _receive_non_text(message: Message, ctx: UserContext, state: FSMContex
 async def _confirm(
     callback: CallbackQuery, callback_data: DraftCallback, ctx: UserContext, state: FSMContext
 ) -> None:
-    """Order at the price on the button. Where the order costs more by now, a new card shows the new price."""
+    """Order at the price on the button. If the order now costs more, show a new card with the new price instead."""
     draft = await load_current_draft(callback, callback_data, ctx, state)
     if draft is None:
         return
