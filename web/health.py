@@ -1,4 +1,4 @@
-"""`/health`: whether orders can be served now, and each part on its own; `/health/live`: the process alone."""
+"""`/health`: whether orders can be served now, and the state of each part; `/health/live`: whether the process runs."""
 
 import asyncio
 import time
@@ -19,17 +19,17 @@ _CACHE_SECONDS = 5.0
 _PROVIDER_CACHE_SECONDS = 30.0
 
 _Check = Callable[[], Awaitable[object]]
-"""Checks a part of the system; any error means that it is unavailable."""
+"""Checks a part of the system. Any error means that it is unavailable."""
 
 
 class Health:
-    """Checks all parts at the same time, each with a deadline, and keeps every answer for some seconds.
+    """Checks all parts concurrently, each with a deadline, and caches the results for some seconds.
 
     Args:
         db: The database.
-        bots: Telegram is asked with each of them.
-        providers: The AI APIs, of which the media provider is asked.
-        router: Which plan orders go to, and whether Inngest is available.
+        bots: The bots. Telegram is called with each of them.
+        providers: The providers. Only the media provider is called.
+        router: The plan that orders go to, and Inngest's health.
     """
 
     def __init__(self, db: Pool, bots: Bots, providers: Providers, router: PlanRouter) -> None:
@@ -42,15 +42,15 @@ class Health:
         self._provider = _CachedCheck(providers.media.check, _PROVIDER_CACHE_SECONDS)
 
     def add_routes(self, app: web.Application) -> None:
-        """Serve `/health` and `/health/live`."""
+        """Add `/health` and `/health/live` to the web application."""
         app.router.add_get("/health", self._health)
         app.router.add_get("/health/live", self._live)
 
     async def report(self) -> dict[str, Any]:
-        """What `/health` answers, as JSON.
+        """The body of `/health`, as JSON.
 
         Returns:
-            `status` is `ok` where orders can be served. Each part is `ok`, or `unavailable: ` and why, without
+            `status` is `ok` if orders can be served. Each part is `ok`, or `unavailable: ` and the reason, without
             secrets.
         """
         database, telegram, provider = await asyncio.gather(
@@ -91,11 +91,11 @@ class Health:
 
 
 class _CachedCheck:
-    """A check whose result is kept.
+    """A check whose result is cached.
 
     Args:
         check: The check.
-        seconds: How long a result is kept.
+        seconds: How long a result is cached.
     """
 
     def __init__(self, check: _Check, seconds: float) -> None:
@@ -106,7 +106,7 @@ class _CachedCheck:
         self._lock = asyncio.Lock()
 
     async def result(self) -> str:
-        """`ok`, or `unavailable: ` and why. Callers at the same time share one check."""
+        """`ok`, or `unavailable: ` and the reason. Concurrent callers share one check."""
         async with self._lock:
             if time.monotonic() - self._checked_at >= self._seconds:
                 self._result = await self._run()
@@ -119,7 +119,7 @@ class _CachedCheck:
                 await self._check()
         except ProviderError as error:
             return f"unavailable: {error.kind}"
-        except Exception as error:  # noqa: BLE001 - whatever it is, this part does not answer as it must
+        except Exception as error:  # noqa: BLE001 - any error means that this part is unavailable
             reason = f"no answer within {_CHECK_SECONDS:.0f} s" if deadline.expired() else type(error).__name__
             return f"unavailable: {reason}"
         return "ok"

@@ -1,4 +1,4 @@
-"""`/`: where a developer finds everything that this process serves."""
+"""`/`: a page with links to everything that this process serves, for developers."""
 
 from pathlib import Path
 
@@ -13,8 +13,8 @@ class Landing:
     """The page of links.
 
     Args:
-        sandbox: Whether this process serves the sandbox's chat, and its dashboard without a login.
-        inngest_url: Where Inngest's own pages are; None where there are none.
+        sandbox: Whether this process serves the sandbox's chat page, and the dashboard without a login.
+        inngest_url: The URL of Inngest's own pages; None if there are none.
     """
 
     def __init__(self, *, sandbox: bool, inngest_url: str | None) -> None:
@@ -22,7 +22,7 @@ class Landing:
         self._inngest_url = inngest_url
 
     def add_routes(self, app: web.Application) -> None:
-        """Serve the page at `/`."""
+        """Add the page to the web application, at `/`."""
         aiohttp_jinja2.setup(app, loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True)
         app.router.add_get("/", self._page)
 

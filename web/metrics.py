@@ -1,4 +1,4 @@
-"""`/metrics` for Prometheus: what this process has counted, and what the database holds now."""
+"""`/metrics` for Prometheus: the counters of this process, and current figures from the database."""
 
 import asyncio
 import hmac
@@ -29,9 +29,9 @@ class Metrics:
     Args:
         db: The database.
         router: The modes, and Inngest's health.
-        worker: Plan B's jobs in this process.
-        token: What a request has to send as its bearer token; empty for none.
-        allow_anonymous: Whether requests are answered where there is no token.
+        worker: Plan B's worker in this process.
+        token: The bearer token that a request must have; empty for none.
+        allow_anonymous: Whether requests are answered if `token` is empty.
     """
 
     def __init__(
@@ -49,11 +49,11 @@ class Metrics:
         initialize_counters(router.services)
 
     def add_routes(self, app: web.Application) -> None:
-        """Serve `/metrics`."""
+        """Add `/metrics` to the web application."""
         app.router.add_get("/metrics", self._metrics)
 
     def collect(self) -> Iterator[Metric]:
-        """All metrics, as prometheus_client asks a collector for them."""
+        """All metrics. This makes the object a collector of prometheus_client."""
         yield from REGISTRY.collect()
         yield from self._process_metrics()
         metrics = self._database_metrics
@@ -73,7 +73,7 @@ class Metrics:
         return web.Response(body=encode(self), headers={"Content-Type": content_type})
 
     async def _refresh(self) -> None:
-        """Read the database's numbers, unless that was done a moment ago. While it is unavailable there are none."""
+        """Read the figures from the database, at most once per second. While it is unavailable, there are none."""
         async with self._lock:
             if time.monotonic() - self._read_at < _CACHE_SECONDS:
                 return
@@ -126,7 +126,7 @@ def _gauge(name: str, documentation: str, value: float) -> GaugeMetricFamily:
 
 
 def _database_metrics(metrics: DatabaseMetrics | None, services: Sequence[str]) -> Iterator[Metric]:
-    """The same in every process, so take one of them and not their sum."""
+    """The figures from the database. They are the same in every process, so they must not be summed over processes."""
     job_labels = ["service", "plan"]
     jobs = GaugeMetricFamily(
         "diptych_jobs_open", "Orders that are queued or running", labels=[*job_labels, "state"]
@@ -161,7 +161,7 @@ def _database_metrics(metrics: DatabaseMetrics | None, services: Sequence[str]) 
         for kind in metrics.incidents:
             incidents.add_metric([kind], 1)
         for service in {*services, *(service for _, service in metrics.recoveries)}:
-            # From 0 on: Prometheus sees no increase in a counter that starts with its first event.
+            # Counters start at 0: Prometheus would not see the first event as an increase.
             fallbacks.add_metric([service], metrics.recoveries.get(("fell_back", service), 0))
             takeovers.add_metric([service], metrics.recoveries.get(("taken_over", service), 0))
         for account, credits in metrics.ledger.items():

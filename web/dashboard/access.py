@@ -1,4 +1,4 @@
-"""Access control: session cookies, action tokens, and the sandbox's access without a login on this machine."""
+"""Access control: session cookies, action tokens, and in the sandbox access from this machine without a login."""
 
 import re
 from ipaddress import ip_address
@@ -19,7 +19,7 @@ _PROXY_HEADERS: Final = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-
 
 
 class ActionRefused(Exception):
-    """A request for a change that does not come from our own page."""
+    """A request to change something did not come from our own pages."""
 
 
 class Access:
@@ -27,8 +27,8 @@ class Access:
 
     Args:
         auth: Checks sessions and tokens.
-        anonymous_admin_id: The admin that a caller on this machine counts as without a login; None where a login is
-            always needed. Only the sandbox has one, in a process that listens on loopback alone.
+        anonymous_admin_id: The admin that a client on this machine counts as without a login; None if a login is
+            always required. Set only for the sandbox, in a process that listens on loopback only.
     """
 
     def __init__(self, auth: DashboardAuth, *, anonymous_admin_id: int | None = None) -> None:
@@ -39,7 +39,7 @@ class Access:
         """The session of a request.
 
         Raises:
-            AccessDenied: It has none that is valid.
+            AccessDenied: The request has no valid session.
         """
         try:
             return self._auth.read_session(request.cookies.get(COOKIE, ""))
@@ -53,8 +53,8 @@ class Access:
         """The session of a request that changes something.
 
         Raises:
-            AccessDenied: It has no valid session.
-            ActionRefused: It does not come from our own page.
+            AccessDenied: The request has no valid session.
+            ActionRefused: It does not come from our own pages.
         """
         session = self.authenticate(request)
         self.check_origin(request)
@@ -70,10 +70,10 @@ class Access:
         return session
 
     def check_origin(self, request: web.Request) -> None:
-        """Refuse a request that another site makes; browsers say where a request comes from.
+        """Refuse a request made by another site, according to the headers that browsers send.
 
         Raises:
-            ActionRefused: It comes from another site.
+            ActionRefused: The request comes from another site.
         """
         origin = request.headers.get("Origin")
         allowed = {request.host, _authority(self._auth.url)}
@@ -84,15 +84,15 @@ class Access:
             raise ActionRefused("origin")
 
     def attach_new_session(self, request: web.Request, response: web.StreamResponse) -> None:
-        """Give the browser the session that `authenticate` has started without a login, if it has."""
+        """If `authenticate` has started a session without a login, set its cookie."""
         session = request.get(_NEW_SESSION)
         if session is not None and not response.prepared:
             self.set_cookie(response, session)
 
     def set_cookie(self, response: web.StreamResponse, session: Session) -> None:
-        """Give the browser a session.
+        """Set the session cookie.
 
-        The cookie is Lax, not Strict: an admin comes from Telegram's chat, and a browser sends no Strict cookie then.
+        The cookie is Lax, because browsers do not send a Strict one to an admin who follows a link from Telegram.
         """
         response.set_cookie(
             COOKIE,
@@ -105,18 +105,18 @@ class Access:
         )
 
     def delete_cookie(self, response: web.StreamResponse) -> None:
-        """Have the browser forget its session."""
+        """Delete the session cookie."""
         response.del_cookie(COOKIE, path=PATH)
 
 
 def route_path(request: web.Request) -> str:
-    """The path as its route is written, for the log: real paths may hold a link's token."""
+    """The path of the request's route, for the log: the real path may contain a link's token."""
     resource = request.match_info.route.resource
     return resource.canonical if resource else "unknown path"
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host name or address is this machine's own."""
+    """Whether a host name or an address is a loopback one."""
     try:
         return host == "localhost" or ip_address(host).is_loopback
     except ValueError:
@@ -124,7 +124,7 @@ def is_loopback(host: str) -> bool:
 
 
 def _authority(url: str) -> str:
-    """Host and port; empty for what is no URL."""
+    """The host and port of a URL; empty if it is invalid."""
     try:
         return urlsplit(url).netloc
     except ValueError:
@@ -132,10 +132,10 @@ def _authority(url: str) -> str:
 
 
 def _is_from_this_machine(request: web.Request) -> bool:
-    """Whether both ends are on this machine, without a proxy between them.
+    """Whether the client is on this machine, without a proxy in between.
 
-    The Host header counts as well: a foreign name that resolves to 127.0.0.1 (DNS rebinding) would let its page read
-    ours.
+    The Host header must be a loopback name too. Otherwise a page of another site whose name resolves to 127.0.0.1
+    (DNS rebinding) could read ours.
     """
     peer = request.transport.get_extra_info("peername") if request.transport else None
     host = re.sub(r":\d+$", "", request.host).strip("[]")

@@ -1,4 +1,4 @@
-"""What an admin changes from the dashboard. Each action is a POST with the session's action token."""
+"""What admins can change in the dashboard. Each action is a POST with the session's action token."""
 
 from http import HTTPStatus
 from typing import Final, cast
@@ -27,13 +27,13 @@ _FOLLOW: Final = "follow"
 
 
 class Actions:
-    """The handlers of the actions. Each raises AccessDenied or ActionRefused where a request may not act.
+    """The handlers of the actions. They raise AccessDenied or ActionRefused for requests that are not allowed.
 
     Args:
         access: Authenticates requests.
-        pages: Shows how an action ended.
-        router: The modes.
-        admin_actions: What can be done about an order.
+        pages: Renders the outcome of an action.
+        router: Sets the modes.
+        admin_actions: Performs the actions on orders.
     """
 
     def __init__(self, access: Access, pages: Pages, router: PlanRouter, admin_actions: AdminActions) -> None:
@@ -96,7 +96,7 @@ class Actions:
         return response
 
     async def _conflict(self, request: web.Request, session: Session, error: ActionConflict) -> web.Response:
-        """The order as it is, and why nothing was done."""
+        """The order's page, with the reason why nothing was done."""
         return await self._pages.render_job(
             request,
             session,

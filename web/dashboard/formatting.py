@@ -1,4 +1,4 @@
-"""How the dashboard names things and writes numbers."""
+"""Names, numbers and times in the dashboard."""
 
 from datetime import UTC, datetime
 from typing import TypedDict
@@ -8,14 +8,14 @@ from services.generation.registry import SERVICES
 
 
 class ServiceName(TypedDict):
-    """How a service is shown."""
+    """The emoji and the English name of a service."""
 
     emoji: str
     name: str
 
 
 def service_names(texts: Texts) -> dict[str, ServiceName]:
-    """Every service's name in English, by its id."""
+    """The names of all services, by their ids."""
     return {
         spec.id: {"emoji": spec.emoji, "name": texts.t(DEFAULT_LANGUAGE, f"service.{spec.id}.name")}
         for spec in SERVICES.values()
@@ -23,7 +23,7 @@ def service_names(texts: Texts) -> dict[str, ServiceName]:
 
 
 def format_duration(seconds: float | None) -> str:
-    """A length of time in one or two units, such as `42 ms`, `9.5 s` or `2 h 1 min`; a dash for None."""
+    """A duration in one or two units, such as `42 ms`, `9.5 s` or `2 h 1 min`; a dash for None."""
     if seconds is None:
         return "–"
     if seconds < 0.9995:
@@ -40,7 +40,7 @@ def format_duration(seconds: float | None) -> str:
 
 
 def format_time(at: datetime) -> str:
-    """A moment in UTC, to the second."""
+    """A time in UTC, to the second."""
     return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 

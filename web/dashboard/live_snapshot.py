@@ -1,4 +1,4 @@
-"""What the dashboard shows now: collected once a second at most for all viewers, and not at all without any."""
+"""The data of the live page: collected at most once per second for all viewers, and not at all without any."""
 
 import asyncio
 import json
@@ -30,9 +30,9 @@ from web.dashboard.formatting import service_names
 from web.dashboard.timeline import timeline_entries
 
 Sections = dict[str, str]
-"""JSON by the name of what it is about, so that only what has changed has to be sent."""
+"""The JSON of each section, by its name, so that only changed sections have to be sent."""
 ReadHealth = Callable[[], Awaitable[Mapping[str, Any]]]
-"""Gives what `/health` answers."""
+"""Returns the body of `/health`."""
 
 _INTERVAL_SECONDS: Final = 1.0
 _BACKOFF_FACTOR: Final = 10
@@ -50,7 +50,7 @@ _MONEY_ACCOUNTS: Final = {
     "given_back": ("revenue", False),
     "gifts": ("bonuses", False),
 }
-"""Which of our accounts the credits leave (False) or enter (True)."""
+"""For each figure, our account, and whether the credits enter (True) or leave it (False)."""
 
 
 class LiveSnapshot:
@@ -58,11 +58,11 @@ class LiveSnapshot:
 
     Args:
         db: The database.
-        texts: Names of services and incidents.
+        texts: The names of services and incidents.
         router: The modes, and Inngest's health.
-        worker: Plan B's jobs in this process.
-        background: Holds the health checks, which the numbers do not wait for.
-        read_health: Gives what `/health` answers.
+        worker: Plan B's worker in this process.
+        background: Runs the reading of `/health`, which the figures do not wait for.
+        read_health: Returns the body of `/health`.
     """
 
     def __init__(
@@ -90,9 +90,9 @@ class LiveSnapshot:
         self._lock = asyncio.Lock()
 
     async def latest(self) -> Sections:
-        """The newest sections. Callers at the same time share one read of the database.
+        """The latest sections. Concurrent callers share one read of the database.
 
-        While the database is unavailable these are the last ones, with that in the section `trouble`.
+        While the database is unavailable, these are the last known sections, with the error in the section `trouble`.
         """
         async with self._lock:
             started_at = time.monotonic()
@@ -169,7 +169,7 @@ class LiveSnapshot:
         return {**sums, "held": {"stars": sum(queue.held for queue in queues)}}
 
     async def _broadcast_section(self) -> dict[str, Any]:
-        """Read less often than the rest: counting a long list of recipients every second would slow the database."""
+        """Read less often than the rest: counting many recipients every second would slow down the database."""
         at, section = self._broadcast
         if time.monotonic() - at >= _BROADCAST_INTERVAL_SECONDS:
             section = _broadcast_section(await get_broadcast_progress(self._db))
@@ -177,7 +177,7 @@ class LiveSnapshot:
         return section
 
     def _health_section(self) -> Mapping[str, Any]:
-        """The last answer: it takes seconds to find that a part is unavailable, and the numbers do not wait for it."""
+        """The last known health: finding out that a part is unavailable takes seconds, and the figures do not wait."""
         if self._health_task is None or self._health_task.done():
             if self._health_task and not self._health_task.cancelled() and not self._health_task.exception():
                 self._health = self._health_task.result()
@@ -201,7 +201,7 @@ def _plan_section(plan: str, ended: Iterable[EndedStats], queues: Iterable[OpenO
 
 
 def _minutes_section(ended: Iterable[EndedStats]) -> dict[str, Any]:
-    """The last hour minute by minute: how many succeeded, how many failed, and p95 in seconds."""
+    """The last hour by minute: how many orders succeeded and failed, and the p95 of their times in seconds."""
     last = int(time.time() // 60)
     first = last - MINUTES + 1
     minutes: dict[str, Any] = {"first": first}
@@ -218,7 +218,7 @@ def _minutes_section(ended: Iterable[EndedStats]) -> dict[str, Any]:
 
 
 def _broadcast_section(progress: BroadcastProgress | None) -> dict[str, Any]:
-    """The broadcast that runs, or the last one; empty where there never was one."""
+    """The running broadcast, or else the last one; empty if there has never been one."""
     if progress is None:
         return {}
     broadcast, counts = progress.broadcast, progress.counts

@@ -1,6 +1,6 @@
-"""What the user saw of an order, in their language.
+"""The messages about an order that its user saw, in their language.
 
-The messages are put together again from what is stored, as services/messaging/progress.py and delivery.py do it.
+They are rebuilt from stored data, in the same way as services/messaging/progress.py and delivery.py build them.
 """
 
 from collections.abc import Sequence
@@ -27,10 +27,10 @@ class MessagePreview:
     """A message in the user's chat.
 
     Attributes:
-        title: What the message is for.
-        html: Its text as Telegram's HTML, made by us and escaped.
-        message_ids: Telegram's ids of it; several for an album and its caption.
-        media: What stands above the text, such as `2 photos`.
+        title: What the message is about.
+        html: Its text as Telegram's HTML, in which users' text is escaped.
+        message_ids: Its message ids; several for an album and its caption.
+        media: The media above the text, such as `2 photos`.
     """
 
     title: str
@@ -47,18 +47,18 @@ async def preview_messages(
     steps: Sequence[StepRecord],
     transfers: Sequence[LedgerTransfer],
 ) -> list[MessagePreview]:
-    """The messages of an order, oldest first.
+    """Rebuild the messages about an order, oldest first.
 
     Args:
         db: The database.
-        texts: The texts they are made of.
+        texts: The texts of the messages.
         job: The order.
         facts: Whether its progress message is up to date, and the user's language.
         steps: Its journal.
         transfers: The ledger's transfers for it.
 
     Returns:
-        The messages; none for a job that is no order.
+        The messages; none for an internal job.
     """
     if job.service not in SERVICES:
         return []
@@ -89,7 +89,7 @@ def _progress_preview(texts: Texts, job: Job, facts: JobExtras) -> MessagePrevie
 async def _result_preview(
     db: Executor, texts: Texts, job: Job, steps: Sequence[StepRecord], outcomes: dict[str, Any]
 ) -> MessagePreview:
-    """The caption of a result. The balance in it is what it was when the result was sent."""
+    """The caption of a result, with the balance at the time when the result was sent."""
     result = JobResult.model_validate(job.result or {})
     sent_at = next((step.ended_at for step in steps if step.step == DELIVER and step.ended_at), job.ended_at)
     balance = None if sent_at is None else await balance_at(db, job.user_id, sent_at)
@@ -108,8 +108,8 @@ def _failure_preview(texts: Texts, job: Job, outcomes: dict[str, Any]) -> Messag
 
 
 def _html(text: str) -> Markup:
-    """Our own texts as HTML, in which what users wrote is escaped. As in Telegram, a quotation is a block, so the
-    line breaks around it are left out."""
+    """Mark our own text, in which users' text is escaped, as HTML. A quotation is a block, as in Telegram, so the line
+    breaks around it are removed."""
     return Markup(text.replace("\n<blockquote>", "<blockquote>").replace("</blockquote>\n", "</blockquote>"))  # noqa: S704
 
 

@@ -1,4 +1,4 @@
-"""Everything about one order: what happened to it step by step, what it cost, and what its user saw of it."""
+"""Everything about one order: what happened to it, what it cost, and what its user saw."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -42,24 +42,24 @@ _TRANSFER_TITLES: Final = {
     "refund_job": "given back by an admin",
 }
 _FOLD_MIN: Final = 5
-"""That many polls of the provider in a row, or more, are folded into one entry."""
+"""Minimum number of consecutive provider polls that are folded into one entry."""
 
 
 @dataclass(frozen=True)
 class DetailEntry:
-    """Something that happened.
+    """Something that happened to an order.
 
     Attributes:
-        kind: `event`, `step`, `move` (of credits) or `polls`: a name of a CSS class.
-        title: What it is.
-        at: When it happened, or started.
-        elapsed: The time since the order.
-        plan: The plan that the job had.
-        epoch: Which lease it was, counted from 1.
-        took: How long it took, where it has a length.
-        result: What it gave, without secrets.
-        trouble: Whether it is worth a second look.
-        folded: The entries that it stands for.
+        kind: `event`, `step`, `move` (of credits) or `polls`; also the name of its CSS class.
+        title: What happened.
+        at: When it happened or started.
+        elapsed: The time since the order was placed.
+        plan: The plan that the job was on.
+        epoch: The job's epoch, from 1.
+        took: How long it took; empty if it has no duration.
+        result: Its result, without secrets.
+        trouble: Whether it is highlighted as a problem.
+        folded: The entries that this one replaces.
     """
 
     kind: str
@@ -76,17 +76,17 @@ class DetailEntry:
 
 @dataclass(frozen=True)
 class OrderDetail:
-    """An order's page.
+    """The data of an order's page.
 
     Attributes:
         job: The order.
         facts: Its user, and the columns that `Job` does not have.
         entries: What happened to it, oldest first.
         transfers: The ledger's transfers for it.
-        messages: What its user saw.
-        prompts: What the user wrote.
+        messages: The messages that its user saw.
+        prompts: The prompts that the user wrote.
         inputs: Its inputs as JSON, without secrets.
-        related: The orders that it repeats or is repeated by.
+        related: The order that it repeats, and the orders that repeat it.
     """
 
     job: Job
@@ -110,26 +110,26 @@ class OrderDetail:
 
     @property
     def waited(self) -> str:
-        """From the order to the start of its work."""
+        """The time from the order to the start of its job."""
         if not self.job.started_at:
             return "–"
         return format_duration((self.job.started_at - self.job.created_at).total_seconds())
 
     @property
     def took(self) -> str:
-        """From the start of its work to its end."""
+        """The time from the start of its job to its end."""
         if not self.job.started_at or not self.job.ended_at:
             return "–"
         return format_duration((self.job.ended_at - self.job.started_at).total_seconds())
 
     @property
     def refunded(self) -> bool:
-        """Whether an admin gave its price back."""
+        """Whether an admin returned its price."""
         return any(transfer.kind == "refund_job" for transfer in self.transfers)
 
     @property
     def actions(self) -> list[str]:
-        """What an admin can do about it now."""
+        """The admin actions that are possible now."""
         if self.job.internal or self.job.service not in SERVICES:
             return []
         if not self.job.ended:
@@ -140,7 +140,7 @@ class OrderDetail:
 
 
 async def load_order_detail(db: Executor, texts: Texts, job_id: UUID) -> OrderDetail | None:
-    """Everything about an order, or about an internal job.
+    """Load everything about an order or an internal job.
 
     Args:
         db: The database.
@@ -148,7 +148,7 @@ async def load_order_detail(db: Executor, texts: Texts, job_id: UUID) -> OrderDe
         job_id: The job.
 
     Returns:
-        The detail; None where there is no such job.
+        The data of its page; None if there is no such job.
     """
     job, facts = await find_job(db, job_id), await get_job_extras(db, job_id)
     if job is None or facts is None:
@@ -169,13 +169,13 @@ async def load_order_detail(db: Executor, texts: Texts, job_id: UUID) -> OrderDe
 
 
 def fold_polls(entries: Sequence[DetailEntry]) -> list[DetailEntry]:
-    """Fold polls of the provider: a long job has hundreds.
+    """Fold the polls of the provider, of which a long job has hundreds.
 
     Args:
         entries: What happened, oldest first.
 
     Returns:
-        The same, where of five or more polls in a row the last one stays and one entry stands for the others.
+        The entries, in which five or more consecutive polls are replaced by one entry and the last of these polls.
     """
     folded: list[DetailEntry] = []
     polls: list[DetailEntry] = []
@@ -202,7 +202,7 @@ def _is_poll(entry: DetailEntry) -> bool:
 def _entries(
     job: Job, steps: Sequence[StepRecord], events: Iterable[JobEvent], transfers: Iterable[LedgerTransfer]
 ) -> list[DetailEntry]:
-    """Everything that happened, oldest first."""
+    """The entries for events, steps and transfers, oldest first."""
     entries = [_event_entry(job, event) for event in events]
     entries += [_transfer_entry(job, transfer) for transfer in transfers]
     before = job.started_at or job.created_at
@@ -214,7 +214,7 @@ def _entries(
 
 
 def _event_entry(job: Job, event: JobEvent) -> DetailEntry:
-    # The trigger's clock runs on inside a transaction; the row's own times match those of the other entries.
+    # The trigger records the clock time, not the time of the transaction; the job's own times match other entries.
     exact = {"accepted": job.created_at, "ended": job.ended_at}.get(event.kind)
     title = _EVENT_TITLES[event.kind]
     if event.detail:
@@ -224,8 +224,8 @@ def _event_entry(job: Job, event: JobEvent) -> DetailEntry:
 
 
 def _step_entry(job: Job, step: StepRecord, before: datetime) -> DetailEntry:
-    """A step. Only one that must not be repeated is recorded when it starts; of any other it is known that it
-    started after the step before had ended (`before`)."""
+    """The entry for a step. Only the start of steps that must not be repeated is recorded; any other step started
+    after the previous one had ended (`before`)."""
     if step.ended_at is None:
         took = "its end was not recorded"
     elif step.started_at < step.ended_at:

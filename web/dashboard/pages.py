@@ -1,4 +1,4 @@
-"""The pages: the live page, the list of orders, one order, and the login."""
+"""The pages: the live page, the list of orders, an order, and the login."""
 
 from http import HTTPStatus
 from typing import Any, Final
@@ -28,13 +28,13 @@ _ACCESS_DENIED_TEXTS: Final = {
 
 
 class Pages:
-    """The handlers of the pages. Those of an admin raise AccessDenied for a request without a valid session.
+    """The handlers of the pages. Pages for admins raise AccessDenied if the request has no valid session.
 
     Args:
         db: The database.
-        texts: Names of services, and the messages that users saw.
+        texts: The names of services, and the texts of the messages that users saw.
         router: The modes.
-        auth: Checks links, and makes the tokens of actions.
+        auth: Checks links, and creates action tokens.
         access: Authenticates requests.
     """
 
@@ -81,14 +81,14 @@ class Pages:
     async def render_job(
         self, request: web.Request, session: Session, job_id: UUID, *, status: int = 200, **more: Any
     ) -> web.Response:
-        """An order's page, after an action on it or without.
+        """Render an order's page, with or without the outcome of an action.
 
         Args:
             request: The request.
             session: The admin's session.
             job_id: The order.
             status: The HTTP status.
-            **more: `done`, what was done; or `conflict`, why it was not, and `conflict_job`.
+            **more: `done` says what was done; `conflict` says why nothing was done, with `conflict_job`.
 
         Raises:
             HTTPNotFound: There is no such order.
@@ -102,7 +102,7 @@ class Pages:
     async def login_page(self, request: web.Request) -> web.Response:
         """The page behind a login link, with a button that logs in.
 
-        A GET does not use the link up, because Telegram's link preview makes one.
+        The GET does not use up the link, because Telegram's link preview sends one too.
 
         Raises:
             AccessDenied: The link is not valid.
@@ -111,11 +111,11 @@ class Pages:
         return self._render(request, "dashboard_login.html", None)
 
     async def login(self, request: web.Request) -> web.Response:
-        """Use the login link up and set the session cookie.
+        """Use up the login link and set the session cookie.
 
         Raises:
             AccessDenied: The link is not valid.
-            ActionRefused: Another site makes the request.
+            ActionRefused: The request comes from another site.
         """
         self._access.check_origin(request)
         session = await self._auth.login(request.match_info["token"])
@@ -125,7 +125,7 @@ class Pages:
         return response
 
     def access_denied(self, request: web.Request, error: AccessDenied) -> web.Response:
-        """A page that says why access was denied, and how to get a link."""
+        """The page that says why access was denied and how to get a link."""
         return self.notice(
             request, HTTPStatus.FORBIDDEN, "Access denied", _ACCESS_DENIED_TEXTS[error.reason], ask_bot=True
         )
@@ -133,14 +133,14 @@ class Pages:
     def notice(
         self, request: web.Request, status: int, title: str, text: str, *, ask_bot: bool = False
     ) -> web.Response:
-        """A page with one message; JSON for our own scripts.
+        """A page with one message, or JSON for our own scripts.
 
         Args:
             request: The request.
             status: The HTTP status.
-            title: The page's heading.
+            title: The heading of the page.
             text: The message.
-            ask_bot: Whether to say how to get a link, instead of linking to the dashboard.
+            ask_bot: Whether to say how to get a link instead of linking to the dashboard.
         """
         if "application/json" in request.headers.get("Accept", ""):
             return web.json_response({"message": text}, status=status)
@@ -157,7 +157,7 @@ class Pages:
 
 
 def job_id_from(request: web.Request) -> UUID:
-    """The job that a request's path names. Raises HTTPNotFound for what is no id."""
+    """The job id in the path of a request. Raises HTTPNotFound if it is invalid."""
     try:
         return UUID(request.match_info["job"])
     except ValueError:

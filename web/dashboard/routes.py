@@ -1,4 +1,4 @@
-"""`/dashboard`: an aiohttp application of its own inside the process, with its own headers and error pages."""
+"""`/dashboard`: a separate aiohttp application in the same process, with its own headers and error pages."""
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -43,15 +43,15 @@ class Dashboard:
 
     Args:
         db: The database.
-        texts: Names of services and incidents, and the messages that users saw.
+        texts: The names of services and incidents, and the texts of the messages that users saw.
         router: The modes, and Inngest's health.
-        worker: Plan B's jobs in this process.
-        background: Holds the health checks.
+        worker: Plan B's worker in this process.
+        background: Runs the reading of `/health`.
         auth: Links and sessions.
-        admin_actions: What can be done about an order.
-        read_health: Gives what `/health` answers.
-        sandbox_host: The address that a sandbox's process listens on: where it is loopback, the dashboard needs no
-            login on this machine. None where there is no sandbox.
+        admin_actions: Performs the actions on orders.
+        read_health: Returns the body of `/health`.
+        sandbox_host: The address that a process with the sandbox listens on. If it is a loopback address, clients on
+            this machine need no login. None without the sandbox.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Dashboard:
         self._stream = Stream(self._access, LiveSnapshot(db, texts, router, worker, background, read_health))
 
     def add_routes(self, app: web.Application) -> None:
-        """Serve everything below `/dashboard`."""
+        """Add the dashboard to the web application, at `/dashboard`."""
         app.add_subapp(PATH, self._build_app())
 
     def _build_app(self) -> web.Application:
@@ -137,6 +137,6 @@ async def _redirect_without_slash(request: web.Request) -> web.Response:
 async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
     for name, value in _HEADERS.items():
         response.headers.setdefault(name, value)
-    # Pages show this moment and are not kept; static files are asked for again, and mostly answered with 304.
+    # Pages are never cached. Static files are revalidated each time, and mostly answered with 304.
     static = request.path.startswith(f"{PATH}/static/")
     response.headers.setdefault("Cache-Control", "no-cache" if static else "no-store")

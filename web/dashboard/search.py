@@ -1,4 +1,4 @@
-"""What an admin types to find an order, as a search; and the query of the next page."""
+"""Parses the search form of the list of orders, and builds the query of the next page."""
 
 import re
 from collections.abc import Mapping
@@ -20,23 +20,23 @@ _FIELDS: Final = ("q", "service", "state", "plan")
 
 @dataclass(frozen=True)
 class SearchRequest:
-    """A search as it was asked for.
+    """A search from the form.
 
     Attributes:
-        fields: What was typed and chosen, by the names of the form's fields.
-        search: What to look for; None where no order can match.
+        fields: The values that were entered, by the names of the form's fields.
+        search: The conditions; None if no order can match.
     """
 
     fields: Mapping[str, str]
     search: JobSearch | None
 
     def next_page_query(self, last: JobSummary) -> str:
-        """The query of the page that follows after the last job of this one."""
+        """The URL query of the page that starts after `last`, the last job of this page."""
         return urlencode({**self.fields, "older": f"{last.created_at.isoformat()}_{last.id}"})
 
     @property
     def first_page_query(self) -> str:
-        """The query of the first page."""
+        """The URL query of the first page."""
         return urlencode(self.fields)
 
 
@@ -44,8 +44,8 @@ def parse_search(query: Mapping[str, str]) -> SearchRequest:
     """Read a search from a URL.
 
     Args:
-        query: `q` is a user id or the beginning of a job id; `service`, `state` and `plan` narrow it; `older` is where
-            a page begins. All are optional, and unknown values match nothing.
+        query: `q` is a user id or the beginning of a job id; `service`, `state` and `plan` narrow the search; `older`
+            is where the page starts. All are optional, and unknown values match nothing.
     """
     fields = {name: value for name in _FIELDS if (value := query.get(name, "").strip())}
     typed = fields.get("q", "")
@@ -64,7 +64,7 @@ def parse_search(query: Mapping[str, str]) -> SearchRequest:
 
 
 def _id_range_for_prefix(typed: str) -> tuple[UUID, UUID] | None:
-    """The first and the last job id that begin like this, with or without dashes."""
+    """The first and the last job id that begin with what was typed, with or without dashes."""
     digits = typed.replace("-", "").lower()
     if not re.fullmatch(f"[0-9a-f]{{1,{_HEX}}}", digits):
         return None
@@ -76,7 +76,7 @@ def _user_id(typed: str) -> int | None:
 
 
 def _parse_cursor(cursor: str) -> tuple[datetime, UUID] | None:
-    """Where a page begins: after this time and job. None, for the first page, where the cursor makes no sense."""
+    """The time and the job after which the page starts. None (the first page) if the cursor is invalid."""
     at, _, job_id = cursor.partition("_")
     try:
         created_at = datetime.fromisoformat(at)

@@ -1,4 +1,4 @@
-"""The live page's stream of server-sent events: what has changed since this browser was last sent it."""
+"""The stream of server-sent events for the live page: the sections that changed since they were last sent."""
 
 import asyncio
 import time
@@ -30,7 +30,7 @@ class Stream:
         self._stopping = asyncio.Event()
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
-        """Server-sent events: what changes on the live page or on an order's page.
+        """Server-sent events with the changes of the live page.
 
         Raises:
             AccessDenied: The request has no valid session.

@@ -1,4 +1,4 @@
-"""The timeline: fallbacks, takeovers, changes of mode and incidents, each in a line of plain English."""
+"""The timeline: fallbacks, takeovers, changes of mode and incidents, each as a line of text."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -25,11 +25,11 @@ class TimelineEntry(TypedDict):
     """A line of the timeline.
 
     Attributes:
-        kind: `fell_back`, `taken_over`, `mode`, `incident` or `incident over`: names of CSS classes.
-        at: When it happened, in seconds since 1970.
+        kind: `fell_back`, `taken_over`, `mode`, `incident` or `incident over`; also its CSS classes.
+        at: When it happened, in Unix time.
         title: What happened.
-        detail: More about it.
-        jobs: The ids of orders to look at.
+        detail: Details.
+        jobs: The ids of some of the orders.
     """
 
     kind: str
@@ -50,7 +50,7 @@ def timeline_entries(
     Args:
         events: Fallbacks, takeovers and incidents.
         changes: Changes of mode.
-        names: How services are shown, by their ids.
+        names: The names of services, by their ids.
         texts: The names of incidents.
     """
     entries = [_event_entry(event, names, texts) for event in events]

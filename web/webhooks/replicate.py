@@ -1,4 +1,4 @@
-"""Replicate's webhook: a prediction has ended. It only wakes the job that waits, which then asks Replicate itself.
+"""Replicate's webhook for a prediction that has ended. It only wakes the waiting job, which then asks Replicate.
 
 https://replicate.com/docs/topics/webhooks/verify-webhook
 """
@@ -18,18 +18,18 @@ from storage.pool import DATABASE_UNAVAILABLE, Pool
 
 PATH: Final = "/webhooks/replicate"
 FetchSecret = Callable[[], Awaitable[str]]
-"""Gets the secret that signs webhooks. Raises ProviderError."""
+"""Fetches the secret that signs webhooks. Raises ProviderError."""
 
 
 class ReplicateWebhook:
-    """Answers 200 for a prediction of ours, 404 for another, 401 for a wrong signature or an old timestamp.
+    """Answers 200 for one of our predictions, 404 for any other, and 401 for a wrong signature or an old timestamp.
 
-    It answers 503 where Replicate's secret or the database cannot be reached: Replicate then calls again.
+    It answers 503 if Replicate's secret or the database is unavailable, so that Replicate calls again.
 
     Args:
         db: The database.
-        plan_a: Inngest, where Plan A's jobs are woken.
-        fetch_secret: Gets Replicate's secret, once.
+        plan_a: Wakes jobs on Plan A.
+        fetch_secret: Fetches Replicate's secret. It is called until it succeeds once.
     """
 
     def __init__(self, db: Pool, plan_a: PlanA, fetch_secret: FetchSecret) -> None:
@@ -40,11 +40,11 @@ class ReplicateWebhook:
         self._secret_lock = asyncio.Lock()
 
     def add_routes(self, app: web.Application) -> None:
-        """Serve the webhook at PATH."""
+        """Add the webhook to the web application, at PATH."""
         app.router.add_post(PATH, self._receive)
 
     async def _receive(self, request: web.Request) -> web.Response:
-        """A prediction or training has ended; wake the job that waits for it."""
+        """A prediction or training has ended: wake the job that waits for it."""
         body = await request.read()
         try:
             verify_signature(await self._get_secret(), request.headers, body)

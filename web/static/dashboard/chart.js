@@ -28,7 +28,7 @@ export class Chart {
     this.render();
   }
 
-  /** The timeline's events, of which some get a flag: `{at, kind}`. */
+  /** The events of the timeline, `{at, kind}`. Some of them get a flag. */
   setEvents(events) {
     this.events = events;
     this.render();
@@ -184,7 +184,7 @@ export class Chart {
     return `The last 60 minutes, ${NAMES[this.metric]} per minute. ${totals.join('; ')}. Arrow keys read the minutes.`;
   }
 
-  /** The same to read: the minutes in which something ended, newest first. */
+  /** The same data as text: the minutes in which orders ended, newest first. */
   fillTable() {
     if (!find('details.as-table').open) return;
     const rows = [];
@@ -211,7 +211,7 @@ const EMPTY_TEXTS = {
   waited: 'Nothing was started in the last hour.',
 };
 
-/** A round number not below `least`: the step from one line of the scale to the next. */
+/** A round number of at least `least`: the step between two lines of the scale. */
 function niceStep(least, timed) {
   if (!least) return 1;
   if (!timed && least <= 1) return 1;

@@ -1,4 +1,4 @@
-// Building and changing elements. Text only ever goes in as text.
+// Creates and changes elements. Text is only ever inserted as text, never as HTML.
 
 const SVG = 'http://www.w3.org/2000/svg';
 
@@ -23,7 +23,7 @@ function fill(node, attributes, children) {
   return node;
 }
 
-/** Set an element's text, and leave the page alone where it has that text already. */
+/** Set an element's text, unless it already has that text. */
 export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }

@@ -1,4 +1,4 @@
-// Numbers and times for reading. Times are in the reader's own time zone; durations are in seconds.
+// Formats numbers and times. Times are in the reader's own time zone; durations are in seconds.
 
 const whole = new Intl.NumberFormat('en', { maximumFractionDigits: 0 });
 const pad = (number) => String(number).padStart(2, '0');
@@ -6,7 +6,7 @@ const pad = (number) => String(number).padStart(2, '0');
 export const formatCount = (number) => whole.format(number).replaceAll(',', '\u202f');
 export const formatCredits = (number) => `${formatCount(number)} ⭐`;
 
-/** Such as 42 ms, 9.5 s or 2 h 1 min; a dash where there is none. */
+/** A duration, such as 42 ms, 9.5 s or 2 h 1 min; a dash for none. */
 export function formatDuration(seconds) {
   if (seconds === null || seconds === undefined) return '–';
   if (seconds < 0.9995) return `${Math.round(Math.max(0, seconds) * 1000)} ms`;
@@ -25,7 +25,7 @@ export function formatTime(at) {
   return `${pad(date.getHours())}:${pad(date.getMinutes())}`;
 }
 
-/** 14:32, or with the date where that is not today. */
+/** 14:32, with the date if it is not today. */
 export function formatDateTime(at) {
   const date = new Date(at * 1000);
   if (date.toDateString() === new Date().toDateString()) return formatTime(at);

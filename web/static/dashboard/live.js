@@ -1,4 +1,4 @@
-// The live page: one stream of what has changed, for as long as the page is visible.
+// The live page: receives changes from one stream while the page is visible.
 
 import { Chart } from './chart.js';
 import { all, find, setText } from './dom.js';
@@ -70,7 +70,7 @@ function close() {
 document.addEventListener('visibilitychange', () => (document.hidden ? close() : open()));
 all('#metric input').forEach((input) => input.addEventListener('change', () => chart.selectMetric(input.value)));
 const picked = find('#metric input:checked');
-if (picked) chart.metric = picked.value; // browsers keep the choice over a reload
+if (picked) chart.metric = picked.value; // browsers keep the choice across a reload
 find('details.as-table').addEventListener('toggle', () => chart.render());
 switchPlans(find('#toast'));
 if (!document.hidden) open();

@@ -1,5 +1,5 @@
-// Keeps the parts of a page that change up to date: each part with `data-refresh` is fetched that often, in seconds,
-// and replaced where it has changed. A part that is open or has the focus is left alone.
+// Keeps parts of a page up to date: the page is fetched at the shortest interval in `data-refresh`, in seconds, and each
+// part that has changed is replaced. A part that is expanded or has the focus is left alone.
 
 import { all } from './dom.js';
 import { formatDateTime } from './formatting.js';
@@ -31,7 +31,7 @@ async function refreshParts() {
   try {
     answer = await fetch(page, { headers: { Accept: 'text/html' } });
   } catch {
-    return; // the bot is unavailable for a moment; the next try comes by itself
+    return; // the bot is unavailable for a moment; the loop tries again
   }
   if (!answer.ok) return;
   const fresh = new DOMParser().parseFromString(await answer.text(), 'text/html');

@@ -1,4 +1,4 @@
-// What each section of the live page shows, from what the stream sends.
+// Renders each section of the live page from the stream's data.
 
 import { all, el, find, setText } from './dom.js';
 import { formatCount, formatCredits, formatDateTime, formatDuration } from './formatting.js';
@@ -175,7 +175,7 @@ export function showTimeline(events) {
   list(find('#timeline'), lines, empty);
 }
 
-/** Both lists keep their height for what is to come; where there is little, they do not. */
+/** Fill a list. It keeps its height for later lines, unless it has only a few. */
 function list(container, lines, empty) {
   container.classList.toggle('few', lines.length < 4);
   container.replaceChildren(...(lines.length ? lines : [empty]));

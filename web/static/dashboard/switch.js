@@ -1,4 +1,4 @@
-// Switches plans without leaving the page. Without this script the forms do the same by themselves.
+// Switches plans without leaving the page. Without this script, the forms do the same.
 
 import { all, find, setText } from './dom.js';
 import { markPressed } from './sections.js';
