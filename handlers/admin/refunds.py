@@ -133,10 +133,10 @@ async def _refund_state(ctx: UserContext, overview: PaymentOverview) -> tuple[li
             lines.append(ctx.t("refund.last_error", why=refund.error))
         return lines, False
     lines = [ctx.t("refund.refused", why=refund.error)] if refund is not None and refund.refused else []
-    return [*lines, *await _outlook_lines(ctx, payment)], True
+    return [*lines, *await _preview_lines(ctx, payment)], True
 
 
-async def _outlook_lines(ctx: UserContext, payment: Payment) -> list[str]:
+async def _preview_lines(ctx: UserContext, payment: Payment) -> list[str]:
     """What a refund would do now."""
     expected = await ctx.refunds.preview(payment)
     key = "refund.partly" if expected.owed else "refund.all_there"

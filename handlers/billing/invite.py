@@ -30,12 +30,12 @@ async def _open_invite(callback: CallbackQuery, ctx: UserContext) -> None:
 async def _invite_view(ctx: UserContext) -> View:
     link = await create_start_link(ctx.bot, invite_payload(ctx.user.id))
     referrals = await get_referral_counts(ctx.db, ctx.user.id)
-    came = ctx.t("invite.came", referrals.invited, rewarded=referrals.rewarded)
+    invited_line = ctx.t("invite.came", referrals.invited, rewarded=referrals.rewarded)
     lines = [
         ctx.t("invite.link", link=link),
         "",
         ctx.t("invite.bonus", REFERRAL_BONUS),
-        came if referrals.invited else ctx.t("invite.nobody"),
+        invited_line if referrals.invited else ctx.t("invite.nobody"),
     ]
     # https://core.telegram.org/widgets/share
     share = f"https://t.me/share/url?{urlencode({'url': link, 'text': ctx.t('invite.words')})}"

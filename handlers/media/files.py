@@ -1,4 +1,4 @@
-"""Files that users send: reading their metadata, and checking the content of documents, which Telegram does not."""
+"""Files that users send: their metadata, and a check of the content of documents, which Telegram does not check."""
 
 import asyncio
 import io

@@ -56,9 +56,9 @@ async def _repeat_order(ctx: UserContext, state: FSMContext, job: Job) -> None:
     try:
         order = ctx.build_order(key, draft.service, draft.values, progress.message_id)
         accepted = await ctx.dispatcher.dispatch(order)
-    except InsufficientCredits as short:
-        text = ctx.t("order.missing", short.missing_credits)
-        await progress.edit_text(text, reply_markup=packs_keyboard(ctx, short.missing_credits))
+    except InsufficientCredits as failure:
+        text = ctx.t("order.missing", failure.missing_credits)
+        await progress.edit_text(text, reply_markup=packs_keyboard(ctx, failure.missing_credits))
     except InvalidRequest as refused:
         await progress.edit_text(ctx.failure_text(refused), reply_markup=menu_button_keyboard(ctx))
     else:

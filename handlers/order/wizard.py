@@ -206,8 +206,10 @@ async def _confirm(
         message_id = callback.message.message_id if callback.message else None
         order = ctx.build_order(draft.order_key(ctx.user.id), draft.service, draft.values, message_id)
         accepted = await ctx.dispatcher.dispatch(order)
-    except InsufficientCredits as short:
-        await ctx.send(ctx.t("order.missing", short.missing_credits), packs_keyboard(ctx, short.missing_credits))
+    except InsufficientCredits as failure:
+        await ctx.send(
+            ctx.t("order.missing", failure.missing_credits), packs_keyboard(ctx, failure.missing_credits)
+        )
         return
     except InvalidRequest as refused:
         await ctx.send(ctx.failure_text(refused))

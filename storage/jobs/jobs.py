@@ -272,7 +272,7 @@ async def claim_next_job(
     takeover_services: Sequence[str],
     internal: bool = False,
 ) -> Job | None:
-    """Claim the next job for Plan B: one that is queued for it, or one that its worker lost.
+    """Claim the next job for Plan B: queued for it, or held by no worker any more. None if there is none.
 
     Args:
         db: The pool or a connection.
@@ -281,9 +281,6 @@ async def claim_next_job(
         per_user_limit: How many orders of one user may run at once. Internal jobs have no such limit.
         takeover_services: The services whose jobs may be taken over from Plan A.
         internal: Claim an internal job instead of an order.
-
-    Returns:
-        The job, or None if there is none to claim.
     """
     values = worker_id, seconds, per_user_limit, list(takeover_services), internal
     return job_from_row(await db.fetchrow(_CLAIM_NEXT, *values))
@@ -321,13 +318,7 @@ async def end_job(
 ) -> Job | None:
     """End the job. None if another worker holds it or it has already ended.
 
-    Args:
-        db: The pool or a connection.
-        job_id: The job.
-        epoch: The job's epoch under this worker.
-        state: How it ended.
-        failure: The key of the text for the user; None if it did not fail.
-        result: What the job produced, as JSON.
+    `failure` is the key of the text for the user.
     """
     return job_from_row(await db.fetchrow(_END, job_id, epoch, state, failure, result))
 
@@ -360,7 +351,7 @@ async def move_to_plan_b(db: Executor, job_ids: Sequence[UUID], *, fell_back: Se
 
 
 async def count_stalled(db: Executor, *, seconds_left: float) -> int:
-    """Count jobs on Plan A whose run is silent, or that have `seconds_left` or less until their start deadline."""
+    """Count jobs accepted by Inngest whose lease has expired, or that have less than `seconds_left` to start."""
     return int(await db.fetchval(_COUNT_STALLED, seconds_left))
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from storage.pool import Connection, Executor
 
 # If two users opened each other's link at the same time, neither statement would see the loop, so they run one by one.
-_ONE_AT_A_TIME = "SELECT pg_advisory_xact_lock(hashtext('invites'))"
+_LOCK = "SELECT pg_advisory_xact_lock(hashtext('invites'))"
 
 # A user who has ordered or paid can no longer be invited. The user must not be among the inviter's own direct or
 # indirect inviters, because that would be a loop.
@@ -43,7 +43,7 @@ async def set_inviter(connection: Connection, user_id: int, inviter_id: int) -> 
         False if the user already has an inviter, has ordered or has paid; if the link is their own; if it would make a
         loop; or if the inviter is blocked or unknown.
     """
-    await connection.execute(_ONE_AT_A_TIME)
+    await connection.execute(_LOCK)
     return bool(await connection.fetchval(_SET_INVITER, user_id, inviter_id))
 
 
