@@ -5,8 +5,8 @@
 #   scripts/run.sh --no-inngest  only Plan B
 set -euo pipefail
 cd "$(dirname "$0")/.."
-. scripts/venv.sh
-. scripts/inngest.sh
+. scripts/lib/venv.sh
+. scripts/lib/inngest.sh
 prepare_venv requirements-sandbox.txt
 
 inngest_port=$(setting INNGEST_DEV_PORT 9288)

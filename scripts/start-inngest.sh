@@ -6,8 +6,8 @@
 #   scripts/start-inngest.sh FLAGS…    with more flags for `inngest dev`, such as --persist
 set -euo pipefail
 cd "$(dirname "$0")/.."
-. scripts/venv.sh
-. scripts/inngest.sh
+. scripts/lib/venv.sh
+. scripts/lib/inngest.sh
 [ -x .venv/bin/python ] || prepare_venv requirements-sandbox.txt
 
 if ! find_inngest npx; then

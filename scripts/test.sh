@@ -6,7 +6,7 @@
 #   scripts/test.sh ARGS…      only pytest, with these arguments
 set -euo pipefail
 cd "$(dirname "$0")/.."
-. scripts/venv.sh
+. scripts/lib/venv.sh
 prepare_venv requirements-dev.txt
 bin=.venv/bin
 
