@@ -2,9 +2,9 @@
 FROM python:3.13-slim AS build
 WORKDIR /build
 RUN python -m venv /opt/venv
-COPY requirements.txt constraints.txt ./
+COPY requirements.txt ./
 RUN --mount=type=cache,target=/root/.cache/pip \
-    /opt/venv/bin/pip install --disable-pip-version-check --only-binary :all: -r requirements.txt -c constraints.txt
+    /opt/venv/bin/pip install --disable-pip-version-check --require-hashes --only-binary :all: -r requirements.txt
 
 FROM python:3.13-slim
 RUN useradd --system --uid 10001 --no-create-home --shell /usr/sbin/nologin diptych

@@ -11,7 +11,7 @@ from aiogram.client.telegram import TelegramAPIServer
 
 
 async def run(options: argparse.Namespace) -> None:
-    # Only the other venv has them, and --help works without.
+    # Imported here: --help needs no venv that has it.
     from aiogram_broadcaster import Broadcaster  # type: ignore[import-not-found]
     from aiogram_broadcaster.contents import FromChatCopyMessageContent  # type: ignore[import-not-found]
     from aiogram_broadcaster.intervals import SimpleInterval  # type: ignore[import-not-found]
@@ -31,7 +31,7 @@ async def run(options: argparse.Namespace) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m bench.broadcast_baseline", description=__doc__)
     for name in ("api", "token"):
         parser.add_argument(f"--{name}", required=True)
     for name in ("first", "count", "from_chat", "message"):

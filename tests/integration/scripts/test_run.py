@@ -40,13 +40,13 @@ class Run:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         shutil.copytree(ROOT / "scripts", folder / "scripts")
-        for file in (*ROOT.glob("requirements*.txt"), ROOT / "constraints.txt"):
+        for file in ROOT.glob("requirements*.txt"):
             shutil.copy(file, folder)
         python = folder / ".venv/bin/python"
         python.parent.mkdir(parents=True)
         python.write_text(_PYTHON)
         python.chmod(0o755)
-        stamp = "cat requirements*.txt constraints.txt | cksum >.venv/.diptych-requirements-sandbox.txt"
+        stamp = "cat requirements*.txt | cksum >.venv/.diptych-requirements-sandbox.txt"
         subprocess.run(stamp, shell=True, cwd=folder, check=True)
         environment = {name: value for name, value in os.environ.items() if not name.startswith("INNGEST_")}
         self.script = subprocess.Popen(
