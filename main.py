@@ -1,10 +1,11 @@
 """The entry point: reads the settings and runs the app (bot/lifecycle.py) until a signal stops it."""
 
+import argparse
 import asyncio
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 from loguru import logger
@@ -13,6 +14,8 @@ from bot.logs import configure_logging
 from bot.port import bind_port
 from bot.settings import Settings, SettingsError, read_settings
 from storage.migrations import DatabaseTooOld, MigrationChanged
+
+_HELP = "Runs the Diptych bot. Its settings come from the environment and .env; .env.example lists them."
 
 
 async def run(settings: Settings, sockets: list[socket.socket]) -> None:
@@ -41,8 +44,9 @@ async def run(settings: Settings, sockets: list[socket.socket]) -> None:
         await stopping.wait()
 
 
-def main() -> int:
+def main(arguments: Sequence[str] = ()) -> int:
     """Run the bot. Returns the process's exit code."""
+    argparse.ArgumentParser(prog="python main.py", description=_HELP).parse_args(arguments)
     try:
         settings = read_settings()
         configure_logging(settings.log_level, settings.log_format)
@@ -63,4 +67,4 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

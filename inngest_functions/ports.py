@@ -4,6 +4,7 @@ An argument may name the setting that the port comes from, so that the advice ca
 exit code is 0 if all ports are free, 1 if one is in use, and 2 if an argument is not a port.
 """
 
+import argparse
 import errno
 import socket
 import sys
@@ -21,6 +22,7 @@ _ADDRESSES = (
 )
 _NO_SUCH_ADDRESS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 _MAX_PORT = 65535
+_HELP = "Checks whether ports are free. Exits with 1 if one is in use, and says which process uses it and what to do."
 
 
 @dataclass(frozen=True)
@@ -137,8 +139,10 @@ def main(arguments: list[str]) -> int:
     Returns:
         The exit code.
     """
+    parser = argparse.ArgumentParser(prog="python -m inngest_functions.ports", description=_HELP)
+    parser.add_argument("ports", nargs="*", metavar="[SETTING=]PORT")
     try:
-        requested = [_parse(argument) for argument in arguments]
+        requested = [_parse(argument) for argument in parser.parse_args(arguments).ports]
     except ValueError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 2

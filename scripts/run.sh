@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Runs Diptych on this machine: sets up .venv, starts Inngest for Plan A, starts the bot.
 #
-#   scripts/run.sh             with Plan A and Plan B
-#   scripts/run.sh --no-inngest  only Plan B
+#   scripts/run.sh               with Plan A and Plan B
+#   scripts/run.sh --no-inngest  only with Plan B
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib/venv.sh
 . scripts/lib/inngest.sh
+show_help "$@"
 prepare_venv requirements-sandbox.txt
 
 inngest_port=$(setting INNGEST_DEV_PORT 9288)

@@ -8,6 +8,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib/venv.sh
 . scripts/lib/inngest.sh
+show_help "$@"
 [ -x .venv/bin/python ] || prepare_venv requirements-sandbox.txt
 
 if ! find_inngest npx; then
