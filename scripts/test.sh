@@ -1,12 +1,15 @@
 #!/usr/bin/env bash
-# All gates and all tests. Installs what they need; uses no network except the package registries.
+# All gates and all tests, with coverage. Installs what they need; uses no network except the package registries.
+# The tests run in random order, long folders first. What fails runs once more, one by one, in the same order.
 #
 #   scripts/test.sh            everything but the tests marked `long`
 #   scripts/test.sh --long     those as well
 #   scripts/test.sh ARGS…      only pytest, with these arguments
+#   scripts/test.sh --randomly-seed=N   only the tests, in the order of an earlier run
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib/venv.sh
+show_help "$@"
 prepare_venv requirements-dev.txt
 bin=.venv/bin
 
@@ -29,14 +32,20 @@ if ! find_chromium >/dev/null && command -v apt-get >/dev/null 2>&1 && [ "$(id -
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium fonts-noto-color-emoji >/dev/null
 fi
 
-"$bin/ruff" check .
-"$bin/ruff" format --check .
-"$bin/mypy"
-"$bin/lint-imports"
-# Most tests wait for processes and compute little: five at once keep two cores busy. The long files come first.
+scripts/lint.sh
+
+# Coverage by sys.monitoring costs next to nothing, but needs Python 3.12.
+if "$bin/python" -c 'import sys; sys.exit(sys.version_info < (3, 12))'; then export COVERAGE_CORE=sysmon; fi
+# Most tests wait for processes and compute little: five at once keep two cores busy.
 status=0
-"$bin/pytest" -n 5 --dist loadfile --no-loadscope-reorder ${marked[@]+"${marked[@]}"} || status=$?
-if [ "$status" != 1 ]; then exit "$status"; fi
-# Five at once may starve a test of its deadline. What failed runs once more, one by one: a fault fails again.
-echo "Running the failed tests once more, one by one…" >&2
-exec "$bin/pytest" --last-failed --maxfail=5 ${marked[@]+"${marked[@]}"}
+"$bin/pytest" -n 5 --dist loadfile --no-loadscope-reorder --max-worker-restart 1 --cov --cov-report= --cov-fail-under 0 \
+    ${marked[@]+"${marked[@]}"} || status=$?
+if [ "$status" = 1 ]; then
+    # Five at once may starve a test of its deadline. A fault fails again.
+    echo "Running the failed tests once more, one by one…" >&2
+    status=0
+    "$bin/pytest" --randomly-seed=last --last-failed --maxfail 5 ${marked[@]+"${marked[@]}"} || status=$?
+fi
+if [ "$status" != 0 ]; then exit "$status"; fi
+echo "Coverage, with the ten files that have least:"
+"$bin/coverage" report --sort cover | sed -n '1,12p;$p'

@@ -9,6 +9,7 @@ import os
 import secrets
 import tempfile
 from collections.abc import AsyncIterator, Generator, Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -28,11 +29,29 @@ if _IS_XDIST_WORKER:
 skip_certificate_loading()
 log_to_stderr()
 gc.disable()  # while the tests are imported, which makes much and drops nothing
+_TESTS = Path(__file__).parent
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sort by folder, which puts the long acceptance tests first: nobody waits for one that begins last.
+
+    Within a folder the order stays random.
+    """
+    items.sort(key=lambda item: item.path.relative_to(_TESTS).parts[0])
 
 
 def pytest_collection_finish() -> None:
     gc.freeze()
     gc.enable()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print the seed, which `-q` hides, so that the order can be repeated."""
+    if config.pluginmanager.hasplugin("randomly"):
+        terminalreporter.write_line(
+            f"The order was random; to repeat it: --randomly-seed={config.option.randomly_seed}"
+        )
 
 
 @pytest.hookimpl(wrapper=True)
