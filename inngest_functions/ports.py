@@ -22,7 +22,9 @@ _ADDRESSES = (
 )
 _NO_SUCH_ADDRESS = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 _MAX_PORT = 65535
-_HELP = "Checks whether ports are free. Exits with 1 if one is in use, and says which process uses it and what to do."
+_HELP = (
+    "Checks whether ports are free. Exits with 1 if one is in use, and says which process uses it and what to do."
+)
 
 
 @dataclass(frozen=True)
