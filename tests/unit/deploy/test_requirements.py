@@ -14,6 +14,7 @@ from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+import yaml  # type: ignore[import-untyped]
 from packaging.markers import Marker
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -196,11 +197,13 @@ def test_compiled_files_come_from_one_resolution() -> None:
     assert len(runtime) < len(sandbox) < len(dev)
 
 
-def test_classifiers_name_the_python_versions_that_are_supported() -> None:
+def test_supported_python_versions_are_those_that_ci_tests() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     names = [name.rpartition(" :: ")[2] for name in project["classifiers"] if "Python :: 3." in name]
     assert tuple(names) == PYTHONS
     assert project["requires-python"] == f">={PYTHONS[0]}"
+    workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
+    assert tuple(workflow["jobs"]["test"]["strategy"]["matrix"]["python"]) == PYTHONS
 
 
 def test_tracked_files_name_no_package_index() -> None:
