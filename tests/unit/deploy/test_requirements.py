@@ -17,7 +17,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]
 from packaging.markers import Marker
 from packaging.requirements import Requirement
-from packaging.utils import canonicalize_name
+from packaging.utils import NormalizedName, canonicalize_name
 
 ROOT = Path(__file__).parents[3]
 PRODUCT = ("main.py", "bot", "handlers", "inngest_functions", "web", "services", "providers", "storage")
@@ -53,7 +53,7 @@ PYTHONS = ("3.11", "3.12", "3.13", "3.14")
 
 
 @cache
-def declared(group: str) -> dict[str, Requirement]:
+def declared(group: str) -> dict[NormalizedName, Requirement]:
     """The requirements of a group and of those it includes, by normalized name."""
     pyproject = tomllib.loads((ROOT / "pyproject.toml").read_text())
     requirements: list[str] = list(pyproject["project"]["dependencies"])
@@ -67,11 +67,11 @@ def declared(group: str) -> dict[str, Requirement]:
     parsed = [Requirement(text) for text in requirements]
     by_name = {canonicalize_name(one.name): one for one in parsed}
     assert len(by_name) == len(parsed), "each is declared once"
-    return dict(by_name)
+    return by_name
 
 
 @cache
-def compiled(file: str) -> dict[str, tuple[str, str, list[str]]]:
+def compiled(file: str) -> dict[NormalizedName, tuple[str, str, list[str]]]:
     """The version, the marker and the hashes of each package in a compiled file."""
     blocks = re.findall(
         r"^([A-Za-z0-9._-]+)==(\S+)(?: ; (.*?))?((?: \\\n    --hash=\S+)*)$",
@@ -83,7 +83,7 @@ def compiled(file: str) -> dict[str, tuple[str, str, list[str]]]:
         for name, version, marker, hashes in blocks
     }
     assert len(found) == len(blocks), "one version of each package for all platforms"
-    return dict(found)
+    return found
 
 
 def imported_modules(folder: str) -> Iterator[tuple[str, str]]:
@@ -104,17 +104,17 @@ def imported_modules(folder: str) -> Iterator[tuple[str, str]]:
 
 
 @cache
-def distributions_by_module() -> dict[str, set[str]]:
+def distributions_by_module() -> dict[str, set[NormalizedName]]:
     """The normalized names of the distributions that provide each top-level module."""
     return {
         module: {canonicalize_name(name) for name in names} for module, names in packages_distributions().items()
     }
 
 
-def distributions(module: str) -> set[str]:
+def distributions(module: str) -> set[NormalizedName]:
     """The distributions that provide a module. `google` is a namespace: only protobuf's part of it is used."""
     if module.startswith("google.protobuf"):
-        return {"protobuf"}
+        return {canonicalize_name("protobuf")}
     return distributions_by_module().get(module.partition(".")[0], set())
 
 
