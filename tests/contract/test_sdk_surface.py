@@ -26,7 +26,7 @@ FAST_API_SHA256 = "24cb961cc0a47749d6e4943aea75a215190fddc519e0486c88eeafbd7d3d1
 
 def test_sdk_has_the_reviewed_version() -> None:
     assert version("inngest") == const.VERSION == "0.5.19"
-    pinned = re.findall(r"^inngest(?:\[\w+\])?==(\S+)$", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
+    pinned = re.findall(r"^inngest(?:\[\w+\])?==(\S+)", (ROOT / "requirements.txt").read_text(), re.MULTILINE)
     assert pinned == [const.VERSION]
 
 
