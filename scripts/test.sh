@@ -48,4 +48,4 @@ if [ "$status" = 1 ]; then
 fi
 if [ "$status" != 0 ]; then exit "$status"; fi
 echo "Coverage, with the ten files that have least:"
-"$bin/coverage" report --sort cover | sed -n '1,12p;$p'
+"$bin/coverage" report --sort cover | sed -n '1,12p; /^TOTAL/p; /^Coverage failure/p'
