@@ -20,12 +20,12 @@ from services.generation.registry import SERVICES
 from services.jobs.cancellation import CancelReplay, ReplayEnded, cancel_predictions
 from services.jobs.expiry import is_stale
 from services.jobs.internal_jobs import InternalJobContext, RunInternalJob
-from services.ledger import credits as ledger
+from services.jobs.settlement import end_and_settle
 from services.messaging.delivery import deliver_caption, deliver_result, send_failure
 from services.messaging.files import download_file
 from services.messaging.messenger import Messenger
 from services.messaging.progress import finalize_progress, show_progress
-from storage.jobs.jobs import Job, JobState, end_job, renew_lease
+from storage.jobs.jobs import Job, JobState, renew_lease
 from storage.pool import DATABASE_UNAVAILABLE, Connection, Pool
 
 NotifyFailure = Callable[[Connection, Job, Failure], Awaitable[bool]]
@@ -151,16 +151,8 @@ class JobEngine:
     async def _end(
         self, job: Job, state: JobState, *, failure: str | None = None, result: dict[str, object] | None = None
     ) -> Job:
-        """End the job and settle its hold in one transaction. Raises LeaseLost."""
-
-        async def end() -> Job:
-            async with self.db.acquire() as connection, connection.transaction():
-                ended = await end_job(connection, job.id, job.epoch, state, failure=failure, result=result)
-                if ended is None:
-                    raise LeaseLost
-                await (ledger.capture if state == "succeeded" else ledger.release)(connection, ended)
-            return ended
-
+        """End the job and settle its credits. Raises LeaseLost."""
+        end = partial(end_and_settle, self.db, job, state, failure=failure, result=result)
         return await retry_while_db_unavailable(end)
 
     @asynccontextmanager

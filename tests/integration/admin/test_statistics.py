@@ -11,12 +11,12 @@ import pytest
 
 from bot.check_ledger import main as check_by_hand
 from services.generation.catalogue import order_cost_usd
-from services.ledger import credits as ledger
+from services.jobs.settlement import end_and_settle
 from services.ledger.proof import verify_ledger
 from services.monitoring.stats import collect_stats
 from services.monitoring.stats_image import render_stats_image
 from storage.incidents import open_incidents
-from storage.jobs.jobs import JobState, claim_job, end_job
+from storage.jobs.jobs import JobState, claim_job
 from storage.money.ledger import transfer
 from storage.pool import Pool
 from tests.support.test_data.factories import add_job, add_user
@@ -27,10 +27,7 @@ async def add_ended_order(db: Pool, state: JobState, **job: Any) -> None:
     made = await add_job(db, **job)
     claimed = await claim_job(db, made.id, "worker", "B", seconds=30)
     assert claimed
-    async with db.acquire() as connection, connection.transaction():
-        ended = await end_job(connection, made.id, claimed.epoch, state, failure=None, result={})
-        assert ended
-        await (ledger.capture if state == "succeeded" else ledger.release)(connection, ended)
+    await end_and_settle(db, claimed, state, result={})
 
 
 async def test_stats_table_has_the_right_totals_and_the_image_is_a_png(db: Pool) -> None:

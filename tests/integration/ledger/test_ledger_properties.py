@@ -8,35 +8,36 @@ import asyncio
 import itertools
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from types import NoneType
+from types import NoneType, SimpleNamespace
 from typing import Any, cast
 from uuid import UUID, uuid4
 
 from aiogram.exceptions import TelegramAPIError, TelegramBadRequest, TelegramServerError
 from aiogram.methods import RefundStarPayment
+from aiogram.types import LabeledPrice
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from services.admin.admin_actions import AdminActions
+from services.admin.admin_actions import ActionConflict, AdminActions
 from services.billing.bonuses import give_bonus_credits
 from services.billing.payments import CREDIT_PACKS, Payments, ReceivedPayment
 from services.billing.promo_codes import redeem_promo_code
 from services.billing.refunds import Refunds
-from services.billing.subscriptions import SUBSCRIPTION_PERIOD, TIERS, Tier
-from services.core.errors import InvalidRequest
+from services.billing.subscriptions import SUBSCRIPTION_PERIOD, TIERS
+from services.core.errors import InvalidRequest, LeaseLost
 from services.core.i18n import Texts
+from services.jobs.settlement import end_and_settle
 from services.ledger import credits as ledger
 from services.messaging.bots import Bots
 from services.messaging.messenger import Messenger
 from services.messaging.stars import StarsApi
 from services.notifications.admins import AdminNotifier
-from storage.jobs.jobs import claim_for_cancellation, claim_job, end_job, get_job
+from storage.jobs.jobs import Job, JobState, claim_for_cancellation, claim_job, get_job
 from storage.money.ledger import Balance, BalanceTooLow, check_ledger, get_balance
 from storage.money.promo_codes import add_promo
-from storage.money.refunds import claim_refunds
-from storage.money.topups import add_topup
 from storage.pool import Pool
 from tests.support.test_data.factories import add_job, add_user, new_job
 from tests.support.test_data.ledger_totals import ledger_totals
@@ -59,9 +60,18 @@ class FakeBot:
 
     rng: random.Random
     token: str = "1000000001:property"
+    payloads: dict[tuple[int, int], list[str]] = field(default_factory=dict)
+    """Of the invoices that nobody has paid yet, by user and Stars."""
 
-    async def send_message(self, *_: Any, **__: Any) -> None:
+    async def send_message(self, *_: Any, **__: Any) -> SimpleNamespace:
         await asyncio.sleep(0)
+        return SimpleNamespace(message_id=1)
+
+    async def send_invoice(self, user_id: int, *, payload: str, prices: list[LabeledPrice], **_: Any) -> None:
+        self.payloads.setdefault((user_id, prices[0].amount), []).append(payload)
+
+    async def create_invoice_link(self, *, payload: str, **_: Any) -> str:
+        return payload
 
     async def refund_star_payment(self, *_: Any) -> bool:
         await asyncio.sleep(0)
@@ -78,8 +88,10 @@ class LedgerScenario:
     """A few users and everything that moves their credits. `received` and `jobs` are what actions pick from."""
 
     db: Pool
+    bot: FakeBot
     payments: Payments
     refunds: Refunds
+    admin_actions: AdminActions
     users: list[int]
     rng: random.Random
     promo: str
@@ -87,7 +99,11 @@ class LedgerScenario:
     jobs: list[UUID] = field(default_factory=list)
 
     async def pay(self, user: int, n: int) -> None:
-        await self._credit(await self._offer(self.users[user], CREDIT_PACKS[n % 3]))
+        user_id, stars = self.users[user], CREDIT_PACKS[n % 3]
+        await self.payments.send_invoice(
+            user_id=user_id, bot_name="main", chat_id=user_id, language="en", stars=stars
+        )
+        await self._pay(user_id, stars, self.bot.payloads[user_id, stars].pop())
 
     async def pay_again(self, user: int, n: int) -> None:
         """Telegram reports the same payment once more."""
@@ -96,7 +112,9 @@ class LedgerScenario:
 
     async def subscribe(self, user: int, n: int) -> None:
         tier = list(TIERS.values())[n % len(TIERS)]
-        await self._credit(await self._offer(self.users[user], tier.stars, tier))
+        user_id = self.users[user]
+        payload = await self.payments.subscription_link(tier, user_id=user_id, bot_name="main", language="en")
+        await self._pay(user_id, tier.stars, payload, expires_at=datetime.now(UTC) + SUBSCRIPTION_PERIOD)
 
     async def renew(self, user: int, n: int) -> None:
         """Telegram charges for the next month by itself."""
@@ -127,23 +145,20 @@ class LedgerScenario:
             async with self.db.acquire() as connection, connection.transaction():
                 cancelled = await claim_for_cancellation(connection, job.id, job.user_id, "canceller", seconds=0.0)
             if cancelled is not None:
-                await self._settle(cancelled.id, cancelled.epoch, "cancelled")
+                await self._settle(cancelled, "cancelled")
 
     async def return_credits(self, user: int, n: int) -> None:
         """An admin returns the price of a completed order."""
-        if (
-            self.jobs
-            and (job := await get_job(self.db, self.jobs[n % len(self.jobs)]))
-            and job.state == "succeeded"
-        ):
-            await AdminActions(self.db, self.refunds.admins.messenger, cast("Any", None))._return_price(job)
+        if self.jobs:
+            with suppress(ActionConflict):
+                await self.admin_actions.refund(self.jobs[n % len(self.jobs)], 7)
 
     async def refund(self, user: int, n: int) -> None:
-        """Request a refund and process what is due; a claim of zero seconds lets another task claim the same one."""
+        """Request a refund and process what is due; what another task is processing is due as well."""
         if self.received:
             await self.refunds.request(self.received[n % len(self.received)].id, 7)
-            for claimed in await claim_refunds(self.db, seconds=0.0, limit=5):
-                await self.refunds._process(claimed)
+            await self.db.execute("UPDATE refunds SET next_attempt_at = now() WHERE done_at IS NULL")
+            await self.refunds.process_due()
 
     async def refund_elsewhere(self, user: int, n: int) -> None:
         if self.received:
@@ -155,40 +170,36 @@ class LedgerScenario:
             self.db, key=f"{user_id}:{n % 4}", user_id=user_id, credits=n + 1, admin_id=7, reason=""
         )
 
+    async def prove(self, user: int, n: int) -> None:
+        """At any moment, whatever the others have half done."""
+        check = await check_ledger(self.db)
+        assert check.is_consistent, check
+
     async def redeem(self, user: int, n: int) -> None:
         try:
             await redeem_promo_code(self.db, self.promo, self.users[user])
         except InvalidRequest:
             return
 
-    async def _offer(self, user_id: int, stars: int, tier: Tier | None = None) -> ReceivedPayment:
-        topup = uuid4()
-        await add_topup(
-            self.db, topup, user_id=user_id, bot_name="main", stars=stars, tier=tier.id if tier else None
-        )
-        until = datetime.now(UTC) + SUBSCRIPTION_PERIOD if tier else None
-        payment = ReceivedPayment(
-            f"stx{uuid4()}", user_id, stars, self.payments._build_payload("main", topup), expires_at=until
-        )
+    async def _pay(self, user_id: int, stars: int, payload: str, *, expires_at: datetime | None = None) -> None:
+        payment = ReceivedPayment(f"stx{uuid4()}", user_id, stars, payload, expires_at=expires_at)
         self.received.append(payment)
-        return payment
+        await self._credit(payment)
 
     async def _credit(self, payment: ReceivedPayment) -> None:
         await self.payments.credit(payment, bot_name="main")
 
-    async def _end(self, n: int, state: Any) -> None:
+    async def _end(self, n: int, state: JobState) -> None:
         """End a job like a worker whose lease another may take at any moment."""
         if self.jobs:
             job_id = self.jobs[n % len(self.jobs)]
             claimed = await claim_job(self.db, job_id, f"worker-{self.rng.random()}", "B", seconds=0.0)
             if claimed is not None:
-                await self._settle(job_id, claimed.epoch, state)
+                await self._settle(claimed, state)
 
-    async def _settle(self, job_id: UUID, epoch: int, state: Any) -> None:
-        async with self.db.acquire() as connection, connection.transaction():
-            ended = await end_job(connection, job_id, epoch, state, failure=None, result=None)
-            if ended is not None:
-                await (ledger.capture if state == "succeeded" else ledger.release)(connection, ended)
+    async def _settle(self, job: Job, state: JobState) -> None:
+        with suppress(LeaseLost):
+            await end_and_settle(self.db, job, state)
 
 
 ACTIONS: tuple[Callable[[LedgerScenario, int, int], Awaitable[None]], ...] = (
@@ -206,6 +217,7 @@ ACTIONS: tuple[Callable[[LedgerScenario, int, int], Awaitable[None]], ...] = (
     LedgerScenario.refund_elsewhere,
     LedgerScenario.grant,
     LedgerScenario.redeem,
+    LedgerScenario.prove,
 )
 actions = st.tuples(st.sampled_from(ACTIONS), st.integers(0, USERS - 1), st.integers(0, 9))
 tasks = st.lists(st.lists(actions, min_size=4, max_size=10), min_size=4, max_size=8)
@@ -226,9 +238,17 @@ async def test_ledger_stays_consistent_under_random_concurrent_actions(db: Pool,
     bot = FakeBot(rng)
     bots = Bots({"main": cast("Any", bot)})
     stars = StarsApi(bots)
-    refunds = Refunds(db, stars, AdminNotifier(db, Messenger(db, bots, TEXTS), frozenset({7})))
-    payments = Payments(db, stars, TEXTS, {"main": bot.token})
-    scenario = LedgerScenario(db, payments, refunds, list(range(first, first + USERS)), rng, f"CODE{first}")
+    messenger = Messenger(db, bots, TEXTS)
+    scenario = LedgerScenario(
+        db,
+        bot,
+        Payments(db, stars, TEXTS, {"main": bot.token}),
+        Refunds(db, stars, AdminNotifier(db, messenger, frozenset({7}))),
+        AdminActions(db, messenger, cast("Any", None)),
+        list(range(first, first + USERS)),
+        rng,
+        f"CODE{first}",
+    )
     for user_id in scenario.users:
         await add_user(db, user_id, credits=25)
     until = datetime.now(UTC) + timedelta(days=1)

@@ -26,12 +26,12 @@ from services.job_kinds import JOB_KINDS
 from services.jobs.engine import JobEngine
 from services.jobs.outbox_publisher import OutboxPublisher
 from services.jobs.routing import PlanRouter
+from services.jobs.settlement import end_and_settle
 from services.jobs.worker import Worker
-from services.ledger import credits as ledger
 from services.messaging.bots import Bots
 from services.messaging.messenger import Messenger
 from services.notifications.notify import notify_training_failed
-from storage.jobs.jobs import Job, JobState, claim_job, end_job
+from storage.jobs.jobs import Job, JobState, claim_job
 from storage.jobs.journal import finish_step, start_step
 from storage.pool import Pool
 from tests.support.environments.environment import BOT_TOKEN, SandboxTelegram
@@ -135,13 +135,8 @@ class DashboardApp:
         await start_step(self.db, job.id, "deliver", claimed.epoch)
         if state == "succeeded":
             await finish_step(self.db, job.id, "deliver", claimed.epoch, {"value": {"message_ids": [41]}})
-        async with self.db.acquire() as connection, connection.transaction():
-            ended = await end_job(
-                connection, job.id, claimed.epoch, state, failure=failure, result=result or {"message_ids": [41]}
-            )
-            assert ended
-            await (ledger.capture if state == "succeeded" else ledger.release)(connection, ended)
-        return ended
+        result = result or {"message_ids": [41]}
+        return await end_and_settle(self.db, claimed, state, failure=failure, result=result)
 
     async def backdate(self, job_id: UUID, *, seconds: float, took: float, waited: float) -> None:
         """Move a job's times so that it ended `seconds` ago."""
