@@ -14,21 +14,24 @@ CREATE OR REPLACE FUNCTION stop_at_breakpoint() RETURNS trigger LANGUAGE plpgsql
 DECLARE name_now text := CASE TG_TABLE_NAME
     WHEN 'journal' THEN 'step ' || (to_jsonb(NEW) ->> 'step')
     WHEN 'jobs' THEN 'end'
-    WHEN 'ledger_transactions' THEN 'accept'
+    WHEN 'ledger_transactions' THEN CASE to_jsonb(NEW) ->> 'kind' WHEN 'hold' THEN 'accept' ELSE 'settle' END
+    WHEN 'outbox' THEN CASE TG_OP WHEN 'INSERT' THEN 'outbox' ELSE 'sent' END
     WHEN 'payments' THEN 'credit'
     WHEN 'updates' THEN 'handled' END;
 BEGIN
     IF EXISTS (SELECT FROM breakpoints WHERE name = name_now) THEN
         PERFORM pg_advisory_xact_lock({_LOCK});
     END IF;
-    RETURN NEW;
+    RETURN coalesce(NEW, OLD);
 END $$;
 CREATE OR REPLACE TRIGGER stop_journal BEFORE INSERT OR UPDATE ON journal
     FOR EACH ROW WHEN (NEW.ended_at IS NOT NULL) EXECUTE FUNCTION stop_at_breakpoint();
 CREATE OR REPLACE TRIGGER stop_jobs BEFORE UPDATE ON jobs
     FOR EACH ROW WHEN (NEW.ended_at IS NOT NULL) EXECUTE FUNCTION stop_at_breakpoint();
 CREATE OR REPLACE TRIGGER stop_accept BEFORE INSERT ON ledger_transactions
-    FOR EACH ROW WHEN (NEW.kind = 'hold') EXECUTE FUNCTION stop_at_breakpoint();
+    FOR EACH ROW WHEN (NEW.kind IN ('hold', 'capture', 'release')) EXECUTE FUNCTION stop_at_breakpoint();
+CREATE OR REPLACE TRIGGER stop_outbox BEFORE INSERT OR DELETE ON outbox
+    FOR EACH ROW EXECUTE FUNCTION stop_at_breakpoint();
 CREATE OR REPLACE TRIGGER stop_credit BEFORE INSERT ON payments
     FOR EACH ROW EXECUTE FUNCTION stop_at_breakpoint();
 CREATE OR REPLACE TRIGGER stop_handled BEFORE UPDATE ON updates
@@ -42,8 +45,12 @@ _BLOCKED_BACKENDS = (
 
 
 class Breakpoint:
-    """A place in the work: `step <id>`, `end`, `accept` (an order's transaction),
-    `credit` (a payment's), `handled` (an update's end)."""
+    """A write to the database.
+
+    `step <id>`: the end of a step. `end`: the end of a job. `accept`: the hold of an order. `settle`: its capture or
+    release. `outbox`: a row of the outbox is written. `sent`: it is removed. `credit`: a payment is recorded.
+    `handled`: an update is done.
+    """
 
     def __init__(self, connection: Connection, name: str) -> None:
         self._name = name
