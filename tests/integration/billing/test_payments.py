@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -23,6 +22,7 @@ from services.notifications.notices import GENERIC, NotificationJobs
 from storage.jobs.jobs import get_job_by_order_key
 from storage.money.ledger import Balance, check_ledger, get_balance
 from storage.money.payments import get_payment
+from storage.money.subscriptions import set_cancelled
 from storage.pool import Pool
 from tests.support.environments.environment import BOT_TOKEN, TEXTS, SandboxTelegram, SandboxUser, message_text
 from tests.support.test_data.factories import add_user
@@ -57,6 +57,20 @@ class Billing:
         payload = (await self.telegram.api_calls("sendInvoice"))[-1]["params"]["payload"]
         charge_id = self.telegram.pay_without_update(USER, stars, payload)
         return ReceivedPayment(charge_id, USER, stars, payload)
+
+    async def subscribe(self) -> ReceivedPayment:
+        """Subscribe to the smallest tier, and credit its first payment."""
+        tier = TIERS["light"]
+        await self.payments.subscription_link(tier, user_id=USER, bot_name="main", language="en")
+        payload = (await self.telegram.api_calls("createInvoiceLink"))[-1]["params"]["payload"]
+        payment = ReceivedPayment("stx1", USER, tier.stars, payload)
+        assert await self.payments.credit(payment, bot_name="main")
+        return payment
+
+    async def rows(self) -> dict[str, list[Any]]:
+        """Everything that a payment may change."""
+        tables = ("payments", "topups", "subscriptions", "users", "balances", "ledger_postings", "jobs")
+        return {table: await self.db.fetch(f"SELECT * FROM {table} ORDER BY 1") for table in tables}
 
     async def run_internal_job(self, key: str) -> dict[str, Any]:
         """Run the internal job with this order key and return its result."""
@@ -114,6 +128,33 @@ async def test_checkout_of_a_signed_invoice_is_accepted_and_all_others_are_refus
     assert BOT_TOKEN not in repr(billing.payments)
 
 
+async def test_credit_of_a_known_charge_returns_false(billing: Billing) -> None:
+    payment = await billing.buy()
+    assert await billing.payments.credit(payment, bot_name="main")
+    before = await billing.rows()
+    assert not await billing.payments.credit(payment, bot_name="main")
+    assert await billing.rows() == before
+
+
+async def test_repeated_payment_of_a_cancelled_subscription_changes_nothing(billing: Billing) -> None:
+    payment = await billing.subscribe()
+    subscription = await get_running_subscription(billing.db, USER)
+    assert subscription is not None
+    assert await set_cancelled(billing.db, subscription.id, USER, cancelled=True)
+    before = await billing.rows()
+    await billing.payments.credit(payment, bot_name="main")
+    assert await billing.rows() == before
+
+
+async def test_repeated_payment_of_a_refunded_subscription_changes_nothing(billing: Billing) -> None:
+    payment = await billing.subscribe()
+    await billing.refunds.handle_external(payment.id)
+    assert await get_running_subscription(billing.db, USER) is None
+    before = await billing.rows()
+    await billing.payments.credit(payment, bot_name="main")
+    assert await billing.rows() == before
+
+
 async def test_payment_reported_twice_is_credited_once_and_followed_up(billing: Billing) -> None:
     payment = await billing.buy()
     assert [await billing.payments.credit(payment, bot_name="main") for _ in range(2)] == [True, False]
@@ -166,7 +207,8 @@ async def test_refund_is_retried_until_telegram_makes_it(billing: Billing) -> No
     assert await get_balance(billing.db, USER) == Balance(STARS, 0)
     await billing.refunds.process_due()
     assert len(await billing.telegram.api_calls("refundStarPayment")) == 1, "the next attempt is not due yet"
-    await billing.refunds._process(cast("Any", SimpleNamespace(charge_id=payment.id, attempts=2000)))
+    await billing.db.execute("UPDATE refunds SET next_attempt_at = now()")
+    await billing.refunds.process_due()
     assert await get_balance(billing.db, USER) == Balance(0, 0)
     assert await billing.refunds.request(payment.id, ADMIN) == "refunded"
 
@@ -175,16 +217,17 @@ async def test_refund_postponed_very_often_waits_no_longer_than_the_maximum(bill
     payment = await billing.buy()
     await billing.payments.credit(payment, bot_name="main")
     await billing.telegram.add_fault(method="refundStarPayment", code=500)
-    await billing.refunds._process(cast("Any", SimpleNamespace(charge_id=payment.id, attempts=2000)))
+    await billing.refunds.request(payment.id, ADMIN)
+    await billing.db.execute("UPDATE refunds SET attempts = 2000")
+    await billing.refunds.process_due()
+    wait = "SELECT extract(epoch FROM next_attempt_at - now())::float FROM refunds"
+    assert await billing.db.fetchval(wait) == pytest.approx(600, abs=30)
     assert await get_balance(billing.db, USER) == Balance(STARS, 0)
 
 
 async def test_subscription_that_telegram_does_not_cancel_stays_as_it_is(billing: Billing) -> None:
     tier = TIERS["light"]
-    await billing.payments.subscription_link(tier, user_id=USER, bot_name="main", language="en")
-    payload = (await billing.telegram.api_calls("createInvoiceLink"))[-1]["params"]["payload"]
-    payment = ReceivedPayment("stx1", USER, tier.stars, payload)
-    assert await billing.payments.credit(payment, bot_name="main")
+    await billing.subscribe()
     assert await get_balance(billing.db, USER) == Balance(tier.credits, 0)
     subscription = await get_running_subscription(billing.db, USER)
     assert subscription is not None
