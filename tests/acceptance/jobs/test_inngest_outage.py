@@ -96,6 +96,33 @@ async def test_orders_during_an_inngest_outage_use_plan_b_and_then_plan_a_again(
     assert (await check_ledger(environment.db)).is_consistent
 
 
+async def test_order_on_plan_b_because_of_an_outage_is_recorded_as_fallen_back(environment: Environment) -> None:
+    """One order was accepted for Plan A and moved, one went to Plan B at once, and one is there by its mode."""
+    bot = await environment.start_bot()
+    users = [environment.user(1001 + number) for number in range(3)]
+    for user in users:
+        await user.open_card_by_prompt()
+    await environment.inngest.close_ports()
+    await users[0].tap(CREATE)
+    await wait_for_plan(environment, bot, "B")
+    await users[1].tap(CREATE)
+    await environment.wait_for_ended_jobs(2)
+    await environment.inngest.open_ports()
+    await wait_for_plan(environment, bot, "A")
+    await environment.set_mode("b")
+    await wait_for_plan(environment, bot, "B")
+    await environment.inngest.close_ports()
+    await users[2].tap(CREATE)
+    jobs = await environment.wait_for_ended_jobs(3)
+    assert [(job["user_id"], job["plan"], job["fell_back"]) for job in jobs] == [
+        (1001, "B", True),
+        (1002, "B", True),
+        (1003, "B", False),
+    ]
+    events = await environment.db.fetch("SELECT job_id FROM job_events WHERE kind = 'fell_back' ORDER BY at")
+    assert [row["job_id"] for row in events] == [jobs[0]["id"], jobs[1]["id"]]
+
+
 async def test_accepted_events_that_never_run_are_taken_over_and_late_runs_change_nothing(
     environment: Environment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
