@@ -64,6 +64,13 @@ async def take_over(db: Pool, job: Job) -> Job:
     return taken
 
 
+async def elapsed(work: Awaitable[None]) -> float:
+    """Seconds that it takes."""
+    started_at = asyncio.get_running_loop().time()
+    await work
+    return asyncio.get_running_loop().time() - started_at
+
+
 class FlakyWork:
     """Work whose n-th run ends with the n-th of `ends`, and every later run with the last."""
 
@@ -113,38 +120,48 @@ async def test_journaled_failure_is_raised_again_and_not_retried(db: Pool, job: 
     assert work.done == 1
 
 
-async def test_sleep_that_ended_is_not_repeated(
-    db: Pool, job: Job, steps: DirectSteps, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    slept: list[float] = []
-
-    async def pause(_: Any, step: str, seconds: float) -> None:
-        slept.append(seconds)
-
-    monkeypatch.setattr(DirectSteps, "_sleep", pause)
-    await steps.sleep("pause", 9)
-    await steps.sleep("pause", 9)
-    await (await next_worker(db, job)).sleep("pause", 9)
-    assert slept == [9]
+async def test_sleep_that_ended_is_not_repeated(db: Pool, job: Job, steps: DirectSteps) -> None:
+    async with asyncio.timeout(5):
+        await steps.sleep("pause", 0.02)
+        await steps.sleep("pause", 3600)
+        await (await next_worker(db, job)).sleep("pause", 3600)
 
 
-async def test_wait_ends_with_its_signal_and_is_not_repeated(db: Pool, job: Job) -> None:
-    signals = PubSub()
-    steps = DirectSteps(db, job, await read_journal(db, job.id), signals)
+async def test_sleep_takes_its_time(steps: DirectSteps) -> None:
+    assert await elapsed(steps.sleep("pause", 0.3)) >= 0.3
+
+
+async def test_sleep_under_another_worker_takes_what_is_left(db: Pool, job: Job, steps: DirectSteps) -> None:
+    """A pause begins when the last step ended, whoever has the job since."""
+    await steps.run("s", FlakyWork("done"))
+    await db.execute("UPDATE journal SET ended_at = now() - interval '1 hour'")
+    async with asyncio.timeout(5):
+        await (await next_worker(db, job)).sleep("pause", 3600)
+
+
+async def test_wait_ends_with_its_topic_and_is_not_repeated(db: Pool, job: Job) -> None:
+    pubsub = PubSub()
+    steps = DirectSteps(db, job, await read_journal(db, job.id), pubsub)
     async with asyncio.timeout(5), asyncio.TaskGroup() as group:
-        waiting = group.create_task(steps.wait("w", "p1", 60))
+        waiting = group.create_task(steps.wait("w", "p1", 3600))
         while not waiting.done():
-            signals.dispatch("another")
-            signals.dispatch("p1")
+            pubsub.dispatch("p1")
             await asyncio.sleep(0.01)
     async with asyncio.timeout(5):
-        await steps.wait("w", "p1", 60)
-        await (await next_worker(db, job)).wait("w", "p1", 60)
+        await steps.wait("w", "p1", 3600)
+        await (await next_worker(db, job)).wait("w", "p1", 3600)
 
 
-async def test_wait_without_a_signal_ends_after_its_timeout(steps: DirectSteps) -> None:
-    async with asyncio.timeout(5):
-        await steps.wait("w", "p1", 0.02)
+async def test_wait_without_its_topic_ends_after_its_timeout(db: Pool, job: Job) -> None:
+    pubsub = PubSub()
+    steps = DirectSteps(db, job, await read_journal(db, job.id), pubsub)
+    async with asyncio.TaskGroup() as group:
+        waiting = group.create_task(elapsed(steps.wait("w", "p1", 0.3)))
+        while not waiting.done():
+            pubsub.dispatch("another")
+            await asyncio.sleep(0.01)
+    assert waiting.result() >= 0.3
+    assert (await read_journal(db, job.id))["w"].result == {"value": None}
 
 
 # ---------------------------------------------------------------- retried
@@ -211,8 +228,11 @@ async def test_step_with_retry_outages_gives_up_on_other_failures(steps: DirectS
 
 
 async def test_step_without_retry_outages_gives_up_in_an_outage(steps: DirectSteps) -> None:
-    with pytest.raises(TransientFailure):
-        await steps.run("s", FlakyWork(Unavailable("failure.telegram")))
+    work = FlakyWork(Unavailable("failure.telegram"))
+    with pytest.raises(TransientFailure) as caught:
+        await steps.run("s", work)
+    assert caught.value.key == "failure.telegram"
+    assert work.done == MAX_RETRIES + 1
 
 
 # ---------------------------------------------------------------- reconciled
