@@ -15,6 +15,9 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
+# Before anything of these is imported: a failing assertion in them shows its values, as in a test.
+pytest.register_assert_rewrite("tests.support", "tests.acceptance", "tests.contract")
+
 from sandbox.postgres.client import EmbeddedPostgres
 from storage.migrations import migrate
 from storage.pool import Pool, create_pool
@@ -58,7 +61,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
     if _IS_XDIST_WORKER:
         return (yield)
-    with removed_when_killed(session.config._tmp_path_factory.getbasetemp()):  # type: ignore[attr-defined]
+    with removed_when_killed(session.config._tmp_path_factory.getbasetemp()):  # type: ignore[attr-defined]  # noqa: SLF001 - pytest gives it to fixtures only, which xdist's controller has none of
         return (yield)
 
 
