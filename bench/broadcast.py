@@ -26,7 +26,6 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from uuid import UUID, uuid4
 
 import aiohttp
@@ -36,6 +35,7 @@ from bench.command_line import create_parser, set_up_logs
 from bench.environment import DIPTYCH_TOKEN, SECRET, BenchEnvironment, open_environment
 from bench.update_load import Update
 from bench.users import open_users
+from sandbox.telegram.client import ControlApiClient
 from services.broadcast import control
 from services.broadcast.content import Content
 from storage.messaging.broadcasts import add_broadcast, get_broadcast, set_content, set_paid
@@ -69,44 +69,33 @@ class Rate:
 
 
 class BroadcastBench:
-    def __init__(self, environment: BenchEnvironment, db: Pool, session: aiohttp.ClientSession) -> None:
+    def __init__(self, environment: BenchEnvironment, db: Pool, api: ControlApiClient) -> None:
         self._environment = environment
         self._db = db
-        self._session = session
+        self._api = api
         self.message = 0
-
-    async def call(self, method: str, path: str, body: Any = None) -> Any:
-        async with self._session.request(method, path, json=body) as response:
-            answer = await response.json()
-            if response.status >= 400:
-                raise RuntimeError(f"{path}: {answer}")
-            return answer
 
     async def add_users(self, count: int) -> None:
         """Add users and their chats in the sandbox, and the admin's message that is copied."""
         await self._db.execute(_ADD_USERS, _FIRST, _FIRST + count - 1)
         await self._db.execute(_ADD_USERS, ADMIN, ADMIN)
         for user in range(_FIRST, _FIRST + count):
-            await self.call(
-                "POST", "/sim/people", {"id": user, "started": True, "bot": self._environment.diptych.id}
-            )
-        sent = await self.call(
-            "POST", "/sim/message", {"user_id": ADMIN, "text": "News!", "bot": self._environment.diptych.id}
-        )
+            await self._api.post("people", id=user, started=True, bot=self._environment.diptych.id)
+        sent = await self._api.message("News!", user_id=ADMIN, bot=self._environment.diptych.id)
         self.message = sent["message"]["message_id"]
 
     async def limit(self, *, latency: float = _LATENCY) -> None:
-        await self.call("POST", "/sim/limits", {"per_second": _PER_SECOND, "per_chat": 1, "latency": latency})
+        await self._api.post("limits", per_second=_PER_SECOND, per_chat=1, latency=latency)
 
     @asynccontextmanager
     async def count_messages(self) -> AsyncIterator[list[Rate]]:
         """The rate of the messages copied while the body runs, as the only item of the list."""
-        since = (await self.call("GET", "/sim/outbox?limit=1"))["seq"]
+        since = (await self._api.get("outbox", limit=1))["seq"]
         found: list[Rate] = []
         yield found
-        calls = (await self.call("GET", f"/sim/outbox?since={since}&method=copyMessage&limit=20000"))["calls"]
+        calls = (await self._api.get("outbox", since=since, method="copyMessage", limit=20000))["calls"]
         times = [each["time"] for each in calls if each["status"] == 200]
-        all_calls = (await self.call("GET", f"/sim/outbox?since={since}&limit=20000"))["calls"]
+        all_calls = (await self._api.get("outbox", since=since, limit=20000))["calls"]
         refused = [each for each in all_calls if each["status"] == 429]
         for (method, chat), count in Counter(
             (c["method"], c["params"].get("chat_id")) for c in refused
@@ -148,13 +137,11 @@ class BroadcastBench:
         async def one(update: Update) -> None:
             body = {**update, "update_id": update["update_id"] + 10**12 + time.monotonic_ns() % 10**11}
             started_at = time.monotonic()
-            async with self._session.post(
-                self._environment.diptych.webhook, json=body, headers=headers
-            ) as response:
+            async with session.post(self._environment.diptych.webhook, json=body, headers=headers) as response:
                 await response.read()
             took.append(time.monotonic() - started_at)
 
-        async with asyncio.TaskGroup() as group:
+        async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as group:
             for update in updates:
                 group.create_task(one(update))
                 await asyncio.sleep(_STARTS_EVERY)
@@ -193,10 +180,10 @@ async def run(users: int, fewer: int, baseline_python: Path | None, *, verbose: 
     print(f"{'':<34} {'sent':>6} {'per s':>8} {'limit':>6} {'429s':>6}")
     async with (
         open_environment(verbose=verbose) as environment,
-        aiohttp.ClientSession(environment.telegram) as session,
+        ControlApiClient(environment.telegram) as api,
     ):
         db = await create_pool(environment.dsn, size=3)
-        bench = BroadcastBench(environment, db, session)
+        bench = BroadcastBench(environment, db, api)
         async with open_users(environment, _STARTS) as senders:
             await bench.add_users(users)
             updates = await senders.send_text(environment.diptych, "/start")

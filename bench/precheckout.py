@@ -100,11 +100,11 @@ class PreCheckoutBench:
 
     async def add_user(self, user_id: int) -> None:
         await add_user(self.db, user_id, credits=1000)
-        await self.environment.telegram.call("POST", "/sim/people", {"id": user_id, "started": True})
+        await self.environment.telegram.api.post("people", id=user_id, started=True)
 
     async def limit(self, **limits: float) -> None:
         """Set the sandbox's limits; without arguments there are none."""
-        await self.environment.telegram.call("POST", "/sim/limits", {**limits, "latency": _LATENCY})
+        await self.environment.telegram.api.post("limits", **limits, latency=_LATENCY)
 
     async def invoice(self, user_id: int) -> None:
         await self._payments.send_invoice(
@@ -114,7 +114,7 @@ class PreCheckoutBench:
     async def pay(self, user_id: int) -> float:
         """Seconds until the bot has agreed; longer than Telegram waits if it never does."""
         started_at = time.monotonic()
-        await self.environment.telegram.call("POST", "/sim/pay", {"user_id": user_id, "seconds": 60})
+        await self.environment.telegram.api.post("pay", user_id=user_id, seconds=60)
         return time.monotonic() - started_at
 
     async def measure(self, name: str, count: int, fault: dict[str, Any] | None = None) -> Row:
@@ -156,14 +156,13 @@ class PreCheckoutBench:
         await wait_until(self._broadcast_sent, seconds=60, what="the broadcast is being sent")
 
     async def _order(self, user_id: int) -> None:
-        path = f"/bot{BOT_TOKEN}/sendMessage"
-        message = await self.environment.telegram.call("POST", path, {"chat_id": user_id, "text": "…"})
-        await add_job(self.db, user_id, price=1, progress_message_id=message["result"]["message_id"])
+        message = await self.environment.telegram.call_bot_api("sendMessage", chat_id=user_id, text="…")
+        await add_job(self.db, user_id, price=1, progress_message_id=message["message_id"])
 
     async def _broadcast(self) -> None:
         await self.add_user(_ADMIN)
         await self.db.execute(_ADD_READERS, _READER, _READER + _READERS - 1)
-        state = self.environment.telegram._server.state
+        state = self.environment.telegram.state
         for reader in range(_READER, _READER + _READERS):  # one call each would take longer than the measurement
             state.get_or_create_chat(self._bot.id, reader).started = True
         sent = await SandboxUser(self.environment.telegram, _ADMIN).send_text("News!")
@@ -173,7 +172,7 @@ class PreCheckoutBench:
         await control.start(self.db, broadcast, "en")
 
     async def _refused(self) -> int:
-        return int((await self.environment.telegram.call("GET", "/sim/state"))["limits"]["refused"])
+        return int((await self.environment.telegram.api.get("state"))["limits"]["refused"])
 
     async def _broadcast_sent(self) -> int:
         return int(await self.db.fetchval(_SENT))
@@ -195,9 +194,7 @@ async def run(transport: str, jobs: int, payments: int, *, verbose: bool) -> lis
                 calling.cancel()
             for buyer in range(_FIRST_BUYER, _FIRST_BUYER + _BUYERS):
                 await bench.add_user(buyer)
-            await environment.telegram.call(
-                "POST", "/sim/limits", {"per_second": 30, "per_chat": 1, "latency": _LATENCY}
-            )
+            await environment.telegram.api.post("limits", per_second=30, per_chat=1, latency=_LATENCY)
             rows = [await bench.measure(f"{transport}: idle", payments)]
             await bench.load(jobs)
             rows.append(await bench.measure(f"{transport}: loaded", payments))

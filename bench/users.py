@@ -10,6 +10,7 @@ import aiohttp
 
 from bench.environment import BenchEnvironment, MeasuredBot
 from bench.update_load import Update
+from sandbox.telegram.client import ControlApiClient
 
 _CONCURRENCY = 8
 _BATCH = 100
@@ -22,7 +23,8 @@ class BenchUsers:
     """The users, by `ids`. Each is in a private chat with both bots."""
 
     ids: Sequence[int]
-    _session: aiohttp.ClientSession
+    _telegram: str
+    _api: ControlApiClient
 
     async def send_text(self, bot: MeasuredBot, text: str) -> list[Update]:
         """The updates of all users sending this text."""
@@ -34,35 +36,32 @@ class BenchUsers:
 
     async def calls(self) -> int:
         """How many calls the bots have made."""
-        answer = await self._call("GET", "/sim/outbox?limit=1")
-        return int(answer["seq"])
+        return int((await self._api.get("outbox", limit=1))["seq"])
 
     async def refusals(self, since: int) -> list[str]:
         """What the sandbox has refused since then."""
-        answer = await self._call("GET", f"/sim/outbox?since={since}")
-        return [f"{call['method']}: {call['answer']}" for call in answer["calls"] if call["status"] != 200]
+        calls = await self._api.calls(since=since)
+        return [f"{call['method']}: {call['answer']}" for call in calls if call["status"] != 200]
 
     async def open_chats(self, bot: MeasuredBot) -> None:
         """Open all users' chats with the bot, and let the sandbox keep the updates for us."""
-        await self._call("POST", f"/bot{bot.token}/getMe")
-        await self._call("POST", f"/bot{bot.token}/deleteWebhook")
+        await self._call(bot, "getMe")
+        await self._call(bot, "deleteWebhook")
         for user in self.ids:
             about = {"id": user, "first_name": f"User {user}", "username": f"user_{user}"}
-            await self._call(
-                "POST", "/sim/people", {**about, "language_code": "en", "bot": bot.id, "started": True}
-            )
+            await self._api.post("people", **about, language_code="en", bot=bot.id, started=True)
 
     async def wait_for_webhook(self, bot: MeasuredBot) -> None:
         """Wait until the bot has set its webhook."""
         async with asyncio.timeout(_WAIT_SECONDS):
-            while not (await self._call("POST", f"/bot{bot.token}/getWebhookInfo"))["result"]["url"]:  # noqa: ASYNC110
+            while not (await self._call(bot, "getWebhookInfo"))["url"]:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
 
     async def _simulate(
         self, bot: MeasuredBot, action: str, body: Callable[[int], dict[str, Any]]
     ) -> list[Update]:
         async def one(user_id: int) -> None:
-            await self._call("POST", f"/sim/{action}", {"bot": bot.id, **body(user_id)})
+            await self._api.post(action, bot=bot.id, **body(user_id))
 
         await _run_limited([lambda user_id=user_id: one(user_id) for user_id in self.ids])  # type: ignore[misc]
         return await self._updates(bot)
@@ -72,24 +71,24 @@ class BenchUsers:
         found: list[Update] = []
         while True:
             offset = found[-1]["update_id"] + 1 if found else 0
-            query = f"offset={offset}&limit={_BATCH}&timeout=0"
-            batch = (await self._call("GET", f"/bot{bot.token}/getUpdates?{query}"))["result"]
+            batch = await self._call(bot, "getUpdates", offset=offset, limit=_BATCH, timeout=0)
             if not batch:
                 return found
             found += batch
 
-    async def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
-        async with self._session.request(method, path, json=body) as response:
+    async def _call(self, bot: MeasuredBot, method: str, **params: Any) -> Any:
+        """Call the Bot API as the bot. Returns the result."""
+        async with aiohttp.request("POST", f"{self._telegram}/bot{bot.token}/{method}", json=params) as response:
             answer = await response.json()
             if response.status >= 400:
-                raise RuntimeError(f"{path} {body}: {answer}")
-            return answer
+                raise RuntimeError(f"{method} {params}: {answer}")
+            return answer["result"]
 
 
 @asynccontextmanager
 async def open_users(environment: BenchEnvironment, count: int) -> AsyncIterator[BenchUsers]:
-    async with aiohttp.ClientSession(environment.telegram) as session:
-        users = BenchUsers(range(_FIRST_ID, _FIRST_ID + count), session)
+    async with ControlApiClient(environment.telegram) as api:
+        users = BenchUsers(range(_FIRST_ID, _FIRST_ID + count), environment.telegram, api)
         await users.wait_for_webhook(environment.diptych)
         for bot in (environment.diptych, environment.echo_bot):
             await users.open_chats(bot)

@@ -108,7 +108,7 @@ class ChaosEnvironment(Environment):
     async def open(self) -> None:
         await super().open()
         await self.load_balancer.start()
-        state = self.telegram._server.state
+        state = self.telegram.state
         state.outbox._calls = deque(maxlen=_CALLS_KEPT)  # all of them are checked at the end
         self.settings |= {
             "TELEGRAM_MODE": "webhook",

@@ -180,7 +180,7 @@ async def _wait_for_all(environment: ChaosEnvironment, seconds: float) -> None:
         async with asyncio.timeout(seconds):
             while True:
                 (left,) = await environment.rows(_UNFINISHED)
-                pending = (await environment.telegram.call("GET", "/sim/state"))["bots"][0]["pending_updates"]
+                pending = (await environment.telegram.api.get("state"))["bots"][0]["pending_updates"]
                 if not any(left.values()) and not pending:
                     return
                 await asyncio.sleep(0.3)

@@ -100,7 +100,7 @@ async def collect_evidence(injector: FaultInjector) -> Evidence:
         texts=sent,
         toasts={
             call.params["callback_query_id"]
-            for call in environment.telegram._server.state.outbox.calls("answerCallbackQuery")
+            for call in environment.telegram.state.outbox.calls("answerCallbackQuery")
             if call.status == 200 and call.params.get("text")
         },
     )
@@ -153,7 +153,7 @@ async def check_invariants(injector: FaultInjector, evidence: Evidence, users: I
 
 def _read_calls(environment: ChaosEnvironment) -> tuple[list[Delivery], dict[tuple[int, int], str]]:
     sends, last = [], {}
-    for call in environment.telegram._server.state.outbox.calls():
+    for call in environment.telegram.state.outbox.calls():
         if call.status != 200 or not call.method.startswith(("send", "editMessageText")):
             continue
         result = json.loads(call.body)["result"]

@@ -210,14 +210,14 @@ class ChaosUser:
 
     async def _send_text(self, text: str) -> Any:
         about = {"user_id": self.id, "first_name": "Ann", "language_code": "en"}
-        return await self.telegram.call("POST", "/sim/message", {"text": text, **about})
+        return await self.telegram.api.post("message", text=text, **about)
 
     async def _send(self, kind: str, name: str, content: bytes, **more: str) -> Any:
-        return await self.telegram.upload(kind, name, content, user_id=str(self.id), first_name="Ann", **more)
+        return await self.telegram.api.upload(kind, content, name, user_id=self.id, first_name="Ann", **more)
 
     async def _tap(self, message: Message, data: str) -> Any:
         where = {"message_id": message["message_id"], "data": data, "user_id": self.id}
-        return await self.telegram.call("POST", "/sim/callback", where)
+        return await self.telegram.api.post("callback", **where)
 
     async def _wait_for_message(
         self, sent: dict[str, Any], matches: Callable[[Message], bool], *, newer: bool = True
@@ -227,9 +227,7 @@ class ChaosUser:
         try:
             async with asyncio.timeout(self.retry_after):
                 while True:
-                    chat = await self.telegram.call(
-                        "GET", f"/sim/chat/{self.id}", after=str(version), wait="10", delta="1"
-                    )
+                    chat = await self.telegram.api.get(f"chat/{self.id}", after=str(version), wait="10", delta="1")
                     version = chat["version"]
                     for message in reversed(chat["messages"]):
                         if message["from"] == "bot" and message["message_id"] > after and matches(message):

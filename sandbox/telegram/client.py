@@ -118,6 +118,21 @@ class ControlApiClient:
         found: list[Json] = (await self.get("outbox", method=method, since=since))["calls"]
         return found
 
+    async def download(self, file_id: str) -> bytes:
+        """Return the content of a file that a message of the transcript shows; raises as ``request`` does."""
+        async with self._session.get(f"{self._url}/file/{file_id}") as response:
+            if response.status >= 400:
+                raise ControlApiError(await response.text(), response.status)
+            return await response.read()
+
+    async def add_fault(self, **fault: Any) -> None:
+        """Make the Bot API fail; takes the fields of ``POST sim/fault``."""
+        await self.post("fault", **fault)
+
+    async def clear_faults(self) -> None:
+        """Remove all faults."""
+        await self.request("DELETE", "fault")
+
     async def wait_for_chat(
         self, predicate: Callable[[Json], bool], chat_id: int | None = None, seconds: float = 10
     ) -> Json:

@@ -9,10 +9,11 @@ import asyncpg
 import pytest
 from playwright.async_api import Browser, Page, expect
 
+from sandbox.telegram.client import ControlApiClient
 from storage.money.ledger import check_ledger
 from storage.pool import Pool, create_pool
 from tests.browser.conftest import ARTIFACTS
-from tests.support.environments.environment import wait_until
+from tests.support.environments.environment import WAIT_SECONDS
 from tests.support.processes.bot_process import BotProcess, ProcessPool
 from tests.support.test_data.sample_activity import insert_busy_hour
 
@@ -71,44 +72,39 @@ async def page(browser: Browser, bot: BotProcess) -> AsyncIterator[Page]:
     assert [error for error in errors if "status of 403" not in error] == []
 
 
-async def call_sandbox(bot: BotProcess, method: str, path: str, body: Any = None) -> Any:
-    """Call the sandbox's Telegram as its chat page does."""
-    url = f"{bot.url}/sandbox/sim/{path}"
-    async with aiohttp.ClientSession() as session, session.request(method, url, json=body) as response:
-        assert response.status < 400, await response.text()
-        return await response.json()
+@pytest.fixture
+async def admin(bot: BotProcess) -> AsyncIterator[ControlApiClient]:
+    """The admin in the sandbox's chat."""
+    async with ControlApiClient(f"{bot.url}/sandbox", ADMIN) as admin:
+        yield admin
 
 
-async def messages(bot: BotProcess) -> list[dict[str, Any]]:
-    chat = await call_sandbox(bot, "GET", f"chat/{ADMIN}")
-    return [message for message in chat["messages"] if message["from"] == "bot" and not message["deleted"]]
-
-
-async def wait_for_chat_text(bot: BotProcess, text: str, *, after: int = 0) -> dict[str, Any]:
-    async def find() -> dict[str, Any] | None:
-        for message in await messages(bot):
+async def wait_for_chat_text(admin: ControlApiClient, text: str, *, after: int = 0) -> dict[str, Any]:
+    def find(chat: dict[str, Any]) -> dict[str, Any] | None:
+        for message in chat["messages"]:
             buttons = " ".join(button["text"] for row in message.get("keyboard") or [] for button in row)
             content = f"{message.get('text')} {message.get('caption')} {buttons}"
-            if message["message_id"] > after and text in content:
-                return message
+            is_shown = message["from"] == "bot" and not message["deleted"]
+            if is_shown and message["message_id"] > after and text in content:
+                found: dict[str, Any] = message
+                return found
         return None
 
-    found: dict[str, Any] = await wait_until(find, what=text)
-    return found
+    chat = await admin.wait_for_chat(lambda chat: find(chat) is not None, seconds=WAIT_SECONDS)
+    return find(chat) or {}
 
 
-async def send_text(bot: BotProcess, text: str) -> int:
-    sent = await call_sandbox(bot, "POST", "message", {"text": text, "user_id": ADMIN, "first_name": "Ann"})
+async def send_text(admin: ControlApiClient, text: str) -> int:
+    sent = await admin.message(text, first_name="Ann")
     return int(sent["message"]["message_id"])
 
 
-async def order(bot: BotProcess, prompt: str) -> dict[str, Any]:
+async def order(admin: ControlApiClient, prompt: str) -> dict[str, Any]:
     """Order an image. Returns the message with the result."""
-    after = await send_text(bot, prompt)
-    card = await wait_for_chat_text(bot, "Create · 1 ⭐", after=after)
-    tap = {"label": "Create · 1 ⭐", "user_id": ADMIN, "message_id": card["message_id"]}
-    await call_sandbox(bot, "POST", "callback", tap)
-    return await wait_for_chat_text(bot, "−1 ⭐ · balance", after=after)
+    after = await send_text(admin, prompt)
+    card = await wait_for_chat_text(admin, "Create · 1 ⭐", after=after)
+    await admin.tap("Create · 1 ⭐", message_id=card["message_id"])
+    return await wait_for_chat_text(admin, "−1 ⭐ · balance", after=after)
 
 
 async def is_live(page: Page) -> None:
@@ -120,12 +116,12 @@ def succeeded_count(page: Page, plan: str) -> Any:
     return page.locator(f"[data-row=succeeded] .{plan} b")
 
 
-async def test_live_numbers_change_with_an_order(page: Page, bot: BotProcess) -> None:
+async def test_live_numbers_change_with_an_order(page: Page, bot: BotProcess, admin: ControlApiClient) -> None:
     await page.goto(f"{bot.url}/dashboard")
     await is_live(page)
     before = int((await succeeded_count(page, "b").inner_text()).split()[0])
     place = await page.locator(".services").bounding_box()
-    result = await order(bot, "a lighthouse that the dashboard sees")
+    result = await order(admin, "a lighthouse that the dashboard sees")
     await expect(succeeded_count(page, "b")).to_have_text(re.compile(rf"^{before + 1}\b"))
     newest = page.locator("#latest li").first
     await expect(newest).to_contain_text("succeeded")
@@ -149,7 +145,7 @@ async def test_live_numbers_change_with_an_order(page: Page, bot: BotProcess) ->
     await page.get_by_role("button", name="Give back 1 ⭐").click()
     await expect(page.get_by_role("status")).to_have_text("Given back, and the user was notified.")
     await expect(page.locator(".entry.move", has_text="given back by an admin")).to_be_visible()
-    await wait_for_chat_text(bot, "We have given you back 1 Star", after=result["message_id"])
+    await wait_for_chat_text(admin, "We have given you back 1 Star", after=result["message_id"])
     await page.set_viewport_size(PHONE)  # type: ignore[arg-type]
     await page.emulate_media(color_scheme="dark")
     assert await fits(page)
@@ -198,9 +194,11 @@ async def test_order_search_finds_by_user_and_state(page: Page, bot: BotProcess)
     await expect(page.get_by_text("No order is called that.")).to_be_visible()
 
 
-async def test_invalid_links_and_actions_without_a_token_are_denied(page: Page, bot: BotProcess) -> None:
-    after = await send_text(bot, "/dashboard")
-    message = await wait_for_chat_text(bot, "The dashboard. This link opens once", after=after)
+async def test_invalid_links_and_actions_without_a_token_are_denied(
+    page: Page, bot: BotProcess, admin: ControlApiClient
+) -> None:
+    after = await send_text(admin, "/dashboard")
+    message = await wait_for_chat_text(admin, "The dashboard. This link opens once", after=after)
     link = message["keyboard"][0][0]["url"]
     forged = await page.goto(f"{link[:-1]}{'a' if link[-1] != 'a' else 'b'}")
     assert forged is not None

@@ -40,7 +40,7 @@ async def buy_pack(environment: Environment, user: SandboxUser, stars: int = 50)
     await user.wait_for_button(f"{stars} ⭐", after=after)
     await user.tap(f"{stars} ⭐")
     await user.wait_for_button(f"Pay ⭐️{stars}", after=after)
-    paid = await environment.telegram.call("POST", "/sim/pay", {"user_id": user.id})
+    paid = await environment.telegram.api.post("pay", user_id=user.id)
     charge: str = paid["message"]["successful_payment"]["telegram_payment_charge_id"]
 
     async def credited() -> bool:

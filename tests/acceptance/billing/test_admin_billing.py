@@ -45,7 +45,7 @@ async def environment(
 async def ann(environment: Environment) -> AsyncIterator[SandboxUser]:
     """A new user, who has accepted the terms."""
     yield await create_user(environment, next(_ids))
-    await environment.telegram.call("DELETE", "/sim/fault")
+    await environment.telegram.api.clear_faults()
 
 
 async def test_repeated_grant_is_credited_once_and_the_user_is_notified(environment: Environment) -> None:
@@ -56,7 +56,7 @@ async def test_repeated_grant_is_credited_once_and_the_user_is_notified(environm
     sent = await admin.send_text(f"/grant {ann.id} 22 за терпение & доброту")
     await admin.wait_for_text(f"22 Stars are given to {ann.id}, who is told")
     assert "за терпение & доброту" in (await ann.wait_for_text("Вам подарены 22 звезды"))["text"]
-    await environment.telegram.call("POST", "/sim/repeat", {"update_id": sent["update_id"], "times": 3})
+    await environment.telegram.api.post("repeat", update_id=sent["update_id"], times=3)
     admin, after = await send_as_admin(environment, f"/user {ann.id}")
     card = await admin.wait_for_text("Credits: 22 ⭐", after=after)
     assert f"{ADMIN}: +22 ⭐ за терпение & доброту" in card["text"]

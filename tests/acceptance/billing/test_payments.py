@@ -8,7 +8,7 @@ import pytest
 
 from services.billing.payments import pack_for
 from storage.money.ledger import Balance, check_ledger, get_balance
-from tests.support.environments.environment import BOT_TOKEN, Environment, SandboxUser, wait_until
+from tests.support.environments.environment import Environment, SandboxUser, wait_until
 from tests.support.processes.bot_process import BotProcess
 from tests.support.processes.database_breakpoint import set_breakpoint
 
@@ -29,7 +29,7 @@ async def open_invoice(user: SandboxUser, stars: int = 50) -> None:
 
 
 async def pay(user: SandboxUser, **fields: object) -> dict[str, object]:
-    answer: dict[str, object] = await user.telegram.call("POST", "/sim/pay", {"user_id": user.id, **fields})
+    answer: dict[str, object] = await user.telegram.api.post("pay", user_id=user.id, **fields)
     return answer
 
 
@@ -180,11 +180,7 @@ async def test_external_refund_takes_the_credits_back_and_spent_ones_are_owed(
     await pay(ann)
     await ann.wait_for_text(ann.text("progress.succeeded", price=1))
     charge = await environment.db.fetchval("SELECT id FROM payments")
-    await environment.telegram.call(
-        "POST",
-        f"/bot{BOT_TOKEN}/refundStarPayment",
-        {"user_id": ann.id, "telegram_payment_charge_id": charge},
-    )
+    await environment.telegram.call_bot_api("refundStarPayment", user_id=ann.id, telegram_payment_charge_id=charge)
     message = await ann.wait_for_text(ann.text("refund.told", 50))
     assert ann.text("balance.debt", 1) in message["text"]
     assert await get_balance(environment.db, 1001) == Balance(0, 0, 1)

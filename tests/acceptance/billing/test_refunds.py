@@ -40,7 +40,7 @@ async def environment(
 async def ann(environment: Environment) -> AsyncIterator[SandboxUser]:
     """A new user, who has accepted the terms."""
     yield await create_user(environment, next(_ids))
-    await environment.telegram.call("DELETE", "/sim/fault")
+    await environment.telegram.api.clear_faults()
 
 
 async def tap_refund(environment: Environment, charge: str, stars: int = 50) -> None:
@@ -163,7 +163,7 @@ async def test_reconcile_credits_lost_payments_and_takes_back_external_refunds(
         method="refundStarPayment", code=400, description="Bad Request: CHARGE_ALREADY_REFUNDED"
     )
     await refund(environment, refunded_here_only, 100)  # which Telegram knows nothing of
-    server_state = environment.telegram._server.state
+    server_state = environment.telegram.state
     listed = server_state.payments.payments
     lost = environment.telegram.pay_without_update(ann.id, 70, "not ours, but paid")
     lost_and_refunded = environment.telegram.pay_without_update(

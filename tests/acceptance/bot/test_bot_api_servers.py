@@ -85,12 +85,12 @@ async def test_webhook_with_invalid_json_is_rejected_and_the_process_continues(e
 @pytest.mark.parametrize("webhook", [False, True], ids=["polling", "webhook"])
 async def test_two_bots_in_one_process_answer_their_own_orders(environment: Environment, webhook: bool) -> None:
     telegram = environment.telegram
-    await telegram.call("GET", f"/bot{SECOND_TOKEN}/getMe")
+    await telegram.call_bot_api("getMe", token=SECOND_TOKEN)
     bots = f"first:{environment.settings['BOT_TOKEN']},second:{SECOND_TOKEN}"
     await environment.start_bot(webhook=webhook, BOT_TOKEN="", BOTS=bots)
 
     async def messages(bot: int) -> list[Message]:
-        chat = await telegram.call("GET", "/sim/chat/1001", bot=str(bot))
+        chat = await telegram.api.get("chat/1001", bot=str(bot))
         found: list[Message] = [message for message in chat["messages"] if message["from"] == "bot"]
         return found
 

@@ -76,7 +76,7 @@ async def test_running_app_when_a_later_part_fails_stops_the_earlier_ones(
     def fail(*_: object) -> None:
         raise RuntimeError("the loops cannot start")
 
-    monkeypatch.setattr(lifecycle, "_start_loops", fail)
+    monkeypatch.setattr(lifecycle, "announce_commands", fail)
     with ExitStack() as stack:
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]

@@ -7,7 +7,6 @@ import os
 import time
 from collections import Counter
 from datetime import UTC, datetime
-from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -53,7 +52,7 @@ async def plan(request: pytest.FixtureRequest, environment: Environment) -> Plan
 
 def sandbox_state(environment: Environment) -> ServerState:
     """The state of the sandbox's Telegram, without one request per user."""
-    return environment.telegram._server.state
+    return environment.telegram.state
 
 
 async def add_users(environment: Environment, count: int) -> list[int]:
@@ -195,9 +194,8 @@ async def test_broadcast_of_an_album_arrives_as_an_album(environment: Environmen
     await admin.tap("✍️ for all")
     await admin.wait_for_text("Send me the message")
     for number in range(3):
-        fields: dict[str, Any] = {"user_id": str(admin.id), "media_group_id": "77"}
         caption = {"caption": "Three views"} if number == 0 else {}
-        await environment.telegram.upload("document", f"{number}.txt", b"a file", **fields, **caption)
+        await admin.upload("document", f"{number}.txt", b"a file", media_group_id="77", **caption)
     await admin.wait_for_text("album of 3")
     await admin.tap("Send to")
     await admin.wait_for_text("Send it to")
@@ -354,7 +352,7 @@ async def test_broadcast_keeps_telegrams_limit_while_users_are_answered(
     await environment.inngest.close()
     user_ids = await add_users(environment, 90)
     await environment.start_bot(ready=False)
-    await environment.telegram.call("POST", "/sim/limits", {"per_second": 30, "per_chat": 1, "latency": 0.08})
+    await environment.telegram.api.post("limits", per_second=30, per_chat=1, latency=0.08)
     broadcast = await start_broadcast(environment, admin)
     await wait_until_sent(environment, broadcast, 5)
     ann = environment.user()

@@ -35,11 +35,6 @@ async def first_reply(user: SandboxUser, sent: Message) -> Message:
     return found
 
 
-async def upload(user: SandboxUser, kind: str, name: str, content: bytes) -> Any:
-    fields = {"user_id": str(user.id), "language_code": user.language_code}
-    return await user.telegram.upload(kind, name, content, **fields)
-
-
 async def callback_answer(user: SandboxUser, label: str, message: Message, **data: str) -> tuple[str, bool]:
     """The text that answers a tap, and whether it is shown as an alert."""
     tap = await user.tap(label, message_id=message["message_id"], **data)
@@ -79,9 +74,9 @@ async def test_unusable_prompt_is_explained_and_the_question_stays_open(
         assert message_text(await first_reply(ann, await ann.send_text(text))) == answer
     for send, key in (
         (ann.send_message(sticker="🦊"), "input.text_please"),
-        (upload(ann, "photo", "a.png", small_png(1)), "input.text_please"),
-        (upload(ann, "voice", "a.ogg", b"OggS"), "words.not_heard"),
-        (upload(ann, "document", "a.pdf", b"%PDF"), "input.text_please"),
+        (ann.upload("photo", "a.png", small_png(1)), "input.text_please"),
+        (ann.upload("voice", "a.ogg", b"OggS"), "words.not_heard"),
+        (ann.upload("document", "a.pdf", b"%PDF"), "input.text_please"),
         (ann.send_message(extra={"location": {"latitude": 1.0, "longitude": 2.0}}), "input.text_please"),
     ):
         assert message_text(await first_reply(ann, await send)) == ann.text(key)
@@ -89,7 +84,7 @@ async def test_unusable_prompt_is_explained_and_the_question_stays_open(
 
     await ann.send_text("a red fox")
     await ann.wait_for_button(CREATE)
-    sent = await upload(ann, "photo", "a.png", small_png(1))
+    sent = await ann.upload("photo", "a.png", small_png(1))
     assert message_text(await first_reply(ann, sent)) == ann.text("input.text_please")
     await ann.tap(CREATE)
     await ann.wait_for_text("Done · 1 ⭐")
@@ -115,13 +110,13 @@ async def test_unprompted_message_of_any_kind_gets_a_friendly_answer(
     answer = await first_reply(ann, await ann.send_message(sticker="🦊"))
     assert message_text(answer) == ann.text("other.message")
     assert any("Text to image" in label for label in button_labels(answer))
-    assert message_text(await first_reply(ann, await upload(ann, "photo", "a.png", small_png(1)))) == ann.text(
+    assert message_text(await first_reply(ann, await ann.upload("photo", "a.png", small_png(1)))) == ann.text(
         "other.photo"
     )
-    assert message_text(await first_reply(ann, await upload(ann, "document", "a.pdf", b"%PDF"))) == ann.text(
+    assert message_text(await first_reply(ann, await ann.upload("document", "a.pdf", b"%PDF"))) == ann.text(
         "other.file"
     )
-    assert message_text(await first_reply(ann, await upload(ann, "voice", "a.ogg", b"OggS"))) == ann.text(
+    assert message_text(await first_reply(ann, await ann.upload("voice", "a.ogg", b"OggS"))) == ann.text(
         "words.not_heard"
     )
     assert message_text(await first_reply(ann, await ann.send_text("🦊"))) == ann.text("input.no_words")

@@ -281,9 +281,7 @@ def _belongs_to(call: dict[str, Any], user: ConversationUser) -> bool:
 )
 async def test_sticker_instead_of_a_photo_asks_again(ann: ConversationUser, service: str, asks: str) -> None:
     await ann.open_service(service)
-    await ann._wait_for_answer(
-        await ann.telegram.call("POST", "/sim/message", {"user_id": ann.id, "sticker": "🙂"})
-    )
+    await ann.send_message_and_wait(sticker="🙂")
     text = await last_text(ann)
     assert asks in text
     assert "as text" not in text, "no text is wanted"

@@ -180,7 +180,7 @@ async def test_history_resends_results_by_file_id_and_repeats_orders(
 
 
 async def files_uploaded(environment: OfflineEnvironment) -> int:
-    state = await environment.telegram.call("GET", "/sim/state")
+    state = await environment.telegram.api.get("state")
     return int(state["files"])
 
 

@@ -79,9 +79,9 @@ async def test_user_who_blocks_the_bot_and_returns_is_welcomed_back(
 ) -> None:
     await ann.send_text("/start")
     await ann.wait_for_text(ann.text("start.greeting", name="Ann").splitlines()[0])
-    await environment.telegram.call("POST", "/sim/block", {"user_id": ann.id, "blocked": True})
+    await environment.telegram.api.post("block", user_id=ann.id, blocked=True)
     await wait_until(lambda: is_active(environment, ann, False), what="the user is inactive")
-    await environment.telegram.call("POST", "/sim/block", {"user_id": ann.id, "blocked": False})
+    await environment.telegram.api.post("block", user_id=ann.id, blocked=False)
     await wait_until(lambda: is_active(environment, ann, True), what="the user is active again")
     back = await ann.send_text("/start")
     greeting = await ann.wait_for_text(ann.text("start.back", name="Ann"), after=back["message"]["message_id"])
@@ -145,9 +145,7 @@ async def send_group_message(
     sender = {"id": user.id, "is_bot": False, "first_name": "Ann", "language_code": user.language_code}
     chat = {"id": GROUP, "type": "supergroup", "title": "Friends"}
     message = {"message_id": message_id, "date": 1, "chat": chat, "from": sender, "text": text, **more}
-    await environment.telegram.call(
-        "POST", "/sim/update", {"update": {"message": {**message, "entities": entities}}}
-    )
+    await environment.telegram.api.post("update", update={"message": {**message, "entities": entities}})
     return message_id
 
 
@@ -159,7 +157,7 @@ async def group_replies(environment: Environment) -> list[dict[str, Any]]:
 async def test_group_message_is_answered_only_if_addressed_to_the_bot(
     environment: Environment, ann: SandboxUser
 ) -> None:
-    bot = (await environment.telegram.call("GET", f"/sim/chat/{ADMIN}"))["bot"]
+    bot = (await environment.telegram.api.get(f"chat/{ADMIN}"))["bot"]
     name = bot["username"]
     await send_group_message(environment, ann, "a red fox", [])
     await send_group_message(environment, ann, "/start", [{"type": "bot_command", "offset": 0, "length": 6}])

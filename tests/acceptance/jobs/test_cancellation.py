@@ -76,7 +76,7 @@ async def start_order(environment: Environment, user: SandboxUser, prompt: str =
 
 
 async def toasts(user: SandboxUser) -> list[str]:
-    chat = await user.telegram.call("GET", f"/sim/chat/{user.id}")
+    chat = await user.telegram.api.get(f"chat/{user.id}")
     return [event["text"] for event in chat["events"] if event["text"]]
 
 
@@ -219,10 +219,8 @@ async def test_cancel_of_another_users_order_is_refused(environment: Environment
     )
     await bob.send_text("/start")
     greeting = await bob.wait_for_text("Hello")
-    await environment.telegram.call(
-        "POST",
-        "/sim/callback",
-        {"user_id": bob.id, "data": cancel_button["callback_data"], "message_id": greeting["message_id"]},
+    await environment.telegram.api.post(
+        "callback", user_id=bob.id, data=cancel_button["callback_data"], message_id=greeting["message_id"]
     )
     await wait_for_toast(bob, "This button is no longer in use. /menu shows what can be made.")
     (job,) = await environment.jobs()

@@ -14,7 +14,7 @@ async def ann(request: pytest.FixtureRequest, environment: Environment) -> Sandb
 
 async def repeat(user: SandboxUser, update_id: int, times: int = 2) -> None:
     """Send an earlier update again, and wait until the bot has processed it."""
-    await user.telegram.call("POST", "/sim/repeat", {"update_id": update_id, "times": times})
+    await user.telegram.api.post("repeat", update_id=update_id, times=times)
     await wait_until_processed(user)
 
 

@@ -39,7 +39,7 @@ async def test_orders_during_mode_switches_end_once(environment: Environment) ->
 async def _commit_order(environment: Environment, user_id: int, plan: Plan) -> None:
     """Commit an order as dispatch does."""
     await add_user(environment.db, user_id)
-    await environment.telegram.call("POST", "/sim/people", {"id": user_id, "first_name": "Ann", "started": True})
+    await environment.telegram.api.post("people", id=user_id, first_name="Ann", started=True)
     job = await add_job(environment.db, user_id, plan=plan, start_timeout=30.0)
     if plan == "A":
         await add_to_outbox(environment.db, job.id)

@@ -44,8 +44,7 @@ async def new_card(user: SandboxUser, prompt: str) -> Message:
     version = sent["version"]
     async with asyncio.timeout(20):
         while True:
-            path = f"/sim/chat/{user.id}"
-            chat = await user.telegram.call("GET", path, after=str(version), wait="10", delta="1")
+            chat = await user.chat(after=version, wait=10, delta=1)
             version = chat["version"]
             for message in chat["messages"]:
                 if message["message_id"] > sent["message"]["message_id"] and any(

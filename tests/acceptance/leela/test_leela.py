@@ -54,7 +54,7 @@ async def start_game(user: SandboxUser) -> Message:
 async def roll(environment: Environment, user: SandboxUser, value: int, **tap: Any) -> Message:
     """Roll the die. Returns the board that shows the move."""
     before = await last_id(user)
-    await environment.telegram.call("POST", "/sim/dice", {"values": [value]})
+    await environment.telegram.api.post("dice", values=[value])
     await user.tap("🎲 Roll", **tap)
     return await user.wait_for_text(f"🎲 {value} · ", after=before)
 
@@ -142,7 +142,7 @@ async def test_two_users_play_independent_games(environment: Environment) -> Non
     await start_game(ann)
     await boris.send_text("/game")
     await boris.wait_for_text("На доске 72 клетки")
-    await environment.telegram.call("POST", "/sim/dice", {"values": [6, 6]})
+    await environment.telegram.api.post("dice", values=[6, 6])
     await ann.tap("🎲 Roll")
     await boris.tap("🎲 Бросить")
     await ann.wait_for_text("6. Delusion")
@@ -211,7 +211,7 @@ async def test_game_after_a_kill_at_any_step_continues(
         if step == "step deliver":
             await ann.send_text(REPORT)
         else:
-            await environment.telegram.call("POST", "/sim/dice", {"values": [6] * dice})
+            await environment.telegram.api.post("dice", values=[6] * dice)
             await ann.tap("🎲 Roll")
         await db_breakpoint.wait_until_reached()
         await environment.bots[-1].kill()

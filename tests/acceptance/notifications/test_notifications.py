@@ -54,7 +54,7 @@ async def environment(
 @pytest.fixture(autouse=True)
 async def no_faults(environment: Environment) -> AsyncIterator[None]:
     yield
-    await environment.telegram.call("DELETE", "/sim/fault")
+    await environment.telegram.api.clear_faults()
 
 
 async def new_user(environment: Environment, **fields: str) -> SandboxUser:

@@ -29,16 +29,14 @@ async def dashboard_app(db: Pool, tmp_path: Path) -> AsyncIterator[DashboardApp]
 
 
 async def messages(dashboard_app: DashboardApp, user_id: int = 1001) -> list[str]:
-    chat = await dashboard_app.telegram.call("GET", f"/sim/chat/{user_id}")
+    chat = await dashboard_app.telegram.api.get(f"chat/{user_id}")
     return [message["text"] for message in chat["messages"] if not message["deleted"]]
 
 
 async def open_chat(dashboard_app: DashboardApp, user_id: int = 1001) -> None:
     """A bot may write only to users who wrote to it."""
     await dashboard_app.messenger.bots.get("main").get_me()
-    await dashboard_app.telegram.call(
-        "POST", "/sim/message", {"text": "/start", "user_id": user_id, "first_name": "Ann"}
-    )
+    await dashboard_app.telegram.api.post("message", text="/start", user_id=user_id, first_name="Ann")
 
 
 # ---------------------------------------------------------------- retry
@@ -226,7 +224,7 @@ async def test_dashboard_command_sends_a_link(dashboard_app: DashboardApp, db: P
     app = SimpleNamespace(bots=dashboard_app.messenger.bots, texts=dashboard_app.texts)
     ctx = UserContext(cast("AppContext", app), user, "main", ADMIN, Balance(0, 0))
     await send_dashboard_link(dashboard_app.auth, ctx)
-    chat = await dashboard_app.telegram.call("GET", f"/sim/chat/{ADMIN}")
+    chat = await dashboard_app.telegram.api.get(f"chat/{ADMIN}")
     message = chat["messages"][-1]
     (button,) = message["keyboard"][0]
     assert button["url"].startswith(f"{PUBLIC_URL}/dashboard/enter/")
@@ -236,5 +234,5 @@ async def test_dashboard_command_sends_a_link(dashboard_app: DashboardApp, db: P
     refusal = f"Bad Request: inline keyboard button URL '{button['url']}' is invalid: Wrong HTTP URL"
     await dashboard_app.telegram.add_fault(method="sendMessage", code=400, description=refusal)
     await send_dashboard_link(dashboard_app.auth, ctx)
-    message = (await dashboard_app.telegram.call("GET", f"/sim/chat/{ADMIN}"))["messages"][-1]
+    message = (await dashboard_app.telegram.api.get(f"chat/{ADMIN}"))["messages"][-1]
     assert f"{PUBLIC_URL}/dashboard/enter/" in message["text"], "as text, if Telegram refuses the button"

@@ -51,10 +51,10 @@ async def simulation(simulation_messenger: Messenger, simulation_telegram: Sandb
     """An empty database, two admins and a user."""
     messenger, db, telegram = simulation_messenger, simulation_messenger.db, simulation_telegram
     await db.execute("TRUNCATE users, settings, incidents RESTART IDENTITY CASCADE")
-    await telegram.call("POST", "/sim/reset")
+    await telegram.api.post("reset")
     await messenger.bots.get("main").get_me()
     for user_id in (ADMIN_EN, ADMIN_RU, USER):
-        await telegram.call("POST", "/sim/message", {"text": "/start", "user_id": user_id})
+        await telegram.api.post("message", text="/start", user_id=user_id)
         await add_user(db, user_id)
     await set_language(db, ADMIN_RU, "ru")
     clock = SimulatedClock()

@@ -20,7 +20,9 @@ from sandbox.inngest.clock import Clock
 from sandbox.inngest.runs import Run
 from sandbox.inngest.server import InngestServer
 from sandbox.telegram import TelegramServer
+from sandbox.telegram.client import ControlApiClient
 from sandbox.telegram.state.payments import Payment, new_charge_id
+from sandbox.telegram.state.server_state import ServerState
 from services.core.i18n import Texts
 from storage.pool import Pool
 from tests.support.fake_providers.replicate_server import TOKEN as REPLICATE_TOKEN
@@ -53,7 +55,9 @@ async def wait_until(check: Callable[[], Awaitable[Any]], *, seconds: float = WA
 
 
 class SandboxTelegram:
-    """The sandbox's Telegram on a port of its own, driven by its /sim routes as the chat page does."""
+    """The sandbox's Telegram on a port of its own. `api` acts for its users, as the chat page does."""
+
+    api: ControlApiClient
 
     def __init__(self) -> None:
         self._server = TelegramServer()
@@ -68,42 +72,37 @@ class SandboxTelegram:
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
         self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
-        self._session = aiohttp.ClientSession(self.url)
+        self.api = ControlApiClient(self.url)
 
     async def close(self) -> None:
-        await self._session.close()
+        await self.api.close()
         await self._server.close()
         if self._runner is not None:
             await self._runner.cleanup()
 
-    async def call(self, method: str, path: str, json: Any = None, /, **params: Any) -> Any:
-        async with self._session.request(method, path, json=json, params=params) as response:
-            answer = await response.json()
-            assert response.status < 400, answer
-            return answer
+    @property
+    def state(self) -> ServerState:
+        """What the server knows, where a request for each of many users would take too long."""
+        return self._server.state
 
-    async def upload(self, kind: str, name: str, content: bytes, **fields: str) -> Any:
-        form = aiohttp.FormData({"kind": kind, **fields})
-        form.add_field("file", content, filename=name)
-        async with self._session.post("/sim/message", data=form) as response:
+    async def call_bot_api(self, method: str, *, token: str = BOT_TOKEN, **params: Any) -> Any:
+        """Call a method as a bot. Returns its result."""
+        async with aiohttp.request("POST", f"{self.url}/bot{token}/{method}", json=params) as response:
             answer = await response.json()
-            assert response.status < 400, answer
-            return answer
+            assert answer["ok"], answer
+            return answer["result"]
 
     async def add_fault(self, **fault: Any) -> None:
-        await self.call("POST", "/sim/fault", fault)
+        await self.api.add_fault(**fault)
 
-    async def api_calls(self, method: str = "") -> list[dict[str, Any]]:
-        answer = await self.call("GET", "/sim/outbox", **({"method": method} if method else {}))
-        calls: list[dict[str, Any]] = answer["calls"]
-        return calls
+    async def api_calls(self, method: str | None = None) -> list[dict[str, Any]]:
+        return await self.api.calls(method)
 
     def pay_without_update(self, user_id: int, stars: int, payload: str) -> str:
         """Make a payment that Telegram accepts and whose update never arrives. Returns its charge id."""
-        state = self._server.state
-        (bot_id,) = state.bots
+        (bot_id,) = self.state.bots
         payment = Payment(new_charge_id(), bot_id, user_id, stars, payload, int(time.time()))
-        state.payments.save(payment)
+        self.state.payments.save(payment)
         return payment.charge_id
 
     async def toasts(self) -> list[str]:
@@ -120,29 +119,25 @@ class SandboxUser:
     language_code: str = "en"
     first_name: str = "Ann"
 
+    @property
+    def _about(self) -> dict[str, str]:
+        return {"first_name": self.first_name, "language_code": self.language_code}
+
     async def send_text(self, text: str) -> Any:
-        return await self.telegram.call(
-            "POST",
-            "/sim/message",
-            {
-                "text": text,
-                "user_id": self.id,
-                "first_name": self.first_name,
-                "language_code": self.language_code,
-            },
-        )
+        return await self.send_message(text=text)
 
     async def send_message(self, **content: Any) -> Any:
-        """Something other than text: `sticker`, or further fields of Telegram's message."""
-        about = {"first_name": self.first_name, "language_code": self.language_code}
-        return await self.telegram.call("POST", "/sim/message", {"user_id": self.id, **about, **content})
+        """A text, a `sticker`, or `extra` fields of Telegram's message."""
+        return await self.telegram.api.post("message", user_id=self.id, **self._about, **content)
+
+    async def upload(self, kind: str, name: str, content: bytes, **more: str) -> Any:
+        return await self.telegram.api.upload(kind, content, name, user_id=self.id, **self._about, **more)
 
     async def tap(self, label: str, **where: Any) -> Any:
-        return await self.telegram.call("POST", "/sim/callback", {"label": label, "user_id": self.id, **where})
+        return await self.telegram.api.tap(label, user_id=self.id, **where)
 
     async def chat(self, **wait: Any) -> dict[str, Any]:
-        chat: dict[str, Any] = await self.telegram.call("GET", f"/sim/chat/{self.id}", **wait)
-        return chat
+        return await self.telegram.api.chat(self.id, **wait)
 
     async def messages(self) -> list[Message]:
         return [message for message in (await self.chat())["messages"] if not message["deleted"]]
@@ -251,7 +246,7 @@ class Environment:
 
     async def open(self) -> None:
         await self.telegram.start()
-        await self.telegram.call("GET", f"/bot{BOT_TOKEN}/getMe")  # the sandbox learns of a bot by its first call
+        await self.telegram.call_bot_api("getMe")  # the sandbox learns of a bot by its first call
         await self.replicate.start()
         await self.inngest.start()
         self.settings = {

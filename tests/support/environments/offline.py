@@ -124,13 +124,11 @@ class ConversationUser(SandboxUser):
 
     async def send_fields_and_wait(self, **extra: Any) -> None:
         """Send a message with these fields of Telegram's, such as a `video` of any size, without the file."""
-        await self._wait_for_answer(await self.send_fields(**extra))
+        await self.send_message_and_wait(extra=extra)
 
-    async def upload(self, kind: str, name: str, content: bytes, **more: str) -> Any:
-        return await self.telegram.upload(kind, name, content, user_id=str(self.id), first_name="Ann", **more)
-
-    async def send_fields(self, **extra: Any) -> Any:
-        return await self.telegram.call("POST", "/sim/message", {"user_id": self.id, "extra": extra})
+    async def send_message_and_wait(self, **content: Any) -> None:
+        """Send a message that is no text, such as a `sticker`."""
+        await self._wait_for_answer(await self.send_message(**content))
 
     async def _wait_for_answer(self, done: dict[str, Any]) -> None:
         """Wait until the bot has sent or edited something since this action."""
@@ -180,11 +178,7 @@ class ConversationUser(SandboxUser):
 
     async def download_media(self, message: Message, number: int = 0) -> bytes:
         """The bytes of a message's media, as Telegram stores them."""
-        media = message["media"][number]
-        session = self.telegram._session
-        async with session.get(f"/sim/file/{media['file_id']}") as response:
-            assert response.status == 200
-            return await response.read()
+        return await self.telegram.api.download(message["media"][number]["file_id"])
 
 
 async def latest_job(environment: Environment, user_id: int) -> dict[str, Any]:
