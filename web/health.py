@@ -14,9 +14,10 @@ from services.jobs.routing import PlanRouter
 from services.messaging.bots import Bots
 from storage.pool import Pool
 
-_CHECK_SECONDS = 3.0
-_CACHE_SECONDS = 5.0
-_PROVIDER_CACHE_SECONDS = 30.0
+CHECK_SECONDS = 3.0
+DATABASE_CACHE_SECONDS = 1.0
+TELEGRAM_CACHE_SECONDS = 5.0
+PROVIDER_CACHE_SECONDS = 30.0
 
 _Check = Callable[[], Awaitable[object]]
 """Checks a part of the system. Any error means that it is unavailable."""
@@ -37,9 +38,9 @@ class Health:
         self._bots = bots
         self._providers = providers
         self._router = router
-        self._database = _CachedCheck(self._check_database, 1.0)
-        self._telegram = _CachedCheck(self._check_telegram, _CACHE_SECONDS)
-        self._provider = _CachedCheck(providers.media.check, _PROVIDER_CACHE_SECONDS)
+        self._database = _CachedCheck(self._check_database, DATABASE_CACHE_SECONDS)
+        self._telegram = _CachedCheck(self._check_telegram, TELEGRAM_CACHE_SECONDS)
+        self._provider = _CachedCheck(providers.media.check, PROVIDER_CACHE_SECONDS)
 
     def add_routes(self, app: web.Application) -> None:
         """Add `/health` and `/health/live` to the web application."""
@@ -87,7 +88,7 @@ class Health:
 
     async def _check_telegram(self) -> None:
         for bot in self._bots.by_name.values():
-            await bot.get_me(request_timeout=int(_CHECK_SECONDS))
+            await bot.get_me(request_timeout=int(CHECK_SECONDS))
 
 
 class _CachedCheck:
@@ -115,11 +116,11 @@ class _CachedCheck:
 
     async def _run(self) -> str:
         try:
-            async with asyncio.timeout(_CHECK_SECONDS) as deadline:
+            async with asyncio.timeout(CHECK_SECONDS) as deadline:
                 await self._check()
         except ProviderError as error:
             return f"unavailable: {error.kind}"
         except Exception as error:  # noqa: BLE001 - any error means that this part is unavailable
-            reason = f"no answer within {_CHECK_SECONDS:.0f} s" if deadline.expired() else type(error).__name__
+            reason = f"no answer within {CHECK_SECONDS:.0f} s" if deadline.expired() else type(error).__name__
             return f"unavailable: {reason}"
         return "ok"

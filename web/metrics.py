@@ -18,7 +18,7 @@ from services.jobs.worker import Worker
 from storage.pool import DATABASE_UNAVAILABLE, Pool
 from storage.reports.metrics import DatabaseMetrics, MetricsReader
 
-_CACHE_SECONDS: Final = 1.0
+CACHE_SECONDS: Final = 1.0
 _READ_TIMEOUT_SECONDS: Final = 1.0
 _FORBIDDEN_TEXT: Final = "In production METRICS_TOKEN has to be set, and sent as a bearer token.\n"
 
@@ -75,7 +75,7 @@ class Metrics:
     async def _refresh(self) -> None:
         """Read the figures from the database, at most once per second. While it is unavailable, there are none."""
         async with self._lock:
-            if time.monotonic() - self._read_at < _CACHE_SECONDS:
+            if time.monotonic() - self._read_at < CACHE_SECONDS:
                 return
             try:
                 async with (

@@ -28,6 +28,10 @@ class KeyedLock:
     def __init__(self) -> None:
         self._locks: dict[int, tuple[asyncio.Lock, int]] = {}
 
+    def __len__(self) -> int:
+        """How many locks exist."""
+        return len(self._locks)
+
     @asynccontextmanager
     async def hold(self, key: int) -> AsyncIterator[None]:
         """Hold the lock of this key. Waiters get it in the order of their arrival."""

@@ -27,15 +27,15 @@ from storage.pool import Pool
 
 _FLUSH_SECONDS: Final = 0.05
 _PROGRESS_SECONDS: Final = 5.0
-_POLL_SECONDS: Final = 0.5
+POLL_SECONDS: Final = 0.5
 _MAX_IN_FLIGHT: Final = 250
 _CLAIM_SECONDS: Final = 0.01
 """The size of a claim, as seconds of sending at the full rate. It is small, so that claims cause no bursts and few
 outcomes are unknown after the process died."""
-_RETRY_SECONDS: Final = (0.3, 0.6, 1.2)
+RETRY_SECONDS: Final = (0.3, 0.6, 1.2)
 """Seconds to wait before each retry after a 5xx."""
-_RECONNECT_SECONDS: Final = 2.0
-_CONTENT_GONE_SECONDS: Final = 1.0
+RECONNECT_SECONDS: Final = 2.0
+CONTENT_GONE_SECONDS: Final = 1.0
 _BEFORE_ALL: Final = -(2**62)
 """A number below every user id."""
 
@@ -121,7 +121,7 @@ class BroadcastDelivery(Generic[OutcomeT]):
         messages = limit * max(len(content.message_ids) for content in self._versions.values())
         while loop.time() < deadline and not self._state.ended:
             if (pause := self._limiter.pause_remaining) > 0:
-                await asyncio.sleep(min(pause, _POLL_SECONDS))
+                await asyncio.sleep(min(pause, POLL_SECONDS))
                 continue
             await self._calls.wait_for_room()
             # Recipients are claimed just before their calls. So if the process dies, nearly all recipients that are
@@ -133,7 +133,7 @@ class BroadcastDelivery(Generic[OutcomeT]):
                 for recipient in recipients:
                     self._calls.start(self._call(recipient), f"to-{recipient.user_id}")
             elif self._calls:
-                await self._calls.wait_for_any(_POLL_SECONDS)
+                await self._calls.wait_for_any(POLL_SECONDS)
             elif after > _BEFORE_ALL:
                 await self._outcomes.flush()
                 after = _BEFORE_ALL  # start over: some recipients may be waiting again
@@ -143,7 +143,7 @@ class BroadcastDelivery(Generic[OutcomeT]):
     async def _call(self, recipient: Recipient) -> None:
         """Make one recipient's call. It is retried after a 5xx, within the rate limit; any other error is final."""
         content = self._versions[recipient.version]
-        for retry_seconds in (*_RETRY_SECONDS, None):
+        for retry_seconds in (*RETRY_SECONDS, None):
             try:
                 outcome = await self._task.call(recipient, content)
             except TelegramAPIError as error:
@@ -161,12 +161,12 @@ class BroadcastDelivery(Generic[OutcomeT]):
         if isinstance(error, TelegramRetryAfter):
             await self._pause_as_requested(float(error.retry_after))
         elif isinstance(error, TelegramNetworkError) and is_unsent(error):
-            self._limiter.pause(_RECONNECT_SECONDS)
+            self._limiter.pause(RECONNECT_SECONDS)
         elif is_content_gone(error):
             logger.error(
                 "broadcast paused, its content is gone", broadcast=self._broadcast_id, error=error.message
             )
-            self._limiter.pause(_CONTENT_GONE_SECONDS)
+            self._limiter.pause(CONTENT_GONE_SECONDS)
             await retry_while_db_unavailable(partial(pause_broadcast, self._db, self._broadcast_id))
 
     async def _pause_as_requested(self, seconds: float) -> None:
@@ -289,4 +289,4 @@ class _StateWatcher:
             if current is not None and not self.ended and loop.time() - shown_at >= _PROGRESS_SECONDS:
                 shown_at = loop.time()
                 await show_progress(self._messenger, current)
-            await asyncio.sleep(_POLL_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)

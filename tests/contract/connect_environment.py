@@ -83,7 +83,7 @@ class ConnectEnvironment(ContractEnvironment):
         proxy = GatewayProxy(await self.gateway())
         await proxy.restore()
         self.proxies.append(proxy)
-        connection = Connection(self.client, self._functions, gateway_url=proxy.url)
+        connection = Connection(self.client, self.functions, gateway_url=proxy.url)
         self._connections.append(connection)
         self._background.spawn(connection.run(), "connect")
         await self.connected()
@@ -103,7 +103,7 @@ class ConnectEnvironment(ContractEnvironment):
             if response.status != 200:  # a production server does not list them
                 return True
             known = (await response.json())["data"]
-        worker = self.connection._worker
+        worker = self.connection._worker  # noqa: SLF001 - nobody but this test asks which of its workers is connected
         connection_id = worker.get_connection_id() if worker else ""
         return any(each["id"] == connection_id and each.get("status") == READY for each in known)
 

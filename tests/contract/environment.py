@@ -35,7 +35,7 @@ class ContractEnvironment:
             signing_key=keys.signing_key if keys else None,
             is_production=keys is not None,
         )
-        self._functions = [*all_functions(self.client, self.call_log), *flow_functions(self.client, self.call_log)]
+        self.functions = [*all_functions(self.client, self.call_log), *flow_functions(self.client, self.call_log)]
         self._runner: web.AppRunner | None = None
         self._session: aiohttp.ClientSession | None = None
         self._request_count = 0
@@ -65,7 +65,7 @@ class ContractEnvironment:
             return await handler(request)
 
         app = web.Application(middlewares=[measure])
-        serve(app, self.client, self._functions)
+        serve(app, self.client, self.functions)
         self._runner = web.AppRunner(app, shutdown_timeout=0.01, handler_cancellation=True)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True).start()

@@ -185,7 +185,7 @@ async def test_close_cancels_functions_that_do_not_end_in_time(environment: Conn
 
 
 async def test_close_after_cancelled_run_disconnects(environment: ConnectEnvironment) -> None:
-    connection = Connection(environment.client, environment._functions)
+    connection = Connection(environment.client, environment.functions)
     task = asyncio.get_running_loop().create_task(connection.run())
     await wait_until(lambda: wait_until_true(connection.connected))
     task.cancel()

@@ -34,7 +34,7 @@ Sections = dict[str, str]
 ReadHealth = Callable[[], Awaitable[Mapping[str, Any]]]
 """Returns the body of `/health`."""
 
-_INTERVAL_SECONDS: Final = 1.0
+INTERVAL_SECONDS: Final = 1.0
 _BACKOFF_FACTOR: Final = 10
 """After a read, the database is not queried again for ten times as long as the read took."""
 _MONEY_INTERVAL_SECONDS: Final = 10.0
@@ -103,7 +103,7 @@ class LiveSnapshot:
                     logger.warning("dashboard not refreshed, database unavailable", error=error)
                     self._sections = {**self._sections, "trouble": _json({"database": type(error).__name__})}
                 self._next_read_at = started_at + max(
-                    _INTERVAL_SECONDS, _BACKOFF_FACTOR * (time.monotonic() - started_at)
+                    INTERVAL_SECONDS, _BACKOFF_FACTOR * (time.monotonic() - started_at)
                 )
             return self._sections
 

@@ -12,7 +12,7 @@ from services.admin.dashboard_auth import Session
 from web.dashboard.access import Access
 from web.dashboard.live_snapshot import LiveSnapshot, Sections
 
-_INTERVAL_SECONDS: Final = 1.0
+INTERVAL_SECONDS: Final = 1.0
 _RETRY_MS: Final = 2000
 
 
@@ -57,4 +57,4 @@ class Stream:
                     await events.send(data, event=name)
             sent = sections
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), _INTERVAL_SECONDS)
+                await asyncio.wait_for(self._stopping.wait(), INTERVAL_SECONDS)

@@ -270,7 +270,7 @@ async def test_stream_shows_health_with_the_next_pulse(
     dashboard_app: DashboardApp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in (live_snapshot_module, stream_module):
-        monkeypatch.setattr(module, "_INTERVAL_SECONDS", 0.05)
+        monkeypatch.setattr(module, "INTERVAL_SECONDS", 0.05)
     await dashboard_app.login()
     sections = await read_stream(dashboard_app, 2)
     assert sections["health"]["telegram"] == "unavailable: TelegramNetworkError"
@@ -305,7 +305,5 @@ async def test_stream_with_an_unavailable_database_reports_it(
         aiohttp.ClientSession(cookies=cookies) as session,
         session.get(f"{dashboard_app.url}/dashboard/stream") as response,
     ):
-        async for raw in response.content:
-            if raw.startswith(b"data: {"):
-                assert json.loads(raw.removeprefix(b"data: ")) == {"database": "ConnectionRefusedError"}
-                break
+        first_section = (await response.content.readuntil(b"}")).partition(b"data: {")[2]
+    assert json.loads(b"{" + first_section) == {"database": "ConnectionRefusedError"}

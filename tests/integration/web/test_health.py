@@ -54,9 +54,9 @@ class HealthServer:
 
 @pytest.fixture
 async def server(dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[HealthServer]:
-    for name in ("_CACHE_SECONDS", "_PROVIDER_CACHE_SECONDS"):
+    for name in ("DATABASE_CACHE_SECONDS", "TELEGRAM_CACHE_SECONDS", "PROVIDER_CACHE_SECONDS"):
         monkeypatch.setattr(health, name, 0.0)
-    monkeypatch.setattr(health, "_CHECK_SECONDS", 1.0)
+    monkeypatch.setattr(health, "CHECK_SECONDS", 1.0)
     telegram, replicate, pool = SandboxTelegram(), FakeReplicate(), await create_pool(dsn, size=3)
     await telegram.start()
     await replicate.start()
@@ -69,9 +69,7 @@ async def server(dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> A
     environment = HealthServer(pool, telegram, replicate, PlanRouter(pool, cast("PlanA", None), list(JOB_KINDS)))
     environment.router.plan_a = cast("PlanA", environment)
     app = web.Application()
-    page = Health(pool, Bots(bots), providers, environment.router)
-    page._database._seconds = 0.0
-    page.add_routes(app)
+    Health(pool, Bots(bots), providers, environment.router).add_routes(app)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

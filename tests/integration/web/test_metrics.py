@@ -65,7 +65,7 @@ class MetricsServer:
 
 @pytest.fixture
 async def page(dsn: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[MetricsServer]:
-    monkeypatch.setattr(metrics, "_CACHE_SECONDS", 0.0)
+    monkeypatch.setattr(metrics, "CACHE_SECONDS", 0.0)
     db, inngest = await create_pool(dsn, size=3), FakeInngest()
     router = PlanRouter(db, cast("Any", inngest), list(JOB_KINDS))
     page = MetricsServer(db, router, inngest, Worker(create_idle_engine(), router, PubSub(), slots=8))

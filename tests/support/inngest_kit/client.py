@@ -1,6 +1,23 @@
 """An Inngest client that sends nothing and records everything."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from weakref import WeakKeyDictionary
+
 import inngest
+
+
+@dataclass(frozen=True)
+class CreatedFunction:
+    """What a function was created from: its handler, and the arguments of `create_function`."""
+
+    handler: Callable[[inngest.Context], Any]
+    options: dict[str, Any]
+
+
+CREATED_FUNCTIONS: WeakKeyDictionary[inngest.Function[Any], CreatedFunction] = WeakKeyDictionary()
+"""The functions of all RecordingClients. The SDK's object does not give its handler away."""
 
 
 class RecordingClient(inngest.Inngest):
@@ -10,6 +27,15 @@ class RecordingClient(inngest.Inngest):
         super().__init__(app_id=app_id, is_production=False)
         self.sent: list[inngest.Event] = []
         self.refuse: Exception | None = None
+
+    def create_function(self, **options: Any) -> Any:
+        def decorate(handler: Callable[[inngest.Context], Any]) -> inngest.Function[Any]:
+            function: inngest.Function[Any] = create(handler)
+            CREATED_FUNCTIONS[function] = CreatedFunction(handler, options)
+            return function
+
+        create: Any = super().create_function(**options)
+        return decorate
 
     async def send(
         self, events: inngest.Event | list[inngest.Event], *, skip_middleware: bool = False

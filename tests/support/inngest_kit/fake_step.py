@@ -15,6 +15,8 @@ from unittest.mock import Mock
 
 import inngest
 
+from tests.support.inngest_kit.client import CREATED_FUNCTIONS
+
 DEFAULT_RETRIES = 3
 """Inngest's, where a function sets none."""
 
@@ -86,12 +88,12 @@ async def run_function(
     *,
     run_id: str = "run",
 ) -> RunOutcome:
-    """Run a function to its end, as Inngest would."""
-    step = step or FakeStep()
-    retries = DEFAULT_RETRIES if function._opts.retries is None else function._opts.retries
+    """Run a function that a RecordingClient created to its end, as Inngest would."""
+    step, created = step or FakeStep(), CREATED_FUNCTIONS[function]
+    retries = created.options.get("retries", DEFAULT_RETRIES)
     for attempt in range(retries + 1):
         try:
-            output = await _call(function._handler, _context(event, step, run_id, attempt))
+            output = await _call(created.handler, _context(event, step, run_id, attempt))
         except inngest.NonRetriableError as error:
             return await _failed(function, event, error, attempt + 1, run_id)
         except Exception as error:  # noqa: BLE001 - as Inngest does
@@ -105,7 +107,7 @@ async def run_function(
 async def _failed(
     function: inngest.Function[Any], event: inngest.Event, error: Exception, attempts: int, run_id: str
 ) -> RunOutcome:
-    handler = function._opts.on_failure
+    handler = CREATED_FUNCTIONS[function].options.get("on_failure")
     if handler is None:
         return RunOutcome(attempts, error=error)
     data: dict[str, Any] = {

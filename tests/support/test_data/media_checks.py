@@ -76,10 +76,10 @@ class Audio:
 
     def timbre_distance(self, other: "Audio") -> float:
         """How far the timbres are apart: 0 for the same voice with the same text, 2 at most."""
-        one, two = self._spectrum(), other._spectrum()
+        one, two = self.spectrum(), other.spectrum()
         return float(np.abs(one - two).sum())
 
-    def _spectrum(self) -> npt.NDArray[Any]:
+    def spectrum(self) -> npt.NDArray[Any]:
         """How the energy is spread over 64 bands up to 4 kHz, over all of the sound."""
         size = 1024
         count = len(self.samples) // size

@@ -112,10 +112,10 @@ def row(monkeypatch: pytest.MonkeyPatch) -> FakeRow:
     monkeypatch.setattr(delivery, "get_broadcast", row.get)
     monkeypatch.setattr(delivery, "pause_broadcast", row.pause)
     monkeypatch.setattr(delivery, "set_throttled", row.throttle)
-    monkeypatch.setattr(delivery, "_POLL_SECONDS", 0.02)
-    monkeypatch.setattr(delivery, "_RETRY_SECONDS", (0.01, 0.01, 0.01))
-    monkeypatch.setattr(delivery, "_RECONNECT_SECONDS", 0.2)
-    monkeypatch.setattr(delivery, "_CONTENT_GONE_SECONDS", 0.2)
+    monkeypatch.setattr(delivery, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(delivery, "RETRY_SECONDS", (0.01, 0.01, 0.01))
+    monkeypatch.setattr(delivery, "RECONNECT_SECONDS", 0.2)
+    monkeypatch.setattr(delivery, "CONTENT_GONE_SECONDS", 0.2)
     return row
 
 

@@ -27,9 +27,9 @@ class SimulatedClock:
 @pytest.fixture
 def use_clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[SimulatedClock], SimulatedClock]:
     def use(clock: SimulatedClock) -> SimulatedClock:
-        monkeypatch.setattr(RateLimiter, "_now", staticmethod(lambda: clock.now))
         # A copy of asyncio, not the module itself: other tasks of this loop must not sleep in simulated time.
-        monkeypatch.setattr(rate_limiter, "asyncio", SimpleNamespace(**{**vars(asyncio), "sleep": clock.sleep}))
+        simulated = {"sleep": clock.sleep, "get_running_loop": lambda: SimpleNamespace(time=lambda: clock.now)}
+        monkeypatch.setattr(rate_limiter, "asyncio", SimpleNamespace(**{**vars(asyncio), **simulated}))
         return clock
 
     return use

@@ -53,11 +53,16 @@ def functions() -> Functions:
     )
 
 
+def config(function: inngest.Function[Any]) -> Any:
+    """What Inngest is told about a function."""
+    return function.get_config("http://diptych").main
+
+
 def triggers(functions: Functions) -> dict[str, str]:
     """Event or cron by local function id."""
     found = {}
     for function in functions:
-        (trigger,) = function._triggers
+        (trigger,) = config(function).triggers
         found[function.local_id] = trigger.event if isinstance(trigger, inngest.TriggerEvent) else trigger.cron
     return found
 
@@ -72,13 +77,15 @@ def missing_functions(functions: Functions) -> set[str]:
 def events_without_model(functions: Functions) -> set[str]:
     events = {spec.event for spec in SERVICES.values()}
     for function in functions:
-        events |= {t.event for t in function._triggers if isinstance(t, inngest.TriggerEvent)}
-        events |= {cancel.event for cancel in function._opts.cancel or []}
+        events |= {t.event for t in config(function).triggers if isinstance(t, inngest.TriggerEvent)}
+        events |= {cancel.event for cancel in config(function).cancel or []}
     return events - set(EVENTS)
 
 
 def functions_without_failure_handler(functions: Functions) -> set[str]:
-    return {function.local_id for function in functions if function._opts.on_failure is None}
+    return {
+        function.local_id for function in functions if function.get_config("http://diptych").on_failure is None
+    }
 
 
 def test_functions_cover_every_service_and_scheduled_task(functions: Functions) -> None:
@@ -115,8 +122,9 @@ def test_checks_of_a_broken_registry_find_what_is_missing(functions: Functions) 
 @pytest.mark.parametrize("spec", SERVICES.values(), ids=SERVICES)
 def test_function_of_a_service_has_its_inngest_options(functions: Functions, spec: Any) -> None:
     function = next(each for each in functions if each.local_id == spec.function_id)
-    opts = function._opts
-    assert (opts.retries, opts.idempotency) == (3, "event.data.dedup_id")
+    opts = config(function)
+    (step,) = opts.steps.values()
+    assert (step.retries.attempts, opts.idempotency) == (3, "event.data.dedup_id")
     assert opts.priority is not None
     assert opts.priority.run == "int(event.data.priority)", "Inngest's numbers are doubles, which are no priority"
     assert [(limit.limit, limit.key) for limit in opts.concurrency or []] == [
