@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
-PROGRAMS = ("bash", "cat", "cksum", "dirname", "env", "grep", "mkdir", "sed", "sleep", "tail", "tr")
+PROGRAMS = ("bash", "cat", "cksum", "dirname", "env", "grep", "mkdir", "mv", "sed", "sleep", "tail", "tr")
 FLAGS_BEFORE_CONNECT = "--port --no-discovery --sdk-url"
 OLDER_FLAGS = f"{FLAGS_BEFORE_CONNECT} --gateway-port"
 CURRENT_FLAGS = (
@@ -27,7 +27,8 @@ PORTS = (
     "INNGEST_CONNECT_GATEWAY_GRPC_PORT",
     "INNGEST_CONNECT_EXECUTOR_GRPC_PORT",
 )
-# Records its arguments, and runs only ports.py and -c. The bot (main.py) ends as soon as Inngest was started.
+# Records its arguments, and runs only ports.py and -c. The bot (main.py) ends as soon as Inngest was started, and then
+# the stubs are stopped. So a record appears whole: bash writes it line by line.
 PYTHON = """#!/usr/bin/env bash
 case "$*" in
     *ports.py\\ * | -c\\ *) exec {real} "$@" ;;
@@ -38,7 +39,8 @@ case "$*" in
         done
         exit 3 ;;
 esac
-printf "%s\\n" "$@" >"{note}"
+printf "%s\\n" "$@" >"{note}.part"
+mv "{note}.part" "{note}"
 """
 
 
@@ -65,7 +67,8 @@ class ScriptRunner:
         program.write_text(
             "#!/usr/bin/env bash\n"
             f'case "$*" in *"dev --help") echo "{flags}"; exit {code};; esac\n'
-            f'printf "%s\\n" "${{0##*/}}" "$@" >"{self.folder}/called"\n'
+            f'printf "%s\\n" "${{0##*/}}" "$@" >"{self.folder}/called.part"\n'
+            f'mv "{self.folder}/called.part" "{self.folder}/called"\n'
         )
         program.chmod(0o755)
         return program
