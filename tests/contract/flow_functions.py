@@ -28,7 +28,7 @@ def paced_functions(client: inngest.Inngest, call_log: CallLog) -> list[inngest.
     @client.create_function(
         fn_id="throttled",
         trigger=inngest.TriggerEvent(event="contract/throttled"),
-        throttle=inngest.Throttle(limit=1, period=4 * SECOND, burst=1),
+        throttle=inngest.Throttle(limit=1, period=6 * SECOND, burst=1),
     )
     async def throttled(ctx: inngest.Context) -> float:
         started_at = await ctx.step.run("when", _now)
