@@ -6,7 +6,6 @@ connected to them any more, pytest's workers end with the process that started t
 
 import gc
 import os
-import secrets
 import tempfile
 from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
@@ -21,6 +20,7 @@ pytest.register_assert_rewrite("tests.support", "tests.acceptance", "tests.contr
 from sandbox.postgres.client import EmbeddedPostgres
 from storage.migrations import migrate
 from storage.pool import Pool, create_pool
+from tests.support.environments.database import TEMPLATE, new_database, with_database
 from tests.support.logs import log_to_stderr
 from tests.support.processes.bot_process import ProcessPool, skip_certificate_loading
 from tests.support.processes.orphans import kill_with_parent, removed_when_killed
@@ -65,10 +65,6 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
         return (yield)
 
 
-def _with_database(dsn: str, name: str) -> str:
-    return f"{dsn.rpartition('/')[0]}/{name}"
-
-
 @pytest.fixture(scope="session", autouse=True)
 def _temporary_files(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """What this process keeps in temporary files is in pytest's folder, too."""
@@ -87,9 +83,9 @@ async def postgres() -> AsyncIterator[str]:
     # A login is 4096 rounds of hashing on both sides; there is nobody to be kept out.
     password = urlsplit(server.dsn).password
     await connection.execute(f"SET scram_iterations = 1; ALTER ROLE postgres PASSWORD '{password}'")
-    await connection.execute("CREATE DATABASE template")
+    await connection.execute(f"CREATE DATABASE {TEMPLATE}")
     await connection.close()
-    connection = await asyncpg.connect(_with_database(server.dsn, "template"))
+    connection = await asyncpg.connect(with_database(server.dsn, TEMPLATE))
     await migrate(connection)
     await connection.close()
     yield server.dsn
@@ -99,12 +95,8 @@ async def postgres() -> AsyncIterator[str]:
 @pytest.fixture
 async def dsn(postgres: str) -> AsyncIterator[str]:
     """The address of a fresh, migrated database."""
-    name = f"test_{secrets.token_hex(6)}"
-    connection = await asyncpg.connect(postgres)
-    await connection.execute(f"CREATE DATABASE {name} TEMPLATE template STRATEGY file_copy")
-    yield _with_database(postgres, name)
-    await connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await connection.close()
+    async with new_database(postgres) as dsn:
+        yield dsn
 
 
 @pytest.fixture

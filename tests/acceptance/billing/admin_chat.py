@@ -3,22 +3,18 @@
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 from storage.money.ledger import get_balance, transfer
-from tests.acceptance.module_environment import open_module_environment
 from tests.support.environments.environment import Environment, SandboxUser, wait_until
-from tests.support.processes.bot_process import ProcessPool
+from tests.support.environments.factory import EnvironmentFactory
 
 ADMIN = 7
 
 
 @asynccontextmanager
-async def open_admin_environment(
-    postgres: str, folder: Path, process_pool: ProcessPool
-) -> AsyncIterator[Environment]:
+async def open_admin_environment(environments: EnvironmentFactory) -> AsyncIterator[Environment]:
     """An environment with one bot, whose admin has started it. New users get no credits."""
-    async with open_module_environment(postgres, folder, process_pool) as environment:
+    async with environments.open(Environment) as environment:
         await environment.start_bot(ADMIN_IDS=str(ADMIN), WELCOME_CREDITS="0", ready=False)
         await environment.user(ADMIN).send_text("/start")
         yield environment

@@ -28,16 +28,14 @@ from tests.support.environments.environment import (
     chat_text,
     wait_until,
 )
-from tests.support.processes.bot_process import ProcessPool
+from tests.support.environments.factory import EnvironmentFactory
 
 _ids = itertools.count(2001)
 
 
 @pytest.fixture(scope="module")
-async def environment(
-    postgres: str, process_pool: ProcessPool, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Environment]:
-    async with open_admin_environment(postgres, tmp_path_factory.mktemp("admins"), process_pool) as environment:
+async def environment(environments: EnvironmentFactory) -> AsyncIterator[Environment]:
+    async with open_admin_environment(environments) as environment:
         yield environment
 
 

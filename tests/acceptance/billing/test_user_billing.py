@@ -12,7 +12,6 @@ from services.ledger import credits as ledger
 from storage.money.ledger import Balance, check_ledger, get_balance
 from storage.money.subscriptions import current_subscription
 from storage.reports.account_statement import get_statement
-from tests.acceptance.module_environment import open_module_environment
 from tests.support.environments.environment import (
     Environment,
     Message,
@@ -21,18 +20,16 @@ from tests.support.environments.environment import (
     message_text,
     wait_until,
 )
-from tests.support.processes.bot_process import ProcessPool
+from tests.support.environments.factory import EnvironmentFactory
 
 ADMIN = 7
 WELCOME_CREDITS = 100
 
 
 @pytest.fixture(scope="module")
-async def environment(
-    postgres: str, process_pool: ProcessPool, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Environment]:
+async def environment(environments: EnvironmentFactory) -> AsyncIterator[Environment]:
     """One bot for all of this module; each test has its own users, who start with 100 credits."""
-    async with open_module_environment(postgres, tmp_path_factory.mktemp("money"), process_pool) as environment:
+    async with environments.open(Environment) as environment:
         await environment.inngest.close()
         await environment.start_bot(ready=False, ADMIN_IDS=str(ADMIN))
         yield environment

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from storage.money.ledger import Balance, check_ledger, get_balance
-from storage.pool import Pool
 from tests.support.environments.environment import PlanName, button_labels, message_text, wait_until
+from tests.support.environments.factory import EnvironmentFactory
 from tests.support.environments.offline import (
     WELCOME_CREDITS,
     ConversationUser,
@@ -17,7 +17,7 @@ from tests.support.environments.offline import (
     make_photo,
     wait_for_latest_job,
 )
-from tests.support.processes.bot_process import ROOT, ProcessPool
+from tests.support.processes.bot_process import ROOT
 
 ECHO_IMAGE = '''
 """The same image again."""
@@ -73,9 +73,7 @@ services.core.i18n.Texts.__init__.__defaults__ = (Path({locales!r}),)
 
 
 @pytest.fixture
-async def environment(
-    db: Pool, dsn: str, tmp_path: Path, process_pool: ProcessPool
-) -> AsyncIterator[OfflineEnvironment]:
+async def environment(environments: EnvironmentFactory, tmp_path: Path) -> AsyncIterator[OfflineEnvironment]:
     services, locales = tmp_path / "more_services", tmp_path / "locales"
     services.mkdir()
     (services / "echo_image.py").write_text(ECHO_IMAGE, encoding="utf-8")
@@ -84,10 +82,8 @@ async def environment(
         texts = "".join(f'\nmsgid "service.echo_image.{key}"\nmsgstr "{text}"\n' for key, text in TEXTS.items())
         catalogue.write_text(catalogue.read_text(encoding="utf-8") + texts, encoding="utf-8")
     first = STARTUP_CODE.format(services=str(services), locales=str(locales))
-    environment = OfflineEnvironment(db, dsn, tmp_path, process_pool, startup_code=first)
-    await environment.open()
-    yield environment
-    await environment.close()
+    async with environments.open(OfflineEnvironment, startup_code=first) as environment:
+        yield environment
 
 
 async def test_new_service_in_one_file_works_on_both_plans(environment: OfflineEnvironment) -> None:

@@ -13,6 +13,7 @@ from providers.offline.audio.speech import STOCK_VOICES, speak
 from providers.offline.image.landscape import IMAGE_SIZES, encode_png, render_landscape
 from providers.offline.video.camera import render_video
 from tests.support.environments.environment import PlanName, button_labels, message_text
+from tests.support.environments.factory import EnvironmentFactory
 from tests.support.environments.offline import (
     ConversationUser,
     OfflineEnvironment,
@@ -20,11 +21,9 @@ from tests.support.environments.offline import (
     has_button,
     make_photo,
     make_photos,
-    open_offline_environment,
     unzip,
     wait_for_latest_job,
 )
-from tests.support.processes.bot_process import ProcessPool
 from tests.support.test_data import media_checks as media
 
 RED, GREEN, BLUE = (205, 30, 35), (30, 160, 60), (40, 70, 200)
@@ -56,12 +55,8 @@ def plan(request: pytest.FixtureRequest) -> PlanName:
 
 
 @pytest.fixture(scope="module")
-async def environment(
-    postgres: str, tmp_path_factory: pytest.TempPathFactory, process_pool: ProcessPool, plan: PlanName
-) -> AsyncIterator[OfflineEnvironment]:
-    async with open_offline_environment(
-        postgres, tmp_path_factory.mktemp("offline"), process_pool, plan
-    ) as environment:
+async def environment(environments: EnvironmentFactory, plan: PlanName) -> AsyncIterator[OfflineEnvironment]:
+    async with environments.open(OfflineEnvironment, plan=plan) as environment:
         yield environment
 
 

@@ -9,27 +9,22 @@ pytest.importorskip("espeakng_loader")
 
 from providers.offline.audio.speech import STOCK_VOICES, speak
 from tests.support.environments.environment import Message, message_text
+from tests.support.environments.factory import EnvironmentFactory
 from tests.support.environments.offline import (
     ConversationUser,
     OfflineEnvironment,
     assert_charged,
     has_button,
     make_photos,
-    open_offline_environment,
     wait_for_latest_job,
 )
-from tests.support.processes.bot_process import ProcessPool
 
 _user_ids = count(4001)
 
 
 @pytest.fixture(scope="module")
-async def environment(
-    postgres: str, tmp_path_factory: pytest.TempPathFactory, process_pool: ProcessPool
-) -> AsyncIterator[OfflineEnvironment]:
-    async with open_offline_environment(
-        postgres, tmp_path_factory.mktemp("offline"), process_pool, "B"
-    ) as environment:
+async def environment(environments: EnvironmentFactory) -> AsyncIterator[OfflineEnvironment]:
+    async with environments.open(OfflineEnvironment, plan="B") as environment:
         yield environment
 
 

@@ -9,6 +9,7 @@ import pytest
 from providers.offline.audio.speech import STOCK_VOICES, speak
 from providers.offline.video.camera import render_video
 from tests.support.environments.environment import message_text
+from tests.support.environments.factory import EnvironmentFactory
 from tests.support.environments.offline import (
     MB,
     ConversationUser,
@@ -16,21 +17,15 @@ from tests.support.environments.offline import (
     assert_charged,
     make_photo,
     make_photos,
-    open_offline_environment,
 )
-from tests.support.processes.bot_process import ProcessPool
 
 FACE = (224, 172, 140)
 _user_ids = count(3001)
 
 
 @pytest.fixture(scope="module")
-async def environment(
-    postgres: str, tmp_path_factory: pytest.TempPathFactory, process_pool: ProcessPool
-) -> AsyncIterator[OfflineEnvironment]:
-    async with open_offline_environment(
-        postgres, tmp_path_factory.mktemp("offline"), process_pool, "B"
-    ) as environment:
+async def environment(environments: EnvironmentFactory) -> AsyncIterator[OfflineEnvironment]:
+    async with environments.open(OfflineEnvironment, plan="B") as environment:
         yield environment
 
 

@@ -9,6 +9,7 @@ pytest.importorskip("espeakng_loader")
 
 from providers.offline.audio.speech import STOCK_VOICES, speak
 from tests.support.environments.environment import Message, message_text, wait_until
+from tests.support.environments.factory import EnvironmentFactory
 from tests.support.environments.offline import (
     ConversationUser,
     OfflineEnvironment,
@@ -16,10 +17,8 @@ from tests.support.environments.offline import (
     has_button,
     latest_job,
     make_photo,
-    open_offline_environment,
     wait_for_latest_job,
 )
-from tests.support.processes.bot_process import ProcessPool
 from tests.support.test_data import media_checks as media
 
 GREEN = (30, 160, 60)
@@ -27,12 +26,8 @@ _user_ids = count(4001)
 
 
 @pytest.fixture(scope="module")
-async def environment(
-    postgres: str, tmp_path_factory: pytest.TempPathFactory, process_pool: ProcessPool
-) -> AsyncIterator[OfflineEnvironment]:
-    async with open_offline_environment(
-        postgres, tmp_path_factory.mktemp("offline"), process_pool, "B"
-    ) as environment:
+async def environment(environments: EnvironmentFactory) -> AsyncIterator[OfflineEnvironment]:
+    async with environments.open(OfflineEnvironment, plan="B") as environment:
         yield environment
 
 

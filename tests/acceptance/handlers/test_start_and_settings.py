@@ -10,7 +10,6 @@ import pytest
 
 from services.messaging.command_menu import ADMIN_COMMANDS, COMMANDS
 from storage.users.preferences import get_preferences
-from tests.acceptance.module_environment import open_module_environment
 from tests.support.environments.environment import (
     Environment,
     Message,
@@ -20,7 +19,7 @@ from tests.support.environments.environment import (
     message_text,
     wait_until,
 )
-from tests.support.processes.bot_process import ProcessPool
+from tests.support.environments.factory import EnvironmentFactory
 
 ADMIN = 7
 GROUP = -1001234567
@@ -28,10 +27,8 @@ _ids = itertools.count(6001)
 
 
 @pytest.fixture(scope="module")
-async def environment(
-    postgres: str, process_pool: ProcessPool, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Environment]:
-    async with open_module_environment(postgres, tmp_path_factory.mktemp("start"), process_pool) as environment:
+async def environment(environments: EnvironmentFactory) -> AsyncIterator[Environment]:
+    async with environments.open(Environment) as environment:
         await environment.inngest.close()
         await environment.user(ADMIN).send_text("hello?")  # creates the chat, so that the admins' menu can be set
         await environment.start_bot(ready=False, ADMIN_IDS=str(ADMIN))

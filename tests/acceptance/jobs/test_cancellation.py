@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,8 +12,8 @@ from sandbox.inngest.server import InngestServer
 from services.jobs.expiry import STALE_AFTER
 from storage.jobs.jobs import release_stale_jobs
 from storage.money.ledger import Balance, check_ledger, get_balance
-from storage.pool import Pool
 from tests.support.environments.environment import Environment, PlanName, SandboxUser, wait_until
+from tests.support.environments.factory import EnvironmentFactory
 from tests.support.environments.offline import (
     OfflineEnvironment,
     has_button,
@@ -23,7 +22,6 @@ from tests.support.environments.offline import (
     wait_for_step,
 )
 from tests.support.fake_providers.replicate_server import FakeReplicate
-from tests.support.processes.bot_process import ProcessPool
 
 CANCEL_BUTTON = "Stop"
 CANCELLED = "Cancelled; nothing was charged"
@@ -44,13 +42,9 @@ class SlowToCancel(FakeReplicate):
 
 
 @pytest.fixture
-async def environment(db: Pool, dsn: str, tmp_path: Path, process_pool: ProcessPool) -> AsyncIterator[Environment]:
-    environment = Environment(
-        db, dsn, tmp_path, process_pool, replicate=SlowToCancel(seconds=0.0, outcome="never")
-    )
-    await environment.open()
-    yield environment
-    await environment.close()
+async def environment(environments: EnvironmentFactory) -> AsyncIterator[Environment]:
+    async with environments.open(Environment, replicate=SlowToCancel(seconds=0.0, outcome="never")) as environment:
+        yield environment
 
 
 @pytest.fixture(params=["A", "B"])
@@ -119,11 +113,9 @@ async def test_cancel_while_running_releases_the_hold_and_cancels_the_prediction
 
 
 async def test_cancel_while_running_offline_cancels_the_offline_prediction(
-    db: Pool, dsn: str, tmp_path: Path, process_pool: ProcessPool
+    environments: EnvironmentFactory,
 ) -> None:
-    environment = OfflineEnvironment(db, dsn, tmp_path, process_pool)
-    await environment.open()
-    try:
+    async with environments.open(OfflineEnvironment) as environment:
         for number, plan in enumerate("AB"):
             if plan == "B":
                 await environment.inngest.close()
@@ -139,8 +131,6 @@ async def test_cancel_while_running_offline_cancels_the_offline_prediction(
             assert requests[-1].cancelled_at is not None
             await bot.kill()
         assert (await check_ledger(environment.db)).is_consistent
-    finally:
-        await environment.close()
 
 
 async def test_cancel_while_queued_on_plan_b_moves_the_queue_up(environment: Environment) -> None:

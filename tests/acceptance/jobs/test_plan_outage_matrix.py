@@ -4,7 +4,6 @@ Each order ends once, is charged once, generated once and delivered once.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,11 +11,10 @@ from aiohttp import web
 
 from sandbox.inngest.server import Fault
 from storage.money.ledger import Balance, check_ledger, get_balance
-from storage.pool import Pool
 from tests.support.environments.environment import Environment, SandboxUser, wait_until
+from tests.support.environments.factory import EnvironmentFactory
 from tests.support.environments.providers import sample_video
 from tests.support.fake_providers.replicate_server import FakeReplicate
-from tests.support.processes.bot_process import ProcessPool
 
 VIDEO_MODEL = "wavespeedai/wan-2.1-t2v-480p"
 SHORT, LONG = "text_to_image", "text_to_video"
@@ -40,12 +38,10 @@ class SlowVideoReplicate(FakeReplicate):
 
 
 @pytest.fixture
-async def environment(db: Pool, dsn: str, tmp_path: Path, process_pool: ProcessPool) -> AsyncIterator[Environment]:
-    environment = Environment(db, dsn, tmp_path, process_pool, replicate=SlowVideoReplicate())
-    await environment.open()
-    environment.settings |= {"PLAN_A_START_TIMEOUT": "1", "JOB_LEASE_SECONDS": "1"}
-    yield environment
-    await environment.close()
+async def environment(environments: EnvironmentFactory) -> AsyncIterator[Environment]:
+    settings = {"PLAN_A_START_TIMEOUT": "1", "JOB_LEASE_SECONDS": "1"}
+    async with environments.open(Environment, replicate=SlowVideoReplicate(), settings=settings) as environment:
+        yield environment
 
 
 async def restart_inngest(environment: Environment) -> None:

@@ -1,7 +1,6 @@
 """kill -9 during a training: the same training is polled further, not started again, with either provider."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,8 +8,8 @@ import pytest
 from sandbox.inngest.clock import Clock
 from sandbox.inngest.server import InngestServer
 from storage.money.ledger import Balance, check_ledger, get_balance
-from storage.pool import Pool
 from tests.support.environments.environment import Environment, PlanName, wait_until
+from tests.support.environments.factory import EnvironmentFactory
 from tests.support.environments.offline import (
     WELCOME_CREDITS,
     ConversationUser,
@@ -20,7 +19,7 @@ from tests.support.environments.offline import (
     unzip,
     wait_for_step,
 )
-from tests.support.processes.bot_process import BotProcess, ProcessPool
+from tests.support.processes.bot_process import BotProcess
 from tests.support.processes.database_breakpoint import set_breakpoint
 
 V1, V2 = ("🧬 Train your model", 250), ("🔮 Train your pro model", 210)
@@ -32,35 +31,28 @@ def plan(request: pytest.FixtureRequest) -> PlanName:
     return name
 
 
-async def open_environment(environment: Environment, plan: PlanName) -> Environment:
+async def choose_plan(environment: Environment, plan: PlanName) -> None:
     """Plan A has a lease so long that the run resumes its job before Plan B may take it over."""
-    await environment.open()
     environment.settings["WELCOME_CREDITS"] = str(WELCOME_CREDITS)
     await environment.inngest.close()
     if plan == "A":
         environment.inngest = InngestServer(clock=Clock(retry_delays=(0.7,)))
         await environment.inngest.start()
         environment.settings |= {"INNGEST_BASE_URL": environment.inngest.url, "JOB_LEASE_SECONDS": "20"}
-    return environment
 
 
 @pytest.fixture
-async def offline(
-    db: Pool, dsn: str, tmp_path: Path, process_pool: ProcessPool, plan: PlanName
-) -> AsyncIterator[OfflineEnvironment]:
-    environment = OfflineEnvironment(db, dsn, tmp_path, process_pool)
-    await open_environment(environment, plan)
-    yield environment
-    await environment.close()
+async def offline(environments: EnvironmentFactory, plan: PlanName) -> AsyncIterator[OfflineEnvironment]:
+    async with environments.open(OfflineEnvironment) as environment:
+        await choose_plan(environment, plan)
+        yield environment
 
 
 @pytest.fixture
-async def real(
-    db: Pool, dsn: str, tmp_path: Path, process_pool: ProcessPool, plan: PlanName
-) -> AsyncIterator[Environment]:
-    environment = await open_environment(Environment(db, dsn, tmp_path, process_pool), plan)
-    yield environment
-    await environment.close()
+async def real(environments: EnvironmentFactory, plan: PlanName) -> AsyncIterator[Environment]:
+    async with environments.open(Environment) as environment:
+        await choose_plan(environment, plan)
+        yield environment
 
 
 async def confirm_training(environment: Environment, service: tuple[str, int]) -> ConversationUser:

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.module_environment import open_module_environment
 from tests.support.environments.environment import (
     Environment,
     Message,
@@ -14,7 +13,7 @@ from tests.support.environments.environment import (
     message_text,
     wait_until,
 )
-from tests.support.processes.bot_process import ProcessPool
+from tests.support.environments.factory import EnvironmentFactory
 from tests.support.processes.database_breakpoint import set_breakpoint
 
 REPORT = "I think of my brother, whom I have not called since the winter, and of the door that I left open."
@@ -23,17 +22,12 @@ QUESTION = "One question to take along"
 
 @pytest.fixture(scope="module", params=["A", "B"])
 async def environment(
-    request: pytest.FixtureRequest,
-    postgres: str,
-    process_pool: ProcessPool,
-    tmp_path_factory: pytest.TempPathFactory,
+    request: pytest.FixtureRequest, environments: EnvironmentFactory
 ) -> AsyncIterator[Environment]:
     """One bot on one plan for all of this module; each test has its own users."""
-    async with open_module_environment(postgres, tmp_path_factory.mktemp("leela"), process_pool) as environment:
-        environment.settings["LEELA_DICE_SECONDS"] = "0"
-        if request.param == "B":
-            await environment.inngest.close()
-        await environment.start_bot(ready=request.param == "A")
+    async with environments.open(
+        Environment, plan=request.param, settings={"LEELA_DICE_SECONDS": "0"}
+    ) as environment:
         yield environment
 
 

@@ -18,7 +18,6 @@ from services.notifications.notify import notify, notify_many
 from storage.jobs.jobs import insert_job
 from storage.jobs.outbox import add_to_outbox
 from storage.users.preferences import get_preferences, set_quiet_hours, set_utc_offset, toggle_wants_news
-from tests.acceptance.module_environment import open_module_environment
 from tests.support.environments.environment import (
     TEXTS,
     Environment,
@@ -27,7 +26,7 @@ from tests.support.environments.environment import (
     message_text,
     wait_until,
 )
-from tests.support.processes.bot_process import ProcessPool
+from tests.support.environments.factory import EnvironmentFactory
 from tests.support.test_data.factories import new_job
 
 ADMIN = 7
@@ -36,18 +35,12 @@ _ids = itertools.count(5001)
 
 @pytest.fixture(scope="module", params=["A", "B"])
 async def environment(
-    request: pytest.FixtureRequest,
-    postgres: str,
-    process_pool: ProcessPool,
-    tmp_path_factory: pytest.TempPathFactory,
+    request: pytest.FixtureRequest, environments: EnvironmentFactory
 ) -> AsyncIterator[Environment]:
     """One bot per plan for all these tests; Plan B with Inngest down."""
-    async with open_module_environment(
-        postgres, tmp_path_factory.mktemp("notifications"), process_pool
+    async with environments.open(
+        Environment, plan=request.param, settings={"ADMIN_IDS": str(ADMIN)}
     ) as environment:
-        if request.param == "B":
-            await environment.inngest.close()
-        await environment.start_bot(ready=request.param == "A", ADMIN_IDS=str(ADMIN))
         yield environment
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from storage.money.ledger import Balance, check_ledger, get_balance
 from tests.support.environments.environment import PlanName, message_text
+from tests.support.environments.factory import EnvironmentFactory
 from tests.support.environments.offline import (
     WELCOME_CREDITS,
     ConversationUser,
@@ -27,14 +28,12 @@ from tests.support.environments.providers import (
     assert_order_fails,
     assert_paid_once,
     choose_voice,
-    open_provider_environment,
     order_speech,
     order_voice_clone,
     sample_video,
     voices_named,
 )
 from tests.support.fake_providers.replicate_server import FakePrediction
-from tests.support.processes.bot_process import ProcessPool
 from tests.support.test_data.audio import beep
 
 _user_ids = count(6001)
@@ -44,22 +43,14 @@ PHOTO = make_photo((30, 160, 60))
 
 
 @pytest.fixture(scope="module")
-async def on_plan_a(
-    postgres: str, tmp_path_factory: pytest.TempPathFactory, process_pool: ProcessPool
-) -> AsyncIterator[ProviderEnvironment]:
-    async with open_provider_environment(
-        postgres, tmp_path_factory.mktemp("environment"), process_pool, "A"
-    ) as environment:
+async def on_plan_a(environments: EnvironmentFactory) -> AsyncIterator[ProviderEnvironment]:
+    async with environments.open(ProviderEnvironment, plan="A") as environment:
         yield environment
 
 
 @pytest.fixture(scope="module")
-async def on_plan_b(
-    postgres: str, tmp_path_factory: pytest.TempPathFactory, process_pool: ProcessPool
-) -> AsyncIterator[ProviderEnvironment]:
-    async with open_provider_environment(
-        postgres, tmp_path_factory.mktemp("environment"), process_pool, "B"
-    ) as environment:
+async def on_plan_b(environments: EnvironmentFactory) -> AsyncIterator[ProviderEnvironment]:
+    async with environments.open(ProviderEnvironment, plan="B") as environment:
         yield environment
 
 

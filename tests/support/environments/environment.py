@@ -240,6 +240,8 @@ class Environment:
     )
     bots: list[BotProcess] = field(default_factory=list)
     settings: dict[str, str] = field(default_factory=dict)
+    plan: PlanName | None = None
+    """The plan of the one bot that serves all tests of a module."""
     startup_code: str = ""
     """Python that each bot runs before anything else."""
     _webhook_tasks: list[asyncio.Task[None]] = field(default_factory=list)

@@ -1,46 +1,30 @@
 """An environment without provider keys: the offline providers really make what is ordered, on this machine."""
 
 import io
-import secrets
 import zipfile
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 from uuid import UUID
 
-import asyncpg
 import numpy as np
 from PIL import Image
 
 from providers.offline.prediction_store import StoredPrediction
 from storage.money.ledger import Balance, check_ledger, get_balance
-from storage.pool import create_pool
 from tests.support.environments.environment import (
     Environment,
     Message,
-    PlanName,
     SandboxUser,
     button_labels,
     message_text,
     wait_until,
 )
-from tests.support.processes.bot_process import ProcessPool
 
 MB = 1024 * 1024
 WELCOME_CREDITS = 2000
 OFFLINE_SECONDS = "0.2"
 """How long the offline provider takes for a prediction; `#slow` in the prompt makes it 4 s."""
-
-LONG_TIMEOUT_SETTINGS = {
-    "JOB_LEASE_SECONDS": "15",
-    "PLAN_A_START_TIMEOUT": "30",
-    "INNGEST_SEND_DEADLINE": "5",
-    "INNGEST_PING_SECONDS": "30",
-}
-"""For a bot that is never killed: on a busy machine, its orders stay on the plan they started on."""
 
 SMALL_MEDIA = """
 from providers.offline.image import landscape
@@ -76,31 +60,6 @@ class OfflineEnvironment(Environment):
             (one, [(folder / f"{one.id}.{number}").read_bytes() for number in range(len(one.files))])
             for one in requests
         ]
-
-
-@asynccontextmanager
-async def open_offline_environment(
-    postgres: str, folder: Path, process_pool: ProcessPool, plan: PlanName
-) -> AsyncIterator[OfflineEnvironment]:
-    """An environment with one bot for a whole module of tests, each of which has its own user."""
-    name = f"test_{secrets.token_hex(6)}"
-    admin = await asyncpg.connect(postgres)
-    await admin.execute(f"CREATE DATABASE {name} TEMPLATE template STRATEGY file_copy")
-    dsn = urlunsplit(urlsplit(postgres)._replace(path=f"/{name}"))
-    db = await create_pool(dsn, size=5)
-    environment = OfflineEnvironment(db, dsn, folder, process_pool)
-    await environment.open()
-    environment.settings |= LONG_TIMEOUT_SETTINGS
-    try:
-        if plan == "B":
-            await environment.inngest.close()
-        await environment.start_bot(ready=plan == "A")
-        yield environment
-    finally:
-        await environment.close()
-        await db.close()
-        await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
-        await admin.close()
 
 
 @dataclass

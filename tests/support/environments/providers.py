@@ -1,27 +1,21 @@
 """An environment with fake servers for all providers: Replicate, OpenAI and ElevenLabs. All requests are recorded."""
 
 import base64
-import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 from uuid import UUID
 
-import asyncpg
 from aiohttp import web
 
 from providers.offline.video.camera import render_video
 from services.generation.catalogue import MODELS
 from storage.money.ledger import Balance, check_ledger, get_balance
-from storage.pool import create_pool
-from tests.support.environments.environment import BOT_TOKEN, Environment, PlanName, button_labels, message_text
+from tests.support.environments.environment import BOT_TOKEN, Environment, button_labels, message_text
 from tests.support.environments.offline import (
-    LONG_TIMEOUT_SETTINGS,
     WELCOME_CREDITS,
     ConversationUser,
     make_photo,
@@ -29,7 +23,6 @@ from tests.support.environments.offline import (
 )
 from tests.support.fake_providers import elevenlabs_server, openai_server
 from tests.support.fake_providers.replicate_server import FakePrediction, FakeReplicate
-from tests.support.processes.bot_process import ProcessPool
 from tests.support.test_data.audio import beep
 
 _VIDEO_MODELS = {
@@ -174,7 +167,6 @@ class ProviderEnvironment(Environment):
     """Each user starts with 2000 credits; each provider has its key."""
 
     recorder: RequestRecorder = field(default_factory=RequestRecorder)
-    plan: PlanName = "B"
 
     def __post_init__(self) -> None:
         self.replicate: RecordingReplicate = RecordingReplicate(self.recorder)
@@ -210,31 +202,6 @@ class ProviderEnvironment(Environment):
         """Requests to a provider that contain the bot's token, or a URL of Telegram's."""
         secret = (BOT_TOKEN.encode(), b"/file/bot", urlsplit(self.telegram.url).netloc.encode())
         return [each[:400] for each in self.recorder.requests if any(part in each for part in secret)]
-
-
-@asynccontextmanager
-async def open_provider_environment(
-    postgres: str, folder: Path, process_pool: ProcessPool, plan: PlanName
-) -> AsyncIterator[ProviderEnvironment]:
-    """An environment with one bot for a whole module of tests, each of which has its own user."""
-    name = f"test_{secrets.token_hex(6)}"
-    admin = await asyncpg.connect(postgres)
-    await admin.execute(f"CREATE DATABASE {name} TEMPLATE template STRATEGY file_copy")
-    dsn = urlunsplit(urlsplit(postgres)._replace(path=f"/{name}"))
-    db = await create_pool(dsn, size=5)
-    environment = ProviderEnvironment(db, dsn, folder, process_pool, plan=plan)
-    await environment.open()
-    environment.settings |= LONG_TIMEOUT_SETTINGS
-    try:
-        if plan == "B":
-            await environment.inngest.close()
-        await environment.start_bot(ready=plan == "A")
-        yield environment
-    finally:
-        await environment.close()
-        await db.close()
-        await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
-        await admin.close()
 
 
 RAW_PROVIDER_TEXTS = ("from the fake provider", "Traceback", "OpenAI", "ElevenLabs", "invalid_api_key")
