@@ -140,7 +140,7 @@ class FaultInjector:
     async def clear_faults(self) -> None:
         """Remove all faults that are still active, and set the mode to auto."""
         await self.environment.telegram.api.clear_faults()
-        self.environment.replicate.behaviour.faults.clear()
+        self.environment.replicate.faults.clear()
         self.environment.replicate.behaviour.drop_next_responses = 0
         for service in SERVICES:
             await self._set_mode(None, service)

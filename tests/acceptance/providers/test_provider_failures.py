@@ -91,7 +91,7 @@ async def test_provider_error_is_retried_only_if_transient(environment: Environm
     ann = environment.user()
     for status, key in ((402, "failure.provider"), (422, "failure.bad_input"), (401, "failure.provider")):
         attempts = environment.replicate.creation_attempts
-        environment.replicate.fail_next(status, path="POST /v1/models", detail="from the fake provider")
+        environment.replicate.fail_next(status, path="POST /v1/models", message="from the fake provider")
         card = await ann.order_by_prompt(f"a fox for {status}")
         message = await ann.wait_for_text(ann.text(key), after=card["message_id"])
         assert ann.text("failure.returned", 1) in message_text(message)

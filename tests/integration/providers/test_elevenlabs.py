@@ -159,7 +159,7 @@ async def test_wrong_key_silent_server_and_closed_port_have_their_error_kinds(se
         await unauthorized.check()
     assert caught.value.kind is ErrorKind.FAILED
     await unauthorized.close()
-    server.behaviour.hang = True
+    server.hangs = True
     for address, kind in (
         (server.url, ErrorKind.TIMED_OUT),
         (f"http://127.0.0.1:{closed_port()}", ErrorKind.OVERLOADED),

@@ -108,7 +108,7 @@ async def test_refused_answer_is_moderation_and_empty_answer_a_failure(
 async def test_error_response_is_mapped_and_not_retried(
     server: FakeOpenAI, text: OpenAIText, status: int, code: str | None, kind: ErrorKind
 ) -> None:
-    server.fail_next(status, code=code, retry_after=7, times=0)
+    server.fail_next(status, code=code or "", retry_after=7, times=0)
     with pytest.raises(ProviderError) as caught:
         await text.improve("a lake", "en")
     assert caught.value.kind is kind
@@ -117,7 +117,7 @@ async def test_error_response_is_mapped_and_not_retried(
 
 
 async def test_server_without_answer_times_out(server: FakeOpenAI) -> None:
-    server.behaviour.hang = True
+    server.hangs = True
     provider = OpenAIVision(KEY, server.url, timeout=0.2)
     with pytest.raises(ProviderError) as caught:
         await provider.describe(photo("PNG"))

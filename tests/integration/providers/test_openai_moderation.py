@@ -55,7 +55,7 @@ async def test_error_response_is_mapped_and_not_retried(
     retry_after: float | None,
 ) -> None:
     server.fail_next(
-        status, code=code, retry_after=retry_after, times=0, message=f"Incorrect API key provided: {KEY}"
+        status, code=code or "", retry_after=retry_after, times=0, message=f"Incorrect API key provided: {KEY}"
     )
     with pytest.raises(ProviderError) as caught:
         await moderation.moderate("a lake")
@@ -66,7 +66,7 @@ async def test_error_response_is_mapped_and_not_retried(
 
 
 async def test_server_without_answer_times_out(server: FakeOpenAI) -> None:
-    server.behaviour.hang = True
+    server.hangs = True
     provider = OpenAIModeration(KEY, server.url, timeout=0.2)
     with pytest.raises(ProviderError) as caught:
         await provider.moderate("a lake")

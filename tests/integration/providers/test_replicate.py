@@ -127,7 +127,7 @@ async def test_failed_prediction_has_its_error_kind(
 async def test_error_response_is_mapped_and_not_retried(
     server: FakeReplicate, replicate: ReplicateProvider, status: int, detail: str, kind: ErrorKind
 ) -> None:
-    server.fail_next(status, detail=detail, times=0)
+    server.fail_next(status, message=detail, times=0)
     assert (await start_error(replicate)).kind is kind
     assert server.creation_attempts == 1
 
@@ -152,7 +152,7 @@ async def test_rate_limit_is_raised_at_once_with_its_retry_time(
 async def test_rate_limit_with_its_retry_time_only_in_the_text_is_parsed(
     server: FakeReplicate, replicate: ReplicateProvider
 ) -> None:
-    server.fail_next(429, detail="Request was throttled. Your rate limit resets in ~30s.")
+    server.fail_next(429, message="Request was throttled. Your rate limit resets in ~30s.")
     assert (await start_error(replicate)).retry_after == 30
 
 
@@ -258,7 +258,7 @@ async def test_cancel_ends_a_prediction_and_ignores_an_ended_one(
     prediction_id = await replicate.start(request())
     await replicate.cancel(prediction_id)
     assert (await replicate.get(prediction_id)).status == "cancelled"
-    server.fail_next(422, path="/cancel", detail="already ended")
+    server.fail_next(422, path="/cancel", message="already ended")
     await replicate.cancel(prediction_id)
     with pytest.raises(ProviderError) as caught:
         await replicate.cancel("unknown")

@@ -109,7 +109,7 @@ async def test_destination_created_by_another_process_meanwhile_is_used(
 async def test_destination_that_cannot_be_created_raises_and_starts_nothing(
     server: FakeReplicate, trainings: ReplicateTrainings
 ) -> None:
-    server.fail_next(403, path="POST /v1/models", detail="You do not own acme")
+    server.fail_next(403, path="POST /v1/models", message="You do not own acme")
     with pytest.raises(ProviderError) as caught:
         await trainings.start(request())
     assert caught.value.kind is ErrorKind.FAILED
@@ -155,7 +155,7 @@ async def test_training_reports_percent_and_can_be_cancelled(
     assert (running.status, running.percent) == ("running", 40)
     await trainings.cancel(prediction_id)
     assert (await trainings.get(prediction_id)).status == "cancelled"
-    server.fail_next(422, path="/cancel", detail="already ended")
+    server.fail_next(422, path="/cancel", message="already ended")
     await trainings.cancel(prediction_id)
     with pytest.raises(ProviderError) as caught:
         await trainings.cancel("unknown")

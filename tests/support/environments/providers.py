@@ -22,6 +22,9 @@ from tests.support.environments.offline import (
     wait_for_latest_job,
 )
 from tests.support.fake_providers import elevenlabs_server, openai_server
+from tests.support.fake_providers.elevenlabs_server import FakeElevenLabs
+from tests.support.fake_providers.fake_provider import FakeProvider, HttpFault, drop_connection
+from tests.support.fake_providers.openai_server import FakeOpenAI
 from tests.support.fake_providers.replicate_server import FakePrediction, FakeReplicate
 from tests.support.test_data.audio import beep
 
@@ -93,55 +96,38 @@ async def _body(request: web.Request) -> bytes:
     return b"\n".join(parts)
 
 
-def _drop_connection(request: web.Request) -> web.Response:
-    if request.transport is not None:
-        request.transport.abort()
-    return web.Response(status=500)
+class RecordingProvider(FakeProvider):
+    """A provider whose requests are recorded, and may trigger a fault."""
 
-
-class RecordingOpenAI(openai_server.FakeOpenAI):
-    def __init__(self, recorder: RequestRecorder) -> None:
-        super().__init__()
-        self._recorder = recorder
+    recorder: RequestRecorder
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Any) -> web.StreamResponse:
-        fault = await self._recorder.record(request)
+        fault = await self.recorder.record(request)
         if fault is not None and fault.status:
-            error = openai_server.HttpFault(fault.status, fault.message, fault.code or None, fault.retry_after)
-            self.behaviour.faults.insert(0, error)
-            return self._fault_response()
+            return self._fault_response(HttpFault(fault.status, fault.code, fault.message, fault.retry_after))
         response = await super()._guard(request, handler)
-        return response if fault is None else _drop_connection(request)
+        return response if fault is None else drop_connection(request)
 
 
-class RecordingElevenLabs(elevenlabs_server.FakeElevenLabs):
+class RecordingOpenAI(RecordingProvider, FakeOpenAI):
     def __init__(self, recorder: RequestRecorder) -> None:
         super().__init__()
-        self._recorder = recorder
-
-    @web.middleware
-    async def _guard(self, request: web.Request, handler: Any) -> web.StreamResponse:
-        fault = await self._recorder.record(request)
-        if fault is not None and fault.status:
-            error = elevenlabs_server.HttpFault(fault.status, fault.code, fault.message, fault.retry_after)
-            self.behaviour.faults.insert(0, error)
-            return self._fault_response()
-        response = await super()._guard(request, handler)
-        return response if fault is None else _drop_connection(request)
+        self.recorder = recorder
 
 
-class RecordingReplicate(FakeReplicate):
+class RecordingElevenLabs(RecordingProvider, FakeElevenLabs):
+    def __init__(self, recorder: RequestRecorder) -> None:
+        super().__init__()
+        self.recorder = recorder
+
+
+class RecordingReplicate(RecordingProvider, FakeReplicate):
     """Video models return one video, as Replicate's do: a URL, not a list of them."""
 
     def __init__(self, recorder: RequestRecorder) -> None:
         super().__init__(seconds=0.0)
-        self._recorder = recorder
-
-    @web.middleware
-    async def _guard(self, request: web.Request, handler: Any) -> web.StreamResponse:
-        await self._recorder.record(request)
-        return await super()._guard(request, handler)
+        self.recorder = recorder
 
     def _output_of(self, made: FakePrediction) -> Any:
         return (

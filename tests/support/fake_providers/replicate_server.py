@@ -1,9 +1,8 @@
-"""A fake Replicate: an aiohttp server whose behaviour tests can change.
+"""A fake Replicate, whose behaviour tests can change.
 
-It also runs as its own process, which outlives a killed bot:
-`python -m tests.support.fake_providers.replicate_server --port N`. There GET /control returns what was requested
-and POST /control changes the behaviour, both as JSON. Responses are shaped like the ones in Replicate's published
-API description.
+It also runs as its own process, for benchmarks: `python -m tests.support.fake_providers.replicate_server --port N`.
+There GET /control returns what was requested and POST /control changes the behaviour, both as JSON. Responses are
+shaped like the ones in Replicate's published API description.
 """
 
 import argparse
@@ -13,14 +12,15 @@ import io
 import json
 import secrets
 import socket
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from aiohttp import ClientSession, web
 from PIL import Image
 
+from tests.support.fake_providers.fake_provider import FakeProvider, drop_connection
 from tests.support.fake_providers.replicate_trainings import WEBHOOK_SECRET, signed_headers, training_routes
 
 TOKEN = "r8_fake"
@@ -31,18 +31,6 @@ ERRORS = {
     "nsfw": "NSFW content detected. Try running it again, or try a different prompt.",
     "aborted": None,
 }
-
-
-@dataclass
-class Fault:
-    """An HTTP error in place of a response, `times` times (0: until it is removed)."""
-
-    status: int
-    retry_after: float | None = None
-    detail: str = "from the fake provider"
-    path: str = ""
-    """Only requests whose `METHOD path` contains this."""
-    times: int = 1
 
 
 @dataclass
@@ -86,13 +74,11 @@ class Behaviour:
     """The bytes of every output; a small image where this is None."""
     text_models: tuple[str, ...] = ("black-forest-labs/flux-pro-trainer",)
     """Models whose output is a text, not a file."""
-    faults: list[Fault] = field(default_factory=list)
 
 
-class FakeReplicate:
-    """`await start()`, then `url`, `predictions`, `requests`, `behaviour`, and `await close()`."""
-
+class FakeReplicate(FakeProvider):
     def __init__(self, **behaviour: Any) -> None:
+        super().__init__()
         self.behaviour = Behaviour(**behaviour)
         self.predictions: list[FakePrediction] = []
         self.files: dict[str, tuple[str, str, bytes]] = {}
@@ -103,43 +89,40 @@ class FakeReplicate:
         """How many times a prediction was requested, answered or not, refused or not."""
         self.requests: list[tuple[str, str, bool]] = []
         """Every request: method, path with query, whether it had the right token."""
-        self.url = ""
-        self._runner: web.AppRunner | None = None
-        self._closing = asyncio.Event()
 
-    async def start(self, port: int = 0) -> None:
-        app = web.Application(middlewares=[self._guard], client_max_size=64 * 1024 * 1024)
-        app.add_routes(
-            [
-                web.post("/v1/models/{owner}/{name}/predictions", self._create_of_model),
-                web.post("/v1/predictions", self._create_of_version),
-                web.get("/v1/predictions", self._list),
-                web.get("/v1/predictions/{id}", self._get),
-                web.post("/v1/predictions/{id}/cancel", self._cancel),
-                web.post("/v1/files", self._upload),
-                web.get("/v1/files/{id}", self._file),
-                web.get("/v1/account", self._account),
-                *training_routes(self),
-                web.get("/output/{id}/{name}", self._output),
-                web.get("/control", self._get_state),
-                web.post("/control", self._set_behaviour),
-            ]
-        )
-        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", port)
-        await site.start()
-        host, bound = self._runner.addresses[0][:2]
-        self.url = f"http://{host}:{bound}"
+    def _routes(self) -> Sequence[web.AbstractRouteDef]:
+        return [
+            web.post("/v1/models/{owner}/{name}/predictions", self._create_of_model),
+            web.post("/v1/predictions", self._create_of_version),
+            web.get("/v1/predictions", self._list),
+            web.get("/v1/predictions/{id}", self._get),
+            web.post("/v1/predictions/{id}/cancel", self._cancel),
+            web.post("/v1/files", self._upload),
+            web.get("/v1/files/{id}", self._file),
+            web.get("/v1/account", self._account),
+            *training_routes(self),
+            web.get("/output/{id}/{name}", self._output),
+            web.get("/control", self._get_state),
+            web.post("/control", self._set_behaviour),
+        ]
 
-    async def close(self) -> None:
-        self._closing.set()
-        if self._runner is not None:
-            await self._runner.cleanup()
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        return await (handler(request) if request.path == "/control" else super()._guard(request, handler))
 
-    def fail_next(self, status: int, **rest: Any) -> None:
-        """Answer the next request(s) with an HTTP error."""
-        self.behaviour.faults.append(Fault(status, **rest))
+    async def _record(self, request: web.Request) -> None:
+        self.requests.append((request.method, request.path_qs, self._has_key(request)))
+        if request.method == "POST" and request.path.endswith(("/predictions", "/trainings")):
+            self.creation_attempts += 1
+
+    def _has_key(self, request: web.Request) -> bool:
+        return request.headers.get("Authorization") == f"Bearer {TOKEN}"
+
+    def _missing_key(self) -> web.Response:
+        return problem_response(401, "Unauthenticated", "You did not pass a valid authentication token")
+
+    def _error(self, status: int, code: str, message: str) -> web.Response:
+        return problem_response(status, code or "Refused by the fake provider", message)
 
     async def call_webhook(self, prediction_id: str) -> int:
         """Call a prediction's webhook as Replicate does, and return the HTTP status of the response."""
@@ -150,29 +133,6 @@ class FakeReplicate:
             headers = signed_headers(body, WEBHOOK_SECRET, datetime.now(UTC))
             async with session.post(made.webhook, data=body, headers=headers) as response:
                 return response.status
-
-    @web.middleware
-    async def _guard(self, request: web.Request, handler: Any) -> web.StreamResponse:
-        if request.path == "/control":
-            return await handler(request)  # type: ignore[no-any-return]
-        known = request.headers.get("Authorization") == f"Bearer {TOKEN}"
-        self.requests.append((request.method, request.path_qs, known))
-        if request.method == "POST" and request.path.endswith(("/predictions", "/trainings")):
-            self.creation_attempts += 1
-        if (fault := self._fault_for(request)) is not None:
-            return _fault_response(fault)
-        if not known:
-            return problem_response(401, "Unauthenticated", "You did not pass a valid authentication token")
-        return await handler(request)  # type: ignore[no-any-return]
-
-    def _fault_for(self, request: web.Request) -> Fault | None:
-        for fault in self.behaviour.faults:
-            if fault.path in f"{request.method} {request.path}":
-                fault.times -= 1
-                if fault.times == 0:
-                    self.behaviour.faults.remove(fault)
-                return fault
-        return None
 
     async def _create_of_model(self, request: web.Request) -> web.Response:
         body = await request.json()
@@ -207,9 +167,7 @@ class FakeReplicate:
             await self._closing.wait()
         if self.behaviour.drop_next_responses > 0:
             self.behaviour.drop_next_responses -= 1
-            if request.transport is not None:
-                request.transport.abort()
-            return web.Response(status=500)
+            return drop_connection(request)
         if self.behaviour.response_delay:
             await asyncio.sleep(self.behaviour.response_delay)
         return web.json_response(self.to_json(made), status=201)
@@ -278,15 +236,13 @@ class FakeReplicate:
 
     async def _get_state(self, _request: web.Request) -> web.Response:
         made = [self.to_json(one) for one in self.predictions]
-        return web.json_response(
-            {"creation_attempts": self.creation_attempts, "count": len(made), "predictions": made}
-        )
+        return web.json_response({"creation_attempts": self.creation_attempts, "predictions": made})
 
     async def _set_behaviour(self, request: web.Request) -> web.Response:
         for name, value in (await request.json()).items():
             if name not in Behaviour.__dataclass_fields__:
                 return web.json_response({"error": f"no setting {name}"}, status=400)
-            setattr(self.behaviour, name, [Fault(**one) for one in value] if name == "faults" else value)
+            setattr(self.behaviour, name, value)
         return web.json_response({"ok": True})
 
     def _output_of(self, made: FakePrediction) -> Any:
@@ -369,14 +325,8 @@ def _iso(moment: datetime) -> str:
     return moment.isoformat().replace("+00:00", "Z")
 
 
-def problem_response(status: int, title: str, detail: str, headers: dict[str, str] | None = None) -> web.Response:
-    body = {"title": title, "detail": detail, "status": status}
-    return web.json_response(body, status=status, headers=headers)
-
-
-def _fault_response(fault: Fault) -> web.Response:
-    headers = {} if fault.retry_after is None else {"Retry-After": f"{fault.retry_after:g}"}
-    return problem_response(fault.status, "Refused by the fake provider", fault.detail, headers)
+def problem_response(status: int, title: str, detail: str) -> web.Response:
+    return web.json_response({"title": title, "detail": detail, "status": status}, status=status)
 
 
 async def _serve(port: int) -> None:
