@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
-import asyncpg
 import pytest
 from playwright.async_api import Browser, Page, expect
 
@@ -13,6 +12,7 @@ from sandbox.telegram.client import ControlApiClient
 from storage.money.ledger import check_ledger
 from storage.pool import Pool, create_pool
 from tests.browser.conftest import ARTIFACTS
+from tests.support.environments.database import new_database
 from tests.support.environments.environment import WAIT_SECONDS
 from tests.support.processes.bot_process import BotProcess, ProcessPool
 from tests.support.test_data.sample_activity import insert_busy_hour
@@ -29,26 +29,29 @@ WIDE, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 
 
 @pytest.fixture(scope="module")
-async def db(postgres: str) -> AsyncIterator[Pool]:
-    """One database, with an hour of activity, for the one bot of this file."""
-    connection = await asyncpg.connect(postgres)
-    await connection.execute("CREATE DATABASE dashboard TEMPLATE template")
-    pool = await create_pool(f"{postgres.rpartition('/')[0]}/dashboard", size=3)
+async def dsn(postgres: str) -> AsyncIterator[str]:
+    """One database for the one bot of this file."""
+    async with new_database(postgres) as dsn:
+        yield dsn
+
+
+@pytest.fixture(scope="module")
+async def db(dsn: str) -> AsyncIterator[Pool]:
+    """The database, with an hour of activity."""
+    pool = await create_pool(dsn, size=3)
     await insert_busy_hour(pool)
     assert (await check_ledger(pool)).is_consistent
     yield pool
     await pool.close()
-    await connection.execute("DROP DATABASE dashboard WITH (FORCE)")
-    await connection.close()
 
 
 @pytest.fixture(scope="module")
 async def bot(
-    postgres: str, db: Pool, process_pool: ProcessPool, tmp_path_factory: pytest.TempPathFactory
+    dsn: str, db: Pool, process_pool: ProcessPool, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[BotProcess]:
     folder = tmp_path_factory.mktemp("dashboard")
     settings = {
-        "DATABASE_URL": f"{postgres.rpartition('/')[0]}/dashboard",
+        "DATABASE_URL": dsn,
         "DATA_DIR": str(folder / "data"),
         "OFFLINE_SECONDS": "0.3",
         "INNGEST_DEV_PORT": "1",

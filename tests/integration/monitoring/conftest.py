@@ -1,9 +1,7 @@
 """Fixtures for tests of incidents and alerts."""
 
-import secrets
 from collections.abc import AsyncIterator
 
-import asyncpg
 import pytest
 
 from bot.telegram.bots import create_bots
@@ -12,6 +10,7 @@ from services.messaging.bots import Bots
 from services.messaging.messenger import Messenger
 from storage.pool import create_pool
 from storage.users.users import set_language
+from tests.support.environments.database import new_database
 from tests.support.environments.environment import BOT_TOKEN, SandboxTelegram
 from tests.support.environments.incidents import (
     ADMIN_EN,
@@ -35,15 +34,12 @@ async def simulation_telegram() -> AsyncIterator[SandboxTelegram]:
 @pytest.fixture(scope="module")
 async def simulation_messenger(postgres: str, simulation_telegram: SandboxTelegram) -> AsyncIterator[Messenger]:
     """One messenger for all tests here, with a database of its own, which each simulation empties first."""
-    server, name = await asyncpg.connect(postgres), f"incidents_{secrets.token_hex(6)}"
-    await server.execute(f"CREATE DATABASE {name} TEMPLATE template")
-    db = await create_pool(f"{postgres.rpartition('/')[0]}/{name}", size=10)
-    bots = create_bots({"main": BOT_TOKEN}, simulation_telegram.url)
-    yield Messenger(db, Bots(bots), Texts())
-    await bots["main"].session.close()
-    await db.close()
-    await server.execute(f"DROP DATABASE {name}")
-    await server.close()
+    async with new_database(postgres) as dsn:
+        db = await create_pool(dsn, size=10)
+        bots = create_bots({"main": BOT_TOKEN}, simulation_telegram.url)
+        yield Messenger(db, Bots(bots), Texts())
+        await bots["main"].session.close()
+        await db.close()
 
 
 @pytest.fixture

@@ -27,6 +27,7 @@ from services.core.background import BackgroundTasks
 from services.messaging.rate_limiter import RateLimiter
 from storage.messaging.broadcast_recipients import Recipient
 from storage.messaging.broadcasts import Broadcast
+from tests.support.environments.environment import wait_until
 
 METHOD = GetMe()
 CONTENT = Content(chat_id=1, message_ids=(5,), kind="text", html="News")
@@ -61,6 +62,12 @@ class FakeTask:
         if errors := self.errors.get(recipient.user_id):
             raise errors.pop(0)
         return recipient.user_id, "sent"
+
+    async def has_called(self) -> bool:
+        return bool(self.calls)
+
+    async def has_saved_all_calls(self) -> bool:
+        return set(self.saved) == set(self.calls)
 
     def outcome_of_error(self, recipient: Recipient, error: TelegramAPIError) -> tuple[int, str]:
         task = SendTask(cast("Any", None), cast("Any", None), broadcast(), uuid4())
@@ -178,21 +185,20 @@ async def test_delivery_of_deleted_content_pauses_the_broadcast_and_fails_no_rec
 async def test_delivery_ends_once_another_step_has_the_broadcast(row: FakeRow) -> None:
     task = FakeTask(list(range(1, 10_000)))
     running = deliver(row, task)
-    await asyncio.sleep(0.05)
+    await wait_until(task.has_called, what="the delivery has begun")
     row.broadcast = replace(row.broadcast, worker_id=uuid4())
     await asyncio.wait_for(running, 1)
     assert 0 < task.calls.total() < 1000
     assert set(task.saved) == set(task.calls)
 
 
-async def test_cancelled_delivery_waits_for_the_calls_in_flight(row: FakeRow) -> None:
+async def test_cancelled_delivery_saves_the_calls_in_flight(row: FakeRow) -> None:
     task = FakeTask(list(range(1, 10_000)), call_seconds=0.2)
     running = deliver(row, task)
-    await asyncio.sleep(0.05)
+    await wait_until(task.has_called, what="a call is in flight")
     running.cancel()
     await asyncio.wait([running])
-    await asyncio.sleep(0.4)
-    assert set(task.saved) == set(task.calls)
+    await wait_until(task.has_saved_all_calls, what="the calls in flight are saved")
 
 
 @pytest.mark.parametrize(
