@@ -142,7 +142,7 @@ class ConversationUser(SandboxUser):
 
 async def latest_job(environment: Environment, user_id: int) -> dict[str, Any]:
     """The newest order of a user."""
-    jobs = [job for job in await environment.jobs() if job["user_id"] == user_id]
+    jobs = [job for job in await environment.jobs() if job["user_id"] == user_id and not job["internal"]]
     return jobs[-1]
 
 
