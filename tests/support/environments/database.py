@@ -21,6 +21,8 @@ async def new_database(postgres: str) -> AsyncIterator[str]:
     name = f"test_{secrets.token_hex(6)}"
     server = await asyncpg.connect(postgres)
     await server.execute(f"CREATE DATABASE {name} TEMPLATE {TEMPLATE} STRATEGY file_copy")
-    yield with_database(postgres, name)
-    await server.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await server.close()
+    try:
+        yield with_database(postgres, name)
+    finally:
+        await server.execute(f"DROP DATABASE {name} WITH (FORCE)")
+        await server.close()

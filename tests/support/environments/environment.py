@@ -147,13 +147,11 @@ class SandboxUser:
 
     async def wait_until(self, find: Callable[[dict[str, Any]], Any], *, seconds: float = WAIT_SECONDS) -> Any:
         """Return what `find` finds in the chat, trying again whenever the chat changes. Raises AssertionError."""
-        deadline = time.monotonic() + seconds
-        chat = await self.chat()
-        while not (found := find(chat)):
-            left = deadline - time.monotonic()
-            assert left > 0, "the chat does not show it"
-            chat = await self.chat(after=chat["version"], wait=left)
-        return found
+        try:
+            chat = await self.telegram.api.wait_for_chat(lambda chat: bool(find(chat)), self.id, seconds)
+        except TimeoutError as error:
+            raise AssertionError("the chat does not show it") from error
+        return find(chat)
 
     async def wait_for_text(self, text: str, *, seconds: float = WAIT_SECONDS, after: int = 0) -> Message:
         """Return the bot's newest message that contains `text`, once there is one newer than `after`."""
