@@ -29,9 +29,10 @@ exec sleep 60
 """
 
 
-def _stop_ignoring_sigint() -> None:
-    """A shell cannot trap what its parent ignores, as the background jobs of a script do."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+def _stop_ignoring_signals() -> None:
+    """A shell cannot trap what its parent ignores: the background jobs of a script ignore SIGINT, and nohup SIGHUP."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
 
 
 class Run:
@@ -54,7 +55,7 @@ class Run:
             env={**environment, "INNGEST_CLI": "/nowhere"},
             stderr=subprocess.DEVNULL,
             start_new_session=True,
-            preexec_fn=_stop_ignoring_sigint,  # noqa: PLW1509 - it sets one signal, and no thread runs here
+            preexec_fn=_stop_ignoring_signals,  # noqa: PLW1509 - it sets two signals, and no thread runs here
         )
         self.bot, self.inngest = (self._pid_of(name) for name in ("bot", "inngest"))
 
