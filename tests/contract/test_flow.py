@@ -3,9 +3,8 @@
 The real server handles events that arrive close together in any order, so no test relies on it.
 """
 
-import time
 import asyncio
-
+import time
 from typing import Any
 
 import inngest

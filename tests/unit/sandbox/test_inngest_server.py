@@ -27,7 +27,7 @@ class FakeApp:
         self, server: InngestServer, reply: Reply, *, retries: int | None = None, **settings: Any
     ) -> None:
         self.calls: list[dict[str, Any]] = []
-        self._server, self._reply, self._retries, self._settings = server, reply, retries, settings
+        self.server, self._reply, self._retries, self.settings = server, reply, retries, settings
         self._runner: web.AppRunner | None = None
         self.url = ""
         self._port = 0
@@ -59,11 +59,11 @@ class FakeApp:
                     "retries": None if self._retries is None else {"attempts": self._retries},
                 }
             },
-            **self._settings,
+            **self.settings,
         }
         body = {"appname": "app", "url": self.url, "functions": [function]}
         async with aiohttp.ClientSession() as session:
-            await session.post(f"{self._server.url}/fn/register", json=body)
+            await session.post(f"{self.server.url}/fn/register", json=body)
 
     async def _answer_sync(self, _: web.Request) -> web.Response:
         await self.register()
@@ -221,7 +221,7 @@ async def test_apps_are_synced_until_they_register_and_afterwards() -> None:
     await app.start()
     await app.stop()
     polling = InngestServer([app.url], clock=Clock(speed=200))
-    app._server = polling
+    app.server = polling
     try:
         await polling.start()
         await wait_until(lambda: app.url in polling.engine.sync_errors)
@@ -229,7 +229,7 @@ async def test_apps_are_synced_until_they_register_and_afterwards() -> None:
         await app.start()
         await wait_until(lambda: "app-fn" in polling.engine.functions)
         assert list(polling.engine.apps) == ["app"]
-        app._settings = {"id": "app-new"}
+        app.settings = {"id": "app-new"}
         await wait_until(lambda: set(polling.engine.functions) == {"app-new"})
         await app.stop()
         await wait_until(lambda: app.url in polling.engine.sync_errors)
