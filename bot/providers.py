@@ -45,7 +45,7 @@ def _create_media(settings: Settings) -> tuple[PredictionProvider, TrainingProvi
             ReplicateProvider(token, base_url, webhook_url=webhook_url),
             ReplicateTrainings(token, base_url, webhook_url=webhook_url),
         )
-    from providers.offline.provider import OfflineProvider
+    from sandbox.providers.provider import OfflineProvider
 
     offline = OfflineProvider(settings.data_dir / "offline", seconds=settings.offline_seconds)
     return offline, offline
@@ -69,7 +69,7 @@ def _create_voices(settings: Settings) -> VoiceProvider:
         from providers.elevenlabs.voices import ElevenLabsVoices
 
         return ElevenLabsVoices(key, settings.elevenlabs_base_url or None)
-    from providers.offline.voices import OfflineVoices
+    from sandbox.providers.voices import OfflineVoices
 
     return OfflineVoices(settings.data_dir / "voices")
 
@@ -96,9 +96,9 @@ def _create_text_providers(settings: Settings) -> LanguageProviders:
             OpenAITranscription(key, url),
             OpenAIModeration(key, url),
         )
-    from providers.offline.moderation import OfflineModeration
-    from providers.offline.text import OfflineText
-    from providers.offline.transcription import OfflineTranscription
-    from providers.offline.vision import OfflineVision
+    from sandbox.providers.moderation import OfflineModeration
+    from sandbox.providers.text import OfflineText
+    from sandbox.providers.transcription import OfflineTranscription
+    from sandbox.providers.vision import OfflineVision
 
     return OfflineVision(), OfflineText(), OfflineTranscription(), OfflineModeration()

@@ -20,11 +20,11 @@ import numpy as np
 from aiohttp import web
 from PIL import Image
 
-from providers.offline.video.encoding import encode_mp4, to_planes
 from sandbox.inngest.clock import Clock
 from sandbox.inngest.server import InngestServer
 from sandbox.postgres.client import EmbeddedPostgres
 from sandbox.postgres.server import runs
+from sandbox.providers.video.encoding import encode_mp4, to_planes
 from services.generation.catalogue import MODELS
 from storage.migrations import migrate
 from storage.pool import DATABASE_UNAVAILABLE, create_pool

@@ -9,9 +9,9 @@ import pytest
 
 pytest.importorskip("espeakng_loader")
 
-from providers.offline.audio.speech import STOCK_VOICES, speak
-from providers.offline.image.landscape import IMAGE_SIZES, encode_png, render_landscape
-from providers.offline.video.camera import render_video
+from sandbox.providers.audio.speech import STOCK_VOICES, speak
+from sandbox.providers.image.landscape import IMAGE_SIZES, encode_png, render_landscape
+from sandbox.providers.video.camera import render_video
 from tests.support.environments.environment import PlanName, button_labels, message_text
 from tests.support.environments.factory import EnvironmentFactory
 from tests.support.environments.offline import (

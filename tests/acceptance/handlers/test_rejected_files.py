@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from providers.offline.audio.speech import STOCK_VOICES, speak
-from providers.offline.video.camera import render_video
+from sandbox.providers.audio.speech import STOCK_VOICES, speak
+from sandbox.providers.video.camera import render_video
 from tests.support.environments.environment import message_text
 from tests.support.environments.factory import EnvironmentFactory
 from tests.support.environments.offline import (

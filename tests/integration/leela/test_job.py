@@ -10,8 +10,8 @@ import pytest
 from aiogram.exceptions import TelegramBadRequest, TelegramForbiddenError
 from aiogram.methods import GetMe
 
-from providers.offline.text import OfflineText
 from providers.protocols import ModerationResult
+from sandbox.providers.text import OfflineText
 from services.core.errors import Failure
 from services.core.i18n import Texts
 from services.jobs.internal_jobs import InternalJobContext

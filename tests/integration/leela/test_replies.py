@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from providers.offline.text import OfflineText
 from providers.openai.text import OpenAIText
 from providers.protocols import ErrorKind, ProviderError
+from sandbox.providers.text import OfflineText
 from services.leela.reply import MAX_REPLY_LENGTH, ask_model
 from services.leela.rules import Game, apply_roll
 from tests.support.fake_providers.openai_server import KEY, FakeOpenAI

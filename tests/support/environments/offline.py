@@ -10,7 +10,7 @@ from uuid import UUID
 import numpy as np
 from PIL import Image
 
-from providers.offline.prediction_store import StoredPrediction
+from sandbox.providers.prediction_store import StoredPrediction
 from storage.money.ledger import Balance, check_ledger, get_balance
 from tests.support.environments.environment import (
     Environment,
@@ -27,8 +27,8 @@ OFFLINE_SECONDS = "0.2"
 """How long the offline provider takes for a prediction; `#slow` in the prompt makes it 4 s."""
 
 SMALL_MEDIA = """
-from providers.offline.image import landscape
-from providers.offline.video import camera, lip_sync
+from sandbox.providers.image import landscape
+from sandbox.providers.video import camera, lip_sync
 for sizes in (landscape.IMAGE_SIZES, camera.VIDEO_SIZES):
     sizes.update({name: (width // 4, height // 4) for name, (width, height) in sizes.items()})
 lip_sync.MAX_SIDE //= 3

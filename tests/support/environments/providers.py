@@ -11,7 +11,7 @@ from uuid import UUID
 
 from aiohttp import web
 
-from providers.offline.video.camera import render_video
+from sandbox.providers.video.camera import render_video
 from services.generation.catalogue import MODELS
 from storage.money.ledger import Balance, check_ledger, get_balance
 from tests.support.environments.environment import BOT_TOKEN, Environment, button_labels, message_text

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from providers.offline.image.landscape import IMAGE_SIZES, encode_png, render_landscape
-from providers.offline.scenery.theme import SUBJECTS, Theme, parse_theme
+from sandbox.providers.image.landscape import IMAGE_SIZES, encode_png, render_landscape
+from sandbox.providers.scenery.theme import SUBJECTS, Theme, parse_theme
 
 SMALL = (160, 120)
 

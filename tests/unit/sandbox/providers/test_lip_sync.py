@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from providers.offline.audio.codec import encode_voice_note
-from providers.offline.image.mouth_detection import find_mouth
-from providers.offline.video.encoding import FPS
-from providers.offline.video.lip_sync import animate_face
 from providers.protocols import ErrorKind, ProviderError
+from sandbox.providers.audio.codec import encode_voice_note
+from sandbox.providers.image.mouth_detection import find_mouth
+from sandbox.providers.video.encoding import FPS
+from sandbox.providers.video.lip_sync import animate_face
 
 MOUTH = (320, 480)
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from providers.offline.moderation import OfflineModeration
+from sandbox.providers.moderation import OfflineModeration
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from providers.offline.prediction_store import RETENTION, PredictionStore, new_prediction
-from providers.offline.provider import OfflineProvider
 from providers.protocols import ErrorKind, PredictionRequest, ProviderError
+from sandbox.providers.prediction_store import RETENTION, PredictionStore, new_prediction
+from sandbox.providers.provider import OfflineProvider
 
 
 class SimulatedClock:

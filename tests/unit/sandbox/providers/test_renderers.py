@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from providers.offline.provider import OfflineProvider
-from providers.offline.video.encoding import FPS
 from providers.protocols import ErrorKind, PredictionKind, PredictionRequest, ProviderError
+from sandbox.providers.provider import OfflineProvider
+from sandbox.providers.video.encoding import FPS
 from tests.support.test_data.audio import beep, duration_and_loudness
 
 

@@ -6,9 +6,9 @@ import av
 import numpy as np
 import pytest
 
-from providers.offline.audio.codec import decode_audio, encode_voice_note, loudness
-from providers.offline.audio.speech import STOCK_VOICES, detect_language, match_voice, speak
 from providers.protocols import ErrorKind, ProviderError
+from sandbox.providers.audio.codec import decode_audio, encode_voice_note, loudness
+from sandbox.providers.audio.speech import STOCK_VOICES, detect_language, match_voice, speak
 
 TEXTS = {
     "en": "A quiet lake between the mountains.",

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from providers.offline.scenery.theme import HOURS
-from providers.offline.text import LIGHTS, MAX_PROMPT_LENGTH, MOODS, QUALITIES, VIEWS, OfflineText
+from sandbox.providers.scenery.theme import HOURS
+from sandbox.providers.text import LIGHTS, MAX_PROMPT_LENGTH, MOODS, QUALITIES, VIEWS, OfflineText
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from providers.offline.prediction_store import RETENTION, PredictionStore
-from providers.offline.provider import OfflineProvider
-from providers.offline.trained_styles import learn_style
 from providers.protocols import ErrorKind, PredictionRequest, ProviderError
+from sandbox.providers.prediction_store import RETENTION, PredictionStore
+from sandbox.providers.provider import OfflineProvider
+from sandbox.providers.trained_styles import learn_style
 
 Shade = tuple[int, int, int]
 RED: Shade = (190, 40, 35)

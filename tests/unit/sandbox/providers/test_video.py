@@ -9,9 +9,9 @@ import numpy.typing as npt
 import pytest
 from PIL import Image
 
-from providers.offline.video.camera import VIDEO_SIZES, render_video
-from providers.offline.video.encoding import FPS
 from providers.protocols import ErrorKind, ProviderError
+from sandbox.providers.video.camera import VIDEO_SIZES, render_video
+from sandbox.providers.video.encoding import FPS
 
 
 def png(shade: tuple[int, int, int]) -> bytes:

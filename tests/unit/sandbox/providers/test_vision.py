@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from providers.offline.vision import OfflineVision, color_name, describe_image
 from providers.protocols import ErrorKind, ProviderError
+from sandbox.providers.vision import OfflineVision, color_name, describe_image
 
 
 def png(image: Image.Image) -> bytes:

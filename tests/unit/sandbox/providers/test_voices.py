@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from providers.offline.audio.codec import decode_audio
-from providers.offline.transcription import OfflineTranscription
-from providers.offline.voices import OfflineVoices
 from providers.protocols import ErrorKind, ProviderError, Voice
+from sandbox.providers.audio.codec import decode_audio
+from sandbox.providers.transcription import OfflineTranscription
+from sandbox.providers.voices import OfflineVoices
 from tests.support.test_data.audio import beep, duration_and_loudness
 
 TEXTS = {

@@ -5,9 +5,9 @@ import re
 
 import numpy as np
 
-from providers.offline.audio.speech import detect_language
-from providers.offline.scenery.theme import HOURS, find_first
 from providers.protocols import ErrorKind, ProviderError
+from sandbox.providers.audio.speech import detect_language
+from sandbox.providers.scenery.theme import HOURS, find_first
 
 MAX_PROMPT_LENGTH = 1000
 """Characters of an improved prompt."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from providers.offline.scenery.noise import Array
+from sandbox.providers.scenery.noise import Array
 
 _ANALYSIS_SIZE = 160
 """The width and height, in pixels, at which the image is analysed."""

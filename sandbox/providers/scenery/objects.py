@@ -4,9 +4,9 @@ import math
 
 import numpy as np
 
-from providers.offline.scenery.canvas import Canvas, Pen, ToPixels, blend, draw_silhouette, parse_color
-from providers.offline.scenery.noise import Array
-from providers.offline.scenery.palette import Palette
+from sandbox.providers.scenery.canvas import Canvas, Pen, ToPixels, blend, draw_silhouette, parse_color
+from sandbox.providers.scenery.noise import Array
+from sandbox.providers.scenery.palette import Palette
 
 
 def paint_boat(canvas: Canvas, palette: Palette, line: float, size: float) -> None:

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from providers.offline.scenery.canvas import Canvas, blend
-from providers.offline.scenery.noise import Array, ridge_line, sample, smooth_heights, smoothstep
-from providers.offline.scenery.palette import Palette
-from providers.offline.scenery.sky import LightSource
+from sandbox.providers.scenery.canvas import Canvas, blend
+from sandbox.providers.scenery.noise import Array, ridge_line, sample, smooth_heights, smoothstep
+from sandbox.providers.scenery.palette import Palette
+from sandbox.providers.scenery.sky import LightSource
 
 
 @dataclass(frozen=True)

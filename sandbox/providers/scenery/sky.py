@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from providers.offline.scenery.canvas import Canvas, blend, parse_color
-from providers.offline.scenery.noise import Array, resize, sample, smooth_heights, smoothstep
-from providers.offline.scenery.palette import Palette
+from sandbox.providers.scenery.canvas import Canvas, blend, parse_color
+from sandbox.providers.scenery.noise import Array, resize, sample, smooth_heights, smoothstep
+from sandbox.providers.scenery.palette import Palette
 
 _GRADIENT_STOPS = (0.0, 0.42, 0.8, 1.0)
 

@@ -9,13 +9,13 @@ import numpy as np
 from PIL import Image
 
 from providers.media_type import detect_media_type
-from providers.offline.audio.codec import decode_audio, loudness
-from providers.offline.image.landscape import add_watermark
-from providers.offline.image.loading import crop_to_fill, open_image
-from providers.offline.image.mouth_detection import Mouth, find_mouth
-from providers.offline.scenery.noise import Array, smoothstep
-from providers.offline.video.encoding import AUDIO_RATE, FPS, Planes, encode_mp4, to_planes
 from providers.protocols import ErrorKind, ProviderError
+from sandbox.providers.audio.codec import decode_audio, loudness
+from sandbox.providers.image.landscape import add_watermark
+from sandbox.providers.image.loading import crop_to_fill, open_image
+from sandbox.providers.image.mouth_detection import Mouth, find_mouth
+from sandbox.providers.scenery.noise import Array, smoothstep
+from sandbox.providers.video.encoding import AUDIO_RATE, FPS, Planes, encode_mp4, to_planes
 
 MAX_SIDE = 768
 """The longer side of the video, in pixels."""

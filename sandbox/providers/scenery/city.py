@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from providers.offline.scenery.canvas import Canvas, blend, parse_color
-from providers.offline.scenery.noise import Array
-from providers.offline.scenery.palette import Palette
+from sandbox.providers.scenery.canvas import Canvas, blend, parse_color
+from sandbox.providers.scenery.noise import Array
+from sandbox.providers.scenery.palette import Palette
 
 _WINDOWS = ("ffd98a", "ffc46b", "ffe9bd", "bfe3ff", "ff9d6b")
 _NEON = ("ff4fa3", "39e6ff", "a86bff", "ffd23f", "4dffb0")

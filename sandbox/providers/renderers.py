@@ -4,14 +4,14 @@ import re
 from collections.abc import Mapping
 from typing import Protocol
 
-from providers.offline.audio.codec import decode_audio
-from providers.offline.image.landscape import IMAGE_SIZES, add_watermark, encode_png, render_landscape
-from providers.offline.image.loading import open_image
-from providers.offline.prediction_store import StoredPrediction, output_references
-from providers.offline.trained_styles import StyleStore, learn_style
-from providers.offline.video.camera import MAX_VIDEO_SECONDS, VIDEO_SIZES, render_video
-from providers.offline.video.lip_sync import animate_face, validate_face
 from providers.protocols import ErrorKind, PredictionKind, ProviderError
+from sandbox.providers.audio.codec import decode_audio
+from sandbox.providers.image.landscape import IMAGE_SIZES, add_watermark, encode_png, render_landscape
+from sandbox.providers.image.loading import open_image
+from sandbox.providers.prediction_store import StoredPrediction, output_references
+from sandbox.providers.trained_styles import StyleStore, learn_style
+from sandbox.providers.video.camera import MAX_VIDEO_SECONDS, VIDEO_SIZES, render_video
+from sandbox.providers.video.lip_sync import animate_face, validate_face
 
 _MAX_IMAGES = 4
 _SEED_STRIDE = 7919

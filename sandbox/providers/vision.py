@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from providers.offline.image.loading import open_image
-from providers.offline.scenery.noise import Array
+from sandbox.providers.image.loading import open_image
+from sandbox.providers.scenery.noise import Array
 
 _ANALYSIS_SIZE = 48
 _PALETTE_SIZE = 6

@@ -4,12 +4,12 @@ No speech recogniser is small enough for the sandbox. A spoken prompt can be tri
 that the bot itself has spoken; any other recording is refused.
 """
 
-from providers.offline.audio.codec import read_spoken_text
 from providers.protocols import ErrorKind, ProviderError
+from sandbox.providers.audio.codec import read_spoken_text
 
 
 class OfflineTranscription:
-    """TranscriptionProvider for voice notes made by providers/offline/audio/speech.py."""
+    """TranscriptionProvider for voice notes made by sandbox/providers/audio/speech.py."""
 
     name = "offline"
     offline = True

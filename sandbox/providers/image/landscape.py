@@ -7,10 +7,10 @@ from functools import cache
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from providers.offline.scenery.canvas import Canvas
-from providers.offline.scenery.noise import fractal
-from providers.offline.scenery.scenes import paint_scene
-from providers.offline.scenery.theme import parse_theme
+from sandbox.providers.scenery.canvas import Canvas
+from sandbox.providers.scenery.noise import fractal
+from sandbox.providers.scenery.scenes import paint_scene
+from sandbox.providers.scenery.theme import parse_theme
 
 IMAGE_SIZES = {
     "1:1": (1024, 1024),

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from providers.offline.audio.codec import AudioSamples, decode_audio, encode_voice_note
-from providers.offline.audio.espeak import synthesize
 from providers.protocols import ErrorKind, ProviderError
+from sandbox.providers.audio.codec import AudioSamples, decode_audio, encode_voice_note
+from sandbox.providers.audio.espeak import synthesize
 
 _ESPEAK_LANGUAGES = {"en": "en-us", "ru": "ru", "es": "es", "fr": "fr"}
 """Our languages as espeak-ng names them."""

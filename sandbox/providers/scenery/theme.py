@@ -4,8 +4,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
-from providers.offline.scenery.noise import Rng
-from providers.offline.scenery.palette import Hour
+from sandbox.providers.scenery.noise import Rng
+from sandbox.providers.scenery.palette import Hour
 
 Name = TypeVar("Name")
 Subject = Literal["mountains", "lake", "sea", "desert", "forest", "winter", "city", "space", "meadow", "beach"]

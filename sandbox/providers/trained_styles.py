@@ -13,9 +13,9 @@ import numpy.typing as npt
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from providers.offline.image.loading import open_image
-from providers.offline.scenery.noise import fractal, sample
 from providers.protocols import ErrorKind, ProviderError
+from sandbox.providers.image.loading import open_image
+from sandbox.providers.scenery.noise import fractal, sample
 
 _MIN_PHOTOS, _MAX_PHOTOS = 10, 200
 _MAX_UNPACKED_BYTES = 500 * 1024 * 1024

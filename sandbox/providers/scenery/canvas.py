@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image, ImageDraw
 
-from providers.offline.scenery.noise import Array, Rng
+from sandbox.providers.scenery.noise import Array, Rng
 
 Pen = ImageDraw.ImageDraw
 Point = tuple[float, float]

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from providers.offline.audio.speech import MAX_TEXT_LENGTH, STOCK_VOICES, Timbre, match_voice, speak
-from providers.offline.fault_triggers import raise_if_rejected, triggered_failure
 from providers.protocols import ErrorKind, ProviderError, Voice
+from sandbox.providers.audio.speech import MAX_TEXT_LENGTH, STOCK_VOICES, Timbre, match_voice, speak
+from sandbox.providers.fault_triggers import raise_if_rejected, triggered_failure
 
 _MAX_NAME_LENGTH = 100
 _CLONE_ID = re.compile(r"^own-[0-9a-f]{16}$")
@@ -31,7 +31,7 @@ class OfflineVoices:
     """VoiceProvider on this machine; cloned voices are files in `data_dir`, one each.
 
     Each stock voice speaks English, Russian, Spanish and French. The words of
-    providers/offline/fault_triggers.py make speaking a text fail, too.
+    sandbox/providers/fault_triggers.py make speaking a text fail, too.
     """
 
     name = "offline"

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image
 
-from providers.offline.image.landscape import add_watermark, render_landscape
-from providers.offline.image.loading import crop_to_fill, open_image
-from providers.offline.scenery.noise import Array, fractal, smoothstep
-from providers.offline.video.encoding import FPS, Planes, encode_mp4, to_planes
+from sandbox.providers.image.landscape import add_watermark, render_landscape
+from sandbox.providers.image.loading import crop_to_fill, open_image
+from sandbox.providers.scenery.noise import Array, fractal, smoothstep
+from sandbox.providers.video.encoding import FPS, Planes, encode_mp4, to_planes
 
 VIDEO_SIZES = {
     "16:9": (1280, 720),

@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from providers.offline.scenery import objects
-from providers.offline.scenery.canvas import Canvas, blend, parse_color
-from providers.offline.scenery.city import paint_city
-from providers.offline.scenery.noise import Array
-from providers.offline.scenery.palette import Palette, choose_palette
-from providers.offline.scenery.sky import (
+from sandbox.providers.scenery import objects
+from sandbox.providers.scenery.canvas import Canvas, blend, parse_color
+from sandbox.providers.scenery.city import paint_city
+from sandbox.providers.scenery.noise import Array
+from sandbox.providers.scenery.palette import Palette, choose_palette
+from sandbox.providers.scenery.sky import (
     LightSource,
     paint_aurora,
     paint_light,
@@ -18,12 +18,12 @@ from providers.offline.scenery.sky import (
     paint_stars,
     place_light,
 )
-from providers.offline.scenery.space import paint_space
-from providers.offline.scenery.terrain import TerrainStyle, paint_ridge, ridge_heights
-from providers.offline.scenery.theme import Subject, Theme
-from providers.offline.scenery.trees import paint_flowers, paint_grass, paint_palms, paint_pines, tree_line
-from providers.offline.scenery.water import paint_water
-from providers.offline.scenery.weather import apply_finish, paint_mist, paint_rain, paint_snowfall
+from sandbox.providers.scenery.space import paint_space
+from sandbox.providers.scenery.terrain import TerrainStyle, paint_ridge, ridge_heights
+from sandbox.providers.scenery.theme import Subject, Theme
+from sandbox.providers.scenery.trees import paint_flowers, paint_grass, paint_palms, paint_pines, tree_line
+from sandbox.providers.scenery.water import paint_water
+from sandbox.providers.scenery.weather import apply_finish, paint_mist, paint_rain, paint_snowfall
 
 _ROCK_COLORS = ("6f7f94", "7d7a86", "8a7f78", "5f7a80")
 _PINE_COLORS = ("2a6a48", "3a7a3c", "256458", "5f7a30")

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from providers.offline.scenery.canvas import Canvas, Pen, ToPixels, blend, draw_silhouette, parse_color
-from providers.offline.scenery.palette import Palette
+from sandbox.providers.scenery.canvas import Canvas, Pen, ToPixels, blend, draw_silhouette, parse_color
+from sandbox.providers.scenery.palette import Palette
 
 
 def paint_snowfall(canvas: Canvas) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from av.video.reformatter import Colorspace
 from PIL import Image
 
-from providers.offline.audio.codec import AudioSamples, split_into_frames
+from sandbox.providers.audio.codec import AudioSamples, split_into_frames
 
 FPS = 15
 """Few, so that a sandbox on two cores makes five seconds of 720p in about one of its own."""

@@ -2,7 +2,7 @@
 
 A prediction is a file; its progress follows from the time since it was accepted, and its media from its
 input and seed. So a process that was killed and started again polls the same prediction and fetches the
-same bytes. providers/offline/fault_triggers.py lists the words that make a prompt fail.
+same bytes. sandbox/providers/fault_triggers.py lists the words that make a prompt fail.
 """
 
 import asyncio
@@ -10,11 +10,11 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from providers.offline.fault_triggers import raise_if_rejected, slowdown_factor, triggered_failure
-from providers.offline.prediction_store import PredictionStore, StoredPrediction, new_prediction, user_text_of
-from providers.offline.renderers import build_renderers
-from providers.offline.trained_styles import StyleStore
 from providers.protocols import ErrorKind, Prediction, PredictionRequest, ProviderError
+from sandbox.providers.fault_triggers import raise_if_rejected, slowdown_factor, triggered_failure
+from sandbox.providers.prediction_store import PredictionStore, StoredPrediction, new_prediction, user_text_of
+from sandbox.providers.renderers import build_renderers
+from sandbox.providers.trained_styles import StyleStore
 
 _QUEUED_FRACTION = 0.15
 """The first part of the time is spent waiting, as at a real provider."""

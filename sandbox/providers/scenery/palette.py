@@ -6,8 +6,8 @@ from typing import Literal
 
 import numpy as np
 
-from providers.offline.scenery.canvas import blend, parse_color, shift_hue
-from providers.offline.scenery.noise import Array, Rng
+from sandbox.providers.scenery.canvas import blend, parse_color, shift_hue
+from sandbox.providers.scenery.noise import Array, Rng
 
 Hour = Literal["dawn", "day", "sunset", "dusk", "night", "fog"]
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from providers.offline.scenery.canvas import Canvas, blend, parse_color, shift_hue
-from providers.offline.scenery.noise import Array, resize, sample, smoothstep
-from providers.offline.scenery.sky import LightSource, paint_stars
+from sandbox.providers.scenery.canvas import Canvas, blend, parse_color, shift_hue
+from sandbox.providers.scenery.noise import Array, resize, sample, smoothstep
+from sandbox.providers.scenery.sky import LightSource, paint_stars
 
 _NEBULAE = (
     ("1a0b3a", "8a2f9e", "ff6fae", "2ad1ff"),

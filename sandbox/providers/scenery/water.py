@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from providers.offline.scenery.canvas import Canvas, blend
-from providers.offline.scenery.noise import Array, sample, smoothstep
-from providers.offline.scenery.palette import Palette
-from providers.offline.scenery.sky import LightSource
+from sandbox.providers.scenery.canvas import Canvas, blend
+from sandbox.providers.scenery.noise import Array, sample, smoothstep
+from sandbox.providers.scenery.palette import Palette
+from sandbox.providers.scenery.sky import LightSource
 
 
 def paint_water(

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from providers.offline.audio.codec import AudioSamples
 from providers.protocols import ErrorKind, ProviderError
+from sandbox.providers.audio.codec import AudioSamples
 
 # From espeak-ng's speak_lib.h.
 _SYNCHRONOUS = 2
