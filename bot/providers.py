@@ -69,7 +69,7 @@ def _create_voices(settings: Settings) -> VoiceProvider:
         from providers.elevenlabs.voices import ElevenLabsVoices
 
         return ElevenLabsVoices(key, settings.elevenlabs_base_url or None)
-    from sandbox.providers.voices import OfflineVoices
+    from sandbox.providers.speech import OfflineVoices
 
     return OfflineVoices(settings.data_dir / "voices")
 
@@ -96,9 +96,7 @@ def _create_text_providers(settings: Settings) -> LanguageProviders:
             OpenAITranscription(key, url),
             OpenAIModeration(key, url),
         )
-    from sandbox.providers.moderation import OfflineModeration
-    from sandbox.providers.text import OfflineText
-    from sandbox.providers.transcription import OfflineTranscription
-    from sandbox.providers.vision import OfflineVision
+    from sandbox.providers.language import OfflineModeration, OfflineText, OfflineVision
+    from sandbox.providers.speech import OfflineTranscription
 
     return OfflineVision(), OfflineText(), OfflineTranscription(), OfflineModeration()

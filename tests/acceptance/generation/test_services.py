@@ -1,17 +1,20 @@
 """All eleven services without a provider key, from the menu to the result, on each plan; the media are checked."""
 
+import io
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from itertools import count
 
 import numpy as np
 import pytest
+from PIL import Image
 
 pytest.importorskip("espeakng_loader")
 
-from sandbox.providers.audio.speech import STOCK_VOICES, speak
-from sandbox.providers.image.landscape import IMAGE_SIZES, encode_png, render_landscape
-from sandbox.providers.video.camera import render_video
+from sandbox.providers.images.files import IMAGE_SIZES, encode_png
+from sandbox.providers.images.landscape import paint
+from sandbox.providers.speech import STOCK_VOICES, speak
+from sandbox.providers.video import render_video
 from tests.support.environments.environment import PlanName, button_labels, message_text
 from tests.support.environments.factory import EnvironmentFactory
 from tests.support.environments.offline import (
@@ -162,10 +165,10 @@ async def _check_images_of_the_user(check_order: OrderChecker, name: str, servic
     request = environment.offline_requests("image")[-1][0]
     row = await environment.db.fetchrow("SELECT trigger_word FROM user_models WHERE user_id = $1", ann.id)
     assert row is not None
-    assert request.prompt == f"{row['trigger_word']}, on the moon", "the trigger word is added to the prompt"
+    assert request.input["prompt"] == f"{row['trigger_word']}, on the moon", "the trigger word is added to the prompt"
     uploaded = [media.decode_image(one) for one in make_photos()]
     distance = media.hue_distance(media.decode_image(await ann.download_media(result)), uploaded)
-    untrained_image = encode_png(render_landscape(request.prompt, request.seed, *IMAGE_SIZES["1:1"]))
+    untrained_image = encode_png(paint(request.input["prompt"], request.seed, *IMAGE_SIZES["1:1"]))
     untrained_distance = media.hue_distance(media.decode_image(untrained_image), uploaded)
     assert distance < untrained_distance * 0.7, (
         "closer to the photos' colours than the same image without the model"
@@ -283,7 +286,9 @@ async def test_lip_sync_of_a_video_has_the_length_of_the_audio(
     ann: ConversationUser, check_order: OrderChecker
 ) -> None:
     note = speak(TEXT, "en", STOCK_VOICES["anna"])
-    face = render_video("", 1, aspect="1:1", seconds=0.5, start=make_photo((224, 172, 140)))
+    face = render_video(
+        "", 1, (320, 320), seconds=0.5, images=[Image.open(io.BytesIO(make_photo((224, 172, 140))))]
+    )
     await ann.open_service("Lip-sync")
     await ann.upload_and_wait("video", "face.mp4", face)
     await ann.upload_and_wait("voice", "speech.ogg", note)

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from sandbox.providers.audio.speech import STOCK_VOICES, speak
-from sandbox.providers.video.camera import render_video
+from sandbox.providers.speech import STOCK_VOICES, speak
+from sandbox.providers.video import render_video
 from tests.support.environments.environment import message_text
 from tests.support.environments.factory import EnvironmentFactory
 from tests.support.environments.offline import (
@@ -122,7 +122,7 @@ async def test_video_of_60_mb_is_rejected(ann: ConversationUser, video: dict[str
     assert "60.0 MB" in text
     assert "at most 20 MB" in text
     assert ann.text("service.lip_sync.ask.face") in text
-    await ann.upload_and_wait("video", "small.mp4", render_video("a face", 1, aspect="1:1", seconds=0.2))
+    await ann.upload_and_wait("video", "small.mp4", render_video("a face", 1, (320, 320), seconds=0.2))
     await ann.upload_and_wait("voice", "speech.ogg", note)
     await assert_card_shown(ann, 56)
 

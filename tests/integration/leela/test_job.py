@@ -11,7 +11,7 @@ from aiogram.exceptions import TelegramBadRequest, TelegramForbiddenError
 from aiogram.methods import GetMe
 
 from providers.protocols import ModerationResult
-from sandbox.providers.text import OfflineText
+from sandbox.providers.language import OfflineText
 from services.core.errors import Failure
 from services.core.i18n import Texts
 from services.jobs.internal_jobs import InternalJobContext

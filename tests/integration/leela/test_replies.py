@@ -6,7 +6,7 @@ import pytest
 
 from providers.openai.text import OpenAIText
 from providers.protocols import ErrorKind, ProviderError
-from sandbox.providers.text import OfflineText
+from sandbox.providers.language import OfflineText
 from services.leela.reply import MAX_REPLY_LENGTH, ask_model
 from services.leela.rules import Game, apply_roll
 from tests.support.fake_providers.openai_server import KEY, FakeOpenAI

@@ -27,10 +27,10 @@ OFFLINE_SECONDS = "0.2"
 """How long the offline provider takes for a prediction; `#slow` in the prompt makes it 4 s."""
 
 SMALL_MEDIA = """
-from sandbox.providers.image import landscape
-from sandbox.providers.video import camera, lip_sync
-for sizes in (landscape.IMAGE_SIZES, camera.VIDEO_SIZES):
-    sizes.update({name: (width // 4, height // 4) for name, (width, height) in sizes.items()})
+from sandbox.providers import lip_sync
+from sandbox.providers.images import files
+for sizes in (files.IMAGE_SIZES, files.VIDEO_SIZES):
+    sizes.update({name: (width // 16 * 4, height // 16 * 4) for name, (width, height) in sizes.items()})
 lip_sync.MAX_SIDE //= 3
 """
 """Media with a tenth of the pixels, in the same shapes; tests/unit/sandbox/providers/ checks the full sizes."""

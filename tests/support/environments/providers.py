@@ -11,7 +11,7 @@ from uuid import UUID
 
 from aiohttp import web
 
-from sandbox.providers.video.camera import render_video
+from sandbox.providers.video import render_video
 from services.generation.catalogue import MODELS
 from storage.money.ledger import Balance, check_ledger, get_balance
 from tests.support.environments.environment import BOT_TOKEN, Environment, button_labels, message_text
@@ -37,7 +37,7 @@ _SINGLE_OUTPUT_MODELS = {m.model for m in MODELS["neuro_image_v2"].values()} | _
 @cache
 def sample_video() -> bytes:
     """What every video model makes."""
-    return render_video("", 1, aspect="1:1", seconds=0.5)
+    return render_video("", 1, (320, 320), seconds=0.5)
 
 
 @dataclass

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sandbox.providers.moderation import OfflineModeration
+from sandbox.providers.language import OfflineModeration
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from providers.protocols import ErrorKind, PredictionRequest, ProviderError
-from sandbox.providers.prediction_store import RETENTION, PredictionStore, new_prediction
+from sandbox.providers.prediction_store import PredictionStore, StoredPrediction
 from sandbox.providers.provider import OfflineProvider
 
 
@@ -162,24 +162,12 @@ async def test_calls_with_an_unknown_prediction_raise_not_found(
         await offline.fetch(f"offline:{prediction_id}/1")
 
 
-async def test_store_keeps_the_files_of_a_request(tmp_path: Path, clock: SimulatedClock) -> None:
+async def test_start_keeps_the_files_of_a_request(tmp_path: Path, clock: SimulatedClock) -> None:
+    files = {"image": b"one", "mask": b"two"}
+    request_with_files = PredictionRequest("image", "m", {"prompt": "a lake"}, 1, files)
+    prediction_id = await provider(tmp_path, clock).start(request_with_files)
     records = PredictionStore(tmp_path)
-    request_with_files = PredictionRequest("image", "m", {}, 1, {"image": b"one", "mask": b"two"})
-    prediction = new_prediction(request_with_files, clock.now)
-    records.add(prediction, request_with_files.files)
-    assert records.files(records.load(prediction.id)) == {"image": b"one", "mask": b"two"}
-
-
-async def test_delete_expired_deletes_only_old_predictions(tmp_path: Path, clock: SimulatedClock) -> None:
-    clock.now = datetime.now(UTC)
-    records = PredictionStore(tmp_path)
-    prediction = new_prediction(request(), clock.now)
-    records.add(prediction, {})
-    (tmp_path / "models").mkdir()
-    records.delete_expired(clock.now + RETENTION - timedelta(minutes=1))
-    assert records.load(prediction.id) == prediction
-    records.delete_expired(clock.now + RETENTION + timedelta(minutes=1))
-    assert file_names(tmp_path) == ["models"]
+    assert records.files(records.load(StoredPrediction, prediction_id)) == files
 
 
 async def test_get_of_a_damaged_file_raises_failed(tmp_path: Path, clock: SimulatedClock) -> None:

@@ -11,7 +11,7 @@ from PIL import Image
 
 from providers.protocols import ErrorKind, PredictionKind, PredictionRequest, ProviderError
 from sandbox.providers.provider import OfflineProvider
-from sandbox.providers.video.encoding import FPS
+from sandbox.providers.video import FPS
 from tests.support.test_data.audio import beep, duration_and_loudness
 
 
@@ -58,7 +58,8 @@ async def test_video_between_two_photos_shows_both_in_their_shape(tmp_path: Path
     video_frames = frames(
         await render(tmp_path, "video", {"prompt": "", "seconds": "0.6"}, {start: RED, end: BLUE})
     )
-    assert video_frames[0].shape == (720, 960, 3)
+    height, width, _ = video_frames[0].shape
+    assert width / height == pytest.approx(320 / 240, abs=0.01)
     assert video_frames[0].mean(axis=(0, 1))[0] > 180
     assert video_frames[-1].mean(axis=(0, 1))[2] > 180
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from providers.protocols import ErrorKind, ProviderError
-from sandbox.providers.audio.codec import decode_audio, encode_voice_note, loudness
-from sandbox.providers.audio.speech import STOCK_VOICES, detect_language, match_voice, speak
+from sandbox.providers.audio import decode_audio, encode_voice_note
+from sandbox.providers.lip_sync import loudness
+from sandbox.providers.speech import STOCK_VOICES, detect_language, match_voice, speak
 
 TEXTS = {
     "en": "A quiet lake between the mountains.",

