@@ -69,7 +69,7 @@ def _create_voices(settings: Settings) -> VoiceProvider:
         from providers.elevenlabs.voices import ElevenLabsVoices
 
         return ElevenLabsVoices(key, settings.elevenlabs_base_url or None)
-    from sandbox.providers.speech import OfflineVoices
+    from sandbox.providers.sound import OfflineVoices
 
     return OfflineVoices(settings.data_dir / "voices")
 
@@ -97,6 +97,6 @@ def _create_text_providers(settings: Settings) -> LanguageProviders:
             OpenAIModeration(key, url),
         )
     from sandbox.providers.language import OfflineModeration, OfflineText, OfflineVision
-    from sandbox.providers.speech import OfflineTranscription
+    from sandbox.providers.sound import OfflineTranscription
 
     return OfflineVision(), OfflineText(), OfflineTranscription(), OfflineModeration()

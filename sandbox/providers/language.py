@@ -5,7 +5,6 @@ import hashlib
 import re
 import tomllib
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -15,7 +14,7 @@ from sandbox.providers.base import OfflineService
 from sandbox.providers.images.drawing import Array, rgb
 from sandbox.providers.images.files import open_image
 from sandbox.providers.images.theme import find_words
-from sandbox.providers.speech import detect_language
+from sandbox.providers.sound import detect_language
 
 MAX_PROMPT_LENGTH = 1000
 """Characters of an improved prompt."""
@@ -24,10 +23,9 @@ _COLORS = {name: rgb(code) for name, code in PHRASES["colors"].items()}
 
 
 class OfflineModeration(OfflineService):
-    """ModerationProvider that refuses a few words in English and Russian.
+    """ModerationProvider that refuses a few words in English and Russian, to try that with; it protects nobody.
 
-    It is there so that a refusal can be seen without a key; it protects nobody. An operator who lets strangers use a
-    bot sets OPENAI_API_KEY. The word `#refuse` is refused too; a `#nsfw` passes here and fails later, at the work.
+    It refuses `#refuse`, too. A `#nsfw` passes here and fails later, at the work.
     """
 
     async def moderate(self, text: str) -> ModerationResult:
@@ -69,20 +67,19 @@ class OfflineVision(OfflineService):
 def describe_image(data: bytes) -> str:
     """What the image looks like, as a prompt in English."""
     image = open_image(data, target_size=512)
-    small = np.asarray(image.resize((48, 48), Image.Resampling.BOX), np.float32)
-    grey = np.asarray(image.convert("L").resize((256, 256)), np.float32)
-    light = _word(grey.mean(), (45, 95, 160, 210), "very dark,dark,evenly lit,bright,very bright")
-    contrast = _word(np.ptp(np.percentile(grey, (5, 95))), (70, 190), "low-contrast,medium-contrast,high-contrast")
-    shape = _word(np.float64(image.width / image.height), (0.92, 1.09, 1.9), "portrait,square,landscape,panoramic")
-    detail = _word(np.abs(np.diff(grey)).mean(), (1, 6), "smooth surfaces,moderate detail,rich texture")
+    small = np.asarray(image.resize((48, 48), Image.Resampling.BOX), float)
+    grey = np.asarray(image.convert("L").resize((256, 256)), float)
+    words = [
+        (grey.mean(), (45, 95, 160, 210), "very dark,dark,evenly lit,bright,very bright"),
+        (np.ptp(np.percentile(grey, (5, 95))), (70, 190), "low-contrast,medium-contrast,high-contrast"),
+        (image.width / image.height, (0.92, 1.09, 1.9), "portrait,square,landscape,panoramic"),
+        (np.abs(np.diff(grey)).mean(), (1, 6), "smooth surfaces,moderate detail,rich texture"),
+    ]
+    light, contrast, shape, detail = (names.split(",")[np.searchsorted(limits, of)] for of, limits, names in words)
     places = {"top": small[:16], "centre": small[16:32, 16:32], "bottom": small[32:]}
     parts = [f"{_name_colors(pixels)[0]} in the {place}" for place, pixels in places.items()]
-    colors = " and ".join(_name_colors(small)[:3])
-    return ", ".join([f"{light}, {contrast} {shape} picture in {colors}".capitalize(), *parts, detail])
-
-
-def _word(value: np.floating[Any], limits: tuple[float, ...], words: str) -> str:
-    return words.split(",")[int(np.searchsorted(limits, value))]
+    picture = f"{light}, {contrast} {shape} picture in {' and '.join(_name_colors(small)[:3])}".capitalize()
+    return ", ".join([picture, *parts, detail])
 
 
 def _name_colors(pixels: Array) -> list[str]:

@@ -1,7 +1,6 @@
-"""OfflineProvider: predictions without a provider. They take their time, may fail, and survive a restart.
+"""Predictions without a provider: files, whose progress follows from the time, and whose media from their input.
 
-A prediction is a file; its progress follows from the time since it was accepted, and its media from its input and
-seed. So a process that was killed and started again polls the same prediction and fetches the same bytes.
+So a process that was killed and started again polls the same prediction and fetches the same bytes.
 """
 
 import asyncio
@@ -12,29 +11,25 @@ from functools import partial
 from pathlib import Path
 
 from providers.protocols import ErrorKind, Prediction, PredictionRequest, ProviderError
-from sandbox.providers.base import FAILURES, REJECTIONS, SLOWDOWNS, OfflineService, raise_if_triggered
-from sandbox.providers.prediction_store import PredictionStore, StoredPrediction
+from sandbox.providers import base
+from sandbox.providers.base import Folder, StoredPrediction
 from sandbox.providers.renderers import outputs, prepare, render
-from sandbox.providers.trained_styles import StyleStore
 
 _QUEUED_FRACTION = 0.15
 """The first part of the time is spent waiting, as at a real provider."""
 _now = partial(datetime.now, UTC)
 
 
-class OfflineProvider(OfflineService):
-    """PredictionProvider of images, videos, lip-syncs and trainings (TrainingProvider) on this machine.
+class OfflineProvider(base.OfflineService):
+    """PredictionProvider and TrainingProvider on this machine. A prediction takes so many seconds.
 
-    Args:
-        data_dir: The folder of predictions and trained models.
-        seconds: What a prediction takes.
-        clock: The time, for tests.
+    `data_dir` is the folder of predictions and trained models; `clock` is the time, for tests.
     """
 
     uses_webhooks = False
 
     def __init__(self, data_dir: Path, *, seconds: float = 1.5, clock: Callable[[], datetime] = _now) -> None:
-        self._store, self._styles = PredictionStore(data_dir), StyleStore(data_dir / "models")
+        self._store, self._styles = Folder(data_dir), Folder(data_dir / "models")
         self._seconds, self._clock = seconds, clock
         self._render_slots = asyncio.Semaphore(2)
 
@@ -42,14 +37,19 @@ class OfflineProvider(OfflineService):
         """Store the prediction and return its id."""
         about = vars(request) | {"id": f"{request.seed}x{secrets.token_hex(8)}", "files": tuple(request.files)}
         record = StoredPrediction(**about, created_at=self._clock())
-        raise_if_triggered(REJECTIONS, record.user_text)
+        base.raise_if_triggered(base.REJECTIONS, record.user_text)
         await asyncio.to_thread(prepare, record, request.files, self._styles)
-        await asyncio.to_thread(self._store.add, record, request.files)
+        for number, data in enumerate(request.files.values()):
+            self._store.write(f"{record.id}.{number}", data)
+        self._store.save(record.id, record)  # last, so that a prediction that is there has its files
         return record.id
 
     async def find(self, request: PredictionRequest, since: datetime) -> str | None:
-        found = await asyncio.to_thread(self._store.find, request, since - timedelta(seconds=1))
-        return found[-1].id if found else None
+        wanted = (request.kind, request.model, dict(request.input))
+        found = [record for _, record in self._store.load_all(StoredPrediction, f"{request.seed}x*")]
+        same = [record for record in found if (record.kind, record.model, record.input) == wanted]
+        newest = max(same, key=lambda record: record.created_at, default=None)
+        return newest.id if newest and newest.created_at >= since - timedelta(seconds=1) else None
 
     async def get(self, prediction_id: str) -> Prediction:
         record = self._store.load(StoredPrediction, prediction_id)
@@ -61,7 +61,7 @@ class OfflineProvider(OfflineService):
         if part < 1:
             return Prediction(record.id, "running", round(100 * part))
         try:
-            raise_if_triggered(FAILURES, record.user_text)
+            base.raise_if_triggered(base.FAILURES, record.user_text)
         except ProviderError as failure:
             return Prediction(record.id, "failed", error=failure.kind, error_detail=failure.detail)
         return Prediction(record.id, "succeeded", 100, outputs(record))
@@ -72,8 +72,9 @@ class OfflineProvider(OfflineService):
         record = self._store.load(StoredPrediction, prediction_id)
         if output not in outputs(record):
             raise ProviderError(ErrorKind.NOT_FOUND, "offline: no such output")
-        files = await asyncio.to_thread(self._store.files, record)
         try:
+            paths = [self._store.path / f"{record.id}.{number}" for number in range(len(record.files))]
+            files = {name: path.read_bytes() for name, path in zip(record.files, paths, strict=True)}
             async with self._render_slots:
                 return await asyncio.to_thread(render, record, files, int(number), self._styles)
         except (OSError, ValueError) as error:
@@ -90,8 +91,7 @@ class OfflineProvider(OfflineService):
         self._styles.delete(model.rpartition(":")[2])
 
     def _fraction_done(self, record: StoredPrediction) -> float:
-        slowdown = max(
-            (factor for word, factor in SLOWDOWNS.items() if word in record.user_text.split()), default=1
-        )
+        words = record.user_text.split()
+        slowdown = max((factor for word, factor in base.SLOWDOWNS.items() if word in words), default=1)
         elapsed = (self._clock() - record.created_at).total_seconds()
         return elapsed / (self._seconds * slowdown) if self._seconds else 1.0

@@ -1,5 +1,6 @@
-"""Offline videos: a camera that moves over an image, or from one image into another."""
+"""Offline videos: a camera that moves over an image or from one into another, and a mouth that moves with sound."""
 
+import itertools
 import math
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -7,42 +8,39 @@ from pathlib import Path
 
 import av
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageDraw, ImageFilter, ImageOps
 
-from sandbox.providers.audio import AudioSamples, to_frame
-from sandbox.providers.images.files import add_watermark
+from providers.media_type import detect_media_type
+from sandbox.providers.images.drawing import Array
+from sandbox.providers.images.files import add_watermark, open_image
 from sandbox.providers.images.landscape import paint
+from sandbox.providers.sound import AudioSamples, decode_audio, open_media, to_frame
 
 FPS = 15
 """Few, so that a sandbox on two cores makes five seconds of 720p in about one of its own."""
 AUDIO_RATE = 44_100
-_MAX_SECONDS = 10.0
 _MARGIN = 1.22
 """How much larger than the frame the image is, for the camera to move in."""
+_Size = tuple[int, int]
+MAX_LIP_SYNC_SIDE = 768
+"""The longer side of a lip-sync, in pixels."""
+_MOUTH_POSITIONS = 12
+"""How many ways a mouth is open; a photo needs no more drawings than that."""
 
 
-def render_video(
-    prompt: str, seed: int, size: tuple[int, int], seconds: float, images: Iterable[Image.Image] = ()
-) -> bytes:
-    """An MP4 that follows from its arguments alone.
+def render_video(prompt: str, seed: int, size: _Size, seconds: float, images: Iterable[Image.Image] = ()) -> bytes:
+    """An MP4 of one image, of a first and a last one, or of the prompt; `seed` chooses how the camera moves.
 
-    Args:
-        prompt: What the video shows where there are no images.
-        seed: Chooses how the camera moves.
-        size: Width and height in pixels, multiples of 4.
-        seconds: Its length; 10 at most.
-        images: One, or a first and a last one.
+    `size` is width and height in pixels, multiples of 4. Of `seconds`, 10 at most are made.
     """
     large = (round(size[0] * _MARGIN), round(size[1] * _MARGIN))
     shown = [ImageOps.fit(image, large) for image in images] or [paint(prompt, seed, *large)]
-    count = max(1, round(min(seconds, _MAX_SECONDS) * FPS))
-    return encode_mp4(_move_camera(shown, np.random.default_rng(seed & 0xFFFFFFFF), size, count), size)
+    return encode_mp4(_move_camera(shown, seed, size, max(1, round(min(seconds, 10) * FPS))), size)
 
 
-def _move_camera(
-    images: list[Image.Image], rng: np.random.Generator, size: tuple[int, int], count: int
-) -> Iterator[Image.Image]:
+def _move_camera(images: list[Image.Image], seed: int, size: _Size, count: int) -> Iterator[Image.Image]:
     """A slow, eased pan and zoom, while the first image fades into the last one."""
+    rng = np.random.default_rng(seed & 0xFFFFFFFF)
     turn, is_inward = rng.uniform(0, 2 * math.pi), rng.random() < 0.6
     room = np.array([math.cos(turn), math.sin(turn)]) * 0.45
     for part in np.linspace(0, 1, count):
@@ -53,13 +51,10 @@ def _move_camera(
         yield add_watermark(image.resize(size, Image.Resampling.BILINEAR, (*start, *(start + view))))
 
 
-def encode_mp4(frames: Iterable[Image.Image], size: tuple[int, int], sound: AudioSamples | None = None) -> bytes:
+def encode_mp4(frames: Iterable[Image.Image], size: _Size, sound: AudioSamples | None = None) -> bytes:
     """An MP4 that plays in a browser and in Telegram: H.264, yuv420p, index first, sound as AAC.
 
-    Args:
-        frames: RGB images, FPS per second.
-        size: Their width and height in pixels, multiples of 4.
-        sound: AUDIO_RATE samples per second, or None.
+    `frames` are RGB images of this size (multiples of 4 pixels), FPS per second; the sound has AUDIO_RATE.
     """
     with tempfile.TemporaryDirectory(prefix="video-") as folder:  # the index can only be moved in a real file
         path = Path(folder) / "video.mp4"
@@ -74,3 +69,90 @@ def encode_mp4(frames: Iterable[Image.Image], size: tuple[int, int], sound: Audi
             if voice is not None and sound is not None:
                 container.mux([*voice.encode(to_frame(sound, AUDIO_RATE)), *voice.encode(None)])
         return path.read_bytes()
+
+
+def animate_face(face: bytes, sound: bytes) -> bytes:
+    """An MP4 of the photo or video `face` that says `sound`; ProviderError (BAD_INPUT) where it cannot be read."""
+    samples, frames = decode_audio(sound, AUDIO_RATE, max_seconds=60), decode_face(face)
+    return encode_mp4(_render(frames, loudness(samples, AUDIO_RATE, FPS)), frames[0].size, samples)
+
+
+def decode_face(face: bytes, most: int = 10 * FPS) -> list[Image.Image]:
+    """The images of a photo or video, as large as they are used; ProviderError (BAD_INPUT) where there are none."""
+    if not detect_media_type(face).startswith("video/"):
+        return [_resize(open_image(face))]
+    frames: list[Image.Image] = []
+    with open_media(face, "video") as container:
+        for frame in container.decode(video=0):
+            while len(frames) <= (frame.time or 0) * FPS and len(frames) < most:
+                frames.append(_resize(Image.fromarray(frame.to_ndarray(format="rgb24"))))
+            if len(frames) >= most:
+                break
+    return frames
+
+
+def loudness(sound: AudioSamples, rate: int, fps: float) -> Array:
+    """How loud each frame of a video is, 0 to 1, rising fast and falling slowly as a mouth does."""
+    size = round(rate / fps)
+    loud = np.sqrt((np.pad(sound, (0, -len(sound) % size)).reshape(-1, size) ** 2).mean(axis=1))
+    level = np.clip((loud / max(float(np.percentile(loud, 95)), 1e-4) - 0.12) / 0.88, 0, 1)
+    return np.array(list(itertools.accumulate(level, lambda before, now: max(now, before * 0.6))))
+
+
+def _resize(image: Image.Image) -> Image.Image:
+    width, height = (max(64, round(side * MAX_LIP_SYNC_SIDE / max(image.size) / 4) * 4) for side in image.size)
+    return ImageOps.fit(image, (width, height))
+
+
+def _render(faces: list[Image.Image], levels: Array) -> Iterator[Image.Image]:
+    mouth, drawn = find_mouth(faces[0]), dict[int, Image.Image]()
+    for level, face in zip(levels, itertools.cycle([*faces, *faces[-2:0:-1]]), strict=False):
+        position = round(float(level) * _MOUTH_POSITIONS)
+        if len(faces) > 1 or position not in drawn:
+            drawn[position] = add_watermark(_open_mouth(face.copy(), *mouth, position / _MOUTH_POSITIONS))
+        yield drawn[position]
+
+
+def _open_mouth(face: Image.Image, x: float, y: float, width: float, level: float) -> Image.Image:
+    """The jaw moved down, fading out into the face, and the dark between the lips with the upper teeth."""
+    gap, half, high = 0.42 * width * level, 0.42 * width, 1.3 * width
+    if gap >= 1:
+        place, size = (round(x - width), round(y)), (round(2 * width), round(high))
+        corners = (x - width, y - gap, x - width, y + high, x + width, y + high, x + width, y - gap)
+        jaw = face.transform(size, Image.Transform.QUAD, corners, Image.Resampling.BILINEAR)
+        face.paste(jaw, place, _oval(size, (0.4 * width, -0.7 * high, 1.6 * width, 0.8 * high), width * 0.1))
+        inside = Image.new("RGB", size, (58, 18, 22))
+        inside.paste((226, 214, 204), (0, 0, size[0], round(gap * 0.3)))
+        face.paste(inside, place, _oval(size, (width - half, -gap * 0.15, width + half, gap), 1.2))
+    return face
+
+
+def _oval(size: _Size, box: tuple[float, float, float, float], blur: float) -> Image.Image:
+    mask = Image.new("L", size)
+    ImageDraw.Draw(mask).ellipse(box, 255)
+    return mask.filter(ImageFilter.GaussianBlur(blur))
+
+
+def find_mouth(image: Image.Image) -> tuple[float, float, float]:
+    """The middle and the width of the mouth, in pixels: what is reddest in the box fullest of the colour of skin."""
+    small = ImageOps.contain(image, (160, 160))
+    blue, red = (np.asarray(part, np.int16) for part in small.convert("YCbCr").split()[1:])
+    skin = Image.fromarray(((blue > 77) & (blue < 128) & (red > 135) & (red < 175)).astype(np.uint8) * 255)
+    short = min(small.width, small.height / 1.3)
+    faces = [(0.15, small.width / 2, small.height * 0.42, short * 0.5)]
+    for part in (0.22, 0.28, 0.35, 0.43, 0.52, 0.62, 0.75):
+        half = np.array([1, 1.3]) * short * part / 2
+        inside, around = (np.asarray(skin.filter(ImageFilter.BoxBlur(tuple(half * by))), int) for by in (1, 1.4))
+        score = (2 * inside - around) / 255 * (0.5 + part)
+        row, column = np.unravel_index(int(score.argmax()), score.shape)
+        faces.append((float(score[row, column]), float(column), float(row), short * part))
+    _, x, y, width = max(faces)
+    y += width * 0.35
+    left, top = max(0, int(x - width * 0.45)), max(0, int(y - width * 0.4))
+    near = np.asarray(small.crop((left, top, int(x + width * 0.45), int(y + width * 0.3))), np.float32)
+    redness = (near[..., 0] - near[..., 1]) / (near.sum(axis=2) + 30)
+    lips = np.clip(redness - np.percentile(redness, 90) - 0.02, 0, None)
+    if lips.mean() > 0.001:
+        y, x = np.tensordot(np.indices(lips.shape), lips) / lips.sum() + (top, left)
+    scale = image.width / small.width
+    return float(x) * scale, float(y) * scale, width * 0.38 * scale

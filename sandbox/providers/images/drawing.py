@@ -21,6 +21,7 @@ def rgb(code: str) -> Array:
 
 
 _Pair = tuple[float, float]
+_Ink = tuple[int, ...]
 _COLORS = {name: rgb(code) for name, code in _TABLES["colors"].items()}
 _CHOICES = {name: [rgb(code) for code in codes.split()] for name, codes in _TABLES["choices"].items()}
 
@@ -44,23 +45,19 @@ def choose_colors(name: str, rng: np.random.Generator, main: str | None) -> dict
     return colors | skin | {"main": own, "shade": own * 0.72, "tint": mix(own, rgb("fff4e2"), 0.55)}
 
 
-def draw(
-    pen: ImageDraw.ImageDraw, name: str, foot: _Pair, size: _Pair, ink: Callable[[str], tuple[int, ...]]
-) -> None:
+def draw(pen: ImageDraw.ImageDraw, name: str, foot: _Pair, size: _Pair, ink: Callable[[str], _Ink]) -> None:
     """Draw a drawing that stands on `foot`. `size` is pixels for 100 units, negative across where it is mirrored."""
     for line in _TABLES["drawings"][name].strip().splitlines():
         kind, color, *numbers = line.split()
-        if kind == "use":
-            draw(pen, color, foot, size, ink)
-            continue
         for side in (1, -1) if kind.endswith("*") else (1,):
             scale = np.array([side * size[0], -size[1]]) / 100
-            _draw_shape(pen, kind.rstrip("*"), np.array(numbers, float), scale, np.array(foot), ink(color))
+            if kind == "use":
+                draw(pen, color, foot, size, ink)
+            else:
+                _draw_shape(pen, kind.rstrip("*"), np.array(numbers, float), scale, np.array(foot), ink(color))
 
 
-def _draw_shape(
-    pen: ImageDraw.ImageDraw, kind: str, numbers: Array, scale: Array, foot: Array, ink: tuple[int, ...]
-) -> None:
+def _draw_shape(pen: ImageDraw.ImageDraw, kind: str, numbers: Array, scale: Array, foot: Array, ink: _Ink) -> None:
     points = numbers[len(numbers) % 2 :].reshape(-1, 2) * scale + foot
     if kind == "poly":
         pen.polygon(points.ravel().tolist(), ink)

@@ -38,14 +38,14 @@ class Scene:
         self.sun_x = rng.uniform(0.2, 0.8) * width
         mood = theme.setting if theme.setting in _TABLES["skies"] else theme.hour
         self.colors = [rgb(code) for code in str(rng.choice(_TABLES["skies"][mood])).split()]
+        self.named = {} if theme.tint is None else {"rug": rgb(theme.tint)}
         if theme.tint is not None:
             self.colors = [mix(each, rgb(theme.tint) * float(each.mean() / 140), 0.42) for each in self.colors]
         self.light, sun = rgb(_TABLES["lights"][mood]) / 255, rgb(_TABLES["suns"][theme.hour])
         self.haze = mix(self.colors[3], self.colors[1], 0.3)
         self.ground = rgb(_TABLES["grounds"].get("snow" if "snow" in theme.weather else theme.setting, "f7f3ec"))
         cloud, disc = mix(self.colors[3], sun, 0.4), mix(self.colors[3], rgb(theme.tint or "fff4e0"), 0.45)
-        self.named = {"sun": sun, "glint": np.append(sun, 110), "cloud": np.append(cloud, 160), "disc": disc}
-        self.named |= {"rug": rgb(theme.tint)} if theme.tint is not None else {}
+        self.named |= {"sun": sun, "glint": np.append(sun, 110), "cloud": np.append(cloud, 160), "disc": disc}
         self.image = self._gradient(self.colors, width, height)
 
     def paint(self) -> None:
@@ -61,8 +61,8 @@ class Scene:
             getattr(self, name)(*arguments)
 
     def sky(self) -> None:
-        for extra in (self.theme.hour, "aurora" if "aurora" in self.theme.weather else ""):
-            self._run(_TABLES["extras"].get(extra, ""))
+        self._run(_TABLES["extras"].get(self.theme.hour, ""))
+        self._run(_TABLES["extras"]["aurora"] if "aurora" in self.theme.weather else "")
         radius = self.unit * (0.05 if self.theme.hour in ("night", "day") else 0.075)
         y = self.rng.uniform(0.24, 0.62) * self.horizon
         self._glow(self.sun_x, y, radius * 6)
@@ -73,10 +73,9 @@ class Scene:
         top = self._level(base) - self._bumps(float(rise), float(rough), float(waves))
         own = mix((self.ground if color == "ground" else rgb(color[1:])) * self.light, self.haze, float(haze))
         start = int(np.clip(top.min(), 0, self.height - 1))
-        size = (self.width, self.height - start)
-        mask = Image.new("L", size)
+        mask = Image.new("L", (self.width, self.height - start))
         ImageDraw.Draw(mask).polygon([(0, self.height), *enumerate(top - start), (self.width, self.height)], 255)
-        self.image.paste(self._gradient([mix(own, self.colors[3], 0.15), own * 0.8], *size), (0, start), mask)
+        self.image.paste(self._gradient([mix(own, self.colors[3], 0.15), own * 0.8], *mask.size), (0, start), mask)
         if form == "peaks":
             snow = np.minimum(top.min() + np.ptp(top) * 0.45 - top, self.unit * 0.12)
             self._drape(
@@ -125,7 +124,7 @@ class Scene:
     def _place(self, name: str, number: int) -> None:
         """Draw a subject where its kind belongs: in the sky, on the water, or on the ground."""
         about, setting = _TABLES["subjects"].get(name, {}), self.theme.setting
-        several, size = about.get("flies", 1), self.unit * about.get("size", 0.56) * (0.75 if number else 1)
+        several, size = about.get("flies", 0), self.unit * about.get("size", 0.56) * (0.75 if number else 1)
         x = self.width * ((0.33, 0.7)[number] if len(self.theme.subjects) > 1 else self.rng.uniform(0.4, 0.6))
         foot, color = self.height * about.get("foot", 0.93), None if number else self.theme.color
         if "flies" in about or setting in ("underwater", "space"):
@@ -136,8 +135,7 @@ class Scene:
             self._stand("shade", (x, foot), size)
         if name in ("lighthouse", "house") and self.theme.hour in ("night", "dusk", "fog"):
             self._glow(x, foot - size * (0.85 if name == "lighthouse" else 0.3), size * 0.8)
-        alone = [(x / self.width, foot / self.height, 1.0)]
-        for across, down, scale in _FLOCK[:several] if several > 1 else alone:
+        for across, down, scale in _FLOCK[:several] or [(x / self.width, foot / self.height, 1.0)]:
             self._stand(name, (across * self.width, down * self.height), size * scale, main=color)
 
     def _stand(self, name: str, foot: _Pair, size: float, haze: float = 0.0, main: str | None = None) -> None:

@@ -28,10 +28,8 @@ class Theme(NamedTuple):
     subjects: list[str]
     hour: str
     weather: list[str]
-    color: str | None
-    """The colour of the first subject, where the prompt names one next to it."""
-    tint: str | None
-    """The colour that the prompt names for anything else."""
+    color: str | None  # that the prompt names next to the first subject
+    tint: str | None  # that it names for anything else
 
 
 def parse_theme(prompt: str, by_prompt: np.random.Generator, by_seed: np.random.Generator) -> Theme:
@@ -43,11 +41,11 @@ def parse_theme(prompt: str, by_prompt: np.random.Generator, by_seed: np.random.
     subjects = [name for name in found if (name, named) != ("flower", "meadow")][:2]  # a meadow has its own
     homes = [_SUBJECTS[name]["home"] for name in subjects if "home" in _SUBJECTS.get(name, {})]
     usual = (
-        [*homes, "meadow"] if subjects else by_prompt.permutation(("lake", "mountains", "sea", "forest", "desert"))
+        [*homes, "meadow"] if subjects else [by_prompt.choice(("lake", "mountains", "sea", "forest", "desert"))]
     )
-    swims = all({"swims", "flies"} & set(_SUBJECTS.get(name, {})) for name in subjects)
     setting = named or str(usual[0])
-    setting = "beach" if setting == "sea" and not swims else setting
+    if setting == "sea" and not all({"swims", "flies"} & set(_SUBJECTS.get(name, {})) for name in subjects):
+        setting = "beach"
     hours = [*find_words("hours", prompt), by_seed.choice(("dawn", "day", "day", "sunset", "dusk"))]
     hour = next(hour for hour in hours if hour != "fog" or len(hours) < 3)  # a storm may come at any hour
     color, place = next(iter(find_words("colors", prompt).items()), (None, 0))
@@ -59,8 +57,9 @@ def parse_theme(prompt: str, by_prompt: np.random.Generator, by_seed: np.random.
 def find_words(table: str, prompt: str) -> dict[str, int]:
     """The entries of a table of words.toml that a text names, and where, in the text's order."""
     text = prompt.lower().translate(_PLAIN)
-    matches = {name: _pattern(words).search(text) for name, words in _WORDS[table].items()}
-    found = {name: match.start() for name, match in matches.items() if match}
+    found = {
+        name: match.start() for name, words in _WORDS[table].items() if (match := _pattern(words).search(text))
+    }
     return dict(sorted(found.items(), key=lambda each: each[1]))
 
 

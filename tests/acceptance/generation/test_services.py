@@ -13,7 +13,7 @@ pytest.importorskip("espeakng_loader")
 
 from sandbox.providers.images.files import IMAGE_SIZES, encode_png
 from sandbox.providers.images.landscape import paint
-from sandbox.providers.speech import STOCK_VOICES, speak
+from sandbox.providers.sound import STOCK_VOICES, speak
 from sandbox.providers.video import render_video
 from tests.support.environments.environment import PlanName, button_labels, message_text
 from tests.support.environments.factory import EnvironmentFactory
@@ -165,7 +165,9 @@ async def _check_images_of_the_user(check_order: OrderChecker, name: str, servic
     request = environment.offline_requests("image")[-1][0]
     row = await environment.db.fetchrow("SELECT trigger_word FROM user_models WHERE user_id = $1", ann.id)
     assert row is not None
-    assert request.input["prompt"] == f"{row['trigger_word']}, on the moon", "the trigger word is added to the prompt"
+    assert request.input["prompt"] == f"{row['trigger_word']}, on the moon", (
+        "the trigger word is added to the prompt"
+    )
     uploaded = [media.decode_image(one) for one in make_photos()]
     distance = media.hue_distance(media.decode_image(await ann.download_media(result)), uploaded)
     untrained_image = encode_png(paint(request.input["prompt"], request.seed, *IMAGE_SIZES["1:1"]))

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.providers.speech import STOCK_VOICES, speak
+from sandbox.providers.sound import STOCK_VOICES, speak
 from sandbox.providers.video import render_video
 from tests.support.environments.environment import message_text
 from tests.support.environments.factory import EnvironmentFactory

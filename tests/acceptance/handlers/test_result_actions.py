@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("espeakng_loader")
 
-from sandbox.providers.speech import STOCK_VOICES, speak
+from sandbox.providers.sound import STOCK_VOICES, speak
 from tests.support.environments.environment import Message, message_text, wait_until
 from tests.support.environments.factory import EnvironmentFactory
 from tests.support.environments.offline import (

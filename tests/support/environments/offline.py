@@ -10,7 +10,7 @@ from uuid import UUID
 import numpy as np
 from PIL import Image
 
-from sandbox.providers.prediction_store import StoredPrediction
+from sandbox.providers.base import StoredPrediction
 from storage.money.ledger import Balance, check_ledger, get_balance
 from tests.support.environments.environment import (
     Environment,
@@ -27,11 +27,11 @@ OFFLINE_SECONDS = "0.2"
 """How long the offline provider takes for a prediction; `#slow` in the prompt makes it 4 s."""
 
 SMALL_MEDIA = """
-from sandbox.providers import lip_sync
+from sandbox.providers import video
 from sandbox.providers.images import files
 for sizes in (files.IMAGE_SIZES, files.VIDEO_SIZES):
     sizes.update({name: (width // 16 * 4, height // 16 * 4) for name, (width, height) in sizes.items()})
-lip_sync.MAX_SIDE //= 3
+video.MAX_LIP_SYNC_SIDE //= 3
 """
 """Media with a tenth of the pixels, in the same shapes; tests/unit/sandbox/providers/ checks the full sizes."""
 

@@ -4,7 +4,7 @@ from functools import cache
 
 import numpy as np
 
-from sandbox.providers.audio import decode_audio, encode_voice_note
+from sandbox.providers.sound import decode_audio, encode_voice_note
 
 RATE = 24_000
 

@@ -8,9 +8,8 @@ import pytest
 from PIL import Image, ImageDraw
 
 from providers.protocols import ErrorKind, ProviderError
-from sandbox.providers.audio import encode_voice_note
-from sandbox.providers.lip_sync import animate_face, find_mouth
-from sandbox.providers.video import FPS
+from sandbox.providers.sound import encode_voice_note
+from sandbox.providers.video import FPS, animate_face, find_mouth
 
 MOUTH = (320, 480)
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from providers.protocols import ErrorKind, PredictionRequest, ProviderError
-from sandbox.providers.prediction_store import PredictionStore, StoredPrediction
+from sandbox.providers.base import Folder, StoredPrediction
 from sandbox.providers.provider import OfflineProvider
 
 
@@ -166,8 +166,8 @@ async def test_start_keeps_the_files_of_a_request(tmp_path: Path, clock: Simulat
     files = {"image": b"one", "mask": b"two"}
     request_with_files = PredictionRequest("image", "m", {"prompt": "a lake"}, 1, files)
     prediction_id = await provider(tmp_path, clock).start(request_with_files)
-    records = PredictionStore(tmp_path)
-    assert records.files(records.load(StoredPrediction, prediction_id)) == files
+    assert Folder(tmp_path).load(StoredPrediction, prediction_id).files == ("image", "mask")
+    assert [(tmp_path / f"{prediction_id}.{number}").read_bytes() for number in (0, 1)] == [b"one", b"two"]
 
 
 async def test_get_of_a_damaged_file_raises_failed(tmp_path: Path, clock: SimulatedClock) -> None:

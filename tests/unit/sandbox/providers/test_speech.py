@@ -7,9 +7,15 @@ import numpy as np
 import pytest
 
 from providers.protocols import ErrorKind, ProviderError
-from sandbox.providers.audio import decode_audio, encode_voice_note
-from sandbox.providers.lip_sync import loudness
-from sandbox.providers.speech import STOCK_VOICES, detect_language, match_voice, speak
+from sandbox.providers.sound import (
+    STOCK_VOICES,
+    decode_audio,
+    detect_language,
+    encode_voice_note,
+    match_voice,
+    speak,
+)
+from sandbox.providers.video import loudness
 
 TEXTS = {
     "en": "A quiet lake between the mountains.",

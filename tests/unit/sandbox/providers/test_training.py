@@ -12,7 +12,7 @@ from PIL import Image
 
 from providers.protocols import ErrorKind, PredictionRequest, ProviderError
 from sandbox.providers.provider import OfflineProvider
-from sandbox.providers.trained_styles import learn_style
+from sandbox.providers.renderers import learn_style
 
 Shade = tuple[int, int, int]
 RED: Shade = (190, 40, 35)

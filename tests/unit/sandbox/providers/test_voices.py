@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from providers.protocols import ErrorKind, ProviderError, Voice
-from sandbox.providers.audio import decode_audio
-from sandbox.providers.speech import OfflineTranscription, OfflineVoices
+from sandbox.providers.sound import OfflineTranscription, OfflineVoices, decode_audio
 from tests.support.test_data.audio import beep, duration_and_loudness
 
 TEXTS = {

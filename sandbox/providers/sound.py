@@ -1,32 +1,35 @@
-"""Offline voices: espeak-ng speaks a text, in a stock voice or in one that resembles a recording."""
+"""Sound: what users send in, Telegram's voice notes, and voices. espeak-ng speaks."""
 
 import asyncio
 import ctypes
 import importlib
+import io
 import re
 import secrets
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
+import numpy.typing as npt
 from pydantic import BaseModel
 
 from providers.protocols import ErrorKind, ProviderError, Voice
-from sandbox.providers.audio import AudioSamples, decode_audio, encode_voice_note, read_spoken_text
-from sandbox.providers.base import FAILURES, REJECTIONS, OfflineService, raise_if_triggered
-from sandbox.providers.prediction_store import Folder
+from sandbox.providers.base import FAILURES, REJECTIONS, Folder, OfflineService, raise_if_triggered
 
 _SYNCHRONOUS, _DONT_EXIT, _UTF8 = 2, 0x8000, 1
 """These and the parameters' numbers are from espeak-ng's speak_lib.h."""
-_LANGUAGES = {"en": "en-us", "ru": "ru", "es": "es", "fr": "fr"}
-"""Our languages as espeak-ng names them."""
 _RATE, _FRAME = 8000, 320
 """Samples per second and per frame in which the pitch of a recording is measured, by autocorrelation."""
-_MAX_TEXT_LENGTH, _MAX_NAME_LENGTH = 10_000, 100
+_MAX_PATH_LENGTH = 150
+"""Characters that espeak-ng has room for in the path of its data."""
+AudioSamples = npt.NDArray[np.float32]
+"""One channel, from -1 to 1."""
 _lock = threading.Lock()
 _callback_type = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
 
@@ -47,7 +50,6 @@ STOCK_VOICES = {
     "boris": Timbre(variant="m7", pitch=32, speed=140),
     "leo": Timbre(variant="m1", pitch=55, speed=165),
 }
-"""Each speaks every language."""
 
 
 class _ClonedVoice(BaseModel):
@@ -74,8 +76,8 @@ class OfflineVoices(OfflineService):
         return stock + [Voice(voice_id, clone.name, cloned=True) for voice_id, clone in clones]
 
     async def clone(self, name: str, samples: Mapping[str, bytes]) -> str:
-        if not name.strip() or len(name) > _MAX_NAME_LENGTH:
-            raise ProviderError(ErrorKind.BAD_INPUT, f"offline: a name has 1 to {_MAX_NAME_LENGTH} characters")
+        if not name.strip():
+            raise ProviderError(ErrorKind.BAD_INPUT, "offline: a voice needs a name")
         raise_if_triggered(REJECTIONS, name)
         timbre = await asyncio.to_thread(match_voice, *samples.values())
         voice_id = f"own-{secrets.token_hex(8)}"
@@ -91,24 +93,21 @@ class OfflineVoices(OfflineService):
 
 
 class OfflineTranscription(OfflineService):
-    """TranscriptionProvider that reads what the offline voices wrote into a voice note.
-
-    It recognises no speech: no recogniser is small enough for the sandbox.
-    """
+    """TranscriptionProvider that reads what the offline voices wrote into a voice note, and recognises no speech."""
 
     async def transcribe(self, audio: bytes, file_name: str, language: str) -> str:
         """The text in the note's comments; BAD_INPUT for a recording without it."""
-        if text := read_spoken_text(audio).strip():
-            return text
-        raise ProviderError(ErrorKind.BAD_INPUT, "offline: only the offline voices are understood")
+        if not (text := read_spoken_text(audio).strip()):
+            raise ProviderError(ErrorKind.BAD_INPUT, "offline: only the offline voices are understood")
+        return text
 
 
 def speak(text: str, language: str, voice: Timbre) -> bytes:
     """A voice note that speaks a text, which is also stored in its comments; BAD_INPUT without a single word."""
-    if not re.search(r"\w", text) or len(text) > _MAX_TEXT_LENGTH:
+    if not re.search(r"\w", text) or len(text) > 10_000:
         raise ProviderError(ErrorKind.BAD_INPUT, "offline: nothing to say, or too much")
     with _lock:
-        sound, rate = _synthesize(text, _LANGUAGES.get(detect_language(text, language), "en-us"), voice)
+        sound, rate = _synthesize(text, detect_language(text, language), voice)
     if not sound.any():
         raise ProviderError(ErrorKind.FAILED, "offline: espeak-ng is silent")
     return encode_voice_note(np.pad(sound * np.float32(0.85 / np.abs(sound).max()), rate // 10), rate, text)
@@ -117,9 +116,7 @@ def speak(text: str, language: str, voice: Timbre) -> bytes:
 def detect_language(text: str, language: str) -> str:
     """Russian for Cyrillic and not Russian for Latin letters, whatever language was asked for."""
     cyrillic, latin = (len(re.findall(letters, text, re.IGNORECASE)) for letters in ("[а-яё]", "[a-zà-ÿ]"))
-    if cyrillic > latin:
-        return "ru"
-    return "en" if language == "ru" and latin else language
+    return "ru" if cyrillic > latin else "en" if language == "ru" and latin else language
 
 
 @cache
@@ -127,7 +124,8 @@ def _load_espeak() -> tuple[Any, int]:
     """The library, which has global state, and the samples per second that it makes."""
     loader: Any = importlib.import_module("espeakng_loader")  # it has no types
     library: Any = ctypes.CDLL(loader.get_library_path())
-    rate = library.espeak_Initialize(_SYNCHRONOUS, 0, str(loader.get_data_path()).encode(), _DONT_EXIT)
+    data = str(loader.get_data_path()).encode()
+    rate = library.espeak_Initialize(_SYNCHRONOUS, 0, data, _DONT_EXIT) if len(data) <= _MAX_PATH_LENGTH else 0
     if rate <= 0:
         raise ProviderError(ErrorKind.FAILED, "offline: espeak-ng did not start")
     return library, int(rate)
@@ -165,3 +163,52 @@ def match_voice(*samples: bytes) -> Timbre:
     variants, usual = (("f1", "f4", "Annie", "linda"), 200) if hertz > 160 else (("m2", "m5", "m8", "paul"), 110)
     pitch = int(np.clip(50 + 55 * np.log2(hertz / usual), 5, 95))
     return Timbre(variant=variants[int(hertz * 7) % len(variants)], pitch=pitch, speed=150 + int(hertz) % 25)
+
+
+def to_frame(sound: AudioSamples, rate: int) -> av.AudioFrame:
+    """Sound as PyAV takes it; an encoder resamples it and cuts it to its own needs."""
+    frame = av.AudioFrame.from_ndarray(sound.reshape(1, -1).astype(np.float32), format="flt", layout="mono")
+    frame.sample_rate = rate
+    return frame
+
+
+def encode_voice_note(sound: AudioSamples, rate: int, text: str = "") -> bytes:
+    """OGG/Opus with one channel, as Telegram's voice notes are; `text` is written into its comments."""
+    file = io.BytesIO()
+    with av.open(file, "w", format="ogg") as container:
+        container.metadata["spoken_text"] = text
+        stream = container.add_stream("libopus", rate=48_000, layout="mono")
+        stream.bit_rate = 32_000
+        stream.options = {"compression_level": "1"}  # ten minutes of speech in 3 s instead of 15
+        container.mux([*stream.encode(to_frame(sound, rate)), *stream.encode(None)])
+    return file.getvalue()
+
+
+def read_spoken_text(note: bytes) -> str:
+    """The text in the comments of a voice note, empty where there is none; BAD_INPUT where it is no sound."""
+    with open_media(note, "audio") as container:
+        tags = {**container.metadata, **container.streams.audio[0].metadata}
+    return next((value for name, value in tags.items() if name.lower() == "spoken_text"), "")
+
+
+def decode_audio(data: bytes, rate: int, max_seconds: float = 120.0) -> AudioSamples:
+    """The sound of an audio or video file, at `rate` samples per second; ProviderError (BAD_INPUT) without sound."""
+    resampler = av.AudioResampler(format="flt", layout="mono", rate=rate)
+    parts = [np.zeros(0, np.float32)]
+    with open_media(data, "audio") as container:
+        for frame in container.decode(audio=0):
+            parts += [piece.to_ndarray().reshape(-1).astype(np.float32) for piece in resampler.resample(frame)]
+            if sum(map(len, parts)) > max_seconds * rate:
+                break
+    return np.concatenate(parts)[: int(max_seconds * rate)]
+
+
+@contextmanager
+def open_media(data: bytes, kind: str) -> Iterator[av.container.InputContainer]:
+    """A file with a stream of this kind, `audio` or `video`. ProviderError (BAD_INPUT) where it cannot be read."""
+    try:
+        with av.open(io.BytesIO(data), "r") as container:
+            container.streams.get({kind: 0})[0]
+            yield container
+    except (av.FFmpegError, ValueError, IndexError) as error:
+        raise ProviderError(ErrorKind.BAD_INPUT, f"offline: not {kind} ({type(error).__name__})") from error
