@@ -24,7 +24,7 @@ from sandbox.inngest.clock import Clock
 from sandbox.inngest.server import InngestServer
 from sandbox.postgres.client import EmbeddedPostgres
 from sandbox.postgres.server import runs
-from sandbox.providers.video import encode_mp4
+from sandbox.providers.video import encode_mp4, to_video_frame
 from services.generation.catalogue import MODELS
 from storage.migrations import migrate
 from storage.pool import DATABASE_UNAVAILABLE, create_pool
@@ -92,7 +92,7 @@ def _outcome_of(model_input: Mapping[str, Any]) -> Outcome:
 @cache
 def _small_video() -> bytes:
     shades = [np.full((64, 64, 3), shade, np.uint8) for shade in (40, 120, 200)]
-    return encode_mp4((Image.fromarray(shade) for shade in shades), (64, 64))
+    return encode_mp4((to_video_frame(Image.fromarray(shade)) for shade in shades), (64, 64))
 
 
 @dataclass

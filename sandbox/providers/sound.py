@@ -24,12 +24,9 @@ from sandbox.providers.base import FAILURES, REJECTIONS, Folder, OfflineService,
 
 _SYNCHRONOUS, _DONT_EXIT, _UTF8 = 2, 0x8000, 1
 """These and the parameters' numbers are from espeak-ng's speak_lib.h."""
-_RATE, _FRAME = 8000, 320
+_RATE, _FRAME = 8000, 640
 """Samples per second and per frame in which the pitch of a recording is measured, by autocorrelation."""
-_MAX_PATH_LENGTH = 150
-"""Characters that espeak-ng has room for in the path of its data."""
-AudioSamples = npt.NDArray[np.float32]
-"""One channel, from -1 to 1."""
+AudioSamples = npt.NDArray[np.float32]  # one channel, from -1 to 1
 _lock = threading.Lock()
 _callback_type = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
 
@@ -125,8 +122,8 @@ def _load_espeak() -> tuple[Any, int]:
     loader: Any = importlib.import_module("espeakng_loader")  # it has no types
     library: Any = ctypes.CDLL(loader.get_library_path())
     data = str(loader.get_data_path()).encode()
-    rate = library.espeak_Initialize(_SYNCHRONOUS, 0, data, _DONT_EXIT) if len(data) <= _MAX_PATH_LENGTH else 0
-    if rate <= 0:
+    rate = library.espeak_Initialize(_SYNCHRONOUS, 0, data, _DONT_EXIT) if len(data) <= 150 else 0
+    if rate <= 0:  # espeak-ng has room for a path of 150 bytes
         raise ProviderError(ErrorKind.FAILED, "offline: espeak-ng did not start")
     return library, int(rate)
 
@@ -155,11 +152,12 @@ def match_voice(*samples: bytes) -> Timbre:
     """A voice about as high as the one in the samples, and like none of the stock voices: a clone's stand-in."""
     sound = np.concatenate([np.zeros(0, np.float32), *(decode_audio(sample, _RATE, 30) for sample in samples)])
     frames = sound[: len(sound) // _FRAME * _FRAME].reshape(-1, _FRAME)
-    alike = np.fft.irfft((np.abs(np.fft.rfft(frames, 2 * _FRAME)) ** 2).sum(axis=0))
-    if alike[0] < 1:
-        raise ProviderError(ErrorKind.BAD_INPUT, "offline: no voice can be heard in the samples")
+    alike = np.fft.irfft(np.abs(np.fft.rfft(frames, 2 * _FRAME)) ** 2)
     shortest, longest = _RATE // 350, _RATE // 70
-    hertz = _RATE / (shortest + int(alike[shortest:longest].argmax()))
+    voiced = alike[alike[:, shortest:longest].max(axis=1) > 0.45 * alike[:, 0] + 1e-3, shortest:longest]
+    if not len(voiced):
+        raise ProviderError(ErrorKind.BAD_INPUT, "offline: no voice can be heard in the samples")
+    hertz = float(np.median(_RATE / (shortest + voiced.argmax(axis=1))))
     variants, usual = (("f1", "f4", "Annie", "linda"), 200) if hertz > 160 else (("m2", "m5", "m8", "paul"), 110)
     pitch = int(np.clip(50 + 55 * np.log2(hertz / usual), 5, 95))
     return Timbre(variant=variants[int(hertz * 7) % len(variants)], pitch=pitch, speed=150 + int(hertz) % 25)

@@ -19,13 +19,11 @@ from sandbox.providers.sound import AudioSamples, decode_audio, open_media, to_f
 FPS = 15
 """Few, so that a sandbox on two cores makes five seconds of 720p in about one of its own."""
 AUDIO_RATE = 44_100
-_MARGIN = 1.22
-"""How much larger than the frame the image is, for the camera to move in."""
+_MARGIN = 1.22  # how much larger than the frame the image is, for the camera to move in
 _Size = tuple[int, int]
 MAX_LIP_SYNC_SIDE = 768
 """The longer side of a lip-sync, in pixels."""
-_MOUTH_POSITIONS = 12
-"""How many ways a mouth is open; a photo needs no more drawings than that."""
+_MOUTH_POSITIONS = 12  # how many ways a mouth is open; a photo needs no more drawings than that
 
 
 def render_video(prompt: str, seed: int, size: _Size, seconds: float, images: Iterable[Image.Image] = ()) -> bytes:
@@ -38,7 +36,7 @@ def render_video(prompt: str, seed: int, size: _Size, seconds: float, images: It
     return encode_mp4(_move_camera(shown, seed, size, max(1, round(min(seconds, 10) * FPS))), size)
 
 
-def _move_camera(images: list[Image.Image], seed: int, size: _Size, count: int) -> Iterator[Image.Image]:
+def _move_camera(images: list[Image.Image], seed: int, size: _Size, count: int) -> Iterator[av.VideoFrame]:
     """A slow, eased pan and zoom, while the first image fades into the last one."""
     rng = np.random.default_rng(seed & 0xFFFFFFFF)
     turn, is_inward = rng.uniform(0, 2 * math.pi), rng.random() < 0.6
@@ -48,13 +46,18 @@ def _move_camera(images: list[Image.Image], seed: int, size: _Size, count: int) 
         view = np.array(size) * (1.12 - 0.16 * (eased if is_inward else 1 - eased))
         start = (np.array(images[0].size) - view) * (0.5 + room * (2 * eased - 1))
         image = Image.blend(images[0], images[-1], eased) if len(images) > 1 else images[0]
-        yield add_watermark(image.resize(size, Image.Resampling.BILINEAR, (*start, *(start + view))))
+        yield to_video_frame(image.resize(size, Image.Resampling.BILINEAR, (*start, *(start + view))))
 
 
-def encode_mp4(frames: Iterable[Image.Image], size: _Size, sound: AudioSamples | None = None) -> bytes:
+def to_video_frame(image: Image.Image) -> av.VideoFrame:
+    """An RGB image with the watermark, which is drawn on it, as H.264 keeps it."""
+    return av.VideoFrame.from_ndarray(np.asarray(add_watermark(image)), "rgb24").reformat(format="yuv420p")
+
+
+def encode_mp4(frames: Iterable[av.VideoFrame], size: _Size, sound: AudioSamples | None = None) -> bytes:
     """An MP4 that plays in a browser and in Telegram: H.264, yuv420p, index first, sound as AAC.
 
-    `frames` are RGB images of this size (multiples of 4 pixels), FPS per second; the sound has AUDIO_RATE.
+    `frames` have this size (multiples of 4 pixels), FPS per second, and may be repeated; the sound has AUDIO_RATE.
     """
     with tempfile.TemporaryDirectory(prefix="video-") as folder:  # the index can only be moved in a real file
         path = Path(folder) / "video.mp4"
@@ -63,8 +66,9 @@ def encode_mp4(frames: Iterable[Image.Image], size: _Size, sound: AudioSamples |
             (video.width, video.height), video.pix_fmt = size, "yuv420p"
             video.options = {"preset": "ultrafast", "crf": "26", "threads": "2"}
             voice = container.add_stream("aac", rate=AUDIO_RATE, layout="mono") if sound is not None else None
-            for frame in frames:
-                container.mux(video.encode(av.VideoFrame.from_ndarray(np.asarray(frame), format="rgb24")))
+            for number, frame in enumerate(frames):
+                frame.pts = number
+                container.mux(video.encode(frame))
             container.mux(video.encode(None))
             if voice is not None and sound is not None:
                 container.mux([*voice.encode(to_frame(sound, AUDIO_RATE)), *voice.encode(None)])
@@ -104,12 +108,12 @@ def _resize(image: Image.Image) -> Image.Image:
     return ImageOps.fit(image, (width, height))
 
 
-def _render(faces: list[Image.Image], levels: Array) -> Iterator[Image.Image]:
-    mouth, drawn = find_mouth(faces[0]), dict[int, Image.Image]()
+def _render(faces: list[Image.Image], levels: Array) -> Iterator[av.VideoFrame]:
+    mouth, drawn = find_mouth(faces[0]), dict[int, av.VideoFrame]()
     for level, face in zip(levels, itertools.cycle([*faces, *faces[-2:0:-1]]), strict=False):
         position = round(float(level) * _MOUTH_POSITIONS)
         if len(faces) > 1 or position not in drawn:
-            drawn[position] = add_watermark(_open_mouth(face.copy(), *mouth, position / _MOUTH_POSITIONS))
+            drawn[position] = to_video_frame(_open_mouth(face.copy(), *mouth, position / _MOUTH_POSITIONS))
         yield drawn[position]
 
 
@@ -143,7 +147,9 @@ def find_mouth(image: Image.Image) -> tuple[float, float, float]:
     for part in (0.22, 0.28, 0.35, 0.43, 0.52, 0.62, 0.75):
         half = np.array([1, 1.3]) * short * part / 2
         inside, around = (np.asarray(skin.filter(ImageFilter.BoxBlur(tuple(half * by))), int) for by in (1, 1.4))
-        score = (2 * inside - around) / 255 * (0.5 + part)
+        rows, columns = np.indices(inside.shape)
+        central = 1 - 2 * ((columns / small.width - 0.5) ** 2 + (rows / small.height - 0.42) ** 2)
+        score = (2 * inside - around) / 255 * (0.5 + part) * central
         row, column = np.unravel_index(int(score.argmax()), score.shape)
         faces.append((float(score[row, column]), float(column), float(row), short * part))
     _, x, y, width = max(faces)

@@ -13,8 +13,7 @@ _SCALE = 2
 _TABLES = load_table("scenes")
 _FLOCK = ((0.5, 0.58, 1.25), (0.2, 0.36, 0.8), (0.78, 0.3, 0.6), (0.86, 0.74, 0.7), (0.34, 0.2, 0.5))
 """Where several fly: across and down in parts of the image, and how large."""
-_LIGHTS = ("glow", "lit", "sun", "cloud")
-"""Colours that neither light nor haze changes."""
+_LIGHTS = ("glow", "lit", "sun", "cloud")  # colours that neither light nor haze changes
 _Pair = tuple[float, float]
 
 

@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-_NEAR = 12
-"""Characters between a colour and the subject that it belongs to."""
+_NEAR = 12  # characters between a colour and the subject that it belongs to
 _PLAIN = str.maketrans("ёéèêëáàâäíìîïóòôöúùûüñç", "еeeeeaaaaiiiioooouuuunc")
 
 
