@@ -119,7 +119,7 @@ def group_of(file: str) -> str:
     top = file.partition("/")[0]
     if top in ("tests", "bench", "scripts"):
         return "dev"
-    return "sandbox" if top == "sandbox" or file.startswith("providers/offline/") else "runtime"
+    return "sandbox" if top == "sandbox" else "runtime"
 
 
 @pytest.mark.parametrize("folder", [*PRODUCT, "sandbox", "tests", "bench", "scripts"])
