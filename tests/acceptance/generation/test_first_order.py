@@ -41,7 +41,7 @@ async def test_first_order_delivers_an_image_and_charges_its_price(
 
     (job,) = await environment.wait_for_ended_jobs()
     assert (job["state"], job["plan"], job["price"]) == ("succeeded", plan, 1)
-    assert f"on plan {plan} ended: succeeded" in bot.log_tail()
+    assert f"plan={plan} state=succeeded" in bot.log_tail()
     assert await get_balance(environment.db, ann.id) == Balance(99, 0)
     assert environment.replicate.creation_attempts == 1
     assert (await check_ledger(environment.db)).is_consistent

@@ -108,7 +108,7 @@ async def test_new_service_in_one_file_works_on_both_plans(environment: OfflineE
             await _wait_until_plan_a_is_unavailable(environment)
         spent += 3
         await _order_and_check(environment, ann, plan, spent)
-        assert f"on plan {plan} ended: succeeded" in bot.log_tail()
+        assert f"plan={plan} state=succeeded" in bot.log_tail()
 
     await ann.upload_and_wait("photo", "another.png", make_photo((40, 70, 200)))
     assert has_button(await ann.last_message(), "Echo"), "offered for an unprompted photo"

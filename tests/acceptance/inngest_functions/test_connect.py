@@ -49,7 +49,7 @@ async def test_order_during_gateway_restarts_runs_on_plan_a(environment: Environ
             await environment.inngest.close_gateway_port()
         await environment.inngest.open_gateway_port()
     assert await assert_ended_once(environment) == {"A"}
-    assert "on plan A ended: succeeded" in bot.log_tail()
+    assert "plan=A state=succeeded" in bot.log_tail()
 
 
 async def test_connect_transport_serves_no_http_endpoint(environment: Environment) -> None:

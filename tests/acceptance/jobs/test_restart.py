@@ -237,8 +237,8 @@ async def _all_updates_done(environment: Environment) -> bool:
 
 
 async def _database_is_unavailable(environment: Environment, bot: BotProcess) -> bool:
-    return str((await environment.health(bot))["database"]).startswith("away")
+    return str((await environment.health(bot))["database"]).startswith("unavailable")
 
 
 async def _was_attempted(bot: BotProcess, update_id: int) -> bool:
-    return f"update {update_id}" in bot.log_tail(100_000)
+    return f"update={update_id} " in bot.log_tail(100_000)
