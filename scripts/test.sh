@@ -5,7 +5,7 @@
 #   scripts/test.sh            everything but the tests marked `long`
 #   scripts/test.sh --long     those as well
 #   scripts/test.sh ARGS…      only pytest, with these arguments
-#   scripts/test.sh --randomly-seed=N   only the tests, in the order of an earlier run
+#   scripts/test.sh -n 5 --dist loadfile --no-loadscope-reorder --randomly-seed=N   all tests, in the order of seed N
 set -euo pipefail
 cd "$(dirname "$0")/.."
 . scripts/lib/venv.sh
