@@ -32,7 +32,11 @@ if ! find_chromium >/dev/null && command -v apt-get >/dev/null 2>&1 && [ "$(id -
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium fonts-noto-color-emoji >/dev/null
 fi
 
-scripts/lint.sh
+# The gates compute while most tests wait, so both run at once. The gates' output comes last.
+gates=$(mktemp)
+trap 'rm -f "$gates"' EXIT
+scripts/lint.sh >"$gates" 2>&1 &
+lint=$!
 
 # Coverage by sys.monitoring costs next to nothing, but needs Python 3.12.
 if "$bin/python" -c 'import sys; sys.exit(sys.version_info < (3, 12))'; then export COVERAGE_CORE=sysmon; fi
@@ -46,6 +50,8 @@ if [ "$status" = 1 ]; then
     status=0
     "$bin/pytest" --randomly-seed=last --last-failed --maxfail 5 ${marked[@]+"${marked[@]}"} || status=$?
 fi
+wait "$lint" || status=$?
+cat "$gates"
 if [ "$status" != 0 ]; then exit "$status"; fi
 echo "Coverage, with the ten files that have least:"
 "$bin/coverage" report --sort cover | sed -n '1,12p; /^TOTAL/p; /^Coverage failure/p'
