@@ -34,9 +34,9 @@ fi
 
 # The gates compute while most tests wait, so both run at once. The gates' output comes last.
 gates=$(mktemp)
-trap 'rm -f "$gates"' EXIT
 scripts/lint.sh >"$gates" 2>&1 &
 lint=$!
+trap 'kill "$lint" 2>/dev/null || true; rm -f "$gates"' EXIT
 
 # Coverage by sys.monitoring costs next to nothing, but needs Python 3.12.
 if "$bin/python" -c 'import sys; sys.exit(sys.version_info < (3, 12))'; then export COVERAGE_CORE=sysmon; fi

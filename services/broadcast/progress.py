@@ -43,7 +43,7 @@ class BroadcastProgress:
 
     @property
     def remaining(self) -> int:
-        """The number of recipients for whom the current task (send, edit or delete) is not done yet."""
+        """The number of recipients still pending in the current task (send, edit or delete)."""
         return self.counts.waiting if self.broadcast.task == "send" else self.counts.edits_waiting
 
     @property

@@ -39,7 +39,7 @@ class AdminNotifier:
             **params: Values for the text's placeholders.
 
         Returns:
-            The number of admins for whom a notification was enqueued or sent.
+            The number of notifications that were enqueued or sent.
         """
         notified = 0
         for admin_id in sorted(self.admins):

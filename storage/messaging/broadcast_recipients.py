@@ -109,7 +109,7 @@ class AudienceFilter:
 
 @dataclass(frozen=True)
 class Recipient:
-    """A user to whom the broadcast is sent, or whose message is edited or deleted.
+    """A user who gets the broadcast, or whose message is edited or deleted.
 
     Attributes:
         version: The key of the version that they receive.

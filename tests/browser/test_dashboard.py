@@ -18,7 +18,7 @@ from tests.support.processes.bot_process import BotProcess, ProcessPool
 from tests.support.test_data.sample_activity import insert_busy_hour
 
 ADMIN = 1001
-"""The user whom the sandbox's chat page shows first."""
+"""The user that the sandbox's chat page shows first."""
 _BROADCAST = """
 INSERT INTO broadcasts (id, admin_id, bot_name, state, started_at)
 VALUES ('00000000-0000-7000-8000-000000000001', 1001, 'main', 'running', now())"""

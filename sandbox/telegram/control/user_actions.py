@@ -94,7 +94,7 @@ class Participants(NamedTuple):
 
 
 def resolve_participants(state: ServerState, action: UserAction) -> Participants:
-    """Return whom an action concerns; user and chat are created if new.
+    """Return the bot, user and chat of an action. A new user or chat is created.
 
     Raises:
         ControlApiError: 404 or 409 when there is no such bot.
